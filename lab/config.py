@@ -1,0 +1,622 @@
+"""RunConfig: every knob of a run, with its range, unit and help, in this one place.
+
+A knob added here appears by itself in the form, the YAML file, the URL, the command line and the run's record.
+This module knows nothing of data sets and networks: whether the knobs fit them is checked by
+`lab.training.plan.check`.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from lab.errors import ConfigError, unknown_name
+
+Activation = Literal["auto", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu"]
+Freeze = Literal["scratch", "full", "last_k", "head_only", "two_phase"]
+Group = Literal["data", "augmentation", "network", "freeze", "optimisation", "stopping", "machine"]
+
+GROUP_TITLES: dict[Group, str] = {
+    "data": "Data",
+    "augmentation": "Augmentation (training images only)",
+    "network": "Network",
+    "freeze": "What is trained",
+    "optimisation": "Optimisation",
+    "stopping": "Checkpoints and stopping",
+    "machine": "Machine",
+}
+
+
+def knob(
+    default: Any,
+    title: str,
+    help: str,
+    *,
+    group: Group,
+    unit: str = "",
+    step: float | None = None,
+    log: bool = False,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    lt: float | None = None,
+) -> Any:
+    """A field with what a form needs to draw it: title, help, unit, step, whether the scale is logarithmic."""
+    extra: dict[str, Any] = {"group": group, "unit": unit, "step": step, "log": log}
+    return Field(default, title=title, description=help, json_schema_extra=extra, ge=ge, le=le, gt=gt, lt=lt)
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run. Frozen; the same config, machine and seed give the same curve."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # --- data -----------------------------------------------------------------------------------
+    dataset: str = knob(
+        "drawn-cats-dogs",
+        "Data set",
+        "Which pictures to learn from. The two drawn sets are built in; add photographs on the Data page.",
+        group="data",
+    )
+    image_size: int | None = knob(
+        None,
+        "Image size",
+        "Side of the square that every image is resized to. Larger shows more detail and costs time with the "
+        "square of the side. Empty: the data set's own size.",
+        group="data",
+        unit="pixels",
+        ge=16,
+        le=512,
+    )
+    subset_per_class: int = knob(
+        0,
+        "Images per class",
+        "Train on at most this many images of each class (0: all). Fewer is faster and overfits sooner.",
+        group="data",
+        ge=0,
+        le=1_000_000,
+    )
+    validation_fraction: float = knob(
+        0.1,
+        "Validation part",
+        "Share of the training images set aside, class by class, to choose the best epoch. The test set is not "
+        "touched. Used only when the data set brings no validation images of its own.",
+        group="data",
+        ge=0.01,
+        le=0.5,
+        step=0.01,
+    )
+    reduced_class: str = knob(
+        "",
+        "Class to thin out",
+        "Name of one class of which only a part is kept, to see what imbalance does. Empty: none.",
+        group="data",
+    )
+    reduced_class_keep: float = knob(
+        1.0,
+        "Share of it to keep",
+        "1 keeps all of that class; 0.1 keeps a tenth and makes the set unequal. Training images only.",
+        group="data",
+        gt=0,
+        le=1,
+        step=0.05,
+    )
+    class_balancing: Literal["none", "weighted_loss", "oversampling"] = knob(
+        "none",
+        "Class balancing",
+        "What to do about unequal classes: weigh the loss of rare classes more, or draw their images more often. "
+        "Accuracy of the common class may drop while the rare one gains.",
+        group="data",
+    )
+    normalisation: Literal["auto", "unit", "standard", "imagenet"] = knob(
+        "auto",
+        "Pixel scaling",
+        "unit: pixels / 255. standard: then minus the training mean, over the training deviation, which usually "
+        "trains faster. imagenet: ImageNet's mean and deviation. auto: imagenet for pretrained networks, else standard.",
+        group="data",
+    )
+
+    # --- augmentation ---------------------------------------------------------------------------
+    horizontal_flip: bool = knob(
+        False,
+        "Horizontal flip",
+        "Mirror every second image. Right for cats and dogs; wrong for hand signs, which have a side.",
+        group="augmentation",
+    )
+    rotation_degrees: float = knob(
+        0.0,
+        "Rotation",
+        "Turn by up to this angle either way. More makes a net robust to tilt and slows learning.",
+        group="augmentation",
+        unit="degrees",
+        ge=0,
+        le=180,
+        step=1,
+    )
+    zoom: float = knob(
+        0.0,
+        "Zoom",
+        "Scale by up to this share in or out: 0.1 means 90 % to 110 %.",
+        group="augmentation",
+        ge=0,
+        le=0.9,
+        step=0.05,
+    )
+    width_shift: float = knob(
+        0.0,
+        "Width shift",
+        "Move sideways by up to this share of the width.",
+        group="augmentation",
+        ge=0,
+        le=0.5,
+        step=0.05,
+    )
+    height_shift: float = knob(
+        0.0,
+        "Height shift",
+        "Move up or down by up to this share of the height.",
+        group="augmentation",
+        ge=0,
+        le=0.5,
+        step=0.05,
+    )
+    shear_degrees: float = knob(
+        0.0,
+        "Shear",
+        "Slant by up to this angle either way.",
+        group="augmentation",
+        unit="degrees",
+        ge=0,
+        le=45,
+        step=1,
+    )
+    brightness: float = knob(
+        0.0,
+        "Brightness",
+        "Make lighter or darker by up to this share.",
+        group="augmentation",
+        ge=0,
+        le=0.9,
+        step=0.05,
+    )
+    contrast: float = knob(
+        0.0,
+        "Contrast",
+        "Raise or lower the contrast by up to this share.",
+        group="augmentation",
+        ge=0,
+        le=0.9,
+        step=0.05,
+    )
+
+    # --- network --------------------------------------------------------------------------------
+    architecture: str = knob(
+        "simple-cnn",
+        "Architecture",
+        "The network. Perceptrons see pixels as a flat list; convolutional networks see neighbourhoods.",
+        group="network",
+    )
+    activation: Activation = knob(
+        "auto",
+        "Activation",
+        "The curve between layers. auto: the architecture's own. Sigmoid and tanh flatten out and starve deep nets "
+        "of gradient; ReLU and its relatives do not. Locked with pretrained weights, which fit one curve only.",
+        group="network",
+    )
+    hidden_sizes: tuple[int, ...] = knob(
+        (50,),
+        "Hidden layers",
+        "Units in each hidden layer of the MLP, for example 512, 128. More units: more capacity, slower, "
+        "quicker to overfit. Used by mlp only.",
+        group="network",
+    )
+    depth: int = knob(
+        10,
+        "Depth",
+        "Number of layers of the deep MLP. With sigmoid, more layers mean a gradient that fades. Used by deep-mlp only.",
+        group="network",
+        ge=2,
+        le=50,
+    )
+    head: Literal["linear", "dense"] = knob(
+        "linear",
+        "Head",
+        "linear: the network's own pooling and one layer. dense: Flatten, a Dense layer, Dropout, then the classes, "
+        "with many more weights to train. torchvision's architectures only.",
+        group="network",
+    )
+    head_units: int = knob(
+        256,
+        "Head units",
+        "Width of the dense head.",
+        group="network",
+        ge=1,
+        le=8192,
+    )
+    dropout: float | None = knob(
+        None,
+        "Dropout",
+        "Share of units switched off at random in each training step, wherever the network has dropout. More fights "
+        "overfitting and slows learning. Empty: the architecture's own.",
+        group="network",
+        ge=0,
+        le=0.95,
+        step=0.05,
+    )
+
+    # --- what is trained ------------------------------------------------------------------------
+    freeze: Freeze = knob(
+        "scratch",
+        "Freeze strategy",
+        "scratch: random start, all trained. The others start from ImageNet weights: full trains all of them, last_k "
+        "the last stages and the head, head_only just the head, two_phase first the head and then the last stages "
+        "at a smaller rate.",
+        group="freeze",
+    )
+    last_k: int = knob(
+        1,
+        "Stages to train",
+        "How many of the last stages are trained besides the head, with last_k and in the second phase of two_phase.",
+        group="freeze",
+        ge=1,
+        le=30,
+    )
+    head_epochs: int = knob(
+        2,
+        "Epochs of the first phase",
+        "two_phase: epochs with only the head trained, before the last stages join.",
+        group="freeze",
+        unit="epochs",
+        ge=1,
+        le=1000,
+    )
+    second_phase_factor: float = knob(
+        0.1,
+        "Rate factor of the second phase",
+        "two_phase: the learning rate is multiplied by this when the last stages join. Large steps would wash out "
+        "what they know.",
+        group="freeze",
+        gt=0,
+        le=1,
+        log=True,
+    )
+
+    # --- optimisation ---------------------------------------------------------------------------
+    epochs: int = knob(
+        10,
+        "Epochs",
+        "Passes over the training images. More learns more, then overfits: watch validation loss turn upwards.",
+        group="optimisation",
+        unit="epochs",
+        ge=1,
+        le=10_000,
+    )
+    batch_size: int = knob(
+        32,
+        "Batch size",
+        "Images per step. Larger: smoother and fewer steps, more memory, often a larger learning rate wanted.",
+        group="optimisation",
+        unit="images",
+        ge=1,
+        le=4096,
+    )
+    learning_rate: float = knob(
+        1e-3,
+        "Learning rate",
+        "Size of a step. Too high: the loss jumps or becomes NaN. Too low: it hardly moves. The first knob to tune.",
+        group="optimisation",
+        gt=0,
+        le=10,
+        log=True,
+    )
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = knob(
+        "adam",
+        "Optimizer",
+        "How gradients become steps. Adam and RMSprop adapt a rate per weight; SGD does not and wants a larger rate.",
+        group="optimisation",
+    )
+    momentum: float = knob(
+        0.9,
+        "Momentum",
+        "How much of the last step is kept. Higher is smoother and faster, then overshoots. SGD and RMSprop.",
+        group="optimisation",
+        ge=0,
+        lt=1,
+        step=0.05,
+    )
+    nesterov: bool = knob(
+        False,
+        "Nesterov",
+        "Look ahead along the momentum before taking the gradient. SGD with momentum only.",
+        group="optimisation",
+    )
+    weight_decay: float = knob(
+        0.0,
+        "Weight decay",
+        "Pulls weights towards zero. More fights overfitting; too much forbids learning.",
+        group="optimisation",
+        ge=0,
+        le=1,
+        log=True,
+    )
+    schedule: Literal["constant", "step", "cosine", "one_cycle", "on_plateau"] = knob(
+        "constant",
+        "Learning-rate schedule",
+        "How the rate changes: constant; step: times the factor every few epochs; cosine: glides to zero; one_cycle: "
+        "up, then down; on_plateau: times the factor when validation loss stalls.",
+        group="optimisation",
+    )
+    schedule_epochs: int = knob(
+        5,
+        "Schedule interval",
+        "step: epochs between drops. on_plateau: epochs without improvement before a drop.",
+        group="optimisation",
+        unit="epochs",
+        ge=1,
+        le=1000,
+    )
+    schedule_factor: float = knob(
+        0.1,
+        "Schedule factor",
+        "step and on_plateau: the rate is multiplied by this at each drop.",
+        group="optimisation",
+        gt=0,
+        lt=1,
+    )
+    gradient_clip: float = knob(
+        0.0,
+        "Gradient clipping",
+        "Longest gradient allowed (L2 norm of all of them); 0 means no limit. Tames runs that explode.",
+        group="optimisation",
+        ge=0,
+        le=1000,
+    )
+    steps_per_epoch: int = knob(
+        0,
+        "Steps per epoch",
+        "Stop each epoch after this many steps (0: go through all images).",
+        group="optimisation",
+        unit="steps",
+        ge=0,
+        le=1_000_000,
+    )
+
+    # --- checkpoints and stopping ---------------------------------------------------------------
+    best_metric: Literal["val_loss", "val_accuracy"] = knob(
+        "val_loss",
+        "Best epoch by",
+        "Which validation figure chooses the checkpoint that is tested at the end.",
+        group="stopping",
+    )
+    early_stopping_patience: int = knob(
+        0,
+        "Early stopping",
+        "End the run after this many epochs without improvement of the figure above (0: never).",
+        group="stopping",
+        unit="epochs",
+        ge=0,
+        le=1000,
+    )
+    keep_every: int = knob(
+        0,
+        "Keep weights every",
+        "Besides the best and the last, keep the weights of every n-th epoch for later inspection (0: none).",
+        group="stopping",
+        unit="epochs",
+        ge=0,
+        le=1000,
+    )
+
+    # --- machine --------------------------------------------------------------------------------
+    seed: int = knob(
+        0,
+        "Seed",
+        "Fixes every random choice. The same seed on the same machine gives the same curve; another seed shows the spread.",
+        group="machine",
+        ge=0,
+        le=2**31 - 1,
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = knob(
+        "auto",
+        "Device",
+        "auto takes the graphics card when there is one.",
+        group="machine",
+    )
+
+    @model_validator(mode="after")
+    def _hidden_sizes_in_range(self) -> RunConfig:
+        if not 1 <= len(self.hidden_sizes) <= 20 or not all(1 <= n <= 8192 for n in self.hidden_sizes):
+            raise ValueError("allowed are 1 to 20 hidden layers of 1 to 8192 units each, for example 512,128")
+        return self
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the run starts from ImageNet weights: every freeze strategy but `scratch` does."""
+        return self.freeze != "scratch"
+
+    @property
+    def augments(self) -> bool:
+        """Whether training images are changed at random."""
+        return any(getattr(self, k.name) != k.default for k in KNOBS.values() if k.group == "augmentation")
+
+    # --- in and out -----------------------------------------------------------------------------
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> RunConfig:
+        """From plain values, as JSON, YAML or a form hold them.
+
+        Raises ConfigError: one sentence for each unknown knob and each value that is not allowed.
+        """
+        unknown = [name for name in values if name not in cls.model_fields]
+        if unknown:
+            raise ConfigError(" ".join(unknown_name("knob", name, cls.model_fields) for name in unknown))
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(" ".join(_sentence(e) for e in error.errors())) from None
+
+    def changed(self, **values: Any) -> RunConfig:
+        """A copy with some knobs changed, validated again."""
+        return RunConfig.from_mapping({**self.model_dump(), **values})
+
+    def differences(self) -> dict[str, Any]:
+        """The knobs that differ from their defaults, as JSON-ready values."""
+        default = RunConfig()
+        values = self.model_dump(mode="json")
+        return {k: v for k, v in values.items() if v != default.model_dump(mode="json")[k]}
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> RunConfig:
+        return cls.from_mapping(json.loads(text))
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> RunConfig:
+        """Raises ConfigError when the text is not a YAML mapping of knobs."""
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The settings are not valid YAML: {error}".replace("\n", " ")) from None
+        if not isinstance(values, dict):
+            raise ConfigError("The settings must be lines of 'knob: value', for example 'batch_size: 64'.")
+        return cls.from_mapping({str(k): v for k, v in values.items()})
+
+    def to_query(self) -> dict[str, str]:
+        """For a URL: only what differs from the defaults."""
+        return {name: _to_text(value) for name, value in self.differences().items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str], base: RunConfig | None = None) -> RunConfig:
+        """From `knob=value` texts, as a URL and `--set` hold them, on top of `base`."""
+        values = (base or cls()).model_dump()
+        for name, text in texts.items():
+            values[name] = _from_text(name, text)
+        return cls.from_mapping(values)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """What a form, a help page or a command line needs to know of one field of RunConfig."""
+
+    name: str
+    title: str
+    help: str
+    group: Group
+    unit: str
+    kind: Literal["bool", "int", "float", "choice", "text", "ints"]
+    default: Any
+    optional: bool
+    choices: tuple[str, ...]
+    minimum: float | None
+    maximum: float | None
+    open_ended: tuple[bool, bool]
+    """Whether the minimum, the maximum are themselves forbidden."""
+    step: float | None
+    log: bool
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values, in words."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "bool":
+            return "true or false"
+        if self.kind == "ints":
+            return "whole numbers of units, separated by commas, such as 512,128"
+        if self.kind == "text":
+            return "a name"
+        number = "a whole number" if self.kind == "int" else "a number"
+        low = f" above {_number(self.minimum)}" if self.open_ended[0] else f" from {_number(self.minimum)}"
+        high = f" and below {_number(self.maximum)}" if self.open_ended[1] else f" to {_number(self.maximum)}"
+        if self.open_ended == (True, False):
+            high = f", at most {_number(self.maximum)}"
+        return number + low + high + (", or empty" if self.optional else "")
+
+
+def _describe(name: str, field: FieldInfo) -> Knob:
+    annotation: Any = field.annotation
+    optional = False
+    if typing.get_origin(annotation) in (types.UnionType, Union):
+        optional = True
+        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    is_choice = typing.get_origin(annotation) is Literal
+    kinds: dict[Any, Any] = {bool: "bool", int: "int", float: "float", str: "text"}
+    bounds: dict[str, float] = {}
+    for constraint in field.metadata:
+        for side in ("ge", "gt", "le", "lt"):
+            if getattr(constraint, side, None) is not None:
+                bounds[side] = getattr(constraint, side)
+    extra = typing.cast("dict[str, Any]", field.json_schema_extra)
+    return Knob(
+        name=name,
+        title=field.title or name,
+        help=field.description or "",
+        kind="choice" if is_choice else kinds.get(annotation, "ints"),
+        default=field.default,
+        optional=optional,
+        choices=typing.get_args(annotation) if is_choice else (),
+        minimum=bounds.get("ge", bounds.get("gt")),
+        maximum=bounds.get("le", bounds.get("lt")),
+        open_ended=("gt" in bounds, "lt" in bounds),
+        **extra,
+    )
+
+
+KNOBS: dict[str, Knob] = {name: _describe(name, field) for name, field in RunConfig.model_fields.items()}
+
+
+def assignments(pairs: Iterable[str]) -> dict[str, str]:
+    """`["batch_size=64", ...]` as a mapping; raises ConfigError for a text without '='."""
+    texts: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"{pair!r} is not of the form knob=value, for example batch_size=64.")
+        texts[name.strip()] = value.strip()
+    return texts
+
+
+def _to_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(v) for v in value)
+    return str(value)
+
+
+def _from_text(name: str, text: str) -> Any:
+    knob_ = KNOBS.get(name)
+    if knob_ is None:
+        raise ConfigError(unknown_name("knob", name, KNOBS))
+    if knob_.optional and text.lower() in ("", "none", "null", "auto"):
+        return None
+    if knob_.kind == "ints":
+        return tuple(part for part in text.replace(" ", "").split(",") if part)
+    return text
+
+
+def _sentence(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "hidden_sizes"
+    knob_ = KNOBS[name]
+    value = error["input"] if error["loc"] else None
+    if not error["loc"]:
+        return f"{name}: {error['ctx']['error'] if 'ctx' in error else error['msg']}."
+    return f"{name} is {value!r}; allowed is {knob_.allowed}."
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if abs(value) < 1e5 else f"{value:.0f}"

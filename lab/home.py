@@ -1,0 +1,106 @@
+"""Where the lab writes, and how it writes so that nothing is ever half there.
+
+LAB_HOME (default .lab/ in the working directory)
+├── lab.sqlite      the run store
+├── runs/<run id>/  weights, resume state
+├── packs/<name>/   decoded data sets
+├── downloads/      archives on their way in
+└── locks/          one file a device, one a process
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.errors import ResourceError
+
+
+def lab_home() -> Path:
+    """The folder that holds everything the lab writes; made when it is not there.
+
+    Read from the environment at each call, so that tests and servers can choose their own.
+    Raises ResourceError when the folder cannot be made.
+    """
+    home = Path(os.environ.get("LAB_HOME") or ".lab").expanduser().resolve()
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def home_folder(*parts: str) -> Path:
+    """A folder below LAB_HOME, made when it is not there."""
+    folder = lab_home().joinpath(*parts)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write `target` into one clear sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(
+                f"The disk is full: {target} could not be written. Free some space "
+                "(the Runs and Data pages show what can be deleted) and try again."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ResourceError(
+                f"{target} cannot be written ({error.strerror}). Set LAB_HOME to a folder you can write to."
+            ) from error
+        raise
+
+
+def require_free_space(folder: Path, needed_bytes: int) -> None:
+    """Refuse before the work starts rather than fail in the middle; leaves 200 MB for the rest of the system."""
+    free = shutil.disk_usage(folder).free
+    if needed_bytes + 200_000_000 > free:
+        raise ResourceError(
+            f"This needs {needed_bytes / 1e6:,.0f} MB in {folder} and only {free / 1e6:,.0f} MB are free. "
+            "Free some space or set LAB_HOME to a larger disk."
+        )
+
+
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it replaces `target` in one step, else it is removed."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with writing(target):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`; on success it becomes `target` (which is replaced), else it goes."""
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with writing(target):
+            yield temporary
+            if target.exists():
+                # A reader that has the old files mapped keeps them; the name moves on.
+                old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+                os.replace(target, old / "was")
+                os.replace(temporary, target)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
