@@ -1,8 +1,8 @@
 """RunConfig: every knob of a run, with its range, unit and help, in this one place.
 
-A knob added here appears by itself in the form, the YAML file, the URL, the command line and the run's record.
-This module knows nothing of data sets and networks: whether the knobs fit them is checked by
-`lab.training.plan.check`.
+A knob added here appears by itself in the form, the YAML file, the URL, the command line and the
+run's record. This module knows nothing of data sets and networks: whether the knobs fit them is
+checked by `lab.training.plan.check`.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ def knob(
     gt: float | None = None,
     lt: float | None = None,
 ) -> Any:
-    """A field with what a form needs to draw it: title, help, unit, step, whether the scale is logarithmic."""
+    """A field with what a form needs to draw it: title, help, unit, step, logarithmic or not."""
     extra: dict[str, Any] = {"group": group, "unit": unit, "step": step, "log": log}
-    return Field(default, title=title, description=help, json_schema_extra=extra, ge=ge, le=le, gt=gt, lt=lt)
+    return Field(
+        default, title=title, description=help, json_schema_extra=extra, ge=ge, le=le, gt=gt, lt=lt
+    )
 
 
 class RunConfig(BaseModel):
@@ -63,14 +65,15 @@ class RunConfig(BaseModel):
     dataset: str = knob(
         "drawn-cats-dogs",
         "Data set",
-        "Which pictures to learn from. The two drawn sets are built in; add photographs on the Data page.",
+        "Which pictures to learn from. The two drawn sets are built in; add photographs on the "
+        "Data page.",
         group="data",
     )
     image_size: int | None = knob(
         None,
         "Image size",
-        "Side of the square that every image is resized to. Larger shows more detail and costs time with the "
-        "square of the side. Empty: the data set's own size.",
+        "Side of the square that every image is resized to. Larger shows more detail and costs "
+        "time with the square of the side. Empty: the data set's own size.",
         group="data",
         unit="pixels",
         ge=16,
@@ -79,7 +82,8 @@ class RunConfig(BaseModel):
     subset_per_class: int = knob(
         0,
         "Images per class",
-        "Train on at most this many images of each class (0: all). Fewer is faster and overfits sooner.",
+        "Train on at most this many images of each class (0: all). Fewer is faster and overfits "
+        "sooner.",
         group="data",
         ge=0,
         le=1_000_000,
@@ -87,8 +91,9 @@ class RunConfig(BaseModel):
     validation_fraction: float = knob(
         0.1,
         "Validation part",
-        "Share of the training images set aside, class by class, to choose the best epoch. The test set is not "
-        "touched. Used only when the data set brings no validation images of its own.",
+        "Share of the training images set aside, class by class, to choose the best epoch. The "
+        "test set is not touched. Used only when the data set brings no validation images of its "
+        "own.",
         group="data",
         ge=0.01,
         le=0.5,
@@ -103,7 +108,8 @@ class RunConfig(BaseModel):
     reduced_class_keep: float = knob(
         1.0,
         "Share of it to keep",
-        "1 keeps all of that class; 0.1 keeps a tenth and makes the set unequal. Training images only.",
+        "1 keeps all of that class; 0.1 keeps a tenth and makes the set unequal. Training images "
+        "only.",
         group="data",
         gt=0,
         le=1,
@@ -112,15 +118,16 @@ class RunConfig(BaseModel):
     class_balancing: Literal["none", "weighted_loss", "oversampling"] = knob(
         "none",
         "Class balancing",
-        "What to do about unequal classes: weigh the loss of rare classes more, or draw their images more often. "
-        "Accuracy of the common class may drop while the rare one gains.",
+        "What to do about unequal classes: weigh the loss of rare classes more, or draw their "
+        "images more often. Accuracy of the common class may drop while the rare one gains.",
         group="data",
     )
     normalisation: Literal["auto", "unit", "standard", "imagenet"] = knob(
         "auto",
         "Pixel scaling",
-        "unit: pixels / 255. standard: then minus the training mean, over the training deviation, which usually "
-        "trains faster. imagenet: ImageNet's mean and deviation. auto: imagenet for pretrained networks, else standard.",
+        "unit: pixels / 255. standard: then minus the training mean, over the training "
+        "deviation, which usually trains faster. imagenet: ImageNet's mean and deviation. auto: "
+        "imagenet for pretrained networks, else standard.",
         group="data",
     )
 
@@ -128,7 +135,8 @@ class RunConfig(BaseModel):
     horizontal_flip: bool = knob(
         False,
         "Horizontal flip",
-        "Mirror every second image. Right for cats and dogs; wrong for hand signs, which have a side.",
+        "Mirror every second image. Right for cats and dogs; wrong for hand signs, which have a "
+        "side.",
         group="augmentation",
     )
     rotation_degrees: float = knob(
@@ -201,27 +209,30 @@ class RunConfig(BaseModel):
     architecture: str = knob(
         "simple-cnn",
         "Architecture",
-        "The network. Perceptrons see pixels as a flat list; convolutional networks see neighbourhoods.",
+        "The network. Perceptrons see pixels as a flat list; convolutional networks see "
+        "neighbourhoods.",
         group="network",
     )
     activation: Activation = knob(
         "auto",
         "Activation",
-        "The curve between layers. auto: the architecture's own. Sigmoid and tanh flatten out and starve deep nets "
-        "of gradient; ReLU and its relatives do not. Locked with pretrained weights, which fit one curve only.",
+        "The curve between layers. auto: the architecture's own. Sigmoid and tanh flatten out "
+        "and starve deep nets of gradient; ReLU and its relatives do not. Locked with pretrained "
+        "weights, which fit one curve only.",
         group="network",
     )
     hidden_sizes: tuple[int, ...] = knob(
         (50,),
         "Hidden layers",
-        "Units in each hidden layer of the MLP, for example 512, 128. More units: more capacity, slower, "
-        "quicker to overfit. Used by mlp only.",
+        "Units in each hidden layer of the MLP, for example 512, 128. More units: more capacity, "
+        "slower, quicker to overfit. Used by mlp only.",
         group="network",
     )
     depth: int = knob(
         10,
         "Depth",
-        "Number of layers of the deep MLP. With sigmoid, more layers mean a gradient that fades. Used by deep-mlp only.",
+        "Number of layers of the deep MLP. With sigmoid, more layers mean a gradient that fades. "
+        "Used by deep-mlp only.",
         group="network",
         ge=2,
         le=50,
@@ -229,8 +240,9 @@ class RunConfig(BaseModel):
     head: Literal["linear", "dense"] = knob(
         "linear",
         "Head",
-        "linear: the network's own pooling and one layer. dense: Flatten, a Dense layer, Dropout, then the classes, "
-        "with many more weights to train. torchvision's architectures only.",
+        "linear: the network's own pooling and one layer. dense: Flatten, a Dense layer, "
+        "Dropout, then the classes, with many more weights to train. torchvision's architectures "
+        "only.",
         group="network",
     )
     head_units: int = knob(
@@ -244,8 +256,8 @@ class RunConfig(BaseModel):
     dropout: float | None = knob(
         None,
         "Dropout",
-        "Share of units switched off at random in each training step, wherever the network has dropout. More fights "
-        "overfitting and slows learning. Empty: the architecture's own.",
+        "Share of units switched off at random in each training step, wherever the network has "
+        "dropout. More fights overfitting and slows learning. Empty: the architecture's own.",
         group="network",
         ge=0,
         le=0.95,
@@ -256,15 +268,16 @@ class RunConfig(BaseModel):
     freeze: Freeze = knob(
         "scratch",
         "Freeze strategy",
-        "scratch: random start, all trained. The others start from ImageNet weights: full trains all of them, last_k "
-        "the last stages and the head, head_only just the head, two_phase first the head and then the last stages "
-        "at a smaller rate.",
+        "scratch: random start, all trained. The others start from ImageNet weights: full trains "
+        "all of them, last_k the last stages and the head, head_only just the head, two_phase "
+        "first the head and then the last stages at a smaller rate.",
         group="freeze",
     )
     last_k: int = knob(
         1,
         "Stages to train",
-        "How many of the last stages are trained besides the head, with last_k and in the second phase of two_phase.",
+        "How many of the last stages are trained besides the head, with last_k and in the second "
+        "phase of two_phase.",
         group="freeze",
         ge=1,
         le=30,
@@ -281,8 +294,8 @@ class RunConfig(BaseModel):
     second_phase_factor: float = knob(
         0.1,
         "Rate factor of the second phase",
-        "two_phase: the learning rate is multiplied by this when the last stages join. Large steps would wash out "
-        "what they know.",
+        "two_phase: the learning rate is multiplied by this when the last stages join. Large "
+        "steps would wash out what they know.",
         group="freeze",
         gt=0,
         le=1,
@@ -293,7 +306,8 @@ class RunConfig(BaseModel):
     epochs: int = knob(
         10,
         "Epochs",
-        "Passes over the training images. More learns more, then overfits: watch validation loss turn upwards.",
+        "Passes over the training images. More learns more, then overfits: watch validation loss "
+        "turn upwards.",
         group="optimisation",
         unit="epochs",
         ge=1,
@@ -302,7 +316,8 @@ class RunConfig(BaseModel):
     batch_size: int = knob(
         32,
         "Batch size",
-        "Images per step. Larger: smoother and fewer steps, more memory, often a larger learning rate wanted.",
+        "Images per step. Larger: smoother and fewer steps, more memory, often a larger learning "
+        "rate wanted.",
         group="optimisation",
         unit="images",
         ge=1,
@@ -311,7 +326,8 @@ class RunConfig(BaseModel):
     learning_rate: float = knob(
         1e-3,
         "Learning rate",
-        "Size of a step. Too high: the loss jumps or becomes NaN. Too low: it hardly moves. The first knob to tune.",
+        "Size of a step. Too high: the loss jumps or becomes NaN. Too low: it hardly moves. The "
+        "first knob to tune.",
         group="optimisation",
         gt=0,
         le=10,
@@ -320,13 +336,15 @@ class RunConfig(BaseModel):
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = knob(
         "adam",
         "Optimizer",
-        "How gradients become steps. Adam and RMSprop adapt a rate per weight; SGD does not and wants a larger rate.",
+        "How gradients become steps. Adam and RMSprop adapt a rate per weight; SGD does not and "
+        "wants a larger rate.",
         group="optimisation",
     )
     momentum: float = knob(
         0.9,
         "Momentum",
-        "How much of the last step is kept. Higher is smoother and faster, then overshoots. SGD and RMSprop.",
+        "How much of the last step is kept. Higher is smoother and faster, then overshoots. SGD "
+        "and RMSprop.",
         group="optimisation",
         ge=0,
         lt=1,
@@ -350,8 +368,9 @@ class RunConfig(BaseModel):
     schedule: Literal["constant", "step", "cosine", "one_cycle", "on_plateau"] = knob(
         "constant",
         "Learning-rate schedule",
-        "How the rate changes: constant; step: times the factor every few epochs; cosine: glides to zero; one_cycle: "
-        "up, then down; on_plateau: times the factor when validation loss stalls.",
+        "How the rate changes: constant; step: times the factor every few epochs; cosine: glides "
+        "to zero; one_cycle: up, then down; on_plateau: times the factor when validation loss "
+        "stalls.",
         group="optimisation",
     )
     schedule_epochs: int = knob(
@@ -374,7 +393,8 @@ class RunConfig(BaseModel):
     gradient_clip: float = knob(
         0.0,
         "Gradient clipping",
-        "Longest gradient allowed (L2 norm of all of them); 0 means no limit. Tames runs that explode.",
+        "Longest gradient allowed (L2 norm of all of them); 0 means no limit. Tames runs that "
+        "explode.",
         group="optimisation",
         ge=0,
         le=1000,
@@ -408,7 +428,8 @@ class RunConfig(BaseModel):
     keep_every: int = knob(
         0,
         "Keep weights every",
-        "Besides the best and the last, keep the weights of every n-th epoch for later inspection (0: none).",
+        "Besides the best and the last, keep the weights of every n-th epoch for later "
+        "inspection (0: none).",
         group="stopping",
         unit="epochs",
         ge=0,
@@ -419,7 +440,8 @@ class RunConfig(BaseModel):
     seed: int = knob(
         0,
         "Seed",
-        "Fixes every random choice. The same seed on the same machine gives the same curve; another seed shows the spread.",
+        "Fixes every random choice. The same seed on the same machine gives the same curve; "
+        "another seed shows the spread.",
         group="machine",
         ge=0,
         le=2**31 - 1,
@@ -433,8 +455,12 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _hidden_sizes_in_range(self) -> RunConfig:
-        if not 1 <= len(self.hidden_sizes) <= 20 or not all(1 <= n <= 8192 for n in self.hidden_sizes):
-            raise ValueError("allowed are 1 to 20 hidden layers of 1 to 8192 units each, for example 512,128")
+        if not 1 <= len(self.hidden_sizes) <= 20 or not all(
+            1 <= n <= 8192 for n in self.hidden_sizes
+        ):
+            raise ValueError(
+                "allowed are 1 to 20 hidden layers of 1 to 8192 units each, for example 512,128"
+            )
         return self
 
     @property
@@ -445,7 +471,9 @@ class RunConfig(BaseModel):
     @property
     def augments(self) -> bool:
         """Whether training images are changed at random."""
-        return any(getattr(self, k.name) != k.default for k in KNOBS.values() if k.group == "augmentation")
+        return any(
+            getattr(self, k.name) != k.default for k in KNOBS.values() if k.group == "augmentation"
+        )
 
     # --- in and out -----------------------------------------------------------------------------
     @classmethod
@@ -456,7 +484,9 @@ class RunConfig(BaseModel):
         """
         unknown = [name for name in values if name not in cls.model_fields]
         if unknown:
-            raise ConfigError(" ".join(unknown_name("knob", name, cls.model_fields) for name in unknown))
+            raise ConfigError(
+                " ".join(unknown_name("knob", name, cls.model_fields) for name in unknown)
+            )
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
@@ -488,9 +518,13 @@ class RunConfig(BaseModel):
         try:
             values = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"The settings are not valid YAML: {error}".replace("\n", " ")) from None
+            raise ConfigError(
+                f"The settings are not valid YAML: {error}".replace("\n", " ")
+            ) from None
         if not isinstance(values, dict):
-            raise ConfigError("The settings must be lines of 'knob: value', for example 'batch_size: 64'.")
+            raise ConfigError(
+                "The settings must be lines of 'knob: value', for example 'batch_size: 64'."
+            )
         return cls.from_mapping({str(k): v for k, v in values.items()})
 
     def to_query(self) -> dict[str, str]:
@@ -538,8 +572,16 @@ class Knob:
         if self.kind == "text":
             return "a name"
         number = "a whole number" if self.kind == "int" else "a number"
-        low = f" above {_number(self.minimum)}" if self.open_ended[0] else f" from {_number(self.minimum)}"
-        high = f" and below {_number(self.maximum)}" if self.open_ended[1] else f" to {_number(self.maximum)}"
+        low = (
+            f" above {_number(self.minimum)}"
+            if self.open_ended[0]
+            else f" from {_number(self.minimum)}"
+        )
+        high = (
+            f" and below {_number(self.maximum)}"
+            if self.open_ended[1]
+            else f" to {_number(self.maximum)}"
+        )
         if self.open_ended == (True, False):
             high = f", at most {_number(self.maximum)}"
         return number + low + high + (", or empty" if self.optional else "")
@@ -574,7 +616,9 @@ def _describe(name: str, field: FieldInfo) -> Knob:
     )
 
 
-KNOBS: dict[str, Knob] = {name: _describe(name, field) for name, field in RunConfig.model_fields.items()}
+KNOBS: dict[str, Knob] = {
+    name: _describe(name, field) for name, field in RunConfig.model_fields.items()
+}
 
 
 def assignments(pairs: Iterable[str]) -> dict[str, str]:

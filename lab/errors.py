@@ -8,8 +8,9 @@
     ├── ResourceError        disk full, out of memory, device missing, lock held
     └── DivergedError        the loss stopped being a number
 
-One sentence each: what is wrong, the value, what is allowed, what to do next. Pages show the sentence with
-`st.error`, the command line prints it and exits with status 2. Anything that is not a LabError is a bug.
+One sentence each: what is wrong, the value, what is allowed, what to do next. Pages show the
+sentence with `st.error`, the command line prints it and exits with status 2. Anything that is not
+a LabError is a bug.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class DivergedError(LabError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name that is not there: suggests the close ones, else lists what there is."""
+    """The sentence for a name that is not there: the close ones, else all there are."""
     names = list(known)
     close = get_close_matches(name, names, n=3, cutoff=0.6)
     if close:

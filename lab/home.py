@@ -54,24 +54,25 @@ def writing(target: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ResourceError(
-                f"{target} cannot be written ({error.strerror}). Set LAB_HOME to a folder you can write to."
+                f"{target} cannot be written ({error.strerror}). "
+                "Set LAB_HOME to a folder you can write to."
             ) from error
         raise
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:
-    """Refuse before the work starts rather than fail in the middle; leaves 200 MB for the rest of the system."""
+    """Refuse before the work starts, not in the middle; leaves 200 MB to the rest of the system."""
     free = shutil.disk_usage(folder).free
     if needed_bytes + 200_000_000 > free:
         raise ResourceError(
-            f"This needs {needed_bytes / 1e6:,.0f} MB in {folder} and only {free / 1e6:,.0f} MB are free. "
-            "Free some space or set LAB_HOME to a larger disk."
+            f"This needs {needed_bytes / 1e6:,.0f} MB in {folder} and only "
+            f"{free / 1e6:,.0f} MB are free. Free some space or set LAB_HOME to a larger disk."
         )
 
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it replaces `target` in one step, else it is removed."""
+    """Yield a temporary path beside `target`: it replaces `target` on success, else it is removed."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -87,7 +88,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; on success it becomes `target` (which is replaced), else it goes."""
+    """Yield a temporary folder beside `target`: it replaces `target` on success, else it goes."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 
 from lab.errors import NotFoundError, unknown_name
 
-
 T = TypeVar("T")
 
 

@@ -1,1 +1,1 @@
-"""The training engine: `plan` decides, `fit` trains and tells what happened as small frozen events."""
+"""The training engine: `plan` decides, `fit` trains and tells what happened."""

@@ -1,14 +1,15 @@
 """What a run tells the world: small frozen records of plain values, never tensors.
 
-    how the run ends             events, in order
-    ---------------------------  ------------------------------------------------------------------
-    any                          RunStarted, then (StepDone*, EpochDone)*, LogWritten anywhere, RunEnded
-    completed                    ... RunEnded(status="completed", test figures filled in)
-    stopped, paused              ... RunEnded right after the running step; test set untouched
-    failed (NaN, memory, bug)    ... RunEnded(status="failed", message says why)
+    how the run ends        events, in order
+    ----------------------  ----------------------------------------------------------------------
+    any                     RunStarted, (StepDone*, EpochDone)*, RunEnded; LogWritten anywhere
+    completed               ... RunEnded(status="completed", test figures filled in)
+    stopped, paused         ... RunEnded right after the running step; test set untouched
+    failed (NaN, memory)    ... RunEnded(status="failed", message says why)
 
-RunEnded comes exactly once and is always last. Accuracies are fractions in [0, 1], averages are weighted by
-sample count, times are seconds. Epochs and steps count from 1; a step is one parameter update.
+RunEnded comes exactly once and is always last. Accuracies are fractions in [0, 1], averages are
+weighted by sample count, times are seconds. Epochs and steps count from 1; a step is one parameter
+update.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class StepDone:
 class EpochDone:
     """One pass over the training images and one over the validation images.
 
-    `train_loss` and `train_accuracy` are averages over the epoch's batches while the weights were moving, dropout
-    and augmentation on; the validation figures are of the weights at the end of the epoch.
+    `train_loss` and `train_accuracy` are averages over the epoch's batches while the weights were
+    moving, dropout and augmentation on; the validation figures are of the weights at its end.
     """
 
     epoch: int
@@ -82,7 +83,7 @@ class EpochDone:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The last word. Test figures are of the best checkpoint, and None unless the run completed with a test set."""
+    """The last word. Test figures are of the best checkpoint; None unless the run completed."""
 
     status: EndStatus
     message: str
