@@ -57,7 +57,7 @@ def knob(
 
 
 class RunConfig(BaseModel):
-    """Everything that decides a run. Frozen; the same config, machine and seed give the same curve."""
+    """Everything that decides a run. Frozen; same config, seed and machine: same curve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -465,7 +465,7 @@ class RunConfig(BaseModel):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the run starts from ImageNet weights: every freeze strategy but `scratch` does."""
+        """Whether the run starts from ImageNet weights: all strategies but `scratch` do."""
         return self.freeze != "scratch"
 
     @property

@@ -72,7 +72,7 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`: it replaces `target` on success, else it is removed."""
+    """Yield a temporary path beside `target`: it replaces `target` on success, else it goes."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)

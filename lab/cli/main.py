@@ -1,0 +1,102 @@
+"""The commands, their options and what they exit with.
+
+Exit status: 0 done, 1 the run failed, 2 something asked for is not possible (the sentence on
+standard error says why), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from lab.config import KNOBS
+from lab.errors import LabError
+
+EXAMPLES = """examples:
+  python -m lab train --dataset drawn-signs --architecture sign-cnn --epochs 3
+  python -m lab train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
+  python -m lab train --config run.yaml
+  python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lab",
+        description="Trainscope without a browser.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a network and test it")
+    train.add_argument("--config", metavar="FILE", help="a YAML file of knobs, as a run exports it")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KNOB=VALUE", help="set any knob; repeatable"
+    )
+    train.add_argument("--name", help="a name for the run")
+    train.add_argument("--json", action="store_true", help="one JSON object a line, an event each")
+    knobs = train.add_argument_group("knobs (the last word wins: --config, then these, then --set)")
+    for knob in KNOBS.values():
+        knobs.add_argument(
+            "--" + knob.name.replace("_", "-"),
+            dest=f"knob_{knob.name}",
+            metavar="VALUE",
+            help=f"{knob.title}: {knob.allowed}; default {knob.default!r}".replace("%", "%%"),
+        )
+
+    resume = commands.add_parser("resume", help="go on with a stopped or interrupted run")
+    resume.add_argument("run", help="the run's id, as `runs` lists it")
+    resume.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    runs = commands.add_parser("runs", help="list the runs")
+    runs.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
+
+    datasets = commands.add_parser("datasets", help="list, show, add, download, remove data sets")
+    actions = datasets.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all data sets and whether they are here")
+    show = actions.add_parser("show", help="one data set in detail")
+    show.add_argument("name")
+    add = actions.add_parser("add", help="add a folder or a zip")
+    add.add_argument("name", help="sign-mnist, cats-dogs, or a new name for your own images")
+    add.add_argument("path", help="a folder or a zip file")
+    add.add_argument("--title", help="a title for your own images")
+    add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
+    add.add_argument(
+        "--fit",
+        choices=("stretch", "crop"),
+        default="stretch",
+        help="how an image becomes a square",
+    )
+    download = actions.add_parser("download", help="fetch a public data set over the internet")
+    download.add_argument("name", help="sign-mnist, cats-dogs or cats-dogs-filtered")
+    remove = actions.add_parser("remove", help="delete a data set from this machine")
+    remove.add_argument("name")
+    prepare = actions.add_parser("prepare", help="draw the built-in data sets now")
+    for action in (listing, show, add, download):
+        action.add_argument("--json", action="store_true", help="machine-readable output")
+    prepare.set_defaults(json=False)
+    remove.set_defaults(json=False)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        if options.command == "datasets":
+            from lab.cli import datasets
+
+            return datasets.run(options)
+        from lab.cli import train
+
+        return train.run(options)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130

@@ -1,0 +1,175 @@
+"""`train`, `resume` and `runs`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lab.config import KNOBS, RunConfig, assignments
+from lab.errors import ConfigError
+from lab.training.events import EpochDone, Event, LogWritten, RunEnded, RunStarted, StepDone
+
+EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
+"""By how the run ended; anything else is 1."""
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.command == "runs":
+        return list_runs(as_json=options.json)
+    from lab.runs.queue import run_here
+    from lab.runs.store import store
+
+    if options.command == "resume":
+        run_id = store().run(options.run).id
+        with _reporter(options.json) as report:
+            row = run_here(run_id, on_event=report)
+    else:
+        from lab.training.plan import resolve
+
+        config = resolve(_config(options))
+        with _reporter(options.json) as report:
+            row = run_here(config, name=options.name, on_event=report)
+    if not options.json:
+        print(f"Run {row.id}: {row.message}")
+    return EXIT_STATUS.get(row.status, 1)
+
+
+def _config(options: argparse.Namespace) -> RunConfig:
+    """From --config, then the knobs' own options, then --set."""
+    base = RunConfig()
+    if options.config:
+        try:
+            base = RunConfig.from_yaml(Path(options.config).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise ConfigError(f"--config {options.config} cannot be read: {reason}.") from None
+    texts = {
+        name: text for name in KNOBS if (text := getattr(options, f"knob_{name}")) is not None
+    }
+    return RunConfig.from_texts({**texts, **assignments(options.set)}, base)
+
+
+def list_runs(*, as_json: bool) -> int:
+    from lab.runs.store import store
+
+    rows = store().runs()
+    if as_json:
+        for row in rows:
+            print(
+                json.dumps(
+                    {
+                        "run": row.id,
+                        "name": row.name,
+                        "status": row.status,
+                        "best_val_accuracy": row.best_val_accuracy,
+                        "test_accuracy": row.test_accuracy,
+                        "config": row.settings,
+                    }
+                )
+            )
+        return 0
+    table = Table("Run", "Name", "Status", "Validation", "Test")
+    for row in rows:
+        table.add_row(
+            row.id,
+            row.name,
+            row.status,
+            _percent(row.best_val_accuracy),
+            _percent(row.test_accuracy),
+        )
+    Console().print(table if rows else "No runs yet.")
+    return 0
+
+
+class _reporter:
+    """Tells events as JSON lines, or as a progress bar over a growing table."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def __enter__(self) -> Callable[[Event], None]:
+        if self.as_json:
+            return print_json
+        self.bar = _Bar()
+        self.bar.progress.start()
+        return self.bar.tell
+
+    def __exit__(self, *_: object) -> None:
+        if not self.as_json:
+            self.bar.progress.stop()
+
+
+def print_json(event: Event) -> None:
+    """One line: the event's name in snake_case, then its fields."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    print(json.dumps({"event": name, **_plain(asdict(event))}), flush=True)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN; a figure that is none is null."""
+    return {
+        k: None if isinstance(v, float) and v != v else v  # noqa: PLR0124
+        for k, v in values.items()
+    }
+
+
+class _Bar:
+    """The readable form. Runs in the main thread, called between two steps."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=Console(file=sys.stderr),
+        )
+        self.task: TaskID | None = None
+        self.epochs = 0
+        self.out = Console()
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self.epochs = event.total_steps // max(1, event.steps_per_epoch)
+            self.out.print(
+                f"{event.train_samples:,} training, {event.val_samples:,} validation, "
+                f"{event.test_samples:,} test images; {event.trainable_parameters:,} of "
+                f"{event.total_parameters:,} parameters trained on {event.device}."
+            )
+            self.out.print("epoch  training loss  accuracy  validation loss  accuracy  images/s")
+            self.task = self.progress.add_task(
+                "training", total=event.total_steps, completed=event.resumed_from_step, figures=""
+            )
+        elif isinstance(event, StepDone) and self.task is not None:
+            self.progress.update(
+                self.task, completed=event.step, figures=f"loss {event.loss:.3f}"
+            )
+        elif isinstance(event, EpochDone):
+            best = "  best so far" if event.is_best else ""
+            self.out.print(
+                f"{event.epoch:5d}  {event.train_loss:13.4f}  {event.train_accuracy:8.1%}  "
+                f"{event.val_loss:15.4f}  {event.val_accuracy:8.1%}  "
+                f"{event.images_per_second:8,.0f}{best}",
+                highlight=False,
+            )
+        elif isinstance(event, LogWritten):
+            self.out.print(f"[dim]{event.text}[/dim]", highlight=False)
+        elif isinstance(event, RunEnded) and event.test_accuracy is not None:
+            self.out.print(
+                f"Test accuracy {event.test_accuracy:.1%} (weights of epoch {event.best_epoch})."
+            )
+
+
+def _percent(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{fraction:.1%}"

@@ -1,0 +1,69 @@
+"""Ready starts and per-data-set defaults, as plain data.
+
+To add a start, add an entry to STARTS; the Home page shows it by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lab.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Start:
+    """One click on the Home page. The first data set that is on this machine is taken."""
+
+    key: str
+    title: str
+    story: str
+    icon: str
+    datasets: tuple[str, ...]
+    knobs: dict[str, Any]
+
+    def config(self, dataset: str) -> RunConfig:
+        return defaults_for(dataset).changed(**self.knobs)
+
+
+STARTS = (
+    Start(
+        key="first",
+        title="See a network learn, in 20 seconds",
+        story="A small convolutional network learns to tell drawn cats from drawn dogs. "
+        "Built in, nothing to download.",
+        icon=":material/bolt:",
+        datasets=("drawn-cats-dogs",),
+        knobs={"architecture": "simple-cnn", "epochs": 6},
+    ),
+    Start(
+        key="signs",
+        title="Read sign letters",
+        story="24 letters of the hand alphabet, 28×28 pixels, and the three-layer network of "
+        "the classic exercise.",
+        icon=":material/sign_language:",
+        datasets=("sign-mnist", "drawn-signs"),
+        knobs={"architecture": "sign-cnn", "epochs": 8},
+    ),
+    Start(
+        key="transfer",
+        title="Borrow what a network already knows",
+        story="Transfer learning on photographs of cats and dogs: MobileNetV2 keeps its ImageNet "
+        "weights, only a new last layer is trained.",
+        icon=":material/school:",
+        datasets=("cats-dogs",),
+        knobs={"architecture": "mobilenet_v2", "freeze": "head_only", "epochs": 2},
+    ),
+)
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "drawn-cats-dogs": {"architecture": "simple-cnn", "epochs": 8, "horizontal_flip": True},
+    "drawn-signs": {"architecture": "sign-cnn", "batch_size": 128, "epochs": 10},
+    "sign-mnist": {"architecture": "sign-cnn", "batch_size": 256, "epochs": 20},
+    "cats-dogs": {"architecture": "simple-cnn", "epochs": 10, "horizontal_flip": True},
+}
+
+
+def defaults_for(dataset: str) -> RunConfig:
+    """Sensible knobs for a data set; for a person's own images the lab's general defaults."""
+    return RunConfig(dataset=dataset).changed(**_DEFAULTS.get(dataset, {}))

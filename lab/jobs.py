@@ -1,0 +1,269 @@
+"""Work that goes on while pages are looked at: downloads, imports, maps over many layers, exports.
+
+    start(...)  ->  waiting  ->  working  ->  done | failed | cancelled
+
+- `work` runs in a daemon thread named "job-<id>", two at once, the others wait in order. It never
+  calls st.*; it tells how far it is through its Report and asks its Cancel between small pieces.
+- A page holds a job id and polls `get`. It only ever sees a JobView: a frozen snapshot.
+- Everything shared is behind one lock that is held for a few lines, never while `work` runs.
+- Jobs live as long as the process: a server restart forgets them (a download goes on from its part
+  file when it is started again).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lab.progress import Cancel, Progress, Report
+
+logger = logging.getLogger(__name__)
+
+State = Literal["waiting", "working", "done", "failed", "cancelled"]
+Work = Callable[[Report, Cancel], Any]
+
+AT_ONCE = 2
+KEPT = 50  # finished jobs that can still be asked about
+RATE_WINDOW_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """How a job stands at one moment; plain values only."""
+
+    id: str
+    kind: str
+    title: str
+    key: str | None
+    state: State
+    cancelling: bool
+    """Cancel was asked for and the work has not noticed yet."""
+    progress: Progress | None
+    """None until the work has told something."""
+    units_per_second: float | None
+    """Over the last seconds, in `progress.unit`; None when not known yet."""
+    seconds_left: float | None
+    """Of the present phase, at the present rate; None when the rate or the total is unknown."""
+    message: str
+    """What to tell the person when the job failed or was cancelled; empty otherwise."""
+    result: Any
+    """What `work` returned (a picklable plain value); None until done."""
+    created: float
+    started: float | None
+    ended: float | None
+    """Unix times in seconds."""
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("waiting", "working")
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """The rate, where what is counted is bytes."""
+        if self.progress is None or self.progress.unit != "bytes":
+            return None
+        return self.units_per_second
+
+
+class Rate:
+    """Units a second over the last few seconds of one phase (a phase is one text and unit).
+
+    Not thread-safe: its owner locks. Times are of one monotonic clock, in seconds.
+    """
+
+    def __init__(self, window_seconds: float = RATE_WINDOW_SECONDS) -> None:
+        self._window = window_seconds
+        self._phase: tuple[str, str] | None = None
+        self._marks: deque[tuple[float, int]] = deque()
+        self._done = 0
+
+    def add(self, progress: Progress, *, now: float) -> None:
+        phase = (progress.text, progress.unit)
+        if phase != self._phase or progress.done < self._done:
+            self._phase = phase
+            self._marks.clear()
+        self._done = progress.done
+        # A quarter of a second between marks bounds the memory, however often the work reports.
+        if not self._marks or now - self._marks[-1][0] >= 0.25:
+            self._marks.append((now, progress.done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > self._window:
+            self._marks.popleft()
+
+    def per_second(self, *, now: float) -> float | None:
+        """None until half a second has passed. Up to `now`: a stall is seen as slowing down."""
+        if not self._marks:
+            return None
+        since, before = self._marks[0]
+        if now - since < 0.5:
+            return None
+        return (self._done - before) / (now - since)
+
+
+class _Job:
+    """The shared record; every field is read and written under `_lock`."""
+
+    def __init__(self, kind: str, title: str, work: Work, key: str | None) -> None:
+        self.id = uuid.uuid4().hex[:10]
+        self.kind, self.title, self.work, self.key = kind, title, work, key
+        self.state: State = "waiting"
+        self.cancel_asked = threading.Event()
+        self.progress: Progress | None = None
+        self.rate = Rate()
+        self.message = ""
+        self.result: Any = None
+        self.created = time.time()
+        self.started: float | None = None
+        self.ended: float | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("waiting", "working")
+
+    def view(self) -> JobView:
+        per_second = left = None
+        if self.state == "working" and self.progress is not None:
+            per_second = self.rate.per_second(now=time.monotonic())
+            if per_second and self.progress.total:
+                left = max(0, self.progress.total - self.progress.done) / per_second
+        return JobView(
+            id=self.id,
+            kind=self.kind,
+            title=self.title,
+            key=self.key,
+            state=self.state,
+            cancelling=self.active and self.cancel_asked.is_set(),
+            progress=self.progress,
+            units_per_second=per_second,
+            seconds_left=left,
+            message=self.message,
+            result=self.result,
+            created=self.created,
+            started=self.started,
+            ended=self.ended,
+        )
+
+
+_lock = threading.Lock()
+_jobs: dict[str, _Job] = {}  # in the order of `start`
+
+
+def start(kind: str, title: str, work: Work, *, key: str | None = None) -> JobView:
+    """Run `work(report, cancel)` in the background.
+
+    A job with the same `key` that is still active is returned instead of starting a second one, so
+    two tabs (or two presses) share one download. `work` raises a LabError for what a person can
+    understand and returns a picklable plain value.
+    """
+    with _lock:
+        if key is not None:
+            for job in _jobs.values():
+                if job.key == key and job.active:
+                    return job.view()
+        job = _Job(kind, title, work, key)
+        _jobs[job.id] = job
+        _forget_old_ones()
+        _start_waiting_ones()
+        return job.view()
+
+
+def get(job_id: str) -> JobView | None:
+    """The job as it stands now; None when unknown (finished long ago, or before a restart)."""
+    with _lock:
+        job = _jobs.get(job_id)
+        return job.view() if job else None
+
+
+def jobs(kind: str | None = None) -> list[JobView]:
+    """All known jobs, newest first."""
+    with _lock:
+        return [job.view() for job in reversed(_jobs.values()) if kind in (None, job.kind)]
+
+
+def latest(key: str) -> JobView | None:
+    """The newest job with this key, active or finished: how a second tab finds the first one's."""
+    with _lock:
+        return next((job.view() for job in reversed(_jobs.values()) if job.key == key), None)
+
+
+def cancel(job_id: str) -> JobView | None:
+    """Ask a job to give up: at once when it waits, when it next looks when it works."""
+    with _lock:
+        job = _jobs.get(job_id)
+        if job is None:
+            return None
+        if job.active:
+            job.cancel_asked.set()
+        if job.state == "waiting":
+            _end(job, "cancelled", message=f"{job.title}: cancelled before it began.")
+        return job.view()
+
+
+def _start_waiting_ones() -> None:
+    """Fill the free places, oldest first. Called with the lock held."""
+    free = AT_ONCE - sum(job.state == "working" for job in _jobs.values())
+    for job in [job for job in _jobs.values() if job.state == "waiting"][: max(0, free)]:
+        job.state = "working"
+        job.started = time.time()
+        try:
+            threading.Thread(target=_run, args=(job,), name=f"job-{job.id}", daemon=True).start()
+        except RuntimeError as error:  # the system gives no more threads
+            _end(job, "failed", message=f"{job.title} could not start ({error}); try again later.")
+
+
+def _run(job: _Job) -> None:
+    """The body of a job's thread."""
+
+    def report(progress: Progress) -> None:
+        with _lock:
+            job.progress = progress
+            job.rate.add(progress, now=time.monotonic())
+
+    state: State
+    try:
+        result, state, message = job.work(report, job.cancel_asked.is_set), "done", ""
+    except BaseException as error:  # whatever it is, the page must hear of it
+        result, (state, message) = None, _how_it_ended(job, error)
+    with _lock:
+        _end(job, state, message=message, result=result)
+        _forget_old_ones()
+        _start_waiting_ones()
+
+
+def _how_it_ended(job: _Job, error: BaseException) -> tuple[State, str]:
+    # By name, not by isinstance: when Streamlit re-imports the modules, the work may raise the new
+    # LabError while this thread still runs the old module.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "Cancelled" in names:
+        return "cancelled", str(error)
+    if "LabError" in names:
+        return "failed", str(error)
+    logger.error("Job %s (%s) failed", job.id, job.title, exc_info=error)
+    return "failed", (
+        f"{job.title} stopped on an error that the lab did not foresee "
+        f"({type(error).__name__}: {error}); the details are in the terminal where the lab runs."
+    )
+
+
+def _end(job: _Job, state: State, *, message: str, result: Any = None) -> None:
+    """Called with the lock held."""
+    job.state, job.message, job.result = state, message, result
+    job.ended = time.time()
+    # The closure may hold images or models; only the outcome is kept.
+    job.work = _nothing
+
+
+def _nothing(report: Report, cancel: Cancel) -> None:
+    return None
+
+
+def _forget_old_ones() -> None:
+    """Called with the lock held."""
+    finished = [job.id for job in _jobs.values() if not job.active]
+    for job_id in finished[: max(0, len(finished) - KEPT)]:
+        del _jobs[job_id]

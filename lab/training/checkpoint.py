@@ -1,0 +1,218 @@
+"""Weights and resume state on disk, as safetensors, written atomically.
+
+<run folder>/
+├── network.json         what the weights need around them: config, classes, pixel scaling
+├── last.safetensors     weights after the newest epoch, published for inspection while training
+├── best.safetensors     weights of the best epoch by the validation figure
+├── epoch-0005.safetensors   weights of a kept epoch (knob keep_every)
+└── resume.safetensors   weights, optimizer, random state; counters in its header, so that both
+                         are always of the same moment
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from lab.config import RunConfig
+from lab.data.preprocess import Preprocess
+from lab.errors import NotFoundError
+from lab.home import atomic_file
+from lab.models.catalog import build_network
+from lab.models.staged import StagedNet
+
+RESUME = "resume.safetensors"
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    """What published weights need around them to become a classifier again."""
+
+    config: RunConfig
+    class_names: tuple[str, ...]
+    preprocess: Preprocess
+    dataset_hash: str
+
+    def write(self, folder: Path) -> None:
+        text = {
+            "config": json.loads(self.config.to_json()),
+            "class_names": list(self.class_names),
+            "preprocess": self.preprocess.to_dict(),
+            "dataset_hash": self.dataset_hash,
+        }
+        with atomic_file(folder / "network.json") as temporary:
+            temporary.write_text(json.dumps(text, indent=2), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> NetworkCard:
+        """Raises NotFoundError when the run never came far enough to have one."""
+        try:
+            values = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"Run {folder.name} has no network yet: it ended before its first step."
+            ) from None
+        return cls(
+            config=RunConfig.from_mapping(values["config"]),
+            class_names=tuple(values["class_names"]),
+            preprocess=Preprocess.from_dict(values["preprocess"]),
+            dataset_hash=values["dataset_hash"],
+        )
+
+
+def publish(network: StagedNet, folder: Path, *, epoch: int, best: bool, kept: bool) -> None:
+    """Write the weights after `epoch` as last, and as best or as a kept epoch where asked."""
+    last = folder / "last.safetensors"
+    with atomic_file(last) as temporary:
+        save_file(_on_cpu(network.state_dict()), temporary)
+    names = ["best.safetensors"] * best + [f"epoch-{epoch:04d}.safetensors"] * kept
+    for name in names:
+        with atomic_file(folder / name) as temporary:
+            temporary.unlink()
+            try:
+                os.link(last, temporary)  # the same bytes under a second name: no second write
+            except OSError:  # file systems without hard links
+                shutil.copyfile(last, temporary)
+
+
+def load_weights(network: StagedNet, folder: Path, name: str) -> None:
+    """Load checkpoint `name` ("best", "last", "epoch-0005") into `network`, in place.
+
+    Raises NotFoundError naming the checkpoints that are there.
+    """
+    file = folder / f"{name}.safetensors"
+    try:
+        network.load_state_dict(load_file(file))
+    except FileNotFoundError:
+        there = ", ".join(checkpoints(folder)) or "none yet"
+        raise NotFoundError(
+            f"Run {folder.name} has no checkpoint {name!r}; there are: {there}."
+        ) from None
+
+
+def checkpoints(folder: Path) -> list[str]:
+    """Names of the published checkpoints, best and last first."""
+    names = {file.stem for file in folder.glob("*.safetensors")} - {"resume"}
+    return sorted(names, key=lambda name: (name.startswith("epoch-"), name))
+
+
+def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, NetworkCard]:
+    """A published checkpoint as a fresh network in eval mode, with its card.
+
+    Never touches the network in training; safe from any thread.
+    """
+    card = NetworkCard.read(folder)
+    network = build_network(
+        card.config,
+        channels=card.preprocess.channels,
+        image_size=card.preprocess.image_size,
+        classes=len(card.class_names),
+        device="meta",  # the weights come from the file: nothing is drawn, nothing downloaded
+    )
+    network.to_empty(device="cpu")
+    load_weights(network, folder, name)
+    return network.eval(), card
+
+
+@dataclass
+class Progress:
+    """The counters of a run: everything that decides what happens next, besides the tensors."""
+
+    epoch: int = 1
+    """The epoch that is running, from 1."""
+    step_in_epoch: int = 0
+    """Steps of it that are done."""
+    step: int = 0
+    """Steps of the whole run that are done."""
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    """Time spent on training steps of the running epoch."""
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    best_epoch: int | None = None
+    best_val_loss: float | None = None
+    best_val_accuracy: float | None = None
+    epochs_without_improvement: int = 0
+    plateau_best: float | None = None
+    plateau_epochs_without: int = 0
+    plateau_drops: int = 0
+    early_stopped: bool = False
+
+
+def save_resume(
+    folder: Path,
+    *,
+    network: StagedNet,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    progress: Progress,
+) -> None:
+    """Write everything that an exact continuation needs, in one atomic file."""
+    tensors = {f"network.{k}": v for k, v in _on_cpu(network.state_dict()).items()}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value.detach().cpu().contiguous()
+            else:
+                numbers.setdefault(str(index), {})[key] = value
+    tensors["generator"] = generator.get_state()
+    header = {"progress": json.dumps(asdict(progress)), "optimizer": json.dumps(numbers)}
+    with atomic_file(folder / RESUME) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """The counters of the resume state, or None when there is none to resume."""
+    try:
+        with safe_open(folder / RESUME, framework="pt") as file:
+            return Progress(**json.loads(file.metadata()["progress"]))
+    except FileNotFoundError:
+        return None
+    except SafetensorError as error:
+        raise NotFoundError(
+            f"The resume state of run {folder.name} cannot be read ({error}). "
+            "Start the run again with its settings."
+        ) from error
+
+
+def load_resume(
+    folder: Path,
+    *,
+    network: StagedNet,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> None:
+    """Put the saved tensors back, each in the memory format of the parameter that it belongs to."""
+    tensors = load_file(folder / RESUME)
+    with safe_open(folder / RESUME, framework="pt") as file:
+        numbers: dict[str, dict[str, Any]] = json.loads(file.metadata()["optimizer"])
+    network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    )
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in numbers.items()}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:
+                value = torch.empty_like(parameter).copy_(value)
+            state.setdefault(int(index), {})[name] = value
+    saved = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
+    generator.set_state(tensors["generator"])
+
+
+def _on_cpu(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}

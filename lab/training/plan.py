@@ -1,0 +1,179 @@
+"""What a run will do, decided and explained before its first step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lab.config import RunConfig
+from lab.data import catalog as datasets
+from lab.data.pack import Pack
+from lab.data.preprocess import Preprocess, make_preprocess
+from lab.data.splits import Splits, make_splits, steps_in_epoch
+from lab.errors import ConfigError, DataError
+from lab.models.catalog import ARCHITECTURES, build_network, check_network, input_channels
+from lab.models.freezing import Phase, phases
+from lab.models.staged import StagedNet
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One thing that the plan settled, and why."""
+
+    what: str
+    choice: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.choice} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that `fit` needs. Owned by the thread that made it."""
+
+    config: RunConfig
+    folder: Path
+    pack: Pack
+    splits: Splits
+    preprocess: Preprocess
+    network: StagedNet
+    device: torch.device
+    memory_format: torch.memory_format
+    phases: tuple[Phase, ...]
+    steps_per_epoch: int
+    decisions: tuple[Decision, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.pack.meta.class_names
+
+
+def resolve_device(config: RunConfig) -> str:
+    """The device that the run will use: "cuda", "mps" or "cpu".
+
+    Raises ConfigError when a device is asked for that this machine does not have.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if config.device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[config.device]:
+        names = ", ".join(name for name, available in there.items() if available)
+        raise ConfigError(
+            f"device is {config.device!r}, which this machine does not have; "
+            f"it has: {names}. Choose auto or one of these."
+        )
+    return config.device
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The config with its open knobs settled, after every cheap check: the door that all runs pass.
+
+    Raises ConfigError, NotFoundError or DataError with a sentence for the person. Reads no images
+    and loads no weights, so that a page can call it at every change of a knob.
+    """
+    info = datasets.describe(config.dataset)
+    if not info.usable:
+        raise DataError(f"The data set {config.dataset!r} is {info.state}. {info.how_to_get}")
+    ARCHITECTURES.get(config.architecture)
+    image_size = config.image_size or info.image_size
+    check_network(config, image_size=image_size, channels=info.channels)
+    if config.reduced_class and config.reduced_class not in info.class_names:
+        raise ConfigError(
+            f"reduced_class is {config.reduced_class!r}; "
+            f"the classes of {config.dataset} are: {', '.join(info.class_names)}."
+        )
+    if config.nesterov and (config.optimizer != "sgd" or config.momentum == 0):
+        raise ConfigError(
+            f"nesterov is on with optimizer {config.optimizer} and momentum {config.momentum:g}; "
+            "it works with sgd and a momentum above 0. Switch it off or change these."
+        )
+    resolve_device(config)
+    return config.changed(image_size=image_size)
+
+
+def make_plan(
+    config: RunConfig, *, folder: Path, progress: Report = silent, cancel: Cancel = never
+) -> Plan:
+    """Open the data, build the network and settle how the run will go.
+
+    May take long the first time (decoding a data set, downloading weights): it reports how far it
+    is and gives up when `cancel` says so. Raises LabError; nothing has been trained then.
+    """
+    config = resolve(config)
+    device = torch.device(resolve_device(config))
+    pack = datasets.open_pack(
+        config.dataset, image_size=config.image_size, progress=progress, cancel=cancel
+    )
+    check_cancel(cancel, "The run")
+    splits = make_splits(pack, config)
+    channels = input_channels(config, pack.meta.channels)
+    progress(Progress(0, 0, "Measuring the training images"))
+    preprocess = make_preprocess(config, pack, splits, channels=channels)
+    progress(Progress(0, 0, "Building the network"))
+    network = build_network(
+        config,
+        channels=channels,
+        image_size=pack.meta.image_size,
+        classes=len(pack.meta.class_names),
+    )
+    memory_format, layout = _memory_format(config, device, pack.meta.image_size)
+    network = network.to(device).to(memory_format=memory_format)
+    return Plan(
+        config=config,
+        folder=folder,
+        pack=pack,
+        splits=splits,
+        preprocess=preprocess,
+        network=network,
+        device=device,
+        memory_format=memory_format,
+        phases=tuple(phases(config)),
+        steps_per_epoch=steps_in_epoch(splits, config, pack.labels),
+        decisions=(
+            Decision("Device", str(device), _device_reason(config)),
+            layout,
+            _validation_decision(pack, splits, config),
+            *_balancing_decision(config),
+        ),
+    )
+
+
+def _memory_format(
+    config: RunConfig, device: torch.device, image_size: int
+) -> tuple[torch.memory_format, Decision]:
+    what = "Memory layout"
+    convolves = ARCHITECTURES.get(config.architecture).family != "perceptron"
+    if convolves and image_size >= 64 and device.type != "mps":
+        reason = "convolutions read neighbouring pixels' channels together: faster on photographs"
+        return torch.channels_last, Decision(what, "channels last", reason)
+    reason = "small images or no convolutions: nothing to gain from another layout"
+    return torch.contiguous_format, Decision(what, "channels first", reason)
+
+
+def _device_reason(config: RunConfig) -> str:
+    if config.device != "auto":
+        return "as asked"
+    if torch.cuda.is_available() or torch.mps.is_available():
+        return "the fastest device of this machine"
+    return "no graphics card that PyTorch can use; training is repeatable bit for bit here"
+
+
+def _validation_decision(pack: Pack, splits: Splits, config: RunConfig) -> Decision:
+    if len(pack.indices("val")):
+        return Decision("Validation", f"{len(splits.val):,} images", "the data set brings its own")
+    reason = f"{config.validation_fraction:.0%} of each class's training images, by seed"
+    return Decision("Validation", f"{len(splits.val):,} images", reason)
+
+
+def _balancing_decision(config: RunConfig) -> tuple[Decision, ...]:
+    if config.class_balancing == "weighted_loss":
+        reason = "rare classes count more; validation and test loss stay unweighted"
+        return (Decision("Class balancing", "weighted training loss", reason),)
+    if config.class_balancing == "oversampling":
+        reason = "images of rare classes are drawn more often; validation and test stay as they are"
+        return (Decision("Class balancing", "oversampling", reason),)
+    return ()

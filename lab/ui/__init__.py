@@ -1,0 +1,1 @@
+"""The only place beside pages/ that may import streamlit."""

@@ -1,0 +1,158 @@
+"""The Train page's form: one widget for each knob, drawn from what `lab.config` says of it.
+
+Widgets keep their values across pages for the session; the values are validated again by
+RunConfig, because a widget's limits hold only in the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import streamlit as st
+
+from lab.config import GROUP_TITLES, KNOBS, Group, Knob, RunConfig
+from lab.ui.state import knob_key
+
+ESSENTIAL = (
+    "dataset",
+    "architecture",
+    "activation",
+    "freeze",
+    "batch_size",
+    "learning_rate",
+    "epochs",
+)
+"""The knobs that stand open at the top; the others wait in their groups."""
+
+_USED_BY = {
+    "hidden_sizes": ("architecture", ("mlp",)),
+    "depth": ("architecture", ("deep-mlp",)),
+    "head_units": ("head", ("dense",)),
+    "last_k": ("freeze", ("last_k", "two_phase")),
+    "head_epochs": ("freeze", ("two_phase",)),
+    "second_phase_factor": ("freeze", ("two_phase",)),
+    "reduced_class_keep": ("reduced_class", None),
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+    "nesterov": ("optimizer", ("sgd",)),
+    "schedule_epochs": ("schedule", ("step", "on_plateau")),
+    "schedule_factor": ("schedule", ("step", "on_plateau")),
+}
+"""Knobs that do something only together with a value of another one (None: any that is not empty).
+The others are hidden: a knob that does nothing teaches something false."""
+
+_WORDS = {
+    "auto": "Automatic",
+    "relu": "ReLU",
+    "leaky_relu": "Leaky ReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "tanh": "tanh",
+    "scratch": "From scratch",
+    "full": "Fine-tune all",
+    "last_k": "Last stages + head",
+    "head_only": "Head only",
+    "two_phase": "Two phases",
+    "adamw": "AdamW",
+    "sgd": "SGD",
+    "rmsprop": "RMSprop",
+    "val_loss": "Validation loss",
+    "val_accuracy": "Validation accuracy",
+    "imagenet": "ImageNet",
+    "cuda": "CUDA graphics card",
+    "mps": "Apple graphics",
+    "cpu": "CPU",
+}
+
+
+def word(choice: str) -> str:
+    """A choice as the person reads it."""
+    return _WORDS.get(choice, choice.replace("_", " ").capitalize())
+
+
+def is_used(name: str) -> bool:
+    """Whether the knob does something with the form's other values as they are."""
+    if name not in _USED_BY:
+        return True
+    other, values = _USED_BY[name]
+    current = st.session_state.get(knob_key(other), KNOBS[other].default)
+    return bool(current) if values is None else current in values
+
+
+def draw_knob(
+    name: str,
+    *,
+    options: Iterable[str] | None = None,
+    label: Callable[[str], str] = word,
+    on_change: Callable[[], None] | None = None,
+    disabled: bool = False,
+) -> None:
+    """The widget of one knob; its value is in the session under `knob_key(name)`."""
+    knob = KNOBS[name]
+    key = knob_key(name)
+    if key not in st.session_state:
+        st.session_state[key] = _widget_value(knob, knob.default)
+    common: dict[str, Any] = {
+        "key": key,
+        "help": knob.help,
+        "persist_state": "session",
+        "on_change": on_change,
+        "disabled": disabled,
+    }
+    title = f"{knob.title} ({knob.unit})" if knob.unit else knob.title
+    if options is not None or knob.kind == "choice":
+        choices = list(options if options is not None else knob.choices)
+        if st.session_state[key] not in choices:
+            st.session_state[key] = choices[0]
+        st.selectbox(title, choices, format_func=label, **common)
+    elif knob.kind == "bool":
+        st.toggle(title, **common)
+    elif knob.kind in ("text", "ints"):
+        st.text_input(title, **common)
+    else:
+        whole = knob.kind == "int"
+        low, high = knob.minimum or 0, knob.maximum
+        if knob.open_ended[0]:
+            low = 1e-9
+        st.number_input(
+            title,
+            min_value=int(low) if whole else float(low),
+            max_value=None if high is None else int(high) if whole else float(high),
+            step=int(knob.step or 1) if whole else float(knob.step or 0.0) or None,
+            format="%d" if whole else "%g",
+            placeholder="automatic" if knob.optional else None,
+            **common,
+        )
+
+
+def draw_group(group: Group, *, leave_out: Iterable[str] = ESSENTIAL) -> None:
+    """The group's remaining knobs in an expander; none where none applies."""
+    names = [
+        knob.name
+        for knob in KNOBS.values()
+        if knob.group == group and knob.name not in leave_out and is_used(knob.name)
+    ]
+    if not names:
+        return
+    changed = [n for n in names if _form_value(KNOBS[n]) != KNOBS[n].default]
+    title = GROUP_TITLES[group] + (f" · {len(changed)} changed" if changed else "")
+    with st.expander(title, key=f"train_group_{group}"):
+        for name in names:
+            draw_knob(name)
+
+
+def read_form() -> RunConfig:
+    """The form as a RunConfig. Raises ConfigError with a sentence for each value not allowed."""
+    return RunConfig.from_mapping({name: _form_value(knob) for name, knob in KNOBS.items()})
+
+
+def _form_value(knob: Knob) -> Any:
+    value = st.session_state.get(knob_key(knob.name), knob.default)
+    if knob.kind == "ints" and isinstance(value, str):
+        return tuple(part for part in value.replace(" ", "").split(",") if part)
+    return value
+
+
+def _widget_value(knob: Knob, value: Any) -> Any:
+    return ", ".join(str(v) for v in value) if knob.kind == "ints" else value

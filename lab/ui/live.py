@@ -1,0 +1,168 @@
+"""The live view of one run: numbers, curves, buttons and the log of decisions.
+
+A fragment that ticks once a second while the run is active and reads only what is new from the
+store. It never touches the training thread: the buttons leave a wish in the store.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lab.errors import LabError
+from lab.runs.queue import queue
+from lab.runs.store import RunRow, store
+from lab.ui.live_chart import live_chart
+from lab.ui.words import duration, percent, status_badge
+
+ACTIVE = ("queued", "preparing", "running")
+
+
+def live_view(run: RunRow) -> None:
+    """Draw `run` and keep it moving while it is active."""
+    live = run.status in ACTIVE
+    st.fragment(run_every=1.0 if live else None, key="live_view")(_body)(run.id, was_live=live)
+
+
+def _body(run_id: str, *, was_live: bool) -> None:
+    run = store().run(run_id)
+    live = run.status in ACTIVE
+    if live != was_live:
+        st.rerun()  # once: the whole page learns that the run began or ended, and the timer with it
+    _heading(run)
+    _buttons(run)
+    _progress(run)
+    _numbers(run)
+    if run.message:
+        _message(run)
+    live_chart(run_id=run.id, key=f"live_chart_{run.id}", live=live)
+    _log(run)
+
+
+def _heading(run: RunRow) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(run.name, anchor=False, width="content")
+        status_badge(run.status)
+
+
+def _buttons(run: RunRow) -> None:
+    with st.container(horizontal=True):
+        if run.status == "running":
+            _button("Pause", "pause", run, "Free the machine; Resume goes on with the next step.")
+            _button("Stop", "stop", run, "End within one step. The test set stays untouched.")
+            _button(
+                "Finish now", "finish", run, "End the training and test the best weights so far."
+            )
+        elif run.status in ("queued", "preparing"):
+            _button("Stop", "stop", run, "Take this run out before it begins.")
+        elif run.status in ("paused", "stopped", "interrupted", "failed"):
+            _button("Resume", "resume", run, "Go on from the last saved step.")
+
+
+_ICONS = {"Pause": "pause", "Stop": "stop", "Finish now": "flag", "Resume": "play_arrow"}
+
+
+def _button(label: str, action: str, run: RunRow, help: str) -> None:
+    st.button(
+        label,
+        key=f"live_{action}",
+        icon=f":material/{_ICONS[label]}:",
+        help=help,
+        on_click=_act,
+        args=(action, run.id),
+        disabled=run.requested == action,
+    )
+
+
+def _act(action: str, run_id: str) -> None:
+    """A button's callback: a wish for the queue, never waiting for it to be fulfilled."""
+    actions = {
+        "pause": queue().pause,
+        "stop": queue().stop,
+        "finish": queue().finish,
+        "resume": queue().resume,
+    }
+    try:
+        actions[action](run_id)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _progress(run: RunRow) -> None:
+    if run.status == "queued":
+        st.progress(0.0, text=run.progress_text or "Waiting in line for the machine.")
+    elif run.status == "preparing":
+        st.progress(run.progress or 0.0, text=run.progress_text or "Preparing")
+    elif run.total_steps:
+        done = run.step / run.total_steps
+        st.progress(min(1.0, done), text=_progress_text(run))
+
+
+def _progress_text(run: RunRow) -> str:
+    parts = [f"Step {run.step:,} of {run.total_steps:,}", f"{duration(run.seconds)} of training"]
+    if run.status == "running" and run.step:
+        left = run.seconds / run.step * (run.total_steps - run.step)
+        parts.append(f"about {duration(left)} left")
+    if run.requested and run.status == "running":
+        parts.append(f"{run.requested} asked for")
+    return " · ".join(parts)
+
+
+def _numbers(run: RunRow) -> None:
+    last = store().newest(run.id)
+    epochs = run.config.epochs
+    with st.grid("auto", min_column_width=128, gap="small"):
+        st.metric("Epoch", f"{run.epoch} of {epochs}", border=True)
+        st.metric(
+            "Training loss",
+            "–" if last.loss is None else f"{last.loss:.3f}",
+            border=True,
+            help="Smoothed over about the last 20 steps.",
+        )
+        st.metric(
+            "Validation accuracy",
+            percent(last.val_accuracy),
+            border=True,
+            help="Of the weights at the end of the last epoch, on images it never trained on.",
+        )
+        st.metric(
+            "Best so far",
+            percent(run.best_val_accuracy),
+            border=True,
+            help="Validation accuracy of the epoch whose weights are kept"
+            + (f": epoch {run.best_epoch}." if run.best_epoch else "."),
+        )
+        if run.test_accuracy is not None:
+            st.metric(
+                "Test accuracy",
+                percent(run.test_accuracy),
+                border=True,
+                help=f"Of the best weights, once, on {run.test_samples:,} images set apart.",
+            )
+        st.metric(
+            "Learning rate",
+            f"{last.learning_rate:.2g}" if last.learning_rate is not None else "–",
+            border=True,
+        )
+        st.metric(
+            "Images per second",
+            f"{run.images_per_second:,.0f}" if run.images_per_second else "–",
+            border=True,
+            help="Training images over the time spent on training steps.",
+        )
+
+
+def _message(run: RunRow) -> None:
+    if run.status == "failed":
+        st.error(run.message, icon=":material/error:")
+    else:
+        st.caption(run.message)
+
+
+def _log(run: RunRow) -> None:
+    lines = store().log(run.id)
+    if not lines:
+        return
+    with st.expander("What the lab decided, and why", icon=":material/receipt_long:"):
+        for line in lines:
+            text = line.text.replace("$", "\\$")
+            st.markdown(f":red[{text}]" if line.level == "error" else f"- {text}")

@@ -1,0 +1,118 @@
+"""What will happen when Train is pressed, computed without training anything.
+
+Cached by Streamlit as plain data: a page rerun with unchanged knobs costs a dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import streamlit as st
+
+from lab.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    parameters: int
+    trainable: bool
+    trainable_later: bool
+    """Joins in the second phase of two-phase training."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    train_samples: int
+    val_samples: int
+    test_samples: int
+    classes: int
+    steps_per_epoch: int
+    drawn_steps: int
+    total_parameters: int
+    trainable_parameters: int
+    stages: tuple[Stage, ...]
+
+
+def preview(config: RunConfig) -> Preview:
+    """Raises LabError when the knobs do not fit the data set or the architecture."""
+    from lab.training.plan import resolve
+
+    return _preview(resolve(config).to_json())
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _preview(config_json: str) -> Preview:
+    from lab.data import catalog
+    from lab.data.splits import make_splits, steps_in_epoch
+    from lab.models.catalog import build_network, input_channels
+    from lab.models.freezing import phases, stage_locks
+
+    config = RunConfig.from_json(config_json)
+    pack = catalog.open_pack(config.dataset)
+    splits = make_splits(pack, config)
+    assert config.image_size is not None
+    network = build_network(
+        config,
+        channels=input_channels(config, pack.meta.channels),
+        image_size=config.image_size,
+        classes=len(pack.meta.class_names),
+        device="meta",
+    )
+    first = stage_locks(network, config)
+    last = stage_locks(network, config, phase=phases(config)[-1].number)
+    return Preview(
+        train_samples=len(splits.train),
+        val_samples=len(splits.val),
+        test_samples=len(splits.test),
+        classes=len(pack.meta.class_names),
+        steps_per_epoch=steps_in_epoch(splits, config, pack.labels),
+        drawn_steps=math.ceil(len(splits.train) / config.batch_size),
+        total_parameters=sum(s.parameters for s in first),
+        trainable_parameters=sum(s.parameters for s in first if s.trainable),
+        stages=tuple(
+            Stage(now.name, now.parameters, now.trainable, later.trainable and not now.trainable)
+            for now, later in zip(first, last, strict=True)
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Layers:
+    rows: tuple[dict[str, object], ...]
+    note: str
+
+
+@st.cache_data(max_entries=32, show_spinner="Counting layers")
+def layers(config_json: str, channels: int, classes: int) -> Layers:
+    """The layer table of a resolved config, as plain rows."""
+    from lab.models.catalog import build_network, input_channels
+    from lab.models.freezing import apply_freeze
+    from lab.models.summary import layer_table
+
+    config = RunConfig.from_json(config_json)
+    assert config.image_size is not None
+    taken = input_channels(config, channels)
+    network = build_network(
+        config, channels=taken, image_size=config.image_size, classes=classes, device="meta"
+    )
+    apply_freeze(network, config, phase=1)
+    table = layer_table(
+        network, channels=taken, image_size=config.image_size, batch_size=config.batch_size
+    )
+    rows = tuple(
+        {
+            "Layer": row.name,
+            "Type": row.type,
+            "Output": " × ".join(str(n) for n in row.output_shape),
+            "Parameters": row.parameters,
+            "Trained": row.trainable,
+        }
+        for row in table.rows
+    )
+    note = (
+        f"{table.total_parameters:,} parameters, {table.trainable_parameters:,} trained; "
+        f"about {table.memory_mb:,.0f} MB for a batch of {config.batch_size} (an estimate)."
+    )
+    return Layers(rows, note)
