@@ -5,7 +5,7 @@ import streamlit as st
 from lab.ui.startup import start_once
 from lab.ui.state import adopt_run_from_url
 
-st.set_page_config(page_title="Trainscope", page_icon=":material/biotech:", layout="wide")
+st.set_page_config(page_title="Trainscope", page_icon="lab/ui/icon.svg", layout="wide")
 
 page = st.navigation(
     [

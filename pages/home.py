@@ -3,7 +3,6 @@
 import streamlit as st
 
 from lab.ui import starts
-from lab.ui.live import ACTIVE
 from lab.ui.state import current_run
 from lab.ui.words import percent, status_badge
 
@@ -21,18 +20,23 @@ if run is not None:
         st.markdown(f"**{run.name}**", width="stretch")
         if run.best_val_accuracy is not None:
             st.markdown(f"best validation accuracy {percent(run.best_val_accuracy)}")
-        label = "Watch it" if run.status in ACTIVE else "Look at it"
+        label = "Watch it" if run.is_live else "Look at it"
         st.page_link(
-            "pages/train.py", label=label, icon=":material/monitoring:", query_params={"run": run.id}
+            "pages/train.py",
+            label=label,
+            icon=":material/monitoring:",
+            query_params={"run": run.id},
         )
 
 st.subheader("Start with one click", anchor=False)
 starts.draw_cards()
 
 st.subheader("Or go your own way", anchor=False)
-with st.grid("auto", min_column_width=240):
+with st.container(horizontal=True):
     st.page_link(
-        "pages/data.py", label="Look at the data, add your own images", icon=":material/photo_library:"
+        "pages/data.py",
+        label="Look at the data, add your own images",
+        icon=":material/photo_library:",
     )
     st.page_link("pages/train.py", label="Choose every knob yourself", icon=":material/tune:")
     st.page_link("pages/runs.py", label="Find an earlier run", icon=":material/history:")

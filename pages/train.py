@@ -13,19 +13,17 @@ view, settings = st.columns([2, 1], gap="large")
 
 with settings:
     st.subheader("Settings", anchor=False)
-    train_button = st.empty()
+    button = st.container()
     train_form.draw()
+    config = train_form.read()
+    with button:
+        train_form.draw_train_button(config)
 
 with view:
     if run is not None:
         live_view(run)
     st.subheader("What pressing Train will do", anchor=False)
-    try:
-        config = train_form.read()
+    if isinstance(config, LabError):
+        st.error(str(config), icon=":material/error:")
+    else:
         draw_summary(config)
-    except LabError as error:
-        config = None
-        st.error(str(error), icon=":material/error:")
-
-with train_button:
-    train_form.draw_train_button(config)

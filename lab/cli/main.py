@@ -88,12 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         if options.command == "datasets":
-            from lab.cli import datasets
-
-            return datasets.run(options)
-        from lab.cli import train
-
-        return train.run(options)
+            from lab.cli.datasets import run
+        else:
+            from lab.cli.train import run
+        return run(options)
     except LabError as error:
         print(error, file=sys.stderr)
         return 2

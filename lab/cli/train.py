@@ -53,9 +53,7 @@ def _config(options: argparse.Namespace) -> RunConfig:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not a text file"
             raise ConfigError(f"--config {options.config} cannot be read: {reason}.") from None
-    texts = {
-        name: text for name in KNOBS if (text := getattr(options, f"knob_{name}")) is not None
-    }
+    texts = {name: text for name in KNOBS if (text := getattr(options, f"knob_{name}")) is not None}
     return RunConfig.from_texts({**texts, **assignments(options.set)}, base)
 
 
@@ -117,10 +115,7 @@ def print_json(event: Event) -> None:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no NaN; a figure that is none is null."""
-    return {
-        k: None if isinstance(v, float) and v != v else v  # noqa: PLR0124
-        for k, v in values.items()
-    }
+    return {k: None if isinstance(v, float) and v != v else v for k, v in values.items()}
 
 
 class _Bar:
@@ -152,9 +147,7 @@ class _Bar:
                 "training", total=event.total_steps, completed=event.resumed_from_step, figures=""
             )
         elif isinstance(event, StepDone) and self.task is not None:
-            self.progress.update(
-                self.task, completed=event.step, figures=f"loss {event.loss:.3f}"
-            )
+            self.progress.update(self.task, completed=event.step, figures=f"loss {event.loss:.3f}")
         elif isinstance(event, EpochDone):
             best = "  best so far" if event.is_best else ""
             self.out.print(

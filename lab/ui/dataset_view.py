@@ -135,7 +135,7 @@ def _labels(info: DatasetInfo) -> None:
     counts = LabelCounts(
         class_names=info.class_names,
         counts={
-            split: tuple(per_class[name] for name in info.class_names)
+            split: np.array([per_class[name] for name in info.class_names])
             for split, per_class in info.counts.items()
             if sum(per_class.values())
         },

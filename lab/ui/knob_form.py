@@ -100,7 +100,8 @@ def draw_knob(
         "on_change": on_change,
         "disabled": disabled,
     }
-    title = f"{knob.title} ({knob.unit})" if knob.unit else knob.title
+    says_unit = not knob.unit or knob.unit in knob.title.lower()
+    title = knob.title if says_unit else f"{knob.title} ({knob.unit})"
     if options is not None or knob.kind == "choice":
         choices = list(options if options is not None else knob.choices)
         if st.session_state[key] not in choices:

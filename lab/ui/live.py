@@ -6,27 +6,32 @@ store. It never touches the training thread: the buttons leave a wish in the sto
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from lab.errors import LabError
+from lab.runs.history import curve
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.ui.live_chart import live_chart
+from lab.ui.live_feed import LiveHistory
 from lab.ui.words import duration, percent, status_badge
 
-ACTIVE = ("queued", "preparing", "running")
+CHART_HEIGHT = 260
+"""Of one panel, in pixels; fixed, so that nothing on the page moves when the points come."""
 
 
 def live_view(run: RunRow) -> None:
     """Draw `run` and keep it moving while it is active."""
-    live = run.status in ACTIVE
-    st.fragment(run_every=1.0 if live else None, key="live_view")(_body)(run.id, was_live=live)
+    st.fragment(run_every=1.0 if run.is_live else None, key="live_view")(_body)(
+        run.id, was_live=run.is_live
+    )
 
 
 def _body(run_id: str, *, was_live: bool) -> None:
     run = store().run(run_id)
-    live = run.status in ACTIVE
-    if live != was_live:
+    if run.is_live != was_live:
         st.rerun()  # once: the whole page learns that the run began or ended, and the timer with it
     _heading(run)
     _buttons(run)
@@ -34,8 +39,20 @@ def _body(run_id: str, *, was_live: bool) -> None:
     _numbers(run)
     if run.message:
         _message(run)
-    live_chart(run_id=run.id, key=f"live_chart_{run.id}", live=live)
+    live_chart(
+        partial(_read_history, run),
+        run_id=run.id,
+        key="live",
+        live=run.is_live,
+        height=CHART_HEIGHT,
+    )
     _log(run)
+
+
+def _read_history(run: RunRow, after_step: int) -> LiveHistory:
+    """What is new after a step; the whole history thinned when everything is asked for."""
+    steps = store().steps(run.id, after=after_step) if after_step else curve(store(), run.id)
+    return LiveHistory(steps, store().epochs(run.id, after_step=after_step), run.best_epoch)
 
 
 def _heading(run: RunRow) -> None:
@@ -54,7 +71,7 @@ def _buttons(run: RunRow) -> None:
             )
         elif run.status in ("queued", "preparing"):
             _button("Stop", "stop", run, "Take this run out before it begins.")
-        elif run.status in ("paused", "stopped", "interrupted", "failed"):
+        elif run.can_resume:
             _button("Resume", "resume", run, "Go on from the last saved step.")
 
 
@@ -93,14 +110,13 @@ def _progress(run: RunRow) -> None:
     elif run.status == "preparing":
         st.progress(run.progress or 0.0, text=run.progress_text or "Preparing")
     elif run.total_steps:
-        done = run.step / run.total_steps
-        st.progress(min(1.0, done), text=_progress_text(run))
+        st.progress(run.progress, text=_progress_text(run, run.total_steps))
 
 
-def _progress_text(run: RunRow) -> str:
-    parts = [f"Step {run.step:,} of {run.total_steps:,}", f"{duration(run.seconds)} of training"]
+def _progress_text(run: RunRow, total: int) -> str:
+    parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
     if run.status == "running" and run.step:
-        left = run.seconds / run.step * (run.total_steps - run.step)
+        left = run.seconds / run.step * (total - run.step)
         parts.append(f"about {duration(left)} left")
     if run.requested and run.status == "running":
         parts.append(f"{run.requested} asked for")
@@ -108,19 +124,18 @@ def _progress_text(run: RunRow) -> str:
 
 
 def _numbers(run: RunRow) -> None:
-    last = store().newest(run.id)
-    epochs = run.config.epochs
+    newest = store().newest(run.id)
     with st.grid("auto", min_column_width=128, gap="small"):
-        st.metric("Epoch", f"{run.epoch} of {epochs}", border=True)
+        st.metric("Epoch", f"{run.epoch} of {run.config.epochs}", border=True)
         st.metric(
             "Training loss",
-            "–" if last.loss is None else f"{last.loss:.3f}",
+            "–" if newest.loss is None else f"{newest.loss:.3f}",
             border=True,
             help="Smoothed over about the last 20 steps.",
         )
         st.metric(
             "Validation accuracy",
-            percent(last.val_accuracy),
+            percent(newest.val_accuracy),
             border=True,
             help="Of the weights at the end of the last epoch, on images it never trained on.",
         )
@@ -140,7 +155,7 @@ def _numbers(run: RunRow) -> None:
             )
         st.metric(
             "Learning rate",
-            f"{last.learning_rate:.2g}" if last.learning_rate is not None else "–",
+            "–" if newest.learning_rate is None else f"{newest.learning_rate:.2g}",
             border=True,
         )
         st.metric(

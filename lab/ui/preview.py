@@ -36,10 +36,8 @@ class Preview:
 
 
 def preview(config: RunConfig) -> Preview:
-    """Raises LabError when the knobs do not fit the data set or the architecture."""
-    from lab.training.plan import resolve
-
-    return _preview(resolve(config).to_json())
+    """Of a resolved config. Raises LabError when it does not fit the data set after all."""
+    return _preview(config.to_json())
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -11,7 +11,6 @@ from lab.errors import LabError
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.ui.knob_form import word
-from lab.ui.live import ACTIVE
 from lab.ui.state import current_run, fill_form, look_at
 from lab.ui.words import status_word
 
@@ -153,13 +152,12 @@ def draw_actions(run: RunRow) -> None:
             st.switch_page("pages/train.py")
         if st.button("Rename", key="runs_rename", icon=":material/edit:"):
             _rename(run.id, run.name)
-        active = run.status in ACTIVE
         if st.button(
             "Delete",
             key="runs_delete",
             icon=":material/delete:",
-            disabled=active,
-            help="Stop it first." if active else "Asks before anything is deleted.",
+            disabled=run.is_active,
+            help="Stop it first." if run.is_active else "Asks before anything is deleted.",
         ):
             _delete(run.id, run.name)
 

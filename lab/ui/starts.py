@@ -19,7 +19,7 @@ def active_run() -> RunRow | None:
 
 
 def draw_cards() -> None:
-    with st.grid("auto", min_column_width=280, gap="medium"):
+    with st.grid(3, min_column_width=280, gap="medium"):
         for start in STARTS:
             with st.container(border=True, height="stretch"):
                 _card(start)
@@ -33,11 +33,16 @@ def _card(start: Start) -> None:
     if info is None:
         st.caption(f"Needs the data set “{infos[0].title}”, which is not on this machine yet.")
         st.page_link(
-            "pages/data.py", label=f"Get {infos[0].title}", icon=":material/download:"
+            "pages/data.py",
+            label=f"Get {infos[0].title}",
+            icon=":material/download:",
+            width="stretch",
         )
         return
     st.caption(f"Data: {info.title}.")
-    if st.button("Start", key=f"home_start_{start.key}", icon=":material/play_arrow:", type="primary"):
+    if st.button(
+        "Start", key=f"home_start_{start.key}", icon=":material/play_arrow:", type="primary"
+    ):
         _begin(start, info.name)
 
 

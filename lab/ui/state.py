@@ -16,7 +16,7 @@ RUN = "run"
 
 
 def adopt_run_from_url() -> None:
-    """Called by the entrance at every run: a page switch drops the URL's ?run=, a reload the session's."""
+    """For the entrance: a page switch loses the URL's ?run=, a reload the session's."""
     in_url = st.query_params.get(RUN)
     if in_url:
         st.session_state[RUN] = in_url

@@ -25,7 +25,9 @@ def draw() -> None:
         label=lambda name: infos[name].title if name in infos else name,
         on_change=_dataset_changed,
     )
-    st.page_link("pages/data.py", label="Look at it, or add your own", icon=":material/photo_library:")
+    st.page_link(
+        "pages/data.py", label="Look at it, or add your own", icon=":material/photo_library:"
+    )
     draw_knob(
         "architecture",
         options=ARCHITECTURES.names(),
@@ -48,9 +50,9 @@ def draw() -> None:
         st.session_state[knob_key("activation")] = "auto"
     draw_knob(
         "activation",
-        label=lambda name: f"The network's own ({word(spec.native_activation)})"
-        if name == "auto"
-        else word(name),
+        label=lambda name: (
+            f"The network's own ({word(spec.native_activation)})" if name == "auto" else word(name)
+        ),
         disabled=pretrained,
     )
     if pretrained:
@@ -66,28 +68,34 @@ def draw() -> None:
         draw_group(group, leave_out=hidden)
 
 
-def read() -> RunConfig:
-    """The form's config. Raises ConfigError with a sentence for each value not allowed."""
-    return read_form()
+def read() -> RunConfig | LabError:
+    """The form's config, its open knobs settled; or what is wrong with it, as a sentence."""
+    from lab.training.plan import resolve
+
+    try:
+        return resolve(read_form())
+    except LabError as error:
+        return error
 
 
-def draw_train_button(config: RunConfig | None) -> None:
+def draw_train_button(config: RunConfig | LabError) -> None:
     """Enabled when the settings make sense; a press puts the run in line and looks at it."""
+    wrong = isinstance(config, LabError)
     pressed = st.button(
         "Train",
         key="train_start",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=config is None,
-        help=None if config else "Something in the settings does not fit; see the red sentence.",
+        disabled=wrong,
+        help="Something in the settings does not fit; the red sentence says what."
+        if wrong
+        else None,
     )
-    if not pressed or config is None:
+    if not pressed or isinstance(config, LabError):
         return
     try:
-        from lab.training.plan import resolve
-
-        run_id = queue().submit(resolve(config))
+        run_id = queue().submit(config)
     except LabError as error:
         st.error(str(error), icon=":material/error:")
         return

@@ -8,30 +8,35 @@ import streamlit as st
 
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.errors import LabError
 from lab.runs.store import store
 from lab.ui.preview import Preview, layers, preview
 
 
 def draw_summary(config: RunConfig) -> None:
-    """Raises LabError when the settings do not fit together; the page shows the sentence."""
-    from lab.training.plan import resolve
-
-    resolved = resolve(config)
+    """`config` is resolved: its knobs fit the data set and the architecture."""
     info = catalog.describe(config.dataset)
     if info.state != catalog.READY:
         st.info(f"{info.title} will be drawn first; that takes a few seconds, once.")
         return
-    facts = preview(config)
-    st.markdown("\n".join(f"- {line}" for line in _lines(resolved, facts)))
+    try:
+        with st.skeleton(height=160):
+            facts = preview(config)
+    except LabError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
     waiting = store().runs(status=("queued", "preparing", "running"))
     if waiting:
-        st.caption(f"Waits in line behind {len(waiting)} run(s): one run at a time keeps each fast.")
-    _stages(resolved, facts)
+        st.caption(
+            f"Waits in line behind {len(waiting)} run(s): one run at a time keeps each fast."
+        )
+    _stages(config, facts)
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
         if table.open:
-            _layer_table(resolved, info.channels, facts.classes)
+            _layer_table(config, info.channels, facts.classes)
     with st.expander("These settings as YAML and as a link", icon=":material/share:"):
-        st.code(resolved.to_yaml(), language="yaml")
+        st.code(config.to_yaml(), language="yaml")
         query = "&".join(f"{k}={v}" for k, v in config.to_query().items())
         st.caption("Open the Train page with these settings:")
         st.code(f"/train?{query}", language=None)
@@ -56,8 +61,8 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         else f"**{facts.trainable_parameters:,} trained**, {frozen:,} frozen"
     )
     return [
-        f"Learn **{facts.classes} classes** from **{facts.train_samples:,} images**; choose the best "
-        f"epoch on {facts.val_samples:,} validation images; test it once, at the end, on "
+        f"Learn **{facts.classes} classes** from **{facts.train_samples:,} images**; choose the "
+        f"best epoch on {facts.val_samples:,} validation images; test it once, at the end, on "
         f"{facts.test_samples:,} images set apart.",
         f"{per_epoch}, {steps * config.epochs:,} in all.",
         f"{facts.total_parameters:,} parameters, {trained}, {start}.",
@@ -88,7 +93,11 @@ def _lock(trainable: bool, later: bool, config: RunConfig) -> tuple[str, Colour,
     if trainable:
         return "lock_open", "green", "trained"
     if later:
-        return "lock_clock", "orange", f"frozen, then trained from epoch {config.head_epochs + 1} on"
+        return (
+            "lock_clock",
+            "orange",
+            f"frozen, then trained from epoch {config.head_epochs + 1} on",
+        )
     return "lock", "gray", "frozen: keeps its ImageNet weights, BatchNorm in eval mode"
 
 

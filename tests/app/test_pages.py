@@ -1,0 +1,205 @@
+"""Every page through the entrance: what a person can press, and what comes of it."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lab.config import RunConfig
+from lab.data import catalog
+from lab.runs.queue import queue
+from lab.runs.rows import RunRow
+from lab.runs.store import store
+from tests.app.conftest import OpenPage
+
+Finished = Callable[[str], RunRow]
+
+QUICK = RunConfig(dataset="drawn-signs", architecture="single-layer-perceptron", epochs=2)
+
+
+def texts(app: object, kind: str) -> str:
+    return "\n".join(element.value for element in getattr(app, kind))
+
+
+@pytest.fixture
+def run_id(finished: Finished) -> str:
+    """A completed run."""
+    run_id = queue().submit(QUICK, name="my perceptron")
+    assert finished(run_id).status == "completed"
+    return run_id
+
+
+@pytest.mark.parametrize("page", ["home", "data", "train", "runs"])
+def test_every_page_opens_in_an_empty_lab(open_page: OpenPage, page: str) -> None:
+    open_page(page)
+
+
+@pytest.mark.parametrize("page", ["home", "data", "train", "runs"])
+def test_every_page_opens_with_a_run(open_page: OpenPage, run_id: str, page: str) -> None:
+    app = open_page(page, run=run_id)
+    assert app.session_state["run"] == run_id
+
+
+def test_home_starts_a_run_and_the_train_page_shows_it(
+    open_page: OpenPage, finished: Finished
+) -> None:
+    app = open_page()
+    app.button(key="home_start_first").click().run()
+    assert not app.exception
+    run_id = app.session_state["run"]
+    assert app.query_params["run"] in (run_id, [run_id])
+    assert finished(run_id).status == "completed"
+    app.run()
+    assert "Test accuracy" in [metric.label for metric in app.metric]
+
+
+def test_home_says_what_the_transfer_start_needs(open_page: OpenPage) -> None:
+    app = open_page()
+    assert "Needs the data set “Cats and dogs”" in texts(app, "caption")
+    keys = [button.key for button in app.button]
+    assert "home_start_transfer" not in keys
+
+
+def test_the_form_trains_what_it_says(open_page: OpenPage, finished: Finished) -> None:
+    catalog.open_pack("drawn-signs")
+    app = open_page("train")
+    app.selectbox(key="train_dataset").select("drawn-signs").run()
+    app.selectbox(key="train_architecture").select("mlp").run()
+    app.text_input(key="train_hidden_sizes").set_value("32, 16").run()
+    app.selectbox(key="train_activation").select("tanh").run()
+    app.number_input(key="train_batch_size").set_value(16).run()
+    app.number_input(key="train_epochs").set_value(1).run()
+    assert not app.exception
+    assert "24 classes" in texts(app, "markdown")
+    app.button(key="train_start").click().run()
+    assert not app.exception
+    config = finished(app.session_state["run"]).config
+    assert config == RunConfig(
+        dataset="drawn-signs",
+        image_size=28,
+        architecture="mlp",
+        hidden_sizes=(32, 16),
+        activation="tanh",
+        batch_size=16,
+        epochs=1,
+    )
+
+
+def test_the_data_set_brings_its_defaults(open_page: OpenPage) -> None:
+    app = open_page("train")
+    assert app.session_state["train_horizontal_flip"] is True
+    app.selectbox(key="train_dataset").select("drawn-signs").run()
+    assert app.session_state["train_architecture"] == "sign-cnn"
+    assert app.session_state["train_horizontal_flip"] is False
+
+
+def test_settings_that_do_not_fit_are_a_sentence_and_lock_the_button(open_page: OpenPage) -> None:
+    app = open_page("train")
+    app.selectbox(key="train_architecture").select("mlp").run()
+    app.text_input(key="train_hidden_sizes").set_value("many").run()
+    assert not app.exception
+    assert "whole numbers of units" in texts(app, "error")
+    assert app.button(key="train_start").disabled
+
+
+def test_pretrained_weights_lock_the_activation_and_say_why(open_page: OpenPage) -> None:
+    app = open_page("train")
+    app.selectbox(key="train_architecture").select("mobilenet_v2").run()
+    app.selectbox(key="train_activation").select("tanh").run()
+    app.selectbox(key="train_freeze").select("head_only").run()
+    assert not app.exception
+    activation = app.selectbox(key="train_activation")
+    assert activation.disabled
+    assert activation.value == "auto"
+    assert "Locked: the pretrained weights" in texts(app, "caption")
+
+
+def test_only_from_scratch_without_pretrained_weights(open_page: OpenPage) -> None:
+    app = open_page("train")
+    assert app.selectbox(key="train_freeze").options == ["From scratch"]
+    assert "has no pretrained weights" in texts(app, "caption")
+
+
+def test_a_link_fills_the_form_once(open_page: OpenPage) -> None:
+    app = open_page("train", dataset="drawn-signs", architecture="mlp", epochs="3")
+    assert app.session_state["train_architecture"] == "mlp"
+    assert app.session_state["train_epochs"] == 3
+    assert "epochs" not in app.query_params
+    app.number_input(key="train_epochs").set_value(7).run()
+    assert app.session_state["train_epochs"] == 7
+
+
+def test_a_link_with_nonsense_is_a_sentence(open_page: OpenPage) -> None:
+    app = open_page("train", epochs="minus one")
+    assert "The link's settings could not be used: epochs" in texts(app, "error")
+
+
+def test_an_unknown_run_in_the_url_is_forgotten(open_page: OpenPage) -> None:
+    app = open_page("train", run="r-19990101-000000-0000")
+    assert not app.session_state["run"]
+
+
+def test_another_session_sees_the_same_run(open_page: OpenPage, run_id: str) -> None:
+    first, second = (open_page("train", run=run_id) for _ in range(2))
+    for app in (first, second):
+        assert "my perceptron" in texts(app, "subheader")
+
+
+def test_a_failed_run_says_why_and_offers_to_go_on(
+    open_page: OpenPage, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", "/nowhere")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    config = RunConfig(dataset="drawn-cats-dogs", architecture="resnet18", freeze="head_only")
+    run_id = queue().submit(config)
+    assert finished(run_id).status == "failed"
+    app = open_page("train", run=run_id)
+    said = texts(app, "error")
+    assert "resnet18-f37072fd.pth" in said
+    assert "scratch" in said
+    assert store().run(run_id).step == 0
+
+
+def test_runs_start_again_rename_and_find(open_page: OpenPage, run_id: str) -> None:
+    app = open_page("runs", run=run_id)
+    assert "my perceptron" in str(app.dataframe[0].value)
+    app.text_input(key="runs_search").set_value("nothing like it").run()
+    assert "No run passes the filter" in texts(app, "caption")
+    app.text_input(key="runs_search").set_value("perceptron").run()
+    app.button(key="runs_again").click().run()
+    assert not app.exception
+    assert app.session_state["train_architecture"] == "single-layer-perceptron"
+    assert app.session_state["train_epochs"] == 2
+
+
+def test_the_waiting_line_can_be_reordered_and_left(open_page: OpenPage) -> None:
+    trains = queue().submit(QUICK.changed(epochs=10_000))
+    while store().run(trains).status == "queued":
+        time.sleep(0.01)
+    waiting = {name: queue().submit(QUICK, name=name) for name in ("one", "two", "three")}
+    app = open_page("runs")
+    app.button(key=f"runs_Earlier_{waiting['three']}").click().run()
+    assert [run.name for run in store().queued()] == ["one", "three", "two"]
+    app.button(key=f"runs_remove_{waiting['one']}").click().run()
+    assert [run.name for run in store().queued()] == ["three", "two"]
+    assert not app.exception
+    for run_id in (*waiting.values(), trains):
+        if store().run(run_id).is_live:
+            queue().stop(run_id)
+
+
+@pytest.mark.parametrize("name", ["drawn-cats-dogs", "drawn-signs"])
+def test_the_data_page_shows_a_set_from_all_sides(open_page: OpenPage, name: str) -> None:
+    catalog.open_pack(name)
+    app = open_page("data")
+    app.selectbox(key="data_dataset").select(name).run()
+    assert not app.exception
+    assert "Drawings, not photographs" in texts(app, "markdown") or app.get("badge")
+    assert f"images of {catalog.describe(name).class_names[0]}" in texts(app, "caption")
+
+
+def test_the_data_page_says_how_to_get_what_is_missing(open_page: OpenPage) -> None:
+    app = open_page("data")
+    app.selectbox(key="data_dataset").select("sign-mnist").run()
+    assert not app.exception
+    assert app.info
