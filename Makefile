@@ -20,6 +20,7 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 
 run: $(VENV)/.installed  ## open the lab on the built-in data, offline
 	$(BIN)/python -m lab datasets prepare
+	@mkdir -p static
 	$(BIN)/python -m streamlit run streamlit_app.py
 
 test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browser tests with Chromium

@@ -19,9 +19,14 @@ def test_atomic_file_replaces_on_success_and_leaves_the_old_on_failure(tmp_path:
     target = tmp_path / "file"
     with atomic_file(target) as temporary:
         temporary.write_text("first")
-    with pytest.raises(RuntimeError), atomic_file(target) as temporary:
-        temporary.write_text("second")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic_file(target) as temporary:
+            temporary.write_text("second")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert target.read_text() == "first"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -31,9 +36,14 @@ def test_atomic_folder_replaces_on_success_and_leaves_the_old_on_failure(tmp_pat
     for text in ("first", "second"):
         with atomic_folder(target) as temporary:
             (temporary / "a").write_text(text)
-    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
-        (temporary / "a").write_text("third")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic_folder(target) as temporary:
+            (temporary / "a").write_text("third")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert (target / "a").read_text() == "second"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -115,9 +115,6 @@ def _progress(run: RunRow) -> None:
 
 def _progress_text(run: RunRow, total: int) -> str:
     parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
-    if run.status == "running" and run.step:
-        left = run.seconds / run.step * (total - run.step)
-        parts.append(f"about {duration(left)} left")
     if run.requested and run.status == "running":
         parts.append(f"{run.requested} asked for")
     return " · ".join(parts)
@@ -125,33 +122,41 @@ def _progress_text(run: RunRow, total: int) -> str:
 
 def _numbers(run: RunRow) -> None:
     newest = store().newest(run.id)
-    with st.grid("auto", min_column_width=128, gap="small"):
+    with st.grid(4, min_column_width=150, gap="small"):
         st.metric("Epoch", f"{run.epoch} of {run.config.epochs}", border=True)
         st.metric(
             "Training loss",
             "–" if newest.loss is None else f"{newest.loss:.3f}",
             border=True,
-            help="Smoothed over about the last 20 steps.",
+            help="Smoothed: a batch counts half after 20 steps.",
         )
         st.metric(
-            "Validation accuracy",
+            "Training accuracy",
+            percent(newest.accuracy),
+            border=True,
+            help="Smoothed likewise; while the weights move, with dropout and augmentation on.",
+        )
+        st.metric(
+            "Validation",
             percent(newest.val_accuracy),
             border=True,
-            help="Of the weights at the end of the last epoch, on images it never trained on.",
+            help="Accuracy at the end of the last whole epoch, on images it never trained on.",
         )
-        st.metric(
-            "Best so far",
-            percent(run.best_val_accuracy),
-            border=True,
-            help="Validation accuracy of the epoch whose weights are kept"
-            + (f": epoch {run.best_epoch}." if run.best_epoch else "."),
-        )
-        if run.test_accuracy is not None:
+        if run.test_accuracy is None:
+            chosen = f" Kept: epoch {run.best_epoch}." if run.best_epoch else ""
+            st.metric(
+                "Best epoch",
+                percent(run.best_val_accuracy),
+                border=True,
+                help="Validation accuracy of the epoch whose weights are kept." + chosen,
+            )
+        else:
             st.metric(
                 "Test accuracy",
                 percent(run.test_accuracy),
                 border=True,
-                help=f"Of the best weights, once, on {run.test_samples:,} images set apart.",
+                help=f"Of the weights of epoch {run.best_epoch}, measured once, on "
+                f"{run.test_samples:,} images set apart.",
             )
         st.metric(
             "Learning rate",
@@ -159,11 +164,22 @@ def _numbers(run: RunRow) -> None:
             border=True,
         )
         st.metric(
-            "Images per second",
+            "Images per s",
             f"{run.images_per_second:,.0f}" if run.images_per_second else "–",
             border=True,
             help="Training images over the time spent on training steps.",
         )
+        if run.status == "running":
+            st.metric("Time left", duration(_seconds_left(run)), border=True, help="About.")
+        else:
+            st.metric("Training time", duration(run.seconds), border=True)
+
+
+def _seconds_left(run: RunRow) -> float | None:
+    """From the pace so far, validation included; unknown until a few steps are done."""
+    if run.step < 3 or not run.total_steps:
+        return None
+    return run.seconds / run.step * (run.total_steps - run.step)
 
 
 def _message(run: RunRow) -> None:

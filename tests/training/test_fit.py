@@ -59,7 +59,8 @@ def test_epoch_averages_are_weighted_by_sample_count(tiny: RunConfig, train: Tra
         steps = [s for s in of_kind(events, StepDone) if s.epoch == epoch.epoch]
         samples = [s.samples for s in steps]
         assert len(set(samples)) > 1, "the last batch must be smaller for this test to mean much"
-        assert epoch.train_loss == pytest.approx(np.average([s.loss for s in steps], weights=samples))
+        loss = np.average([s.loss for s in steps], weights=samples)
+        assert epoch.train_loss == pytest.approx(loss)
         assert epoch.train_accuracy == pytest.approx(
             np.average([s.accuracy for s in steps], weights=samples)
         )
@@ -199,9 +200,7 @@ def test_early_stopping(tiny: RunConfig, train: Train) -> None:
 
 
 def test_plateau_lowers_the_rate(tiny: RunConfig, train: Train) -> None:
-    config = tiny.changed(
-        schedule="on_plateau", schedule_epochs=1, learning_rate=0.05, epochs=12
-    )
+    config = tiny.changed(schedule="on_plateau", schedule_epochs=1, learning_rate=0.05, epochs=12)
     rates = {s.learning_rate for s in of_kind(train(config), StepDone)}
     assert len(rates) > 1
     assert max(rates) == 0.05

@@ -1,0 +1,100 @@
+"""Batches: rows of a memory-mapped pack, moved to the device as bytes, made network input there.
+
+A training batch is a pure function of (seed, epoch, step): any of them can be made without those
+before it, and that is all there is to resuming in the middle of an epoch. Nothing here has state or
+threads.
+
+No helper thread prepares the next batch, for there is nothing to hide (CPU ms, one thread, plain to
+all knobs on): 256 x 28x28 takes 0.3 to 1.5 against 130 for the step of a small CNN, 32 x 224x224x3
+takes 9 to 40 against 4,100 of ResNet-18. It shows only beside perceptrons (6 to 12 a step).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lab.config import RunConfig
+from lab.data.augment import Augmentation
+from lab.data.preprocess import Preprocess
+from lab.data.splits import Splits, Stream, epoch_order, random_seed, step_edges
+
+if TYPE_CHECKING:
+    from lab.data.pack import Pack
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some images of a pack, ready for the network."""
+
+    images: Tensor
+    """(N, C, H, W) float32 normalised, channels-last in memory, on the device."""
+    labels: Tensor
+    """(N,) int64, on the device."""
+    indices: npt.NDArray[np.int64]
+    """(N,) where in the pack they are."""
+
+
+def train_batches(
+    pack: Pack,
+    splits: Splits,
+    config: RunConfig,
+    preprocess: Preprocess,
+    *,
+    epoch: int,
+    start_step: int = 0,
+    device: torch.device | str,
+) -> Iterator[Batch]:
+    """The batches of one epoch, shuffled and augmented, from step `start_step` (counted from 0) on.
+
+    Starting later gives exactly the batches that starting at 0 gives from there. How many there are
+    and how large they are: `lab.data.splits.step_edges`.
+    """
+    order = epoch_order(splits, config, epoch=epoch, labels=pack.labels)
+    edges = step_edges(splits, config, pack.labels)
+    augmentation = Augmentation(config)
+    for step in range(start_step, len(edges) - 1):
+        rows = order[edges[step] : edges[step + 1]]
+        images = preprocess.to_float(_move(np.take(pack.images, rows, axis=0), device))
+        if augmentation.active:
+            # Seeded for this step alone, and on the CPU whatever the device, so that every device
+            # sees the same changes.
+            generator = torch.Generator()
+            generator.manual_seed(random_seed(config.seed, Stream.AUGMENTATION, epoch, step))
+            images = augmentation(images, generator)
+        yield Batch(preprocess.normalise(images), _move(pack.labels[rows], device), rows)
+
+
+def eval_batches(
+    pack: Pack,
+    indices: npt.NDArray[np.int64],
+    preprocess: Preprocess,
+    *,
+    batch_size: int,
+    device: torch.device | str,
+) -> Iterator[Batch]:
+    """These images of the pack in the given order, as they are: never shuffled, never augmented.
+
+    The last batch is what is left; averages over batches are therefore weighted by their sample
+    counts.
+    """
+    for start in range(0, len(indices), batch_size):
+        rows = indices[start : start + batch_size]
+        images = preprocess(_move(np.take(pack.images, rows, axis=0), device))
+        yield Batch(images, _move(pack.labels[rows], device), rows)
+
+
+def _move(
+    array: npt.NDArray[np.uint8] | npt.NDArray[np.int64], device: torch.device | str
+) -> Tensor:
+    """A freshly made array as a tensor on the device; towards CUDA without waiting for the copy."""
+    tensor = torch.from_numpy(np.asarray(array))
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -1,0 +1,389 @@
+"""Every data set of this lab: the registered ones and a person's own, by name.
+
+    list_datasets, describe      what there is; reads no images
+    open_pack                    the arrays; draws the built-in sets at first use
+    add_dataset, remove_dataset  a folder or zip in, a pack out
+
+All functions are safe from several threads and processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.data.builtin import draw_pack, drawing_of
+from lab.data.decode import Fit
+from lab.data.importer import ImportReport, ImportTarget, import_images
+from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
+from lab.data.pack_lock import pack_lock
+from lab.data.resize import check_image_size, resized
+from lab.data.sources.source import ClassRule
+from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
+from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
+from lab.home import home_folder
+from lab.progress import Cancel, Report, never, silent
+
+__all__ = [
+    "BUILT_IN",
+    "DAMAGED",
+    "DATASETS",
+    "NOT_ADDED",
+    "READY",
+    "DatasetInfo",
+    "ImportReport",
+    "add_dataset",
+    "describe",
+    "list_datasets",
+    "open_pack",
+    "remove_dataset",
+]
+
+READY = "ready"
+BUILT_IN = "built-in (made at first use)"
+NOT_ADDED = "not added"
+DAMAGED = "damaged"
+OWN_IMAGE_SIZE = 224
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a page shows of a data set before its images are opened.
+
+    `counts` is split -> class name -> images; empty while the set is not there.
+    """
+
+    name: str
+    title: str
+    story: str
+    state: str
+    """READY, BUILT_IN, NOT_ADDED or DAMAGED."""
+    class_names: tuple[str, ...]
+    image_size: int
+    channels: int
+    drawn: bool
+    """Whether these are drawings of this program rather than photographs."""
+    source: str
+    licence: str
+    how_to_get: str
+    downloadable: bool = False
+    own: bool = False
+    """Whether a person added it under a name of their own."""
+    fit: Fit = "stretch"
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    bytes_on_disk: int = 0
+    """With the copies at other image sizes."""
+    rejected: tuple[Rejected, ...] = ()
+    rejected_count: int = 0
+    original_sizes: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    created: str = ""
+    content_hash: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether `open_pack` will have its images: they are here, or are drawn at first use."""
+        return self.state in (READY, BUILT_IN)
+
+    @property
+    def split_totals(self) -> dict[str, int]:
+        """Images per split, of the splits that have any."""
+        totals = {split: sum(classes.values()) for split, classes in self.counts.items()}
+        return {split: total for split, total in totals.items() if total}
+
+
+def list_datasets() -> list[DatasetInfo]:
+    """The registered data sets in their order, then a person's own by name."""
+    infos: list[DatasetInfo] = []
+    for name in _names():
+        with contextlib.suppress(NotFoundError):  # it was removed since we looked
+            infos.append(describe(name))
+    return infos
+
+
+def describe(name: str) -> DatasetInfo:
+    """One data set. Raises NotFoundError with the close names."""
+    _check_known(name)
+    folder = _folder(name)
+    try:
+        meta, damage = read_meta(folder), ""
+    except DataError as error:
+        meta, damage = None, str(error)
+    if name in DATASETS:
+        return _describe_registered(DATASETS.get(name), meta, damage)
+    if meta is not None:
+        how = "It is here; add a folder or zip under the same name to replace it."
+        return _ready(meta, how_to_get=how, own=True)
+    if not damage:
+        raise NotFoundError(unknown_name("data set", name, _names()))
+    return DatasetInfo(
+        name=name,
+        title=name,
+        story="",
+        state=DAMAGED,
+        class_names=(),
+        image_size=OWN_IMAGE_SIZE,
+        channels=3,
+        drawn=False,
+        source="",
+        licence="",
+        how_to_get=damage,
+        own=True,
+        bytes_on_disk=_bytes_in(folder),
+    )
+
+
+def open_pack(
+    name: str,
+    *,
+    image_size: int | None = None,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Pack:
+    """The data set's arrays, at `image_size` or at its own size.
+
+    A drawn set is drawn at first use, and again when its drawing code has changed. Raises
+    NotFoundError, DataError (not added yet, damaged), ConfigError (size out of range),
+    ResourceError, Cancelled.
+    """
+    _check_known(name)
+    if image_size is not None:
+        check_image_size(image_size)
+    pack = _open_own_size(name, progress, cancel)
+    return pack if image_size is None else resized(pack, image_size, progress, cancel)
+
+
+def add_dataset(
+    name: str,
+    path: Path | str,
+    *,
+    title: str | None = None,
+    fit: Fit = "stretch",
+    image_size: int | None = None,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> ImportReport:
+    """Decode the folder or zip at `path` into a pack called `name`, replacing one of that name.
+
+    `name` is a registered data set or a new name for a person's own images; the layout is
+    recognised. `image_size` is the side of the stored squares, `fit` how a photograph becomes one.
+    Bad files are left out and reported. Raises ConfigError for a bad name or size, DataError when
+    nothing can be used, ResourceError, Cancelled; the old pack then stays as it was.
+    """
+    if not str(path).strip():
+        raise DataError("No path was given. Give the path of a folder or a zip file.")
+    target = _target(name, Path(path), title, fit, image_size)
+    with pack_lock(name, progress=progress, cancel=cancel):
+        return import_images(target, Path(path), _folder(name), progress=progress, cancel=cancel)
+
+
+def remove_dataset(name: str) -> None:
+    """Delete a data set and its copies at other sizes from this machine.
+
+    Runs that have it open keep their files until they end. Raises NotFoundError, and DataError for
+    drawn sets and for sets that are not here.
+    """
+    _check_known(name)
+    if name in DATASETS and DATASETS.get(name).drawn:
+        raise DataError(
+            f"{DATASETS.get(name).title} is built in and cannot be removed; "
+            "it would be drawn again at the next use."
+        )
+    with pack_lock(name):
+        folder = _folder(name)
+        if not folder.exists():
+            raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
+        # Out of sight in one step, so that nobody opens a half-deleted pack.
+        aside = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
+        os.replace(folder, aside / "gone")
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
+    folder = _folder(name)
+    spec = DATASETS.get(name) if name in DATASETS else None
+    if spec is None or not spec.drawn:
+        if spec is not None and not folder.exists():
+            raise DataError(f"{spec.title} ({name}) is not added yet. {spec.how_to_get}")
+        return load_pack(folder)
+    if (pack := _drawn_pack(spec, folder)) is not None:
+        return pack
+    with pack_lock(name, progress=progress, cancel=cancel):
+        if (pack := _drawn_pack(spec, folder)) is not None:
+            return pack  # somebody else drew it while we waited
+        draw_pack(spec, folder, progress=progress, cancel=cancel)
+    return load_pack(folder)
+
+
+def _drawn_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
+    """The pack if it is whole and of the present drawing code; else it is to be drawn (again)."""
+    if not folder.exists():
+        return None
+    try:
+        pack = load_pack(folder)
+    except DataError:
+        return None
+    return pack if pack.meta.source_version == drawing_of(spec).version else None
+
+
+def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) -> DatasetInfo:
+    if spec.drawn:
+        drawing = drawing_of(spec)
+        if meta is not None and meta.source_version == drawing.version:
+            return _ready(meta, how_to_get=spec.how_to_get)
+        return DatasetInfo(
+            name=spec.name,
+            title=spec.title,
+            story=spec.story,
+            state=BUILT_IN,
+            class_names=drawing.class_names,
+            image_size=drawing.image_size,
+            channels=drawing.channels,
+            drawn=True,
+            source=spec.source,
+            licence=spec.licence,
+            how_to_get=spec.how_to_get,
+            counts={
+                split: dict.fromkeys(drawing.class_names, per_class)
+                for split, per_class in drawing.counts.items()
+            },
+        )
+    if meta is not None:
+        return _ready(meta, how_to_get=spec.how_to_get, downloadable=spec.downloadable)
+    return DatasetInfo(
+        name=spec.name,
+        title=spec.title,
+        story=spec.story,
+        state=DAMAGED if damage else NOT_ADDED,
+        class_names=spec.class_names,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        drawn=False,
+        source=spec.source,
+        licence=spec.licence,
+        how_to_get=f"{damage} {spec.how_to_get}".strip(),
+        downloadable=spec.downloadable,
+        fit=spec.fit,
+        bytes_on_disk=_bytes_in(_folder(spec.name)),
+    )
+
+
+def _ready(
+    meta: PackMeta, *, how_to_get: str, downloadable: bool = False, own: bool = False
+) -> DatasetInfo:
+    return DatasetInfo(
+        name=meta.dataset,
+        title=meta.title,
+        story=meta.story,
+        state=READY,
+        class_names=meta.class_names,
+        image_size=meta.image_size,
+        channels=meta.channels,
+        drawn=meta.drawn,
+        source=meta.source,
+        licence=meta.licence,
+        how_to_get=how_to_get,
+        downloadable=downloadable,
+        own=own,
+        fit=meta.fit,
+        counts=meta.counts,
+        bytes_on_disk=_bytes_in(_folder(meta.dataset)),
+        rejected=meta.rejected,
+        rejected_count=meta.rejected_count,
+        original_sizes=meta.original_sizes,
+        notes=meta.notes,
+        created=meta.created,
+        content_hash=meta.content_hash,
+    )
+
+
+def _target(
+    name: str, path: Path, title: str | None, fit: Fit, image_size: int | None
+) -> ImportTarget:
+    if fit not in ("stretch", "crop"):
+        raise ConfigError(f"fit is {fit!r}; allowed is stretch or crop.")
+    if image_size is not None:
+        check_image_size(image_size)
+    if name in DATASETS:
+        spec = DATASETS.get(name)
+        if spec.drawn:
+            raise DataError(
+                f"{name!r} is built in and drawn by this program; nothing can be added to it. "
+                "Choose another name for your own images."
+            )
+        return ImportTarget(
+            name=name,
+            title=title or spec.title,
+            story=spec.story,
+            source=spec.source,
+            licence=spec.licence,
+            classes=spec.classes,
+            formats=spec.formats,
+            expects=spec.expects,
+            image_size=image_size or spec.image_size,
+            fit=fit,
+        )
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a data set; allowed are up to 64 lower-case letters, "
+            "digits and dashes between them, for example my-flowers."
+        )
+    return ImportTarget(
+        name=name,
+        title=(title or "").strip()[:100] or name.replace("-", " ").capitalize(),
+        story="Your own images.",
+        source=str(path),
+        licence="Not stated",
+        classes=ClassRule(),
+        formats=OWN_FORMATS,
+        expects=OWN_EXPECTS,
+        image_size=image_size or OWN_IMAGE_SIZE,
+        fit=fit,
+    )
+
+
+def _names() -> list[str]:
+    own = (
+        folder.name
+        for folder in home_folder("packs").iterdir()
+        if _NAME.fullmatch(folder.name) and (folder / "meta.json").is_file()
+    )
+    return [*DATASETS.names(), *sorted(name for name in own if name not in DATASETS)]
+
+
+def _check_known(name: str) -> None:
+    """Also keeps names such as `../runs` from becoming paths."""
+    if _NAME.fullmatch(name):
+        _wait_for_exchange(name)
+    if name not in DATASETS and name not in (names := _names()):
+        raise NotFoundError(unknown_name("data set", name, names))
+
+
+def _wait_for_exchange(name: str) -> None:
+    """A pack is replaced in two steps: wait when between them, mend it when that died there."""
+    packs = home_folder("packs")
+    if not (packs / name).exists() and any(packs.glob(f".{name}.old.*")):
+        with pack_lock(name):
+            pass
+
+
+def _folder(name: str) -> Path:
+    return home_folder("packs") / name
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for here, _, files in os.walk(folder):
+        for file in files:
+            try:
+                total += os.path.getsize(os.path.join(here, file))
+            except OSError:
+                continue  # it went while we counted
+    return total

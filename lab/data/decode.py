@@ -1,0 +1,170 @@
+"""Bytes that claim to be a picture become an upright RGB image, or an error says what they are.
+
+Whatever a person hands in goes through here: files of a data set and uploads to be classified.
+The header is read first (format, width, height), so that a small file that would unfold to
+gigabytes is refused before a pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lab.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
+MAX_PIXELS = 25_000_000
+"""Largest picture that is decoded: 25 megapixels, more than most cameras and phones save."""
+MAX_BYTES = 50_000_000
+"""Largest file that is read as a picture."""
+
+Fit = Literal["stretch", "crop"]
+
+# Between 1x and 2x Pillow's own limit it only warns. Process-wide, because `catch_warnings` is not
+# thread-safe and images are decoded in threads.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Odd notes beside the pixels (EXIF and the like) are no news for a person who has 10,000 files.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+class UnreadableFile(DataError):
+    """One file that cannot be used. `reason` is the sentence without the file's name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}.")
+        self.name = name
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """`image` is RGB and upright; `size` is the width and height before any reduction."""
+
+    image: Image.Image
+    size: tuple[int, int]
+
+
+def decode_image(file: bytes | BinaryIO, *, name: str) -> Image.Image:
+    """The picture in `file` as RGB, upright, transparency laid on white.
+
+    `name` is what the person calls the file; it is only shown. Reads JPEG, PNG and WebP of up to
+    25 megapixels in any mode (grey, 16 bit, palette, transparent, CMYK), whatever the file's suffix
+    says; of an animation the first picture. Raises UnreadableFile, a DataError.
+    """
+    return decode(file, name=name).image
+
+
+def decode(file: bytes | BinaryIO, *, name: str, at_least: int | None = None) -> DecodedImage:
+    """As `decode_image`. With `at_least`, a large JPEG may come out smaller, never below that side.
+
+    A JPEG decoder can halve a picture almost for free; when the result will be shrunk further
+    anyway, the eye cannot tell.
+    """
+    data = file if isinstance(file, bytes) else file.read(MAX_BYTES + 1)
+    if not data:
+        raise UnreadableFile(name, "is empty (0 bytes)")
+    if len(data) > MAX_BYTES:
+        raise UnreadableFile(name, f"is larger than {MAX_BYTES // 1_000_000} MB, the most allowed")
+    image = _opened(data, name)
+    size = image.size
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(name, f"has {size[0]:,} x {size[1]:,} pixels")
+    try:
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+        image.load()
+        upright, turned = _upright(image)
+        return DecodedImage(_to_rgb(upright), size[::-1] if turned else size)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name, "unfolds to far too many pixels") from None
+    except Exception as error:
+        # Pillow's readers meet damaged data with OSError, SyntaxError, ValueError, struct.error,
+        # IndexError, zlib.error and others; which one depends on the byte that is wrong.
+        raise UnreadableFile(
+            name, f"is damaged and cannot be decoded ({_in_words(error)})"
+        ) from error
+
+
+def to_square(image: Image.Image, *, image_size: int, fit: Fit) -> Image.Image:
+    """The picture as a square of `image_size` pixels, antialiased when it shrinks.
+
+    `stretch` squashes the sides to a square, as the source documents do; `crop` scales the shorter
+    side and cuts the middle out of the longer one.
+    """
+    target = (image_size, image_size)
+    if image.size == target:
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, target, method=Image.Resampling.BICUBIC)
+    return image.resize(target, Image.Resampling.BICUBIC)
+
+
+def _opened(data: bytes, name: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnreadableFile(name, _what_it_is(data)) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name, "unfolds to more than 89 megapixels") from None
+    except Exception as error:
+        raise UnreadableFile(name, f"has a damaged header ({_in_words(error)})") from error
+
+
+def _what_it_is(data: bytes) -> str:
+    starts = {
+        b"GIF8": "a GIF",
+        b"BM": "a BMP",
+        b"II*\x00": "a TIFF",
+        b"MM\x00*": "a TIFF",
+        b"%PDF": "a PDF",
+        b"PK\x03\x04": "a zip",
+    }
+    for start, what in starts.items():
+        if data.startswith(start):
+            return f"is {what}, not a JPEG, PNG or WebP image"
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return "is a HEIC or AVIF image; save it as JPEG, PNG or WebP"
+    if data.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF")):
+        return "is damaged: it begins like an image, but its header cannot be read"
+    if b"\x00" not in data[:1000] and data[:1000].isascii():
+        return "holds text, not a JPEG, PNG or WebP image"
+    return "is not a JPEG, PNG or WebP image"
+
+
+def _too_large(name: str, what: str) -> UnreadableFile:
+    limit = MAX_PIXELS // 1_000_000
+    return UnreadableFile(name, f"{what}; at most {limit} megapixels are decoded: make it smaller")
+
+
+def _in_words(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:120] or type(error).__name__
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image turned as its EXIF note says, and whether width and height changed places."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+        upright = ImageOps.exif_transpose(image)
+    except Exception:
+        return image, False  # a damaged note about the picture is no reason to refuse the picture
+    return upright, orientation in (5, 6, 7, 8)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16 bit grey; convert() would clip it at 255
+        high_bytes = np.asarray(image).astype(np.int64) >> 8
+        return Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        see_through = image.convert("RGBA")
+        white = Image.new("RGBA", see_through.size, "white")
+        return Image.alpha_composite(white, see_through).convert("RGB")
+    return image.convert("RGB")

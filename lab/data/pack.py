@@ -1,0 +1,360 @@
+"""A Pack: one data set, decoded once, ready to be cut into batches.
+
+LAB_HOME/packs/<name>/
+├── images.npy   (N, H, W, C) uint8, mapped into memory when read
+├── labels.npy   (N,) int64
+├── split.npy    (N,) uint8, index into SPLITS
+├── names.json   N texts: where each image came from
+├── meta.json    PackMeta; enough for a page, so that listing data sets opens no images
+└── size-<n>/    the same pack at another image size, made when first asked for
+
+In every pack each class has at least one training image and at least two images in all, and there
+are at least two classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from lab.data.decode import Fit
+from lab.errors import DataError
+from lab.home import atomic_folder
+
+SPLITS = ("train", "val", "test")
+PACK_FORMAT = 1
+"""Raise it when packs written by older code can no longer be read."""
+LISTED_REJECTIONS = 1000
+_HEADER_BYTES = 128
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Something that was left out: `file` as the person knows it, `reason` goes on the sentence."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.reason}"
+
+
+class Rejections:
+    """What was left out while reading a data set: all are counted, the first thousand are kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[Rejected] = []
+        self.count = 0
+
+    def add(self, file: str, reason: str) -> None:
+        self.count += 1
+        if len(self.kept) < LISTED_REJECTIONS:
+            self.kept.append(Rejected(file, reason))
+
+    def extend(self, others: Rejections) -> None:
+        self.kept += others.kept[: LISTED_REJECTIONS - len(self.kept)]
+        self.count += others.count
+
+
+@dataclass(frozen=True)
+class PackMeta:
+    """What is known of a pack without opening its images.
+
+    `counts` is split -> class name -> images. `content_hash` covers pixels, labels, split and class
+    names; a pack at another size keeps the hash of the pack it was made from, so two packs hold the
+    same arrays when both content_hash and image_size agree.
+    """
+
+    dataset: str
+    title: str
+    story: str
+    class_names: tuple[str, ...]
+    drawn: bool
+    channels: int
+    image_size: int
+    fit: Fit
+    source: str
+    licence: str
+    created: str
+    """ISO 8601, UTC."""
+    rejected: tuple[Rejected, ...] = ()
+    rejected_count: int = 0
+    original_sizes: dict[str, int] = field(default_factory=dict)
+    """"640x480" (width x height) -> images; the 20 most frequent."""
+    notes: tuple[str, ...] = ()
+    """Decisions taken on the way in, as sentences."""
+    source_version: int = 0
+    """For drawn sets: the version of the drawing code."""
+    content_hash: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    format: int = PACK_FORMAT
+
+    def to_json(self) -> str:
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["rejected"] = [[r.file, r.reason] for r in self.rejected]
+        return json.dumps(values, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> PackMeta:
+        """Raises ValueError, TypeError or KeyError when the text is not a PackMeta."""
+        values: dict[str, Any] = json.loads(text)
+        if values["format"] != PACK_FORMAT:
+            raise ValueError(f"format {values['format']} instead of {PACK_FORMAT}")
+        values["class_names"] = tuple(values["class_names"])
+        values["notes"] = tuple(values["notes"])
+        values["rejected"] = tuple(Rejected(file, reason) for file, reason in values["rejected"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """A data set in arrays. Reading is thread-safe; nobody writes into it.
+
+    images (N, H, W, C) uint8, read-only and mapped from disk; labels (N,) int64; split (N,) uint8,
+    index into SPLITS; names: N texts such as "train/cats/cat.1.jpg" or "sign_mnist_train.csv
+    row 17" (rows count from 1 below the header). `folder` is where it lies.
+    """
+
+    meta: PackMeta
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    split: NDArray[np.uint8]
+    names: tuple[str, ...]
+    folder: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Where the images of "train", "val" or "test" are: (n,) int64, ascending."""
+        return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
+
+
+class PackWriter:
+    """Streams images into a new pack that appears whole at `folder`, or not at all.
+
+        with PackWriter(folder, image_size=28, channels=1) as writer:
+            writer.add(images, names)                   # (n, H, W, C) uint8, as often as needed
+            meta = writer.finish(meta, labels, split)
+
+    Leaving the block without `finish`, or by an exception, leaves nothing behind; an older pack at
+    `folder` stays as it was until the new one takes its place. Holds only names and one digest an
+    image in memory. Not thread-safe.
+    """
+
+    def __init__(self, folder: Path, *, image_size: int, channels: int) -> None:
+        self._shape = (image_size, image_size, channels)
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
+        self._digests: list[bytes] = []
+        self._names: list[str] = []
+        self._finished = False
+
+    def __enter__(self) -> PackWriter:
+        self._temporary = self._stack.enter_context(atomic_folder(self._folder))
+        self._file: BinaryIO = self._stack.enter_context(
+            (self._temporary / "images.npy").open("w+b")
+        )
+        self._file.write(bytes(_HEADER_BYTES))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and not self._finished:
+            with contextlib.suppress(_Unfinished), self._stack:
+                raise _Unfinished
+            return
+        self._stack.__exit__(kind, error, trace)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, images: NDArray[np.uint8], names: Sequence[str]) -> None:
+        """Append `images` (n, H, W, C) uint8; raises ValueError when the shape does not fit."""
+        if images.dtype != np.uint8 or images.shape != (len(names), *self._shape):
+            raise ValueError(
+                f"images are {images.dtype} {images.shape}, not uint8 {(len(names), *self._shape)}"
+            )
+        images = np.ascontiguousarray(images)
+        self._digests += [hashlib.blake2b(image, digest_size=16).digest() for image in images]
+        self._names += names
+        self._file.write(images.data)
+
+    def finish(
+        self,
+        meta: PackMeta,
+        labels: NDArray[np.int64],
+        split: NDArray[np.uint8],
+        *,
+        keep: NDArray[np.bool_] | None = None,
+        content_hash: str = "",
+    ) -> PackMeta:
+        """Write everything beside the images; the pack takes its place when the block is left.
+
+        labels (N,), split (N,) and keep (N,) follow the order of `add`; images whose `keep` is
+        False are taken out again. Returns `meta` with counts and content hash filled in.
+        """
+        if keep is None:
+            keep = np.ones(len(self._names), dtype=bool)
+        if not len(labels) == len(split) == len(keep) == len(self._names):
+            raise ValueError("labels, split and keep must have an entry for each image added")
+        if not keep.all():
+            self._take_out(keep)
+            labels, split = labels[keep], split[keep]
+            kept = np.flatnonzero(keep).tolist()
+            self._names = [self._names[i] for i in kept]
+            self._digests = [self._digests[i] for i in kept]
+        meta = dataclasses.replace(
+            meta,
+            content_hash=content_hash or self._hash(meta.class_names, labels, split),
+            counts=_counts(meta.class_names, labels, split),
+        )
+        self._file.seek(0)
+        self._file.write(_npy_header((len(self._names), *self._shape)))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        np.save(self._temporary / "labels.npy", labels.astype(np.int64))
+        np.save(self._temporary / "split.npy", split.astype(np.uint8))
+        (self._temporary / "names.json").write_text(json.dumps(self._names), encoding="utf-8")
+        (self._temporary / "meta.json").write_text(meta.to_json(), encoding="utf-8")
+        self._finished = True
+        return meta
+
+    def _take_out(self, keep: NDArray[np.bool_]) -> None:
+        self._file.flush()
+        rows = np.memmap(
+            self._file,
+            dtype=np.uint8,
+            mode="r+",
+            offset=_HEADER_BYTES,
+            shape=(len(self._names), *self._shape),
+        )
+        kept = np.flatnonzero(keep)
+        for start in range(0, len(kept), _CHUNK):
+            part = kept[start : start + _CHUNK]
+            rows[start : start + len(part)] = rows[part]  # rows only ever move forward
+        rows.flush()
+        del rows
+        self._file.truncate(_HEADER_BYTES + len(kept) * int(np.prod(self._shape)))
+
+    def _hash(
+        self, class_names: Sequence[str], labels: NDArray[np.int64], split: NDArray[np.uint8]
+    ) -> str:
+        # Digests of images rather than all pixels, so that images can be taken out again.
+        total = hashlib.blake2b(digest_size=16)
+        total.update(json.dumps([list(class_names), list(self._shape)]).encode())
+        for digest in self._digests:
+            total.update(digest)
+        total.update(labels.astype("<i8").tobytes())
+        total.update(split.astype(np.uint8).tobytes())
+        return total.hexdigest()
+
+
+class _Unfinished(Exception):
+    """Thrown into `atomic_folder` so that it drops a pack that was never finished."""
+
+
+def read_meta(folder: Path) -> PackMeta | None:
+    """The meta of the pack at `folder`; None without a pack, DataError when it is damaged."""
+    try:
+        text = (folder / "meta.json").read_text(encoding="utf-8")
+        return PackMeta.from_json(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def load_pack(folder: Path) -> Pack:
+    """Map the pack at `folder` into memory; cheap, as no image is read.
+
+    Raises DataError when there is none or when its files do not belong together.
+    """
+    for _ in range(3):
+        before = _identity(folder)
+        try:
+            pack = _load(folder)
+        except DataError:
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return pack
+        # It was replaced between two of its files: read the new one.
+    raise DataError(f"The data set at {folder} keeps changing. Try again in a moment.")
+
+
+def _load(folder: Path) -> Pack:
+    meta = read_meta(folder)
+    if meta is None:
+        raise DataError(f"There is no data set at {folder}. Add it first.")
+    try:
+        mapped = np.load(folder / "images.npy", mmap_mode="r")
+        images = mapped.view(np.ndarray)  # np.memmap costs microseconds at each slice
+        labels = np.load(folder / "labels.npy").astype(np.int64)
+        split = np.load(folder / "split.npy").astype(np.uint8)
+        names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
+        shape = (len(labels), meta.image_size, meta.image_size, meta.channels)
+        if images.dtype != np.uint8 or images.shape != shape:
+            raise ValueError(f"images are {images.dtype} {images.shape}, not uint8 {shape}")
+        if not len(split) == len(names) == len(labels):
+            raise ValueError("there are not as many labels as images")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(meta.class_names):
+            raise ValueError("a label has no class")
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise _damaged(folder, error) from error
+    labels.flags.writeable = False
+    split.flags.writeable = False
+    return Pack(meta, images, labels, split, names, folder)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _damaged(folder: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(
+        f"The data set {folder.name!r} on disk is damaged ({reason}). Remove it and add it again."
+    )
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """The start of a .npy file, always equally long, so that N can be filled in at the end."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    room = _HEADER_BYTES - npy.MAGIC_LEN - 2 - 1
+    if len(text) > room:
+        raise ValueError(f"shape {shape} does not fit the header")
+    return npy.magic(1, 0) + (room + 1).to_bytes(2, "little") + text.ljust(room).encode() + b"\n"
+
+
+def _counts(
+    class_names: Sequence[str], labels: NDArray[np.int64], split: NDArray[np.uint8]
+) -> dict[str, dict[str, int]]:
+    found = Counter(zip(split.tolist(), labels.tolist(), strict=True))
+    return {
+        name: {class_name: found[code, label] for label, class_name in enumerate(class_names)}
+        for code, name in enumerate(SPLITS)
+    }

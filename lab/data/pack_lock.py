@@ -1,0 +1,48 @@
+"""One builder a data set, across threads and processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+from filelock import FileLock, Timeout
+
+from lab.home import home_folder
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+
+
+@contextlib.contextmanager
+def pack_lock(name: str, *, progress: Report = silent, cancel: Cancel = never) -> Iterator[None]:
+    """Hold the right to write LAB_HOME/packs/<name>; waits for whoever has it.
+
+    The system frees it when a process dies. Not reentrant. What a dead process left half-written is
+    swept away here: only the holder writes, so anything half-written is nobody's.
+    """
+    lock = FileLock(home_folder("locks") / f"pack-{name}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=0.2)
+            break
+        except Timeout:
+            check_cancel(cancel, "Waiting for the data set")
+            progress(Progress(0, 0, "Waiting: the data set is being prepared elsewhere"))
+    try:
+        _sweep(name)
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(name: str) -> None:
+    packs = home_folder("packs")
+    target = packs / name
+    for left in packs.glob(f".{name}.*"):  # names have no dots, so no other set matches
+        replaced = left / "was"
+        if replaced.is_dir() and not target.exists():
+            # The process died in the moment between taking the old pack away and placing the new.
+            os.replace(replaced, target)
+        shutil.rmtree(left, ignore_errors=True)
+    for left in target.glob(".size-*"):
+        shutil.rmtree(left, ignore_errors=True)

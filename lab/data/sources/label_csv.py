@@ -1,0 +1,131 @@
+"""A label.csv a split, as in document 000: columns path,label; paths from the folder of the CSV.
+
+cats_and_dogs/train/label.csv        path,label
+cats_and_dogs/train/cats/cat.1.jpg   cats/cat.1.jpg,0
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+
+from lab.data.decode import UnreadableFile
+from lab.data.pack import Rejections
+from lab.data.sources.archive import Archive
+from lab.data.sources.photographs import LabelledFile, Photographs, is_image
+from lab.data.sources.source import SPLIT_FOLDERS, ClassRule, natural_key
+
+_MAX_CSV_BYTES = 100_000_000
+
+
+def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> Photographs | None:
+    """A Source when there is a label.csv (or labels.csv) with its two columns; else None."""
+    tables = [
+        file
+        for file in archive.files
+        if file.rpartition("/")[2].casefold() in ("label.csv", "labels.csv")
+    ]
+    rows: list[tuple[str, str, str, str]] = []  # split, path, label text, where
+    for table in tables:
+        rows += _rows(archive, table, rejections)
+    if not rows:
+        return None  # the folders may still tell the classes
+    names = classes.names
+    if names is None:
+        names = tuple(sorted({text for _, _, text, _ in rows}, key=natural_key))
+        classes = ClassRule(names)
+    files: dict[str, LabelledFile] = {}
+    for split, path, text, where in rows:
+        label = _label(text, classes)
+        if label is None:
+            allowed = ", ".join(f"{i} ({name})" for i, name in enumerate(names))
+            rejections.add(where, f"has the label {text!r}; allowed is {allowed}")
+        elif path not in archive.sizes:
+            rejections.add(where, f"names {path}, which is not there")
+        elif path in files:
+            same = files[path].label == label
+            again = "again" if same else "again, with another label; the first one counts"
+            rejections.add(where, f"names {path} {again}")
+        else:
+            files[path] = LabelledFile(path, split, label)
+    _report_unnamed(archive, files, rejections)
+    layout = "label.csv with a path and a label a row"
+    return Photographs(archive, layout, names, tuple(files.values()))
+
+
+def _label(text: str, classes: ClassRule) -> int | None:
+    """A number of a fixed class list, or a name."""
+    named = classes.label(text)
+    if named is not None or not text.isdecimal():
+        return named
+    number = int(text)
+    return number if number < len(classes.names or ()) else None
+
+
+def _rows(archive: Archive, table: str, rejections: Rejections) -> list[tuple[str, str, str, str]]:
+    try:
+        text = archive.read(table, limit=_MAX_CSV_BYTES).decode("utf-8-sig")
+    except UnreadableFile as error:
+        rejections.add(table, error.reason)
+        return []
+    except UnicodeDecodeError:
+        rejections.add(table, "is not a text file in UTF-8")
+        return []
+    folder = table.rpartition("/")[0]
+    split = next(
+        (
+            SPLIT_FOLDERS[part]
+            for part in reversed(folder.casefold().split("/"))
+            if part in SPLIT_FOLDERS
+        ),
+        "train",
+    )
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [column.strip().casefold() for column in next(reader, [])]
+    missing = [column for column in ("path", "label") if column not in header]
+    if missing:
+        rejections.add(
+            table,
+            f"has no column {' and no column '.join(missing)} in its first line; "
+            "expected is path,label",
+        )
+        return []
+    path_column, label_column = header.index("path"), header.index("label")
+    rows: list[tuple[str, str, str, str]] = []
+    try:
+        for number, row in enumerate(reader, 1):
+            where = f"{table} row {number}"
+            if not row:
+                continue
+            if len(row) <= max(path_column, label_column):
+                rejections.add(where, f"has {len(row)} of {len(header)} columns")
+                continue
+            path = _found(archive, folder, row[path_column].strip())
+            rows.append((split, path, row[label_column].strip(), where))
+    except csv.Error as error:
+        rejections.add(table, f"is not a CSV from row {len(rows) + 1} on ({error})")
+    return rows
+
+
+def _found(archive: Archive, folder: str, written: str) -> str:
+    """The path inside the archive: from the CSV's folder, or from a folder above it."""
+    written = written.replace("\\", "/")
+    first = posixpath.normpath(posixpath.join(folder, written))
+    above = folder
+    while True:
+        path = posixpath.normpath(posixpath.join(above, written))
+        if path in archive.sizes:
+            return path
+        if not above:
+            return first
+        above = above.rpartition("/")[0]
+
+
+def _report_unnamed(
+    archive: Archive, files: dict[str, LabelledFile], rejections: Rejections
+) -> None:
+    unnamed = [file for file in archive.files if is_image(file) and file not in files]
+    if unnamed:
+        others = f"and {len(unnamed) - 1:,} more are" if len(unnamed) > 1 else "is"
+        rejections.add(unnamed[0], f"{others} named by no label.csv and left out")

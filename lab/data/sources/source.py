@@ -1,0 +1,100 @@
+"""What every source format hands to the importer: class names and a stream of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.data.decode import Fit
+from lab.data.pack import Rejections
+from lab.progress import Cancel
+
+SPLIT_FOLDERS: dict[str, str] = {
+    **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "val_set", "validation_set", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "test_set", "test1"), "test"),
+}
+"""Folder names (lower case) that mean a split rather than a class."""
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image on its way into a pack. `pixels` (H, W, C) uint8, `split` one of SPLITS.
+
+    `label` indexes the source's class names. `digest` is of the file or row as it came: it says
+    "the same image" whatever size the pack has. `size` is the original width and height.
+    """
+
+    pixels: NDArray[np.uint8]
+    split: str
+    label: int
+    name: str
+    digest: bytes
+    size: tuple[int, int]
+
+
+class Source(Protocol):
+    """A recognised layout, listed but not yet decoded."""
+
+    @property
+    def layout(self) -> str:
+        """The layout in words, for the report."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The side that all images have and keep, or None for photographs of any size."""
+
+    @property
+    def total(self) -> int:
+        """How many images will come at most."""
+
+    def images(
+        self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
+    ) -> Iterator[SourceImage | None]:
+        """The images in a fixed order; None for each one that was rejected instead."""
+
+
+@dataclass(frozen=True)
+class ClassRule:
+    """Which classes a data set may have.
+
+    `names` None: whatever the folders are called. Otherwise exactly these, in this order, and
+    `aliases` maps other spellings (lower case) to them.
+    """
+
+    names: tuple[str, ...] | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def label(self, text: str) -> int | None:
+        """The label of a folder name or a label text; None when it is none of the classes."""
+        if self.names is None:
+            raise ValueError("an open rule has no fixed labels")
+        text = text.strip().casefold()
+        name = self.aliases.get(text, text)
+        lowered = [known.casefold() for known in self.names]
+        return lowered.index(name) if name in lowered else None
+
+    @property
+    def allowed(self) -> str:
+        return " or ".join(self.names or ())
+
+
+def natural_key(name: str) -> tuple[Any, ...]:
+    """Sorts `cat.2.jpg` before `cat.10.jpg`."""
+    parts: list[str] = []
+    for character in name:
+        if parts and parts[-1].isdecimal() == character.isdecimal():
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)

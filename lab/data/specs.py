@@ -1,0 +1,122 @@
+"""The data sets that the lab knows by name: what they are, where they come from, how to get them.
+
+To add one: add a DatasetSpec to `DATASETS`. It then appears on the Data page, in the select box and
+in `python -m lab datasets list`. A person's own images need no entry; they become packs under a new
+name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lab.data.decode import Fit
+from lab.data.sources.kaggle_signs import LETTERS
+from lab.data.sources.source import ClassRule
+from lab.registry import Registry
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A known data set. Drawn ones name the module that draws them and need none of the rest."""
+
+    name: str
+    title: str
+    story: str
+    source: str
+    licence: str
+    how_to_get: str
+    drawn_module: str = ""
+    """Offers CLASS_NAMES, IMAGE_SIZE, CHANNELS, VERSION, COUNTS and render_batches."""
+    class_names: tuple[str, ...] = ()
+    class_aliases: dict[str, str] = field(default_factory=dict)
+    """Other names of the classes in lower case, such as plural folder names."""
+    image_size: int = 224
+    channels: int = 3
+    fit: Fit = "stretch"
+    formats: tuple[str, ...] = ()
+    """Names from lab.data.sources.SOURCE_FORMATS, in the order they are tried."""
+    expects: str = ""
+    """The layouts that are read, in words."""
+    downloadable: bool = False
+    """Whether lab.data.download can fetch it."""
+
+    @property
+    def drawn(self) -> bool:
+        return bool(self.drawn_module)
+
+    @property
+    def classes(self) -> ClassRule:
+        return ClassRule(self.class_names, self.class_aliases)
+
+
+DATASETS: Registry[DatasetSpec] = Registry("data set")
+
+PHOTOGRAPH_FORMATS = ("label-csv", "flat-names", "class-folders")
+PHOTOGRAPH_LAYOUTS = (
+    "one folder a class (optionally below train/, val/ and test/), a label.csv with the columns "
+    "path,label in each split's folder, or names such as cat.0.jpg"
+)
+OWN_FORMATS = ("kaggle-signs", *PHOTOGRAPH_FORMATS)
+OWN_EXPECTS = (
+    "one folder a class with JPEG, PNG or WebP images, optionally below train/, val/ and test/"
+)
+
+for _spec in (
+    DatasetSpec(
+        name="drawn-cats-dogs",
+        title="Drawn cats and dogs",
+        story="Cats and dogs as this program draws them: pose, fur, ears, muzzle, background and "
+        "light vary. Drawings, not photographs; ready at once, without internet.",
+        source="Drawn by this program (lab/data/drawn_animals.py)",
+        licence="Free to use; made by this program",
+        how_to_get="Nothing to do: it is drawn on this machine at first use.",
+        drawn_module="lab.data.drawn_animals",
+    ),
+    DatasetSpec(
+        name="drawn-signs",
+        title="Drawn signs",
+        story="The 24 still letters of the American manual alphabet, drawn from a small model of a "
+        "hand. Drawings, not photographs; ready at once, without internet.",
+        source="Drawn by this program (lab/data/drawn_signs.py)",
+        licence="Free to use; made by this program",
+        how_to_get="Nothing to do: it is drawn on this machine at first use.",
+        drawn_module="lab.data.drawn_signs",
+    ),
+    DatasetSpec(
+        name="sign-mnist",
+        title="Sign-Language MNIST",
+        story="Hands showing the 24 still letters of the American manual alphabet (J and Z are "
+        "movements), 28 x 28 grey: 27,455 training and 7,172 test images, grown from 1,704 "
+        "photographs, so near-copies occur on both sides.",
+        source="https://www.kaggle.com/datasets/datamunge/sign-language-mnist",
+        licence="CC0: Public Domain, as its Kaggle page states",
+        how_to_get="Press Download on the Data page, or fetch the zip from "
+        "https://www.kaggle.com/datasets/datamunge/sign-language-mnist and run: "
+        "python -m lab datasets add sign-mnist PATH",
+        class_names=LETTERS,
+        image_size=28,
+        channels=1,
+        formats=("kaggle-signs",),
+        expects="Kaggle's files sign_mnist_train.csv and sign_mnist_test.csv in a folder or zip",
+        downloadable=True,
+    ),
+    DatasetSpec(
+        name="cats-dogs",
+        title="Cats and dogs",
+        story="Photographs of cats and dogs from shelters, with people, cages and furniture in the "
+        "picture; sizes vary and every photograph is squashed or cropped to a square.",
+        source="https://www.kaggle.com/datasets/tongpython/cat-and-dog (from Kaggle's Dogs vs. "
+        "Cats, a part of Microsoft Research's Asirra)",
+        licence="For study: the photographs come from Asirra, which states no open licence; see "
+        "the page of the source",
+        how_to_get="Press Download on the Data page, or fetch the photographs from "
+        "https://www.kaggle.com/datasets/tongpython/cat-and-dog and run: "
+        "python -m lab datasets add cats-dogs PATH",
+        class_names=("cat", "dog"),
+        class_aliases={"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"},
+        formats=PHOTOGRAPH_FORMATS,
+        expects=PHOTOGRAPH_LAYOUTS + ", with cats and dogs",
+        downloadable=True,
+    ),
+):
+    DATASETS.add(_spec.name, _spec)

@@ -1,0 +1,204 @@
+"""Which images a run learns from, is validated on and is tested on, and in which order and steps.
+
+    train images of the set ── subset_per_class ──┬── validation cut ── reduced_class ──> train
+                                                  └─────────────────────────────────────> val
+    val images of the set, if it brings any: all of them, and then nothing is cut from train
+    test images of the set: all of them, always
+
+Everything here is a pure function of labels, split codes, the seed and the knobs: the same on every
+machine and in every thread, with no state to save. Chance comes from raw Philox words, which NumPy
+promises never to change (the methods of np.random.Generator carry no such promise).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.config import RunConfig
+from lab.errors import ConfigError, DataError, unknown_name
+
+if TYPE_CHECKING:
+    from lab.data.pack import Pack
+
+Indices = npt.NDArray[np.int64]
+
+
+class Stream(IntEnum):
+    """What a random number is for. A new use takes a new number; the old ones stay as they are."""
+
+    SUBSET = 1
+    VALIDATION = 2
+    REDUCED = 3
+    ORDER = 4
+    OVERSAMPLING = 5
+    AUGMENTATION = 6
+    STATISTICS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Ascending indices into a Pack, each (n,) int64; no image is in two of them."""
+
+    train: Indices
+    val: Indices
+    test: Indices
+    class_weights: npt.NDArray[np.float32] | None
+    """(K,) for the loss, with mean 1 over the training images; None unless the loss is weighted."""
+
+
+def random_keys(n: int, seed: int, stream: Stream, *position: int) -> npt.NDArray[np.uint64]:
+    """(n,) uint64, the same for the same arguments on every platform and NumPy release."""
+    philox = np.random.Philox(np.random.SeedSequence([seed, stream, *position]))
+    return np.asarray(philox.random_raw(n), dtype=np.uint64)
+
+
+def random_seed(seed: int, stream: Stream, *position: int) -> int:
+    """A 64-bit seed for another kind of generator (torch's), the same on every platform."""
+    return int(np.random.SeedSequence([seed, stream, *position]).generate_state(1, np.uint64)[0])
+
+
+def make_splits(pack: Pack, config: RunConfig) -> Splits:
+    """The training, validation and test images of a run.
+
+    subset_per_class takes that many images of each class from the set's train part *before* the
+    validation images are cut from it, so "500 per class" costs 500 images a class in all.
+    Validation images that the set brings are used whole. The cut is made class by class:
+    validation_fraction of each, rounded, but at least 1 and at most all but one; a class with one
+    image gives none. reduced_class then thins one class of what is left for training, to at least
+    1 image. For one seed a smaller subset is part of a larger one, and so is a smaller share of the
+    thinned class.
+
+    Raises ConfigError when reduced_class is no class of the set or subset_per_class leaves nothing
+    to validate on; DataError when a class has no training image or the set cannot be cut.
+    """
+    names = pack.meta.class_names
+    if config.reduced_class and config.reduced_class not in names:
+        raise ConfigError(unknown_name("class", config.reduced_class, names))
+    labels, classes = pack.labels, len(names)
+
+    def rank(images: Indices, stream: Stream) -> Indices:
+        # A key belongs to an image of the pack, whatever else has been left out by now.
+        keys = random_keys(len(labels), config.seed, stream)[images]
+        return _rank_in_class(labels[images], keys, classes)
+
+    train = pack.indices("train")
+    counts = np.bincount(labels[train], minlength=classes)
+    if not counts.all():
+        lacking = ", ".join(repr(name) for name, n in zip(names, counts, strict=True) if n == 0)
+        raise DataError(
+            f"{pack.meta.title} has no training image of {lacking}. "
+            "Add some, or leave the class out of the data set."
+        )
+    if config.subset_per_class:
+        train = train[rank(train, Stream.SUBSET) < config.subset_per_class]
+
+    val = pack.indices("val")
+    if not len(val):
+        counts = np.bincount(labels[train], minlength=classes)
+        # Half up, as people round; min before max, because a class of one image gives none.
+        wanted = np.floor(config.validation_fraction * counts + 0.5).astype(np.int64)
+        cut = np.minimum(np.maximum(wanted, 1), counts - 1)
+        if not cut.any():
+            raise _nothing_to_validate_on(pack, config)
+        held_out = rank(train, Stream.VALIDATION) < cut[labels[train]]
+        train, val = train[~held_out], train[held_out]
+
+    if config.reduced_class:
+        thinned = labels[train] == names.index(config.reduced_class)
+        keep = max(1, int(np.floor(config.reduced_class_keep * thinned.sum() + 0.5)))
+        train = train[~thinned | (rank(train, Stream.REDUCED) < keep)]
+
+    weights = None
+    if config.class_balancing == "weighted_loss":
+        counts = np.bincount(labels[train], minlength=classes)
+        # Times its class's count and summed, each class comes to n / K, and all of them to n.
+        weights = (len(train) / (classes * counts)).astype(np.float32)
+    return Splits(train=train, val=val, test=pack.indices("test"), class_weights=weights)
+
+
+def epoch_order(
+    splits: Splits, config: RunConfig, *, epoch: int, labels: npt.NDArray[np.int64]
+) -> Indices:
+    """(n,) int64: the training images of one epoch in the order they are used.
+
+    `labels` are the pack's, (N,). Without oversampling each training image comes once. With it
+    every class comes as often as the largest one, each of its images either floor or ceil of
+    (largest / its count) times; which ones get the extra turn changes from epoch to epoch. n is the
+    same in every epoch.
+    """
+    images = splits.train
+    if config.class_balancing == "oversampling":
+        own = labels[images]
+        counts = np.bincount(own)
+        largest = counts.max()
+        rank = _rank_in_class(
+            own,
+            random_keys(len(images), config.seed, Stream.OVERSAMPLING, epoch),
+            len(counts),
+        )
+        images = np.repeat(images, largest // counts[own] + (rank < largest % counts[own]))
+    keys = random_keys(len(images), config.seed, Stream.ORDER, epoch)
+    return images[np.argsort(keys, kind="stable")]
+
+
+def step_edges(splits: Splits, config: RunConfig, labels: npt.NDArray[np.int64]) -> Indices:
+    """(steps + 1,) int64: step i, counted from 0, takes epoch_order(...)[edges[i] : edges[i + 1]].
+
+    Batches are of batch_size and the last one is what is left, but not a single image, because
+    batch normalisation cannot train on one: the batch before it lends it one of its own. At batch
+    size 2 lending would only move the problem, so there the single image joins the batch before it.
+    Only batch size 1, or a training set of one image, gives batches of one.
+    """
+    samples, size = _samples_in_epoch(splits, config, labels), config.batch_size
+    if config.steps_per_epoch:
+        samples = min(samples, config.steps_per_epoch * size)
+    edges = np.append(np.arange(0, samples, size, dtype=np.int64), samples)
+    if size > 1 and len(edges) > 2 and samples % size == 1:
+        if size == 2:
+            edges = np.delete(edges, -2)
+        else:
+            edges[-2] -= 1
+    return edges
+
+
+def steps_in_epoch(splits: Splits, config: RunConfig, labels: npt.NDArray[np.int64]) -> int:
+    """ceil(samples / batch_size), or steps_per_epoch when that is smaller.
+
+    One less only at batch size 2 with an odd number of samples: see `step_edges`.
+    """
+    return len(step_edges(splits, config, labels)) - 1
+
+
+def _samples_in_epoch(splits: Splits, config: RunConfig, labels: npt.NDArray[np.int64]) -> int:
+    if config.class_balancing != "oversampling":
+        return len(splits.train)
+    counts = np.bincount(labels[splits.train])
+    return int(counts.max() * np.count_nonzero(counts))
+
+
+def _rank_in_class(
+    labels: npt.NDArray[np.int64], keys: npt.NDArray[np.uint64], classes: int
+) -> Indices:
+    """(n,) int64: each image's place, from 0, among those of its class by ascending key."""
+    counts = np.bincount(labels, minlength=classes)
+    rank = np.empty(len(labels), dtype=np.int64)
+    first_of_class = np.repeat(np.cumsum(counts) - counts, counts)
+    rank[np.lexsort((keys, labels))] = np.arange(len(labels)) - first_of_class
+    return rank
+
+
+def _nothing_to_validate_on(pack: Pack, config: RunConfig) -> ConfigError | DataError:
+    if config.subset_per_class == 1:
+        return ConfigError(
+            "subset_per_class is 1, which leaves no image to validate on; "
+            "take at least 2, or 0 for all."
+        )
+    return DataError(
+        f"{pack.meta.title} has one training image a class, so none can be set aside for "
+        "validation. Add images: at least 2 a class."
+    )

@@ -1,0 +1,167 @@
+"""A real server and a real Chromium, for what AppTest cannot see: ticks, JavaScript, reloads.
+
+    def test_something(serve, open_page):
+        url = serve(Path("streamlit_app.py"))      # one server a script, with a LAB_HOME of its own
+        page = open_page(url, width=420, scheme="dark")
+        ...                                        # fails at the end on errors in the console
+
+Every test in this folder carries the marker `browser` and is skipped, visibly, where playwright or
+Debian's Chromium is missing; with LAB_BROWSER=required they fail instead. LAB_CHROMIUM names
+another browser, LAB_SCREENSHOTS a folder for a screenshot of every test's last moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path(os.environ.get("LAB_CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = [
+    "--no-sandbox",  # CI runs as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Serve = Callable[[Path], str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("LAB_BROWSER") == "required":
+        pytest.fail(f"LAB_BROWSER=required, but {what}")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Any]:
+    """The browser's one profile, for this folder: its event loop would disturb tests elsewhere."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing("playwright is not installed (pip install -r requirements-dev.txt)")
+    if not CHROMIUM.is_file():
+        _missing(f"there is no {CHROMIUM} (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        # One profile for all: Streamlit's and Plotly's 10 MB are fetched once. The pages share
+        # no session even so; Streamlit makes one for each page that opens.
+        yield browser.new_context()
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """`serve(script)` is the URL of a running `streamlit run script`; it ends with this folder."""
+    running: dict[Path, str] = {}
+    with contextlib.ExitStack() as stack:
+
+        def start(script: Path) -> str:
+            if script not in running:
+                folder = tmp_path_factory.mktemp(script.stem)
+                running[script] = stack.enter_context(_server(script, folder))
+            return running[script]
+
+        yield start
+
+
+@contextlib.contextmanager
+def _server(script: Path, folder: Path) -> Iterator[str]:
+    port = _free_port()
+    log = folder / "server.log"
+    clean = {name: value for name, value in os.environ.items() if "STREAMLIT" not in name}
+    environment = {
+        **clean,
+        "LAB_HOME": str(folder / "lab-home"),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",  # the tests share the machine with the browser
+    }
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    command += ["--server.port", str(port), "--server.headless", "true"]
+    command += ["--server.fileWatcherType", "none"]
+    with (
+        log.open("wb") as output,
+        # In the repository's root, because that is where .streamlit/config.toml is.
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        ) as server,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_healthy(url, server, log)
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer,
+        ):
+            if answer.status == 200:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"The server did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def open_page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """`open_page(url, width=1440, height=900, scheme="light")` is a page with a session of its own.
+
+    The test fails at its end when a page logged an error or threw one.
+    """
+    troubles: list[str] = []
+    with contextlib.ExitStack() as stack:
+        pages: list[Any] = []
+
+        def open_(url: str, *, width: int = 1440, height: int = 900, scheme: str = "light") -> Any:
+            page = chromium.new_page()
+            stack.callback(page.close)
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme=scheme)
+            page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+            page.on("pageerror", lambda error: troubles.append(str(error)))
+            page.goto(url)
+            pages.append(page)
+            return page
+
+        yield open_
+        folder = os.environ.get("LAB_SCREENSHOTS")
+        if folder:
+            for number, page in enumerate(pages):
+                page.screenshot(path=str(Path(folder) / f"{request.node.name}-{number}.png"))
+    assert not troubles, "The browser's console has errors:\n" + "\n".join(troubles)

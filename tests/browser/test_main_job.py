@@ -1,0 +1,121 @@
+"""The lab's main job in a real browser, as a person does it: press, watch, reload, stop, find."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLOT = ".live-chart .js-plotly-plot"
+SOON = 150_000  # milliseconds; generous: two cores may be busy with the drawings
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def lab(serve: Callable[[Path], str], open_page: Open) -> Open:
+    """`lab()` is Home; `lab("/?run=...")` a link. One server for all tests of this file."""
+    return lambda path="/", **how: open_page(serve(ROOT / "streamlit_app.py") + path, **how)
+
+
+def points(page: Any) -> int:
+    return int(
+        page.evaluate("(p) => document.querySelector(p)?.data?.[0].x.length ?? 0", PLOT)
+    )
+
+
+def wait_for_points(page: Any, more_than: int = 0) -> None:
+    page.wait_for_function(
+        "([plot, n]) => document.querySelector(plot)?.data?.[0].x.length > n",
+        arg=[PLOT, more_than],
+        timeout=SOON,
+    )
+
+
+def go_to(page: Any, name: str) -> None:
+    page.get_by_role("link", name=name, exact=True).first.click()
+
+
+def run_in_url(page: Any) -> str:
+    page.wait_for_url(re.compile(r"[?&]run=r-"), timeout=SOON)
+    return str(re.search(r"run=([\w-]+)", page.url).group(1))  # type: ignore[union-attr]
+
+
+def test_the_main_job(lab: Open) -> None:
+    page = lab()
+    # One press on Home, and the curve moves.
+    page.get_by_role("button", name="Start", exact=True).first.click(timeout=SOON)
+    run = run_in_url(page)
+    wait_for_points(page, 3)
+    wait_for_points(page, points(page))
+    # A reload keeps the run, and a second tab sees the same one.
+    page.reload()
+    wait_for_points(page, 3)
+    assert run_in_url(page) == run
+    second = lab(f"/?run={run}")
+    go_to(second, "Train")
+    wait_for_points(second, 3)
+    assert run_in_url(second) == run
+    # Pause, go on, and stop; the other tab learns of it by itself.
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_text("Paused after step").first.wait_for(timeout=SOON)
+    before = points(page)
+    second.get_by_text("Paused after step").first.wait_for(timeout=SOON)
+    page.get_by_role("button", name="Resume", exact=True).click()
+    wait_for_points(page, before)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("Stopped after step").first.wait_for(timeout=SOON)
+    second.get_by_text("Stopped after step").first.wait_for(timeout=SOON)
+    # The run is found again later.
+    go_to(page, "Runs")
+    page.get_by_role("button", name="Start again with these settings").wait_for(timeout=SOON)
+    wait_for_points(page, 3)
+    assert run_in_url(page) == run
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_a_phone(lab: Open, scheme: str) -> None:
+    """Nothing is wider than 420 pixels and nothing throws."""
+    page = lab(width=420, scheme=scheme)
+    page.get_by_role("button", name="Start", exact=True).first.wait_for(timeout=SOON)
+    for path in ("data", "train", "runs", ""):
+        page.goto(f"{page.url.split('/', 3)[0]}//{page.url.split('/', 3)[2]}/{path}")
+        page.locator("h1, h3").first.wait_for(timeout=SOON)
+        page.wait_for_timeout(1500)
+        widest = page.evaluate("document.scrollingElement.scrollWidth")
+        assert widest <= 420, path
+        assert page.get_by_text("Traceback").count() == 0
+
+
+def test_the_whole_way_by_keyboard(lab: Open) -> None:
+    """Tab reaches the first start and Enter presses it."""
+    page = lab()
+    start = page.get_by_role("button", name="Start", exact=True).first
+    start.wait_for(timeout=SOON)
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if start.evaluate("(button) => button === document.activeElement"):
+            break
+    else:
+        pytest.fail("Tab never reached the first Start")
+    page.keyboard.press("Enter")
+    run_in_url(page)
+    wait_for_points(page, 1)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("Stopped after step").first.wait_for(timeout=SOON)
+
+
+def test_pictures_have_alternative_texts(lab: Open) -> None:
+    page = lab()
+    go_to(page, "Data")
+    page.locator("img").first.wait_for(timeout=SOON)
+    page.wait_for_timeout(1500)
+    texts = page.locator("[data-testid='stMain'] img").evaluate_all(
+        "(images) => images.map((image) => image.alt)"
+    )
+    assert len(texts) >= 12
+    assert all(texts)

@@ -1,0 +1,34 @@
+"""What every test gets: a lab of its own, and the real data when there is some."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_FILES = ("cats_and_dogs.zip", "sign-language-mnist.zip")
+
+
+@pytest.fixture(autouse=True)
+def lab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """LAB_HOME of this test alone; the lab makes the folder when it first writes."""
+    home = tmp_path / "lab-home"
+    monkeypatch.setenv("LAB_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real data sets; the test is skipped, visibly, when none is named.
+
+    A folder that is named but lacks a file is a mistake, not a reason to skip.
+    """
+    named = os.environ.get("LAB_REAL_DATA")
+    if not named:
+        pytest.skip(f"LAB_REAL_DATA is not set (a folder with {' and '.join(REAL_FILES)})")
+    folder = Path(named).expanduser().resolve()
+    missing = [name for name in REAL_FILES if not (folder / name).is_file()]
+    if missing:
+        pytest.fail(f"LAB_REAL_DATA is {folder}, which lacks {', '.join(missing)}")
+    return folder

@@ -1,0 +1,134 @@
+import time
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from lab.runs.history import curve, epoch_curve, tail, thin
+from lab.runs.reading import _STEP_FIELDS
+from lab.runs.store import Store
+
+from .fakes import CONFIG, epoch, started, step
+
+CURVES = ("loss", "loss_smoothed", "accuracy", "accuracy_smoothed", "learning_rate")
+
+
+def fill(runs: Store, losses: np.ndarray, *, best_epoch: int = 0, per_epoch: int = 1000) -> str:
+    run_id = runs.create_run(CONFIG, status="preparing")
+    events: list = [started(per_epoch=per_epoch)]
+    for number, loss in enumerate(losses.tolist(), start=1):
+        events.append(step(number, per_epoch=per_epoch, loss=loss))
+        if number % per_epoch == 0:
+            done = number // per_epoch
+            events.append(epoch(done, per_epoch=per_epoch, is_best=done == best_epoch))
+    runs.record(run_id, events)
+    return run_id
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50, 2000])
+def test_a_short_history_is_whole(runs: Store, count: int) -> None:
+    run_id = fill(runs, np.linspace(2, 1, count))
+    shown, all_steps = curve(runs, run_id), runs.steps(run_id)
+    for name in _STEP_FIELDS:
+        np.testing.assert_array_equal(getattr(shown, name), getattr(all_steps, name))
+
+
+@pytest.mark.parametrize("points", [50, 500, 2000])
+def test_a_long_history_keeps_what_matters(runs: Store, points: int) -> None:
+    random = np.random.default_rng(0)
+    losses = np.exp(-np.arange(6000) / 4000) + random.normal(0, 0.05, 6000)
+    losses[3500] = 9.0  # one spike
+    losses[3501] = -9.0
+    run_id = fill(runs, losses, best_epoch=4)
+    shown, all_steps = curve(runs, run_id, points=points), runs.steps(run_id)
+    assert 0.8 * points <= len(shown) <= points
+    assert shown.step[0] == 1
+    assert shown.step[-1] == 6000
+    assert (np.diff(shown.step) > 0).all()
+    assert 4000 in shown.step  # the last step of the best epoch
+    for name in CURVES:
+        assert getattr(shown, name).min() == getattr(all_steps, name).min(), name
+        assert getattr(shown, name).max() == getattr(all_steps, name).max(), name
+    for name in _STEP_FIELDS:  # rows stay rows
+        expected = getattr(all_steps, name)[shown.step - 1]
+        np.testing.assert_array_equal(getattr(shown, name), expected)
+    # Nowhere a large hole: the shape is kept along the whole run.
+    assert np.diff(shown.step).max() < 6000 / points * 30
+
+
+def test_gaps_and_infinities_are_no_shape(runs: Store) -> None:
+    losses = np.sin(np.arange(6000) / 500)
+    losses[1000:2000] = np.nan
+    losses[3000] = np.inf
+    losses[3001] = -np.inf
+    losses[-1] = np.nan
+    run_id = fill(runs, losses)
+    shown = curve(runs, run_id, points=400)
+    assert len(shown) <= 400
+    assert shown.step[-1] == 6000
+    finite = shown.loss[np.isfinite(shown.loss)]
+    everything = losses[np.isfinite(losses)]
+    assert finite.max() == everything.max()
+    assert finite.min() == everything.min()
+    nothing = fill(runs, np.full(3000, np.nan))
+    shown = curve(runs, nothing, points=100)
+    assert {1, 3000} <= set(shown.step)
+    assert np.isnan(shown.loss).all()
+
+
+def test_a_tick_reads_what_is_new_and_a_little_before(runs: Store) -> None:
+    run_id = fill(runs, np.linspace(2, 1, 3000))
+    assert list(tail(runs, run_id, since=3000).step) == list(range(2951, 3001))
+    assert list(tail(runs, run_id, since=2990, overlap=5).step) == list(range(2986, 3001))
+    assert 1000 < len(tail(runs, run_id, since=0)) <= 2000
+    assert tail(runs, run_id, since=20).step[0] == 1
+    assert len(tail(runs, run_id, since=9999, overlap=0)) == 0
+
+
+def test_epochs_are_thinned_too(runs: Store) -> None:
+    run_id = fill(runs, np.linspace(2, 1, 600), per_epoch=1, best_epoch=234)
+    whole = epoch_curve(runs, run_id)
+    assert len(whole) == 600
+    shown = epoch_curve(runs, run_id, points=100)
+    assert len(shown) <= 100
+    assert {1, 234, 600} <= set(shown.epoch)
+    assert len(shown.phase) == len(shown)
+    assert shown.is_best.sum() == 1
+    assert {f.name for f in fields(shown)} == {f.name for f in fields(whole)}
+    assert list(epoch_curve(runs, run_id, after=598).epoch) == [599, 600]
+
+
+def test_too_few_points_are_refused() -> None:
+    with pytest.raises(ValueError, match="points is 10; at least 50"):
+        thin(100, shapes=[np.zeros(100)], extremes=[], keep=np.array([], dtype=np.intp), points=10)
+
+
+def fill_long(runs: Store, count: int) -> str:
+    """Without events: the database makes the rows by itself."""
+    run_id = runs.create_run(CONFIG, status="preparing")
+    with runs._database.write() as connection:
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n(step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?) "
+            "INSERT INTO steps SELECT ?, step, 1, step * 7919 % 1000, 0.5, 0.5, 0.5, 0.1, step, 32 "
+            "FROM n",
+            (count, run_id),
+        )
+    return run_id
+
+
+def test_a_hundred_thousand_steps(runs: Store) -> None:
+    """Thinning costs milliseconds, and a tick costs no more than with a short history."""
+    long, short = fill_long(runs, 100_000), fill_long(runs, 1000)
+    shown = curve(runs, long)
+    assert len(shown) <= 2000
+    assert shown.step[-1] == 100_000
+
+    def cost(run_id: str, since: int) -> float:
+        times = []
+        for _ in range(20):
+            before = time.thread_time()
+            assert len(tail(runs, run_id, since=since)) == 60
+            times.append(time.thread_time() - before)
+        return sorted(times)[10]
+
+    assert cost(long, 99_990) < 3 * cost(short, 990) + 1e-3

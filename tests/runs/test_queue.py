@@ -1,0 +1,431 @@
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lab.config import RunConfig
+from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
+from lab.progress import Cancelled
+from lab.runs import locks
+from lab.runs.queue import Queue, queue, shutdown_queues
+from lab.runs.rows import RunRow
+from lab.runs.store import Store
+from lab.runs.worker import lab_engine
+
+from .fakes import CONFIG, FakeEngine, started, step
+
+StartQueue = Callable[..., Queue]
+
+
+def wait_until(runs: Store, run_id: str, holds: Callable[[RunRow], bool]) -> RunRow:
+    for _ in range(1000):
+        row = runs.run(run_id)
+        if holds(row):
+            return row
+        threading.Event().wait(0.01)
+    raise AssertionError(f"did not happen: {runs.run(run_id)}")
+
+
+def test_a_run_trains_in_a_thread_with_its_name(start_queue: StartQueue, runs: Store) -> None:
+    engine = FakeEngine()
+    line = start_queue(engine)
+    run_id = line.submit(CONFIG, name="first")
+    row = line.wait(run_id, 10)
+    assert (row.status, row.name, row.step) == ("completed", "first", 10)
+    assert row.owner == ""
+    assert row.queue_position is None
+    assert engine.trained == [(run_id, f"trainer-{run_id}")]
+    assert engine.finished_cleanly.is_set()
+    assert len(runs.steps(run_id)) == 10
+    assert runs.folder(run_id).is_dir()
+
+
+def test_runs_train_one_after_the_other_in_the_order_of_the_line(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    engine = FakeEngine(hold_at=1)
+    line = start_queue(engine)
+    first = line.submit(CONFIG)
+    assert engine.held.wait(10)
+    a, b, c, d = (line.submit(CONFIG) for _ in range(4))
+    assert runs.run(a).status == "queued"
+    assert [r.id for r in runs.runs(status=("running", "preparing"))] == [first]
+    line.move(c, -2)
+    line.remove(b)
+    line.move(d, -1)
+    engine.release.set()
+    for run_id in (a, c, d):
+        assert line.wait(run_id, 10).status == "completed"
+    assert [run_id for run_id, _ in engine.trained] == [first, c, d, a]
+    assert line.wait(b, 10).status == "stopped"
+
+
+def test_stop_ends_a_run_within_a_step_and_resume_goes_on(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    engine = FakeEngine(hold_at=4)
+    line = start_queue(engine)
+    run_id = line.submit(CONFIG)
+    assert engine.held.wait(10)
+    line.stop(run_id)
+    row = line.wait(run_id, 10)
+    assert (row.status, row.step, row.requested) == ("stopped", 4, None)
+    assert row.message == "stopped after 4 steps"
+    line.resume(run_id)
+    row = line.wait(run_id, 10)
+    assert (row.status, row.step, row.revision) == ("completed", 10, 0)
+    assert list(runs.steps(run_id).step) == list(range(1, 11))
+    with pytest.raises(ConfigError, match="is completed; only paused, stopped, interrupted or"):
+        line.resume(run_id)
+    with pytest.raises(ConfigError, match="is completed; only"):
+        line.stop(run_id)
+
+
+def test_pause_frees_the_device_and_resume_goes_to_the_front(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    engine = FakeEngine(hold_at=3)
+    line = start_queue(engine)
+    first = line.submit(CONFIG)
+    assert engine.held.wait(10)
+    engine.held.clear()
+    second, third = line.submit(CONFIG), line.submit(CONFIG)
+    line.pause(first)
+    assert line.wait(first, 10).status == "paused"
+    assert engine.held.wait(10)  # the second one trains now
+    assert runs.run(second).status == "running"
+    line.resume(first)
+    assert [r.id for r in runs.queued()] == [first, third]
+    engine.release.set()
+    for run_id in (first, second, third):
+        assert line.wait(run_id, 10).status == "completed"
+    assert [run_id for run_id, _ in engine.trained] == [first, second, first, third]
+    assert list(runs.steps(first).step) == list(range(1, 11))
+
+
+def test_finish_goes_on_to_the_test_set(start_queue: StartQueue) -> None:
+    engine = FakeEngine(hold_at=4)
+    line = start_queue(engine)
+    run_id = line.submit(CONFIG)
+    assert engine.held.wait(10)
+    line.finish(run_id)
+    row = line.wait(run_id, 10)
+    assert (row.status, row.step, row.test_accuracy) == ("completed", 4, 0.7)
+    assert row.progress == 1.0
+
+
+def test_stop_takes_a_waiting_run_out_of_the_line(start_queue: StartQueue, runs: Store) -> None:
+    engine = FakeEngine(hold_at=1)
+    line = start_queue(engine)
+    line.submit(CONFIG)
+    assert engine.held.wait(10)
+    waiting = line.submit(CONFIG)
+    line.stop(waiting)
+    assert line.wait(waiting, 1).status == "stopped"
+    with pytest.raises(ConfigError, match="is stopped; only preparing or running runs can"):
+        line.pause(waiting)
+    with pytest.raises(NotFoundError):
+        line.stop("r-none")
+
+
+@pytest.mark.parametrize(("wish", "status"), [("stop", "stopped"), ("pause", "paused")])
+def test_stop_and_pause_while_preparing(start_queue: StartQueue, wish: str, status: str) -> None:
+    preparing = threading.Event()
+
+    def slow_start(config: RunConfig, folder: Any, control: Any, report: Any) -> Iterator[Any]:
+        preparing.set()
+        while control.wanted == "run":
+            threading.Event().wait(0.005)
+        raise Cancelled("Decoding was cancelled; nothing was kept.")
+        yield
+
+    line = start_queue(slow_start)
+    run_id = line.submit(CONFIG)
+    assert preparing.wait(10)
+    assert line.store.run(run_id).status == "preparing"
+    getattr(line, wish)(run_id)
+    row = line.wait(run_id, 10)
+    assert row.status == status
+    assert row.message == f"{status.capitalize()} before training began; it can be resumed."
+
+
+def test_a_stop_before_the_engine_is_reached_is_honoured(
+    start_queue: StartQueue, runs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the claim and the first event nobody listens to Control yet; the store remembers."""
+    claim = Store.claim
+
+    def claim_and_stop(self: Store, run_id: str, **options: Any) -> bool:
+        claimed = claim(self, run_id, **options)
+        self.request(run_id, "stop")
+        return claimed
+
+    monkeypatch.setattr(Store, "claim", claim_and_stop)
+    engine = FakeEngine()
+    line = start_queue(engine)
+    assert line.wait(line.submit(CONFIG), 10).status == "stopped"
+    assert engine.trained == []
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (DataError("The data set 'x' is not here."), r"^The data set 'x' is not here\.$"),
+        (MemoryError(), "^Out of memory with batch size 32 and images of the data set's size"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "^Out of memory with batch size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "^Out of memory"),
+        (RuntimeError("shapes differ\nmore"), r"^Unexpected error, RuntimeError: shapes differ \("),
+        (KeyError(), r"^Unexpected error, KeyError \(a bug in the lab; the log has the details"),
+    ],
+)
+def test_an_error_fails_the_run_and_the_worker_goes_on(
+    start_queue: StartQueue, runs: Store, error: Exception, sentence: str
+) -> None:
+    good = FakeEngine()
+
+    def engine(config: RunConfig, *rest: Any) -> Iterator[Any]:
+        """Fails at once, as make_plan does, or at step 7, as fit does."""
+        if config.seed == 1:
+            raise error
+        return (
+            good(config, *rest)
+            if config.seed == 0
+            else FakeEngine(fail_at=7, error=error)(config, *rest)
+        )
+
+    line = start_queue(engine)
+    early, late, fine = (line.submit(CONFIG.changed(seed=seed)) for seed in (1, 2, 0))
+    for run_id, steps in ((early, 0), (late, 6)):
+        row = line.wait(run_id, 10)
+        assert row.status == "failed"
+        assert re.search(sentence, row.message)
+        assert (row.step, len(runs.steps(run_id))) == (steps, steps)
+        assert row.best_epoch == (1 if steps else None)
+        errors = [entry.text for entry in runs.log(run_id) if entry.level == "error"]
+        assert errors[-1] == row.message
+        assert any("Traceback" in text for text in errors) == (not isinstance(error, DataError))
+    assert line.wait(fine, 10).status == "completed"
+
+
+def test_a_failed_run_can_be_resumed(start_queue: StartQueue, runs: Store) -> None:
+    engine = FakeEngine(fail_at=7, error=ResourceError("The disk is full."))
+    line = start_queue(engine)
+    run_id = line.submit(CONFIG)
+    assert line.wait(run_id, 10).status == "failed"
+    engine.error = None
+    line.resume(run_id)
+    assert line.wait(run_id, 10).status == "completed"
+    assert list(runs.steps(run_id).step) == list(range(1, 11))
+    assert list(runs.epochs(run_id).epoch) == [1, 2]
+
+
+def test_an_engine_that_forgets_run_ended_has_a_bug(start_queue: StartQueue) -> None:
+    def forgetful(*_: Any) -> Iterator[Any]:
+        yield started()
+        yield step(1)
+
+    line = start_queue(forgetful)
+    row = line.wait(line.submit(CONFIG), 10)
+    assert row.status == "failed"
+    assert "the engine ended without RunEnded (a bug" in row.message
+    assert row.step == 1
+
+
+def test_an_engine_that_leaves_by_system_exit_interrupts_its_run_only(
+    start_queue: StartQueue,
+) -> None:
+    line = start_queue(FakeEngine(fail_at=2, error=SystemExit(1)))
+    assert line.wait(line.submit(CONFIG), 10).status == "interrupted"
+    line._engine = FakeEngine()
+    assert line.wait(line.submit(CONFIG), 10).status == "completed"
+
+
+def test_a_full_disk_while_recording_fails_the_run_with_the_sentence(
+    start_queue: StartQueue, runs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Store.record
+
+    def full(self: Store, run_id: str, events: Any, **options: Any) -> Any:
+        if any(getattr(e, "step", 0) == 5 for e in events):
+            raise ResourceError("The disk is full: free some space.")
+        return record(self, run_id, events, **options)
+
+    monkeypatch.setattr(Store, "record", full)
+    engine = FakeEngine()
+    line = start_queue(engine)
+    row = line.wait(line.submit(CONFIG), 10)
+    assert (row.status, row.message) == ("failed", "The disk is full: free some space.")
+    assert engine.finished_cleanly.is_set()
+
+
+def test_an_ending_that_finds_no_room_is_written_when_there_is_some(
+    start_queue: StartQueue, runs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = threading.Event()
+    tried = threading.Event()
+    record = Store.record
+
+    def full(self: Store, run_id: str, events: Any, **options: Any) -> Any:
+        if any(getattr(e, "step", 0) == 10 or hasattr(e, "status") for e in events):
+            tried.set()
+            if not room.is_set():
+                raise ResourceError("The disk is full: free some space.")
+        return record(self, run_id, events, **options)
+
+    monkeypatch.setattr(Store, "record", full)
+    line = start_queue(FakeEngine(), look_around_seconds=0.02)
+    run_id = line.submit(CONFIG)
+    assert tried.wait(10)
+    with pytest.raises(TimeoutError, match="is still running"):
+        line.wait(run_id, 0.1)
+    room.set()
+    row = line.wait(run_id, 10)
+    assert (row.status, row.message) == ("failed", "The disk is full: free some space.")
+
+
+def test_auto_is_resolved_in_the_background(start_queue: StartQueue, runs: Store) -> None:
+    seen: list[str] = []
+
+    def resolve(config: RunConfig) -> str:
+        seen.append(threading.current_thread().name)
+        return "cpu"
+
+    line = start_queue(FakeEngine(), resolve=resolve)
+    run_id = line.submit(CONFIG.changed(device="auto"))
+    assert line.wait(run_id, 10).status == "completed"
+    assert seen == ["run-dispatcher"]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ConfigError("device is 'cuda', which this machine does not have."), "^device is 'cuda'"),
+        (OSError("libtorch is gone"), "^Unexpected error, OSError: libtorch is gone"),
+    ],
+)
+def test_a_device_that_is_not_there_fails_the_run(
+    start_queue: StartQueue, error: Exception, sentence: str
+) -> None:
+    def resolve(config: RunConfig) -> str:
+        raise error
+
+    line = start_queue(FakeEngine(), resolve=resolve)
+    row = line.wait(line.submit(CONFIG.changed(device="auto")), 10)
+    assert row.status == "failed"
+    assert re.search(sentence, row.message)
+
+
+def test_a_run_that_is_removed_while_its_device_is_sought_holds_nobody_up(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    def resolve(config: RunConfig) -> str:
+        if config.seed == 1:
+            runs.delete(first)
+        return "cpu"
+
+    first = runs.create_run(CONFIG.changed(device="auto", seed=1))
+    second = runs.create_run(CONFIG.changed(device="auto"))
+    line = start_queue(FakeEngine(), resolve=resolve)
+    assert line.wait(second, 10).status == "completed"
+    with pytest.raises(NotFoundError):
+        runs.run(first)
+
+
+def test_each_device_has_its_own_worker(start_queue: StartQueue, runs: Store) -> None:
+    engine = FakeEngine(hold_at=2)
+    line = start_queue(engine)
+    on_cpu = line.submit(CONFIG)
+    on_cuda = line.submit(CONFIG.changed(device="cuda"))
+    for run_id in (on_cpu, on_cuda):
+        wait_until(runs, run_id, lambda row: row.status == "running")
+    engine.release.set()
+    for run_id in (on_cpu, on_cuda):
+        assert line.wait(run_id, 10).status == "completed"
+
+
+def test_a_queue_waits_politely_for_another_process_on_its_device(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    engine = FakeEngine()
+    line = start_queue(engine)
+    with locks.device_turn("cpu", given_up=lambda _: True, waiting=lambda: None) as ours:
+        assert ours
+        run_id = line.submit(CONFIG)
+        row = wait_until(runs, run_id, lambda row: row.progress_text != "")
+        assert row.progress_text == "waiting for another process that trains on cpu"
+        assert row.status == "queued"
+        late = line.submit(CONFIG)
+        line.move(late, -1)  # the line can still be changed
+    wait_until(runs, late, lambda row: row.status == "completed")
+    assert "another process" not in runs.run(run_id).progress_text
+    assert line.wait(run_id, 10).status == "completed"
+    assert [r for r, _ in engine.trained] == [late, run_id]
+
+
+def test_two_queues_share_a_line_and_never_train_at_once(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    training = threading.Semaphore(1)
+    together = threading.Event()
+    inner = FakeEngine()
+
+    def engine(*arguments: Any) -> Iterator[Any]:
+        if not training.acquire(blocking=False):
+            together.set()
+        try:
+            yield from inner(*arguments)
+        finally:
+            training.release()
+
+    first = start_queue(engine, look_around_seconds=0.05)
+    second = start_queue(engine, look_around_seconds=0.05)
+    ids = [line.submit(CONFIG) for line in (first, second) * 3]
+    for run_id in ids:
+        assert first.wait(run_id, 20).status == "completed"
+    assert not together.is_set()
+    assert [run_id for run_id, _ in inner.trained] == ids  # each once, in the order of the line
+
+
+def test_shutdown_pauses_what_trains_and_leaves_the_line(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    engine = FakeEngine(hold_at=4)
+    line = start_queue(engine)
+    training = line.submit(CONFIG)
+    assert engine.held.wait(10)
+    waiting = line.submit(CONFIG)
+    line.shutdown()
+    assert (runs.run(training).status, runs.run(training).step) == ("paused", 4)
+    assert runs.run(waiting).status == "queued"
+    assert not [t for t in threading.enumerate() if t.name.startswith(("trainer", "run-disp"))]
+    engine.release.set()
+    later = start_queue(engine)  # another server: it goes on with the line by itself
+    assert later.wait(waiting, 10).status == "completed"
+    assert runs.run(training).status == "paused"
+
+
+def test_there_is_one_queue_a_process(runs: Store) -> None:
+    first = queue()
+    assert queue() is first
+    assert first.store is runs
+    assert first._engine is lab_engine
+    first.start()
+    shutdown_queues()
+    assert queue() is not first
+
+
+def test_a_run_is_found_by_a_queue_that_nobody_told(start_queue: StartQueue, runs: Store) -> None:
+    line = start_queue(FakeEngine(), look_around_seconds=0.02)
+    run_id = runs.create_run(CONFIG)  # as another process does that dies at once
+    assert line.wait(run_id, 10).status == "completed"
+
+
+def test_waiting_has_an_end(start_queue: StartQueue) -> None:
+    engine = FakeEngine(hold_at=1)
+    line = start_queue(engine)
+    run_id = line.submit(CONFIG)
+    assert engine.held.wait(10)
+    with pytest.raises(TimeoutError, match=rf"run {run_id} is still running after 0\.05 s"):
+        line.wait(run_id, 0.05)

@@ -1,0 +1,260 @@
+"""Background jobs: states, order, one per key, cancel, sentences, estimates."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lab import jobs
+from lab.errors import DataError
+from lab.progress import Cancel, Cancelled, Progress, Report, check_cancel
+
+
+@pytest.fixture(autouse=True)
+def no_jobs_left_over() -> Iterator[None]:
+    yield
+    for job in jobs.jobs():
+        jobs.cancel(job.id)
+    wait_until(lambda: not any(job.active for job in jobs.jobs()))
+    with jobs._lock:
+        jobs._jobs.clear()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.005)
+
+
+def ended(job_id: str) -> jobs.JobView:
+    wait_until(lambda: not seen(job_id).active)
+    return seen(job_id)
+
+
+def seen(job_id: str) -> jobs.JobView:
+    job = jobs.get(job_id)
+    assert job is not None
+    return job
+
+
+def until_cancelled(report: Report, cancel: Cancel) -> None:
+    while True:
+        check_cancel(cancel, "The work")
+        time.sleep(0.005)
+
+
+def test_a_job_works_reports_and_is_done() -> None:
+    go_on = threading.Event()
+    names: list[str] = []
+
+    def work(report: Report, cancel: Cancel) -> dict[str, int]:
+        names.append(threading.current_thread().name)
+        assert threading.current_thread().daemon
+        report(Progress(3, 10, "Reading", "images"))
+        go_on.wait(5)
+        return {"images": 10}
+
+    job = jobs.start("import", "Importing pets", work)
+    wait_until(lambda: seen(job.id).progress is not None)
+    working = seen(job.id)
+    assert (working.state, working.kind, working.title) == ("working", "import", "Importing pets")
+    assert working.progress == Progress(3, 10, "Reading", "images")
+    assert working.bytes_per_second is None  # images are not bytes
+    go_on.set()
+    done = ended(job.id)
+    assert (done.state, done.result, done.message) == ("done", {"images": 10}, "")
+    assert done.started is not None
+    assert done.ended is not None
+    assert done.created <= done.started <= done.ended
+    assert names == [f"job-{job.id}"]
+    assert pickle.loads(pickle.dumps(done)) == done  # plain values only
+
+
+def test_two_at_once_and_the_others_wait_in_order() -> None:
+    order: list[int] = []
+    gates = [threading.Event() for _ in range(4)]
+
+    def numbered(n: int) -> jobs.Work:
+        def work(report: Report, cancel: Cancel) -> None:
+            order.append(n)
+            gates[n].wait(5)
+
+        return work
+
+    started = [jobs.start("export", f"Export {n}", numbered(n)) for n in range(4)]
+    wait_until(lambda: len(order) == 2)
+    assert [seen(job.id).state for job in started] == ["working", "working", "waiting", "waiting"]
+    gates[1].set()
+    wait_until(lambda: len(order) == 3)
+    assert seen(started[3].id).state == "waiting"
+    for gate in gates:
+        gate.set()
+    assert [ended(job.id).state for job in started] == ["done"] * 4
+    assert sorted(order[:2]) == [0, 1]
+    assert order[2:] == [2, 3]
+
+
+def test_the_same_key_is_not_started_twice_while_active() -> None:
+    first = jobs.start("download", "Signs", until_cancelled, key="download:signs")
+    assert jobs.start("download", "Signs", until_cancelled, key="download:signs").id == first.id
+    other = jobs.start("download", "Cats", until_cancelled, key="download:cats")
+    assert other.id != first.id
+    found = jobs.latest("download:signs")
+    assert found is not None
+    assert found.id == first.id
+    jobs.cancel(first.id)
+    ended(first.id)
+    again = jobs.start("download", "Signs", until_cancelled, key="download:signs")
+    assert again.id != first.id
+    found = jobs.latest("download:signs")
+    assert found is not None
+    assert found.id == again.id
+
+
+def test_cancel_reaches_the_work_and_a_waiting_job_at_once() -> None:
+    working = [jobs.start("download", f"Download {n}", until_cancelled) for n in range(2)]
+    waiting = jobs.start("download", "Download 3", until_cancelled)
+    cancelled = jobs.cancel(waiting.id)
+    assert cancelled is not None
+    assert cancelled.state == "cancelled"
+    assert cancelled.started is None
+    asked = jobs.cancel(working[0].id)
+    assert asked is not None
+    assert asked.cancelling or asked.state == "cancelled"
+    stopped = ended(working[0].id)
+    assert (stopped.state, stopped.cancelling) == ("cancelled", False)
+    assert stopped.message == "The work was cancelled; nothing was kept."
+    assert seen(working[1].id).state == "working"
+    assert jobs.cancel("no-such-job") is None
+
+
+def test_work_that_ends_before_it_notices_cancel_is_done() -> None:
+    go_on = threading.Event()
+    job = jobs.start("export", "Export", lambda report, cancel: go_on.wait(5))
+    jobs.cancel(job.id)
+    go_on.set()
+    assert ended(job.id).state == "done"
+
+
+def test_a_lab_error_is_shown_as_it_stands() -> None:
+    def work(report: Report, cancel: Cancel) -> None:
+        raise DataError("No connection to example.org.")
+
+    failed = ended(jobs.start("download", "Download", work).id)
+    assert (failed.state, failed.message) == ("failed", "No connection to example.org.")
+
+
+def test_an_unexpected_error_is_one_honest_sentence_and_a_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def work(report: Report, cancel: Cancel) -> None:
+        raise KeyError("label")
+
+    with caplog.at_level(logging.ERROR, logger="lab.jobs"):
+        failed = ended(jobs.start("import", "Importing pets", work).id)
+    assert failed.state == "failed"
+    assert failed.message.startswith(
+        "Importing pets stopped on an error that the lab did not foresee"
+    )
+    assert "KeyError: 'label'" in failed.message
+    assert "\n" not in failed.message
+    assert "Traceback" in caplog.text
+
+
+def test_errors_of_reimported_modules_are_recognised() -> None:
+    LabErrorAgain = type("LabError", (Exception,), {})
+    CancelledAgain = type("Cancelled", (LabErrorAgain,), {})
+
+    def failing(report: Report, cancel: Cancel) -> None:
+        raise LabErrorAgain("One sentence.")
+
+    def cancelled(report: Report, cancel: Cancel) -> None:
+        raise CancelledAgain("Given up.")
+
+    failed = ended(jobs.start("x", "X", failing).id)
+    assert (failed.state, failed.message) == ("failed", "One sentence.")
+    stopped = ended(jobs.start("x", "X", cancelled).id)
+    assert (stopped.state, stopped.message) == ("cancelled", "Given up.")
+    assert not isinstance(CancelledAgain("x"), Cancelled)
+
+
+def test_finished_jobs_are_kept_up_to_a_limit_and_listed_newest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 3)
+    ids = [jobs.start("a" if n % 2 else "b", str(n), lambda r, c: None).id for n in range(6)]
+    wait_until(lambda: len(jobs.jobs()) == 3 and not any(job.active for job in jobs.jobs()))
+    assert [job.title for job in jobs.jobs()] == ["5", "4", "3"]
+    assert [job.title for job in jobs.jobs("a")] == ["5", "3"]
+    assert jobs.get(ids[0]) is None
+
+
+def test_many_threads_start_and_poll() -> None:
+    count = 20
+    calls: list[int] = []
+
+    def person(n: int) -> None:
+        job = jobs.start("x", str(n), lambda report, cancel: calls.append(n), key=f"k{n % 5}")
+        while (view := jobs.get(job.id)) is not None and view.active:
+            time.sleep(0.001)
+
+    people = [threading.Thread(target=person, args=(n,)) for n in range(count)]
+    for thread in people:
+        thread.start()
+    for thread in people:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert 5 <= len(calls) <= count
+
+
+def test_the_rate_counts_the_last_seconds_of_one_phase() -> None:
+    rate = jobs.Rate(window_seconds=10)
+    assert rate.per_second(now=0.0) is None
+    rate.add(
+        Progress(40_000_000, 68_000_000, "Downloading", "bytes"), now=0.0
+    )  # a resumed download
+    assert rate.per_second(now=0.1) is None
+    for second in range(1, 31):
+        rate.add(
+            Progress(40_000_000 + second * 1000, 68_000_000, "Downloading", "bytes"), now=second
+        )
+    assert rate.per_second(now=30.0) == pytest.approx(1000)  # what was there before does not count
+    assert rate.per_second(now=40.0) == pytest.approx(500, rel=0.1)  # it stalls: the rate falls
+    rate.add(Progress(0, 3000, "Decoding", "images"), now=41.0)  # another phase starts afresh
+    rate.add(Progress(100, 3000, "Decoding", "images"), now=42.0)
+    assert rate.per_second(now=42.0) == pytest.approx(100)
+    for tick in range(100_000):
+        rate.add(Progress(100 + tick, 0, "Decoding", "images"), now=42.0 + tick * 1e-4)
+    assert len(rate._marks) < 60
+
+
+def test_bytes_a_second_and_seconds_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
+    go_on = threading.Event()
+
+    def work(report: Report, cancel: Cancel) -> None:
+        report(Progress(0, 4_000_000, "Downloading", "bytes"))
+        clock[0] += 2.0
+        report(Progress(1_000_000, 4_000_000, "Downloading", "bytes"))
+        go_on.wait(5)
+
+    job = jobs.start("download", "Download", work)
+    for _ in range(500):
+        progress = seen(job.id).progress
+        if progress is not None and progress.done:
+            break
+        time.sleep(0.005)
+    view = seen(job.id)
+    go_on.set()
+    assert view.bytes_per_second == pytest.approx(500_000)
+    assert view.seconds_left == pytest.approx(6.0)
+    monkeypatch.undo()
+    finished = ended(job.id)
+    assert finished.seconds_left is None
