@@ -151,6 +151,8 @@ def _warp(x: Tensor, maps: Tensor) -> Tensor:
     along_x = maps[:, :, 0:1] * centres  # (N, 2, W)
     along_y = maps[:, :, 1:2] * centres + maps[:, :, 2:3]  # (N, 2, H)
     grid = along_x.view(n, 2, 1, w) + along_y.view(n, 2, h, 1)
+    # "border" is Keras's "nearest", which documents 001 and 003 used; on the sign letters
+    # "reflection" learns no differently and on photographs it shows things twice.
     return F.grid_sample(
         x,
         grid.permute(0, 2, 3, 1),

@@ -10,7 +10,7 @@ from functools import partial
 
 import streamlit as st
 
-from lab.errors import LabError
+from lab.errors import LabError, NotFoundError
 from lab.runs.history import curve
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
@@ -24,14 +24,24 @@ CHART_HEIGHT = 260
 
 def live_view(run: RunRow) -> None:
     """Draw `run` and keep it moving while it is active."""
-    st.fragment(run_every=1.0 if run.is_live else None, key="live_view")(_body)(
-        run.id, was_live=run.is_live
-    )
+    pace = _pace(run)
+    st.fragment(run_every=pace, key="live_view")(_body)(run.id, pace)
 
 
-def _body(run_id: str, *, was_live: bool) -> None:
-    run = store().run(run_id)
-    if run.is_live != was_live:
+def _pace(run: RunRow) -> float | None:
+    """Seconds between two ticks; None when nothing changes any more by itself. A paused run may be
+    resumed from another tab, so it is looked at now and then."""
+    if run.is_live:
+        return 1.0
+    return 3.0 if run.status == "paused" else None
+
+
+def _body(run_id: str, pace: float | None) -> None:
+    try:
+        run = store().run(run_id)
+    except NotFoundError:  # deleted in another tab
+        st.rerun()
+    if _pace(run) != pace:
         st.rerun()  # once: the whole page learns that the run began or ended, and the timer with it
     _heading(run)
     _buttons(run)
@@ -123,7 +133,7 @@ def _progress_text(run: RunRow, total: int) -> str:
 def _numbers(run: RunRow) -> None:
     newest = store().newest(run.id)
     with st.grid(4, min_column_width=150, gap="small"):
-        st.metric("Epoch", f"{run.epoch} of {run.config.epochs}", border=True)
+        st.metric("Epoch", f"{run.epoch} of {run.settings['epochs']}", border=True)
         st.metric(
             "Training loss",
             "–" if newest.loss is None else f"{newest.loss:.3f}",

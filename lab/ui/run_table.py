@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
+import yaml
 
-from lab.config import KNOBS
+from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.queue import queue
@@ -79,19 +80,20 @@ _COLUMNS = {
 
 def _frame(rows: list[RunRow]) -> pd.DataFrame:
     titles = {info.name: info.title for info in catalog.list_datasets()}
+    settings = [r.settings for r in rows]  # plain values: also of runs of another version
     return pd.DataFrame(
         {
             "Name": [r.name for r in rows],
             "Status": [status_word(r.status) for r in rows],
             "Best validation": [r.best_val_accuracy for r in rows],
             "Test": [r.test_accuracy for r in rows],
-            "Data set": [titles.get(r.config.dataset, r.config.dataset) for r in rows],
-            "Architecture": [r.config.architecture for r in rows],
-            "Trained": [word(r.config.freeze) for r in rows],
-            "Activation": [word(r.config.activation) for r in rows],
-            "Batch": [r.config.batch_size for r in rows],
-            "Learning rate": [r.config.learning_rate for r in rows],
-            "Epochs": [r.config.epochs for r in rows],
+            "Data set": [titles.get(r.dataset, r.dataset) for r in rows],
+            "Architecture": [r.architecture for r in rows],
+            "Trained": [word(s["freeze"]) for s in settings],
+            "Activation": [word(s["activation"]) for s in settings],
+            "Batch": [s["batch_size"] for s in settings],
+            "Learning rate": [s["learning_rate"] for s in settings],
+            "Epochs": [s["epochs"] for s in settings],
             "Seconds": [r.seconds for r in rows],
             "Started": pd.to_datetime([r.created_at for r in rows]),
         }
@@ -147,7 +149,11 @@ def draw_actions(run: RunRow) -> None:
             icon=":material/replay:",
             help="Puts its settings into the Train page, where you can change them.",
         ):
-            fill_form(run.config)
+            try:
+                fill_form(run.config)
+            except LabError as error:
+                st.error(f"Another version of the lab made this run. {error}")
+                st.stop()
             look_at(None)
             st.switch_page("pages/train.py")
         if st.button("Rename", key="runs_rename", icon=":material/edit:"):
@@ -188,23 +194,24 @@ def _delete(run_id: str, name: str) -> None:
 
 
 def draw_settings(run: RunRow) -> None:
+    defaults = RunConfig().model_dump(mode="json")
     with st.expander("All settings of this run", icon=":material/tune:"):
-        values = run.config.model_dump(mode="json")
+        values = run.settings
         st.dataframe(
             [
                 {
-                    "Knob": knob.title,
-                    "Value": "automatic" if values[knob.name] is None else str(values[knob.name]),
-                    "Changed": getattr(run.config, knob.name) != knob.default,
+                    "Knob": KNOBS[name].title if name in KNOBS else name,
+                    "Value": "automatic" if value is None else str(value),
+                    "Changed": value != defaults.get(name),
                 }
-                for knob in KNOBS.values()
+                for name, value in values.items()
             ],
             hide_index=True,
             alt="All knobs of the run with their values.",
         )
         st.download_button(
             "Download as YAML",
-            run.config.to_yaml(),
+            yaml.safe_dump(values, sort_keys=False),
             file_name=f"{run.id}.yaml",
             key="runs_yaml",
             icon=":material/download:",

@@ -23,9 +23,7 @@ def lab(serve: Callable[[Path], str], open_page: Open) -> Open:
 
 
 def points(page: Any) -> int:
-    return int(
-        page.evaluate("(p) => document.querySelector(p)?.data?.[0].x.length ?? 0", PLOT)
-    )
+    return int(page.evaluate("(p) => document.querySelector(p)?.data?.[0].x.length ?? 0", PLOT))
 
 
 def wait_for_points(page: Any, more_than: int = 0) -> None:

@@ -75,6 +75,7 @@ def test_shapes_types_and_classes_that_take_turns(module: ModuleType) -> None:
     assert images.shape == (3 * classes, side, side, module.CHANNELS)
     assert images.dtype == np.uint8
     assert labels.dtype == np.int64
+    assert next(module.render_batches("test", limit=1))[0].flags.c_contiguous
     assert labels.tolist() == list(range(classes)) * 3
 
 

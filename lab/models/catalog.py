@@ -1,0 +1,235 @@
+"""The registry of architectures, and the one door through which a network is built.
+
+To add an architecture, write one function that returns a StagedNet and register it with its facts:
+
+    @architecture(
+        name="tiny", title="Tiny", family="cnn", year=2026, story="...",
+        native_activation="relu", min_image_size=4,
+    )
+    def tiny(given: NetworkInput) -> StagedNet: ...
+
+It then appears in every list, form, table and test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from lab.config import RunConfig
+from lab.errors import ConfigError, ResourceError
+from lab.models.activations import ACTIVATIONS, ActivationSpec
+from lab.models.freezing import check_phases, check_stage_count
+from lab.models.initialisation import SeededRandomness
+from lab.models.staged import StagedNet
+from lab.models.weights import Pretrained, load_pretrained
+from lab.progress import Cancel, Report, never, silent
+from lab.registry import Registry
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """What an architecture's function is given."""
+
+    channels: int
+    """1 or 3."""
+    image_size: int
+    """Side of the square images, in pixels."""
+    classes: int
+    config: RunConfig
+    pretrained: Pretrained | None = None
+
+    @property
+    def spec(self) -> ArchitectureSpec:
+        return ARCHITECTURES.get(self.config.architecture)
+
+    @property
+    def activation(self) -> ActivationSpec:
+        """The curve between layers: the chosen one, or the architecture's own."""
+        chosen = self.config.activation
+        return ACTIVATIONS.get(self.spec.native_activation if chosen == "auto" else chosen)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the network keeps the curve it was designed with."""
+        return self.activation.name == self.spec.native_activation
+
+    def make_activation(self) -> nn.Module:
+        return self.activation.make()
+
+    def dropout(self, own: float) -> float:
+        """The share to drop: the knob's, or the architecture's `own` when the knob is empty."""
+        return own if self.config.dropout is None else self.config.dropout
+
+
+Build = Callable[[NetworkInput], StagedNet]
+
+
+@dataclass(frozen=True)
+class ArchitectureSpec:
+    """The facts of one architecture.
+
+    Its stages and parameters are not among them: they are read off a network on the meta device.
+    """
+
+    name: str
+    title: str
+    family: Literal["perceptron", "cnn", "torchvision"]
+    year: int
+    story: str
+    """One line for a learner."""
+    native_activation: str
+    min_image_size: int
+    """The smallest side, in pixels, that goes through; batches of two or more while training."""
+    build: Build
+    weights: str | None = None
+    """torchvision's name of the ImageNet weights, such as "IMAGENET1K_V1"."""
+    default_cam_stage: str | None = None
+    """Where Grad-CAM looks at first: the last stage that still has a height and a width."""
+    knobs: tuple[str, ...] = ()
+    """Knobs of RunConfig that only this architecture uses."""
+
+
+ARCHITECTURES: Registry[ArchitectureSpec] = Registry("architecture")
+
+
+def architecture(
+    *,
+    name: str,
+    title: str,
+    family: Literal["perceptron", "cnn", "torchvision"],
+    year: int,
+    story: str,
+    native_activation: str,
+    min_image_size: int,
+    weights: str | None = None,
+    default_cam_stage: str | None = None,
+    knobs: tuple[str, ...] = (),
+) -> Callable[[Build], Build]:
+    """Register the decorated function as an architecture; ValueError when the name is taken."""
+
+    def register(build: Build) -> Build:
+        spec = ArchitectureSpec(
+            name=name,
+            title=title,
+            family=family,
+            year=year,
+            story=story,
+            native_activation=native_activation,
+            min_image_size=min_image_size,
+            build=build,
+            weights=weights,
+            default_cam_stage=default_cam_stage,
+            knobs=knobs,
+        )
+        ARCHITECTURES.add(name, spec)
+        return build
+
+    return register
+
+
+def input_channels(config: RunConfig, pack_channels: int) -> int:
+    """How many the network takes: 3 with pretrained weights (grey is repeated), else the data's."""
+    return 3 if config.pretrained else pack_channels
+
+
+def check_network(config: RunConfig, *, image_size: int, channels: int) -> None:
+    """Refuse settings that do not fit the architecture or one another; loads nothing.
+
+    `channels` are the data's. Raises NotFoundError for an unknown architecture, else ConfigError.
+    Takes milliseconds; up to a quarter of a second when stages have to be counted in a large
+    network.
+    """
+    _check_facts(config, image_size=image_size, channels=channels)
+    check_phases(config)
+    if config.freeze in ("last_k", "two_phase"):
+        # The number of stages depends on the head, so it is counted on a network without memory.
+        build_network(config, channels=channels, image_size=image_size, classes=2, device="meta")
+
+
+def build_network(
+    config: RunConfig,
+    *,
+    channels: int,
+    image_size: int,
+    classes: int,
+    device: str | torch.device = "cpu",
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> StagedNet:
+    """The network that `config` describes, in train mode, nothing frozen yet (see `apply_freeze`).
+
+    Random weights are a pure function of `config.seed`, whatever other threads do and whichever the
+    device is. With a pretrained strategy the backbone is loaded, after a download if need be
+    (`progress`, `cancel`), and only the head is random. Dropout draws from a fresh generator of
+    that seed until `use_generator` gives it another. `channels` are the data's; a pretrained
+    network takes 3 all the same. On the "meta" device nothing is allocated or loaded: enough to
+    count parameters and shapes.
+
+    Raises NotFoundError, ConfigError, WeightsError, Cancelled, or ResourceError when memory runs
+    out.
+    """
+    _check_facts(config, image_size=image_size, channels=channels)
+    spec = ARCHITECTURES.get(config.architecture)
+    device = torch.device(device)
+    on_meta = device.type == "meta"
+    pretrained = None
+    if config.pretrained and not on_meta:
+        pretrained = load_pretrained(spec, ARCHITECTURES, progress=progress, cancel=cancel)
+    given = NetworkInput(
+        input_channels(config, channels), image_size, classes, config, pretrained=pretrained
+    )
+    try:
+        if on_meta:
+            with device:
+                net = spec.build(given)
+        else:
+            # Built on the CPU first, so that every device starts from the same numbers.
+            with SeededRandomness(torch.Generator().manual_seed(config.seed)):
+                net = spec.build(given)
+            net.to(device)
+            net.use_generator(torch.Generator(device).manual_seed(config.seed))
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ("out of memory", "allocate memory")):
+            raise
+        raise ResourceError(
+            f"{spec.title} for images of {image_size} pixels does not fit into the memory of "
+            f"{device.type!r}. Choose a smaller image_size, fewer units or another architecture."
+        ) from error
+    check_stage_count(net, config)
+    return net
+
+
+def _check_facts(config: RunConfig, *, image_size: int, channels: int) -> None:
+    spec = ARCHITECTURES.get(config.architecture)
+    if channels not in (1, 3):
+        raise ConfigError(f"Images have {channels} channels; allowed are 1 (grey) and 3 (colour).")
+    if image_size < spec.min_image_size:
+        raise ConfigError(
+            f"{spec.name} shrinks images of {image_size} pixels to nothing; it needs at least "
+            f"{spec.min_image_size}. Set image_size to {max(16, spec.min_image_size)} or more, "
+            "or choose a smaller architecture."
+        )
+    if config.head == "dense" and spec.family != "torchvision":
+        raise ConfigError(
+            f"head is 'dense', which only torchvision's architectures have; {spec.name} has a "
+            "head of its own. Set head=linear."
+        )
+    if not config.pretrained:
+        return
+    if spec.weights is None:
+        others = ", ".join(other.name for other in ARCHITECTURES if other.weights)
+        raise ConfigError(
+            f"{spec.name} has no pretrained weights, which freeze={config.freeze} starts from; "
+            f"choose freeze=scratch, or one of {others}."
+        )
+    if config.activation not in ("auto", spec.native_activation):
+        raise ConfigError(
+            f"activation is {config.activation!r}, and the pretrained weights of {spec.name} were "
+            f"learnt with {spec.native_activation!r}: with another curve they mean nothing. "
+            "Set activation=auto, or freeze=scratch to train with any curve."
+        )

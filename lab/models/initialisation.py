@@ -1,0 +1,62 @@
+"""How weights start: from a seed alone, and by a rule that fits the activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lab.models.activations import ActivationSpec
+
+
+class SeededRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's gap
+    """Inside `with SeededRandomness(generator):` every random draw of this thread comes from
+    `generator`.
+
+    torchvision's constructors draw from the process-wide generator and offer no other. Seeding that
+    one (`fork_rng` + `manual_seed`) is not enough while pages run in other threads: whatever they
+    draw in between changes the weights, and their own numbers are set back. This mode is local to
+    its thread, so a build is a pure function of its seed and the process-wide generator is never
+    touched. The numbers are the same that `torch.manual_seed` with the same seed would give.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.generator = generator
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            if not any(argument.name == "generator" for argument in func._schema.arguments):
+                raise RuntimeError(
+                    f"{func} cannot draw from a generator; start weights with torch.nn.init instead"
+                )
+            kwargs["generator"] = self.generator
+        return func(*args, **kwargs)
+
+
+def start_weights(net: nn.Module, activation: ActivationSpec) -> None:
+    """Start every Linear and Conv2d of `net` by the rule that fits `activation`; biases at zero.
+
+    Kaiming for the ReLU family, which lets half of the signal through; Xavier for sigmoid and tanh.
+    The last layer gives the logits. It starts at a tenth of Xavier's size, so that no class is
+    ahead at the start and the loss begins at ln K, the loss of pure guessing.
+    """
+    layers = [m for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    for layer in layers:
+        if layer is layers[-1]:
+            nn.init.xavier_uniform_(layer.weight, gain=0.1)
+        elif activation.rectifier:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        else:
+            nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,103 @@
+"""Networks that see an image as a flat list of pixels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import nn
+
+from lab.models.catalog import NetworkInput, architecture
+from lab.models.initialisation import start_weights
+from lab.models.staged import HEAD, StagedNet
+
+DEEP_WIDTH = 50  # units in each hidden layer of the deep MLP; the plain MLP has as many in its one
+
+
+def dense(given: NetworkInput, inputs: int, units: int, *, flatten: bool = False) -> nn.Module:
+    """(N, inputs) -> (N, units) with the activation; `flatten` where images or maps come in."""
+    layers: OrderedDict[str, nn.Module] = (
+        OrderedDict(flatten=nn.Flatten()) if flatten else OrderedDict()
+    )
+    layers["linear"] = nn.Linear(inputs, units)
+    layers["activation"] = given.make_activation()
+    return nn.Sequential(layers)
+
+
+def perceptron(given: NetworkInput, hidden_sizes: Sequence[int]) -> StagedNet:
+    """(N, C, H, W) -> flat (N, C*H*W) -> one stage for each hidden layer -> logits (N, K)."""
+    stages: dict[str, nn.Module] = {}
+    width = given.channels * given.image_size**2
+    for number, size in enumerate(hidden_sizes, start=1):
+        stages[f"hidden{number}"] = dense(given, width, size, flatten=number == 1)
+        width = size
+    head: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(width, given.classes))
+    if not hidden_sizes:
+        head = OrderedDict(flatten=nn.Flatten(), **head)
+    stages[HEAD] = nn.Sequential(head)
+    net = StagedNet(stages)
+    start_weights(net, given.activation)
+    return net
+
+
+@architecture(
+    name="single-layer-perceptron",
+    title="Single-layer perceptron",
+    family="perceptron",
+    year=1958,
+    story=(
+        "Each class weighs every pixel once. A straight cut through pixel space: no hidden layer,"
+        " no curve."
+    ),
+    native_activation="sigmoid",
+    min_image_size=1,
+)
+def single_layer_perceptron(given: NetworkInput) -> StagedNet:
+    return perceptron(given, ())
+
+
+@architecture(
+    name="mlp",
+    title="Multi-layer perceptron",
+    family="perceptron",
+    year=1986,
+    story="Hidden layers bend the cut, but every pixel is still a stranger to its neighbours.",
+    native_activation="sigmoid",
+    min_image_size=1,
+    knobs=("hidden_sizes",),
+)
+def mlp(given: NetworkInput) -> StagedNet:
+    return perceptron(given, given.config.hidden_sizes)
+
+
+@architecture(
+    name="deep-mlp",
+    title="Deep MLP",
+    family="perceptron",
+    year=1991,
+    story=(
+        "Ten layers on end. With sigmoid the gradient fades on its way back; switch to ReLU and "
+        "it learns."
+    ),
+    native_activation="sigmoid",
+    min_image_size=1,
+    knobs=("depth",),
+)
+def deep_mlp(given: NetworkInput) -> StagedNet:
+    return perceptron(given, [DEEP_WIDTH] * (given.config.depth - 1))  # the head is the last layer
+
+
+@architecture(
+    name="sign-mlp",
+    title="Sign MLP",
+    family="perceptron",
+    year=2010,
+    story=(
+        "A wide MLP for 28x28 hand signs: a fair rival for the sign CNN, with no idea of where "
+        "pixels lie."
+    ),
+    native_activation="relu",
+    min_image_size=1,
+)
+def sign_mlp(given: NetworkInput) -> StagedNet:
+    return perceptron(given, (512, 256))

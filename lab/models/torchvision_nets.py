@@ -1,0 +1,381 @@
+"""torchvision's networks, their modules moved into named stages. See torchvision_staging."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.models.catalog import NetworkInput, architecture
+from lab.models.staged import HEAD, StagedNet
+from lab.models.torchvision_staging import chain, pooled, staged, torchvision_net
+
+
+@architecture(
+    name="alexnet",
+    title="AlexNet",
+    family="torchvision",
+    year=2012,
+    story=(
+        "Won ImageNet by a wide margin and started the age of deep learning: ReLU, dropout, two "
+        "graphics cards."
+    ),
+    native_activation="relu",
+    min_image_size=63,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="conv5",
+)
+def alexnet(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.6")
+    f, c = net.features, net.classifier
+    return staged(
+        given,
+        {
+            "conv1": f[0:3],
+            "conv2": f[3:6],
+            "conv3": f[6:8],
+            "conv4": f[8:10],
+            "conv5": f[10:13],
+            "dense": chain([net.avgpool, nn.Flatten(), *c[:6]]),
+            HEAD: chain([c[6]]),
+        },
+    )
+
+
+@architecture(
+    name="vgg16",
+    title="VGG16",
+    family="torchvision",
+    year=2014,
+    story=(
+        "Nothing but 3x3 convolutions, deep and regular. Heavy, and still a favourite for its "
+        "clear features."
+    ),
+    native_activation="relu",
+    min_image_size=32,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="block5",
+)
+def vgg16(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.6")
+    f, c = net.features, net.classifier
+    return staged(
+        given,
+        {
+            "block1": f[0:5],
+            "block2": f[5:10],
+            "block3": f[10:17],
+            "block4": f[17:24],
+            "block5": f[24:31],
+            "dense": chain([net.avgpool, nn.Flatten(), *c[:5]]),
+            HEAD: c[5:],
+        },
+    )
+
+
+class ConvNormActivation(nn.Module):
+    """GoogLeNet's brick, with ReLU as a module that can be exchanged (torchvision calls it)."""
+
+    def __init__(self, in_channels: int, out_channels: int, **options: Any) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, bias=False, **options)
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.bn(self.conv(x)))
+        return out
+
+
+class FromImageNetScale(nn.Module):
+    """ImageNet-normalised colours to the -1..1 that GoogLeNet's weights were learnt with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        scale = torch.tensor([s / 0.5 for s in std]).view(1, 3, 1, 1)
+        shift = torch.tensor([(m - 0.5) / 0.5 for m in mean]).view(1, 3, 1, 1)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.get_buffer("scale") + self.get_buffer("shift")
+
+
+@architecture(
+    name="googlenet",
+    title="GoogLeNet",
+    family="torchvision",
+    year=2014,
+    story=(
+        "Looks at every place with several filter sizes at once (inception), on a twelfth of "
+        "AlexNet's weights."
+    ),
+    native_activation="relu",
+    min_image_size=15,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="inception5",
+)
+def googlenet(given: NetworkInput) -> StagedNet:
+    from torchvision.models.googlenet import Inception, InceptionAux
+
+    net = torchvision_net(
+        given,
+        classifier="fc",
+        ignored=("aux1.", "aux2."),  # two helper heads that only served the original training
+        aux_logits=False,
+        init_weights=True,
+        blocks=[
+            ConvNormActivation,
+            partial(Inception, conv_block=ConvNormActivation),
+            InceptionAux,
+        ],
+    )
+    entry = {"rescale": FromImageNetScale()} if given.config.pretrained else {}
+    return staged(
+        given,
+        {
+            "stem": chain({**entry, "conv1": net.conv1, "pool": net.maxpool1}),
+            "conv2": chain({"conv2": net.conv2, "conv3": net.conv3, "pool": net.maxpool2}),
+            "inception3": chain([net.inception3a, net.inception3b, net.maxpool3]),
+            "inception4": chain(
+                [
+                    net.inception4a,
+                    net.inception4b,
+                    net.inception4c,
+                    net.inception4d,
+                    net.inception4e,
+                    net.maxpool4,
+                ]
+            ),
+            "inception5": chain([net.inception5a, net.inception5b]),
+            HEAD: chain([net.avgpool, nn.Flatten(), net.dropout, net.fc]),
+        },
+    )
+
+
+def _resnet(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="fc")
+    return staged(
+        given,
+        {
+            "stem": chain(
+                {"conv1": net.conv1, "bn1": net.bn1, "relu": net.relu, "maxpool": net.maxpool}
+            ),
+            "layer1": net.layer1,
+            "layer2": net.layer2,
+            "layer3": net.layer3,
+            "layer4": net.layer4,
+            HEAD: chain({"avgpool": net.avgpool, "flatten": nn.Flatten(), "fc": net.fc}),
+        },
+    )
+
+
+for _depth, _story in (
+    (
+        18,
+        (
+            "Shortcuts around every two layers let gradients through: depth stops being a burden."
+            " The handy size."
+        ),
+    ),
+    (50, "Fifty layers of bottleneck blocks, the workhorse of transfer learning."),
+    (101, "Twice as deep as ResNet-50. Document 003 asks whether that pays on cats and dogs."),
+):
+    architecture(
+        name=f"resnet{_depth}",
+        title=f"ResNet-{_depth}",
+        family="torchvision",
+        year=2015,
+        story=_story,
+        native_activation="relu",
+        min_image_size=1,
+        weights="IMAGENET1K_V1",
+        default_cam_stage="layer4",
+    )(_resnet)
+
+
+@architecture(
+    name="densenet121",
+    title="DenseNet-121",
+    family="torchvision",
+    year=2016,
+    story=(
+        "Every layer sees the maps of all layers before it in its block, so few new ones are "
+        "needed."
+    ),
+    native_activation="relu",
+    min_image_size=29,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="denseblock4",
+)
+def densenet121(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier")
+    f = net.features
+    return staged(
+        given,
+        {
+            "stem": chain([f.conv0, f.norm0, f.relu0, f.pool0]),
+            "denseblock1": chain([f.denseblock1, f.transition1]),
+            "denseblock2": chain([f.denseblock2, f.transition2]),
+            "denseblock3": chain([f.denseblock3, f.transition3]),
+            # The last normalisation is pretrained, so it belongs to the backbone, and Grad-CAM
+            # looks behind it.
+            "denseblock4": chain([f.denseblock4, f.norm5, nn.ReLU(inplace=True)]),
+            HEAD: pooled(net.classifier),
+        },
+    )
+
+
+@architecture(
+    name="mobilenet_v2",
+    title="MobileNetV2",
+    family="torchvision",
+    year=2018,
+    story=(
+        "Made for phones: thin bottlenecks, one filter a channel. Fast on a CPU, strong for "
+        "transfer learning."
+    ),
+    native_activation="relu6",
+    min_image_size=1,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="last_conv",
+)
+def mobilenet_v2(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.1")
+    f = net.features  # sides at 224 pixels on the right
+    return staged(
+        given,
+        {
+            "stem": f[0:2],  # 112
+            "stage1": f[2:4],  # 56
+            "stage2": f[4:7],  # 28
+            "stage3": f[7:14],  # 14
+            "stage4": f[14:18],  # 7
+            "last_conv": f[18:],
+            HEAD: pooled(net.classifier),
+        },
+    )
+
+
+@architecture(
+    name="mobilenet_v3_small",
+    title="MobileNetV3-small",
+    family="torchvision",
+    year=2019,
+    story=(
+        "Found partly by automatic search; gates let each block weigh its channels. The smallest "
+        "of the family."
+    ),
+    native_activation="hardswish",
+    min_image_size=1,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="last_conv",
+)
+def mobilenet_v3_small(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.3")
+    f, c = net.features, net.classifier  # sides at 224 pixels on the right
+    return staged(
+        given,
+        {
+            "stem": f[0:1],  # 112
+            "stage1": f[1:2],  # 56
+            "stage2": f[2:4],  # 28
+            "stage3": f[4:9],  # 14
+            "stage4": f[9:12],  # 7
+            "last_conv": f[12:],
+            "dense": chain([net.avgpool, nn.Flatten(), c[0], c[1]]),
+            HEAD: c[2:],
+        },
+    )
+
+
+@architecture(
+    name="squeezenet1_1",
+    title="SqueezeNet 1.1",
+    family="torchvision",
+    year=2016,
+    story="AlexNet's accuracy on a fiftieth of its weights: squeeze to few channels, expand again.",
+    native_activation="relu",
+    min_image_size=17,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="fire6_9",
+)
+def squeezenet1_1(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.1")
+    f = net.features
+    dropout, conv, relu, pool = net.classifier
+    # SqueezeNet puts its ReLU even on the class scores. Another curve there would cap them
+    # (sigmoid: all scores between 0 and 1, so the loss could never become small), so with another
+    # activation they stay as they are.
+    scores = [relu] if given.is_native else []
+    return staged(
+        given,
+        {
+            "stem": f[0:3],
+            "fire2_3": f[3:6],
+            "fire4_5": f[6:9],
+            "fire6_9": f[9:13],
+            HEAD: chain([dropout, conv, *scores, pool, nn.Flatten()]),
+        },
+    )
+
+
+@architecture(
+    name="efficientnet_b0",
+    title="EfficientNet-B0",
+    family="torchvision",
+    year=2019,
+    story=(
+        "Depth, width and image size grown in step; the smallest of a family that set records for"
+        " its cost."
+    ),
+    native_activation="silu",
+    min_image_size=1,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="last_conv",
+)
+def efficientnet_b0(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.1")
+    f = net.features
+    return staged(
+        given,
+        {
+            "stem": f[0:1],
+            **{f"stage{number}": f[number : number + 1] for number in range(1, 8)},
+            "last_conv": f[8:],
+            HEAD: pooled(net.classifier),
+        },
+    )
+
+
+@architecture(
+    name="convnext_tiny",
+    title="ConvNeXt-tiny",
+    family="torchvision",
+    year=2022,
+    story=(
+        "A ResNet modernised step by step with ideas from transformers: large kernels, few "
+        "curves, LayerNorm."
+    ),
+    native_activation="gelu",
+    min_image_size=32,
+    weights="IMAGENET1K_V1",
+    default_cam_stage="stage4",
+)
+def convnext_tiny(given: NetworkInput) -> StagedNet:
+    net = torchvision_net(given, classifier="classifier.2")
+    f = net.features
+    return staged(
+        given,
+        {
+            "stem": f[0:1],
+            "stage1": f[1:2],
+            "stage2": f[2:4],  # each begins by halving the maps
+            "stage3": f[4:6],
+            "stage4": f[6:8],
+            HEAD: chain([net.avgpool, *net.classifier]),  # with its norm, flatten, linear
+        },
+    )

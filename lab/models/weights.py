@@ -1,0 +1,207 @@
+"""Pretrained weights: where they lie, how they come, and that nothing starts without them.
+
+They live where torchvision keeps them (TORCH_HOME is respected), so what is already there is used
+and what is fetched here serves other programs too. There is no silent random start: whoever asked
+for ImageNet weights gets them or a WeightsError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import pickle
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import ResourceError, WeightsError
+from lab.home import atomic_file
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+
+if TYPE_CHECKING:
+    from lab.models.catalog import ArchitectureSpec
+
+# For the connection and for each read: a dead line must not hold a run for ever.
+_TIMEOUT_SECONDS = 20.0
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A loaded weights file: tensors by torchvision's names."""
+
+    file: Path
+    tensors: Mapping[str, Tensor]
+
+
+def weights_url(spec: ArchitectureSpec) -> str:
+    return str(_entry(spec).url)
+
+
+def weights_megabytes(spec: ArchitectureSpec) -> float:
+    """Size of the file in MB (of 2^20 bytes, as torchvision counts)."""
+    return float(_entry(spec).meta["_file_size"])
+
+
+def weights_file(spec: ArchitectureSpec) -> Path:
+    """Where torchvision looks for the weights of this architecture; the file need not be there."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / weights_url(spec).rsplit("/", 1)[-1]
+
+
+def weights_ready(spec: ArchitectureSpec) -> bool:
+    """Whether a run can start from these weights without the internet."""
+    return spec.weights is not None and weights_file(spec).is_file()
+
+
+def load_pretrained(
+    spec: ArchitectureSpec,
+    others: Iterable[ArchitectureSpec] = (),
+    *,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Pretrained:
+    """Read the weights of `spec`, downloading them first when they are not there.
+
+    Raises WeightsError that says what is wrong with which file and what else can be chosen:
+    `others` are looked through for architectures whose weights are there. Cancelled when the
+    download is no longer wanted.
+    """
+    file = weights_file(spec)
+    if not file.is_file():
+        _download(spec, file, others, progress=progress, cancel=cancel)
+    try:
+        # weights_only: tensors and nothing that could run.
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise _unusable(file, spec, "it cannot be read as PyTorch weights") from error
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise _unusable(file, spec, "it holds something other than weights")
+    return Pretrained(file, tensors)
+
+
+def load_backbone(
+    net: nn.Module,
+    pretrained: Pretrained,
+    spec: ArchitectureSpec,
+    *,
+    classifier: str,
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Copy the weights into torchvision's own `net`; the layer called `classifier` stays as it is.
+
+    Every other name and shape must match, on both sides; names that begin with one of `ignored`
+    belong to parts that the lab does not build. Raises WeightsError.
+    """
+    # Files from before 2017's naming rule: denselayer1.norm.1.weight is now
+    # denselayer1.norm1.weight.
+    renamed = {
+        re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)", r"\1\2", name): tensor
+        for name, tensor in pretrained.tensors.items()
+    }
+    backbone = {
+        name: tensor
+        for name, tensor in renamed.items()
+        if not name.startswith((f"{classifier}.", *ignored))
+    }
+    try:
+        missing, unexpected = net.load_state_dict(backbone, strict=False)
+    except RuntimeError as error:  # a shape that differs
+        raise _unusable(pretrained.file, spec, "its layers have other shapes") from error
+    missing = [name for name in missing if not name.startswith(f"{classifier}.")]
+    if missing or unexpected:
+        odd = (missing or unexpected)[0]
+        raise _unusable(
+            pretrained.file, spec, f"it {'lacks' if missing else 'has an unknown'} layer {odd!r}"
+        )
+    empty = [name for name, tensor in backbone.items() if tensor.ndim > 1 and not tensor.any()]
+    if empty:
+        raise _unusable(pretrained.file, spec, f"its layer {empty[0]!r} is all zeros")
+
+
+def _download(
+    spec: ArchitectureSpec,
+    file: Path,
+    others: Iterable[ArchitectureSpec],
+    *,
+    progress: Report,
+    cancel: Cancel,
+) -> None:
+    """Fetch the file to where torchvision would put it; it appears there whole and checked, or not
+    at all."""
+    # As torch.hub.load_state_dict_from_url(check_hash=True) does it: the name ends in the first
+    # digits of the file's SHA-256. Written out because torch.hub knows neither a time limit nor a
+    # way to give up.
+    url = weights_url(spec)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer,
+            atomic_file(file) as temporary,
+            temporary.open("wb") as out,
+        ):
+            total = int(answer.headers.get("Content-Length") or 0)
+            digest = hashlib.sha256()
+            done = 0
+            while chunk := answer.read(_CHUNK_BYTES):
+                check_cancel(cancel, f"The download of {spec.name}'s weights")
+                out.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                progress(Progress(done, total, f"Downloading the weights of {spec.name}", "bytes"))
+            out.flush()
+            expected = re.search(r"-([0-9a-f]{8,})\.", file.name)
+            if expected and not digest.hexdigest().startswith(expected.group(1)):
+                raise OSError(
+                    f"what arrived ({done / 2**20:.1f} MB) is not the file that was asked for"
+                )
+    except (OSError, http.client.HTTPException, ResourceError) as error:
+        raise WeightsError(_not_to_be_had(spec, file, url, _reason(error), others)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code}"
+    if isinstance(error, urllib.error.URLError):
+        return f"no connection: {error.reason}"
+    return str(error) or type(error).__name__
+
+
+def _not_to_be_had(
+    spec: ArchitectureSpec,
+    file: Path,
+    url: str,
+    reason: str,
+    others: Iterable[ArchitectureSpec],
+) -> str:
+    ready = ", ".join(other.name for other in others if weights_ready(other))
+    instead = f"an architecture whose weights are there: {ready}" if ready else ""
+    return (
+        f"The ImageNet weights of {spec.name} are not on this machine and could not be downloaded "
+        f"({reason.rstrip('.')}). The file belongs at {file} and comes from {url} "
+        f"({weights_megabytes(spec):.0f} MB). Put it there, or choose freeze=scratch"
+        f"{f', or {instead}' if instead else ''}."
+    )
+
+
+def _unusable(file: Path, spec: ArchitectureSpec, why: str) -> WeightsError:
+    return WeightsError(
+        f"The weights file {file} cannot be used for {spec.name}: {why}. Delete it, so that it"
+        f" is downloaded "
+        "again, or choose freeze=scratch."
+    )
+
+
+def _entry(spec: ArchitectureSpec) -> Any:
+    """torchvision's record of the weights: url and meta."""
+    if spec.weights is None:
+        raise WeightsError(f"{spec.name} has no pretrained weights; choose freeze=scratch.")
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(spec.name)[spec.weights]

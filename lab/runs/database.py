@@ -1,0 +1,156 @@
+"""Opening the database so that threads and processes share it without surprises."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from lab.errors import ConfigError, DataError, LabError, ResourceError
+from lab.home import home_folder, lab_home
+from lab.runs import schema
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another one; the lab's own transactions take milliseconds."""
+
+
+def database_url() -> str:
+    """LAB_DATABASE_URL, or the file lab.sqlite in LAB_HOME."""
+    return os.environ.get("LAB_DATABASE_URL") or f"sqlite:///{lab_home() / 'lab.sqlite'}"
+
+
+class Database:
+    """One SQLAlchemy engine with two doors: `read` and `write`.
+
+    SQLite runs in WAL mode: readers see a consistent state and never wait; writers take turns. A
+    write takes its turn at the start (BEGIN IMMEDIATE), so that it cannot fail half-way because
+    somebody else wrote after its first look.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            address = sa.make_url(url)
+        except ArgumentError:
+            raise ConfigError(
+                f"LAB_DATABASE_URL is {url!r}; it must look like sqlite:////folder/lab.sqlite."
+            ) from None
+        self._sqlite = address.get_backend_name() == "sqlite"
+        self._where = address.database if self._sqlite else address.render_as_string()
+        if self._sqlite and address.database in (None, "", ":memory:"):
+            raise ConfigError(
+                f"LAB_DATABASE_URL is {url!r}; a database in memory cannot be shared by the "
+                "trainer and the pages. Name a file, for example sqlite:////folder/lab.sqlite."
+            )
+        options: dict[str, Any] = {"pool_size": 8, "max_overflow": 24}
+        if self._sqlite:
+            options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        try:
+            self.engine = sa.create_engine(address, **options)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise ConfigError(
+                f"LAB_DATABASE_URL is {self._where!r} and its driver is not installed ({error}). "
+                "Install it, or unset LAB_DATABASE_URL to use a file."
+            ) from None
+        if self._sqlite:
+            event.listen(self.engine, "connect", _set_up_connection)
+            event.listen(self.engine, "begin", _begin)
+        self._reader = self.engine.execution_options(lab_reads=True)
+        try:
+            self._create_tables()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        with self._clear_errors(), self._reader.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end, rolled back when anything is raised."""
+        with self._clear_errors(), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _create_tables(self) -> None:
+        # The lock: two processes that start together must not both create the tables, and the
+        # switch to WAL does not wait for others by itself.
+        with FileLock(home_folder("locks") / "store.lock"), self._clear_errors():
+            if self._sqlite:
+                with contextlib.closing(self.engine.raw_connection()) as connection:
+                    connection.cursor().execute("PRAGMA journal_mode = WAL").close()
+            with self.write() as connection:
+                if sa.inspect(connection).has_table(schema.schema_version.name):
+                    self._check_version(connection)
+                    return
+                schema.metadata.create_all(connection)
+                connection.execute(schema.schema_version.insert().values(version=schema.VERSION))
+
+    def _check_version(self, connection: sa.Connection) -> None:
+        version = connection.execute(sa.select(schema.schema_version.c.version)).scalar()
+        if version is not None and version > schema.VERSION:
+            raise DataError(
+                f"The run store {self._where} was written by a newer Trainscope (format {version}; "
+                f"this one knows up to {schema.VERSION}). Update Trainscope, or set LAB_HOME to "
+                "another folder."
+            )
+
+    @contextlib.contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:  # the latter while a connection is set up
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            clear = self._sentence(str(cause).lower())
+            if clear is None:
+                raise
+            raise clear from error
+
+    def _sentence(self, text: str) -> LabError | None:
+        if "disk is full" in text or "disk i/o error" in text:
+            return ResourceError(
+                f"The disk is full: the run store {self._where} could not be written. Free some "
+                "space (the Runs and Data pages show what can be deleted) and try again."
+            )
+        if "locked" in text:
+            return ResourceError(
+                f"The run store {self._where} has been locked by another program for "
+                f"{BUSY_SECONDS} seconds. Close what holds it open (a database viewer, a backup) "
+                "and try again."
+            )
+        if "readonly" in text or "unable to open" in text:
+            return ResourceError(
+                f"The run store {self._where} cannot be written. Set LAB_HOME to a folder you can "
+                "write to."
+            )
+        if "not a database" in text or "malformed" in text:
+            return DataError(
+                f"{self._where} is not a run store, or is damaged ({text}). Move it away, and the "
+                "lab starts a new one."
+            )
+        return None
+
+
+def _set_up_connection(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin
+    cursor = connection.cursor()
+    # NORMAL with WAL: a power cut may cost the last moments, never the database's integrity.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    reads = connection.get_execution_options().get("lab_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,126 @@
+"""A run in the calling thread, for the command line: the queue's code without the queue."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import FrameType
+
+from lab.config import RunConfig
+from lab.runs import locks
+from lab.runs.recorder import pass_on
+from lab.runs.recovery import recover
+from lab.runs.status import RESUMABLE, refusal
+from lab.runs.store import RunRow, Store, store
+from lab.runs.worker import (
+    Engine,
+    Listener,
+    Resolve,
+    end_early,
+    execute,
+    failure,
+    lab_device,
+    lab_engine,
+    write_unwritten,
+)
+from lab.training.control import Control
+from lab.training.events import EndStatus, RunEnded
+
+
+def run_here(
+    what: RunConfig | str,
+    *,
+    name: str | None = None,
+    engine: Engine = lab_engine,
+    resolve: Resolve = lab_device,
+    on_event: Listener | None = None,
+    runs: Store | None = None,
+) -> RunRow:
+    """Train a new run (a config) or go on with an old one (its id) in the calling thread.
+
+    Waits for the device when another process trains on it. `on_event` gets every event, RunEnded
+    last, also when the engine never started. The first Ctrl-C stops the run within one step, the
+    second raises KeyboardInterrupt. Returns the run's row: how it ended is in `status`, `message`.
+    """
+    runs = runs or store()
+    recover(runs)
+    if isinstance(what, str):
+        run_id = what
+        allowed = ("queued", *RESUMABLE)
+        status = runs.run(run_id).status
+        if not runs.claim(run_id, statuses=allowed):
+            raise refusal(run_id, status, allowed, "run here")
+    else:
+        run_id = runs.create_run(what, name=name, status="preparing")
+    control = Control()
+    try:
+        with _stop_at_interrupt(control):
+            ended = _take_turn(runs, run_id, control, engine, resolve, on_event)
+    except BaseException:
+        with contextlib.suppress(Exception):  # what broke it off is what the caller must see
+            runs.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
+        raise
+    write_unwritten()
+    row = runs.run(run_id)
+    if row.is_active:  # the disk had no room for the ending; a later `recover` sees to the row
+        row = replace(row, status=ended.status, message=ended.message)
+    return row
+
+
+def _take_turn(
+    runs: Store,
+    run_id: str,
+    control: Control,
+    engine: Engine,
+    resolve: Resolve,
+    on_event: Listener | None,
+) -> RunEnded:
+    row = runs.run(run_id)
+
+    def end(status: EndStatus, message: str) -> RunEnded:
+        ended = end_early(runs, run_id, status, message)
+        if on_event is not None:
+            on_event(ended)
+        return ended
+
+    def given_up(seconds: float) -> bool:
+        time.sleep(seconds)
+        pass_on(runs.run(run_id).requested, control)
+        return control.wanted in ("stop", "pause")
+
+    def waiting() -> None:
+        runs.report(run_id, locks.waiting_text(device))
+
+    try:
+        device = resolve(row.config)
+    except Exception as error:
+        return end("failed", failure(error, row))
+    runs.set_device(run_id, device)
+    with locks.device_turn(device, given_up=given_up, waiting=waiting) as ours:
+        if not ours:
+            status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
+            return end(status, f"{status.capitalize()} before training began; it can be resumed.")
+        return execute(runs, run_id, control=control, engine=engine, listener=on_event)
+
+
+@contextlib.contextmanager
+def _stop_at_interrupt(control: Control) -> Iterator[None]:
+    """The first Ctrl-C asks for a stop, which saves the run; only the second one breaks off."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python sends signals to the main thread only
+        return
+
+    def interrupted(_signal: int, _frame: FrameType | None) -> None:
+        if control.wanted == "stop":
+            raise KeyboardInterrupt
+        control.request_stop()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)

@@ -1,0 +1,126 @@
+"""A run's curves for the screen: never more than 2,000 points, nothing that matters left out.
+
+`curve` is the whole history, for a page that opens; `tail` is what is new, for one that ticks. The
+cost of a tick depends on what is new, not on how long the run is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tsdownsample import MinMaxLTTBDownsampler
+
+from lab.runs.rows import EpochColumns, Floats, StepColumns
+from lab.runs.store import Store
+
+POINTS = 2000
+OVERLAP = 50
+"""Steps that a tick reads again, so that a tick that got lost is mended by the next one."""
+
+FEWEST_POINTS = 50
+
+_SAMPLER: Any = MinMaxLTTBDownsampler()  # type: ignore[no-untyped-call]
+Columns = TypeVar("Columns", StepColumns, EpochColumns)
+Indexes = npt.NDArray[np.intp]
+
+
+def curve(store: Store, run_id: str, *, after: int = 0, points: int = POINTS) -> StepColumns:
+    """Steps above `after`, thinned to at most `points` rows.
+
+    Kept are the first and the last step, the lowest and highest value of every curve, the last step
+    of the best epoch, and of the others those that keep the shape (MinMaxLTTB).
+    """
+    steps = store.steps(run_id, after=after)
+    if len(steps) <= points:
+        return steps
+    epochs = store.epochs(run_id)
+    best = epochs.step[epochs.is_best][-1:]
+    rows = thin(
+        len(steps),
+        shapes=[steps.loss, steps.accuracy],
+        # The raw curves decide which steps are shown; the smoothed ones need their extremes only.
+        extremes=[steps.loss_smoothed, steps.accuracy_smoothed, steps.learning_rate],
+        keep=np.flatnonzero(np.isin(steps.step, best)),
+        points=points,
+    )
+    return _take(steps, rows)
+
+
+def tail(
+    store: Store, run_id: str, *, since: int, overlap: int = OVERLAP, points: int = POINTS
+) -> StepColumns:
+    """What is new since step `since`, and the `overlap` steps before; thinned only when a page
+    slept for more than `points` steps.
+
+    A resume can take steps back. Then the run's `revision` has grown: read `curve` instead.
+    """
+    return curve(store, run_id, after=max(0, since - overlap), points=points)
+
+
+def epoch_curve(store: Store, run_id: str, *, after: int = 0, points: int = POINTS) -> EpochColumns:
+    """Epochs above `after`, thinned like `curve`; the best epoch is always among them."""
+    epochs = store.epochs(run_id, after=after)
+    if len(epochs) <= points:
+        return epochs
+    rows = thin(
+        len(epochs),
+        shapes=[epochs.train_loss, epochs.val_loss, epochs.train_accuracy, epochs.val_accuracy],
+        extremes=[epochs.learning_rate],
+        keep=np.flatnonzero(epochs.is_best)[-1:],
+        points=points,
+    )
+    return _take(epochs, rows)
+
+
+def thin(
+    length: int,
+    *,
+    shapes: Sequence[Floats],
+    extremes: Sequence[Floats],
+    keep: Indexes,
+    points: int,
+) -> Indexes:
+    """At most `points` ascending row numbers of curves of `length` rows.
+
+    Always among them: the first, the last, those in `keep`, and the lowest and highest of each
+    curve in `shapes` and `extremes`. The others keep the shape of the curves in `shapes`.
+    """
+    if points < FEWEST_POINTS:
+        raise ValueError(f"points is {points}; at least {FEWEST_POINTS} are needed")
+    if length <= points:
+        return np.arange(length)
+    forced = [np.array([0, length - 1]), keep]
+    forced += [_extremes(values) for values in (*shapes, *extremes)]
+    kept = np.unique(np.concatenate(forced))
+    budget = (points - len(kept)) // len(shapes)
+    return np.unique(np.concatenate([kept, *(_shape(values, budget) for values in shapes)]))
+
+
+def _extremes(values: Floats) -> Indexes:
+    finite = np.flatnonzero(np.isfinite(values))
+    if not len(finite):
+        return finite
+    return finite[[int(values[finite].argmin()), int(values[finite].argmax())]]
+
+
+def _shape(values: Floats, budget: int) -> Indexes:
+    """At most `budget` indexes that keep the curve's shape; gaps and infinities do not count."""
+    finite = np.flatnonzero(np.isfinite(values))
+    if len(finite) <= budget:
+        return finite
+    picked: npt.NDArray[np.uint64] = _SAMPLER.downsample(finite, values[finite], n_out=budget)
+    return finite[picked.astype(np.intp)]
+
+
+def _take(columns: Columns, rows: Indexes) -> Columns:
+    picked: dict[str, Any] = {}
+    for field in fields(columns):
+        values = getattr(columns, field.name)
+        picked[field.name] = (
+            tuple(values[i] for i in rows) if isinstance(values, tuple) else values[rows]
+        )
+    return type(columns)(**picked)

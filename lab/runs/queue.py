@@ -1,0 +1,296 @@
+"""Runs wait in line here; one at a time trains on each device.
+
+    submit, resume ──> the line (in the store) ──> dispatcher: which device?
+                                                       │
+                                          worker of that device, one thread each:
+                                          take the device's lock, claim the first run, `execute` it
+
+Threads and processes:
+- The line is in the store, so any page of any server sees and changes the same one. Several servers
+  may share a LAB_HOME: whoever has a device's lock takes the first run that waits for that device.
+- Workers are daemon threads named "trainer-<run id>" while they train. They never call st.*, and
+  pages never touch them: wishes go through the store and, in the same process, through Control.
+- A command line trains in its own main thread by `run_here`, by the same code, under the same lock.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import threading
+import time
+
+from lab.config import RunConfig
+from lab.errors import ConfigError, LabError
+from lab.runs import locks
+from lab.runs.here import run_here
+from lab.runs.recorder import pass_on
+from lab.runs.recovery import recover
+from lab.runs.status import Request
+from lab.runs.store import RunRow, Store, store
+from lab.runs.worker import (
+    Engine,
+    Resolve,
+    end_early,
+    execute,
+    failure,
+    lab_device,
+    lab_engine,
+    write_unwritten,
+)
+from lab.training.control import Control
+
+__all__ = ["Queue", "queue", "recover", "run_here", "shutdown_queues"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_AROUND_SECONDS = 5.0
+"""How often an idle queue looks for runs and dead processes that nobody told it of."""
+
+TURN_SECONDS = 3 * locks.POLL_SECONDS
+"""Pause between two runs of one queue, in which a waiting process gets the device."""
+
+_queues: dict[str, Queue] = {}
+_queues_guard = threading.Lock()
+
+
+def queue() -> Queue:
+    """This process's queue for the LAB_HOME and LAB_DATABASE_URL of now, started."""
+    opened = store()
+    with _queues_guard:
+        if opened.url not in _queues:
+            _queues[opened.url] = Queue(opened)
+        _queues[opened.url].start()
+        return _queues[opened.url]
+
+
+def shutdown_queues(timeout: float = 10.0) -> None:
+    """Pause what trains and end all queues of this process; `queue` starts anew."""
+    with _queues_guard:
+        ended = list(_queues.values())
+        _queues.clear()
+    for each in ended:
+        each.shutdown(timeout)
+
+
+# A server that is closed in good order leaves paused runs, which resume exactly where they were.
+atexit.register(shutdown_queues)
+
+
+class Queue:
+    """The line of one store and the threads that work it off. Methods may be called from any
+    thread; they leave a wish and return at once. They raise NotFoundError and ConfigError."""
+
+    def __init__(
+        self,
+        runs: Store,
+        *,
+        engine: Engine = lab_engine,
+        resolve: Resolve = lab_device,
+        look_around_seconds: float = LOOK_AROUND_SECONDS,
+    ) -> None:
+        self.store = runs
+        self._engine = engine
+        self._resolve = resolve
+        self._look_around_seconds = look_around_seconds
+        self._guard = threading.Lock()
+        self._controls: dict[str, Control] = {}  # of the runs that train in this process
+        self._workers: dict[str, _Worker] = {}  # by device
+        self._dispatcher: threading.Thread | None = None
+        self._news = threading.Event()  # wakes the dispatcher
+        self._closing = threading.Event()
+        self._changed = threading.Condition()  # notified when a run of this process ends
+
+    # --- wishes ---------------------------------------------------------------------------------
+    def submit(self, config: RunConfig, name: str | None = None) -> str:
+        """Put a new run at the end of the line; returns its id."""
+        run_id = self.store.create_run(config, name=name)
+        self._news.set()
+        return run_id
+
+    def resume(self, run_id: str) -> None:
+        """Put a paused, stopped, interrupted or failed run at the front of the line."""
+        self.store.enqueue(run_id, front=True)
+        self._news.set()
+
+    def stop(self, run_id: str) -> None:
+        """End the run within one step; a run that waits is taken out of the line."""
+        self._request(run_id, "stop")
+
+    def pause(self, run_id: str) -> None:
+        """End the run within one step and leave the device to the next one."""
+        self._request(run_id, "pause")
+
+    def finish(self, run_id: str) -> None:
+        """End the training of a running run and go on to the test set."""
+        self._request(run_id, "finish")
+
+    def move(self, run_id: str, places: int) -> None:
+        """Move a queued run in the line: negative is earlier, positive later."""
+        self.store.move(run_id, places)
+
+    def remove(self, run_id: str) -> None:
+        """Take a queued run out of the line; it stays as a stopped one."""
+        self.store.remove(run_id)
+        self._notify()
+
+    def wait(self, run_id: str, timeout: float | None = None) -> RunRow:
+        """Wait until nobody works on the run and it does not wait in line; returns its row.
+
+        Raises TimeoutError after `timeout` seconds. For command lines and tests: a page polls.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self._changed:
+                row = self.store.run(run_id)
+                if not row.is_live:
+                    return row
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError(f"run {run_id} is still {row.status} after {timeout:g} s")
+                self._changed.wait(0.2)  # another process may train it: nobody notifies us then
+
+    def _request(self, run_id: str, what: Request) -> None:
+        self.store.request(run_id, what)
+        with self._guard:
+            control = self._controls.get(run_id)
+        if control is not None:
+            pass_on(what, control)
+        self._notify()
+
+    # --- life -----------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Recover from crashes and go to work; does nothing when it works already."""
+        with self._guard:
+            if self._dispatcher is None and not self._closing.is_set():
+                self._dispatcher = threading.Thread(
+                    target=self._dispatch, name="run-dispatcher", daemon=True
+                )
+                self._dispatcher.start()
+
+    def shutdown(self, timeout: float = 10.0) -> None:
+        """Pause what trains here and end the threads, waiting for them up to `timeout` seconds.
+        Waiting runs stay in the line. The queue cannot be started again."""
+        self._closing.set()
+        self._news.set()
+        deadline = time.monotonic() + timeout
+        with self._guard:
+            threads = [t for t in (self._dispatcher, *self._workers.values()) if t is not None]
+            for control in self._controls.values():
+                if control.wanted == "run":
+                    control.request_pause()
+            for worker in self._workers.values():
+                worker.news.set()
+        for thread in threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _dispatch(self) -> None:
+        """The dispatcher thread: sends every waiting run's device a worker."""
+        while not self._closing.is_set():
+            try:
+                self._look_around()
+            except Exception:  # a full disk, a locked store: try again soon
+                logger.exception("the queue could not look around")
+            self._news.wait(self._look_around_seconds)
+            self._news.clear()
+
+    def _look_around(self) -> None:
+        write_unwritten()
+        recover(self.store)
+        devices = set()
+        for row in self.store.queued():
+            try:
+                devices.add(row.device or self._find_device(row))
+            except LabError as error:  # the run failed just now, or was taken out meanwhile
+                logger.info("run %s gets no device: %s", row.id, error)
+                self._notify()
+        for device in devices:
+            with self._guard:
+                worker = self._workers.get(device)
+                if worker is None or not worker.is_alive():
+                    if self._closing.is_set():
+                        return
+                    worker = self._workers[device] = _Worker(self, device)
+                    worker.start()
+            worker.news.set()
+
+    def _find_device(self, row: RunRow) -> str:
+        """Settle what "auto" means. A device that is not there ends the run as failed, and raises
+        ConfigError."""
+        try:
+            device = self._resolve(row.config)
+        except Exception as error:
+            message = failure(error, row)
+            end_early(self.store, row.id, "failed", message)
+            raise ConfigError(message) from error
+        self.store.set_device(row.id, device)
+        return device
+
+    def _train(self, run_id: str) -> None:
+        """Claim and train one run; the calling worker holds the device."""
+        if not self.store.claim(run_id):
+            return  # taken out of the line, or claimed by somebody else, in this very moment
+        control = Control()
+        with self._guard:
+            self._controls[run_id] = control
+            if self._closing.is_set():
+                control.request_pause()
+        try:
+            execute(self.store, run_id, control=control, engine=self._engine)
+        except BaseException:  # the store's error or a SystemExit; the run's own are recorded
+            logger.exception("run %s was given up", run_id)
+            with contextlib.suppress(Exception):
+                self.store.interrupt(run_id, locks.owner(), "Interrupted; it can be resumed.")
+        finally:
+            with self._guard:
+                if self._controls.get(run_id) is control:
+                    del self._controls[run_id]
+            self._notify()
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+class _Worker(threading.Thread):
+    """Trains the runs of one device, one after the other."""
+
+    def __init__(self, owner: Queue, device: str) -> None:
+        super().__init__(name=f"trainer-{device}-idle", daemon=True)
+        self.news = threading.Event()
+        self._queue = owner
+        self._device = device
+
+    def run(self) -> None:
+        while not self._queue._closing.is_set():
+            try:
+                worked = self._next_run()
+            except Exception:  # the store's; what goes wrong in a run is recorded, not raised
+                logger.exception("the worker of %s could not take its next run", self._device)
+                worked = False
+            self.news.wait(TURN_SECONDS if worked else None)
+            self.news.clear()
+
+    def _next_run(self) -> bool:
+        """Train the first run that waits for this device; False when none does."""
+        line = self._queue.store.queued(self._device)
+        if not line:
+            return False
+        with locks.device_turn(
+            self._device, given_up=self._given_up, waiting=lambda: self._say_waiting(line[0].id)
+        ) as ours:
+            line = self._queue.store.queued(self._device) if ours else []
+            if line:
+                self.name = f"trainer-{line[0].id}"
+                try:
+                    self._queue._train(line[0].id)
+                finally:
+                    self.name = f"trainer-{self._device}-idle"
+        return bool(line)
+
+    def _given_up(self, seconds: float) -> bool:
+        return self._queue._closing.wait(seconds)
+
+    def _say_waiting(self, run_id: str) -> None:
+        self._queue.store.say_waiting(run_id, locks.waiting_text(self._device))

@@ -1,0 +1,187 @@
+"""Runs and their histories out of the database.
+
+Rows of a history come from the driver as plain tuples: numpy turns them into arrays 40 times faster
+than SQLAlchemy's row objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import sqlalchemy as sa
+
+from lab.runs import schema
+from lab.runs.rows import EpochColumns, LogLine, Newest, RunRow, StepColumns
+
+Order = Literal[
+    "newest", "oldest", "name", "best_val_accuracy", "test_accuracy", "seconds", "queue"
+]
+
+_ORDERS: dict[Order, sa.ColumnElement[Any]] = {
+    "newest": schema.runs.c.created_at.desc(),
+    "oldest": schema.runs.c.created_at.asc(),
+    "name": sa.func.lower(schema.runs.c.name).asc(),
+    "best_val_accuracy": schema.runs.c.best_val_accuracy.desc().nulls_last(),
+    "test_accuracy": schema.runs.c.test_accuracy.desc().nulls_last(),
+    "seconds": schema.runs.c.seconds.desc(),
+    "queue": schema.runs.c.queue_position.asc().nulls_last(),
+}
+
+PIECE = 2000
+
+_STEP_FIELDS = (
+    "step",
+    "epoch",
+    "loss",
+    "loss_smoothed",
+    "accuracy",
+    "accuracy_smoothed",
+    "learning_rate",
+    "seconds",
+)
+_EPOCH_FIELDS = (
+    "epoch",
+    "step",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+    "images_per_second",
+    "is_best",
+)
+
+
+def run(connection: sa.Connection, run_id: str) -> RunRow | None:
+    query = sa.select(schema.runs).where(schema.runs.c.id == run_id)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else RunRow.from_database(row)
+
+
+def runs(
+    connection: sa.Connection,
+    *,
+    status: str | Iterable[str] | None,
+    search: str,
+    order: Order,
+) -> list[RunRow]:
+    """See `Store.runs`. One query, whatever it finds."""
+    runs = schema.runs.c
+    query = sa.select(schema.runs).order_by(_ORDERS[order], runs.created_at.desc(), runs.id)
+    if status is not None:
+        query = query.where(runs.status.in_([status] if isinstance(status, str) else status))
+    rows = [RunRow.from_database(row) for row in connection.execute(query).mappings()]
+    # Here and not in SQL: SQLite knows the capitals of English only.
+    words = search.casefold().split()
+    return [row for row in rows if all(word in _searched(row) for word in words)]
+
+
+def _searched(row: RunRow) -> str:
+    return f"{row.id} {row.name} {row.dataset} {row.architecture} {row.status}".casefold()
+
+
+def queued(connection: sa.Connection, device: str | None) -> list[RunRow]:
+    """See `Store.queued`."""
+    runs = schema.runs.c
+    query = sa.select(schema.runs).where(runs.status == "queued").order_by(runs.queue_position)
+    if device is not None:
+        query = query.where(runs.device == device)
+    return [RunRow.from_database(row) for row in connection.execute(query).mappings()]
+
+
+def steps(
+    connection: sa.Connection, run_id: str, *, after: int = 0, limit: int | None = None
+) -> StepColumns:
+    """The first `limit` steps with a number above `after`."""
+    steps = schema.steps.c
+    query = (
+        sa.select(*(steps[name] for name in _STEP_FIELDS))
+        .where(steps.run_id == run_id, steps.step > after)
+        .order_by(steps.step)
+        .limit(limit)
+    )
+    cursor = connection.execute(query).cursor
+    assert cursor is not None  # a SELECT always has one
+    # In pieces: 100,000 rows at once would be some 30 MB of Python objects.
+    pieces = [np.empty((0, len(_STEP_FIELDS)))]
+    while rows := cursor.fetchmany(PIECE):
+        pieces.append(np.array(rows, dtype=np.float64))
+    columns = _columns(_STEP_FIELDS, np.concatenate(pieces))
+    step, epoch = columns.pop("step"), columns.pop("epoch")
+    return StepColumns(step=step.astype(np.int64), epoch=epoch.astype(np.int64), **columns)
+
+
+def epochs(
+    connection: sa.Connection, run_id: str, *, after: int = 0, after_step: int = 0
+) -> EpochColumns:
+    """The epochs with a number above `after` that ended after step `after_step`."""
+    epochs = schema.epochs.c
+    query = (
+        sa.select(epochs.phase, *(epochs[name] for name in _EPOCH_FIELDS))
+        .where(epochs.run_id == run_id, epochs.epoch > after, epochs.step > after_step)
+        .order_by(epochs.epoch)
+    )
+    rows = _fetch(connection, query)
+    table = np.array([row[1:] for row in rows], dtype=np.float64)
+    columns = _columns(_EPOCH_FIELDS, table.reshape(-1, len(_EPOCH_FIELDS)))
+    epoch, step, is_best = (columns.pop(name) for name in ("epoch", "step", "is_best"))
+    return EpochColumns(
+        epoch=epoch.astype(np.int64),
+        step=step.astype(np.int64),
+        is_best=is_best.astype(np.bool_),
+        phase=tuple(row[0] for row in rows),
+        **columns,
+    )
+
+
+def newest(connection: sa.Connection, run_id: str) -> Newest:
+    """The figures of the last step and of the last finished epoch."""
+    steps, epochs = schema.steps.c, schema.epochs.c
+    step = connection.execute(
+        sa.select(steps.step, steps.loss_smoothed, steps.accuracy_smoothed, steps.learning_rate)
+        .where(steps.run_id == run_id)
+        .order_by(steps.step.desc())
+        .limit(1)
+    ).first()
+    epoch = connection.execute(
+        sa.select(
+            epochs.epoch,
+            epochs.train_loss,
+            epochs.train_accuracy,
+            epochs.val_loss,
+            epochs.val_accuracy,
+        )
+        .where(epochs.run_id == run_id)
+        .order_by(epochs.epoch.desc())
+        .limit(1)
+    ).first()
+    return Newest(*(step or [None] * 4), *(epoch or [None] * 5))
+
+
+def log(connection: sa.Connection, run_id: str, *, after: int = 0) -> list[LogLine]:
+    """The log lines with a `seq` above `after`."""
+    log = schema.log.c
+    query = (
+        sa.select(log.seq, log.at, log.level, log.text)
+        .where(log.run_id == run_id, log.seq > after)
+        .order_by(log.seq)
+    )
+    return [
+        LogLine(seq, datetime.fromtimestamp(at, UTC), level, text)
+        for seq, at, level, text in _fetch(connection, query)
+    ]
+
+
+def _fetch(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    cursor = connection.execute(query).cursor
+    assert cursor is not None  # a SELECT always has one
+    return list(cursor.fetchall())
+
+
+def _columns(names: tuple[str, ...], table: Any) -> dict[str, Any]:
+    """One contiguous float64 array a column; NULL has become NaN."""
+    return dict(zip(names, np.ascontiguousarray(table.T), strict=True))

@@ -1,0 +1,154 @@
+"""A run's events on their way into the store: buffered, written four times a second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+
+from lab.progress import Progress
+from lab.runs.recording import Smoother
+from lab.runs.store import Store
+from lab.training.control import Control
+from lab.training.events import Event, StepDone
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.25
+SPEED_WINDOW_SECONDS = 5.0
+"""Images per second are measured over this much of the latest training."""
+
+
+class Recorder:
+    """Writes one run's events in batches and passes on what was requested of the run.
+
+    Two threads: the training thread adds events; the recorder's own writes the steps that wait and
+    asks the store for wishes, every 0.25 s while the `with` block lasts. So training does not wait
+    for the disk at each step, and a stop pressed in another process reaches `control` also during a
+    long validation. Everything but steps is written at once, by the training thread.
+
+    A write that failed is raised by the next call of the training thread.
+    """
+
+    def __init__(self, store: Store, run_id: str, control: Control) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._control = control
+        self._smoother = Smoother()  # used under _write_guard
+        self._write_guard = threading.Lock()  # one batch at a time, in order
+        self._guard = threading.Lock()  # the buffer and the speed; held for moments only
+        self._events: list[Event] = []
+        self._speed = _Speed()
+        self._error: Exception | None = None
+        self._reported_at = -FLUSH_SECONDS
+        self._closed = threading.Event()
+        self._thread = threading.Thread(
+            target=self._keep_writing, name=f"recorder-{run_id}", daemon=True
+        )
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def add(self, event: Event) -> None:
+        """Take one event; raises ResourceError when it, or one before it, cannot be written."""
+        is_step = isinstance(event, StepDone)
+        with self._guard:
+            self._events.append(event)
+            if isinstance(event, StepDone):
+                self._speed.add(event)
+        if not is_step or self._error is not None:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, in one transaction."""
+        with self._write_guard:
+            if self._error is not None:
+                raise self._error
+            with self._guard:
+                events, self._events = self._events, []
+                speed = self._speed.images_per_second()
+            if not events:
+                return
+            try:
+                requested = self._store.record(
+                    self._run_id, events, smoother=self._smoother, images_per_second=speed
+                )
+            except Exception as error:
+                self._error = error
+                raise
+        pass_on(requested, self._control)
+
+    def flush_or_drop(self) -> None:
+        """Write what waits if that is possible. It is not when a write that failed is what ends the
+        run: then only what comes after is tried again."""
+        try:
+            self.flush()
+        except Exception:
+            logger.exception("the last figures of run %s are lost", self._run_id)
+            with self._write_guard, self._guard:
+                self._error = None
+                self._events = []
+
+    def report(self, progress: Progress) -> None:
+        """A Report: shows the preparation's progress in the run's row, a few times a second."""
+        now = time.monotonic()
+        finished = progress.total and progress.done >= progress.total
+        if now - self._reported_at < FLUSH_SECONDS and not finished:
+            return
+        self._reported_at = now
+        text = progress.text
+        if progress.total:
+            text += f" {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
+        pass_on(self._store.report(self._run_id, text, progress.fraction), self._control)
+
+    def _keep_writing(self) -> None:
+        while not self._closed.wait(FLUSH_SECONDS):
+            try:
+                if self._events:
+                    self.flush()
+                else:
+                    pass_on(self._store.requested(self._run_id), self._control)
+            except Exception as error:  # kept in _error for the training thread, unless a mere look
+                logger.warning("run %s: %s", self._run_id, error)
+
+
+class _Speed:
+    """Images per second over the latest steps of one epoch: validation is not training."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[float, int]] = deque()  # training seconds, samples
+        self._samples = 0
+        self._epoch = 0
+
+    def add(self, step: StepDone) -> None:
+        if step.epoch != self._epoch:
+            self._steps.clear()
+            self._samples = 0
+            self._epoch = step.epoch
+        self._steps.append((step.seconds, step.samples))
+        self._samples += step.samples
+        while step.seconds - self._steps[0][0] > SPEED_WINDOW_SECONDS and len(self._steps) > 2:
+            self._samples -= self._steps.popleft()[1]
+
+    def images_per_second(self) -> float | None:
+        if len(self._steps) < 2:
+            return None
+        first, last = self._steps[0], self._steps[-1]
+        seconds = last[0] - first[0]
+        return (self._samples - first[1]) / seconds if seconds > 0 else None
+
+
+def pass_on(requested: str | None, control: Control) -> None:
+    """Tell `control` what a person asked for through the store."""
+    if requested == "stop":
+        control.request_stop()
+    elif requested == "pause":
+        control.request_pause()
+    elif requested == "finish":
+        control.request_finish()

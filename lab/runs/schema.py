@@ -1,0 +1,121 @@
+"""The tables of the run store.
+
+Times of day are seconds since 1970 (UTC), durations are seconds. SQLite keeps NaN as NULL, so every
+measured figure may be NULL; readers turn NULL into NaN again.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+VERSION = 1
+"""Raise it with every change of a table; `database.py` is where an older store is brought up."""
+
+metadata = MetaData()
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("config", Text, nullable=False),  # RunConfig as JSON
+    # Copies out of the config, so that the list of runs can be searched without parsing it.
+    Column("dataset", Text, nullable=False),
+    Column("architecture", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("queue_position", Integer),  # 1, 2, ... for queued runs, else NULL
+    Column("owner", String(40), nullable=False, default=""),  # the process that works on it
+    Column("requested", String(10)),  # stop, pause or finish, until the trainer has seen it
+    Column("message", Text, nullable=False, default=""),
+    Column("device", String(20), nullable=False, default=""),  # "" while "auto" is not resolved
+    Column("progress_text", Text, nullable=False, default=""),
+    Column("progress", Float, nullable=False, default=0.0),
+    # Grows when recorded steps are taken back (a resume from an earlier checkpoint): charts that
+    # hold more than the store does then know that they must start afresh.
+    Column("revision", Integer, nullable=False, default=0),
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("step", Integer, nullable=False, default=0),
+    Column("steps_per_epoch", Integer),
+    Column("total_steps", Integer),
+    Column("total_parameters", Integer),
+    Column("trainable_parameters", Integer),
+    Column("train_samples", Integer),
+    Column("val_samples", Integer),
+    Column("test_samples", Integer),
+    Column("class_names", Text, nullable=False, default="[]"),  # JSON list
+    Column("best_epoch", Integer),
+    Column("best_val_loss", Float),
+    Column("best_val_accuracy", Float),
+    Column("test_loss", Float),
+    Column("test_accuracy", Float),
+    Column("seconds", Float, nullable=False, default=0.0),
+    Column("images_per_second", Float),
+    Index("runs_by_status", "status", "queue_position"),
+)
+
+
+def _run_id() -> Column[str]:
+    return Column("run_id", String(40), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+
+
+steps = Table(
+    "steps",
+    metadata,
+    _run_id(),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("loss", Float),
+    Column("accuracy", Float),
+    Column("loss_smoothed", Float),
+    Column("accuracy_smoothed", Float),
+    Column("learning_rate", Float),
+    Column("seconds", Float),
+    Column("samples", Integer),
+    # The rows of a run lie together in step order, so "what is new since N" is one short range.
+    sqlite_with_rowid=False,
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    _run_id(),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("train_loss", Float),
+    Column("train_accuracy", Float),
+    Column("val_loss", Float),
+    Column("val_accuracy", Float),
+    Column("learning_rate", Float),
+    Column("seconds", Float),
+    Column("images_per_second", Float),
+    Column("is_best", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+log = Table(
+    "log",
+    metadata,
+    Column("seq", Integer, primary_key=True),  # over all runs; grows within each run
+    Column("run_id", String(40), ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("level", String(10), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("log_by_run", "run_id", "seq"),
+)

@@ -1,0 +1,56 @@
+"""The states of a run and who may change them: the one transition table.
+
+queued ──> preparing ──> running ──> completed
+  ^            │            ├──────> stopped ─────┐
+  │            └────────────┼──────> paused ──────┤   resume: back to the front of the line
+  │                         ├──────> failed ──────┤
+  │                         └──────> interrupted ─┤   (its process died)
+  └───────────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from lab.errors import ConfigError
+
+Request = Literal["stop", "pause", "finish"]
+"""What a person can ask of a run; the names of `lab.training.control.Control.wanted`."""
+
+ACTIVE = ("preparing", "running")
+"""A living process works on the run and holds its owner lock."""
+
+RESUMABLE = ("paused", "stopped", "interrupted", "failed")
+
+TRANSITIONS: dict[str, tuple[str, ...]] = {
+    # A queued run is stopped when it is taken out of the line, failed when its device is missing.
+    "queued": ("preparing", "stopped", "failed"),
+    "preparing": ("running", "completed", "stopped", "paused", "failed", "interrupted"),
+    "running": ("completed", "stopped", "paused", "failed", "interrupted"),
+    "paused": ("queued", "preparing", "stopped"),
+    "stopped": ("queued", "preparing"),
+    "completed": (),
+    "failed": ("queued", "preparing"),
+    "interrupted": ("queued", "preparing"),
+}
+STATUSES = tuple(TRANSITIONS)
+
+REQUESTABLE: dict[Request, tuple[str, ...]] = {
+    "stop": ("queued", *ACTIVE, "paused"),
+    "pause": ACTIVE,
+    "finish": ("running",),
+}
+REQUEST_VERBS: dict[Request, str] = {"stop": "stopped", "pause": "paused", "finish": "finished"}
+
+
+def sources(status: str) -> tuple[str, ...]:
+    """The states from which a run may become `status`."""
+    return tuple(s for s, targets in TRANSITIONS.items() if status in targets)
+
+
+def refusal(run_id: str, status: str, allowed: Iterable[str], verb: str) -> ConfigError:
+    """ "Run r-1 is completed; only running runs can be stopped." """
+    *most, last = allowed
+    words = f"{', '.join(most)} or {last}" if most else last
+    return ConfigError(f"Run {run_id} is {status}; only {words} runs can be {verb}.")

@@ -1,0 +1,391 @@
+"""The run store: what every run was asked, how far it is, what it measured.
+
+SQLite in WAL mode unless LAB_DATABASE_URL says otherwise; beside it a folder a run for weights.
+Any thread and any process may read and write at any time; one process at a time records a run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from lab.config import RunConfig
+from lab.errors import ConfigError, NotFoundError
+from lab.home import home_folder, writing
+from lab.runs import line, locks, reading, schema
+from lab.runs.database import Database, database_url
+from lab.runs.recording import Smoother, change_status, last_smoothed, write_events, write_log
+from lab.runs.rows import EpochColumns, LogLine, Newest, RunRow, StepColumns
+from lab.runs.status import (
+    ACTIVE,
+    REQUEST_VERBS,
+    REQUESTABLE,
+    RESUMABLE,
+    STATUSES,
+    Request,
+    refusal,
+)
+from lab.training.events import Event
+
+__all__ = [
+    "STATUSES",
+    "EpochColumns",
+    "LogLine",
+    "Newest",
+    "RunRow",
+    "StepColumns",
+    "Store",
+    "store",
+]
+
+LONGEST_NAME = 80
+
+_stores: dict[str, Store] = {}
+_stores_lock = threading.Lock()
+
+
+def store() -> Store:
+    """This process's store for the LAB_HOME and LAB_DATABASE_URL of now; opened once each."""
+    url = database_url()
+    with _stores_lock:
+        if url not in _stores:
+            _stores[url] = Store(url)
+        return _stores[url]
+
+
+def close_stores() -> None:
+    """Close what `store` opened and let go of this process's runs; the next call opens anew. For
+    tests, after `shutdown_queues`."""
+    with _stores_lock:
+        for opened in _stores.values():
+            opened.close()
+        _stores.clear()
+    locks.release_owners()
+
+
+class Store:
+    """One database of runs. Methods raise NotFoundError for a run that is not there, ResourceError
+    when the database cannot be written, ConfigError for what the run's state does not allow."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or database_url()
+        self._database = Database(self.url)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # --- runs -----------------------------------------------------------------------------------
+    def create_run(
+        self,
+        config: RunConfig,
+        *,
+        name: str | None = None,
+        status: str = "queued",
+    ) -> str:
+        """Enter a run, by default at the end of the line; returns its id, like
+        "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is entered as active belongs
+        to this process."""
+        now = time.time()
+        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
+        title = _checked_name(name or f"{config.architecture} on {config.dataset}"[:LONGEST_NAME])
+        values = {
+            "name": title,
+            "status": status,
+            "config": config.to_json(),
+            "dataset": config.dataset,
+            "architecture": config.architecture,
+            "created_at": now,
+            "started_at": None if status == "queued" else now,
+            "owner": locks.owner() if status in ACTIVE else "",
+            "device": "" if config.device == "auto" else config.device,
+        }
+        for _ in range(100):
+            run_id = f"r-{stamp}-{secrets.token_hex(2)}"
+            try:
+                with self._database.write() as connection:
+                    connection.execute(schema.runs.insert().values(id=run_id, **values))
+                    if status == "queued":
+                        line.append(connection, run_id)
+                return run_id
+            except IntegrityError:  # the same four characters within one second
+                continue
+        raise RuntimeError("no free run id")
+
+    def run(self, run_id: str) -> RunRow:
+        with self._database.read() as connection:
+            row = reading.run(connection, run_id)
+        if row is None:
+            raise _not_found(run_id)
+        return row
+
+    def runs(
+        self,
+        status: str | Iterable[str] | None = None,
+        search: str = "",
+        order: reading.Order = "newest",
+    ) -> list[RunRow]:
+        """Runs in any of the states `status` whose id, name, data set, architecture or status
+        contains every word of `search` (capitals do not matter)."""
+        with self._database.read() as connection:
+            return reading.runs(connection, status=status, search=search, order=order)
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Raises ConfigError unless `name` has 1 to 80 characters."""
+        self._update(run_id, name=_checked_name(name))
+
+    def delete(self, run_id: str) -> None:
+        """Remove the run, its history and its folder. A run that a process works on is refused."""
+        runs = schema.runs
+        with self._database.write() as connection:
+            deleted = connection.execute(
+                runs.delete().where(runs.c.id == run_id, runs.c.status.not_in(ACTIVE))
+            )
+            if deleted.rowcount == 0:
+                status = self._status(connection, run_id)
+                raise ConfigError(f"Run {run_id} is {status}; stop it first, then delete it.")
+            line.renumber(connection)
+        folder = home_folder("runs") / run_id
+        with writing(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def folder(self, run_id: str) -> Path:
+        """The run's folder for weights, made when it is not there."""
+        if not re.fullmatch(r"[\w-]{1,40}", run_id):  # run ids come from URLs
+            raise _not_found(run_id)
+        return home_folder("runs", run_id)
+
+    def set_status(self, run_id: str, status: str, *, message: str = "") -> None:
+        """Move the run on, as the transition table allows."""
+        with self._database.write() as connection:
+            self._status(connection, run_id)
+            change_status(connection, run_id, status, message=message)
+            line.renumber(connection)
+
+    def set_device(self, run_id: str, device: str) -> None:
+        """Say on which device a queued run will train."""
+        self._update(run_id, device=device)
+
+    def report(self, run_id: str, text: str, progress: float | None = None) -> str | None:
+        """Say what the run does just now, and how far that is in [0, 1]; returns what was
+        requested of it meanwhile."""
+        values: dict[str, Any] = {"progress_text": text}
+        if progress is not None:
+            values["progress"] = progress
+        self._update(run_id, **values)
+        with self._database.read() as connection:
+            return self._requested(connection, run_id)
+
+    def request(self, run_id: str, what: Request) -> None:
+        """Ask the trainer of an active run to stop, pause or finish. A run that nobody works on
+        (queued, paused) is stopped at once. Raises ConfigError when its state does not allow it."""
+        with self._database.write() as connection:
+            status = self._status(connection, run_id)
+            if status not in REQUESTABLE[what]:
+                raise refusal(run_id, status, REQUESTABLE[what], REQUEST_VERBS[what])
+            if status in ACTIVE:
+                runs = schema.runs
+                connection.execute(runs.update().where(runs.c.id == run_id).values(requested=what))
+            else:
+                self._stop_idle(connection, run_id, status)
+
+    def say_waiting(self, run_id: str, text: str) -> None:
+        """Say what a run waits for, if it still waits."""
+        runs = schema.runs
+        with self._database.write() as connection:
+            connection.execute(
+                runs.update()
+                .where(runs.c.id == run_id, runs.c.status == "queued")
+                .values(progress_text=text)
+            )
+
+    def requested(self, run_id: str) -> str | None:
+        """What was asked of an active run and not answered yet."""
+        with self._database.read() as connection:
+            return self._requested(connection, run_id)
+
+    # --- the line -------------------------------------------------------------------------------
+    def queued(self, device: str | None = None) -> list[RunRow]:
+        """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
+        with self._database.read() as connection:
+            return reading.queued(connection, device)
+
+    def enqueue(self, run_id: str, *, front: bool = True) -> None:
+        """Put a stopped, paused, interrupted or failed run back into the line. Its device is
+        resolved anew: the machine may be another one."""
+        with self._database.write() as connection:
+            status = self._status(connection, run_id)
+            if status not in RESUMABLE:
+                raise refusal(run_id, status, RESUMABLE, "resumed")
+            wanted = json.loads(
+                connection.execute(
+                    sa.select(schema.runs.c.config).where(schema.runs.c.id == run_id)
+                ).scalar_one()
+            ).get("device", "auto")
+            device = "" if wanted == "auto" else wanted
+            change_status(connection, run_id, "queued", message="", device=device)
+            line.append(connection, run_id, front=front)
+
+    def move(self, run_id: str, places: int) -> None:
+        """Move a queued run by `places` in the line: negative is earlier, positive later."""
+        with self._database.write() as connection:
+            status = self._status(connection, run_id)
+            if status != "queued":
+                raise refusal(run_id, status, ["queued"], "moved in the line")
+            line.move(connection, run_id, places)
+
+    def remove(self, run_id: str) -> None:
+        """Take a queued run out of the line. It stays as a stopped run and can be resumed."""
+        with self._database.write() as connection:
+            status = self._status(connection, run_id)
+            if status != "queued":
+                raise refusal(run_id, status, ["queued"], "taken out of the line")
+            self._stop_idle(connection, run_id, status)
+
+    def claim(self, run_id: str, *, statuses: Sequence[str] = ("queued",)) -> bool:
+        """Take a run in one of `statuses` for this process; False when somebody was faster. The
+        claimed run is "preparing"."""
+        runs = schema.runs
+        with self._database.write() as connection:
+            claimed = connection.execute(
+                runs.update()
+                .where(runs.c.id == run_id, runs.c.status.in_(statuses))
+                .values(
+                    status="preparing",
+                    owner=locks.owner(),
+                    requested=None,
+                    queue_position=None,
+                    message="",
+                    progress_text="",
+                    progress=0.0,
+                    started_at=sa.func.coalesce(runs.c.started_at, time.time()),
+                    ended_at=None,
+                )
+            )
+            # Whoever waits now, waits for this run.
+            connection.execute(
+                runs.update()
+                .where(runs.c.status == "queued", runs.c.progress_text != "")
+                .values(progress_text="")
+            )
+            line.renumber(connection)
+            return claimed.rowcount == 1
+
+    def interrupt(self, run_id: str, owner: str, message: str) -> bool:
+        """Mark a run whose process `owner` has died; False when it is no longer that process's."""
+        runs = schema.runs
+        with self._database.write() as connection:
+            query = sa.select(runs.c.status).where(runs.c.id == run_id, runs.c.owner == owner)
+            if connection.execute(query).scalar() not in ACTIVE:
+                return False
+            change_status(connection, run_id, "interrupted", message=message)
+            write_log(connection, run_id, [("warning", message)], at=time.time())
+            return True
+
+    # --- history --------------------------------------------------------------------------------
+    def record(
+        self,
+        run_id: str,
+        events: Sequence[Event],
+        *,
+        smoother: Smoother | None = None,
+        images_per_second: float | None = None,
+    ) -> str | None:
+        """Append events in one transaction; returns what was requested of the run meanwhile.
+
+        `smoother` carries the smoothed curves from one batch to the next; without it they go on
+        from the last recorded step. The run must be preparing for RunStarted (which makes it
+        running) and active for RunEnded (which ends it). `Recorder` is the usual caller.
+        """
+        with self._database.write() as connection:
+            if smoother is None:
+                smoother = Smoother()
+                last_smoothed(connection, run_id, smoother)
+            write_events(
+                connection,
+                run_id,
+                events,
+                smoother=smoother,
+                images_per_second=images_per_second,
+            )
+            return self._requested(connection, run_id)
+
+    def write_log(self, run_id: str, level: str, text: str) -> None:
+        with self._database.write() as connection:
+            write_log(connection, run_id, [(level, text)], at=time.time())
+
+    def steps(self, run_id: str, *, after: int = 0, limit: int | None = None) -> StepColumns:
+        """The first `limit` steps with a number above `after`. Costs what it returns."""
+        with self._database.read() as connection:
+            return reading.steps(connection, run_id, after=after, limit=limit)
+
+    def epochs(self, run_id: str, *, after: int = 0, after_step: int = 0) -> EpochColumns:
+        """The epochs with a number above `after` that ended after step `after_step`."""
+        with self._database.read() as connection:
+            return reading.epochs(connection, run_id, after=after, after_step=after_step)
+
+    def newest(self, run_id: str) -> Newest:
+        """The figures of the last step and of the last finished epoch."""
+        with self._database.read() as connection:
+            return reading.newest(connection, run_id)
+
+    def log(self, run_id: str, *, after: int = 0) -> list[LogLine]:
+        """The run's log lines with a `seq` above `after`."""
+        with self._database.read() as connection:
+            return reading.log(connection, run_id, after=after)
+
+    # --- parts ----------------------------------------------------------------------------------
+    def _update(self, run_id: str, **values: Any) -> None:
+        runs = schema.runs
+        with self._database.write() as connection:
+            changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
+            if changed.rowcount == 0:
+                raise _not_found(run_id)
+
+    @staticmethod
+    def _status(connection: sa.Connection, run_id: str) -> str:
+        runs = schema.runs
+        status = connection.execute(sa.select(runs.c.status).where(runs.c.id == run_id)).scalar()
+        if status is None:
+            raise _not_found(run_id)
+        return str(status)
+
+    @staticmethod
+    def _requested(connection: sa.Connection, run_id: str) -> str | None:
+        runs = schema.runs
+        return connection.execute(sa.select(runs.c.requested).where(runs.c.id == run_id)).scalar()
+
+    @staticmethod
+    def _stop_idle(connection: sa.Connection, run_id: str, status: str) -> None:
+        """Stop a run that nobody works on: there is no trainer to answer."""
+        was = "taken out of the line" if status == "queued" else f"stopped while {status}"
+        message = f"It was {was}; it can be resumed."
+        change_status(connection, run_id, "stopped", message=message)
+        line.renumber(connection)
+
+
+def _not_found(run_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no run {run_id!r} here. It may have been deleted; the Runs page lists what "
+        "there is."
+    )
+
+
+def _checked_name(name: str) -> str:
+    clean = " ".join(name.split())
+    if not 1 <= len(clean) <= LONGEST_NAME:
+        raise ConfigError(
+            f"A run's name has 1 to {LONGEST_NAME} characters; {name!r:.100} has {len(clean)}."
+        )
+    return clean

@@ -1,0 +1,254 @@
+"""One run from its first preparation to its last word, in the thread that calls `execute`.
+
+However a run ends, exactly one RunEnded is recorded, and the sentence in it is for a person:
+
+    the engine's own RunEnded         as it is
+    stop or pause while preparing     stopped, paused
+    a LabError                        failed, its sentence
+    out of memory                     failed, what to make smaller
+    anything else, or no RunEnded     failed, a bug: the traceback goes to the run's log
+    Ctrl-C twice, interpreter exit    interrupted (no RunEnded; the exception goes on)
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lab.config import RunConfig
+from lab.errors import LabError, ResourceError
+from lab.progress import Cancelled, Progress, Report
+from lab.runs import locks
+from lab.runs.recorder import Recorder
+from lab.runs.store import RunRow, Store
+from lab.training.control import Control
+from lab.training.events import EndStatus, Event, LogWritten, RunEnded
+
+logger = logging.getLogger(__name__)
+
+Engine = Callable[[RunConfig, Path, Control, Report], Iterator[Event]]
+"""Config, the run's folder, who may stop it, where to tell how preparation goes -> events."""
+
+Resolve = Callable[[RunConfig], str]
+"""The device that a config will train on: cpu, cuda or mps."""
+
+Listener = Callable[[Event], None]
+
+_unwritten: list[tuple[Store, str, RunEnded]] = []  # endings that the disk had no room for
+_unwritten_guard = threading.Lock()
+
+
+def lab_engine(
+    config: RunConfig, folder: Path, control: Control, report: Report
+) -> Iterator[Event]:
+    """The real engine. Imports torch at the first event, in the thread that trains."""
+    report(Progress(0, 0, "Starting the engine"))
+    from lab.training.fit import fit
+    from lab.training.plan import make_plan
+
+    def unwanted() -> bool:
+        return control.wanted in ("stop", "pause")
+
+    yield from fit(make_plan(config, folder=folder, progress=report, cancel=unwanted), control)
+
+
+def lab_device(config: RunConfig) -> str:
+    """The device that `config` will train on; raises ConfigError when it is not there."""
+    from lab.training.plan import resolve_device
+
+    return resolve_device(config)
+
+
+def execute(
+    store: Store,
+    run_id: str,
+    *,
+    control: Control,
+    engine: Engine,
+    listener: Listener | None = None,
+) -> RunEnded:
+    """Train the run, which is "preparing" and whose device this thread holds; record everything.
+
+    `listener` gets every event; RunEnded once it is recorded. An error in it stops the run and is
+    raised at the end. Errors of the run itself are recorded, not raised.
+    """
+    ears = _Ears(listener, control)
+    with Recorder(store, run_id, control) as recorder:
+        ended, last_words = _to_the_end(store, run_id, control, engine, recorder, ears)
+        _write_ending(store, run_id, recorder, last_words, ended)
+    ears.hear(ended)
+    ears.complain()
+    return ended
+
+
+def end_early(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
+    """End a run that never reached the engine."""
+    ended = _ending(store, run_id, status, message)
+    store.record(run_id, [ended])
+    return ended
+
+
+def write_unwritten() -> None:
+    """Try again to record the endings for which the disk had no room."""
+    with _unwritten_guard:
+        waiting = _unwritten.copy()
+        _unwritten.clear()
+    for store, run_id, ended in waiting:
+        _record_ending(store, run_id, ended)
+
+
+def failure(error: Exception, row: RunRow) -> str:
+    """The sentence for a person; what is a bug in the lab also goes to the logging system."""
+    if isinstance(error, LabError):
+        return str(error)
+    logger.error("run %s failed", row.id, exc_info=error)
+    if _is_out_of_memory(error):
+        size = row.settings.get("image_size")
+        images = f"images of {size} x {size} pixels" if size else "images of the data set's size"
+        return (
+            f"Out of memory with batch size {row.settings.get('batch_size')} and {images}. Halve "
+            "the batch size, or choose smaller images or a smaller architecture."
+        )
+    text = str(error).strip().partition("\n")[0]
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"Unexpected error, {what} (a bug in the lab; the log has the details)."
+
+
+def _to_the_end(
+    store: Store,
+    run_id: str,
+    control: Control,
+    engine: Engine,
+    recorder: Recorder,
+    ears: _Ears,
+) -> tuple[RunEnded, list[LogWritten]]:
+    """Train, and find the words for however it ends: RunEnded, and what the log says before it."""
+    try:
+        return _train(store, run_id, control, engine, recorder, ears), []
+    except Cancelled:
+        recorder.flush_or_drop()
+        status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
+        text = f"{status.capitalize()} before training began; it can be resumed."
+        return _ending(store, run_id, status, text), []
+    except Exception as error:
+        recorder.flush_or_drop()  # first: the ending tells how far the run got
+        details = [] if isinstance(error, LabError) else traceback.format_exception(error)
+        message = failure(error, store.run(run_id))
+        ended = _ending(store, run_id, "failed", message)
+        return ended, [LogWritten("error", "".join(details))] if details else []
+    except BaseException:
+        recorder.flush_or_drop()
+        store.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
+        raise
+
+
+def _train(
+    store: Store,
+    run_id: str,
+    control: Control,
+    engine: Engine,
+    recorder: Recorder,
+    ears: _Ears,
+) -> RunEnded:
+    recorder.report(Progress(0, 0, "Preparing"))
+    if control.wanted in ("stop", "pause"):
+        raise Cancelled
+    config = store.run(run_id).config
+    events = engine(config, store.folder(run_id), control, recorder.report)
+    try:
+        for event in events:
+            if isinstance(event, RunEnded):
+                return event
+            recorder.add(event)
+            ears.hear(event)
+    finally:
+        _close(events)
+    raise RuntimeError("the engine ended without RunEnded")
+
+
+def _close(events: Iterator[Event]) -> None:
+    """Let a generator run its clean-up now, in this thread, not when it is collected."""
+    close = getattr(events, "close", None)
+    if close is not None:
+        try:
+            close()
+        except Exception:
+            logger.exception("the engine's clean-up failed")
+
+
+def _write_ending(
+    store: Store, run_id: str, recorder: Recorder, last_words: list[LogWritten], ended: RunEnded
+) -> None:
+    """Record what still waits and the ending; if there is no room, at least the ending."""
+    try:
+        for line in last_words:
+            recorder.add(line)
+        recorder.add(ended)
+    except Exception:
+        logger.exception("the end of run %s could not be recorded in full", run_id)
+        _record_ending(store, run_id, ended)
+
+
+def _record_ending(store: Store, run_id: str, ended: RunEnded) -> None:
+    try:
+        store.record(run_id, [ended])
+    except ResourceError as error:
+        # The run counts as active until this is written: by `write_unwritten` when there is room
+        # again, or by the next process, to which it is an interrupted one.
+        logger.error("run %s: %s", run_id, error)
+        with _unwritten_guard:
+            _unwritten.append((store, run_id, ended))
+    except Exception:
+        logger.exception("the end of run %s could not be recorded", run_id)
+
+
+def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
+    """An ending with the figures that are recorded so far."""
+    row = store.run(run_id)
+    return RunEnded(
+        status=status,
+        message=message,
+        epochs=store.newest(run_id).epoch or 0,
+        steps=row.step,
+        best_epoch=row.best_epoch,
+        best_val_loss=row.best_val_loss,
+        best_val_accuracy=row.best_val_accuracy,
+        test_loss=None,
+        test_accuracy=None,
+        seconds=row.seconds,
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # By its words: torch's own class for it is not imported here.
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+class _Ears:
+    """A listener whose errors stop the run instead of being taken for the engine's."""
+
+    def __init__(self, listener: Listener | None, control: Control) -> None:
+        self._listener = listener
+        self._control = control
+        self._error: Exception | None = None
+
+    def hear(self, event: Event) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception as error:
+            self._error = error
+            self._listener = None
+            self._control.request_stop()
+
+    def complain(self) -> None:
+        if self._error is not None:
+            raise self._error
