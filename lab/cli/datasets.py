@@ -37,7 +37,9 @@ def _list(options: argparse.Namespace) -> None:
         for info in infos:
             print(_json(asdict(info)))
         return
-    table = Table("Name", "Title", "State", "Classes", "Training", "Validation", "Test", "Size")
+    table = Table("Name", "Title", "State", "Classes", "Training", "Val.", "Test", "Size")
+    for column in (table.columns[0], *table.columns[3:]):
+        column.no_wrap = True
     for info in infos:
         counts = [f"{info.split_totals.get(split, 0):,}" for split in ("train", "val", "test")]
         table.add_row(

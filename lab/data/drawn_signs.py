@@ -269,6 +269,7 @@ def _surface(starts: Floats, ends: Floats, radii: Floats) -> tuple[Floats, NDArr
     """Depth map (n, canvas, canvas), FAR * canvas where nothing is, and where the sleeve shows."""
     n, parts = starts.shape[:2]
     depth = np.full((n, CANVAS, CANVAS), FAR * CANVAS, np.float32)
+    arm = depth.copy()  # the first part alone, which may lie outside the picture
     axis = np.arange(CANVAS, dtype=np.float32) + np.float32(0.5)
     for p in range(parts):
         a, b, r = starts[:, p], ends[:, p], radii[:, p]

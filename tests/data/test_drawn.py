@@ -75,7 +75,7 @@ def test_shapes_types_and_classes_that_take_turns(module: ModuleType) -> None:
     assert images.shape == (3 * classes, side, side, module.CHANNELS)
     assert images.dtype == np.uint8
     assert labels.dtype == np.int64
-    assert next(module.render_batches("test", limit=1))[0].flags.c_contiguous
+    assert next(module.render_batches("train", limit=1))[0].flags.c_contiguous
     assert labels.tolist() == list(range(classes)) * 3
 
 
@@ -105,6 +105,14 @@ def test_another_seed_and_another_split_give_other_images(module: ModuleType) ->
         for image in render(module, split, 6, seed=seed)[0]
     )
     assert max(seen.values()) == 1
+
+
+@both
+def test_an_image_can_be_drawn_alone(module: ModuleType) -> None:
+    for seed in range(5):  # in some of them the forearm lies wholly outside the picture
+        images, _ = render(module, "test", 1, seed=seed)
+        pair, _ = render(module, "test", 2, seed=seed)
+        assert np.array_equal(images, pair[: len(images)])
 
 
 @both
