@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from lab.errors import LabError
 from lab.ui.startup import start_once
 from lab.ui.state import adopt_run_from_url
 
@@ -37,6 +38,9 @@ page = st.navigation(
     ],
     position="top",
 )
-start_once()
-adopt_run_from_url()
-page.run()
+try:
+    start_once()
+    adopt_run_from_url()
+    page.run()
+except LabError as error:  # what a person can meet: a full disk, a folder that cannot be written
+    st.error(str(error), icon=":material/error:")

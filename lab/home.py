@@ -52,7 +52,7 @@ def writing(target: Path) -> Iterator[None]:
                 f"The disk is full: {target} could not be written. Free some space "
                 "(the Runs and Data pages show what can be deleted) and try again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
             raise ResourceError(
                 f"{target} cannot be written ({error.strerror}). "
                 "Set LAB_HOME to a folder you can write to."

@@ -61,6 +61,8 @@ OWN_EXPECTS = (
     "one folder a class with JPEG, PNG or WebP images, optionally below train/, val/ and test/"
 )
 
+_CATS_DOGS = {"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"}
+
 for _spec in (
     DatasetSpec(
         name="drawn-cats-dogs",
@@ -113,7 +115,25 @@ for _spec in (
         "https://www.kaggle.com/datasets/tongpython/cat-and-dog and run: "
         "python -m lab datasets add cats-dogs PATH",
         class_names=("cat", "dog"),
-        class_aliases={"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"},
+        class_aliases=_CATS_DOGS,
+        formats=PHOTOGRAPH_FORMATS,
+        expects=PHOTOGRAPH_LAYOUTS + ", with cats and dogs",
+        downloadable=True,
+    ),
+    DatasetSpec(
+        # A name of its own: other images than those of cats-dogs, and fewer.
+        name="cats-dogs-filtered",
+        title="Cats and dogs, filtered",
+        story="A small part of the same photographs, 2,000 for training and 1,000 for validation, "
+        "as used by TensorFlow's tutorials: enough to overfit in minutes.",
+        source="https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip (from "
+        "Kaggle's Dogs vs. Cats, a part of Microsoft Research's Asirra)",
+        licence="For study: the photographs come from Asirra, which states no open licence",
+        how_to_get="Press Download on the Data page, or fetch the zip from "
+        "https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip and run: "
+        "python -m lab datasets add cats-dogs-filtered PATH",
+        class_names=("cat", "dog"),
+        class_aliases=_CATS_DOGS,
         formats=PHOTOGRAPH_FORMATS,
         expects=PHOTOGRAPH_LAYOUTS + ", with cats and dogs",
         downloadable=True,

@@ -210,7 +210,7 @@ def _check_facts(config: RunConfig, *, image_size: int, channels: int) -> None:
         raise ConfigError(f"Images have {channels} channels; allowed are 1 (grey) and 3 (colour).")
     if image_size < spec.min_image_size:
         raise ConfigError(
-            f"{spec.name} shrinks images of {image_size} pixels to nothing; it needs at least "
+            f"Images of {image_size} pixels are too small for {spec.name}, which needs at least "
             f"{spec.min_image_size}. Set image_size to {max(16, spec.min_image_size)} or more, "
             "or choose a smaller architecture."
         )

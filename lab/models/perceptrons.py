@@ -76,8 +76,8 @@ def mlp(given: NetworkInput) -> StagedNet:
     family="perceptron",
     year=1991,
     story=(
-        "Ten layers on end. With sigmoid the gradient fades on its way back; switch to ReLU and "
-        "it learns."
+        "Layer upon layer, ten at first. With sigmoid the gradient fades on its way back; with "
+        "ReLU it learns."
     ),
     native_activation="sigmoid",
     min_image_size=1,

@@ -12,6 +12,11 @@ from lab.models.catalog import NetworkInput, architecture
 from lab.models.staged import HEAD, StagedNet
 from lab.models.torchvision_staging import chain, pooled, staged, torchvision_net
 
+SMALLEST = 16
+"""Pixels, for networks that shrink no image to nothing. Below it their last maps are a single pixel
+for so many layers that BatchNorm, left with two values a channel in a batch of two, makes the
+gradients overflow; the deep ResNets need one pixel more."""
+
 
 @architecture(
     name="alexnet",
@@ -173,16 +178,21 @@ def _resnet(given: NetworkInput) -> StagedNet:
     )
 
 
-for _depth, _story in (
+for _depth, _min_image_size, _story in (
     (
         18,
+        SMALLEST,
         (
             "Shortcuts around every two layers let gradients through: depth stops being a burden."
             " The handy size."
         ),
     ),
-    (50, "Fifty layers of bottleneck blocks, the workhorse of transfer learning."),
-    (101, "Twice as deep as ResNet-50. Document 003 asks whether that pays on cats and dogs."),
+    (50, SMALLEST + 1, "Fifty layers of bottleneck blocks, the workhorse of transfer learning."),
+    (
+        101,
+        SMALLEST + 1,
+        "Twice as deep as ResNet-50. Document 003 asks whether that pays on cats and dogs.",
+    ),
 ):
     architecture(
         name=f"resnet{_depth}",
@@ -191,7 +201,7 @@ for _depth, _story in (
         year=2015,
         story=_story,
         native_activation="relu",
-        min_image_size=1,
+        min_image_size=_min_image_size,
         weights="IMAGENET1K_V1",
         default_cam_stage="layer4",
     )(_resnet)
@@ -239,7 +249,7 @@ def densenet121(given: NetworkInput) -> StagedNet:
         "transfer learning."
     ),
     native_activation="relu6",
-    min_image_size=1,
+    min_image_size=SMALLEST,
     weights="IMAGENET1K_V1",
     default_cam_stage="last_conv",
 )
@@ -270,7 +280,7 @@ def mobilenet_v2(given: NetworkInput) -> StagedNet:
         "of the family."
     ),
     native_activation="hardswish",
-    min_image_size=1,
+    min_image_size=SMALLEST,
     weights="IMAGENET1K_V1",
     default_cam_stage="last_conv",
 )
@@ -333,7 +343,7 @@ def squeezenet1_1(given: NetworkInput) -> StagedNet:
         " its cost."
     ),
     native_activation="silu",
-    min_image_size=1,
+    min_image_size=SMALLEST,
     weights="IMAGENET1K_V1",
     default_cam_stage="last_conv",
 )

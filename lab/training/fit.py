@@ -185,8 +185,8 @@ class _Run:
             group["lr"] = rate
         images = batch.images.contiguous(memory_format=self.plan.memory_format)
         logits = self.network(images)
-        # Over the number of samples, not the sum of their weights as "mean" would: the weights are 1
-        # on average, and so the epoch's average over samples is exact.
+        # Over the number of samples, not over the sum of their weights as "mean" would: the
+        # weights are 1 on average, and the epoch's average over samples stays exact.
         total = F.cross_entropy(logits, batch.labels, self.class_weights, reduction="sum")
         loss = total / len(batch.labels)
         self.optimizer.zero_grad(set_to_none=True)

@@ -89,6 +89,7 @@ def draw_add() -> None:
         known = {
             "sign-mnist": "Sign-Language MNIST (Kaggle's two CSV files)",
             "cats-dogs": "Cats and dogs photographs",
+            "cats-dogs-filtered": "Cats and dogs, filtered (cats_and_dogs_filtered.zip)",
             "": "My own images",
         }
         kind = st.selectbox(

@@ -203,3 +203,11 @@ def test_the_data_page_says_how_to_get_what_is_missing(open_page: OpenPage) -> N
     app.selectbox(key="data_dataset").select("sign-mnist").run()
     assert not app.exception
     assert app.info
+
+
+def test_a_lab_that_cannot_write_says_so_on_the_page(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", "/proc/nowhere")
+    app = open_page()
+    assert "/proc/nowhere" in texts(app, "error")

@@ -76,7 +76,9 @@ def test_the_network_is_left_as_it_was(device: str) -> None:
         assert all(torch.equal(value, buffers[name]) for name, value in net.named_buffers())
         twin = build("mobilenet_v2", size=32, device="meta")
         apply_freeze(twin, RunConfig(architecture="mobilenet_v2", freeze="last_k"))
-        assert table == layer_table(twin, channels=3, image_size=32, batch_size=4)
+        on_meta = layer_table(twin, channels=3, image_size=32, batch_size=4)
+        assert table.rows == on_meta.rows
+        assert table.weights_mb == on_meta.weights_mb
 
 
 def test_a_failure_leaves_no_hooks() -> None:

@@ -86,7 +86,7 @@ def test_the_numbers_are_those_of_manual_seed() -> None:
 def test_a_draw_that_cannot_be_seeded_is_refused() -> None:
     with (
         SeededRandomness(torch.Generator().manual_seed(0)),
-        pytest.raises(RuntimeError, match="start weights with torch.nn.init"),
+        pytest.raises(RuntimeError, match=r"start weights with torch\.nn\.init"),
     ):
         torch.rand(3)
 
@@ -126,7 +126,7 @@ def test_dropout_keeps_the_mean_and_scales() -> None:
     layer = Dropout(0.25)
     layer.generator = torch.Generator().manual_seed(0)
     out = layer(torch.ones(100_000))
-    assert set(out.unique().tolist()) == pytest.approx({0.0, 1 / 0.75})
+    assert out.unique().tolist() == pytest.approx([0, 1 / 0.75])
     assert out.mean().item() == pytest.approx(1, abs=0.01)
     assert torch.equal(layer.eval()(torch.ones(5)), torch.ones(5))
 
