@@ -8,7 +8,6 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.progress import Cancelled
-from lab.training.allocator import keep_freed_memory
 from lab.training.plan import make_plan, resolve, resolve_device
 
 
@@ -77,4 +76,3 @@ def test_decisions_say_what_and_why(tiny: RunConfig, tmp_path: Path) -> None:
     decisions = {d.what: str(d) for d in make_plan(config, folder=tmp_path).decisions}
     assert "(10% of each class's training images, by seed)" in decisions["Validation"]
     assert "validation and test loss stay unweighted" in decisions["Class balancing"]
-    assert ("Freed memory" in decisions) == keep_freed_memory()
