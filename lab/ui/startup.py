@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
+import tempfile
 import threading
+from pathlib import Path
 
 import streamlit as st
 
 from lab.data import catalog
 from lab.errors import LabError
+from lab.experiments.presets import defaults_for
 from lab.runs.queue import queue
+from lab.training.events import StepDone
 from lab.ui.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
@@ -28,18 +32,33 @@ def start_once() -> None:
 
 
 def _warm_up() -> None:
-    """Runs in its own thread: draws the built-in data sets and imports the engine.
+    """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step.
 
-    Without it the first press of Train would wait for both. The freeze takes what was imported out
-    of Python's garbage collections for good: scanning torch's objects costs a quarter of a second
-    each time, with every thread waiting.
+    Without it the first press of Train would wait for all three; the step is for what torch and
+    torchvision import only when they are used. The freeze takes what was imported out of Python's
+    garbage collections for good: scanning torch's objects costs a quarter of a second each time,
+    with every thread waiting.
     """
     for name in ("drawn-cats-dogs", "drawn-signs"):
         try:
             catalog.open_pack(name)
         except LabError as error:
             log.warning("%s could not be prepared: %s", name, error)
-    import lab.training.fit  # noqa: F401  (imports torch and torchvision)
-
+    try:
+        _rehearse()
+    except LabError as error:
+        log.warning("the rehearsal before the first run failed: %s", error)
     gc.collect()
     gc.freeze()
+
+
+def _rehearse() -> None:
+    """One training step on the built-in data, in a folder that goes away."""
+    from lab.training.control import Control
+    from lab.training.fit import fit
+    from lab.training.plan import make_plan
+
+    with tempfile.TemporaryDirectory() as folder:
+        plan = make_plan(defaults_for("drawn-cats-dogs"), folder=Path(folder))
+        events = fit(plan, Control())
+        next(event for event in events if isinstance(event, StepDone))
