@@ -300,6 +300,7 @@ class RunConfig(BaseModel):
         gt=0,
         le=1,
         log=True,
+        step=0.05,
     )
 
     # --- optimisation ---------------------------------------------------------------------------
@@ -332,6 +333,7 @@ class RunConfig(BaseModel):
         gt=0,
         le=10,
         log=True,
+        step=1e-4,
     )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = knob(
         "adam",
@@ -364,6 +366,7 @@ class RunConfig(BaseModel):
         ge=0,
         le=1,
         log=True,
+        step=1e-4,
     )
     schedule: Literal["constant", "step", "cosine", "one_cycle", "on_plateau"] = knob(
         "constant",

@@ -34,7 +34,7 @@ STARTS = (
         "Built in, nothing to download.",
         icon=":material/bolt:",
         datasets=("drawn-cats-dogs",),
-        knobs={"architecture": "simple-cnn", "epochs": 6},
+        knobs={"architecture": "simple-cnn", "epochs": 4},
     ),
     Start(
         key="signs",

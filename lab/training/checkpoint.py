@@ -29,6 +29,7 @@ from lab.errors import NotFoundError
 from lab.home import atomic_file
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
+from lab.training.counters import Counters
 
 RESUME = "resume.safetensors"
 
@@ -123,39 +124,13 @@ def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, NetworkCa
     return network.eval(), card
 
 
-@dataclass
-class Progress:
-    """The counters of a run: everything that decides what happens next, besides the tensors."""
-
-    epoch: int = 1
-    """The epoch that is running, from 1."""
-    step_in_epoch: int = 0
-    """Steps of it that are done."""
-    step: int = 0
-    """Steps of the whole run that are done."""
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    """Time spent on training steps of the running epoch."""
-    loss_sum: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    best_epoch: int | None = None
-    best_val_loss: float | None = None
-    best_val_accuracy: float | None = None
-    epochs_without_improvement: int = 0
-    plateau_best: float | None = None
-    plateau_epochs_without: int = 0
-    plateau_drops: int = 0
-    early_stopped: bool = False
-
-
 def save_resume(
     folder: Path,
     *,
     network: StagedNet,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
-    progress: Progress,
+    counters: Counters,
 ) -> None:
     """Write everything that an exact continuation needs, in one atomic file."""
     tensors = {f"network.{k}": v for k, v in _on_cpu(network.state_dict()).items()}
@@ -167,16 +142,16 @@ def save_resume(
             else:
                 numbers.setdefault(str(index), {})[key] = value
     tensors["generator"] = generator.get_state()
-    header = {"progress": json.dumps(asdict(progress)), "optimizer": json.dumps(numbers)}
+    header = {"counters": json.dumps(asdict(counters)), "optimizer": json.dumps(numbers)}
     with atomic_file(folder / RESUME) as temporary:
         save_file(tensors, temporary, metadata=header)
 
 
-def read_progress(folder: Path) -> Progress | None:
+def read_counters(folder: Path) -> Counters | None:
     """The counters of the resume state, or None when there is none to resume."""
     try:
         with safe_open(folder / RESUME, framework="pt") as file:
-            return Progress(**json.loads(file.metadata()["progress"]))
+            return Counters(**json.loads(file.metadata()["counters"]))
     except FileNotFoundError:
         return None
     except SafetensorError as error:

@@ -22,15 +22,17 @@ import math
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
 
 from lab.data.batches import Batch, eval_batches, train_batches
 from lab.errors import DataError, DivergedError, LabError
 from lab.models.freezing import Phase, apply_freeze
 from lab.training import checkpoint
 from lab.training.control import Control
+from lab.training.counters import Counters
 from lab.training.events import (
     EndStatus,
     EpochDone,
@@ -40,7 +42,9 @@ from lab.training.events import (
     RunStarted,
     StepDone,
 )
-from lab.training.optim import Plateau, learning_rate, make_optimizer
+from lab.training.failures import diverged, is_out_of_memory, out_of_memory
+from lab.training.figures import StepFigures, evaluate, read
+from lab.training.optim import learning_rate, make_optimizer
 from lab.training.plan import Plan
 
 SAVE_AT_LEAST_EVERY = 2.0
@@ -65,9 +69,10 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
     except LabError as error:
         yield run.ended("failed", str(error))
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        yield run.ended("failed", _out_of_memory(plan, run.progress.step))
+        step = run.counters.step + 1
+        yield run.ended("failed", out_of_memory(plan.config, device=str(plan.device), step=step))
 
 
 class _Interrupted(Exception):
@@ -85,7 +90,7 @@ class _Run:
         self.generator = torch.Generator(device=plan.device)
         self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         self.network.use_generator(self.generator)
-        self.progress = checkpoint.Progress()
+        self.counters = Counters()
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.optimizer: torch.optim.Optimizer
@@ -104,8 +109,8 @@ class _Run:
     # --- the loop -------------------------------------------------------------------------------
     def train(self) -> Iterator[Event]:
         plan = self.plan
-        progress = self.progress = checkpoint.read_progress(plan.folder) or self.progress
-        self.resumed_from = progress.step
+        counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
+        self.resumed_from = counters.step
         self.enter_phase()
         if self.resumed_from:
             self.refuse_changed_data()
@@ -127,7 +132,7 @@ class _Run:
         if self.resumed_from:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
         try:
-            while progress.epoch <= self.config.epochs and not progress.early_stopped:
+            while counters.epoch <= self.config.epochs and not counters.early_stopped:
                 if self.enter_phase():
                     yield LogWritten("info", self.phase_text())
                 yield from self.train_epoch()
@@ -140,30 +145,30 @@ class _Run:
             status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
             yield self.ended(
                 status,
-                f"{status.capitalize()} after step {progress.step:,} "
+                f"{status.capitalize()} after step {counters.step:,} "
                 f"of {plan.steps_per_epoch * self.config.epochs:,}; "
                 "the test set was not touched. Resume goes on exactly here.",
             )
 
     def train_epoch(self) -> Iterator[Event]:
         """The training steps of the running epoch that are not done yet."""
-        progress = self.progress
+        counters = self.counters
         self.network.train()
         batches = train_batches(
             self.plan.pack,
             self.plan.splits,
             self.config,
             self.plan.preprocess,
-            epoch=progress.epoch,
-            start_step=progress.step_in_epoch,
+            epoch=counters.epoch,
+            start_step=counters.step_in_epoch,
             device=self.plan.device,
         )
-        unread: list[_Step] = []
+        unread: list[StepFigures] = []
         entered = time.monotonic()
         for batch in batches:
             unread.append(self.take_step(batch))
-            progress.step_in_epoch += 1
-            progress.step += 1
+            counters.step_in_epoch += 1
+            counters.step += 1
             if len(unread) >= self.steps_per_reading:
                 yield from self.read(unread)
             wanted = self.control.wanted
@@ -171,14 +176,14 @@ class _Run:
                 break
             if wanted != "run" or self.save_is_due():
                 yield from self.read(unread)
-                progress.epoch_seconds += time.monotonic() - entered
+                counters.epoch_seconds += time.monotonic() - entered
                 self.stop_if_wanted()
                 self.save()
                 entered = time.monotonic()
         yield from self.read(unread)
-        progress.epoch_seconds += time.monotonic() - entered
+        counters.epoch_seconds += time.monotonic() - entered
 
-    def take_step(self, batch: Batch) -> _Step:
+    def take_step(self, batch: Batch) -> StepFigures:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
         for group in self.optimizer.param_groups:
@@ -199,26 +204,24 @@ class _Run:
             raise self.diverged("training loss", loss.item())
         self.optimizer.step()
         correct = (logits.detach().argmax(1) == batch.labels).sum()
-        return _Step(self.progress.step + 1, loss.detach(), correct, len(batch.labels), rate)
+        return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
 
-    def read(self, unread: list[_Step]) -> Iterator[StepDone]:
+    def read(self, unread: list[StepFigures]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""
         if not unread:
             return
-        losses = torch.stack([s.loss for s in unread]).tolist()
-        corrects = torch.stack([s.correct for s in unread]).tolist()
-        steps = list(unread)
+        figures = read(unread)
         unread.clear()
-        progress = self.progress
-        for step, loss, correct in zip(steps, losses, corrects, strict=True):
+        counters = self.counters
+        for step, loss, correct in figures:
             if not math.isfinite(loss):
-                raise self.diverged("training loss", loss, step.number)
-            progress.loss_sum += loss * step.samples
-            progress.correct += int(correct)
-            progress.samples += step.samples
+                raise self.diverged("training loss", loss, step.step)
+            counters.loss_sum += loss * step.samples
+            counters.correct += correct
+            counters.samples += step.samples
             yield StepDone(
-                step=step.number,
-                epoch=progress.epoch,
+                step=step.step,
+                epoch=counters.epoch,
                 loss=loss,
                 accuracy=correct / step.samples,
                 samples=step.samples,
@@ -228,53 +231,48 @@ class _Run:
 
     def finish_epoch(self) -> Iterator[Event]:
         """Validate, publish, count."""
-        progress, config, plan = self.progress, self.config, self.plan
+        counters, config, plan = self.counters, self.config, self.plan
         val_loss, val_accuracy = self.evaluate(plan.splits.val)
         if not math.isfinite(val_loss):
             raise self.diverged("validation loss", val_loss)
-        is_best = self.improved(val_loss, val_accuracy)
-        if is_best:
-            progress.best_epoch = progress.epoch
-            progress.best_val_loss, progress.best_val_accuracy = val_loss, val_accuracy
-            progress.epochs_without_improvement = 0
-        else:
-            progress.epochs_without_improvement += 1
-        kept = bool(config.keep_every) and progress.epoch % config.keep_every == 0
-        checkpoint.publish(self.network, plan.folder, epoch=progress.epoch, best=is_best, kept=kept)
+        is_best = counters.validated(config, val_loss, val_accuracy)
+        kept = bool(config.keep_every) and counters.epoch % config.keep_every == 0
+        checkpoint.publish(self.network, plan.folder, epoch=counters.epoch, best=is_best, kept=kept)
         yield EpochDone(
-            epoch=progress.epoch,
-            step=progress.step,
+            epoch=counters.epoch,
+            step=counters.step,
             phase=self.phase.name if self.phase else "",
-            train_loss=progress.loss_sum / max(1, progress.samples),
-            train_accuracy=progress.correct / max(1, progress.samples),
+            train_loss=counters.train_loss,
+            train_accuracy=counters.train_accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=self.seconds(),
-            images_per_second=progress.samples / max(1e-9, progress.epoch_seconds),
+            images_per_second=counters.images_per_second,
             is_best=is_best,
         )
-        if config.schedule == "on_plateau":
-            yield from self.count_plateau(val_loss)
+        if config.schedule == "on_plateau" and counters.plateau(val_loss, config.schedule_epochs):
+            yield LogWritten(
+                "info",
+                f"Validation loss stalled for {config.schedule_epochs} epochs: the learning rate "
+                f"is multiplied by {config.schedule_factor:g}.",
+            )
         patience = config.early_stopping_patience
-        if patience and progress.epochs_without_improvement >= patience:
-            progress.early_stopped = True
+        if patience and counters.epochs_without_improvement >= patience:
+            counters.early_stopped = True
             yield LogWritten(
                 "info",
                 f"Early stopping: {config.best_metric} has not improved for {patience} epochs "
-                f"(best was epoch {progress.best_epoch}).",
+                f"(best was epoch {counters.best_epoch}).",
             )
-        progress.epoch += 1
-        progress.step_in_epoch = 0
-        progress.loss_sum, progress.correct, progress.samples = 0.0, 0, 0
-        progress.epoch_seconds = 0.0
+        counters.next_epoch()
 
     def test(self) -> Iterator[Event]:
         """The only look at the test set: the best weights, once, at the end."""
-        progress, plan = self.progress, self.plan
+        counters, plan = self.counters, self.plan
         test_loss = test_accuracy = None
         if len(plan.splits.test):
-            yield LogWritten("info", f"Testing the weights of epoch {progress.best_epoch}, once.")
+            yield LogWritten("info", f"Testing the weights of epoch {counters.best_epoch}, once.")
             checkpoint.load_weights(self.network, plan.folder, "best")
             try:
                 test_loss, test_accuracy = self.evaluate(plan.splits.test)
@@ -285,8 +283,8 @@ class _Run:
         else:
             yield LogWritten("warning", "The data set has no test images: no test figure.")
         (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
-        done = progress.epoch - 1
-        early = "early stopping" if progress.early_stopped else "as asked"
+        done = counters.epoch - 1
+        early = "early stopping" if counters.early_stopped else "as asked"
         how = "" if done == self.config.epochs else f" of {self.config.epochs} ({early})"
         yield self.ended(
             "completed", f"Completed after epoch {done}{how}.", test_loss, test_accuracy
@@ -295,7 +293,7 @@ class _Run:
     # --- parts ----------------------------------------------------------------------------------
     def enter_phase(self) -> bool:
         """Freeze and make the optimizer when the epoch belongs to another phase; True if so."""
-        epoch = min(self.progress.epoch, self.config.epochs)
+        epoch = min(self.counters.epoch, self.config.epochs)
         phase = next(p for p in self.plan.phases if p.first_epoch <= epoch <= p.last_epoch)
         if phase == self.phase:
             return False
@@ -327,58 +325,29 @@ class _Run:
         return learning_rate(
             self.config,
             self.phase.learning_rate,
-            step=self.progress.step - (self.phase.first_epoch - 1) * per_epoch,
+            step=self.counters.step - (self.phase.first_epoch - 1) * per_epoch,
             total=(self.phase.last_epoch - self.phase.first_epoch + 1) * per_epoch,
             steps_per_epoch=per_epoch,
-            drops=self.progress.plateau_drops,
+            drops=self.counters.plateau_drops,
         )
 
-    def count_plateau(self, val_loss: float) -> Iterator[Event]:
-        progress = self.progress
-        best = math.inf if progress.plateau_best is None else progress.plateau_best
-        plateau = Plateau(best, progress.plateau_epochs_without, progress.plateau_drops)
-        if plateau.epoch_done(val_loss, self.config.schedule_epochs):
-            yield LogWritten(
-                "info",
-                f"Validation loss stalled for {self.config.schedule_epochs} epochs: the learning "
-                f"rate is multiplied by {self.config.schedule_factor:g}.",
-            )
-        progress.plateau_best = plateau.best
-        progress.plateau_epochs_without = plateau.epochs_without
-        progress.plateau_drops = plateau.drops
-
-    def improved(self, val_loss: float, val_accuracy: float) -> bool:
-        """By the chosen figure; ties in accuracy go to the lower loss."""
-        best_loss, best_accuracy = self.progress.best_val_loss, self.progress.best_val_accuracy
-        if best_loss is None or best_accuracy is None:
-            return True
-        if self.config.best_metric == "val_loss":
-            return val_loss < best_loss
-        return (val_accuracy, -val_loss) > (best_accuracy, -best_loss)
-
-    def evaluate(self, indices: object) -> tuple[float, float]:
-        """Mean loss and accuracy over the images at `indices`, eval mode, unweighted."""
+    def evaluate(self, indices: NDArray[np.int64]) -> tuple[float, float]:
+        """Mean loss and accuracy over the images at `indices`; a stop or pause breaks it off."""
+        plan = self.plan
+        small = plan.pack.meta.image_size < 64
         batches = eval_batches(
-            self.plan.pack,
-            indices,  # type: ignore[arg-type]
-            self.plan.preprocess,
-            batch_size=max(
-                self.config.batch_size, 256 if self.plan.pack.meta.image_size < 64 else 64
-            ),
-            device=self.plan.device,
+            plan.pack,
+            indices,
+            plan.preprocess,
+            batch_size=max(self.config.batch_size, 256 if small else 64),
+            device=plan.device,
         )
-        self.network.eval()
-        loss = torch.zeros((), dtype=torch.float64, device="cpu")
-        correct = samples = 0
-        with torch.inference_mode():
-            for batch in batches:
-                self.stop_if_wanted()
-                images = batch.images.contiguous(memory_format=self.plan.memory_format)
-                logits = self.network(images)
-                loss += F.cross_entropy(logits, batch.labels, reduction="sum").cpu()
-                correct += int((logits.argmax(1) == batch.labels).sum())
-                samples += len(batch.labels)
-        return float(loss) / max(1, samples), correct / max(1, samples)
+        return evaluate(
+            self.network,
+            batches,
+            memory_format=plan.memory_format,
+            between=self.stop_if_wanted,
+        )
 
     def stop_if_wanted(self) -> None:
         if self.control.wanted in ("stop", "pause"):
@@ -389,21 +358,21 @@ class _Run:
         return time.monotonic() - self.saved_at > wait
 
     def save(self) -> None:
-        self.progress.seconds = self.seconds()
+        self.counters.seconds = self.seconds()
         self.clock = time.monotonic()
         checkpoint.save_resume(
             self.plan.folder,
             network=self.network,
             optimizer=self.optimizer,
             generator=self.generator,
-            progress=self.progress,
+            counters=self.counters,
         )
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - self.clock
 
     def seconds(self) -> float:
         """Training time of all sessions of this run so far."""
-        return self.progress.seconds + time.monotonic() - self.clock
+        return self.counters.seconds + time.monotonic() - self.clock
 
     def started(self) -> RunStarted:
         plan = self.plan
@@ -429,55 +398,25 @@ class _Run:
         test_loss: float | None = None,
         test_accuracy: float | None = None,
     ) -> RunEnded:
-        progress = self.progress
+        counters = self.counters
         return RunEnded(
             status=status,
             message=message,
-            epochs=progress.epoch - 1,
-            steps=progress.step,
-            best_epoch=progress.best_epoch,
-            best_val_loss=progress.best_val_loss,
-            best_val_accuracy=progress.best_val_accuracy,
+            epochs=counters.epoch - 1,
+            steps=counters.step,
+            best_epoch=counters.best_epoch,
+            best_val_loss=counters.best_val_loss,
+            best_val_accuracy=counters.best_val_accuracy,
             test_loss=test_loss,
             test_accuracy=test_accuracy,
             seconds=self.seconds(),
         )
 
     def diverged(self, what: str, value: float, step: int | None = None) -> DivergedError:
-        number = self.progress.step + 1 if step is None else step
-        return DivergedError(
-            f"The {what} became {value} at step {number:,} (epoch {self.progress.epoch}) with a "
-            f"learning rate of {self.rate():g}. Try a rate ten times smaller, "
-            "gradient clipping of 1, or pixel scaling 'standard'."
+        return diverged(
+            what,
+            value,
+            step=self.counters.step + 1 if step is None else step,
+            epoch=self.counters.epoch,
+            learning_rate=self.rate(),
         )
-
-
-class _Step:
-    """Figures of one step that may still be on the device."""
-
-    __slots__ = ("correct", "learning_rate", "loss", "number", "samples")
-
-    def __init__(
-        self, number: int, loss: Tensor, correct: Tensor, samples: int, learning_rate: float
-    ) -> None:
-        self.number = number
-        self.loss = loss
-        self.correct = correct
-        self.samples = samples
-        self.learning_rate = learning_rate
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "out of memory" in text or "can't allocate memory" in text
-    )
-
-
-def _out_of_memory(plan: Plan, step: int) -> str:
-    config = plan.config
-    return (
-        f"Out of memory on {plan.device} at step {step + 1:,} with batch size {config.batch_size} "
-        f"and images of {config.image_size} pixels. Halve the batch size, or choose smaller images "
-        "or a smaller architecture."
-    )

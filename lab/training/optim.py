@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -34,27 +33,6 @@ def make_optimizer(
             fused=fused,
         )
     return torch.optim.RMSprop(trainable, lr=rate, momentum=config.momentum, weight_decay=decay)
-
-
-@dataclass
-class Plateau:
-    """The only schedule with a memory: how often the rate was dropped, and why."""
-
-    best: float = math.inf
-    epochs_without: int = 0
-    drops: int = 0
-
-    def epoch_done(self, val_loss: float, patience: int) -> bool:
-        """Count one epoch; True when the rate drops now: no progress for `patience` epochs."""
-        if val_loss < self.best:
-            self.best, self.epochs_without = val_loss, 0
-            return False
-        self.epochs_without += 1
-        if self.epochs_without < patience:
-            return False
-        self.epochs_without = 0
-        self.drops += 1
-        return True
 
 
 def learning_rate(

@@ -6,7 +6,7 @@ RunConfig, because a widget's limits hold only in the browser.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -127,8 +127,11 @@ def draw_knob(
         )
 
 
-def draw_group(group: Group, *, leave_out: Iterable[str] = ESSENTIAL) -> None:
-    """The group's remaining knobs in an expander; none where none applies."""
+def draw_group(
+    group: Group, *, leave_out: Iterable[str], options: Mapping[str, Iterable[str]]
+) -> None:
+    """The group's remaining knobs in an expander; none where none applies. `options` has the
+    choices of knobs that depend on the data set."""
     names = [
         knob.name
         for knob in KNOBS.values()
@@ -140,7 +143,10 @@ def draw_group(group: Group, *, leave_out: Iterable[str] = ESSENTIAL) -> None:
     title = GROUP_TITLES[group] + (f" · {len(changed)} changed" if changed else "")
     with st.expander(title, key=f"train_group_{group}"):
         for name in names:
-            draw_knob(name)
+            if name in options:
+                draw_knob(name, options=options[name], label=lambda choice: choice or "none")
+            else:
+                draw_knob(name)
 
 
 def read_form() -> RunConfig:

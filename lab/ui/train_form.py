@@ -28,6 +28,7 @@ def draw() -> None:
     st.page_link(
         "pages/data.py", label="Look at it, or add your own", icon=":material/photo_library:"
     )
+    info = infos[st.session_state[knob_key("dataset")]]
     draw_knob(
         "architecture",
         options=ARCHITECTURES.names(),
@@ -65,7 +66,7 @@ def draw() -> None:
     drawn = {*ESSENTIAL, "hidden_sizes", "depth", "last_k", "head_epochs", "second_phase_factor"}
     hidden = drawn if spec.family == "torchvision" else drawn | {"head", "head_units"}
     for group in GROUP_TITLES:
-        draw_group(group, leave_out=hidden)
+        draw_group(group, leave_out=hidden, options={"reduced_class": ("", *info.class_names)})
 
 
 def read() -> RunConfig | LabError:

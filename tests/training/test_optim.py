@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lab.config import RunConfig
-from lab.training.optim import Plateau, learning_rate, make_optimizer
+from lab.training.counters import Counters
+from lab.training.optim import learning_rate, make_optimizer
 
 
 def rates(schedule: str, total: int = 100, **knobs: object) -> list[float]:
@@ -54,12 +55,14 @@ def test_one_cycle_of_a_single_step_is_finite() -> None:
 
 
 def test_plateau_drops_after_patience_and_counts_anew() -> None:
-    plateau = Plateau()
-    said = [plateau.epoch_done(loss, 2) for loss in (1.0, 0.5, 0.6, 0.5, 0.7, 0.7, 0.1)]
+    counters = Counters()
+    said = [counters.plateau(loss, 2) for loss in (1.0, 0.5, 0.6, 0.5, 0.7, 0.7, 0.1)]
     assert said == [False, False, False, True, False, True, False]
-    assert plateau.drops == 2
+    assert counters.plateau_drops == 2
     config = RunConfig(schedule="on_plateau", schedule_factor=0.5)
-    rate = learning_rate(config, 0.1, step=5, total=10, steps_per_epoch=1, drops=plateau.drops)
+    rate = learning_rate(
+        config, 0.1, step=5, total=10, steps_per_epoch=1, drops=counters.plateau_drops
+    )
     assert rate == pytest.approx(0.025)
 
 
