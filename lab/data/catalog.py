@@ -210,9 +210,16 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
     folder = _folder(name)
     spec = DATASETS.get(name) if name in DATASETS else None
     if spec is None or not spec.drawn:
-        if spec is not None and not folder.exists():
-            raise DataError(f"{spec.title} ({name}) is not added yet. {spec.how_to_get}")
-        return load_pack(folder)
+        try:
+            return load_pack(folder)
+        except DataError:
+            # Perhaps it is replaced in this very moment; whoever does that holds the lock.
+            with pack_lock(name, progress=progress, cancel=cancel):
+                if spec is not None and not folder.exists():
+                    raise DataError(
+                        f"{spec.title} ({name}) is not added yet. {spec.how_to_get}"
+                    ) from None
+                return load_pack(folder)
     if (pack := _drawn_pack(spec, folder)) is not None:
         return pack
     with pack_lock(name, progress=progress, cancel=cancel):

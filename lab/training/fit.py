@@ -143,11 +143,17 @@ class _Run:
         except _Interrupted:
             self.save()
             status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
+            tested = counters.epoch > self.config.epochs
+            test = (
+                "the test was broken off, without a figure"
+                if tested
+                else "the test set was not touched"
+            )
             yield self.ended(
                 status,
                 f"{status.capitalize()} after step {counters.step:,} "
-                f"of {plan.steps_per_epoch * self.config.epochs:,}; "
-                "the test set was not touched. Resume goes on exactly here.",
+                f"of {plan.steps_per_epoch * self.config.epochs:,}; {test}. "
+                "Resume goes on exactly here.",
             )
 
     def train_epoch(self) -> Iterator[Event]:

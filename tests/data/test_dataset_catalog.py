@@ -115,6 +115,7 @@ def test_every_registered_set_can_be_described() -> None:
         "drawn-signs",
         "sign-mnist",
         "cats-dogs",
+        "cats-dogs-filtered",
     ]
     assert describe("sign-mnist").class_names == tuple("ABCDEFGHIKLMNOPQRSTUVWXY")
     assert describe("cats-dogs").class_names == ("cat", "dog")

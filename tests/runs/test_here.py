@@ -20,6 +20,7 @@ def on_cpu(config: RunConfig) -> str:
 
 
 def test_a_run_in_the_calling_thread(runs: Store) -> None:
+    handler = signal.getsignal(signal.SIGINT)
     events: list[Event] = []
     engine = FakeEngine()
     row = run_here(CONFIG, name="Mine", engine=engine, resolve=on_cpu, on_event=events.append)
@@ -30,7 +31,7 @@ def test_a_run_in_the_calling_thread(runs: Store) -> None:
     assert [type(e) for e in events].count(RunEnded) == 1
     assert isinstance(events[-1], RunEnded)
     assert engine.trained == [(row.id, threading.current_thread().name)]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_run_ended_comes_also_when_the_engine_never_starts(runs: Store) -> None:
@@ -93,10 +94,11 @@ def test_ctrl_c_twice_within_one_step(runs: Store) -> None:
                 signal.raise_signal(signal.SIGINT)
                 signal.raise_signal(signal.SIGINT)
 
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run_here(CONFIG, engine=stubborn, resolve=on_cpu)
     assert runs.runs()[0].status == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize(("wish", "status"), [("stop", "stopped"), ("pause", "paused")])
