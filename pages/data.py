@@ -3,7 +3,9 @@
 import streamlit as st
 
 from lab.ui import dataset_add, dataset_view
+from lab.ui.entrance import require_entrance
 
+require_entrance()
 st.title("Data", anchor=False)
 info = dataset_view.choose()
 dataset_view.draw_facts(info)

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from lab.ui import starts
+from lab.ui.entrance import require_entrance
 from lab.ui.state import current_run
 from lab.ui.words import percent, status_badge
 
+require_entrance()
 st.title("Trainscope", anchor=False)
 st.markdown(
     "Train an image classifier and watch it learn: pick pictures, a network and its knobs, "

@@ -4,10 +4,12 @@ import streamlit as st
 
 from lab.errors import LabError
 from lab.ui import train_form
+from lab.ui.entrance import require_entrance
 from lab.ui.live import live_view
 from lab.ui.state import current_run
 from lab.ui.train_summary import draw_summary
 
+require_entrance()
 run = current_run()
 view, settings = st.columns([2, 1], gap="large")
 

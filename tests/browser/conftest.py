@@ -38,7 +38,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-Serve = Callable[[Path], str]
+Serve = Callable[..., str]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,7 +76,10 @@ def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     running: dict[Path, str] = {}
     with contextlib.ExitStack() as stack:
 
-        def start(script: Path) -> str:
+        def start(script: Path, *, fresh: bool = False) -> str:
+            """`fresh` is a server that nobody has talked to yet."""
+            if fresh:
+                return stack.enter_context(_server(script, tmp_path_factory.mktemp(script.stem)))
             if script not in running:
                 folder = tmp_path_factory.mktemp(script.stem)
                 running[script] = stack.enter_context(_server(script, folder))

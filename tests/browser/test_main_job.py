@@ -75,6 +75,17 @@ def test_the_main_job(lab: Open) -> None:
     assert run_in_url(page) == run
 
 
+def test_a_link_to_a_run_is_the_first_thing_a_new_server_sees(
+    serve: Callable[..., str], open_page: Open
+) -> None:
+    """After a restart of the server a bookmark or a reload opens /train?run=... before anything
+    else; Streamlit would run that page without the entrance."""
+    page = open_page(serve(ROOT / "streamlit_app.py", fresh=True) + "/train?epochs=3")
+    page.get_by_role("link", name="Runs", exact=True).first.wait_for(timeout=SOON)
+    page.get_by_role("button", name="Train", exact=True).wait_for(timeout=SOON)
+    assert page.get_by_role("link", name="streamlit app").count() == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_a_phone(lab: Open, scheme: str) -> None:
     """Nothing is wider than 420 pixels and nothing throws."""
