@@ -131,12 +131,10 @@ class _Bar:
             console=Console(file=sys.stderr),
         )
         self.task: TaskID | None = None
-        self.epochs = 0
         self.out = Console()
 
     def tell(self, event: Event) -> None:
         if isinstance(event, RunStarted):
-            self.epochs = event.total_steps // max(1, event.steps_per_epoch)
             self.out.print(
                 f"{event.train_samples:,} training, {event.val_samples:,} validation, "
                 f"{event.test_samples:,} test images; {event.trainable_parameters:,} of "
@@ -157,7 +155,7 @@ class _Bar:
                 highlight=False,
             )
         elif isinstance(event, LogWritten):
-            self.out.print(f"[dim]{event.text}[/dim]", highlight=False)
+            self.out.print(event.text, style="dim", markup=False, highlight=False)
         elif isinstance(event, RunEnded) and event.test_accuracy is not None:
             self.out.print(
                 f"Test accuracy {event.test_accuracy:.1%} (weights of epoch {event.best_epoch})."

@@ -26,6 +26,7 @@ from lab.runs.recorder import Recorder
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded
+from lab.training.failures import is_out_of_memory, out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -105,13 +106,8 @@ def failure(error: Exception, row: RunRow) -> str:
     if isinstance(error, LabError):
         return str(error)
     logger.error("run %s failed", row.id, exc_info=error)
-    if _is_out_of_memory(error):
-        size = row.settings.get("image_size")
-        images = f"images of {size} x {size} pixels" if size else "images of the data set's size"
-        return (
-            f"Out of memory with batch size {row.settings.get('batch_size')} and {images}. Halve "
-            "the batch size, or choose smaller images or a smaller architecture."
-        )
+    if is_out_of_memory(error):
+        return out_of_memory(row.settings.get("batch_size"), row.settings.get("image_size"))
     text = str(error).strip().partition("\n")[0]
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"Unexpected error, {what} (a bug in the lab; the log has the details)."
@@ -219,15 +215,6 @@ def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEn
         test_loss=None,
         test_accuracy=None,
         seconds=row.seconds,
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # By its words: torch's own class for it is not imported here.
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in text or "can't allocate memory" in text)
     )
 
 

@@ -1,10 +1,7 @@
-"""How a run can fail in a way that the person can act on, in words."""
+"""How a run can fail in a way that the person can act on, in words. Imports no torch."""
 
 from __future__ import annotations
 
-import torch
-
-from lab.config import RunConfig
 from lab.errors import DivergedError
 
 
@@ -20,17 +17,19 @@ def diverged(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether any of torch's ways to say so, or Python's own, is `error`."""
+    """By its words: torch's own class for it is a RuntimeError that says so, and is not imported
+    here because the queue, which must come up without torch, asks too."""
     text = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text)
     )
 
 
-def out_of_memory(config: RunConfig, *, device: str, step: int) -> str:
-    """The sentence for it; `step` is the one that did not fit."""
+def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str = "") -> str:
+    """The sentence for it; `where` is such as " on cpu at step 5"."""
+    size = f"{image_size} x {image_size} pixels" if image_size else "the data set's size"
     return (
-        f"Out of memory on {device} at step {step:,} with batch size {config.batch_size} and "
-        f"images of {config.image_size} pixels. Halve the batch size, or choose smaller images or "
-        "a smaller architecture."
+        f"Out of memory{where} with batch size {batch_size} and images of {size}. Halve the batch "
+        "size, or choose smaller images or a smaller architecture."
     )

@@ -71,8 +71,10 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        step = run.counters.step + 1
-        yield run.ended("failed", out_of_memory(plan.config, device=str(plan.device), step=step))
+        where = f" on {plan.device} at step {run.counters.step + 1:,}"
+        config = plan.config
+        sentence = out_of_memory(config.batch_size, config.image_size, where=where)
+        yield run.ended("failed", sentence)
 
 
 class _Interrupted(Exception):
