@@ -113,6 +113,7 @@ class _Job:
         self.kind, self.title, self.work, self.key = kind, title, work, key
         self.state: State = "waiting"
         self.cancel_asked = threading.Event()
+        self.finished = threading.Event()
         self.progress: Progress | None = None
         self.rate = Rate()
         self.message = ""
@@ -177,6 +178,17 @@ def get(job_id: str) -> JobView | None:
     with _lock:
         job = _jobs.get(job_id)
         return job.view() if job else None
+
+
+def wait(job_id: str, *, timeout: float) -> JobView | None:
+    """The job once it has ended, or as it stands after `timeout` seconds."""
+    with _lock:
+        job = _jobs.get(job_id)
+    if job is None:
+        return None
+    job.finished.wait(timeout)
+    with _lock:
+        return job.view()
 
 
 def jobs(kind: str | None = None) -> list[JobView]:
@@ -254,6 +266,7 @@ def _end(job: _Job, state: State, *, message: str, result: Any = None) -> None:
     """Called with the lock held."""
     job.state, job.message, job.result = state, message, result
     job.ended = time.time()
+    job.finished.set()
     # The closure may hold images or models; only the outcome is kept.
     job.work = _nothing
 

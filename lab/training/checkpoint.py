@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from lab.config import RunConfig
+from lab.data.decode import Fit
 from lab.data.preprocess import Preprocess
 from lab.errors import NotFoundError
 from lab.home import atomic_file
@@ -42,6 +43,10 @@ class NetworkCard:
     class_names: tuple[str, ...]
     preprocess: Preprocess
     dataset_hash: str
+    data_channels: int
+    """1 or 3: a grey data set whose network takes colour was grey before it was repeated."""
+    fit: Fit
+    """How the data set's pictures became squares; an upload takes the same way."""
 
     def write(self, folder: Path) -> None:
         text = {
@@ -49,6 +54,8 @@ class NetworkCard:
             "class_names": list(self.class_names),
             "preprocess": self.preprocess.to_dict(),
             "dataset_hash": self.dataset_hash,
+            "data_channels": self.data_channels,
+            "fit": self.fit,
         }
         with atomic_file(folder / "network.json") as temporary:
             temporary.write_text(json.dumps(text, indent=2), encoding="utf-8")
@@ -62,11 +69,15 @@ class NetworkCard:
             raise NotFoundError(
                 f"Run {folder.name} has no network yet: it ended before its first step."
             ) from None
+        preprocess = Preprocess.from_dict(values["preprocess"])
         return cls(
             config=RunConfig.from_mapping(values["config"]),
             class_names=tuple(values["class_names"]),
-            preprocess=Preprocess.from_dict(values["preprocess"]),
+            preprocess=preprocess,
             dataset_hash=values["dataset_hash"],
+            # Version 0.1 did not write these two.
+            data_channels=values.get("data_channels", preprocess.channels),
+            fit=values.get("fit", "stretch"),
         )
 
 
@@ -74,7 +85,7 @@ def publish(network: StagedNet, folder: Path, *, epoch: int, best: bool, kept: b
     """Write the weights after `epoch` as last, and as best or as a kept epoch where asked."""
     last = folder / "last.safetensors"
     with atomic_file(last) as temporary:
-        save_file(_on_cpu(network.state_dict()), temporary)
+        save_file(_on_cpu(network.state_dict()), temporary, metadata={"epoch": str(epoch)})
     names = ["best.safetensors"] * best + [f"epoch-{epoch:04d}.safetensors"] * kept
     for name in names:
         with atomic_file(folder / name) as temporary:
@@ -94,16 +105,26 @@ def load_weights(network: StagedNet, folder: Path, name: str) -> None:
     try:
         network.load_state_dict(load_file(file))
     except FileNotFoundError:
-        there = ", ".join(checkpoints(folder)) or "none yet"
-        raise NotFoundError(
-            f"Run {folder.name} has no checkpoint {name!r}; there are: {there}."
-        ) from None
+        raise _no_checkpoint(folder, name) from None
 
 
 def checkpoints(folder: Path) -> list[str]:
     """Names of the published checkpoints, best and last first."""
     names = {file.stem for file in folder.glob("*.safetensors")} - {"resume"}
     return sorted(names, key=lambda name: (name.startswith("epoch-"), name))
+
+
+def checkpoint_epoch(folder: Path, name: str) -> int | None:
+    """The epoch after which checkpoint `name` was written; None when its file does not say.
+
+    Raises NotFoundError like `load_weights`.
+    """
+    try:
+        with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
+            epoch = (file.metadata() or {}).get("epoch")
+    except FileNotFoundError:
+        raise _no_checkpoint(folder, name) from None
+    return None if epoch is None else int(epoch)
 
 
 def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, NetworkCard]:
@@ -187,6 +208,11 @@ def load_resume(
     saved = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
     generator.set_state(tensors["generator"])
+
+
+def _no_checkpoint(folder: Path, name: str) -> NotFoundError:
+    there = ", ".join(checkpoints(folder)) or "none yet"
+    return NotFoundError(f"Run {folder.name} has no checkpoint {name!r}; there are: {there}.")
 
 
 def _on_cpu(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -128,6 +128,8 @@ class _Run:
                 class_names=plan.class_names,
                 preprocess=plan.preprocess,
                 dataset_hash=plan.pack.meta.content_hash,
+                data_channels=plan.pack.meta.channels,
+                fit=plan.pack.meta.fit,
             ).write(plan.folder)
         yield self.started()
         yield from (LogWritten("decision", str(decision)) for decision in plan.decisions)

@@ -1,0 +1,104 @@
+"""Published checkpoints, opened for looking at.
+
+    run's folder ── open_network ──> Opened (network, card)      kept: the four used last
+                 └─ open_data(card) ──> pack and splits that the run was trained on
+
+An opened network is shared between pages, and explaining hooks into it; so one thread at a time
+uses it, inside a `with` block. What takes long (predicting a whole set) loads a network of its own:
+`lab.training.checkpoint.load_network`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.data import catalog
+from lab.data.pack import Pack
+from lab.data.splits import Splits, make_splits
+from lab.errors import DataError, NotFoundError
+from lab.models.staged import StagedNet
+from lab.progress import Cancel, Report, never, silent
+from lab.training.checkpoint import NetworkCard, checkpoint_epoch, checkpoints, load_network
+
+KEPT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A published network in eval mode on the CPU, and what is around it."""
+
+    network: StagedNet
+    card: NetworkCard
+    checkpoint: str
+    epoch: int | None
+    """After which it was written; None for checkpoints of lab version 0.1."""
+    identity: str
+    """Changes when the checkpoint is written anew; part of the key of what is computed from it."""
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+
+_kept: OrderedDict[tuple[str, str], Opened] = OrderedDict()
+_guard = threading.Lock()
+
+
+@contextmanager
+def open_network(folder: Path, checkpoint: str = "best") -> Iterator[Opened]:
+    """Checkpoint `checkpoint` of the run in `folder`, for this thread alone inside the block.
+
+    The next caller waits for the lock, so the block is for work of a second or so. Raises
+    NotFoundError when there is no such checkpoint (yet), naming those that are there.
+    """
+    key = (str(folder), checkpoint)
+    identity = checkpoint_identity(folder, checkpoint)
+    with _guard:
+        found = _kept.get(key)
+        if found is not None and found.identity == identity:
+            _kept.move_to_end(key)
+    if found is None or found.identity != identity:
+        network, card = load_network(folder, checkpoint)
+        network.requires_grad_(False)  # explaining wants gradients of activations only
+        epoch = checkpoint_epoch(folder, checkpoint)
+        found = Opened(network, card, checkpoint, epoch, identity)
+        with _guard:
+            _kept[key] = found
+            _kept.move_to_end(key)
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+    with found.lock:
+        yield found
+
+
+def checkpoint_identity(folder: Path, checkpoint: str) -> str:
+    """A short text that changes when the checkpoint is written anew; raises NotFoundError."""
+    try:
+        stat = (folder / f"{checkpoint}.safetensors").stat()
+    except FileNotFoundError:
+        there = ", ".join(checkpoints(folder)) or "none yet"
+        raise NotFoundError(
+            f"Run {folder.name} has no checkpoint {checkpoint!r}; there are: {there}."
+        ) from None
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+
+def open_data(
+    card: NetworkCard, *, progress: Report = silent, cancel: Cancel = never
+) -> tuple[Pack, Splits]:
+    """The pack at the network's image size, and the splits that the run had.
+
+    Raises NotFoundError or DataError when the data set is gone or is not the one that the run was
+    trained on: figures of other images would be untrue.
+    """
+    size = card.preprocess.image_size
+    pack = catalog.open_pack(card.config.dataset, image_size=size, progress=progress, cancel=cancel)
+    if pack.meta.content_hash != card.dataset_hash:
+        raise DataError(
+            f"The data set {card.config.dataset!r} has changed since this run was trained, so its "
+            "images are no longer the ones that the run was trained and tested on. Add the "
+            "original again, or train a new run."
+        )
+    return pack, make_splits(pack, card.config)

@@ -1,0 +1,126 @@
+"""The layers of a network that can be looked at, and looking at their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import ConfigError, NotFoundError, unknown_name
+from lab.models.staged import StagedNet
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something in a network that puts out a tensor: a whole stage, or one convolution in it."""
+
+    name: str
+    """The stage's name, or the path of the convolution such as "layer2.0.conv1"."""
+    stage: str
+    type: str
+    """"stage" or "Conv2d"."""
+    shape: tuple[int, ...]
+    """Of the output for one image: (C, H, W) for maps, (features,) for a flat layer."""
+
+    @property
+    def spatial(self) -> bool:
+        """Whether the output still has places: Grad-CAM needs more than one."""
+        return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
+
+
+@contextmanager
+def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """A dictionary that holds, after a forward pass within the block, the output of each layer.
+
+        with captured(network, ["layer4"]) as outputs:
+            logits = network(images)
+        outputs["layer4"]                                       # (N, C, H, W)
+
+    Inside the block the network is in eval mode. However the block is left, the hooks are gone and
+    every module is in the mode it was in. The outputs are part of the autograd graph where there is
+    one, and safe from in-place operations further on. Raises NotFoundError for an unknown layer.
+    One thread at a time may use a network this way.
+    """
+    outputs: dict[str, Tensor] = {}
+    modes = {module: module.training for module in network.modules()}
+    hooks = []
+
+    def hook(name: str) -> object:
+        def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+            outputs[name] = output
+            # What goes on is a copy: an in-place ReLU behind a convolution would overwrite it.
+            return output.clone()
+
+        return keep
+
+    try:
+        network.eval()
+        for name in dict.fromkeys(names):
+            hooks.append(_module(network, name).register_forward_hook(hook(name)))  # type: ignore[arg-type]
+        yield outputs
+    finally:
+        for handle in hooks:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def list_layers(network: StagedNet, *, channels: int, image_size: int) -> tuple[Layer, ...]:
+    """All stages and all convolutions in the order of the forward pass, a stage after its own
+    convolutions. Costs one forward pass of a black image."""
+    paths = {}
+    for name in network.stage_names:
+        for path, module in network.stage(name).named_modules():
+            if isinstance(module, nn.Conv2d) and path:
+                paths[f"{name}.{path}"] = (name, "Conv2d")
+        paths[name] = (name, "stage")
+    device = next(network.parameters()).device
+    image = torch.zeros(1, channels, image_size, image_size, device=device)
+    with captured(network, list(paths)) as outputs, torch.inference_mode():
+        network(image)
+    # The order in which the outputs came is that of the forward pass, whatever order the modules
+    # were registered in.
+    return tuple(
+        Layer(name, *paths[name], tuple(output.shape[1:])) for name, output in outputs.items()
+    )
+
+
+def cam_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The stages on which Grad-CAM can be drawn, from the edges to the parts; may be empty."""
+    return tuple(layer for layer in layers if layer.type == "stage" and layer.spatial)
+
+
+def find_layer(layers: Sequence[Layer], name: str) -> Layer:
+    """The layer of that name; raises NotFoundError with the close names."""
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    raise NotFoundError(unknown_name("layer", name, [layer.name for layer in layers]))
+
+
+def require_cam_layer(layers: Sequence[Layer], name: str) -> Layer:
+    """As `find_layer`; raises ConfigError when the layer has no places to point at."""
+    layer = find_layer(layers, name)
+    if layer.spatial:
+        return layer
+    usable = ", ".join(other.name for other in cam_layers(layers))
+    raise ConfigError(
+        f"Layer {name!r} puts out {' x '.join(map(str, layer.shape))} numbers without places, so "
+        "Grad-CAM cannot point at any. "
+        + (f"Choose one of: {usable}." if usable else "This network has no layer with places.")
+    )
+
+
+def _module(network: StagedNet, name: str) -> nn.Module:
+    stage, _, path = name.partition(".")
+    found = network.stage(stage)
+    if not path:
+        return found
+    try:
+        return found.get_submodule(path)
+    except AttributeError:
+        names = [f"{stage}.{p}" for p, m in found.named_modules() if isinstance(m, nn.Conv2d)]
+        raise NotFoundError(unknown_name("layer", name, names)) from None

@@ -1,0 +1,62 @@
+"""Slow work of a page: done by a background job, waited for without holding the page up.
+
+    answer = computed(key, "Reading 2,000 images", work)
+    if answer is None:
+        return            # the job's progress is on the page, and the page comes back by itself
+
+The key says what is computed from what, down to the checkpoint's identity: as long as it is the
+same the answer is the job's, also in another tab. A page that needs several answers asks for them
+one after another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from lab import jobs
+from lab.ui.words import duration
+
+PATIENCE = 0.25
+"""Seconds that a page waits for a new job before it shows a progress bar: what is quick appears at
+once, without a flicker."""
+
+POLL = 0.4
+
+
+def computed(key: str, title: str, work: jobs.Work, *, kind: str = "view") -> Any | None:
+    """What `work` returned; None while it works or after it failed, with that told on the page.
+
+    `work(report, cancel)` runs in a job's thread and returns plain values or arrays, never None. It
+    must not call st.*. Everything that the answer depends on is part of `key`.
+    """
+    job = jobs.latest(key)
+    if job is None or job.state == "cancelled":
+        job = jobs.start(kind, title, work, key=key)
+        job = jobs.wait(job.id, timeout=PATIENCE) or job
+    if job.state == "done":
+        return job.result
+    place = f"background_{key}"
+    if job.state == "failed":
+        st.error(job.message, icon=":material/error:")
+        if st.button("Try again", key=f"{place}_again", icon=":material/replay:"):
+            jobs.start(kind, title, work, key=key)
+            st.rerun()
+        return None
+    st.fragment(run_every=POLL, key=place)(_progress)(job.id)
+    return None
+
+
+def _progress(job_id: str) -> None:
+    """The fragment that polls; when the job has ended the whole page runs again, once."""
+    job = jobs.get(job_id)
+    if job is None or not job.active:
+        st.rerun()
+    told = job.progress
+    text = told.text if told and told.text else job.title
+    if told and told.total:
+        text += f" · {told.done:,} of {told.total:,} {told.unit}".rstrip()
+    if job.seconds_left is not None and job.seconds_left >= 2:
+        text += f" · about {duration(job.seconds_left)} left"
+    st.progress((told.fraction if told else None) or 0.0, text=text)
