@@ -422,11 +422,18 @@ class RunConfig(BaseModel):
     early_stopping_patience: int = knob(
         0,
         "Early stopping",
-        "End the run after this many epochs without improvement of the figure above (0: never).",
+        "End the run after this many epochs without improvement of the figure below (0: never).",
         group="stopping",
         unit="epochs",
         ge=0,
         le=1000,
+    )
+    early_stopping_metric: Literal["val_loss", "val_accuracy"] = knob(
+        "val_loss",
+        "Early stopping watches",
+        "The validation figure that must keep improving. Loss turns upwards first when a network "
+        "overfits; accuracy is patient with that.",
+        group="stopping",
     )
     keep_every: int = knob(
         0,

@@ -27,7 +27,11 @@ class Counters:
     best_epoch: int | None = None
     best_val_loss: float | None = None
     best_val_accuracy: float | None = None
+    stopping_best: float | None = None
+    """The best value so far of the figure that early stopping watches, turned so that higher is
+    better."""
     epochs_without_improvement: int = 0
+    """Of that figure."""
     plateau_best: float | None = None
     plateau_epochs_without: int = 0
     plateau_drops: int = 0
@@ -61,7 +65,9 @@ class Counters:
         if is_best:
             self.best_epoch = self.epoch
             self.best_val_loss, self.best_val_accuracy = val_loss, val_accuracy
-            self.epochs_without_improvement = 0
+        watched = val_accuracy if config.early_stopping_metric == "val_accuracy" else -val_loss
+        if self.stopping_best is None or watched > self.stopping_best:
+            self.stopping_best, self.epochs_without_improvement = watched, 0
         else:
             self.epochs_without_improvement += 1
         return is_best

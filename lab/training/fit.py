@@ -272,7 +272,7 @@ class _Run:
             counters.early_stopped = True
             yield LogWritten(
                 "info",
-                f"Early stopping: {config.best_metric} has not improved for {patience} epochs "
+                f"Early stopping: {config.early_stopping_metric} has not improved for {patience} epochs "
                 f"(best was epoch {counters.best_epoch}).",
             )
         counters.next_epoch()

@@ -37,6 +37,7 @@ _USED_BY = {
     "nesterov": ("optimizer", ("sgd",)),
     "schedule_epochs": ("schedule", ("step", "on_plateau")),
     "schedule_factor": ("schedule", ("step", "on_plateau")),
+    "early_stopping_metric": ("early_stopping_patience", None),
 }
 """Knobs that do something only together with a value of another one (None: any that is not empty).
 The others are hidden: a knob that does nothing teaches something false."""

@@ -1,0 +1,66 @@
+"""The Data page's tabs: what they show is what is in the pack."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lab.data import catalog
+from lab.ui.dataset_view import AUGMENTATIONS
+from tests.app.conftest import OpenPage
+
+
+@pytest.fixture
+def signs(open_page: OpenPage) -> AppTest:
+    """The Data page with the drawn signs open."""
+    catalog.open_pack("drawn-signs")
+    app = open_page("data")
+    app.selectbox(key="data_dataset").select("drawn-signs").run()
+    assert not app.exception
+    return app
+
+
+def open_tab(app: AppTest, title: str) -> AppTest:
+    app.session_state["data_tab"] = title
+    app.run()
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def captions(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.caption)
+
+
+def images(app: AppTest) -> int:
+    return sum(len(element.proto.imgs) for element in app.get("image"))
+
+
+def test_images_of_a_class_and_part(signs: AppTest) -> None:
+    counts = catalog.describe("drawn-signs").counts
+    assert images(signs) == counts["train"]["A"]
+    signs.segmented_control(key="data_split_drawn-signs").set_value("test").run()
+    signs.selectbox(key="data_class_drawn-signs").select("C").run()
+    assert images(signs) == counts["test"]["C"]
+    assert "images of C" in captions(signs)
+
+
+def test_labels_are_a_chart_of_every_part(signs: AppTest) -> None:
+    app = open_tab(signs, "Labels")
+    assert len(app.get("plotly_chart")) == 1
+    assert images(app) == 0  # the other tabs are not drawn behind it
+
+
+def test_sizes_and_pixels_are_those_of_the_training_images(signs: AppTest) -> None:
+    app = open_tab(signs, "Sizes and pixels")
+    pack = catalog.open_pack("drawn-signs")
+    train = pack.images[pack.indices("train")] / 255
+    table = app.dataframe[0].value
+    assert table["Mean"][0] == pytest.approx(float(np.mean(train)), abs=6e-4)
+    assert table["Standard deviation"][0] == pytest.approx(float(np.std(train)), abs=6e-4)
+    assert "squeezed to a square of 28 pixels" in captions(app)
+
+
+def test_augmentation_shows_eight_draws_of_every_knob(signs: AppTest) -> None:
+    app = open_tab(signs, "Augmentation")
+    assert images(app) == 1 + 8 * len(AUGMENTATIONS)
+    app.number_input(key="data_augmented_drawn-signs").set_value(3).run()
+    assert not app.exception
