@@ -4,6 +4,7 @@ import streamlit as st
 
 from lab.ui import starts
 from lab.ui.entrance import require_entrance
+from lab.ui.live_chart import preload_live_chart
 from lab.ui.state import current_run
 from lab.ui.words import percent, status_badge
 
@@ -42,3 +43,4 @@ with st.container(horizontal=True):
     )
     st.page_link("pages/train.py", label="Choose every knob yourself", icon=":material/tune:")
     st.page_link("pages/runs.py", label="Find an earlier run", icon=":material/history:")
+preload_live_chart()

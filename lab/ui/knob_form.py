@@ -140,14 +140,18 @@ def draw_group(
     ]
     if not names:
         return
-    changed = [n for n in names if _form_value(KNOBS[n]) != KNOBS[n].default]
-    title = GROUP_TITLES[group] + (f" · {len(changed)} changed" if changed else "")
-    with st.expander(title, key=f"train_group_{group}"):
-        for name in names:
+    title = GROUP_TITLES[group]  # always the same: with another title Streamlit closes the group
+    # A closed group's widgets are not even sent: some thirty of them cost the browser the better
+    # part of a second, at the very moment in which the first point of a new run is waited for.
+    with st.expander(title, key=f"train_group_{group}", on_change="rerun") as expander:
+        for name in names if expander.open else ():
             if name in options:
                 draw_knob(name, options=options[name], label=lambda choice: choice or "none")
             else:
                 draw_knob(name)
+    changed = [KNOBS[n].title for n in names if _form_value(KNOBS[n]) != KNOBS[n].default]
+    if changed:
+        st.caption(f"Not at its default: {', '.join(changed)}.")
 
 
 def read_form() -> RunConfig:

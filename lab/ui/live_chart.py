@@ -41,6 +41,24 @@ _mount = st.components.v2.component(
     """,
 )
 
+_preload = st.components.v2.component(
+    "trainscope_live_chart_preload",
+    isolate_styles=False,
+    html="<span></span>",
+    js="""
+    export default async (component) => {
+      const chart = await import(new URL(component.data.files.script, document.baseURI).href)
+      chart.preload(component)
+    }
+    """,
+)
+
+
+def preload_live_chart(static: Path = STATIC) -> None:
+    """Let the browser load what a live chart needs while the person still reads this page, so that
+    the first point after a press of a start button does not wait for it. Draws nothing."""
+    _preload(key="live_chart_preload", data={"files": _files(static)})
+
 
 def live_chart(
     history_reader: HistoryReader,
