@@ -303,6 +303,26 @@ class RunConfig(BaseModel):
         step=0.05,
     )
 
+    frozen_features: Literal["auto", "off"] = knob(
+        "auto",
+        "Run frozen stages once",
+        "auto: what frozen stages make of an image is kept, so that from the second epoch on a "
+        "step costs only the trained part, and another run starts with it. off: all stages run at "
+        "every step, for comparison.",
+        group="freeze",
+    )
+    kept_views: int = knob(
+        0,
+        "Augmented views kept",
+        "With augmentation, frozen stages can only be run once if the pictures repeat. So many "
+        "augmented versions of each image are drawn in the first epochs and then come round again "
+        "(0: new ones every epoch, and frozen stages run at every step).",
+        group="freeze",
+        unit="views",
+        ge=0,
+        le=100,
+    )
+
     # --- optimisation ---------------------------------------------------------------------------
     epochs: int = knob(
         10,
@@ -460,6 +480,14 @@ class RunConfig(BaseModel):
         "auto",
         "Device",
         "auto takes the graphics card when there is one.",
+        group="machine",
+    )
+    film_strip: bool = knob(
+        True,
+        "Film strip",
+        "After each epoch keep what the network makes of up to eight pictures, and where it looks. "
+        "Costs about 3 % of the time at most: where one look costs more, it comes every few "
+        "epochs. The training itself is the same with and without.",
         group="machine",
     )
 

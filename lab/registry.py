@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from lab.errors import NotFoundError, unknown_name
@@ -13,11 +14,16 @@ T = TypeVar("T")
 class Registry(Generic[T]):  # 3.11 has no `class Registry[T]` yet
     """Names to entries, in the order of registration.
 
-    Filled at import time by one thread; read by all threads afterwards.
+    Entries are added while modules are imported. Where those are other modules than the registry's
+    own, `filled_by` names them in the order of registration: the first reader imports them, and a
+    reader in another thread waits until that is done. Without it that thread would see half a
+    registry, because Python hands out a module that is there even while its package is still
+    importing the next one.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, filled_by: Sequence[str] = ()) -> None:
         self.kind = kind
+        self._filled_by = tuple(filled_by)
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
@@ -29,19 +35,26 @@ class Registry(Generic[T]):  # 3.11 has no `class Registry[T]` yet
 
     def get(self, name: str) -> T:
         """The entry; raises NotFoundError with the close names."""
+        entries = self._filled()
         try:
-            return self._entries[name]
+            return entries[name]
         except KeyError:
-            raise NotFoundError(unknown_name(self.kind, name, self._entries)) from None
+            raise NotFoundError(unknown_name(self.kind, name, entries)) from None
 
     def names(self) -> tuple[str, ...]:
-        return tuple(self._entries)
+        return tuple(self._filled())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._filled()
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._entries.values())
+        return iter(self._filled().values())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._filled())
+
+    def _filled(self) -> dict[str, T]:
+        for module in self._filled_by:
+            importlib.import_module(module)  # takes Python's lock of that module while it is made
+        self._filled_by = ()
+        return self._entries

@@ -5,6 +5,7 @@ import streamlit as st
 from lab.errors import LabError
 from lab.ui import train_form
 from lab.ui.entrance import require_entrance
+from lab.ui.film_strip import draw_film_strip
 from lab.ui.live import live_view
 from lab.ui.state import current_run
 from lab.ui.train_summary import draw_summary
@@ -24,6 +25,7 @@ with settings:
 with view:
     if run is not None:
         live_view(run)
+        draw_film_strip(run)
     st.subheader("What pressing Train will do", anchor=False)
     if isinstance(config, LabError):
         st.error(str(config), icon=":material/error:")

@@ -1,5 +1,8 @@
 """Names: duplicates raise, unknown ones suggest the close ones."""
 
+import threading
+from pathlib import Path
+
 import pytest
 
 from lab.errors import NotFoundError
@@ -18,3 +21,27 @@ def test_duplicates_raise_and_unknown_names_suggest() -> None:
         registry.get("resnt18")
     with pytest.raises(NotFoundError, match="There are: resnet18, lenet5"):
         registry.get("zzz")
+
+
+def test_a_reader_in_another_thread_waits_until_all_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module that fills the registry takes its time; nobody sees half of it."""
+    (tmp_path / "slow_entries.py").write_text(
+        "import time\n"
+        "from tests.test_registry import SLOW\n"
+        "SLOW.add('first', 1)\n"
+        "time.sleep(0.2)\n"
+        "SLOW.add('second', 2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[tuple[str, ...]] = []
+    threads = [threading.Thread(target=lambda: seen.append(SLOW.names())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [("first", "second")] * 4
+
+
+SLOW: Registry[int] = Registry("entry", filled_by=("slow_entries",))

@@ -34,7 +34,8 @@ class Batch:
     """Some images of a pack, ready for the network."""
 
     images: Tensor
-    """(N, C, H, W) float32 normalised, channels-last in memory, on the device."""
+    """(N, C, H, W) float32 normalised, channels-last in memory, on the device; where frozen layers
+    run once (`lab.training.source`), their features (N, ...)."""
     labels: Tensor
     """(N,) int64, on the device."""
     indices: npt.NDArray[np.int64]
@@ -56,19 +57,57 @@ def train_batches(
     Starting later gives exactly the batches that starting at 0 gives from there. How many there are
     and how large they are: `lab.data.splits.step_edges`.
     """
+    for step, rows in train_rows(pack, splits, config, epoch=epoch, start_step=start_step):
+        images = train_images(pack, rows, config, preprocess, epoch=epoch, step=step, device=device)
+        yield Batch(images, labels_of(pack, rows, device), rows)
+
+
+def train_rows(
+    pack: Pack, splits: Splits, config: RunConfig, *, epoch: int, start_step: int = 0
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """The steps of one epoch, counted from 0, and which images (n,) of the pack each takes."""
     order = epoch_order(splits, config, epoch=epoch, labels=pack.labels)
     edges = step_edges(splits, config, pack.labels)
-    augmentation = Augmentation(config)
     for step in range(start_step, len(edges) - 1):
-        rows = order[edges[step] : edges[step + 1]]
-        images = preprocess.to_float(_move(np.take(pack.images, rows, axis=0), device))
-        if augmentation.active:
-            # Seeded for this step alone, and on the CPU whatever the device, so that every device
-            # sees the same changes.
-            generator = torch.Generator()
-            generator.manual_seed(random_seed(config.seed, Stream.AUGMENTATION, epoch, step))
-            images = augmentation(images, generator)
-        yield Batch(preprocess.normalise(images), _move(pack.labels[rows], device), rows)
+        yield step, order[edges[step] : edges[step + 1]]
+
+
+def train_images(
+    pack: Pack,
+    rows: npt.NDArray[np.int64],
+    config: RunConfig,
+    preprocess: Preprocess,
+    *,
+    epoch: int,
+    step: int,
+    device: torch.device | str,
+) -> Tensor:
+    """(n, C, H, W) float32 normalised: the images of one training step, augmented if asked."""
+    images = preprocess.to_float(_move(np.take(pack.images, rows, axis=0), device))
+    augmentation = Augmentation(config)
+    if augmentation.active:
+        # Seeded for this step alone, and on the CPU whatever the device, so that every device sees
+        # the same changes.
+        generator = torch.Generator()
+        generator.manual_seed(random_seed(config.seed, Stream.AUGMENTATION, epoch, step))
+        images = augmentation(images, generator)
+    return preprocess.normalise(images)
+
+
+def eval_images(
+    pack: Pack,
+    rows: npt.NDArray[np.int64],
+    preprocess: Preprocess,
+    *,
+    device: torch.device | str,
+) -> Tensor:
+    """(n, C, H, W) float32 normalised: these images as they are."""
+    return preprocess(_move(np.take(pack.images, rows, axis=0), device))
+
+
+def labels_of(pack: Pack, rows: npt.NDArray[np.int64], device: torch.device | str) -> Tensor:
+    """(n,) int64 on the device."""
+    return _move(pack.labels[rows], device)
 
 
 def eval_batches(
@@ -86,8 +125,8 @@ def eval_batches(
     """
     for start in range(0, len(indices), batch_size):
         rows = indices[start : start + batch_size]
-        images = preprocess(_move(np.take(pack.images, rows, axis=0), device))
-        yield Batch(images, _move(pack.labels[rows], device), rows)
+        images = eval_images(pack, rows, preprocess, device=device)
+        yield Batch(images, labels_of(pack, rows, device), rows)
 
 
 def _move(

@@ -94,7 +94,11 @@ class ArchitectureSpec:
     """Knobs of RunConfig that only this architecture uses."""
 
 
-ARCHITECTURES: Registry[ArchitectureSpec] = Registry("architecture")
+ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
+    "architecture",
+    # Their order is the order in every list: from simple to deep.
+    filled_by=("lab.models.perceptrons", "lab.models.convnets", "lab.models.torchvision_nets"),
+)
 
 
 def architecture(

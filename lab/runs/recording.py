@@ -13,7 +13,15 @@ import sqlalchemy as sa
 
 from lab.runs import locks, schema
 from lab.runs.status import refusal, sources
-from lab.training.events import EpochDone, Event, LogWritten, RunEnded, RunStarted, StepDone
+from lab.training.events import (
+    EpochDone,
+    Event,
+    LogWritten,
+    ProbeTaken,
+    RunEnded,
+    RunStarted,
+    StepDone,
+)
 
 SMOOTHING_HALF_LIFE = 20
 """Steps after which a figure counts half in the smoothed curve."""
@@ -102,6 +110,8 @@ def write_events(
         elif isinstance(event, RunStarted):
             _write_steps(connection, step_rows)
             changes |= _start(connection, run_id, event, smoother)
+        elif isinstance(event, ProbeTaken):
+            pass  # what was taken is a file in the run's folder
         else:
             changes |= _ending(event)
             level = "error" if event.status == "failed" else "info"

@@ -2,7 +2,8 @@
 
     how the run ends        events, in order
     ----------------------  ----------------------------------------------------------------------
-    any                     RunStarted, (StepDone*, EpochDone)*, RunEnded; LogWritten anywhere
+    any                     RunStarted, ProbeTaken?, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded;
+                            LogWritten anywhere
     completed               ... RunEnded(status="completed", test figures filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)
@@ -82,6 +83,17 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeTaken:
+    """The film strip has a new column: what the weights after `epoch` make of `count` pictures (see
+    `lab.training.probe_files`). Epoch 0 is before the first step."""
+
+    epoch: int
+    count: int
+    seconds: float
+    """What the take cost."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The last word. Test figures are of the best checkpoint; None unless the run completed."""
 
@@ -97,4 +109,4 @@ class RunEnded:
     seconds: float
 
 
-Event = RunStarted | LogWritten | StepDone | EpochDone | RunEnded
+Event = RunStarted | LogWritten | StepDone | EpochDone | ProbeTaken | RunEnded

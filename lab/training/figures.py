@@ -34,22 +34,23 @@ def read(steps: list[StepFigures]) -> list[tuple[StepFigures, float, int]]:
 
 def evaluate(
     network: StagedNet,
+    logits_of: Callable[[Tensor], Tensor],
     batches: Iterable[Batch],
     *,
-    memory_format: torch.memory_format,
     between: Callable[[], None],
 ) -> tuple[float, float]:
     """Mean cross-entropy and accuracy over all samples of `batches`, unweighted, in eval mode.
 
-    `between` is called before each batch and may raise to break off. Leaves the network in eval
-    mode.
+    `logits_of` turns a batch's images into logits by `network`, or by the part of it that is left
+    to do. `between` is called before each batch and may raise to break off. Leaves the network in
+    eval mode.
     """
     network.eval()
     loss, correct, samples = 0.0, 0, 0
     with torch.inference_mode():
         for batch in batches:
             between()
-            logits = network(batch.images.contiguous(memory_format=memory_format))
+            logits = logits_of(batch.images)
             loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
             correct += int((logits.argmax(1) == batch.labels).sum())
             samples += len(batch.labels)

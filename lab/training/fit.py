@@ -2,6 +2,7 @@
 
 In pseudocode:
 
+    look at the probe images, untrained              -> ProbeTaken
     for epoch in the epochs that are left:
         freeze what this phase freezes
         for batch in training batches of this epoch, from where it stopped:
@@ -10,6 +11,7 @@ In pseudocode:
         loss and accuracy on the validation images
         publish weights (last, best, kept)           -> EpochDone
         early stopping
+        look at the probe images                     -> ProbeTaken
     load the best weights, evaluate the test set once -> RunEnded
 
 Runs wholly in the thread that iterates it (the queue's "trainer-<run id>"). It owns `plan.network`;
@@ -20,32 +22,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lab.data.batches import Batch, eval_batches, train_batches
+from lab.data.batches import Batch
 from lab.errors import DataError, DivergedError, LabError
 from lab.models.freezing import Phase, apply_freeze
-from lab.training import checkpoint
+from lab.training import announcements, checkpoint
 from lab.training.control import Control
 from lab.training.counters import Counters
-from lab.training.events import (
-    EndStatus,
-    EpochDone,
-    Event,
-    LogWritten,
-    RunEnded,
-    RunStarted,
-    StepDone,
-)
+from lab.training.events import EndStatus, Event, LogWritten, RunEnded, StepDone
 from lab.training.failures import diverged, is_out_of_memory, out_of_memory
 from lab.training.figures import StepFigures, evaluate, read
 from lab.training.optim import learning_rate, make_optimizer
 from lab.training.plan import Plan
+from lab.training.probes import FilmStrip
+from lab.training.source import Source, open_source
 
 SAVE_AT_LEAST_EVERY = 2.0
 SAVE_COST_FACTOR = 33.0
@@ -75,6 +71,8 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
         config = plan.config
         sentence = out_of_memory(config.batch_size, config.image_size, where=where)
         yield run.ended("failed", sentence)
+    finally:
+        run.close_source()
 
 
 class _Interrupted(Exception):
@@ -93,8 +91,10 @@ class _Run:
         self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         self.network.use_generator(self.generator)
         self.counters = Counters()
+        self.film_strip = FilmStrip(plan)
         self.resumed_from = 0
         self.phase: Phase | None = None
+        self.source: Source | None = None
         self.optimizer: torch.optim.Optimizer
         self.class_weights = (
             None
@@ -131,14 +131,15 @@ class _Run:
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
             ).write(plan.folder)
-        yield self.started()
+        yield announcements.run_started(plan, self.network, resumed_from=self.resumed_from)
         yield from (LogWritten("decision", str(decision)) for decision in plan.decisions)
         if self.resumed_from:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
+        yield from self.film_strip.begin(self.network, counters)
         try:
             while counters.epoch <= self.config.epochs and not counters.early_stopped:
-                if self.enter_phase():
-                    yield LogWritten("info", self.phase_text())
+                if entered := self.enter_phase():
+                    yield announcements.phase_entered(entered, self.network)
                 yield from self.train_epoch()
                 yield from self.finish_epoch()
                 if self.control.wanted == "finish":
@@ -147,36 +148,17 @@ class _Run:
         except _Interrupted:
             self.save()
             status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
-            tested = counters.epoch > self.config.epochs
-            test = (
-                "the test was broken off, without a figure"
-                if tested
-                else "the test set was not touched"
-            )
-            yield self.ended(
-                status,
-                f"{status.capitalize()} after step {counters.step:,} "
-                f"of {plan.steps_per_epoch * self.config.epochs:,}; {test}. "
-                "Resume goes on exactly here.",
-            )
+            yield self.ended(status, announcements.interrupted(plan, counters, status))
 
     def train_epoch(self) -> Iterator[Event]:
         """The training steps of the running epoch that are not done yet."""
         counters = self.counters
+        source = yield from self.fed()
         self.network.train()
-        batches = train_batches(
-            self.plan.pack,
-            self.plan.splits,
-            self.config,
-            self.plan.preprocess,
-            epoch=counters.epoch,
-            start_step=counters.step_in_epoch,
-            device=self.plan.device,
-        )
         unread: list[StepFigures] = []
         entered = time.monotonic()
-        for batch in batches:
-            unread.append(self.take_step(batch))
+        for batch in source.train(counters.epoch, counters.step_in_epoch):
+            unread.append(self.take_step(source, batch))
             counters.step_in_epoch += 1
             counters.step += 1
             if len(unread) >= self.steps_per_reading:
@@ -193,13 +175,12 @@ class _Run:
         yield from self.read(unread)
         counters.epoch_seconds += time.monotonic() - entered
 
-    def take_step(self, batch: Batch) -> StepFigures:
+    def take_step(self, source: Source, batch: Batch) -> StepFigures:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images = batch.images.contiguous(memory_format=self.plan.memory_format)
-        logits = self.network(images)
+        logits = source.logits(batch.images)
         # Over the number of samples, not over the sum of their weights as "mean" would: the
         # weights are 1 on average, and the epoch's average over samples stays exact.
         total = F.cross_entropy(logits, batch.labels, self.class_weights, reduction="sum")
@@ -242,39 +223,33 @@ class _Run:
     def finish_epoch(self) -> Iterator[Event]:
         """Validate, publish, count."""
         counters, config, plan = self.counters, self.config, self.plan
-        val_loss, val_accuracy = self.evaluate(plan.splits.val)
+        source = yield from self.fed()
+        val_loss, val_accuracy = self.evaluate(source, plan.splits.val)
+        source.keep()
         if not math.isfinite(val_loss):
             raise self.diverged("validation loss", val_loss)
         is_best = counters.validated(config, val_loss, val_accuracy)
         kept = bool(config.keep_every) and counters.epoch % config.keep_every == 0
         checkpoint.publish(self.network, plan.folder, epoch=counters.epoch, best=is_best, kept=kept)
-        yield EpochDone(
-            epoch=counters.epoch,
-            step=counters.step,
-            phase=self.phase.name if self.phase else "",
-            train_loss=counters.train_loss,
-            train_accuracy=counters.train_accuracy,
+        yield announcements.epoch_done(
+            counters,
+            phase=self.phase,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=self.seconds(),
-            images_per_second=counters.images_per_second,
             is_best=is_best,
         )
         if config.schedule == "on_plateau" and counters.plateau(val_loss, config.schedule_epochs):
-            yield LogWritten(
-                "info",
-                f"Validation loss stalled for {config.schedule_epochs} epochs: the learning rate "
-                f"is multiplied by {config.schedule_factor:g}.",
-            )
+            yield announcements.rate_dropped(config)
         patience = config.early_stopping_patience
         if patience and counters.epochs_without_improvement >= patience:
             counters.early_stopped = True
-            yield LogWritten(
-                "info",
-                f"Early stopping: {config.early_stopping_metric} has not improved for {patience} epochs "
-                f"(best was epoch {counters.best_epoch}).",
-            )
+            yield announcements.stopped_early(config, counters)
+        last = counters.early_stopped or counters.epoch == config.epochs
+        yield from self.film_strip.after_epoch(
+            self.network, counters, last=last or self.control.wanted == "finish"
+        )
         counters.next_epoch()
 
     def test(self) -> Iterator[Event]:
@@ -284,8 +259,9 @@ class _Run:
         if len(plan.splits.test):
             yield LogWritten("info", f"Testing the weights of epoch {counters.best_epoch}, once.")
             checkpoint.load_weights(self.network, plan.folder, "best")
+            source = yield from self.fed()
             try:
-                test_loss, test_accuracy = self.evaluate(plan.splits.test)
+                test_loss, test_accuracy = self.evaluate(source, plan.splits.test)
             except _Interrupted:
                 # A resume must find the weights of the last epoch again, not the best ones.
                 checkpoint.load_weights(self.network, plan.folder, "last")
@@ -293,25 +269,23 @@ class _Run:
         else:
             yield LogWritten("warning", "The data set has no test images: no test figure.")
         (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
-        done = counters.epoch - 1
-        early = "early stopping" if counters.early_stopped else "as asked"
-        how = "" if done == self.config.epochs else f" of {self.config.epochs} ({early})"
-        yield self.ended(
-            "completed", f"Completed after epoch {done}{how}.", test_loss, test_accuracy
-        )
+        message = announcements.completed(self.config, counters)
+        yield self.ended("completed", message, test_loss, test_accuracy)
 
     # --- parts ----------------------------------------------------------------------------------
-    def enter_phase(self) -> bool:
-        """Freeze and make the optimizer when the epoch belongs to another phase; True if so."""
+    def enter_phase(self) -> Phase | None:
+        """Freeze and make the optimizer when the epoch belongs to another phase; returns it when
+        it is not the first."""
         epoch = min(self.counters.epoch, self.config.epochs)
         phase = next(p for p in self.plan.phases if p.first_epoch <= epoch <= p.last_epoch)
         if phase == self.phase:
-            return False
+            return None
         self.phase = phase
+        self.close_source()
         apply_freeze(self.network, self.config, phase=phase.number)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.config, trained, device=self.plan.device)
-        return phase.first_epoch > 1
+        return phase if phase.first_epoch > 1 else None
 
     def refuse_changed_data(self) -> None:
         card = checkpoint.NetworkCard.read(self.plan.folder)
@@ -320,14 +294,6 @@ class _Run:
                 f"The data set {self.config.dataset!r} has changed since this run started, so it "
                 "cannot go on exactly. Start a new run with its settings."
             )
-
-    def phase_text(self) -> str:
-        assert self.phase is not None
-        trained = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
-        return (
-            f"Phase {self.phase.number}, {self.phase.name}: {trained:,} parameters are trained "
-            f"at a learning rate of {self.phase.learning_rate:g}."
-        )
 
     def rate(self) -> float:
         assert self.phase is not None
@@ -341,21 +307,26 @@ class _Run:
             drops=self.counters.plateau_drops,
         )
 
-    def evaluate(self, indices: NDArray[np.int64]) -> tuple[float, float]:
+    def fed(self) -> Generator[LogWritten, None, Source]:
+        """Returns what this phase's batches come from; says how frozen layers are run. After a
+        resume it is opened with the resumed weights."""
+        if self.source is None:
+            self.source, decision = open_source(self.plan)
+            if decision is not None:
+                yield LogWritten("decision", str(decision))
+        return self.source
+
+    def close_source(self) -> None:
+        if self.source is not None:
+            self.source.close()
+            self.source = None
+
+    def evaluate(self, source: Source, indices: NDArray[np.int64]) -> tuple[float, float]:
         """Mean loss and accuracy over the images at `indices`; a stop or pause breaks it off."""
-        plan = self.plan
-        small = plan.pack.meta.image_size < 64
-        batches = eval_batches(
-            plan.pack,
-            indices,
-            plan.preprocess,
-            batch_size=max(self.config.batch_size, 256 if small else 64),
-            device=plan.device,
-        )
         return evaluate(
             self.network,
-            batches,
-            memory_format=plan.memory_format,
+            source.logits,
+            source.in_order(indices),
             between=self.stop_if_wanted,
         )
 
@@ -370,6 +341,8 @@ class _Run:
     def save(self) -> None:
         self.counters.seconds = self.seconds()
         self.clock = time.monotonic()
+        if self.source is not None:
+            self.source.keep()  # first: a resumed run then reads what this one read
         checkpoint.save_resume(
             self.plan.folder,
             network=self.network,
@@ -384,23 +357,6 @@ class _Run:
         """Training time of all sessions of this run so far."""
         return self.counters.seconds + time.monotonic() - self.clock
 
-    def started(self) -> RunStarted:
-        plan = self.plan
-        return RunStarted(
-            device=str(plan.device),
-            train_samples=len(plan.splits.train),
-            val_samples=len(plan.splits.val),
-            test_samples=len(plan.splits.test),
-            steps_per_epoch=plan.steps_per_epoch,
-            total_steps=plan.steps_per_epoch * self.config.epochs,
-            total_parameters=sum(p.numel() for p in self.network.parameters()),
-            trainable_parameters=sum(
-                p.numel() for p in self.network.parameters() if p.requires_grad
-            ),
-            class_names=plan.class_names,
-            resumed_from_step=self.resumed_from,
-        )
-
     def ended(
         self,
         status: EndStatus,
@@ -408,18 +364,13 @@ class _Run:
         test_loss: float | None = None,
         test_accuracy: float | None = None,
     ) -> RunEnded:
-        counters = self.counters
-        return RunEnded(
-            status=status,
-            message=message,
-            epochs=counters.epoch - 1,
-            steps=counters.step,
-            best_epoch=counters.best_epoch,
-            best_val_loss=counters.best_val_loss,
-            best_val_accuracy=counters.best_val_accuracy,
+        return announcements.run_ended(
+            self.counters,
+            status,
+            message,
+            seconds=self.seconds(),
             test_loss=test_loss,
             test_accuracy=test_accuracy,
-            seconds=self.seconds(),
         )
 
     def diverged(self, what: str, value: float, step: int | None = None) -> DivergedError:

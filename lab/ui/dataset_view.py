@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from lab.charts.labels import label_distribution, label_distribution_alt
 from lab.charts.series import LabelCounts
 from lab.config import RunConfig
-from lab.data import catalog
+from lab.data import catalog, probes
 from lab.data.catalog import DatasetInfo
+from lab.ui import film_pins
 from lab.ui.words import size
 
 SHOWN_SIDE = 112
@@ -110,6 +111,12 @@ def _gallery(info: DatasetInfo) -> None:
             key=f"data_split_{info.name}",
             required=True,
         )
+        pinning = st.toggle(
+            "Pin pictures",
+            key="data_pinning",
+            help=f"Runs follow up to {probes.MOST} pinned pictures through their training: see the "
+            "film strip on the Train page.",
+        )
     wanted = info.class_names.index(name)
     indices = pack.indices(split)
     indices = indices[pack.labels[indices] == wanted]
@@ -120,15 +127,33 @@ def _gallery(info: DatasetInfo) -> None:
     pages = -(-len(indices) // PER_PAGE)
     page = st.pagination(pages, key=f"data_page_{info.name}_{split}_{wanted}") if pages > 1 else 1
     chosen = indices[(page - 1) * PER_PAGE : page * PER_PAGE]
+    pinned = probes.probes(info.name) if pinning else ()
     with slot, st.container(horizontal=True, gap="xsmall"):
-        for index in chosen:
-            st.image(
-                enlarge(pack.images[index]),
-                width=SHOWN_SIDE,
-                alt=f"{name}, {pack.names[index]}",
-            )
+        for index in chosen.tolist():
+            with st.container(width=SHOWN_SIDE, gap="xsmall"):
+                st.image(
+                    enlarge(pack.images[index]),
+                    width=SHOWN_SIDE,
+                    alt=f"{name}, {pack.names[index]}",
+                )
+                if pinning:
+                    _pin_button(info.name, index, pinned=index in pinned)
+    if pinning:
+        st.caption(f"{len(pinned)} of at most {probes.MOST} pictures of this data set are pinned.")
     first = (page - 1) * PER_PAGE + 1
     st.caption(f"{first:,} to {first + len(chosen) - 1:,} of {len(indices):,} images of {name}.")
+
+
+def _pin_button(dataset: str, index: int, *, pinned: bool) -> None:
+    st.button(
+        "Unpin" if pinned else "Pin",
+        key=f"data_pin_{dataset}_{index}",
+        icon=":material/keep_off:" if pinned else ":material/keep:",
+        type="primary" if pinned else "secondary",
+        on_click=film_pins.unpin if pinned else film_pins.pin,
+        args=(dataset, index),
+        width="stretch",
+    )
 
 
 def _labels(info: DatasetInfo) -> None:

@@ -32,6 +32,8 @@ _USED_BY = {
     "last_k": ("freeze", ("last_k", "two_phase")),
     "head_epochs": ("freeze", ("two_phase",)),
     "second_phase_factor": ("freeze", ("two_phase",)),
+    "frozen_features": ("freeze", ("last_k", "head_only", "two_phase")),
+    "kept_views": ("freeze", ("last_k", "head_only", "two_phase")),
     "reduced_class_keep": ("reduced_class", None),
     "momentum": ("optimizer", ("sgd", "rmsprop")),
     "nesterov": ("optimizer", ("sgd",)),

@@ -60,13 +60,34 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         if not frozen
         else f"**{facts.trainable_parameters:,} trained**, {frozen:,} frozen"
     )
-    return [
+    lines = [
         f"Learn **{facts.classes} classes** from **{facts.train_samples:,} images**; choose the "
         f"best epoch on {facts.val_samples:,} validation images; test it once, at the end, on "
         f"{facts.test_samples:,} images set apart.",
         f"{per_epoch}, {steps * config.epochs:,} in all.",
         f"{facts.total_parameters:,} parameters, {trained}, {start}.",
     ]
+    return lines + ([_frozen_line(config)] if frozen else [])
+
+
+def _frozen_line(config: RunConfig) -> str:
+    if config.frozen_features == "off":
+        return "Frozen stages run at every step, as asked."
+    if not config.augments:
+        return (
+            "Frozen stages run **once an image**: from the second epoch on a step costs only the "
+            "trained part, and another run with the same data starts with what is kept."
+        )
+    if config.kept_views:
+        return (
+            f"{config.kept_views} augmented views of each image are drawn and kept; after that "
+            "many epochs they come round again and a step costs only the trained part."
+        )
+    return (
+        "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
+        "Without it (or with “Augmented views kept” above 0) later epochs would cost only the "
+        "trained part."
+    )
 
 
 def _stages(config: RunConfig, facts: Preview) -> None:

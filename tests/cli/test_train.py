@@ -35,6 +35,8 @@ def test_json_is_one_object_a_line_and_ends_with_run_ended(
     assert names[-1] == "run_ended"
     assert names.count("epoch_done") == 2
     assert names.count("step_done") == 12
+    before_training = told[names.index("probe_taken")]
+    assert (before_training["epoch"], before_training["count"]) == (0, 8)
     end = told[-1]
     assert end["status"] == "completed"
     assert 0 <= end["test_accuracy"] <= 1  # type: ignore[operator]

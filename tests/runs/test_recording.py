@@ -13,7 +13,7 @@ from lab.runs.recorder import Recorder
 from lab.runs.status import Request
 from lab.runs.store import Store
 from lab.training.control import Control
-from lab.training.events import Event, LogWritten
+from lab.training.events import Event, LogWritten, ProbeTaken
 
 from .fakes import CONFIG, ended, epoch, smoothed, started, step
 
@@ -21,8 +21,10 @@ from .fakes import CONFIG, ended, epoch, smoothed, started, step
 def whole_run() -> list[Event]:
     first = [step(n) for n in range(1, 6)]
     second = [step(n) for n in range(6, 11)]
-    return [started(), LogWritten("decision", "Device: cpu (asked for)"), *first, epoch(1),
-            *second, epoch(2, is_best=False), ended()]  # fmt: skip
+    return [started(), LogWritten("decision", "Device: cpu (asked for)"),
+            ProbeTaken(epoch=0, count=8, seconds=0.01), *first, epoch(1),
+            ProbeTaken(epoch=1, count=8, seconds=0.01), *second, epoch(2, is_best=False),
+            ended()]  # fmt: skip
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])

@@ -1,0 +1,169 @@
+"""Probe images: the few pictures of a data set that a person wants to follow through training.
+
+LAB_HOME/probes/<data set>.json     {"content_hash": ..., "indices": [17, 203]}
+
+Pins belong to the very images that were pinned: they carry the pack's content hash, so a data set
+that is replaced has none. Where nothing is pinned, a run follows a default choice of its own
+validation images. All functions are safe from several threads and processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lab.data import catalog
+from lab.data.splits import Splits
+from lab.errors import ConfigError, NotFoundError, ResourceError
+from lab.home import atomic_file, home_folder
+
+if TYPE_CHECKING:
+    from lab.data.pack import Pack
+
+logger = logging.getLogger(__name__)
+
+MOST = 8
+LOCK_SECONDS = 5.0
+"""A pin takes a millisecond; who waits longer than this for another one meets something broken."""
+
+
+@dataclass(frozen=True)
+class Pins:
+    """What is pinned of a data set as it is now."""
+
+    indices: tuple[int, ...] = ()
+    """Into the pack, in the order in which they were pinned; at most MOST."""
+    forgotten: int = 0
+    """How many were pinned in an earlier version of the data set: its images are not these."""
+
+
+def probes(dataset: str) -> tuple[int, ...]:
+    """Indices of the pinned images; empty when there are none, and then runs choose for themselves
+    (see `chosen_probes`). Raises NotFoundError for an unknown data set."""
+    return pins(dataset).indices
+
+
+def pins(dataset: str) -> Pins:
+    """As `probes`, with what a replacement of the data set made the lab forget."""
+    return _read(dataset, catalog.describe(dataset).content_hash)
+
+
+def is_pinned(dataset: str, index: int) -> bool:
+    return index in probes(dataset)
+
+
+def pin(dataset: str, index: int) -> None:
+    """Follow image `index` of the data set from the next epoch of any run on it.
+
+    Pinning a pinned image changes nothing. Raises NotFoundError when the set or the image is not
+    there, ConfigError when 8 are pinned already, ResourceError when it cannot be written down.
+    """
+    info = _here(dataset)
+    images = sum(info.split_totals.values())
+    if not 0 <= index < images:
+        raise NotFoundError(
+            f"{info.title} has no image {index:,}; its images are numbered 0 to {images - 1:,}."
+        )
+    with _lock(dataset):
+        pinned = _read(dataset, info.content_hash).indices
+        if index in pinned:
+            return
+        if len(pinned) >= MOST:
+            raise ConfigError(
+                f"{len(pinned)} images of {info.title} are pinned, and {MOST} are the most that "
+                "the film strip follows. Unpin one first."
+            )
+        _write(dataset, info.content_hash, (*pinned, index))
+
+
+def unpin(dataset: str, index: int) -> None:
+    """Follow it no longer; an image that is not pinned changes nothing."""
+    info = _here(dataset)
+    with _lock(dataset):
+        pinned = _read(dataset, info.content_hash).indices
+        if index in pinned:
+            _write(dataset, info.content_hash, tuple(i for i in pinned if i != index))
+
+
+def chosen_probes(pack: Pack, splits: Splits) -> tuple[int, ...]:
+    """What a run on `pack` follows: the pinned images, or the default choice when there are
+    none."""
+    pinned = _read(pack.meta.dataset, pack.meta.content_hash).indices
+    return tuple(i for i in pinned if 0 <= i < len(pack)) or default_probes(pack, splits)
+
+
+def default_probes(pack: Pack, splits: Splits) -> tuple[int, ...]:
+    """At most 8 validation images, class by class, spread over the classes; always the same for the
+    same splits.
+
+    The network does not train on them, and the test set stays for the end. With more than 8 classes
+    8 of them are taken, evenly through their order: of 24 letters about every third.
+    """
+    labels = pack.labels[splits.val]
+    classes = np.unique(labels)
+    if len(classes) > MOST:
+        classes = classes[np.linspace(0, len(classes) - 1, MOST).round().astype(int)]
+    rows = [splits.val[labels == one][:MOST].tolist() for one in classes]
+    # In turns: the first of each class, then the second of each, until there are enough.
+    turns = [row[turn] for turn in range(MOST) for row in rows if turn < len(row)]
+    return tuple(sorted(turns[:MOST], key=lambda i: (int(pack.labels[i]), i)))
+
+
+def _here(dataset: str) -> catalog.DatasetInfo:
+    info = catalog.describe(dataset)
+    if info.state != catalog.READY:
+        raise NotFoundError(
+            f"{info.title} is not on this machine, so none of its images can be pinned. "
+            f"{info.how_to_get}".strip()
+        )
+    return info
+
+
+def _file(dataset: str) -> Path:
+    return home_folder("probes") / f"{dataset}.json"
+
+
+@contextlib.contextmanager
+def _lock(dataset: str) -> Iterator[None]:
+    """One change at a time: two tabs that pin at once both find their image pinned."""
+    lock = FileLock(home_folder("locks") / f"probes-{dataset}.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise ResourceError(
+            "Another tab or process has been changing the pinned images for "
+            f"{LOCK_SECONDS:g} seconds. Try again in a moment."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(dataset: str, content_hash: str) -> Pins:
+    try:
+        values = json.loads(_file(dataset).read_text(encoding="utf-8"))
+        indices = tuple(dict.fromkeys(int(i) for i in values["indices"]))[:MOST]
+        if values["content_hash"] != content_hash:
+            return Pins(forgotten=len(indices))
+        return Pins(indices)
+    except FileNotFoundError:
+        return Pins()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        # Nothing hangs on pins but which pictures are shown: the default choice will do.
+        logger.warning("the pinned images of %s cannot be read: %s", dataset, error)
+        return Pins()
+
+
+def _write(dataset: str, content_hash: str, indices: tuple[int, ...]) -> None:
+    text = json.dumps({"content_hash": content_hash, "indices": list(indices)})
+    with atomic_file(_file(dataset)) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,121 @@
+"""What the training loop announces: the events with many figures, and the sentences of its log."""
+
+from __future__ import annotations
+
+from lab.config import RunConfig
+from lab.models.freezing import Phase
+from lab.models.staged import StagedNet
+from lab.training.counters import Counters
+from lab.training.events import EndStatus, EpochDone, LogWritten, RunEnded, RunStarted
+from lab.training.plan import Plan
+
+
+def run_started(plan: Plan, network: StagedNet, *, resumed_from: int) -> RunStarted:
+    return RunStarted(
+        device=str(plan.device),
+        train_samples=len(plan.splits.train),
+        val_samples=len(plan.splits.val),
+        test_samples=len(plan.splits.test),
+        steps_per_epoch=plan.steps_per_epoch,
+        total_steps=plan.steps_per_epoch * plan.config.epochs,
+        total_parameters=sum(p.numel() for p in network.parameters()),
+        trainable_parameters=_trained(network),
+        class_names=plan.class_names,
+        resumed_from_step=resumed_from,
+    )
+
+
+def phase_entered(phase: Phase, network: StagedNet) -> LogWritten:
+    return LogWritten(
+        "info",
+        f"Phase {phase.number}, {phase.name}: {_trained(network):,} parameters are trained "
+        f"at a learning rate of {phase.learning_rate:g}.",
+    )
+
+
+def epoch_done(
+    counters: Counters,
+    *,
+    phase: Phase | None,
+    val_loss: float,
+    val_accuracy: float,
+    learning_rate: float,
+    seconds: float,
+    is_best: bool,
+) -> EpochDone:
+    return EpochDone(
+        epoch=counters.epoch,
+        step=counters.step,
+        phase=phase.name if phase else "",
+        train_loss=counters.train_loss,
+        train_accuracy=counters.train_accuracy,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        learning_rate=learning_rate,
+        seconds=seconds,
+        images_per_second=counters.images_per_second,
+        is_best=is_best,
+    )
+
+
+def rate_dropped(config: RunConfig) -> LogWritten:
+    """By the schedule on_plateau."""
+    return LogWritten(
+        "info",
+        f"Validation loss stalled for {config.schedule_epochs} epochs: the learning rate "
+        f"is multiplied by {config.schedule_factor:g}.",
+    )
+
+
+def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
+    return LogWritten(
+        "info",
+        f"Early stopping: {config.early_stopping_metric} has not improved for "
+        f"{config.early_stopping_patience} epochs (best was epoch {counters.best_epoch}).",
+    )
+
+
+def interrupted(plan: Plan, counters: Counters, status: EndStatus) -> str:
+    """The sentence of a run that was stopped or paused."""
+    tested = counters.epoch > plan.config.epochs
+    test = "the test was broken off, without a figure" if tested else "the test set was not touched"
+    return (
+        f"{status.capitalize()} after step {counters.step:,} "
+        f"of {plan.steps_per_epoch * plan.config.epochs:,}; {test}. "
+        "Resume goes on exactly here."
+    )
+
+
+def completed(config: RunConfig, counters: Counters) -> str:
+    """The sentence of a run that came to its end."""
+    done = counters.epoch - 1
+    early = "early stopping" if counters.early_stopped else "as asked"
+    how = "" if done == config.epochs else f" of {config.epochs} ({early})"
+    return f"Completed after epoch {done}{how}."
+
+
+def run_ended(
+    counters: Counters,
+    status: EndStatus,
+    message: str,
+    *,
+    seconds: float,
+    test_loss: float | None = None,
+    test_accuracy: float | None = None,
+) -> RunEnded:
+    return RunEnded(
+        status=status,
+        message=message,
+        epochs=counters.epoch - 1,
+        steps=counters.step,
+        best_epoch=counters.best_epoch,
+        best_val_loss=counters.best_val_loss,
+        best_val_accuracy=counters.best_val_accuracy,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        seconds=seconds,
+    )
+
+
+def _trained(network: StagedNet) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
