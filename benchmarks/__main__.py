@@ -1,23 +1,26 @@
-"""`python -m benchmarks [NAME ...]`: run all benchmarks, or the named ones."""
+"""`python -m benchmarks [NAME ...] [--quick]`: run all benchmarks, or the named ones."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import importlib
 
-from benchmarks import live_page
-
-BENCHMARKS: dict[str, Callable[[], None]] = {"live-page": live_page.main}
+BENCHMARKS = {
+    "training": "benchmarks.training",
+    "live-page": "benchmarks.live_page",
+}
+"""Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}")
-    names = parser.parse_args().names or list(BENCHMARKS)
-    for name in names:
+    parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
+    options = parser.parse_args()
+    for name in options.names or list(BENCHMARKS):
         if name not in BENCHMARKS:
             parser.error(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
-        BENCHMARKS[name]()
+        importlib.import_module(BENCHMARKS[name]).main(quick=options.quick)
 
 
 if __name__ == "__main__":

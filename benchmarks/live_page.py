@@ -28,7 +28,7 @@ SECONDS = 10.0
 LINK = "train?dataset=drawn-signs&architecture=single-layer-perceptron&batch_size=16&epochs=10000"
 
 
-def main() -> None:
+def main(*, quick: bool = False) -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:

@@ -1,7 +1,7 @@
 """The commands, their options and what they exit with.
 
-Exit status: 0 done, 1 the run failed, 2 something asked for is not possible (the sentence on
-standard error says why), 130 stopped by Ctrl-C.
+Exit status: 0 done, 1 the run (or one of several files) failed, 2 something asked for is not
+possible (the sentence on standard error says why), 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ EXAMPLES = """examples:
   python -m lab train --dataset drawn-signs --architecture sign-cnn --epochs 3
   python -m lab train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
   python -m lab train --config run.yaml
+  python -m lab classify cat.jpg dog.png --run r-20261122-031911-e827
+  python -m lab explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
   python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
 """
 
@@ -54,6 +56,42 @@ def build_parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="list the runs")
     runs.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
 
+    classify = commands.add_parser("classify", help="ask a trained network about pictures")
+    classify.add_argument("images", nargs="+", metavar="IMAGE", help="a JPEG, PNG or WebP file")
+    classify.add_argument("--top", type=int, default=5, help="classes to name; default 5")
+    classify.add_argument(
+        "--familiarity",
+        action="store_true",
+        help="measure once what the training pictures look like, to tell what is unlike them",
+    )
+
+    explain = commands.add_parser("explain", help="show where a trained network looks")
+    explain.add_argument("image", metavar="IMAGE", help="a JPEG, PNG or WebP file")
+    explain.add_argument(
+        "--layer", metavar="NAME", help="a stage or convolution; default: the architecture's own"
+    )
+    explain.add_argument(
+        "--method", default="grad-cam", help="grad-cam, grad-cam++, layercam, hirescam, eigen-cam"
+    )
+    explain.add_argument(
+        "--target", metavar="CLASS", help="what speaks for this class; default: the predicted one"
+    )
+    explain.add_argument(
+        "--strength", type=float, default=0.6, help="of the colours, from 0 to 1; default 0.6"
+    )
+    explain.add_argument(
+        "--out", required=True, metavar="FILE.png", help="where to write; replaces an older file"
+    )
+    for action in (classify, explain):
+        action.add_argument("--run", required=True, metavar="ID", help="a run's id, or its start")
+        action.add_argument(
+            "--checkpoint", default="best", help="best (default), last or a kept epoch-0005"
+        )
+        action.add_argument(
+            "--crop", metavar="X,Y,SIDE", help="use a square part: its centre and side as shares"
+        )
+        action.add_argument("--json", action="store_true", help="one JSON object a line")
+
     datasets = commands.add_parser("datasets", help="list, show, add, download, remove data sets")
     actions = datasets.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="all data sets and whether they are here")
@@ -89,6 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "datasets":
             from lab.cli.datasets import run
+        elif options.command == "classify":
+            from lab.cli.classify import run
+        elif options.command == "explain":
+            from lab.cli.explain import run
         else:
             from lab.cli.train import run
         return run(options)

@@ -8,6 +8,7 @@ gigabytes is refused before a pixel is decoded.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
@@ -23,6 +24,9 @@ MAX_PIXELS = 25_000_000
 """Largest picture that is decoded: 25 megapixels, more than most cameras and phones save."""
 MAX_BYTES = 50_000_000
 """Largest file that is read as a picture."""
+MAX_SCANS = 100
+"""A JPEG may be told in layers, each drawn over all pixels; cameras and web tools write up to ten
+or so. A file of 10 MB can hold 150,000 empty ones, which is an hour of work."""
 
 Fit = Literal["stretch", "crop"]
 
@@ -75,6 +79,10 @@ def decode(file: bytes | BinaryIO, *, name: str, at_least: int | None = None) ->
     size = image.size
     if size[0] * size[1] > MAX_PIXELS:
         raise _too_large(name, f"has {size[0]:,} x {size[1]:,} pixels")
+    if data.startswith(_JPEG) and _scans(data) > MAX_SCANS:
+        raise UnreadableFile(
+            name, f"is a JPEG in more than {MAX_SCANS} layers; save it anew and try again"
+        )
     try:
         if at_least is not None:
             image.draft(None, (at_least, at_least))
@@ -83,6 +91,8 @@ def decode(file: bytes | BinaryIO, *, name: str, at_least: int | None = None) ->
         return DecodedImage(_to_rgb(upright), size[::-1] if turned else size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "unfolds to far too many pixels") from None
+    except MemoryError:
+        raise UnreadableFile(name, "needs more memory than is free; make it smaller") from None
     except Exception as error:
         # Pillow's readers meet damaged data with OSError, SyntaxError, ValueError, struct.error,
         # IndexError, zlib.error and others; which one depends on the byte that is wrong.
@@ -116,25 +126,71 @@ def _opened(data: bytes, name: str) -> Image.Image:
         raise UnreadableFile(name, f"has a damaged header ({_in_words(error)})") from error
 
 
+_JPEG = b"\xff\xd8\xff"
+
+_STARTS = {
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\x00": "a TIFF",
+    b"MM\x00*": "a TIFF",
+    b"8BPS": "a Photoshop file",
+    b"\x00\x00\x01\x00": "an icon (ICO)",
+    b"\xff\x0a": "a JPEG XL",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL",
+    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000",
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a zip",
+    b"\x1f\x8b": "a compressed (gzip) file",
+}
+_HEIF_BRANDS = (b"heic heix hevc hevx heim heis hevm hevs mif1 msf1 avif avis").split()
+
+# The root element may come after a byte order mark, a declaration, comments and a doctype.
+_SVG = re.compile(rb"<(?:\w+:)?svg[\s>/]", re.IGNORECASE)
+_HTML = re.compile(rb"^\s*(?:<!--.{0,200}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
+
+
 def _what_it_is(data: bytes) -> str:
-    starts = {
-        b"GIF8": "a GIF",
-        b"BM": "a BMP",
-        b"II*\x00": "a TIFF",
-        b"MM\x00*": "a TIFF",
-        b"%PDF": "a PDF",
-        b"PK\x03\x04": "a zip",
-    }
-    for start, what in starts.items():
+    for start, what in _STARTS.items():
         if data.startswith(start):
             return f"is {what}, not a JPEG, PNG or WebP image"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return "is a HEIC or AVIF image; save it as JPEG, PNG or WebP"
-    if data.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF")):
+    if data[4:8] == b"ftyp":
+        if data[8:12] in _HEIF_BRANDS:
+            return "is a HEIC or AVIF image; save it as JPEG, PNG or WebP"
+        return "is a video, not a JPEG, PNG or WebP image"
+    if data.startswith((_JPEG, b"\x89PNG")) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
         return "is damaged: it begins like an image, but its header cannot be read"
+    beginning = data[:4000].removeprefix(b"\xef\xbb\xbf")
+    if _HTML.match(beginning):
+        return "is a web page, not a JPEG, PNG or WebP image"
+    if beginning.lstrip().startswith(b"<") and _SVG.search(beginning):
+        return (
+            "is an SVG, a drawing made of lines and shapes instead of pixels; "
+            "export it as PNG and use that"
+        )
     if b"\x00" not in data[:1000] and data[:1000].isascii():
         return "holds text, not a JPEG, PNG or WebP image"
     return "is not a JPEG, PNG or WebP image"
+
+
+# In the coded data of a scan, FF is followed by 00 or by a restart marker; all else is a marker.
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_SOS, _EOI = 0xDA, 0xD9
+
+
+def _scans(data: bytes) -> int:
+    """How often the pixels of a JPEG are gone over; counting ends beyond MAX_SCANS.
+
+    Only up to the end of the first image: phones append a film or a second picture.
+    """
+    scans, place = 0, 2
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, place)):
+        marker, place = found[1][0], found.end()
+        if marker == _EOI:
+            break
+        scans += marker == _SOS
+        if marker not in (0x01, 0xD8):  # the two others without a length
+            place += max(2, int.from_bytes(data[place : place + 2], "big"))
+    return scans
 
 
 def _too_large(name: str, what: str) -> UnreadableFile:
@@ -161,7 +217,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16 bit grey; convert() would clip it at 255
-        high_bytes = np.asarray(image).astype(np.int64) >> 8
+        high_bytes = np.asarray(image) >> 8
         return Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         see_through = image.convert("RGBA")

@@ -26,11 +26,12 @@ from safetensors.torch import load_file, save_file
 from lab.config import RunConfig
 from lab.data.decode import Fit
 from lab.data.preprocess import Preprocess
-from lab.errors import NotFoundError
+from lab.errors import DataError, NotFoundError
 from lab.home import atomic_file
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
+from lab.training.failures import is_out_of_memory
 
 RESUME = "resume.safetensors"
 
@@ -99,13 +100,22 @@ def publish(network: StagedNet, folder: Path, *, epoch: int, best: bool, kept: b
 def load_weights(network: StagedNet, folder: Path, name: str) -> None:
     """Load checkpoint `name` ("best", "last", "epoch-0005") into `network`, in place.
 
-    Raises NotFoundError naming the checkpoints that are there.
+    Raises NotFoundError naming the checkpoints that are there, DataError when the file is damaged
+    or belongs to another network.
     """
     file = folder / f"{name}.safetensors"
     try:
         network.load_state_dict(load_file(file))
     except FileNotFoundError:
         raise _no_checkpoint(folder, name) from None
+    except (SafetensorError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"Checkpoint {name!r} of run {folder.name} cannot be used ({reason}). Choose another "
+            "checkpoint, or train the run again with its settings."
+        ) from error
 
 
 def checkpoints(folder: Path) -> list[str]:
@@ -124,6 +134,8 @@ def checkpoint_epoch(folder: Path, name: str) -> int | None:
             epoch = (file.metadata() or {}).get("epoch")
     except FileNotFoundError:
         raise _no_checkpoint(folder, name) from None
+    except SafetensorError:
+        return None  # whoever loads the weights says what is wrong with them
     return None if epoch is None else int(epoch)
 
 

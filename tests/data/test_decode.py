@@ -124,6 +124,59 @@ def test_what_is_no_picture_says_so_by_name(name: str) -> None:
     assert str(caught.value).count("\n") == 0
 
 
+OTHER_FILES = {
+    "plain svg": (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "is an SVG"),
+    "svg with all that may come first": (
+        b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made by hand -->\n<!DOCTYPE svg>\n<svg>',
+        "is an SVG",
+    ),
+    "svg with a prefix": (b"<svg:svg width='3'/>", "is an SVG"),
+    "text about svg": (b"How to use the <svg> element", "holds text"),
+    "other xml": (b'<?xml version="1.0"?><kml/>', "holds text"),
+    "web page": (b"<!DOCTYPE html>\n<html><svg></svg></html>", "is a web page"),
+    "heic": (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "is a HEIC or AVIF image"),
+    "heic of a burst": (b"\x00\x00\x00\x18ftyphevc\x00\x00\x00\x00", "is a HEIC or AVIF"),
+    "film": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00", "is a video"),
+    "sound": (b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00", "is not a JPEG, PNG or WebP"),
+    "photoshop": (b"8BPS\x00\x01" + b"\x00" * 20, "is a Photoshop file"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FILES)
+def test_other_files_are_called_by_their_kind(kind: str) -> None:
+    data, reason = OTHER_FILES[kind]
+    with pytest.raises(UnreadableFile) as caught:
+        decode_image(data, name="a file")
+    assert caught.value.reason.startswith(reason)
+
+
+def test_an_svg_is_told_what_to_do() -> None:
+    with pytest.raises(UnreadableFile, match="export it as PNG"):
+        decode_image(b"<svg></svg>", name="logo.svg")
+
+
+def layered(layers: int) -> bytes:
+    """A progressive JPEG whose last layer is told again and again."""
+    data = encoded(photo(5, (64, 64)), progressive=True)
+    last = data[data.rfind(b"\xff\xc4", 0, data.rfind(b"\xff\xda")) : -2]
+    return data[:-2] + last * layers + data[-2:]
+
+
+def test_a_jpeg_of_endless_layers_is_refused_before_it_is_decoded() -> None:
+    assert decode_image(layered(0), name="a.jpg").size == (64, 64)
+    assert decode_image(layered(20), name="a.jpg").size == (64, 64)
+    with pytest.raises(UnreadableFile, match="more than 100 layers"):
+        decode_image(layered(150_000), name="a.jpg")
+
+
+def test_what_a_phone_appends_to_a_jpeg_is_not_counted() -> None:
+    film = b"\xff\xda\x00\x02" * 1000
+    assert decode_image(encoded(photo(6)) + film, name="a.jpg").size == (40, 30)
+    small = encoded(photo(7, (8, 8)))
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00" + film + small
+    assert decode_image(encoded(photo(6), exif=exif), name="a.jpg").size == (40, 30)
+
+
 def test_bad_bytes_anywhere_are_an_error_of_ours() -> None:
     """Damage at random places never escapes as another kind of exception."""
     rng = np.random.default_rng(0)

@@ -1,0 +1,81 @@
+"""Rows of benchmarks/RESULTS.md: what was measured, on which machine, when."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = Path(__file__).parent / "RESULTS.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: seconds of the same work, measured in turn in the same process."""
+
+    work: str
+    plain: tuple[float, ...]
+    lab: tuple[float, ...]
+    target: str
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.lab) / statistics.median(self.plain)
+
+    def __str__(self) -> str:
+        return (
+            f"| {self.work} | {_seconds(self.plain)} | {_seconds(self.lab)} | "
+            f"**{self.ratio:.3g}** | {self.target} | {self.note} |"
+        )
+
+
+HEAD = (
+    "| work | plain PyTorch, s | Trainscope, s | ratio | target | note |\n|---|---|---|---|---|---|"
+)
+
+
+def write(section: str, rows: list[Row], *, text: str = "") -> None:
+    """Put the rows into RESULTS.md under `section`, in the place of what stood there."""
+    body = f"## {section}\n\n{machine()}\n\n"
+    if text:
+        body += f"{text}\n\n"
+    if rows:
+        body += HEAD + "\n" + "\n".join(map(str, rows)) + "\n"
+    old = FILE.read_text(encoding="utf-8") if FILE.exists() else "# Benchmarks\n"
+    pattern = re.compile(rf"^## {re.escape(section)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    new = pattern.sub(lambda _: body + "\n", old) if pattern.search(old) else f"{old}\n{body}"
+    FILE.write_text(new.rstrip() + "\n", encoding="utf-8")
+    print(body)
+
+
+def machine() -> str:
+    """The machine, the versions and the date, as one line."""
+    import torch
+    import torchvision
+
+    date = datetime.datetime.now(datetime.UTC).date()
+    return (
+        f"{date}, {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, torchvision {torchvision.__version__}. Median (lowest to "
+        "highest) of the rounds; both sides in turn in one process."
+    )
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = re.search(r"model name\s*:\s*(.+)", text)
+    units = sorted(set(re.findall(r"\b(?:amx_bf16|avx512_bf16|avx512f|avx2)\b", text)))
+    return f"{name.group(1).strip() if name else platform.machine()} ({', '.join(units)})"
+
+
+def _seconds(values: tuple[float, ...]) -> str:
+    middle = f"{statistics.median(values):.3g}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.3g} to {max(values):.3g})"

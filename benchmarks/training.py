@@ -1,0 +1,214 @@
+"""Training against the plain PyTorch script, on the same work, in turn, in one process.
+
+    python -m benchmarks training            all of it, about half an hour
+    python -m benchmarks training --quick    a part of the images, a few minutes
+
+Needs LAB_REAL_DATA (the real data sets) and TORCH_HOME (MobileNetV2's weights). The lab's side is a
+run as a person starts it: recorded in the store, checkpoints written, film strip on.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import plain
+from benchmarks.results import Row, write
+from lab.config import RunConfig
+from lab.data import catalog
+from lab.runs.queue import run_here
+from lab.training.events import EpochDone, Event, RunStarted
+
+
+def main(*, quick: bool = False) -> None:
+    data = Path(os.environ["LAB_REAL_DATA"])
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LAB_HOME"] = str(Path(folder) / "lab")
+        photos = Path(folder) / "photos"
+        with zipfile.ZipFile(data / "cats_and_dogs.zip") as archive:
+            archive.extractall(photos)
+        catalog.add_dataset("sign-mnist", data / "sign-language-mnist.zip")
+        catalog.add_dataset("cats-dogs", data / "cats_and_dogs.zip")
+        rows = [
+            sign_cnn(augmented=False, rounds=2 if quick else 4),
+            sign_cnn(augmented=True, rounds=1 if quick else 3),
+            resnet(photos, per_class=100 if quick else 400, rounds=1 if quick else 2),
+            *mobilenet(photos, per_class=300 if quick else 0),
+            deep_mlp(rounds=2 if quick else 4),
+        ]
+    write("Training" + (", quick" if quick else ""), rows)
+
+
+def sign_cnn(*, augmented: bool, rounds: int) -> Row:
+    """An epoch of document 001's network: 27,455 images to train on, 7,172 to validate on."""
+    pack = catalog.open_pack("sign-mnist")
+    train, test = pack.indices("train"), pack.indices("test")
+    images = np.asarray(pack.images)[..., 0]
+    script = plain.PlainRun(
+        plain.sign_cnn(),
+        plain.SignDataset(
+            images[train],
+            pack.labels[train],
+            plain.SIGN_AUGMENTED if augmented else plain.SIGN_TRANSFORM,
+        ),
+        plain.SignDataset(images[test], pack.labels[test], plain.SIGN_TRANSFORM),
+        batch_size=256,
+    )
+    config = RunConfig(
+        dataset=_with_validation("sign-mnist"),
+        architecture="sign-cnn",
+        batch_size=256,
+        normalisation="unit",
+        epochs=rounds + 1,
+    )
+    if augmented:
+        config = config.changed(rotation_degrees=10, zoom=0.1, width_shift=0.1, height_shift=0.1)
+    own, theirs = _in_turn(config, script.epoch)
+    name = "sign-CNN epoch, 27,455 + 7,172" + (", augmented" if augmented else "")
+    return Row(name, theirs, own, "<= 0.35" if augmented else "<= 0.28")
+
+
+def resnet(photos: Path, *, per_class: int, rounds: int) -> Row:
+    """ResNet-18 from scratch at 224 pixels, batches of 32."""
+    config = RunConfig(
+        dataset="cats-dogs",
+        architecture="resnet18",
+        subset_per_class=per_class,
+        batch_size=32,
+        epochs=rounds + 1,
+    )
+    train, val = _photo_sets(photos, per_class)
+    script = plain.PlainRun(plain.resnet18(), train, val, batch_size=32)
+    own, theirs = _in_turn(config, script.epoch)
+    name = f"ResNet-18 from scratch, 224, batch 32, epoch of {len(train)} + {len(val)}"
+    return Row(name, theirs, own, "<= 0.33")
+
+
+def mobilenet(photos: Path, *, per_class: int) -> list[Row]:
+    """MobileNetV2, head only, ten epochs; then again with another learning rate."""
+    epochs = 10
+    config = RunConfig(
+        dataset="cats-dogs",
+        architecture="mobilenet_v2",
+        freeze="head_only",
+        subset_per_class=per_class,
+        batch_size=32,
+        epochs=epochs,
+    )
+    began = time.perf_counter()
+    run_here(config, name="first")
+    first = time.perf_counter() - began
+    began = time.perf_counter()
+    run_here(config.changed(learning_rate=3e-3), name="again")
+    again = time.perf_counter() - began
+    train, val = _photo_sets(photos, per_class)
+    weights = Path(os.environ["TORCH_HOME"]) / "hub/checkpoints/mobilenet_v2-b0353104.pth"
+    script = plain.PlainRun(
+        plain.mobilenet_head(weights), train, val, batch_size=32, frozen_backbone=True
+    )
+    one = _timed(script.epoch)
+    name = f"MobileNetV2 head only, {epochs} epochs of {len(train)} + {len(val)}"
+    note = f"plain: one epoch measured, times {epochs}; Trainscope with its test at the end"
+    return [
+        Row(name, (epochs * one,), (first,), "<= 0.04", note),
+        Row("the same again, another learning rate", (epochs * one,), (again,), "<= 5 s", note),
+    ]
+
+
+def deep_mlp(*, rounds: int) -> Row:
+    """Ten layers with sigmoid on the sign images."""
+    pack = catalog.open_pack("sign-mnist")
+    train, test = pack.indices("train"), pack.indices("test")
+    images = np.asarray(pack.images)[..., 0]
+    script = plain.PlainRun(
+        plain.deep_mlp(784, 24),
+        plain.SignDataset(images[train], pack.labels[train], plain.SIGN_TRANSFORM),
+        plain.SignDataset(images[test], pack.labels[test], plain.SIGN_TRANSFORM),
+        batch_size=256,
+    )
+    config = RunConfig(
+        dataset=_with_validation("sign-mnist"),
+        architecture="deep-mlp",
+        batch_size=256,
+        normalisation="unit",
+        epochs=rounds + 1,
+    )
+    own, theirs = _in_turn(config, script.epoch)
+    return Row("deep MLP epoch, 27,455 + 7,172", theirs, own, "")
+
+
+def _in_turn(
+    config: RunConfig, plain_epoch: Callable[[], float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Seconds of the lab's epochs and of the plain ones between them; the first of each warms up.
+
+    The plain epoch runs in the listener of the lab's events, so that a busy moment of the machine
+    meets both.
+    """
+    own: list[float] = []
+    theirs: list[float] = []
+    mark = 0.0
+
+    def listen(event: Event) -> None:
+        nonlocal mark
+        if isinstance(event, RunStarted):
+            mark = time.perf_counter()
+        elif isinstance(event, EpochDone):
+            own.append(time.perf_counter() - mark)
+            theirs.append(_timed(plain_epoch))
+            print(f"{config.architecture}: lab {own[-1]:.2f} s, plain {theirs[-1]:.2f} s")
+            mark = time.perf_counter()
+
+    run_here(config, on_event=listen)
+    return tuple(own[1:]), tuple(theirs[1:])
+
+
+def _with_validation(name: str) -> str:
+    """The same set under another name, its test part as validation part: the scripts validate on
+    it, and an epoch must be the same work on both sides."""
+    import dataclasses
+    import shutil
+
+    from lab.data.pack import load_pack
+    from lab.home import home_folder
+
+    own = f"{name}-validated"
+    target = home_folder("packs") / own
+    if not target.exists():
+        pack = catalog.open_pack(name)
+        assert pack.folder is not None
+        shutil.copytree(pack.folder, target)
+        np.save(target / "split.npy", np.where(pack.split == 2, 1, pack.split).astype(np.uint8))
+        counts = {"train": pack.meta.counts["train"], "val": pack.meta.counts["test"], "test": {}}
+        meta = dataclasses.replace(pack.meta, dataset=own, counts=counts)
+        (target / "meta.json").write_text(meta.to_json(), encoding="utf-8")
+        load_pack(target)
+    return own
+
+
+def _photo_sets(photos: Path, per_class: int) -> tuple[plain.PhotoDataset, plain.PhotoDataset]:
+    """The photographs that the lab trains and validates on, as files: nine tenths and one tenth of
+    each class."""
+    train: list[tuple[Path, int]] = []
+    val: list[tuple[Path, int]] = []
+    for label, name in enumerate(("cats", "dogs")):
+        files = sorted(photos.glob(f"**/train/{name}/*.jpg"))
+        files = files[: per_class or len(files)]
+        cut = round(0.1 * len(files))
+        train += [(file, label) for file in files[cut:]]
+        val += [(file, label) for file in files[:cut]]
+    return plain.PhotoDataset(*zip(*train, strict=True)), plain.PhotoDataset(
+        *zip(*val, strict=True)
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -1,0 +1,282 @@
+"""What trained networks say about a person's own pictures.
+
+    bytes ── uploaded(data, card) ──> Picture ── answer(opened, picture) ──> Answer
+
+The Answer holds plain values only: the probabilities, where the network looked, and the pixels as
+they were when they entered the network. Nothing here writes to disk.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lab.data.decode import decode
+from lab.errors import DataError
+from lab.evaluate.opened import Opened, open_network
+from lab.evaluate.pictures import Crop, Picture, upload_picture
+from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
+from lab.explain.layers import Layer, cam_layers, captured, list_layers, require_cam_layer
+from lab.models.catalog import ARCHITECTURES
+from lab.models.staged import StagedNet
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.training.checkpoint import NetworkCard
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one network says about one picture."""
+
+    name: str
+    """The picture's, as the person knows it; only to be shown."""
+    class_names: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    """(K,) softmax: adds up to 1."""
+    seen: npt.NDArray[np.uint8]
+    """(H, W, C) what went into the network, turned back into pixels."""
+    hidden: npt.NDArray[np.float32] | None
+    """(D,) what the head was given, averaged over places; None where the head is all there is."""
+    layer: str | None
+    """Which the map is of; None for a network without places."""
+    cam: npt.NDArray[np.float32] | None
+    """(h, w) the raw map of that layer, never negative."""
+    target: int
+    """The class that the map speaks for."""
+    meaningful: bool
+    """Whether the class score depends on the layer; see `lab.explain.grad_cam.Cams`."""
+    method: str
+    checkpoint: str
+    epoch: int | None
+    identity: str
+    """Of the weights that answered; see `lab.evaluate.opened.checkpoint_identity`."""
+
+    @property
+    def predicted(self) -> int:
+        return int(self.probabilities.argmax())
+
+    @property
+    def predicted_class(self) -> str:
+        return self.class_names[self.predicted]
+
+    @property
+    def features(self) -> npt.NDArray[np.float32]:
+        """(D,) what `lab.evaluate.familiarity` compares: `hidden`, or else the pixels in [0, 1]."""
+        if self.hidden is not None:
+            return self.hidden
+        pixels: npt.NDArray[np.float32] = pixel_features(self.seen[None])[0]
+        return pixels
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The `count` most probable classes with their probabilities, the first one first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.class_names[i], float(self.probabilities[i])) for i in order]
+
+
+def uploaded(data: bytes, card: NetworkCard, *, name: str, crop: Crop | None = None) -> Picture:
+    """The bytes of a picture file as the run's data set would hold it; raises UnreadableFile.
+
+    A large JPEG is read at the scale at which a data set's are: twice the network's size or more.
+    """
+    side = side_needed(card, crop)
+    return upload_picture(decode(data, name=name, at_least=side).image, card, name=name, crop=crop)
+
+
+def side_needed(card: NetworkCard, crop: Crop | None = None) -> int:
+    """The shorter side in pixels from which `crop` still has twice the network's size."""
+    share = 1.0 if crop is None else max(crop.side, 0.01)
+    return math.ceil(2 * card.preprocess.image_size / share)
+
+
+def answer(
+    opened: Opened,
+    picture: Picture,
+    *,
+    method: str = "grad-cam",
+    layer: str | None = None,
+    target: int | None = None,
+) -> Answer:
+    """Show one picture to one network.
+
+    The map is of `layer`, by default the architecture's own for Grad-CAM, and speaks for class
+    `target`, by default the predicted one. Takes the network's lock for the time of one forward and
+    one backward pass. Raises NotFoundError or ConfigError for a method or layer that cannot be, and
+    DataError when the weights give no numbers.
+    """
+    METHODS.get(method)
+    network, card = opened.network, opened.card
+    x = picture.tensor(card.preprocess)
+    with opened.lock:
+        wanted = _map_layer(opened, layer)
+        cams, logits, hidden = _look(network, x, wanted, method=method, target=target)
+        if cams is not None and cams.maps[0].numel() == 1:
+            # At a small image size the default stage may have shrunk to a single place, which
+            # points nowhere: take the deepest one that still has several.
+            stages = cam_layers(_layers(opened))
+            cams = None
+            if stages:
+                cams, _, _ = _look(network, x, stages[-1].name, method=method, target=target)
+    if not bool(torch.isfinite(logits).all()):
+        raise DataError(
+            f"The weights of checkpoint {opened.checkpoint!r} answer {picture.name!r} with values "
+            "that are no numbers: the training diverged. Choose another checkpoint."
+        )
+    probabilities = torch.softmax(logits[0].double(), 0).float().numpy()
+    return Answer(
+        name=picture.name,
+        class_names=card.class_names,
+        probabilities=probabilities,
+        seen=card.preprocess.undo(x)[0].numpy(),
+        hidden=None if hidden is None else hidden[0].numpy(),
+        layer=None if cams is None else cams.layer,
+        cam=None if cams is None else cams.maps[0].numpy(),
+        target=int(probabilities.argmax()) if target is None else target,
+        meaningful=cams is not None and bool(cams.meaningful[0]),
+        method=method,
+        checkpoint=opened.checkpoint,
+        epoch=opened.epoch,
+        identity=opened.identity,
+    )
+
+
+def classify(
+    folder: Path,
+    checkpoint: str,
+    pictures: Sequence[Picture | tuple[str, Image.Image] | tuple[str, bytes]],
+    *,
+    method: str = "grad-cam",
+    layer: str | None = None,
+    crop: Crop | None = None,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> list[Answer]:
+    """Show pictures to a checkpoint of the run in `folder`; all of them to the same weights.
+
+    A picture is one of a data set, or a name with a decoded image or the bytes of a file; `crop`
+    cuts the latter two. Raises NotFoundError without the checkpoint, UnreadableFile at the first
+    file that is no picture: who wants the others all the same calls `uploaded` and `answer`.
+    """
+    with open_network(folder, checkpoint) as opened:
+        pass  # held by `answer`, picture by picture: other threads get their turn in between
+    answers = []
+    for picture in pictures:
+        check_cancel(cancel, "Classifying")
+        if not isinstance(picture, Picture):
+            name, given = picture
+            if isinstance(given, bytes):
+                picture = uploaded(given, opened.card, name=name, crop=crop)
+            else:
+                picture = upload_picture(given, opened.card, name=name, crop=crop)
+        answers.append(answer(opened, picture, method=method, layer=layer))
+        progress(Progress(len(answers), len(pictures), "Classifying", "pictures"))
+    return answers
+
+
+def hidden_stage(network: StagedNet) -> str | None:
+    """The stage whose output the head is given; None when the head is all there is."""
+    return network.stage_names[-2] if len(network.stage_names) > 1 else None
+
+
+def over_places(output: Tensor) -> Tensor:
+    """(N, C, h, w) or (N, D) -> (N, C) or (N, D) float32 on the CPU: the average over places."""
+    if output.ndim == 4:
+        output = output.mean((2, 3))
+    return output.detach().float().flatten(1).cpu()
+
+
+def pixel_features(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(N, H, W, C) uint8 -> (N, H * W * C) float32 in [0, 1]."""
+    return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
+
+
+def _map_layer(opened: Opened, layer: str | None) -> str | None:
+    """The layer to draw the map of; None for a network without places."""
+    if layer is None:
+        return ARCHITECTURES.get(opened.card.config.architecture).default_cam_stage
+    return require_cam_layer(_layers(opened), layer).name
+
+
+def _layers(opened: Opened) -> tuple[Layer, ...]:
+    shape = opened.card.preprocess
+    return list_layers(opened.network, channels=shape.channels, image_size=shape.image_size)
+
+
+def _look(
+    network: StagedNet, x: Tensor, layer: str | None, *, method: str, target: int | None
+) -> tuple[Cams | None, Tensor, Tensor | None]:
+    """The map, the logits (1, K), and what the head was given (1, D)."""
+    stage = hidden_stage(network)
+    cams = None
+    with captured(network, [] if stage is None else [stage]) as outputs:
+        if layer is None:
+            with torch.inference_mode():
+                logits = network(x).float().cpu()
+        else:
+            targets = None if target is None else [target]
+            found, logits = class_activation_maps(
+                network, x, targets=targets, layers=[layer], method=method
+            )
+            cams = found[layer]
+    return cams, logits, None if stage is None else over_places(outputs[stage])
+
+
+# --- as a table ---------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of answers."""
+
+    run: str
+    run_name: str
+    answer: Answer
+    crop: Crop | None = None
+    distance: float | None = None
+    """From the training pictures, where it was measured, with the limit that it is held against."""
+    limit: float | None = None
+
+
+def answers_csv(rows: Iterable[Row]) -> str:
+    """One line for each picture and run, a column for each class of any of the runs."""
+    rows = list(rows)
+    classes = list(dict.fromkeys(name for row in rows for name in row.answer.class_names))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["picture", "crop", "run", "run name", "checkpoint", "epoch", "predicted", "probability"]
+        + ["distance from training pictures", "limit", "unlike the training pictures"]
+        + [f"probability of {name}" for name in classes]
+    )
+    for row in rows:
+        said = row.answer
+        chances = dict(zip(said.class_names, said.probabilities.tolist(), strict=True))
+        measured = row.distance is not None and row.limit is not None
+        writer.writerow(
+            [
+                _cell(said.name),
+                "" if row.crop is None else f"{row.crop.x:g},{row.crop.y:g},{row.crop.side:g}",
+                row.run,
+                _cell(row.run_name),
+                said.checkpoint,
+                "" if said.epoch is None else said.epoch,
+                _cell(said.predicted_class),
+                f"{chances[said.predicted_class]:.6f}",
+                f"{row.distance:.3f}" if measured else "",
+                f"{row.limit:.3f}" if measured else "",
+                ("yes" if (row.distance or 0) > (row.limit or 0) else "no") if measured else "",
+                *(f"{chances[name]:.6f}" if name in chances else "" for name in classes),
+            ]
+        )
+    return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A name that a spreadsheet will not run as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
