@@ -1,10 +1,11 @@
-"""Runs: find a run again, look at it, start it again."""
+"""Runs: find a run again, look at it and its results, start it again."""
 
 import streamlit as st
 
 from lab.ui import run_table
 from lab.ui.entrance import require_entrance
 from lab.ui.live import live_view
+from lab.ui.results import draw_results
 
 require_entrance()
 st.title("Runs", anchor=False)
@@ -12,5 +13,15 @@ run_table.draw_queue()
 run = run_table.draw_table()
 if run is not None:
     run_table.draw_actions(run)
-    live_view(run)
-    run_table.draw_settings(run)
+    curves, results, settings = st.tabs(
+        ["Curves", "Results", "Settings"], key="runs_tab", on_change="rerun"
+    )
+    if curves.open:
+        with curves:
+            live_view(run)
+    if results.open:
+        with results:
+            draw_results(run)
+    if settings.open:
+        with settings:
+            run_table.draw_settings(run)

@@ -194,26 +194,26 @@ def _delete(run_id: str, name: str) -> None:
 
 
 def draw_settings(run: RunRow) -> None:
+    """Every knob of the run, as it was set."""
     defaults = RunConfig().model_dump(mode="json")
-    with st.expander("All settings of this run", icon=":material/tune:"):
-        values = run.settings
-        st.dataframe(
-            [
-                {
-                    "Knob": KNOBS[name].title if name in KNOBS else name,
-                    "Value": "automatic" if value is None else str(value),
-                    "Changed": value != defaults.get(name),
-                }
-                for name, value in values.items()
-            ],
-            hide_index=True,
-            alt="All knobs of the run with their values.",
-        )
-        st.download_button(
-            "Download as YAML",
-            yaml.safe_dump(values, sort_keys=False),
-            file_name=f"{run.id}.yaml",
-            key="runs_yaml",
-            icon=":material/download:",
-        )
+    values = run.settings
+    st.dataframe(
+        [
+            {
+                "Knob": KNOBS[name].title if name in KNOBS else name,
+                "Value": "automatic" if value is None else str(value),
+                "Changed": value != defaults.get(name),
+            }
+            for name, value in values.items()
+        ],
+        hide_index=True,
+        alt="All knobs of the run with their values.",
+    )
+    st.download_button(
+        "Download as YAML",
+        yaml.safe_dump(values, sort_keys=False),
+        file_name=f"{run.id}.yaml",
+        key="runs_yaml",
+        icon=":material/download:",
+    )
     st.caption(f"Run {run.id}")

@@ -1,0 +1,251 @@
+"""Figures of a classifier from its answers: numpy in, plain numbers and arrays out.
+
+n images, K classes. A figure that would be 0 / 0 is NaN and never a 0 that looks like a bad mark:
+the precision of a class that was never predicted, the recall of a class without images.
+Checked against scikit-learn in tests/evaluate/test_metrics.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+NORMAL_95 = 1.959963984540054
+"""The standard normal's quantile that leaves 2.5 % on each side."""
+
+BINS = 15
+"""Of the reliability diagram, as in the tables of Guo et al. (2017)."""
+
+
+def wilson_interval(right: int, n: int, *, z: float = NORMAL_95) -> tuple[float, float]:
+    """The score interval of the share right / n; (0, 1) when n is 0: then nothing is known.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
+    (1927). Unlike share ± 2 deviations it stays within [0, 1] and has a width at 0 % and 100 %.
+    Takes the images for independent draws; it tells nothing of another training seed.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = right / n, z * z
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # Rounding must not make the interval miss the share itself at 0 and at n.
+    low = 0.0 if right == 0 else max(0.0, centre - half)
+    high = 1.0 if right == n else min(1.0, centre + half)
+    return low, high
+
+
+def confusion(labels: Ints, predicted: Ints, classes: int) -> Ints:
+    """(K, K) counts: row = true class, column = predicted class."""
+    pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return pairs.reshape(classes, classes).astype(np.int64)
+
+
+def row_shares(matrix: Ints) -> Floats:
+    """(K, K): each row of a confusion matrix as shares of it; NaN in a row without images."""
+    return _ratio(matrix, matrix.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """One number a class, each (K,); NaN where there is none."""
+
+    precision: Floats
+    """Of the images that were given this class, the share that belongs to it."""
+    recall: Floats
+    """Of the images of this class, the share that was given it."""
+    f1: Floats
+    """2 TP / (2 TP + FP + FN), the harmonic mean of both; NaN only for a class that neither occurs
+    nor was predicted."""
+    support: Ints
+    """Images of this class."""
+    predicted: Ints
+    """Images that were given this class."""
+
+
+def class_scores(matrix: Ints) -> ClassScores:
+    """Of a confusion matrix (K, K) as `confusion` makes it."""
+    hits = np.diag(matrix)
+    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    return ClassScores(
+        precision=_ratio(hits, predicted),
+        recall=_ratio(hits, support),
+        f1=_ratio(2 * hits, support + predicted),
+        support=support,
+        predicted=predicted,
+    )
+
+
+@dataclass(frozen=True)
+class MacroScores:
+    """Means over the classes, each class counting the same however many images it has.
+
+    A class that has no such figure (NaN) is left out of that mean; precision therefore tells
+    nothing of classes that were never predicted, but F1 counts them as 0.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    never_predicted: int
+    """Classes that the mean precision leaves out."""
+    without_images: int
+    """Classes that the mean recall leaves out."""
+
+
+def macro_scores(scores: ClassScores) -> MacroScores:
+    return MacroScores(
+        precision=_mean(scores.precision),
+        recall=_mean(scores.recall),
+        f1=_mean(scores.f1),
+        never_predicted=int(np.isnan(scores.precision).sum()),
+        without_images=int(np.isnan(scores.recall).sum()),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RocCurve:
+    """Every threshold's false and true positive rates, both (m,) ascending from 0 to 1."""
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    area: float
+    """Under the curve (AUC): the chance that a positive image gets a higher score than a negative
+    one, ties counting half."""
+
+
+def roc_curve(positive: Bools, scores: npt.NDArray[np.floating]) -> RocCurve | None:
+    """Receiver operating characteristic (T. Fawcett, "An introduction to ROC analysis", 2006).
+
+    `positive` (n,): which images belong to the class; `scores` (n,): the probability given to it.
+    Images of equal score share one threshold. Points in the middle of a straight piece are left
+    out. None unless there are both positive and negative images.
+    """
+    hits, alarms = _counts_by_threshold(positive, scores)
+    if not len(hits) or hits[-1] == 0 or alarms[-1] == 0:
+        return None
+    hits, alarms = np.append(0, hits), np.append(0, alarms)
+    # Over whole numbers: exact however many thresholds there are.
+    twice = np.sum((alarms[1:] - alarms[:-1]) * (hits[1:] + hits[:-1]))
+    corners = _corners(alarms, hits)
+    return RocCurve(
+        false_positive_rate=alarms[corners] / alarms[-1],
+        true_positive_rate=hits[corners] / hits[-1],
+        area=float(twice / 2 / (hits[-1] * alarms[-1])),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionRecallCurve:
+    """Every threshold's recall (m,) ascending, and its precision (m,)."""
+
+    recall: Floats
+    precision: Floats
+    average_precision: float
+    """Sum over thresholds of (gain in recall) x precision."""
+    share: float
+    """Of positive images: the precision of scores drawn by chance."""
+
+
+def precision_recall_curve(
+    positive: Bools, scores: npt.NDArray[np.floating]
+) -> PrecisionRecallCurve | None:
+    """Arguments as in `roc_curve`; None without a positive image.
+
+    The average precision is the sum without interpolation, because straight lines between points
+    of this curve are too optimistic (J. Davis and M. Goadrich, ICML 2006).
+    """
+    hits, alarms = _counts_by_threshold(positive, scores)
+    if not len(hits) or hits[-1] == 0:
+        return None
+    recall, precision = hits / hits[-1], hits / (hits + alarms)
+    return PrecisionRecallCurve(
+        recall=recall,
+        precision=precision,
+        average_precision=float(np.sum(np.diff(recall, prepend=0.0) * precision)),
+        share=float(np.mean(positive)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Whether an answer given with 90 % is right nine times in ten. Arrays are (bins,)."""
+
+    edges: Floats
+    """(bins + 1,) from 0 to 1; a bin is above its left edge, up to and with its right one."""
+    counts: Ints
+    confidence: Floats
+    """Mean probability of the predicted class in the bin; NaN in an empty one."""
+    accuracy: Floats
+    """Share of right answers in the bin; NaN in an empty one."""
+    expected_error: float
+    """The expected calibration error: mean |accuracy - confidence| over the bins, each weighted by
+    its images; in [0, 1], NaN without images."""
+    gap: float
+    """Mean confidence - accuracy over all images: above 0 is too sure of itself."""
+
+
+def calibration(
+    confidence: npt.NDArray[np.floating], right: Bools, *, bins: int = BINS
+) -> Calibration:
+    """C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
+    ICML 2017, equations 1 to 3, with bins of equal width.
+
+    `confidence` (n,): the probability of the predicted class; `right` (n,): whether it was true.
+    """
+    sure = np.asarray(confidence, dtype=np.float64)
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    which = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    mean_confidence = _ratio(np.bincount(which, weights=sure, minlength=bins), counts)
+    accuracy = _ratio(np.bincount(which, weights=right, minlength=bins), counts)
+    if not len(sure):
+        error = gap = math.nan
+    else:
+        error = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / len(sure))
+        gap = float(sure.mean() - right.mean())
+    return Calibration(edges, counts.astype(np.int64), mean_confidence, accuracy, error, gap)
+
+
+def majority_baseline(train_counts: Ints, labels: Ints) -> tuple[int, float]:
+    """The most frequent class of the training images, the first of equals, and the accuracy on
+    `labels` (n,) of always answering it: what a network must beat. NaN without labels."""
+    majority = int(np.argmax(train_counts))
+    return majority, float(np.mean(labels == majority)) if len(labels) else math.nan
+
+
+def _counts_by_threshold(positive: Bools, scores: npt.NDArray[np.floating]) -> tuple[Ints, Ints]:
+    """(m,) true and (m,) false positives at each different score, the highest first."""
+    order = np.argsort(-scores, kind="stable")
+    scores, found = scores[order], positive[order]
+    last_of_equals = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    last_of_equals = last_of_equals[last_of_equals >= 0]
+    hits = np.cumsum(found)[last_of_equals]
+    return hits.astype(np.int64), (1 + last_of_equals - hits).astype(np.int64)
+
+
+def _corners(x: Ints, y: Ints) -> Ints:
+    """Where a line of points (x, y) turns, its two ends among them."""
+    dx, dy = np.diff(x), np.diff(y)
+    turns = dx[:-1] * dy[1:] != dx[1:] * dy[:-1]
+    return np.flatnonzero(np.concatenate([[True], turns, [True]]))
+
+
+def _ratio(above: npt.NDArray[np.number], below: npt.NDArray[np.number]) -> Floats:
+    """Element by element; NaN where `below` is 0."""
+    below = np.broadcast_to(below, above.shape)
+    out = np.full(above.shape, np.nan)
+    np.divide(above, below, out=out, where=below != 0)
+    return out
+
+
+def _mean(values: Floats) -> float:
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else math.nan

@@ -1,0 +1,262 @@
+"""What one checkpoint answers to every image of a split; computed once, then read from the disk.
+
+<run folder>/evaluation/
+├── best-test.npz     the fields of Predictions
+└── last-val.npz
+
+A file says of which write of the checkpoint it is, so that after more training an old file is not
+taken for the newer weights.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lab.config import RunConfig
+from lab.data.batches import eval_batches
+from lab.errors import DataError, DivergedError, NotFoundError, ResourceError
+from lab.evaluate.opened import checkpoint_identity, open_data
+from lab.home import atomic_file, writing
+from lab.models.staged import StagedNet
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.training.checkpoint import NetworkCard, checkpoint_epoch, checkpoints, load_network
+from lab.training.failures import is_out_of_memory
+
+logger = logging.getLogger(__name__)
+
+SPLIT_WORDS = {"val": "validation", "test": "test"}
+FORMAT = 1
+"""Raise it when files written by older code can no longer be read."""
+TRIES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The answers of one checkpoint on one split: n images, K classes."""
+
+    split: str
+    """"val" or "test"."""
+    checkpoint: str
+    epoch: int | None
+    """After which the checkpoint was written; None for checkpoints of lab version 0.1."""
+    class_names: tuple[str, ...]
+    indices: npt.NDArray[np.int64]
+    """(n,) where in the pack the images are."""
+    labels: npt.NDArray[np.int64]
+    """(n,) the true classes."""
+    probabilities: npt.NDArray[np.float32]
+    """(n, K) softmax of the logits."""
+    losses: npt.NDArray[np.float32]
+    """(n,) cross-entropy in nats, unweighted; finite also where the probability rounds to 0."""
+    train_counts: npt.NDArray[np.int64]
+    """(K,) how many images of each class the run was trained on."""
+    identity: str
+    """Of the write of the checkpoint: see `lab.evaluate.opened.checkpoint_identity`."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(n,) the most probable class."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether the most probable class is the true one."""
+        return np.asarray(self.predicted == self.labels)
+
+
+def saved_predictions(
+    folder: Path, checkpoint: str, split: str, *, outdated: bool = False
+) -> Predictions | None:
+    """What `predict` saved for this checkpoint of the run in `folder`.
+
+    None when nothing was saved, or only for an older write of the checkpoint; with `outdated` that
+    is returned too, for a run in training, whose newest checkpoint is always another. Its `epoch`
+    and `identity` tell.
+    """
+    found = _read(_file(folder, checkpoint, split))
+    if found is None or outdated:
+        return found
+    try:
+        current = checkpoint_identity(folder, checkpoint)
+    except NotFoundError:
+        return None
+    return found if found.identity == current else None
+
+
+def predict(
+    folder: Path,
+    checkpoint: str,
+    split: str,
+    *,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Predictions:
+    """Ask checkpoint `checkpoint` of the run in `folder` about every image of `split`, and save it.
+
+    With the batch size and memory layout of the training's own evaluation, so that on the same
+    device the accuracy is the very figure that the run recorded. Loads a network of its own and may
+    run in any thread; `cancel` is asked between batches. Raises NotFoundError without such a
+    checkpoint or data set, DataError when the split has no images or the data set is another one,
+    DivergedError when the answers are no numbers, ResourceError, Cancelled.
+    """
+    _check_names(folder, checkpoint, split)
+    network, card, epoch, identity = _load(folder, checkpoint)
+    pack, splits = open_data(card, progress=progress, cancel=cancel)
+    indices = splits.val if split == "val" else splits.test
+    if not len(indices):
+        raise DataError(
+            f"{pack.meta.title} has no {SPLIT_WORDS[split]} images, so nothing can be measured on "
+            "them. Look at the other part."
+        )
+    device = _device(card.config)
+    batch_size = max(card.config.batch_size, 256 if pack.meta.image_size < 64 else 64)
+    probabilities, losses = [], []
+    done, what = 0, f"Predicting the {SPLIT_WORDS[split]} images"
+    batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)
+    try:
+        network = network.to(device).to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            for batch in batches:
+                check_cancel(cancel, what)
+                logits = network(batch.images)
+                losses.append(F.cross_entropy(logits, batch.labels, reduction="none").cpu())
+                probabilities.append(_probabilities(logits))
+                done += len(batch.indices)
+                progress(Progress(done, len(indices), what, "images"))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"Out of memory on {device} with batches of {batch_size} images. Wait until the run in "
+            "training has ended, or close other programs, and try again."
+        ) from error
+    predictions = Predictions(
+        split=split,
+        checkpoint=checkpoint,
+        epoch=epoch,
+        class_names=card.class_names,
+        indices=indices,
+        labels=pack.labels[indices],
+        probabilities=torch.cat(probabilities).numpy(),
+        losses=torch.cat(losses).numpy(),
+        train_counts=np.bincount(pack.labels[splits.train], minlength=len(card.class_names)),
+        identity=identity,
+    )
+    if not np.isfinite(predictions.losses).all():
+        raise DivergedError(
+            f"Checkpoint {checkpoint} of run {folder.name} answers with values that are no "
+            f"numbers for {np.count_nonzero(~np.isfinite(predictions.losses)):,} of "
+            f"{len(indices):,} images. Choose another checkpoint, or train with a smaller "
+            "learning rate."
+        )
+    _write(_file(folder, checkpoint, split), predictions)
+    return predictions
+
+
+def _load(folder: Path, checkpoint: str) -> tuple[StagedNet, NetworkCard, int | None, str]:
+    """Weights, epoch and identity of one write of the checkpoint: a run in training replaces it."""
+    for _ in range(TRIES):
+        identity = checkpoint_identity(folder, checkpoint)
+        network, card = load_network(folder, checkpoint)
+        epoch = checkpoint_epoch(folder, checkpoint)
+        if checkpoint_identity(folder, checkpoint) == identity:
+            return network, card, epoch, identity
+    raise ResourceError(
+        f"Checkpoint {checkpoint} of run {folder.name} is written anew faster than it can be "
+        "read. Try again in a moment, or pause the run."
+    )
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """(N, K) logits -> softmax as float32 on the CPU, whose largest entry is the logits' largest.
+
+    Two logits that differ by less than float32 can tell in a probability would tie, and the tie
+    might be decided for the other class; the winner then gets one unit in the last place more.
+    """
+    probabilities = logits.double().softmax(dim=1).float()
+    winner = logits.argmax(dim=1)
+    tied = torch.nonzero(probabilities.argmax(dim=1) != winner).flatten()
+    if len(tied):
+        largest = probabilities[tied].max(dim=1).values
+        probabilities[tied, winner[tied]] = torch.nextafter(largest, torch.full_like(largest, 2.0))
+    return probabilities.cpu()
+
+
+def _device(config: RunConfig) -> torch.device:
+    """A graphics card if there is one, unless the run's settings say to leave it alone."""
+    wanted = config.device in ("auto", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if wanted else "cpu")
+
+
+def _check_names(folder: Path, checkpoint: str, split: str) -> None:
+    if split not in SPLIT_WORDS:
+        raise ValueError(f"split is {split!r}; allowed are 'val' and 'test'")
+    there = checkpoints(folder)
+    if checkpoint not in there:  # also keeps a name such as "../x" from becoming a path
+        raise NotFoundError(
+            f"Run {folder.name} has no checkpoint {checkpoint!r}; there are: "
+            f"{', '.join(there) or 'none yet'}."
+        )
+
+
+def _file(folder: Path, checkpoint: str, split: str) -> Path:
+    return folder / "evaluation" / f"{checkpoint}-{split}.npz"
+
+
+_ARRAYS = ("indices", "labels", "probabilities", "losses", "train_counts")
+
+
+def _write(file: Path, predictions: Predictions) -> None:
+    head = {
+        "format": FORMAT,
+        "split": predictions.split,
+        "checkpoint": predictions.checkpoint,
+        "epoch": predictions.epoch,
+        "class_names": predictions.class_names,
+        "identity": predictions.identity,
+    }
+    with writing(file):
+        file.parent.mkdir(exist_ok=True)  # not its parents: a deleted run stays deleted
+    with atomic_file(file) as temporary, temporary.open("wb") as output:
+        np.savez(
+            output,
+            allow_pickle=False,
+            head=np.array(json.dumps(head)),
+            **{name: getattr(predictions, name) for name in _ARRAYS},
+        )
+
+
+def _read(file: Path) -> Predictions | None:
+    """None when there is no such file, or one that cannot be used: it is then made anew."""
+    try:
+        with file.open("rb") as source, np.load(source, allow_pickle=False) as saved:
+            head = json.loads(str(saved["head"]))
+            if head["format"] != FORMAT:
+                return None
+            arrays = {name: saved[name] for name in _ARRAYS}
+        return Predictions(
+            split=head["split"],
+            checkpoint=head["checkpoint"],
+            epoch=head["epoch"],
+            class_names=tuple(head["class_names"]),
+            identity=head["identity"],
+            **arrays,
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s cannot be read (%s); it will be made anew", file, error)
+        return None

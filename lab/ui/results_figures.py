@@ -1,0 +1,207 @@
+"""The Results tab's figures: the numbers on top, each class, two classes' curves, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from lab.charts.reliability import reliability, reliability_alt
+from lab.charts.two_classes import precision_recall, precision_recall_alt, roc, roc_alt
+from lab.ui.words import percent
+
+if TYPE_CHECKING:
+    from lab.evaluate.predictions import Predictions
+    from lab.evaluate.report import Report
+
+CHART = {"displayModeBar": False}
+
+
+def draw_numbers(report: Report, made_from: str) -> None:
+    """The metrics, what they are made from, and what they mean in words."""
+    low, high = report.interval
+    with st.grid(6, min_column_width=150, gap="small"):
+        st.metric(
+            "Accuracy",
+            percent(report.accuracy),
+            border=True,
+            help=f"{report.right:,} of {report.n:,} images are predicted right.",
+        )
+        st.metric(
+            "95 % interval",
+            f"{100 * low:.1f}–{100 * high:.1f}%",
+            border=True,
+            help="Where the accuracy on endlessly many images of this kind plausibly lies "
+            "(Wilson's interval): fewer images, wider interval. It does not tell how another "
+            "training with another seed would do.",
+        )
+        st.metric(
+            "Majority baseline",
+            percent(report.baseline),
+            border=True,
+            help=f"The accuracy of always answering “{plain(report.majority)}”, the most frequent "
+            "class of the training images. A network that is no better has learned nothing.",
+        )
+        st.metric(
+            "Loss",
+            f"{report.loss:.3f}",
+            border=True,
+            help="Mean cross-entropy: minus the logarithm of the probability that was given to the "
+            "true class. 0 is perfect; being sure and wrong costs most.",
+        )
+        st.metric(
+            "Calibration error",
+            percent(report.calibration.expected_error),
+            border=True,
+            help="By how much the probabilities are off on average: answers given with 90 % should "
+            "be right nine times in ten. 0 is perfect. The diagram is further down.",
+        )
+        st.metric(
+            "Macro F1",
+            f"{report.macro.f1:.3f}",
+            border=True,
+            help="F1 joins precision and recall of a class in one number, 1 is perfect; macro: the "
+            "mean over the classes, each counting the same however many images it has.",
+        )
+    st.caption(f"{made_from} {_against_baseline(report)}")
+    if report.one_class:
+        st.warning(plain(report.one_class), icon=":material/filter_1:")
+
+
+def _against_baseline(report: Report) -> str:
+    if report.beats_baseline is None:
+        return (
+            "The majority baseline lies within the interval: these images do not show that the "
+            "network is better than always giving one answer."
+        )
+    if report.beats_baseline:
+        return "The whole interval lies above the majority baseline."
+    return "The whole interval lies below the majority baseline: worse than always one answer."
+
+
+def draw_classes(report: Report, class_names: Sequence[str]) -> None:
+    """Precision, recall, F1 and support of every class."""
+    st.subheader("Each class", anchor=False)
+    scores, macro = report.scores, report.macro
+    st.dataframe(
+        {
+            "Class": list(class_names),
+            "Images": scores.support,
+            "Predicted": scores.predicted,
+            "Precision": scores.precision,
+            "Recall": scores.recall,
+            "F1": scores.f1,
+        },
+        hide_index=True,
+        column_config=_COLUMNS,
+        alt=f"Precision, recall, F1 and number of images of each of {len(class_names)} classes.",
+    )
+    notes = [
+        f"Macro averages, every class counting the same: precision {_number(macro.precision)}, "
+        f"recall {_number(macro.recall)}, F1 {_number(macro.f1)}."
+    ]
+    if macro.never_predicted:
+        notes.append(
+            f"{macro.never_predicted} class(es) were never predicted: they have no precision and "
+            "are left out of its average, while their F1 counts as 0."
+        )
+    if macro.without_images:
+        notes.append(f"{macro.without_images} class(es) have no images here and no recall.")
+    st.caption(" ".join(notes))
+
+
+_COLUMNS = {
+    "Images": st.column_config.NumberColumn(
+        format="localized", help="How many images belong to the class (support)."
+    ),
+    "Predicted": st.column_config.NumberColumn(
+        format="localized", help="How many images were given this class."
+    ),
+    "Precision": st.column_config.NumberColumn(
+        format="percent", help="Of the images that were given this class, how many belong to it."
+    ),
+    "Recall": st.column_config.NumberColumn(
+        format="percent", help="Of the images of this class, how many were found."
+    ),
+    "F1": st.column_config.NumberColumn(
+        format="%.3f", help="Precision and recall in one number (their harmonic mean)."
+    ),
+}
+
+
+def draw_two_classes(predictions: Predictions, *, key: str) -> None:
+    """ROC and precision-recall, for a class that the person calls positive."""
+    from lab.evaluate.metrics import precision_recall_curve, roc_curve
+
+    st.subheader("At every threshold", anchor=False)
+    names = predictions.class_names
+    positive = st.segmented_control(
+        "Positive class",
+        (0, 1),
+        default=1,
+        format_func=lambda label: plain(names[label]),
+        key=key,
+        required=True,
+        help="The class that is looked for. An image is given it when its probability is above a "
+        "threshold; the curves show all thresholds, not only one half.",
+    )
+    is_positive = predictions.labels == positive
+    scores = predictions.probabilities[:, positive]
+    receiver = roc_curve(is_positive, scores)
+    recall = precision_recall_curve(is_positive, scores)
+    if receiver is None or recall is None:
+        st.caption("All images here are of one class: the curves need both.")
+        return
+    left, right = st.columns(2)
+    with left:
+        st.markdown(f"**ROC** · area {receiver.area:.3f}")
+        st.plotly_chart(
+            roc(receiver.false_positive_rate, receiver.true_positive_rate),
+            key="results_roc",
+            config=CHART,
+            alt=roc_alt(receiver.area, names[positive]),
+        )
+        st.caption(
+            "How many of the class are found (up) for how many false alarms (right). The area is "
+            "the chance that an image of the class gets a higher probability than another one."
+        )
+    with right:
+        st.markdown(f"**Precision and recall** · average precision {recall.average_precision:.3f}")
+        st.plotly_chart(
+            precision_recall(recall.recall, recall.precision, share=recall.share),
+            key="results_precision_recall",
+            config=CHART,
+            alt=precision_recall_alt(recall.average_precision, recall.share, names[positive]),
+        )
+        st.caption(
+            "How many of the answers are right (up) when so many of the class are found (right)."
+        )
+
+
+def draw_calibration(report: Report) -> None:
+    st.subheader("How sure, how right", anchor=False)
+    found = report.calibration
+    st.plotly_chart(
+        reliability(found.edges, found.counts, found.confidence, found.accuracy),
+        key="results_reliability",
+        config=CHART,
+        alt=reliability_alt(found.counts, found.expected_error, found.gap),
+    )
+    side = "more sure than right" if found.gap > 0 else "less sure than right"
+    st.caption(
+        f"Images are put into {len(found.counts)} bins by the probability of their answer. On "
+        f"average the network is {side}, by {abs(found.gap):.1%}; bin by bin the mean distance, "
+        f"the expected calibration error (Guo et al. 2017), is {found.expected_error:.1%}."
+    )
+
+
+def _number(value: float) -> str:
+    return "–" if value != value else f"{value:.3f}"
+
+
+def plain(text: str) -> str:
+    """A person's own words (class and file names) for a place that reads markdown."""
+    for sign in "\\`*_[]$<>~:#":
+        text = text.replace(sign, f"\\{sign}")
+    return text
