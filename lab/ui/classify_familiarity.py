@@ -20,8 +20,7 @@ from lab.runs.status import ACTIVE
 from lab.runs.store import store
 from lab.ui.classify_answers import Basket
 from lab.ui.classify_runs import Ask
-from lab.ui.classify_uploads import as_text
-from lab.ui.words import duration
+from lab.ui.words import duration, plain
 
 if TYPE_CHECKING:
     from lab.evaluate.familiarity import Familiarity
@@ -64,17 +63,17 @@ def draw_status(
         elif job is not None and job.state == "failed":
             st.caption(
                 f":material/help: Whether pictures are unlike the training pictures of "
-                f"{as_text(ask.run_name)} cannot be told: {as_text(job.message)}"
+                f"{plain(ask.run_name)} cannot be told: {plain(job.message)}"
             )
             _offer(kept, ask, "Try again")
         elif any(view.active for view in jobs.jobs(KIND)):
             st.caption(
                 "What the training pictures look like to "
-                f"{as_text(ask.run_name)} is measured after that of another run."
+                f"{plain(ask.run_name)} is measured after that of another run."
             )
         elif (job is not None and job.state == "cancelled") or store().runs(status=ACTIVE):
             st.caption(
-                f"Whether pictures are unlike the training pictures of {as_text(ask.run_name)} has "
+                f"Whether pictures are unlike the training pictures of {plain(ask.run_name)} has "
                 "not been measured"
                 + ("." if job else ", because a run is training and would be slowed down.")
             )
@@ -117,7 +116,7 @@ def _progress(job_id: str, run_name: str) -> None:
     if job is None or not job.active:
         st.rerun()
     told = job.progress
-    text = f"Measuring what the training pictures look like to {as_text(run_name)}"
+    text = f"Measuring what the training pictures look like to {plain(run_name)}"
     if told is not None and told.total:
         text += f" · {told.done:,} of {told.total:,} {told.unit}"
     if job.seconds_left is not None and job.seconds_left >= 2:

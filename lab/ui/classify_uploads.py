@@ -6,14 +6,13 @@ what is made of them is in the session's Basket (`lab.ui.classify_answers`) and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from lab.ui.words import size
+from lab.ui.words import plain, size
 
 MOST_FILES = 100
 """Pictures answered at a time."""
@@ -82,15 +81,7 @@ def _name(file: UploadedFile) -> str:
     return "Camera picture" if file.name.startswith("camera_input") else file.name
 
 
-_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
-
-
-def as_text(text: str) -> str:
-    """A stranger's text as Markdown that shows just that text."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-
-
 def file_name(upload: Upload | UploadedFile) -> str:
     """A file's name as Markdown that shows just that name, the middle of a long one left out."""
     name = " ".join(upload.name.split())
-    return as_text(name if len(name) <= 80 else f"{name[:50]}…{name[-29:]}")
+    return plain(name if len(name) <= 80 else f"{name[:50]}…{name[-29:]}")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lab.ui.classify_answers import Basket, Cut, Key, png
 from lab.ui.classify_runs import Ask
-from lab.ui.classify_uploads import Upload, as_text, file_name
-from lab.ui.words import percent
+from lab.ui.classify_uploads import Upload, file_name
+from lab.ui.words import percent, plain
 
 if TYPE_CHECKING:
     from lab.evaluate.classify import Answer
@@ -29,11 +29,11 @@ def draw_problems(kept: Basket, uploads: Sequence[Upload], asks: Sequence[Ask]) 
     """What could not be read or asked, each in one sentence."""
     for ask in asks:
         if said := kept.failures.get((ask.run_id, ask.checkpoint)):
-            st.error(f"**{as_text(ask.run_name)}:** {as_text(said)}", icon=":material/error:")
+            st.error(f"**{plain(ask.run_name)}:** {plain(said)}", icon=":material/error:")
     broken = [upload for upload in uploads if upload.id in kept.broken]
     if not broken:
         return
-    lines = [f"- “{file_name(u)}” {as_text(kept.broken[u.id])}." for u in broken]
+    lines = [f"- “{file_name(u)}” {plain(kept.broken[u.id])}." for u in broken]
     what = "One file is" if len(broken) == 1 else f"{len(broken)} files are"
     st.warning(
         f"{what} not answered:\n\n" + "\n".join(lines[:NAMED]), icon=":material/broken_image:"
@@ -189,7 +189,7 @@ def _picture(
         _original(kept, upload, width=140)
         for column, ask in zip(st.columns(len(asks), gap="medium"), asks, strict=True):
             with column:
-                st.markdown(f"**{as_text(ask.run_name)}**")
+                st.markdown(f"**{plain(ask.run_name)}**")
                 if ask not in answers:
                     st.caption("No answer.")
                     continue
@@ -237,9 +237,9 @@ def _seen(kept: Basket, key: Key, upload: Upload, strength: int) -> None:
     target = said.class_names[said.target]
     if not said.meaningful:
         st.caption(
-            f"No map: the score of {as_text(target)} hardly depends on layer {said.layer}."
+            f"No map: the score of {plain(target)} hardly depends on layer {said.layer}."
             if said.cam.any()
-            else f"No map: no place of layer {said.layer} speaks for {as_text(target)}."
+            else f"No map: no place of layer {said.layer} speaks for {plain(target)}."
         )
         return
     cam = said.cam
@@ -250,7 +250,7 @@ def _seen(kept: Basket, key: Key, upload: Upload, strength: int) -> None:
             lambda: overlay(said.seen, cam, strength=strength / 100),
         ),
         width="stretch",
-        caption=f"what speaks for {as_text(target)}, layer {said.layer}",
+        caption=f"what speaks for {plain(target)}, layer {said.layer}",
         alt=f"Where layer {said.layer} finds what speaks for {target}, bright on the picture",
     )
 
@@ -261,7 +261,7 @@ def _words(ask: Ask, said: Answer, measured: Measured, count: int) -> None:
     going_on = ", still training" if ask.training else ""
     st.caption(f"Weights “{said.checkpoint}”, {epoch}{going_on}")
     for place, (name, share) in enumerate(said.top(count)):
-        text = f"{as_text(name)} {percent(share)}"
+        text = f"{plain(name)} {percent(share)}"
         st.progress(min(1.0, share), text=f"**{text}**" if place == 0 else text)
     known = measured.get((ask.run_id, ask.checkpoint))
     if known is None or known.identity != said.identity:
@@ -270,7 +270,7 @@ def _words(ask: Ask, said: Answer, measured: Measured, count: int) -> None:
     if verdict.unlike:
         st.badge("Unlike the training pictures", icon=":material/warning:", color="orange")
     st.caption(
-        as_text(verdict.sentence),
+        plain(verdict.sentence),
         help="How far what the network's head is given lies from the nearest class's mean, each "
         "feature divided by how much it varies within classes (Mahalanobis distance, diagonal). "
         "A false alarm is a test picture that is farther than the limit. The other error is not "

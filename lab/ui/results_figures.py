@@ -9,7 +9,7 @@ import streamlit as st
 
 from lab.charts.reliability import reliability, reliability_alt
 from lab.charts.two_classes import precision_recall, precision_recall_alt, roc, roc_alt
-from lab.ui.words import percent
+from lab.ui.words import percent, plain
 
 if TYPE_CHECKING:
     from lab.evaluate.predictions import Predictions
@@ -198,10 +198,3 @@ def draw_calibration(report: Report) -> None:
 
 def _number(value: float) -> str:
     return "–" if value != value else f"{value:.3f}"
-
-
-def plain(text: str) -> str:
-    """A person's own words (class and file names) for a place that reads markdown."""
-    for sign in "\\`*_[]$<>~:#":
-        text = text.replace(sign, f"\\{sign}")
-    return text

@@ -14,8 +14,8 @@ from lab.data import probes
 from lab.errors import LabError
 from lab.ui import film_pins
 from lab.ui.dataset_view import PER_PAGE, enlarge
-from lab.ui.results_figures import CHART, plain
-from lab.ui.words import percent
+from lab.ui.results_figures import CHART
+from lab.ui.words import percent, plain
 
 if TYPE_CHECKING:
     from lab.data.pack import Pack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import streamlit as st
@@ -27,6 +28,14 @@ def status_word(status: str) -> str:
 def status_badge(status: str) -> None:
     label, icon, colour = _STATUS[status]
     st.badge(label, icon=f":material/{icon}:", color=colour)
+
+
+_MARKDOWN = re.compile(r"([\\`*_\[\](){}$<>~:#&!|/.@=+^-])")
+
+
+def plain(text: str) -> str:
+    """A person's own words (names of classes, files, runs) as Markdown that shows just those."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
 def percent(fraction: float | None) -> str:
