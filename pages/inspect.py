@@ -1,8 +1,45 @@
-"""Inspect: where a network looks and what its layers see."""
+"""Inspect: one image through one network; where it looks, what its layers see."""
 
 import streamlit as st
 
+from lab.errors import LabError
 from lab.ui.entrance import require_entrance
+from lab.ui.inspect_choice import choose_picture, choose_subject
 
 require_entrance()
 st.title("Inspect", anchor=False)
+try:
+    subject = choose_subject()
+    chosen = choose_picture(subject) if subject is not None else None
+    if subject is not None:
+        looks, features, gallery, runs = st.tabs(
+            ["Where it looks", "Feature maps", "Gallery", "Runs side by side"],
+            key="inspect_tab",
+            on_change="rerun",
+        )
+        if looks.open and chosen is not None:
+            from lab.ui.inspect_cam import draw_cam
+
+            with looks:
+                draw_cam(subject, chosen)
+        if features.open and chosen is not None:
+            from lab.ui.inspect_features import draw_features
+
+            with features:
+                draw_features(subject, chosen)
+        if gallery.open:
+            from lab.ui.inspect_gallery import draw_gallery
+
+            with gallery:
+                draw_gallery(subject)
+        if runs.open:
+            from lab.ui.side_by_side import draw_side_by_side
+
+            with runs:
+                draw_side_by_side(
+                    chosen.picture if chosen else None,
+                    subject.run.id,
+                    original=chosen.original if chosen else None,
+                )
+except LabError as error:
+    st.error(str(error), icon=":material/error:")

@@ -11,12 +11,13 @@ To add a method, write its formula and register it in METHODS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lab.errors import ConfigError, DivergedError, NotFoundError
 from lab.explain.layers import captured
 from lab.models.staged import StagedNet
 from lab.registry import Registry
@@ -77,18 +78,21 @@ def class_activation_maps(
     Without `targets` each image's own predicted class is explained. `layers` are names of layers
     with places (see `lab.explain.layers`). The network's parameters, their gradients, its mode and
     its hooks are as before afterwards, also after an error. One thread at a time a network.
+
+    Raises NotFoundError for an unknown method or layer, ConfigError for a layer without places,
+    DivergedError when the network's answers are not numbers.
     """
     formula = METHODS.get(method).formula
-    # Gradients flow from the score to the activations and no further; an input that wants one
-    # makes that possible in a network whose parameters do not.
-    images = images.detach().clone().requires_grad_()
-    with torch.enable_grad(), captured(network, layers) as outputs:
-        logits = network(images)
-        chosen = logits.argmax(1) if targets is None else torch.as_tensor(targets)
-        scores = logits.gather(1, chosen.to(logits.device).view(-1, 1)).squeeze(1)
-        wanted = [outputs[name] for name in layers]
+    layers = list(dict.fromkeys(layers))
+    # Also inside somebody's inference mode, in which nothing can be differentiated.
+    with torch.inference_mode(False), torch.enable_grad(), captured(network, layers) as outputs:
+        # Gradients flow from the score to the activations and no further; an input that wants one
+        # makes that possible in a network whose parameters do not.
+        logits = network(images.detach().clone().requires_grad_())
+        scores = class_scores(logits, targets)
+        wanted = [_with_places(outputs, name) for name in layers]
         # The sum: images do not meet in eval mode, so each gets the gradient of its own score.
-        gradients = torch.autograd.grad(scores.sum(), wanted, allow_unused=True)
+        gradients = torch.autograd.grad(scores.sum(), wanted, allow_unused=True) if wanted else ()
     found = {}
     for name, activation, gradient in zip(layers, wanted, gradients, strict=True):
         a = activation.detach().float()
@@ -101,6 +105,41 @@ def class_activation_maps(
             scores=scores.detach().float().cpu(),
         )
     return found, logits.detach().float().cpu()
+
+
+def class_scores(logits: Tensor, targets: Sequence[int] | Tensor | None) -> Tensor:
+    """(N, K) -> (N,) the logit of each image's target class, or of its predicted one.
+
+    Raises DivergedError when a logit is not a number, ValueError when the targets do not fit.
+    """
+    if not torch.isfinite(logits).all():
+        raise DivergedError(
+            "This network's answers are not numbers (its training diverged), so there is nothing "
+            "to explain. Choose an earlier checkpoint or another run."
+        )
+    if targets is None:
+        chosen = logits.detach().argmax(1)
+    else:
+        chosen = torch.as_tensor(targets, dtype=torch.int64, device=logits.device)
+    count, classes = logits.shape
+    if chosen.shape != (count,) or not ((chosen >= 0) & (chosen < classes)).all():
+        raise ValueError(
+            f"targets are {chosen.tolist()}; wanted is a class from 0 to {classes - 1} for each "
+            f"of {count} images"
+        )
+    return logits.gather(1, chosen.view(-1, 1)).squeeze(1)
+
+
+def _with_places(outputs: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in outputs:
+        raise NotFoundError(f"Layer {name!r} is not used in the forward pass; choose another one.")
+    output = outputs[name]
+    if output.ndim != 4:
+        raise ConfigError(
+            f"Layer {name!r} puts out {' × '.join(map(str, output.shape[1:]))} numbers without "
+            "places, so Grad-CAM cannot point at any. Choose a layer with a height and a width."
+        )
+    return output
 
 
 def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -138,8 +177,10 @@ def _grad_cam_plus_plus(a: Tensor, g: Tensor) -> Tensor:
     squared, cubed = g**2, g**3
     total = a.sum((2, 3), keepdim=True)
     alpha = squared / (2 * squared + total * cubed + 1e-6)
-    alpha = torch.where(g != 0, alpha, 0)
-    return ((g.clamp(min=0) * alpha).sum((2, 3), keepdim=True) * a).sum(1)
+    # Only where the gradient is positive, which is also where alpha cannot be infinite unless the
+    # layer's activations are negative.
+    weighted = torch.where(g > 0, g * alpha, 0)
+    return (weighted.sum((2, 3), keepdim=True) * a).sum(1)
 
 
 @_method(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,11 @@ class Layer:
         """Whether the output still has places: Grad-CAM needs more than one."""
         return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
 
+    @property
+    def size(self) -> str:
+        """The shape for the eye: "64 × 7 × 7"."""
+        return " × ".join(map(str, self.shape))
+
 
 @contextmanager
 def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
@@ -48,8 +54,8 @@ def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Ten
     modes = {module: module.training for module in network.modules()}
     hooks = []
 
-    def hook(name: str) -> object:
-        def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    def hook(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def keep(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
             outputs[name] = output
             # What goes on is a copy: an in-place ReLU behind a convolution would overwrite it.
             return output.clone()
@@ -59,7 +65,7 @@ def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Ten
     try:
         network.eval()
         for name in dict.fromkeys(names):
-            hooks.append(_module(network, name).register_forward_hook(hook(name)))  # type: ignore[arg-type]
+            hooks.append(_module(network, name).register_forward_hook(hook(name)))
         yield outputs
     finally:
         for handle in hooks:
@@ -108,7 +114,7 @@ def require_cam_layer(layers: Sequence[Layer], name: str) -> Layer:
         return layer
     usable = ", ".join(other.name for other in cam_layers(layers))
     raise ConfigError(
-        f"Layer {name!r} puts out {' x '.join(map(str, layer.shape))} numbers without places, so "
+        f"Layer {name!r} puts out {layer.size} numbers without places, so "
         "Grad-CAM cannot point at any. "
         + (f"Choose one of: {usable}." if usable else "This network has no layer with places.")
     )

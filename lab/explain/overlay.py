@@ -1,10 +1,15 @@
-"""Maps and channels as pictures: one colour scale everywhere, dark for nothing, bright for much."""
+"""Maps, channels and weights as pictures, on two colour scales that are the same everywhere.
+
+Amounts: dark for nothing, bright for much. Signed numbers: white for zero, blue below it, orange
+above.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from lab.explain.grad_cam import enlarge
 
@@ -26,15 +31,21 @@ _ANCHORS = (
 )
 
 
-def _colour_table() -> Pixels:
-    places = np.linspace(0, 255, len(_ANCHORS))
-    channels = np.array(_ANCHORS, dtype=np.float64).T
+# Blue, white, orange: also apart for red- and green-blind eyes, and equally dark at both ends.
+_SIGNED_ANCHORS = ((0, 62, 130), (94, 150, 208), (247, 247, 247), (238, 146, 66), (140, 62, 0))
+
+
+def _colour_table(anchors: tuple[tuple[int, int, int], ...]) -> Pixels:
+    places = np.linspace(0, 255, len(anchors))
+    channels = np.array(anchors, dtype=np.float64).T
     table = np.stack([np.interp(np.arange(256), places, c) for c in channels], axis=1)
     return table.round().astype(np.uint8)
 
 
-COLOURS: Pixels = _colour_table()
+COLOURS: Pixels = _colour_table(_ANCHORS)
 """(256, 3) uint8, from nothing to full scale."""
+SIGNED_COLOURS: Pixels = _colour_table(_SIGNED_ANCHORS)
+"""(256, 3) uint8, from full scale below zero over zero to full scale above."""
 
 
 def scaled(values: Map, scale: float | None = None) -> Map:
@@ -50,6 +61,19 @@ def scaled(values: Map, scale: float | None = None) -> Map:
 def coloured(share: Map) -> Pixels:
     """(..., H, W) shares in [0, 1] -> (..., H, W, 3) uint8."""
     return COLOURS[np.clip(np.nan_to_num(share) * 255, 0, 255).round().astype(np.uint8)]
+
+
+def signed(values: Map, limit: float) -> Pixels:
+    """(..., H, W) numbers -> (..., H, W, 3) uint8; `limit` is what shows as the full colour."""
+    share = values / limit if limit > 0 else np.zeros_like(values)
+    places = np.clip(np.nan_to_num(share) * 127.5 + 127.5, 0, 255).round().astype(np.uint8)
+    pixels: Pixels = SIGNED_COLOURS[places]
+    return pixels
+
+
+def strip(table: Pixels = COLOURS, *, width: int = 256, height: int = 14) -> Pixels:
+    """The colour scale as a picture, (height, width, 3) uint8, for the legend."""
+    return np.repeat(table[(np.arange(width) * 256) // width][None], height, axis=0)
 
 
 def overlay(
@@ -74,9 +98,14 @@ def overlay(
 
 
 def square(pixels: Pixels, side: int) -> Pixels:
-    """(H, W, C) uint8 -> (side, side, 3) uint8; small images in blocks without blur, so that the
-    eye sees the pixels that the network saw."""
-    rows = (np.arange(side) * pixels.shape[0]) // side
-    columns = (np.arange(side) * pixels.shape[1]) // side
-    shown = np.asarray(pixels)[rows][:, columns]
-    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+    """(H, W, C) uint8 -> (side, side, 3) uint8. Small images grow in blocks without blur, so that
+    the eye sees the pixels that the network saw; large ones shrink to averages."""
+    shown = np.asarray(pixels)
+    if shown.shape[2] == 1:
+        shown = np.repeat(shown, 3, axis=2)
+    if shown.shape[0] > side:
+        return np.asarray(Image.fromarray(shown).resize((side, side), Image.Resampling.BOX))
+    rows = (np.arange(side) * shown.shape[0]) // side
+    columns = (np.arange(side) * shown.shape[1]) // side
+    grown: Pixels = shown[rows][:, columns]
+    return grown

@@ -61,7 +61,7 @@ def draw_results(run: RunRow) -> None:
         choice = _choose(run)
         if choice is None:
             return
-        predictions = _predictions(run, choice)
+        predictions = predictions_of(run, choice)
         if predictions is not None:
             _draw(run, choice, predictions)
     except LabError as error:
@@ -87,7 +87,7 @@ def _choose(run: RunRow) -> Choice | None:
         checkpoint = st.selectbox(
             "Checkpoint",
             names,
-            format_func=lambda name: _title(run, name, epochs[name]),
+            format_func=lambda name: checkpoint_title(run, name, epochs[name]),
             key=f"results_checkpoint_{run.id}",
             width=260,
             help="A checkpoint is the network as it was after one epoch. “Best” had the best "
@@ -127,7 +127,7 @@ def _no_checkpoint(run: RunRow) -> str:
     )
 
 
-def _title(run: RunRow, name: str, epoch: int | None) -> str:
+def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
     """How a checkpoint is called in the select box."""
     if name.startswith("epoch-"):
         return f"Epoch {int(name.removeprefix('epoch-'))}"
@@ -139,7 +139,7 @@ def _title(run: RunRow, name: str, epoch: int | None) -> str:
     return word if epoch is None else f"{word} (epoch {epoch})"
 
 
-def _predictions(run: RunRow, choice: Choice) -> Predictions | None:
+def predictions_of(run: RunRow, choice: Choice) -> Predictions | None:
     """From the disk, else from a job whose progress is then on the page (and None returned).
 
     A run in training writes a new checkpoint with each epoch. Its saved predictions are shown with
