@@ -107,7 +107,7 @@ def feature_maps(
     """The channels of `layer` for `image` (1, C, H, W) normalised: figures of all of them, tiles of
     those that come at `start` and after in the order of activation. Raises NotFoundError."""
     output = _outputs(network, image, [layer])[layer]
-    flat = output.flatten(1)  # (C, places)
+    flat = output.reshape(len(output), -1)  # (C, places)
     means, minima, maxima = flat.mean(1), flat.amin(1), flat.amax(1)
     order = torch.argsort(means, descending=True, stable=True)
     tiles = torch.zeros(0, 0, 0)
@@ -149,10 +149,10 @@ def stage_row(
     """`image` (1, C, H, W) on its way through `stages`, one view each, from one forward pass."""
     views = []
     for name, output in _outputs(network, image, stages).items():
-        means = output.flatten(1).mean(1)
+        means = output.reshape(len(output), -1).mean(1)
         channel = int(means.argmax())
         if _has_places(output):
-            values = output.flatten(1)
+            values = output.reshape(len(output), -1)
             dead = (values.amin(1) == values.amax(1)).float().mean()
             pair = _shrunk(torch.stack([output.mean(0), output[channel]]), tile_side)
             mean, strongest = pair[0], pair[1]

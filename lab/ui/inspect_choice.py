@@ -22,7 +22,7 @@ from lab.ui.background import computed
 from lab.ui.dataset_view import enlarge
 from lab.ui.results import Choice, checkpoint_title, predictions_of
 from lab.ui.state import current_run, look_at
-from lab.ui.words import percent, plain
+from lab.ui.words import plain, probability
 
 if TYPE_CHECKING:  # they import torch, which a first page must not wait for
     from PIL.Image import Image
@@ -356,7 +356,9 @@ def _draw_answer(subject: Subject, picture: Picture, answer: np.ndarray) -> int:
             )
         for k in np.argsort(-answer, kind="stable")[:5].tolist():
             true = ", the true class" if k == picture.label else ""
-            st.progress(float(answer[k]), text=f"{plain(names[k])} {percent(answer[k])}{true}")
+            st.progress(
+                float(answer[k]), text=f"{plain(names[k])} {probability(float(answer[k]))}{true}"
+            )
         options = list(dict.fromkeys([predicted, picture.label, *range(len(names))]))
         target = st.selectbox(
             "Explain the score of",

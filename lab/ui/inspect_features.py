@@ -122,7 +122,7 @@ def _draw_layer(subject: Subject, chosen: Chosen) -> None:
             f"Channels {first + 1} to {first + len(numbers)} of {total:,}, the most active first; "
             "the number below is the channel's. Bright: high activation."
         )
-        _draw_one(subject, chosen, maps)
+    _draw_one(subject, chosen, maps)
 
 
 def _draw_numbers(maps: FeatureMaps) -> None:

@@ -8,7 +8,7 @@ from lab.ui.background import computed
 from lab.ui.inspect_cam import choose_layer_and_method
 from lab.ui.inspect_choice import Subject
 from lab.ui.results import Choice, predictions_of
-from lab.ui.words import percent, plain
+from lab.ui.words import plain, probability
 
 EACH = 6
 SIDE = 150
@@ -91,10 +91,10 @@ def _card(subject: Subject, item: object) -> None:
         st.image(
             overlay(item.pixels, item.map.values, side=SIDE),
             width=SIDE,
-            alt=f"{names[item.label]} taken for {answer} with {percent(item.probability)}",
+            alt=f"{names[item.label]} taken for {answer} with {probability(item.probability)}",
         )
         faint = "" if item.map.meaningful else " (map not meaningful)"
-        st.caption(f"{plain(answer)} {percent(item.probability)}{faint}")
+        st.caption(f"{plain(answer)} {probability(item.probability)}{faint}")
         st.page_link(
             "pages/inspect.py",
             label="Look closer",

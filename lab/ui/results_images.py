@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.ui import film_pins
 from lab.ui.dataset_view import PER_PAGE, enlarge
 from lab.ui.results_figures import CHART
-from lab.ui.words import percent, plain
+from lab.ui.words import plain, probability
 
 if TYPE_CHECKING:
     from lab.data.pack import Pack
@@ -203,10 +203,3 @@ def _answer(predictions: Predictions, position: int, name: str) -> tuple[str, st
         )
     alt = f"{name}: {names[true]}, predicted {names[answer]} with {probability(shares[answer])}"
     return text, alt
-
-
-def probability(value: float) -> str:
-    """As a percentage; what rounds to certainty is not called certain."""
-    if value > 0.9995:
-        return ">99.9%"
-    return "<0.1%" if value < 0.0005 else percent(value)

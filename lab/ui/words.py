@@ -43,6 +43,13 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{fraction:.1%}"
 
 
+def probability(value: float) -> str:
+    """As a percentage; what rounds to certainty is not called certain."""
+    if value > 0.9995:
+        return ">99.9%"
+    return "<0.1%" if value < 0.0005 else percent(value)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as "8 s", "3 min 20 s" or "2 h 05 min"."""
     if seconds is None:

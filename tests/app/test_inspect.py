@@ -1,0 +1,184 @@
+"""The Inspect page: what it says of an image is what the network does with it."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from lab import jobs
+from lab.config import RunConfig
+from lab.data import catalog, probes
+from lab.evaluate.predictions import predict
+from lab.runs.queue import queue
+from lab.runs.rows import RunRow
+from lab.runs.store import store
+from tests.app.conftest import OpenPage
+from tests.tiny_data import CLASSES, make_tiny_pack
+
+Train = Callable[..., RunRow]
+
+
+@pytest.fixture
+def train(finished: Callable[[str], RunRow]) -> Train:
+    make_tiny_pack()
+
+    def run(architecture: str = "sign-cnn", **knobs: object) -> RunRow:
+        config = RunConfig(dataset="tiny", batch_size=16, epochs=2).changed(
+            architecture=architecture, **knobs
+        )
+        return finished(queue().submit(config))
+
+    return run
+
+
+def settle(app: AppTest) -> AppTest:
+    """Run the page until none of its background jobs is at work: AppTest has no ticking."""
+    for _ in range(20):
+        assert not app.exception, app.exception[0].value
+        active = [job for job in jobs.jobs() if job.active]
+        if not active:
+            return app.run()
+        for job in active:
+            jobs.wait(job.id, timeout=60)
+        app.run()
+    raise AssertionError("the page never came to rest")
+
+
+def texts(app: AppTest, kind: str) -> str:
+    return "\n".join(element.value for element in getattr(app, kind))
+
+
+def alts(app: AppTest) -> list[str]:
+    return [image.alt for element in app.get("image") for image in element.proto.imgs]
+
+
+def test_an_empty_lab_says_where_to_begin(open_page: OpenPage) -> None:
+    app = open_page("inspect")
+    assert "No trained network yet" in texts(app, "info")
+
+
+def test_the_answer_is_the_networks_own(open_page: OpenPage, train: Train) -> None:
+    run = train(keep_every=1)
+    app = settle(open_page("inspect", run=run.id))
+    folder = store().folder(run.id)
+    found = predict(folder, "best", "val")
+    shown = [p for p in texts(app, "markdown").splitlines() if "says the" in p or "right." in p]
+    name = CLASSES[int(found.predicted[0])]
+    assert f"**{name}**" in texts(app, "markdown"), shown
+    assert "What speaks for" in "\n".join(alts(app))
+    app.selectbox(key=f"inspect_checkpoint_{run.id}").select("epoch-0001").run()
+    settle(app)
+
+
+def test_layers_and_methods_can_be_changed(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    layer = app.selectbox(key=f"inspect_cam_layer_{run.id}")
+    assert any("convolution" in option for option in layer.options)
+    layer.select("block1.conv").run()
+    settle(app)
+    assert any("in layer block1.conv" in alt for alt in alts(app))
+    app.selectbox(key="inspect_cam_method").select("layercam").run()
+    settle(app)
+    assert "LayerCAM" in texts(app, "caption")
+
+
+def test_a_perceptron_shows_its_gradient_and_its_weights(open_page: OpenPage, train: Train) -> None:
+    run = train("mlp")
+    app = settle(open_page("inspect", run=run.id))
+    assert "no convolution" in texts(app, "info")
+    assert any(alt.startswith("Input gradient") for alt in alts(app))
+    app.session_state["inspect_tab"] = "Feature maps"
+    app.run()
+    settle(app)
+    assert "no places" in texts(app, "caption")
+
+
+def test_feature_maps_of_every_stage(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = open_page("inspect", run=run.id)
+    app.session_state["inspect_tab"] = "Feature maps"
+    app.run()
+    settle(app)
+    shown = "\n".join(alts(app))
+    for stage in ("block1", "block2", "block3"):
+        assert f"Stage {stage}, average of all channels" in shown
+    assert [m.value for m in app.metric if m.label == "Shape"] == ["32 × 2 × 2"]
+    app.selectbox(key=f"inspect_maps_layer_{run.id}").select("block1").run()
+    settle(app)
+    assert [m.value for m in app.metric if m.label == "Shape"] == ["32 × 8 × 8"]
+
+
+def test_a_link_opens_its_image_and_checkpoint(open_page: OpenPage, train: Train) -> None:
+    run = train(keep_every=1)
+    pack = catalog.open_pack("tiny")
+    index = int(pack.indices("test")[4])
+    app = settle(open_page("inspect", run=run.id, image=str(index), checkpoint="epoch-0001"))
+    assert app.selectbox(key=f"inspect_checkpoint_{run.id}").value == "epoch-0001"
+    assert f"{pack.names[index]} as the network gets it" in alts(app)
+    app.button(key="inspect_pin").click().run()
+    assert probes.is_pinned("tiny", index)
+
+
+def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train) -> None:
+    run = train("single-layer-perceptron", epochs=1, learning_rate=1e-6)
+    app = settle(open_page("inspect", run=run.id))
+    app.segmented_control(key="inspect_source").set_value("test").run()
+    app.selectbox(key="inspect_which").select("wrong").run()
+    settle(app)
+    found = predict(store().folder(run.id), "best", "test")
+    wrong = int(np.count_nonzero(~found.right))
+    assert wrong
+    assert f"Image (of {wrong:,})" in [n.label for n in app.number_input]
+    assert "but it is" in texts(app, "markdown")
+    before = [a for a in alts(app) if "as the network gets it" in a]
+    app.button(key="inspect_next").click().run()
+    settle(app)
+    assert [a for a in alts(app) if "as the network gets it" in a] != before or wrong == 1
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_an_upload_is_looked_at_and_a_broken_one_gets_a_sentence(
+    open_page: OpenPage, train: Train
+) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    app.segmented_control(key="inspect_source").set_value("upload").run()
+    app.file_uploader(key="inspect_upload").upload(
+        "bad.png", png(np.zeros((9, 9), np.uint8))[:40], "image/png"
+    ).run()
+    assert "bad" in texts(app, "error")
+    app.file_uploader(key="inspect_upload").upload(
+        "mine.png", png(np.full((40, 30, 3), 99, np.uint8)), "image/png"
+    ).run()
+    settle(app)
+    assert "mine.png as the network gets it" in alts(app)
+    assert "says the network" in texts(app, "markdown")
+
+
+def test_without_its_data_set_a_run_still_looks_at_uploads(
+    open_page: OpenPage, train: Train
+) -> None:
+    run = train()
+    catalog.remove_dataset("tiny")
+    app = settle(open_page("inspect", run=run.id))
+    assert "can be looked at even so" in texts(app, "warning")
+    assert app.segmented_control(key="inspect_source").options == ["Your own"]
+
+
+def test_the_gallery_has_right_and_wrong_ones(open_page: OpenPage, train: Train) -> None:
+    run = train(epochs=1)
+    app = open_page("inspect", run=run.id)
+    app.session_state["inspect_tab"] = "Gallery"
+    app.run()
+    settle(app)
+    assert "taken for" in "\n".join(alts(app))
+    assert "Each map says what speaks for the class" in texts(app, "caption")
