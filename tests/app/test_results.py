@@ -181,7 +181,7 @@ def test_a_run_without_a_checkpoint_says_so(
     open_results: Callable[[str], AppTest],
 ) -> None:
     config = RunConfig(dataset=make_tiny_pack(), architecture="mlp")
-    waiting = store().create_run(config, status="queued")
+    waiting = store().create_run(config, status="paused")  # a queued one would be trained
     assert "no checkpoint yet" in texts(open_results(waiting), "info")
     stopped = store().create_run(config, status="stopped")
     assert "ended before its first epoch was done" in texts(open_results(stopped), "info")
