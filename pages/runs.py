@@ -4,6 +4,7 @@ import streamlit as st
 
 from lab.ui import run_table
 from lab.ui.entrance import require_entrance
+from lab.ui.film_strip import draw_film_strip
 from lab.ui.live import live_view
 from lab.ui.results import draw_results
 
@@ -13,8 +14,8 @@ run_table.draw_queue()
 run = run_table.draw_table()
 if run is not None:
     run_table.draw_actions(run)
-    curves, results, settings = st.tabs(
-        ["Curves", "Results", "Settings"], key="runs_tab", on_change="rerun"
+    curves, results, strip, settings = st.tabs(
+        ["Curves", "Results", "Film strip", "Settings"], key="runs_tab", on_change="rerun"
     )
     if curves.open:
         with curves:
@@ -22,6 +23,9 @@ if run is not None:
     if results.open:
         with results:
             draw_results(run)
+    if strip.open:
+        with strip:
+            draw_film_strip(run)
     if settings.open:
         with settings:
             run_table.draw_settings(run)
