@@ -14,6 +14,10 @@ require_entrance()
 run = current_run()
 view, settings = st.columns([2, 1], gap="large")
 
+with view:
+    if run is not None:
+        live_view(run)  # first: of all on this page it is what a person waits for
+
 with settings:
     st.subheader("Settings", anchor=False)
     button = st.container()
@@ -24,7 +28,6 @@ with settings:
 
 with view:
     if run is not None:
-        live_view(run)
         draw_film_strip(run)
     st.subheader("What pressing Train will do", anchor=False)
     if isinstance(config, LabError):

@@ -21,6 +21,9 @@ from lab.ui.words import duration, percent, status_badge
 CHART_HEIGHT = 260
 """Of one panel, in pixels; fixed, so that nothing on the page moves when the points come."""
 
+FIRST_SECONDS = 3.0
+"""Of training, in which the page looks more often."""
+
 
 def live_view(run: RunRow) -> None:
     """Draw `run` and keep it moving while it is active."""
@@ -32,7 +35,10 @@ def _pace(run: RunRow) -> float | None:
     """Seconds between two ticks; None when nothing changes any more by itself. A paused run may be
     resumed from another tab, so it is looked at now and then."""
     if run.is_live:
-        return 1.0 if run.status == "running" else 0.4  # a short wait should look short
+        # A short wait should look short, and the first points should not wait either. (The new pace
+        # costs a run of the whole page: not before the first point.)
+        begun = run.status == "running" and run.seconds > FIRST_SECONDS
+        return 1.0 if begun else 0.4
     return 3.0 if run.status == "paused" else None
 
 
