@@ -8,6 +8,7 @@ import importlib
 BENCHMARKS = {
     "training": "benchmarks.training",
     "live-page": "benchmarks.live_page",
+    "grad-cam": "benchmarks.grad_cam",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 

@@ -40,6 +40,7 @@ try:
                     chosen.picture if chosen else None,
                     subject.run.id,
                     original=chosen.original if chosen else None,
+                    checkpoint=subject.checkpoint,
                 )
 except LabError as error:
     st.error(str(error), icon=":material/error:")

@@ -258,3 +258,46 @@ def test_bytes_a_second_and_seconds_left(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.undo()
     finished = ended(job.id)
     assert finished.seconds_left is None
+
+
+def test_waiting_for_a_job_ends_with_it_or_with_patience() -> None:
+    go_on = threading.Event()
+    job = jobs.start("view", "Reading", lambda report, cancel: go_on.wait(5))
+    waited = jobs.wait(job.id, timeout=0.01)
+    assert waited is not None
+    assert waited.state == "working"
+    assert waited.result is None
+    go_on.set()
+    done = jobs.wait(job.id, timeout=5)
+    assert done is not None
+    assert (done.state, done.result) == ("done", True)
+    assert jobs.wait(job.id, timeout=0) == done  # it is over: nobody waits
+    assert jobs.wait("no-such-job", timeout=5) is None
+
+
+def test_whoever_waits_hears_of_failure_and_of_cancel() -> None:
+    def failing(report: Report, cancel: Cancel) -> None:
+        raise DataError("One sentence.")
+
+    failed = jobs.wait(jobs.start("view", "Reading", failing).id, timeout=5)
+    assert failed is not None
+    assert (failed.state, failed.message) == ("failed", "One sentence.")
+    working = [jobs.start("view", f"Reading {n}", until_cancelled) for n in range(2)]
+    waiting = jobs.start("view", "Reading 3", until_cancelled)
+    for job in (waiting, *working):
+        jobs.cancel(job.id)
+        ended_ = jobs.wait(job.id, timeout=5)
+        assert ended_ is not None
+        assert ended_.state == "cancelled"
+
+
+def test_waiting_holds_nobody_else_up() -> None:
+    job = jobs.start("view", "Reading", until_cancelled)
+    waiter = threading.Thread(target=jobs.wait, args=(job.id,), kwargs={"timeout": 10})
+    waiter.start()
+    assert seen(job.id).active  # the lock is free
+    quick = jobs.start("view", "Quick", lambda report, cancel: 1)
+    assert ended(quick.id).result == 1
+    jobs.cancel(job.id)
+    waiter.join(5)
+    assert not waiter.is_alive()

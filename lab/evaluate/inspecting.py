@@ -25,8 +25,8 @@ from lab.explain.feature_maps import (
     stage_row,
 )
 from lab.explain.filters import Filters, first_filters
-from lab.explain.grad_cam import Cams, class_activation_maps
-from lab.explain.layers import Layer, cam_layers, list_layers, require_cam_layer
+from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
+from lab.explain.layers import Layer, cam_layers, require_cam_layer
 from lab.explain.saliency import input_saliency
 from lab.models.catalog import ARCHITECTURES
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
@@ -63,10 +63,7 @@ class Map:
 def anatomy(folder: Path, checkpoint: str) -> Anatomy:
     """The layers of the network; a few milliseconds to half a second."""
     with open_network(folder, checkpoint) as opened:
-        preprocess = opened.card.preprocess
-        layers = list_layers(
-            opened.network, channels=preprocess.channels, image_size=preprocess.image_size
-        )
+        layers = opened.layers
         stages = tuple(layer.name for layer in cam_layers(layers))
         default = ARCHITECTURES.get(opened.card.config.architecture).default_cam_stage
         if default not in stages:  # an image so small that the last maps are a single place
@@ -75,9 +72,10 @@ def anatomy(folder: Path, checkpoint: str) -> Anatomy:
 
 
 def probabilities(folder: Path, checkpoint: str, picture: Picture) -> Floats:
-    """(K,) softmax."""
+    """(K,) softmax; raises DivergedError when the answers are not numbers."""
     with open_network(folder, checkpoint) as opened, torch.inference_mode():
         logits = opened.network(picture.tensor(opened.card.preprocess))
+        require_numbers(logits)
         found: Floats = logits.float().softmax(1)[0].numpy()
         return found
 
@@ -93,15 +91,11 @@ def maps(
 ) -> dict[str, Map]:
     """Maps of `picture` for class `target` in all `layers`, in one forward and backward pass."""
     with open_network(folder, checkpoint) as opened:
-        preprocess = opened.card.preprocess
-        known = list_layers(
-            opened.network, channels=preprocess.channels, image_size=preprocess.image_size
-        )
         for name in layers:
-            require_cam_layer(known, name)
+            require_cam_layer(opened.layers, name)
         found, _ = class_activation_maps(
             opened.network,
-            picture.tensor(preprocess),
+            picture.tensor(opened.card.preprocess),
             targets=[target],
             layers=layers,
             method=method,

@@ -71,5 +71,5 @@ def upload_picture(
     if crop is not None:
         image = image.crop(crop.box(*image.size))
     squared = to_square(image, image_size=card.preprocess.image_size, fit=card.fit)
-    pixels = np.asarray(squared.convert("L" if card.data_channels == 1 else "RGB"))
+    pixels = np.array(squared.convert("L" if card.data_channels == 1 else "RGB"))
     return Picture(pixels.reshape(*pixels.shape[:2], card.data_channels), name)

@@ -55,7 +55,7 @@ class Filters:
             colours = "White is zero; orange pixels count for, blue ones against."
         else:
             colours = (
-                "Grey is zero; a filter answers to the colours that it shows, and against their "
+                "Grey is zero; each one answers to the colours that it shows, and against their "
                 "opposites."
             )
         scale = (

@@ -79,8 +79,9 @@ def class_activation_maps(
     with places (see `lab.explain.layers`). The network's parameters, their gradients, its mode and
     its hooks are as before afterwards, also after an error. One thread at a time a network.
 
-    Raises NotFoundError for an unknown method or layer, ConfigError for a layer without places,
-    DivergedError when the network's answers are not numbers.
+    An image that the network meets with values that are no numbers (its training diverged) gets a
+    map of zeros that is not meaningful; its logits tell (see `require_numbers`). Raises
+    NotFoundError for an unknown method or layer, ConfigError for a layer without places.
     """
     formula = METHODS.get(method).formula
     layers = list(dict.fromkeys(layers))
@@ -97,6 +98,8 @@ def class_activation_maps(
     for name, activation, gradient in zip(layers, wanted, gradients, strict=True):
         a = activation.detach().float()
         g = torch.zeros_like(a) if gradient is None else gradient.float()
+        sound = (torch.isfinite(a) & torch.isfinite(g)).flatten(1).all(1).view(-1, 1, 1, 1)
+        a, g = torch.where(sound, a, 0), torch.where(sound, g, 0)
         found[name] = Cams(
             layer=name,
             method=method,
@@ -110,13 +113,8 @@ def class_activation_maps(
 def class_scores(logits: Tensor, targets: Sequence[int] | Tensor | None) -> Tensor:
     """(N, K) -> (N,) the logit of each image's target class, or of its predicted one.
 
-    Raises DivergedError when a logit is not a number, ValueError when the targets do not fit.
+    Raises ValueError when the targets do not fit.
     """
-    if not torch.isfinite(logits).all():
-        raise DivergedError(
-            "This network's answers are not numbers (its training diverged), so there is nothing "
-            "to explain. Choose an earlier checkpoint or another run."
-        )
     if targets is None:
         chosen = logits.detach().argmax(1)
     else:
@@ -128,6 +126,15 @@ def class_scores(logits: Tensor, targets: Sequence[int] | Tensor | None) -> Tens
             f"of {count} images"
         )
     return logits.gather(1, chosen.view(-1, 1)).squeeze(1)
+
+
+def require_numbers(logits: Tensor) -> None:
+    """Raises DivergedError when a logit is infinite or no number at all."""
+    if not torch.isfinite(logits).all():
+        raise DivergedError(
+            "This network's answers are not numbers (its training diverged), so there is nothing "
+            "to explain. Choose an earlier checkpoint or another run."
+        )
 
 
 def _with_places(outputs: Mapping[str, Tensor], name: str) -> Tensor:

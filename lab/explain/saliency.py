@@ -33,8 +33,8 @@ def input_saliency(
     """|d score / d pixel| of `images` (N, C, H, W) normalised, the largest of the colour channels:
     maps (N, H, W); and the logits (N, K).
 
-    Without `targets` for each image's own predicted class. Leaves no trace on the network, like
-    `class_activation_maps`, and raises the same errors.
+    Without `targets` for each image's own predicted class. Leaves no trace on the network; what is
+    no number becomes a map of zeros that is not meaningful: both like `class_activation_maps`.
     """
     with torch.inference_mode(False), torch.enable_grad(), captured(network, []):
         images = images.detach().clone().requires_grad_()
@@ -42,6 +42,8 @@ def input_saliency(
         scores = class_scores(logits, targets)
         (gradient,) = torch.autograd.grad(scores.sum(), [images])
     gradient = gradient.float()
+    sound = torch.isfinite(gradient).flatten(1).all(1).view(-1, 1, 1, 1)
+    gradient = torch.where(sound, gradient, 0)
     cams = Cams(
         layer=INPUT,
         method=SALIENCY,

@@ -16,7 +16,7 @@ from typing import Any
 import streamlit as st
 
 from lab import jobs
-from lab.ui.words import duration
+from lab.ui.words import duration, plain
 
 PATIENCE = 0.25
 """Seconds that a page waits for a new job before it shows a progress bar: what is quick appears at
@@ -39,7 +39,7 @@ def computed(key: str, title: str, work: jobs.Work, *, kind: str = "view") -> An
         return job.result
     place = f"background_{key}"
     if job.state == "failed":
-        st.error(job.message, icon=":material/error:")
+        st.error(plain(job.message), icon=":material/error:")
         if st.button("Try again", key=f"{place}_again", icon=":material/replay:"):
             jobs.start(kind, title, work, key=key)
             st.rerun()
@@ -59,4 +59,4 @@ def _progress(job_id: str) -> None:
         text += f" · {told.done:,} of {told.total:,} {told.unit}".rstrip()
     if job.seconds_left is not None and job.seconds_left >= 2:
         text += f" · about {duration(job.seconds_left)} left"
-    st.progress((told.fraction if told else None) or 0.0, text=text)
+    st.progress((told.fraction if told else None) or 0.0, text=plain(text))

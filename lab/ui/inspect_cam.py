@@ -44,7 +44,7 @@ def draw_cam(subject: Subject, chosen: Chosen) -> None:
         _draw_large(subject, chosen, found[layer], strength=strength, scale=top)
     with right:
         _draw_trust(subject, chosen, layer, method)
-    _draw_stages(subject, chosen, found, strength=strength, scale=top)
+    _draw_stages(subject, chosen, found, layer, strength=strength, scale=top)
 
 
 def choose_layer_and_method(subject: Subject, *, place: str = "cam") -> tuple[str, str]:
@@ -162,6 +162,7 @@ def _draw_stages(
     subject: Subject,
     chosen: Chosen,
     found: dict[str, Map],
+    layer: str,
     *,
     strength: float,
     scale: float | None,
@@ -175,18 +176,35 @@ def _draw_stages(
             one = found[name]
             size = " × ".join(map(str, one.values.shape))
             words = "" if one.meaningful else ", not meaningful"
-            st.image(
-                overlay(
-                    chosen.picture.pixels, one.values, scale=scale, strength=strength, side=SMALL
-                ),
-                width=SMALL,
-                caption=f"{name}, {size}{words}",
-                alt=f"What speaks for {target} in stage {name}{words}",
-            )
+            with st.container(width=SMALL, gap="xxsmall"):
+                st.image(
+                    overlay(
+                        chosen.picture.pixels,
+                        one.values,
+                        scale=scale,
+                        strength=strength,
+                        side=SMALL,
+                    ),
+                    width=SMALL,
+                    alt=f"What speaks for {target} in stage {name}{words}",
+                )
+                st.button(
+                    name,
+                    key=f"inspect_look_{name}",
+                    help=f"Look at stage {name} above",
+                    type="secondary" if name == layer else "tertiary",
+                    on_click=_look_at_layer,
+                    args=(subject.run.id, name),
+                )
+                st.caption(f"{size}, up to {one.values.max():.3g}{words}")
     st.caption(
         "Early maps are fine-grained and scattered over edges; late ones are coarse and gather on "
-        "what the class is recognised by."
+        "what the class is recognised by. Press a name to look at that stage above."
     )
+
+
+def _look_at_layer(run_id: str, name: str) -> None:
+    st.session_state[f"inspect_cam_layer_{run_id}"] = name
 
 
 def _draw_trust(subject: Subject, chosen: Chosen, layer: str, method: str) -> None:

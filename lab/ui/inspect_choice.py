@@ -6,7 +6,6 @@ A link sets all of it: ?run=...&checkpoint=...&image=<index in the pack>.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,8 @@ from lab.runs.store import RunRow, store
 from lab.ui import film_pins
 from lab.ui.background import computed
 from lab.ui.dataset_view import enlarge
-from lab.ui.results import Choice, checkpoint_title, predictions_of
+from lab.ui.inspect_images import changed, choose_image
+from lab.ui.results import checkpoint_title
 from lab.ui.state import current_run, look_at
 from lab.ui.words import plain, probability
 
@@ -32,23 +32,9 @@ if TYPE_CHECKING:  # they import torch, which a first page must not wait for
     from lab.evaluate.inspecting import Anatomy
     from lab.evaluate.pictures import Picture
 
-NEIGHBOURS = 8
-"""Thumbnails beside the pager."""
 
-SOURCES = {
-    "val": "Validation",
-    "test": "Test",
-    "pinned": "Pinned",
-    "upload": "Your own",
-    "link": "From a link",
-}
-WHICH = {
-    "all": "All",
-    "wrong": "Wrong ones, surest first",
-    "right": "Right ones",
-    "worst": "Worst first",
-    "least_sure": "Least sure first",
-}
+PREDICTED, TRUE = -1, -2
+"""Classes to explain that have no number of their own."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +87,7 @@ def choose_subject() -> Subject | None:
         st.info(f"Run “{plain(current.name)}” has no weights yet; here is another one.")
     wanted = current.id if current is not None and current.id in rows else next(iter(rows))
     if st.session_state.get("inspect_run") not in rows or (
-        current is not None and current.id in rows and _changed("inspect_seen_run", current.id)
+        current is not None and current.id in rows and changed("inspect_seen_run", current.id)
     ):
         st.session_state["inspect_run"] = wanted
     left, right = st.columns([2, 1])
@@ -118,7 +104,7 @@ def choose_subject() -> Subject | None:
         st.error(f"The weights of “{plain(run.name)}” are gone from {folder}.")
         return None
     linked = st.query_params.get("checkpoint")
-    if linked in names and _changed("inspect_seen_checkpoint", f"{run_id}:{linked}"):
+    if linked in names and changed("inspect_seen_checkpoint", f"{run_id}:{linked}"):
         st.session_state[f"inspect_checkpoint_{run_id}"] = linked
     with right:
         checkpoint = st.selectbox(
@@ -149,7 +135,7 @@ def choose_picture(subject: Subject) -> Chosen | None:
     from lab.evaluate.inspecting import probabilities
 
     with st.container(border=True):
-        given = _picture(subject)
+        given = choose_image(subject)
         if given is None:
             return None
         picture, original = given
@@ -170,174 +156,11 @@ def choose_picture(subject: Subject) -> Chosen | None:
     return Chosen(picture, key, answer, target, original)
 
 
-def _picture(subject: Subject) -> tuple[Picture, Image | None] | None:
-    from lab.evaluate.pictures import pack_picture
-
-    sources = _sources(subject)
-    linked = st.query_params.get("image")
-    if linked and subject.pack is not None and linked.isdecimal():
-        sources.append("link")
-        if _changed("inspect_seen_image", f"{subject.run.id}:{linked}"):
-            st.session_state["inspect_source"] = "link"
-    if st.session_state.get("inspect_source") not in sources:
-        st.session_state["inspect_source"] = sources[0]
-    source = (
-        st.segmented_control(
-            "Images",
-            sources,
-            format_func=SOURCES.__getitem__,
-            key="inspect_source",
-            required=True,
-        )
-        or sources[0]
-    )
-    if source == "upload":
-        return _upload(subject)
-    assert subject.pack is not None
-    if source == "link":
-        return pack_picture(subject.pack, int(linked or 0)), None
-    indices = _candidates(subject, source)
-    if indices is None:
-        return None
-    if not len(indices):
-        st.caption("No image here. Choose another class or another list.")
-        return None
-    position = _pager(subject, indices)
-    return pack_picture(subject.pack, int(indices[position])), None
-
-
-def _sources(subject: Subject) -> list[str]:
-    sources = []
-    if subject.splits is not None:
-        sources = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
-        sources.append("pinned")
-    return [*sources, "upload"]
-
-
-def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
-    """Indices into the pack, in the order in which they are paged through."""
-    assert subject.pack is not None
-    assert subject.splits is not None
-    if source == "pinned":
-        try:
-            return probes.chosen_probes(subject.pack, subject.splits)
-        except LabError as error:
-            st.caption(str(error))
-            return ()
-    names = subject.anatomy.class_names
-    with st.container(horizontal=True):
-        label = st.selectbox(
-            "True class",
-            [None, *range(len(names))],
-            format_func=lambda k: "All" if k is None else names[k],
-            key=f"inspect_class_{subject.run.id}",
-            width=160,
-        )
-        which = st.selectbox(
-            "Which",
-            list(WHICH),
-            format_func=WHICH.__getitem__,
-            key="inspect_which",
-            width=240,
-        )
-    indices = getattr(subject.splits, source)
-    if which != "all":
-        from lab.evaluate.report import ordered
-
-        choice = Choice(subject.folder, subject.checkpoint, source, len(indices))
-        predictions = predictions_of(subject.run, choice)
-        if predictions is None:
-            return None
-        order = ordered(
-            predictions,
-            "worst"
-            if which == "worst"
-            else "confident_wrong"
-            if which == "wrong"
-            else "least_sure",
-        )
-        if which == "right":
-            order = order[predictions.right[order]][::-1]  # the surest first
-        indices = predictions.indices[order]
-    if label is not None:
-        indices = indices[subject.pack.labels[indices] == label]
-    return list(map(int, indices))
-
-
-def _pager(subject: Subject, indices: Sequence[int]) -> int:
-    """Which of the candidates: previous and next, a number, and thumbnails to see where one is."""
-    assert subject.pack is not None
-    key = "inspect_position"
-    if not 1 <= st.session_state.get(key, 1) <= len(indices):
-        st.session_state[key] = 1
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
-        st.button(
-            "Previous",
-            key="inspect_previous",
-            icon=":material/chevron_left:",
-            on_click=_step,
-            args=(-1, len(indices)),
-        )
-        number = st.number_input(
-            f"Image (of {len(indices):,})",
-            min_value=1,
-            max_value=len(indices),
-            key=key,
-            width=150,
-        )
-        st.button(
-            "Next",
-            key="inspect_next",
-            icon=":material/chevron_right:",
-            on_click=_step,
-            args=(1, len(indices)),
-        )
-    position = int(number) - 1
-    first = max(0, min(position - NEIGHBOURS // 2, len(indices) - NEIGHBOURS))
-    with st.container(horizontal=True, gap="xsmall"):
-        for place in range(first, min(first + NEIGHBOURS, len(indices))):
-            index = indices[place]
-            name = subject.anatomy.class_names[int(subject.pack.labels[index])]
-            st.image(
-                enlarge(subject.pack.images[index]),
-                width=56,
-                caption=f"**{place + 1}**" if place == position else str(place + 1),
-                alt=f"Image {place + 1}: {name}",
-            )
-    return position
-
-
-def _step(by: int, count: int) -> None:
-    position = st.session_state.get("inspect_position", 1) + by
-    st.session_state["inspect_position"] = min(max(1, position), count)
-
-
-def _upload(subject: Subject) -> tuple[Picture, Image] | None:
-    from lab.data.decode import decode_image
-    from lab.evaluate.pictures import upload_picture
-    from lab.training.checkpoint import NetworkCard
-
-    file = st.file_uploader(
-        "A picture of your own",
-        key="inspect_upload",
-        help="JPEG, PNG or WebP. It stays in this session's memory and is not kept on disk.",
-    )
-    if file is None:
-        st.caption("Drop in a JPEG, PNG or WebP picture. It is not kept on disk.")
-        return None
-    try:
-        image = decode_image(file.getvalue(), name=file.name)
-        return upload_picture(image, NetworkCard.read(subject.folder), name=file.name), image
-    except LabError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        return None
-
-
 def _draw_answer(subject: Subject, picture: Picture, answer: np.ndarray) -> int:
     """The picture, what the network says of it, and which class is to be explained."""
     names = subject.anatomy.class_names
     predicted = int(answer.argmax())
-    image, words = st.columns([1, 2], vertical_alignment="center")
+    image, words = st.columns([1, 2])
     image.image(
         enlarge(picture.pixels),
         width=224,
@@ -357,24 +180,32 @@ def _draw_answer(subject: Subject, picture: Picture, answer: np.ndarray) -> int:
         for k in np.argsort(-answer, kind="stable")[:5].tolist():
             true = ", the true class" if k == picture.label else ""
             st.progress(
-                float(answer[k]), text=f"{plain(names[k])} {probability(float(answer[k]))}{true}"
+                min(1.0, float(answer[k])),
+                text=f"{plain(names[k])} {probability(float(answer[k]))}{true}",
             )
-        options = list(dict.fromkeys([predicted, picture.label, *range(len(names))]))
-        target = st.selectbox(
-            "Explain the score of",
-            [k for k in options if k is not None],
-            format_func=lambda k: names[k] + _role(k, predicted, picture.label),
-            key=f"inspect_target_{subject.run.id}_{picture.index}_{predicted}",
-            width=260,
-            help="Maps and the trust test ask what speaks for this class.",
-        )
+        target = _choose_target(subject, predicted, picture.label)
         _pin_button(subject, picture)
+    return target
+
+
+def _choose_target(subject: Subject, predicted: int, label: int | None) -> int:
+    """The class to explain. The choice stays while one walks from image to image."""
+    names = subject.anatomy.class_names
+    words = {PREDICTED: "The predicted class", TRUE: "The true class"}
+    wanted = st.selectbox(
+        "Explain the score of",
+        [PREDICTED, TRUE, *range(len(names))],
+        format_func=lambda k: words[k] if k in words else names[k],
+        key=f"inspect_target_{subject.run.id}",
+        width=260,
+        help="Maps and the trust test ask what speaks for this class.",
+    )
+    if wanted == TRUE and label is None:
+        st.caption("The true class of your own picture is not known; explained is the prediction.")
+    target = {PREDICTED: predicted, TRUE: predicted if label is None else label}.get(wanted, wanted)
+    if wanted in words:
+        st.caption(f"Explained is {plain(names[target])}.")
     return int(target)
-
-
-def _role(k: int, predicted: int, label: int | None) -> str:
-    roles = ["predicted"] * (k == predicted) + ["true"] * (k == label)
-    return f" ({' and '.join(roles)})" if roles else ""
 
 
 def _pin_button(subject: Subject, picture: Picture) -> None:
@@ -401,10 +232,3 @@ def _take_run() -> None:
     for name in ("image", "checkpoint"):
         st.query_params.pop(name, None)
     look_at(run_id)
-
-
-def _changed(place: str, value: str) -> bool:
-    """Whether a link brought something new since this session last looked."""
-    before = st.session_state.get(place)
-    st.session_state[place] = value
-    return before != value

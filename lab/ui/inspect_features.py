@@ -11,7 +11,7 @@ import streamlit as st
 from lab.ui.background import computed
 from lab.ui.inspect_cam import layer_words
 from lab.ui.inspect_choice import Chosen, Subject
-from lab.ui.words import percent
+from lab.ui.words import percent, plain
 
 if TYPE_CHECKING:
     from lab.explain.feature_maps import FeatureMaps
@@ -49,7 +49,7 @@ def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
                     (view.mean, "average of all channels"),
                 ):
                     st.image(
-                        _picture(values, side=ROW),
+                        _picture(values, signed=bool(values.min() < 0), side=ROW),
                         width=ROW,
                         alt=f"Stage {view.layer}, {what}",
                         caption=what,
@@ -57,7 +57,8 @@ def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
                 st.caption(f"**{view.layer}**  \n{' × '.join(map(str, view.shape))}")
     st.caption(
         "From left to right a stage sees more of the image and says less about where: first edges "
-        "and colours, then textures, then parts. Each picture on its own scale, dark is low."
+        "and colours, then textures, then parts. Each picture has a scale of its own: dark is "
+        "zero; where a stage has values below zero, white is, with orange above and blue below."
     )
 
 
@@ -77,7 +78,7 @@ def _draw_layer(subject: Subject, chosen: Chosen) -> None:
             key=key,
             width=330,
         )
-        own = st.toggle(
+        own = layers[layer].spatial and st.toggle(
             "Each channel on its own scale",
             key="inspect_own_scale",
             help="Off: one scale for the whole layer, so that weak channels look weak.",
@@ -106,21 +107,21 @@ def _draw_layer(subject: Subject, chosen: Chosen) -> None:
             return
         _draw_numbers(maps)
         if maps.flat:
-            _draw_flat(maps)
+            _draw_flat(maps, _class_names(subject, layer))
             return
         numbers = maps.shown.tolist()
+        limit = None if own else maps.limit
         st.image(
-            [
-                _picture(tile, scale=None if own else (maps.minimum, maps.maximum))
-                for tile in maps.tiles
-            ],
+            [_framed(_picture(tile, limit=limit, signed=maps.minimum < 0)) for tile in maps.tiles],
             width=TILE,
             caption=[f"{n}" for n in numbers],
             alt=[f"Channel {n} of {layer}, mean activation {maps.means[n]:.3g}" for n in numbers],
         )
         st.caption(
-            f"Channels {first + 1} to {first + len(numbers)} of {total:,}, the most active first; "
-            "the number below is the channel's. Bright: high activation."
+            f"Channels {first + 1} to {first + len(numbers)} of {total:,}, the largest mean "
+            "activation first; the number below is the channel's. "
+            + _colours(maps.minimum < 0)
+            + ("" if own else f" Full colour: {maps.limit:.3g}, the same for all.")
         )
     _draw_one(subject, chosen, maps)
 
@@ -131,7 +132,7 @@ def _draw_numbers(maps: FeatureMaps) -> None:
         st.metric("Smallest", f"{maps.minimum:.3g}", border=True)
         st.metric("Largest", f"{maps.maximum:.3g}", border=True)
         st.metric(
-            "Dead channels",
+            "Dead units" if maps.flat else "Dead channels",
             percent(maps.dead_share),
             border=True,
             help="Channels that say nothing about this image: the same number at every place (of a "
@@ -139,21 +140,29 @@ def _draw_numbers(maps: FeatureMaps) -> None:
         )
 
 
-def _draw_flat(maps: FeatureMaps) -> None:
+def _class_names(subject: Subject, layer: str) -> tuple[str, ...]:
+    """What the units of the last layer stand for; nothing where units have only numbers."""
+    last = layer.partition(".")[0] == subject.anatomy.layers[-1].name
+    return subject.anatomy.class_names if last else ()
+
+
+def _draw_flat(maps: FeatureMaps, names: tuple[str, ...]) -> None:
     """A layer without places: its units as a bar each."""
     units = maps.order[:PER_PAGE]
     values = maps.means[units]
     st.bar_chart(
-        {"unit": [str(n) for n in units.tolist()], "activation": values},
+        {"unit": [names[n] if names else str(n) for n in units.tolist()], "activation": values},
         x="unit",
+        x_label="class" if names else "unit",
         y="activation",
         sort=False,
         height=220,
         alt=f"Activation of {len(values)} units of {maps.layer}, the most active first",
     )
     st.caption(
-        f"This layer has no places: {maps.shape[0]:,} units with one number each; the "
-        f"{len(units)} most active ones."
+        f"This layer has no places: {maps.shape[0]:,} units with one number each"
+        + (", the class scores" if names else "")
+        + (f"; the {len(units)} most active ones." if len(units) < maps.shape[0] else ".")
     )
 
 
@@ -178,7 +187,7 @@ def _draw_one(subject: Subject, chosen: Chosen, maps: FeatureMaps) -> None:
         return
     height, width = values.shape
     st.image(
-        _picture(values, side=LARGE),
+        _picture(values, signed=maps.minimum < 0, side=LARGE),
         width=LARGE,
         alt=f"Channel {number} of {maps.layer}, enlarged",
         caption=f"Channel {number}: {height} × {width} values, {values.min():.3g} to "
@@ -200,13 +209,14 @@ def _draw_filters(subject: Subject) -> None:
         )
         if found is None:
             return
-        side = 48 if found.kind == "convolution" else 112
+        side = 48 if found.kind == "convolution" else 112 if len(found.units) > 8 else 196
+        names = _class_names(subject, found.layer) if found.total == len(found.units) else ()
         numbers = found.units.tolist()
         st.image(
-            [square(picture, side) for picture in found.pictures],
+            [_framed(square(picture, side)) for picture in found.pictures],
             width=side,
-            caption=[str(n) for n in numbers],
-            alt=[f"Weights {n} of {found.layer}" for n in numbers],
+            caption=[plain(names[n]) if names else str(n) for n in numbers],
+            alt=[f"Weights {names[n] if names else n} of {found.layer}" for n in numbers],
         )
         what = (
             f"{found.total:,} filters of {found.shape[2]} × {found.shape[3]} weights that move "
@@ -220,14 +230,29 @@ def _draw_filters(subject: Subject) -> None:
 def _picture(
     values: npt.NDArray[np.float32],
     *,
-    scale: tuple[float, float] | None = None,
+    signed: bool,
+    limit: float | None = None,
     side: int = TILE,
 ) -> npt.NDArray[np.uint8]:
-    """(side, side, 3) in the lab's colours, from `scale`'s lower end (dark) to its upper one; by
-    default the values' own. Activations that are never negative start at zero."""
-    from lab.explain.overlay import coloured, square
+    """(side, side, 3) in the lab's colours: amounts from dark to bright, signed numbers about
+    white. `limit` is full colour; by default the largest of the values."""
+    from lab.explain import overlay
 
-    low, high = scale or (float(values.min()), float(values.max()))
-    low = min(low, 0.0)
-    share = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return square(coloured(share), side)
+    if signed:
+        top = float(np.abs(values).max()) if limit is None else limit
+        return overlay.square(overlay.signed(values, top), side)
+    return overlay.square(overlay.coloured(overlay.scaled(values, limit)), side)
+
+
+def _colours(signed: bool) -> str:
+    return "White is zero, orange above, blue below." if signed else "Dark is zero, bright is much."
+
+
+def _framed(picture: npt.NDArray[np.uint8], *, gap: int = 8) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) -> (H + gap, W + gap, 4) with a see-through margin: pictures of one st.image stand
+    edge to edge."""
+    height, width = picture.shape[:2]
+    framed = np.zeros((height + gap, width + gap, 4), dtype=np.uint8)
+    framed[:height, :width, :3] = picture
+    framed[:height, :width, 3] = 255
+    return framed

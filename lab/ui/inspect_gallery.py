@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from lab.ui.background import computed
@@ -10,13 +12,16 @@ from lab.ui.inspect_choice import Subject
 from lab.ui.results import Choice, predictions_of
 from lab.ui.words import plain, probability
 
+if TYPE_CHECKING:
+    from lab.evaluate.inspecting import GalleryItem
+
 EACH = 6
 SIDE = 150
 
 
 def draw_gallery(subject: Subject) -> None:
     """The tab: the surest right and the surest wrong answers for images of one class."""
-    from lab.evaluate.inspecting import GalleryItem, gallery
+    from lab.evaluate.inspecting import gallery
 
     if subject.splits is None:
         st.caption("The data set of this run is not here, so there are no images to show.")
@@ -70,26 +75,37 @@ def draw_gallery(subject: Subject) -> None:
     if items is None:
         return
     by_index = {item.index: item for item in items}
+    shared = st.toggle(
+        "One colour scale for all images",
+        key="inspect_gallery_scale",
+        help="On: a map that is weak beside the others looks weak.",
+    )
+    top = max((float(item.map.values.max()) for item in items), default=0.0) if shared else None
     for title, chosen in lists.items():
         st.markdown(f"**{title}**, the surest first")
         if not len(chosen):
             st.caption(f"None of the images of {plain(names[label])}.")
         with st.container(horizontal=True, gap="small"):
             for index in chosen.tolist():
-                _card(subject, by_index[index])
-    st.caption("Each map says what speaks for the class that the image was taken for.")
+                _card(subject, by_index[index], top)
+    st.caption(
+        "Each map says what speaks for the class that the image was taken for. "
+        + (
+            f"Full colour is {top:.3g}, the largest value of all of them."
+            if top is not None
+            else "Full colour is each map's own largest value."
+        )
+    )
 
 
-def _card(subject: Subject, item: object) -> None:
-    from lab.evaluate.inspecting import GalleryItem
+def _card(subject: Subject, item: GalleryItem, scale: float | None) -> None:
     from lab.explain.overlay import overlay
 
-    assert isinstance(item, GalleryItem)
     names = subject.anatomy.class_names
     answer = names[item.predicted]
     with st.container(width=SIDE + 10, gap="xxsmall"):
         st.image(
-            overlay(item.pixels, item.map.values, side=SIDE),
+            overlay(item.pixels, item.map.values, scale=scale, side=SIDE),
             width=SIDE,
             alt=f"{names[item.label]} taken for {answer} with {probability(item.probability)}",
         )

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog, probes
+from lab.data.splits import make_splits
 from lab.evaluate.predictions import predict
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
@@ -182,3 +183,64 @@ def test_the_gallery_has_right_and_wrong_ones(open_page: OpenPage, train: Train)
     settle(app)
     assert "taken for" in "\n".join(alts(app))
     assert "Each map says what speaks for the class" in texts(app, "caption")
+
+
+def test_a_thumbnail_goes_to_its_image_and_another_list_begins_anew(
+    open_page: OpenPage, train: Train
+) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    pack = catalog.open_pack("tiny")
+    val = make_splits(pack, run.config).val
+    settle(app.button(key="inspect_thumbnail_2").click().run())
+    assert app.number_input(key="inspect_position").value == 3
+    assert f"{pack.names[val[2]]} as the network gets it" in alts(app)
+    settle(app.selectbox(key=f"inspect_class_{run.id}").select(1).run())
+    assert app.number_input(key="inspect_position").value == 1
+    of_class = [i for i in val if pack.labels[i] == 1]
+    assert f"{pack.names[of_class[0]]} as the network gets it" in alts(app)
+    assert f"Image (of {len(of_class):,})" in [n.label for n in app.number_input]
+
+
+def test_a_stage_is_looked_at_by_pressing_its_name(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    settle(app.button(key="inspect_look_block1").click().run())
+    assert app.selectbox(key=f"inspect_cam_layer_{run.id}").value == "block1"
+    assert any("in layer block1" in alt for alt in alts(app))
+
+
+def test_the_class_to_explain_stays_from_image_to_image(open_page: OpenPage, train: Train) -> None:
+    run = train("single-layer-perceptron", epochs=1, learning_rate=1e-6)
+    app = settle(open_page("inspect", run=run.id))
+    app.selectbox(key=f"inspect_target_{run.id}").select(-2)  # the true class
+    pack = catalog.open_pack("tiny")
+    val = make_splits(pack, run.config).val
+    settle(app.run())
+    for place in (0, 1, 2):
+        true = CLASSES[int(pack.labels[val[place]])]
+        assert f"Explained is {true}." in texts(app, "caption")
+        assert f"Input gradient of the score of {true}" in alts(app)
+        settle(app.button(key="inspect_next").click().run())
+    settle(app.selectbox(key=f"inspect_target_{run.id}").select(2).run())
+    assert f"Input gradient of the score of {CLASSES[2]}" in alts(app)
+
+
+def test_a_perceptrons_weights_are_named_by_their_classes(
+    open_page: OpenPage, train: Train
+) -> None:
+    run = train("single-layer-perceptron")
+    app = settle(open_page("inspect", run=run.id))
+    app.session_state["inspect_tab"] = "Feature maps"
+    settle(app.run())
+    assert "the class scores" in texts(app, "caption")
+
+
+def test_a_map_can_be_put_to_the_test(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    settle(app.button(key="inspect_trust").click().run())
+    assert "inspect_trust" not in [button.key for button in app.button]
+    (job,) = [job for job in jobs.jobs() if (job.key or "").startswith("trust:")]
+    assert job.state == "done"
+    assert job.result.sentence

@@ -1,0 +1,116 @@
+"""Whether a map can be trusted: how alike it stays with random weights, what hiding places does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lab.charts.series import Column
+from lab.charts.style import GRID, QUIET, TRAIN, VALIDATION, styled
+
+BAND = "rgba(125, 133, 144, 0.28)"
+
+
+def likeness(
+    what: Sequence[str], means: Column, draws: Sequence[Column], *, unchanged: float
+) -> go.Figure:
+    """How alike the map is, step by step of what was randomised.
+
+    `what` names the steps; `means` (S,) and `draws`, an array a step, in [0, 1]. A line marks
+    `unchanged`, from which a map that was made with random weights counts as the same.
+    """
+    figure = go.Figure()
+    if len(what):
+        places = [name for name, values in zip(what, draws, strict=True) for _ in values]
+        figure.add_scatter(
+            x=places, y=np.concatenate(draws), name="Each random network", mode="markers",
+            marker={"color": QUIET, "size": 6, "symbol": "circle-open"},
+            hovertemplate="%{y:.2f}<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=list(what), y=means, name="Average", mode="lines+markers",
+            line={"color": TRAIN, "width": 2.5}, marker={"size": 8},
+            hovertemplate="average %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+        figure.add_hline(
+            y=unchanged, line={"color": VALIDATION, "dash": "dash", "width": 1.5},
+            annotation={"text": "all stages above this: unchanged", "font": {"size": 11}},
+            annotation_position="top right",
+        )  # fmt: skip
+    styled(figure, x_title="", y_title="rank correlation", empty="Not tested", height=250)
+    figure.update_xaxes(type="category", fixedrange=True)
+    figure.update_yaxes(range=[-0.04, 1.08], fixedrange=True, dtick=0.5)
+    figure.update_layout(dragmode=False)
+    return figure
+
+
+def likeness_alt(what: Sequence[str], means: Column) -> str:
+    """One true sentence in place of `likeness`."""
+    if not len(what):
+        return "Rank correlation with random weights: not tested."
+    steps = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(what, means, strict=True))
+    return f"Rank correlation of the map with the one made when these weights are random: {steps}."
+
+
+def hiding(
+    fractions: Column, of_map: Column, of_random: Column,
+    shown_fractions: Column, shown_of_map: Column, shown_of_random: Column,
+) -> go.Figure:  # fmt: skip
+    """Probability of the class while places are hidden (left), and while they are shown (right).
+
+    fractions (F,) of the picture; of_map (F,) in the map's order; of_random (R, F) in random ones.
+    """
+    figure = go.Figure()
+    panels = (
+        (fractions, of_map, of_random, "x", "hidden"),
+        (shown_fractions, shown_of_map, shown_of_random, "x2", "shown"),
+    )
+    for x, own, others, axis, word in panels:
+        if not len(x):
+            continue
+        first = axis == "x"
+        common = {"x": x, "xaxis": axis, "mode": "lines", "showlegend": False}
+        figure.add_scatter(
+            **common, y=others.min(0), line={"width": 0}, hoverinfo="skip", name="lowest random"
+        )
+        figure.add_scatter(
+            **{**common, "showlegend": first}, y=others.max(0), line={"width": 0},
+            fill="tonexty", fillcolor=BAND, hoverinfo="skip", name=f"{len(others)} random orders",
+        )  # fmt: skip
+        figure.add_scatter(
+            **common, y=others.mean(0), line={"color": QUIET, "width": 1.5, "dash": "dash"},
+            name="random, on average", hovertemplate="random order %{y:.0%}<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            **{**common, "mode": "lines+markers", "showlegend": first}, y=own,
+            line={"color": TRAIN, "width": 2.5}, marker={"size": 5}, name="The map's order",
+            hovertemplate=f"%{{x:.0%}} {word}: %{{y:.0%}}<extra></extra>",
+        )  # fmt: skip
+    styled(figure, x_title="hidden", y_title="probability", empty="Not tested", height=270)
+    figure.update_layout(
+        xaxis={"domain": [0, 0.43]},
+        xaxis2={
+            "domain": [0.57, 1],
+            "anchor": "y",
+            "title": {"text": "shown"},
+            "showgrid": False,
+            "automargin": True,
+            "zeroline": False,
+        },
+        hovermode="closest",
+        dragmode=False,
+    )
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", dtick=0.5, fixedrange=True)
+    figure.update_yaxes(range=[-0.02, 1.04], tickformat=".0%", gridcolor=GRID, fixedrange=True)
+    return figure
+
+
+def hiding_alt(deletion: float, insertion: float, random: float) -> str:
+    """One true sentence in place of `hiding`, of the areas under its curves."""
+    return (
+        "Average probability of the class while places are hidden in the map's order "
+        f"{deletion:.0%}, while they are shown in that order {insertion:.0%}, in random order "
+        f"{random:.0%}."
+    )

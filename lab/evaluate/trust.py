@@ -1,0 +1,100 @@
+"""The trust test of one map of a published checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.errors import ConfigError, ResourceError
+from lab.evaluate.pictures import Picture
+from lab.explain.layers import list_layers, require_cam_layer
+from lab.explain.sanity import Trust, trust_test
+from lab.models.catalog import build_network
+from lab.models.staged import StagedNet
+from lab.progress import Cancel, Report, never, silent
+from lab.training.checkpoint import NetworkCard, load_network
+from lab.training.failures import is_out_of_memory
+
+OTHER_SEEDS = 1_000_003
+"""Added to the run's own seed: with that one the "random" weights would be those that the run began
+with, and what it learned still resembles them."""
+
+
+def trust_of(
+    folder: Path,
+    checkpoint: str,
+    picture: Picture,
+    *,
+    target: int,
+    layer: str,
+    method: str,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Trust:
+    """Test the map of `picture` for class `target`: see `lab.explain.sanity.trust_test`.
+
+    Takes seconds, so it loads a network of its own and may run in any thread. At most two networks
+    are in memory: the run's and a random one. Raises NotFoundError without such a checkpoint, layer
+    or method, ConfigError for a layer without places or a class that is not there, ResourceError
+    when memory runs out, Cancelled.
+    """
+    try:
+        return _tested(
+            folder,
+            checkpoint,
+            picture,
+            target=target,
+            layer=layer,
+            method=method,
+            progress=progress,
+            cancel=cancel,
+        )
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            "Out of memory: the trust test needs room for this network twice. Wait until the run "
+            "in training has ended, or close other programs, and try again."
+        ) from error
+
+
+def _tested(
+    folder: Path,
+    checkpoint: str,
+    picture: Picture,
+    *,
+    target: int,
+    layer: str,
+    method: str,
+    progress: Report,
+    cancel: Cancel,
+) -> Trust:
+    network, card = load_network(folder, checkpoint)
+    network.requires_grad_(False)  # gradients of activations only
+    if not 0 <= target < len(card.class_names):
+        raise ConfigError(
+            f"There is no class number {target}; this network's classes are numbered 0 to "
+            f"{len(card.class_names) - 1}."
+        )
+    size = card.preprocess.image_size
+    layers = list_layers(network, channels=card.preprocess.channels, image_size=size)
+    require_cam_layer(layers, layer)
+    return trust_test(
+        network,
+        picture.tensor(card.preprocess),
+        target=target,
+        layer=layer,
+        method=method,
+        randomised=lambda seed: _random_network(card, seed),
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def _random_network(card: NetworkCard, seed: int) -> StagedNet:
+    """The run's architecture without anything learned, not even ImageNet's weights."""
+    return build_network(
+        card.config.changed(freeze="scratch", seed=(card.config.seed + OTHER_SEEDS + seed) % 2**31),
+        channels=card.preprocess.channels,
+        image_size=card.preprocess.image_size,
+        classes=len(card.class_names),
+    )
