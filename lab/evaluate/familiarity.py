@@ -32,12 +32,12 @@ from lab.data.pack import Pack
 from lab.data.splits import Indices
 from lab.errors import DataError
 from lab.evaluate.classify import hidden_stage, over_places, pixel_features
-from lab.evaluate.opened import checkpoint_identity, open_data
+from lab.evaluate.opened import checkpoint_identity, open_data, open_own_network
 from lab.explain.layers import captured
 from lab.home import atomic_file, writing
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import NetworkCard, load_network
+from lab.training.checkpoint import NetworkCard
 
 MOST = 1000
 """Pictures looked at in each of the three parts."""
@@ -169,7 +169,8 @@ def measure_familiarity(
     the data set, DataError when the set is another one by now or the weights give no numbers,
     ResourceError when it cannot be written, Cancelled.
     """
-    network, card, identity = _loaded(folder, checkpoint)
+    opened = open_own_network(folder, checkpoint)
+    network, card, identity = opened.network, opened.card, opened.identity
     pack, splits = open_data(card, progress=progress, cancel=cancel)
     parts = {
         "train": _balanced(splits.train, pack.labels[splits.train]),
@@ -208,18 +209,6 @@ def measure_familiarity(
     found = replace(found, limit=limit, false_alarms=alarms)
     _save(found, folder)
     return found
-
-
-def _loaded(folder: Path, checkpoint: str) -> tuple[StagedNet, NetworkCard, str]:
-    """The network and the identity of its weights, also while a training writes them anew."""
-    for _ in range(3):
-        identity = checkpoint_identity(folder, checkpoint)
-        network, card = load_network(folder, checkpoint)
-        if checkpoint_identity(folder, checkpoint) == identity:
-            return network, card, identity
-    raise DataError(
-        f"Checkpoint {checkpoint!r} of run {folder.name} keeps changing. Try again in a moment."
-    )
 
 
 def _features(

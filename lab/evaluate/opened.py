@@ -4,8 +4,8 @@
                  └─ open_data(card) ──> pack and splits that the run was trained on
 
 An opened network is shared between pages, and explaining hooks into it; so one thread at a time
-uses it, inside a `with` block. What takes long (predicting a whole set) loads a network of its own:
-`lab.training.checkpoint.load_network`.
+uses it, inside a `with` block. What takes long (predicting a whole set) opens a network of its own:
+`open_own_network`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def open_network(folder: Path, checkpoint: str = "best") -> Iterator[Opened]:
             _kept.pop(key, None)  # of an older write: let it go before the new one takes memory
             found = None
     if found is None:
-        found = _load(folder, checkpoint)
+        found = open_own_network(folder, checkpoint)
         with _guard:
             _kept[key] = found
             _kept.move_to_end(key)
@@ -92,9 +92,11 @@ def open_network(folder: Path, checkpoint: str = "best") -> Iterator[Opened]:
         yield found
 
 
-def _load(folder: Path, checkpoint: str) -> Opened:
-    """Weights, epoch and identity of one and the same write: a run in training replaces the
-    file."""
+def open_own_network(folder: Path, checkpoint: str) -> Opened:
+    """As `open_network`, but a network of the caller's own, for work that takes long.
+
+    Weights, epoch and identity are of one and the same write: a run in training replaces the file.
+    """
     for _ in range(TRIES):
         identity = checkpoint_identity(folder, checkpoint)
         try:

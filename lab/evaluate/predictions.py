@@ -25,11 +25,10 @@ from torch import Tensor
 from lab.config import RunConfig
 from lab.data.batches import eval_batches
 from lab.errors import DataError, DivergedError, NotFoundError, ResourceError
-from lab.evaluate.opened import checkpoint_identity, open_data
+from lab.evaluate.opened import checkpoint_identity, open_data, open_own_network
 from lab.home import atomic_file, writing
-from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import NetworkCard, checkpoint_epoch, checkpoints, load_network
+from lab.training.checkpoint import checkpoints
 from lab.training.failures import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,6 @@ logger = logging.getLogger(__name__)
 SPLIT_WORDS = {"val": "validation", "test": "test"}
 FORMAT = 1
 """Raise it when files written by older code can no longer be read."""
-TRIES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,8 @@ def predict(
     DivergedError when the answers are no numbers, ResourceError, Cancelled.
     """
     _check_names(folder, checkpoint, split)
-    network, card, epoch, identity = _load(folder, checkpoint)
+    opened = open_own_network(folder, checkpoint)
+    network, card = opened.network, opened.card
     pack, splits = open_data(card, progress=progress, cancel=cancel)
     indices = splits.val if split == "val" else splits.test
     if not len(indices):
@@ -146,14 +145,14 @@ def predict(
     predictions = Predictions(
         split=split,
         checkpoint=checkpoint,
-        epoch=epoch,
+        epoch=opened.epoch,
         class_names=card.class_names,
         indices=indices,
         labels=pack.labels[indices],
         probabilities=torch.cat(probabilities).numpy(),
         losses=torch.cat(losses).numpy(),
         train_counts=np.bincount(pack.labels[splits.train], minlength=len(card.class_names)),
-        identity=identity,
+        identity=opened.identity,
     )
     if not np.isfinite(predictions.losses).all():
         raise DivergedError(
@@ -164,20 +163,6 @@ def predict(
         )
     _write(_file(folder, checkpoint, split), predictions)
     return predictions
-
-
-def _load(folder: Path, checkpoint: str) -> tuple[StagedNet, NetworkCard, int | None, str]:
-    """Weights, epoch and identity of one write of the checkpoint: a run in training replaces it."""
-    for _ in range(TRIES):
-        identity = checkpoint_identity(folder, checkpoint)
-        network, card = load_network(folder, checkpoint)
-        epoch = checkpoint_epoch(folder, checkpoint)
-        if checkpoint_identity(folder, checkpoint) == identity:
-            return network, card, epoch, identity
-    raise ResourceError(
-        f"Checkpoint {checkpoint} of run {folder.name} is written anew faster than it can be "
-        "read. Try again in a moment, or pause the run."
-    )
 
 
 def _probabilities(logits: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.errors import ConfigError, ResourceError
+from lab.evaluate.opened import open_own_network
 from lab.evaluate.pictures import Picture
 from lab.explain.layers import list_layers, require_cam_layer
 from lab.explain.sanity import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
-from lab.training.checkpoint import NetworkCard, load_network
+from lab.training.checkpoint import NetworkCard
 from lab.training.failures import is_out_of_memory
 
 OTHER_SEEDS = 1_000_003
@@ -68,8 +69,8 @@ def _tested(
     progress: Report,
     cancel: Cancel,
 ) -> Trust:
-    network, card = load_network(folder, checkpoint)
-    network.requires_grad_(False)  # gradients of activations only
+    opened = open_own_network(folder, checkpoint)
+    network, card = opened.network, opened.card
     if not 0 <= target < len(card.class_names):
         raise ConfigError(
             f"There is no class number {target}; this network's classes are numbered 0 to "

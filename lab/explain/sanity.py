@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import DivergedError
-from lab.explain.grad_cam import Cams, class_activation_maps
+from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
 from lab.explain.hiding import MIN_GAIN, Cells, Curve, Hiding, beats_chance, gain
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
@@ -88,16 +88,17 @@ def trust_test(
     `randomised(seed)` gives a network of the same architecture with fresh random weights; its
     stages are used up. `network` keeps its weights, mode and hooks, also after an error; one thread
     at a time. The same arguments give the same verdict. Raises what `class_activation_maps` raises,
-    and Cancelled between two passes.
+    DivergedError when the network's answer is no number, and Cancelled between two passes.
     """
     check_cancel(cancel, _WHAT)
     device = next(network.parameters()).device
     image = image.detach().to(device)
 
     def map_of(net: StagedNet) -> Cams:
-        found, _ = class_activation_maps(
+        found, logits = class_activation_maps(
             net, image, targets=[target], layers=[layer], method=method
         )
+        require_numbers(logits)
         return found[layer]
 
     cams = map_of(network)
