@@ -96,15 +96,16 @@ def class_activation_maps(
         gradients = torch.autograd.grad(scores.sum(), wanted, allow_unused=True) if wanted else ()
     found = {}
     for name, activation, gradient in zip(layers, wanted, gradients, strict=True):
-        a = activation.detach().float()
-        g = torch.zeros_like(a) if gradient is None else gradient.float()
+        # In float32, or in double for a network that is.
+        a = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
+        g = torch.zeros_like(a) if gradient is None else gradient.to(a.dtype)
         sound = (torch.isfinite(a) & torch.isfinite(g)).flatten(1).all(1).view(-1, 1, 1, 1)
         a, g = torch.where(sound, a, 0), torch.where(sound, g, 0)
         found[name] = Cams(
             layer=name,
             method=method,
-            maps=formula(a, g).clamp(min=0).cpu(),
-            influence=(a * g).abs().sum((1, 2, 3)).cpu(),
+            maps=formula(a, g).clamp(min=0).float().cpu(),
+            influence=(a * g).abs().sum((1, 2, 3)).float().cpu(),
             scores=scores.detach().float().cpu(),
         )
     return found, logits.detach().float().cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -114,6 +115,9 @@ def test_maps_equal_the_librarys(
     case: tuple[StagedNet, Tensor, tuple[str, ...]], method: str
 ) -> None:
     network, images, layers = case
+    # In double precision: where gradients are near its epsilon, Grad-CAM++ squares the rounding of
+    # float32 kernels, which differs with the number of threads, into the third digit.
+    network, images = copy.deepcopy(network).double(), images.double()
     targets = [i % 3 for i in range(len(images))]
     found, _ = class_activation_maps(network, images, targets=targets, layers=layers, method=method)
     for layer in layers:
