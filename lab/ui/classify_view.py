@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lab.ui.classify_answers import Basket, Cut, Key, png
 from lab.ui.classify_runs import Ask
 from lab.ui.classify_uploads import Upload, file_name
-from lab.ui.words import percent, plain
+from lab.ui.words import plain, probability
 
 if TYPE_CHECKING:
     from lab.evaluate.classify import Answer
@@ -261,7 +261,7 @@ def _words(ask: Ask, said: Answer, measured: Measured, count: int) -> None:
     going_on = ", still training" if ask.training else ""
     st.caption(f"Weights “{said.checkpoint}”, {epoch}{going_on}")
     for place, (name, share) in enumerate(said.top(count)):
-        text = f"{plain(name)} {percent(share)}"
+        text = f"{plain(name)} {probability(share)}"
         st.progress(min(1.0, share), text=f"**{text}**" if place == 0 else text)
     known = measured.get((ask.run_id, ask.checkpoint))
     if known is None or known.identity != said.identity:

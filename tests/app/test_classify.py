@@ -17,6 +17,7 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui import classify_uploads
+from lab.ui.words import probability
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, photo
 from tests.tiny_data import make_tiny_pack
@@ -86,7 +87,7 @@ def test_an_upload_is_answered_as_the_network_answers(
     [answer] = classify(store().folder(run_id), "best", [("a", bars(4)[1])])
     name, share = answer.top(1)[0]
     shown = [bar.proto.text.replace("\\", "") for bar in app.get("progress")]
-    assert shown[0] == f"**{name} {share:.1%}**"
+    assert shown[0] == f"**{name} {probability(share)}**"
     assert len(shown) == 3
     assert "Nothing is kept on disk" in texts(app, "caption")
     assert "the training pictures: distance" in texts(app, "caption")
