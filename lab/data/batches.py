@@ -110,6 +110,14 @@ def labels_of(pack: Pack, rows: npt.NDArray[np.int64], device: torch.device | st
     return _move(pack.labels[rows], device)
 
 
+def eval_batch_size(config: RunConfig, image_size: int) -> int:
+    """Images a batch of an evaluation: at least so many that the processor is busy.
+
+    One rule for all who evaluate a run: with another batch the last bits may differ.
+    """
+    return max(config.batch_size, 256 if image_size < 64 else 64)
+
+
 def eval_batches(
     pack: Pack,
     indices: npt.NDArray[np.int64],

@@ -26,7 +26,7 @@ from lab.errors import DataError
 from lab.evaluate.opened import Opened, open_network
 from lab.evaluate.pictures import Crop, Picture, upload_picture
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
-from lab.explain.layers import Layer, cam_layers, captured, list_layers, require_cam_layer
+from lab.explain.layers import cam_layers, captured, require_cam_layer
 from lab.models.catalog import ARCHITECTURES
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
@@ -121,7 +121,7 @@ def answer(
         if cams is not None and cams.maps[0].numel() == 1:
             # At a small image size the default stage may have shrunk to a single place, which
             # points nowhere: take the deepest one that still has several.
-            stages = cam_layers(_layers(opened))
+            stages = cam_layers(opened.layers)
             cams = None
             if stages:
                 cams, _, _ = _look(network, x, stages[-1].name, method=method, target=target)
@@ -202,12 +202,7 @@ def _map_layer(opened: Opened, layer: str | None) -> str | None:
     """The layer to draw the map of; None for a network without places."""
     if layer is None:
         return ARCHITECTURES.get(opened.card.config.architecture).default_cam_stage
-    return require_cam_layer(_layers(opened), layer).name
-
-
-def _layers(opened: Opened) -> tuple[Layer, ...]:
-    shape = opened.card.preprocess
-    return list_layers(opened.network, channels=shape.channels, image_size=shape.image_size)
+    return require_cam_layer(opened.layers, layer).name
 
 
 def _look(

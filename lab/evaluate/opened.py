@@ -21,11 +21,11 @@ from pathlib import Path
 from lab.data import catalog
 from lab.data.pack import Pack
 from lab.data.splits import Splits, make_splits
-from lab.errors import DataError, NotFoundError, ResourceError
+from lab.errors import DataError, ResourceError
 from lab.explain.layers import Layer, list_layers
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
-from lab.training.checkpoint import NetworkCard, checkpoint_epoch, checkpoints, load_network
+from lab.training.checkpoint import NetworkCard, checkpoint_epoch, load_network, no_checkpoint
 from lab.training.failures import is_out_of_memory
 
 KEPT = 4
@@ -128,10 +128,7 @@ def checkpoint_identity(folder: Path, checkpoint: str) -> str:
     try:
         stat = (folder / f"{checkpoint}.safetensors").stat()
     except FileNotFoundError:
-        there = ", ".join(checkpoints(folder)) or "none yet"
-        raise NotFoundError(
-            f"Run {folder.name} has no checkpoint {checkpoint!r}; there are: {there}."
-        ) from None
+        raise no_checkpoint(folder, checkpoint) from None
     return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
 

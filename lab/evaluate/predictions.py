@@ -23,12 +23,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import RunConfig
-from lab.data.batches import eval_batches
+from lab.data.batches import eval_batch_size, eval_batches
 from lab.errors import DataError, DivergedError, NotFoundError, ResourceError
 from lab.evaluate.opened import checkpoint_identity, open_data, open_own_network
 from lab.home import atomic_file, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import checkpoints
+from lab.training.checkpoint import checkpoints, no_checkpoint
 from lab.training.failures import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def predict(
             "them. Look at the other part."
         )
     device = _device(card.config)
-    batch_size = max(card.config.batch_size, 256 if pack.meta.image_size < 64 else 64)
+    batch_size = eval_batch_size(card.config, pack.meta.image_size)
     probabilities, losses = [], []
     done, what = 0, f"Predicting the {SPLIT_WORDS[split]} images"
     batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)
@@ -189,12 +189,8 @@ def _device(config: RunConfig) -> torch.device:
 def _check_names(folder: Path, checkpoint: str, split: str) -> None:
     if split not in SPLIT_WORDS:
         raise ValueError(f"split is {split!r}; allowed are 'val' and 'test'")
-    there = checkpoints(folder)
-    if checkpoint not in there:  # also keeps a name such as "../x" from becoming a path
-        raise NotFoundError(
-            f"Run {folder.name} has no checkpoint {checkpoint!r}; there are: "
-            f"{', '.join(there) or 'none yet'}."
-        )
+    if checkpoint not in checkpoints(folder):  # nor may a name such as "../x" become a path
+        raise no_checkpoint(folder, checkpoint)
 
 
 def _file(folder: Path, checkpoint: str, split: str) -> Path:

@@ -89,6 +89,11 @@ class RunRow:
         return self.status in ACTIVE or self.status == "queued"
 
     @property
+    def has_weights(self) -> bool:
+        """Whether a network can be opened: from the end of the first epoch on."""
+        return self.best_epoch is not None
+
+    @property
     def can_resume(self) -> bool:
         return self.status in RESUMABLE
 

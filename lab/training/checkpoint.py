@@ -107,7 +107,7 @@ def load_weights(network: StagedNet, folder: Path, name: str) -> None:
     try:
         network.load_state_dict(load_file(file))
     except FileNotFoundError:
-        raise _no_checkpoint(folder, name) from None
+        raise no_checkpoint(folder, name) from None
     except (SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
@@ -133,7 +133,7 @@ def checkpoint_epoch(folder: Path, name: str) -> int | None:
         with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
             epoch = (file.metadata() or {}).get("epoch")
     except FileNotFoundError:
-        raise _no_checkpoint(folder, name) from None
+        raise no_checkpoint(folder, name) from None
     except SafetensorError:
         return None  # whoever loads the weights says what is wrong with them
     return None if epoch is None else int(epoch)
@@ -222,7 +222,8 @@ def load_resume(
     generator.set_state(tensors["generator"])
 
 
-def _no_checkpoint(folder: Path, name: str) -> NotFoundError:
+def no_checkpoint(folder: Path, name: str) -> NotFoundError:
+    """The error for a checkpoint that is not there, naming those that are."""
     there = ", ".join(checkpoints(folder)) or "none yet"
     return NotFoundError(f"Run {folder.name} has no checkpoint {name!r}; there are: {there}.")
 

@@ -115,11 +115,6 @@ class FeatureBank:
             self._lock.release()
 
 
-def banks_bytes() -> int:
-    """What all banks take on disk."""
-    return sum(_bytes_of(folder) for folder in home_folder("features").iterdir())
-
-
 def _make_room(needed: int, *, keep: Path) -> None:
     """Delete the banks used longest ago until `needed` bytes more fit into KEPT_BYTES."""
     others = [folder for folder in keep.parent.iterdir() if folder != keep and folder.is_dir()]

@@ -20,6 +20,7 @@ from torch import Tensor
 from lab.config import KNOBS
 from lab.data.batches import (
     Batch,
+    eval_batch_size,
     eval_batches,
     eval_images,
     labels_of,
@@ -90,7 +91,11 @@ class Images:
     def in_order(self, rows: Rows) -> Iterator[Batch]:
         plan = self._plan
         return eval_batches(
-            plan.pack, rows, plan.preprocess, batch_size=_eval_batch(plan), device=plan.device
+            plan.pack,
+            rows,
+            plan.preprocess,
+            batch_size=eval_batch_size(plan.config, plan.pack.meta.image_size),
+            device=plan.device,
         )
 
     def logits(self, images: Tensor) -> Tensor:
@@ -146,7 +151,7 @@ class Features:
 
     def in_order(self, rows: Rows) -> Iterator[Batch]:
         plan = self._plan
-        size = _eval_batch(plan)
+        size = eval_batch_size(plan.config, plan.pack.meta.image_size)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
 
@@ -211,9 +216,3 @@ def _views_key(plan: Plan) -> str:
     values = plan.config.model_dump(mode="json")
     names = [k.name for k in KNOBS.values() if k.group in ("data", "augmentation")]
     return json.dumps({name: values[name] for name in [*names, "seed", "batch_size"]})
-
-
-def _eval_batch(plan: Plan) -> int:
-    """Images a batch of an evaluation: at least so many that the processor is busy."""
-    small = plan.pack.meta.image_size < 64
-    return max(plan.config.batch_size, 256 if small else 64)

@@ -32,8 +32,7 @@ class Ask:
 
 def choose() -> list[Ask]:
     """The runs that are asked, one to four; empty when there is none or none is chosen."""
-    # A run has weights as soon as an epoch is done.
-    rows = {row.id: row for row in store().runs() if row.best_epoch is not None}
+    rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
         st.info(
             "No trained network yet. Train one first: its weights can be asked here from the end "

@@ -72,8 +72,7 @@ def choose_subject() -> Subject | None:
     from lab.evaluate.opened import checkpoint_identity, open_data
     from lab.training.checkpoint import NetworkCard, checkpoint_epoch, checkpoints
 
-    # A run has weights as soon as an epoch is done.
-    rows = {row.id: row for row in store().runs() if row.best_epoch is not None}
+    rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
         st.info(
             "No trained network yet. Train one first: it can be looked into from the end of its "

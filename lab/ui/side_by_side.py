@@ -77,11 +77,10 @@ def draw_side_by_side(
 # --- which runs ----------------------------------------------------------------------------------
 def _choose(run_id: str, checkpoint: str | None) -> list[Side]:
     current = store().run(run_id)
-    # A run has weights as soon as an epoch is done.
     rows = {
         row.id: row
         for row in store().runs()
-        if row.best_epoch is not None and row.class_names == current.class_names
+        if row.has_weights and row.class_names == current.class_names
     }
     rows.setdefault(run_id, current)
     key = f"inspect_side_runs_{run_id}"
