@@ -18,7 +18,7 @@ import streamlit as st
 from lab import jobs
 from lab.ui.words import duration, plain
 
-PATIENCE = 0.25
+PATIENCE = 0.5
 """Seconds that a page waits for a new job before it shows a progress bar: what is quick appears at
 once, without a flicker."""
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from lab.ui.classify_answers import Basket, Cut, Key, png
 from lab.ui.classify_runs import Ask
 from lab.ui.classify_uploads import Upload, file_name
+from lab.ui.inspect_images import Given, give
+from lab.ui.state import look_at
 from lab.ui.words import plain, probability
 
 if TYPE_CHECKING:
@@ -171,6 +173,7 @@ def _picture(
             st.caption(f"{width:,} × {height:,} pixels{cut}", width="content")
             if _disagreement(kept, upload, asks, cuts):
                 st.badge("The runs disagree", icon=":material/call_split:", color="orange")
+            _inspect_button(upload, cuts.get(upload.id), asks)
         if len(asks) == 1:
             images, words = st.columns([3, 2], gap="medium")
             with images, st.grid(3, min_column_width=130):
@@ -201,6 +204,26 @@ def _picture(
                         strength,
                     )
                 _words(ask, answers[ask], measured, count)
+
+
+def _inspect_button(upload: Upload, cut: Cut | None, asks: Sequence[Ask]) -> None:
+    """To the Inspect page, with this picture and the first of the asked networks."""
+    from lab.evaluate.pictures import Crop
+
+    if st.button(
+        "Inspect",
+        key=f"classify_inspect_{upload.id}",
+        icon=":material/frame_inspect:",
+        type="tertiary",
+        help="Look into the network with this picture: its layers, other maps, the trust test.",
+    ):
+        crop = None if cut is None else Crop(*cut)
+        give(Given(f"{upload.id}:{cut}", upload.name, upload.data, crop))
+        look_at(asks[0].run_id)
+        st.switch_page(
+            "pages/inspect.py",
+            query_params={"run": asks[0].run_id, "checkpoint": asks[0].checkpoint},
+        )
 
 
 def _encoded(

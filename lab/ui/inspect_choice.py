@@ -1,6 +1,7 @@
 """The Inspect page's upper part: which run, which of its weights, which image, which class.
 
-A link sets all of it: ?run=...&checkpoint=...&image=<index in the pack>.
+A link sets all of it, ?run=...&checkpoint=...&image=<index in the pack>, and the URL follows what
+is chosen, so that it can be passed on.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ def choose_subject() -> Subject | None:
             key=f"inspect_checkpoint_{run_id}",
             help="The network as it was after one epoch. “Best” had the best validation figure.",
         )
+    st.session_state["inspect_seen_checkpoint"] = f"{run_id}:{checkpoint}"
+    st.query_params["checkpoint"] = checkpoint
     key = f"{run_id}:{checkpoint}:{checkpoint_identity(folder, checkpoint)}"
     found = computed(
         f"anatomy:{key}", "Opening the network", lambda report, cancel: anatomy(folder, checkpoint)

@@ -6,6 +6,7 @@ What is chosen lives in the widgets, so it stays while the person changes run, c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -18,7 +19,7 @@ from lab.ui.words import plain
 if TYPE_CHECKING:  # they import torch, which a first page must not wait for
     from PIL.Image import Image
 
-    from lab.evaluate.pictures import Picture
+    from lab.evaluate.pictures import Crop, Picture
     from lab.evaluate.report import Order
     from lab.ui.inspect_choice import Subject
 
@@ -49,6 +50,26 @@ _ORDERS: dict[str, Order] = {
 }
 ALL = -1
 _SOURCE, _POSITION = "inspect_source", "inspect_position"
+_LINKED, _SEEN = "inspect_linked", "inspect_seen_image"
+_GIVEN = "inspect_given"
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A person's own picture, as a file's bytes. Lives in the session, not on disk."""
+
+    id: str
+    """Of the upload and what was cut out of it."""
+    name: str
+    data: bytes = field(repr=False)
+    crop: Crop | None = None
+
+
+def give(picture: Given) -> None:
+    """The next visit of the Inspect page begins with this picture (another page has it already)."""
+    st.session_state[_GIVEN] = picture
+    st.session_state[_SOURCE] = "upload"
+    st.query_params.pop("image", None)
 
 
 def choose_image(subject: Subject) -> tuple[Picture, Image | None] | None:
@@ -58,17 +79,29 @@ def choose_image(subject: Subject) -> tuple[Picture, Image | None] | None:
 
     source, linked = _choose_source(subject)
     if source == "upload":
+        st.query_params.pop("image", None)
         return _upload(subject)
     assert subject.pack is not None
     if source == "link":
-        return pack_picture(subject.pack, linked or 0), None
+        _show_in_url(subject, linked)
+        return pack_picture(subject.pack, linked), None
     indices = _candidates(subject, source)
     if indices is None:
         return None
     if not len(indices):
+        st.query_params.pop("image", None)
         st.caption("No image here. Choose another class or another list.")
         return None
-    return pack_picture(subject.pack, int(indices[_pager(subject, indices)])), None
+    index = int(indices[_pager(subject, indices)])
+    _show_in_url(subject, index)
+    return pack_picture(subject.pack, index), None
+
+
+def _show_in_url(subject: Subject, index: int) -> None:
+    """The URL names what is looked at, so that it can be passed on; for this session it is no
+    news."""
+    st.session_state[_SEEN] = f"{subject.run.id}:{index}"
+    st.query_params["image"] = str(index)
 
 
 def changed(place: str, value: str) -> bool:
@@ -78,32 +111,35 @@ def changed(place: str, value: str) -> bool:
     return before != value
 
 
-def _choose_source(subject: Subject) -> tuple[str, int | None]:
-    """The list to choose from, and the image that the URL names."""
+def _choose_source(subject: Subject) -> tuple[str, int]:
+    """The list to choose from, and the image that a link brought (0 where none did)."""
     sources = []
     if subject.splits is not None:
         sources = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
         sources.append("pinned")
     sources.append("upload")
-    linked = st.query_params.get("image", "")
     default: str | None = sources[0]
-    if linked.isdecimal() and subject.pack is not None:
+    linked = st.query_params.get("image", "")
+    known = linked.isdecimal() and subject.pack is not None
+    if known and changed(_SEEN, f"{subject.run.id}:{linked}"):
+        st.session_state[_LINKED] = (subject.run.id, int(linked))
+        st.session_state[_SOURCE] = "link"
+        default = None  # Streamlit wants one or the other
+    of, index = st.session_state.get(_LINKED, ("", 0))
+    if of == subject.run.id and subject.pack is not None:
         sources.append("link")
-        if changed("inspect_seen_image", f"{subject.run.id}:{linked}"):
-            st.session_state[_SOURCE] = "link"
-            default = None  # Streamlit wants one or the other
     if st.session_state.get(_SOURCE, sources[0]) not in sources:
         del st.session_state[_SOURCE]
     source = st.segmented_control(
         "Images",
         sources,
-        default=default,
+        default=default if _SOURCE not in st.session_state else None,
         format_func=SOURCES.__getitem__,
         key=_SOURCE,
         required=True,
         on_change=_begin,
     )
-    return source or sources[0], int(linked) if linked.isdecimal() else None
+    return source or sources[0], index
 
 
 def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
@@ -233,24 +269,33 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
         key="inspect_upload",
         help="JPEG, PNG or WebP. It stays in this session's memory and is not kept on disk.",
     )
-    if file is None:
+    given: Given | None = st.session_state.get(_GIVEN)
+    if file is not None:  # newer than what another page gave
+        st.session_state.pop(_GIVEN, None)
+        given = Given(file.file_id, file.name, file.getvalue())
+    elif given is not None:
+        st.caption(f"“{plain(given.name)}”, from the Classify page.")
+    else:
         st.caption("Drop in a JPEG, PNG or WebP picture. It is not kept on disk.")
         return None
     try:
-        image = _decoded(file.file_id, file.getvalue(), file.name)
-        return upload_picture(image, NetworkCard.read(subject.folder), name=file.name), image
+        image = _decoded(given)
+        return upload_picture(image, NetworkCard.read(subject.folder), name=given.name), image
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
 
 
-def _decoded(file_id: str, data: bytes, name: str) -> Image:
+def _decoded(given: Given) -> Image:
     """Decoded once an upload, not at every rerun: a large photograph takes half a second."""
     from lab.data.decode import decode_image
 
     kept: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
-    if kept is None or kept[0] != file_id:
+    if kept is None or kept[0] != given.id:
         with st.spinner("Reading the picture"):
-            kept = (file_id, decode_image(data, name=name))
+            image = decode_image(given.data, name=given.name)
+        if given.crop is not None:
+            image = image.crop(given.crop.box(*image.size))
+        kept = (given.id, image)
         st.session_state["inspect_decoded"] = kept
     return kept[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import tempfile
 import threading
@@ -13,11 +14,15 @@ import streamlit as st
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.presets import defaults_for
+from lab.experiments.sweeps import drive
 from lab.runs.queue import queue
 from lab.training.events import StepDone
 from lab.ui.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
+
+VIEWS = ("lab.evaluate.report", "lab.evaluate.inspecting", "lab.evaluate.classify")
+"""What a click on Results, Inspect or Classify would wait for on a server that just started."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -28,16 +33,18 @@ def start_once() -> None:
     """
     ensure_plotly_js()
     queue().start()
+    drive()  # sweeps that were at work when the last server ended
     threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
 
 
 def _warm_up() -> None:
-    """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step.
+    """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step,
+    imports what looks at results.
 
-    Without it the first press of Train would wait for all three; the step is for what torch and
-    torchvision import only when they are used. The freeze takes what was imported out of Python's
-    garbage collections for good: scanning torch's objects costs a quarter of a second each time,
-    with every thread waiting.
+    Without it the first press of Train would wait for the first three; the step is for what torch
+    and torchvision import only when they are used. The freeze takes what was imported out of
+    Python's garbage collections for good: scanning torch's objects costs a quarter of a second each
+    time, with every thread waiting.
     """
     for name in ("drawn-cats-dogs", "drawn-signs"):
         try:
@@ -48,6 +55,8 @@ def _warm_up() -> None:
         _rehearse()
     except LabError as error:
         log.warning("the rehearsal before the first run failed: %s", error)
+    for name in VIEWS:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 

@@ -309,3 +309,19 @@ def _epoch(app: AppTest) -> int:
     [answer] = app.session_state["classify_basket"].answers.values()
     assert answer.epoch is not None
     return int(answer.epoch)
+
+
+def test_a_picture_goes_on_to_the_inspect_page(
+    open_page: OpenPage, train: Callable[..., str]
+) -> None:
+    run_id = train()
+    app = upload(open_page("classify", run=run_id), [bars(3, "mine.png")])
+    (button,) = [b for b in app.button if b.label == "Inspect"]
+    button.click().run()
+    app.switch_page("pages/inspect.py").run()  # AppTest does not follow the script there
+    settled(app)
+    assert not app.exception
+    shown = [image.alt for element in app.get("image") for image in element.proto.imgs]
+    assert "mine.png as the network gets it" in shown
+    assert "from the Classify page" in texts(app, "caption")
+    assert "image" not in app.query_params

@@ -124,6 +124,29 @@ def test_a_link_opens_its_image_and_checkpoint(open_page: OpenPage, train: Train
     assert probes.is_pinned("tiny", index)
 
 
+def test_the_url_follows_what_is_looked_at(open_page: OpenPage, train: Train) -> None:
+    run = train(keep_every=1)
+    pack = catalog.open_pack("tiny")
+    linked, tests = int(pack.indices("test")[4]), pack.indices("test")
+    app = settle(open_page("inspect", run=run.id, image=str(linked)))
+    app.segmented_control(key="inspect_source").set_value("test").run()
+    app.button(key="inspect_next").click().run()
+    settle(app)
+    assert app.query_params["image"] == str(tests[1])
+    assert f"{pack.names[tests[1]]} as the network gets it" in alts(app)
+    app.selectbox(key=f"inspect_checkpoint_{run.id}").select("epoch-0001").run()
+    settle(app)
+    assert app.query_params["checkpoint"] == "epoch-0001"
+    # What the link brought is still there to go back to.
+    app.segmented_control(key="inspect_source").set_value("link").run()
+    settle(app)
+    assert app.query_params["image"] == str(linked)
+    assert f"{pack.names[linked]} as the network gets it" in alts(app)
+    again = settle(open_page("inspect", **{k: str(v) for k, v in app.query_params.items()}))
+    assert f"{pack.names[linked]} as the network gets it" in alts(again)
+    assert again.selectbox(key=f"inspect_checkpoint_{run.id}").value == "epoch-0001"
+
+
 def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train) -> None:
     run = train("single-layer-perceptron", epochs=1, learning_rate=1e-6)
     app = settle(open_page("inspect", run=run.id))
