@@ -83,7 +83,7 @@ def train_images(
     device: torch.device | str,
 ) -> Tensor:
     """(n, C, H, W) float32 normalised: the images of one training step, augmented if asked."""
-    images = preprocess.to_float(_move(np.take(pack.images, rows, axis=0), device))
+    images = preprocess.to_float(_move(pack.take(rows), device))
     augmentation = Augmentation(config)
     if augmentation.active:
         # Seeded for this step alone, and on the CPU whatever the device, so that every device sees
@@ -102,7 +102,7 @@ def eval_images(
     device: torch.device | str,
 ) -> Tensor:
     """(n, C, H, W) float32 normalised: these images as they are."""
-    return preprocess(_move(np.take(pack.images, rows, axis=0), device))
+    return preprocess(_move(pack.take(rows), device))
 
 
 def labels_of(pack: Pack, rows: npt.NDArray[np.int64], device: torch.device | str) -> Tensor:

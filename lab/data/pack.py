@@ -31,6 +31,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lab.data.decode import Fit
+from lab.data.mapped import LettingGo
 from lab.errors import DataError
 from lab.home import atomic_folder
 
@@ -135,6 +136,10 @@ class Pack:
     split: NDArray[np.uint8]
     names: tuple[str, ...]
     folder: Path | None = None
+    _letting_go: LettingGo = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_letting_go", LettingGo(self.images))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -142,6 +147,13 @@ class Pack:
     def indices(self, split: str) -> NDArray[np.int64]:
         """Where the images of "train", "val" or "test" are: (n,) int64, ascending."""
         return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(n, H, W, C) uint8: a copy of these images. For whoever goes through many: what was read
+        does not stay in this process's memory."""
+        taken: NDArray[np.uint8] = np.take(self.images, rows, axis=0)
+        self._letting_go.after_reading(taken.nbytes)
+        return taken
 
 
 class PackWriter:

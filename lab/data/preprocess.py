@@ -186,7 +186,7 @@ def statistics(
     grey = channels == 1 and pack.images.shape[3] == 3
     counts = np.zeros((1 if grey else pack.images.shape[3], 256), dtype=np.int64)
     for rows in np.array_split(indices, -(-len(indices) * bytes_per_image // _CHUNK_BYTES)):
-        pixels = np.asarray(np.take(pack.images, rows, axis=0))
+        pixels = pack.take(rows)
         if grey:
             pixels = _luma(torch.from_numpy(pixels)).numpy()
         for c, row in enumerate(counts):
