@@ -18,9 +18,12 @@ EXAMPLES = """examples:
   python -m lab train --dataset drawn-signs --architecture sign-cnn --epochs 3
   python -m lab train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
   python -m lab train --config run.yaml
+  python -m lab find-rate --dataset sign-mnist --architecture sign-cnn --set batch_size=256
+  python -m lab sweep grid.yaml --json
   python -m lab classify cat.jpg dog.png --run r-20261122-031911-e827
   python -m lab explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
   python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
+  python -m lab recipes run sl-cnn --quick
 """
 
 
@@ -34,20 +37,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a network and test it")
-    train.add_argument("--config", metavar="FILE", help="a YAML file of knobs, as a run exports it")
-    train.add_argument(
-        "--set", action="append", default=[], metavar="KNOB=VALUE", help="set any knob; repeatable"
-    )
     train.add_argument("--name", help="a name for the run")
     train.add_argument("--json", action="store_true", help="one JSON object a line, an event each")
-    knobs = train.add_argument_group("knobs (the last word wins: --config, then these, then --set)")
-    for knob in KNOBS.values():
-        knobs.add_argument(
-            "--" + knob.name.replace("_", "-"),
-            dest=f"knob_{knob.name}",
-            metavar="VALUE",
-            help=f"{knob.title}: {knob.allowed}; default {knob.default!r}".replace("%", "%%"),
-        )
+    find_rate = commands.add_parser("find-rate", help="which learning rates move a network")
+    find_rate.add_argument("--json", action="store_true", help="one JSON object")
+    for action in (train, find_rate):
+        _add_knobs(action)
 
     resume = commands.add_parser("resume", help="go on with a stopped or interrupted run")
     resume.add_argument("run", help="the run's id, as `runs` lists it")
@@ -55,6 +50,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     runs = commands.add_parser("runs", help="list the runs")
     runs.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
+
+    sweep = commands.add_parser("sweep", help="train a grid, a random draw or a halving")
+    sweep.add_argument(
+        "what",
+        metavar="FILE.yaml",
+        help="a sweep as YAML, a stock sweep's name, or the id of a stopped sweep to go on with",
+    )
+    sweep.add_argument("--quick", action="store_true", help="a stock sweep in its quick size")
+    sweep.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
 
     classify = commands.add_parser("classify", help="ask a trained network about pictures")
     classify.add_argument("images", nargs="+", metavar="IMAGE", help="a JPEG, PNG or WebP file")
@@ -117,7 +121,47 @@ def build_parser() -> argparse.ArgumentParser:
         action.add_argument("--json", action="store_true", help="machine-readable output")
     prepare.set_defaults(json=False)
     remove.set_defaults(json=False)
+
+    _add_recipes(commands)
     return parser
+
+
+def _add_recipes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recipes = commands.add_parser("recipes", help="the documents' experiments: list, run")
+    actions = recipes.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all recipes, what they take and what is reported")
+    running = actions.add_parser("run", help="train all runs of one recipe, one after the other")
+    running.add_argument("id", help="as `list` names it, such as sl-cnn")
+    running.add_argument("--quick", action="store_true", help="fewer, smaller pictures and epochs")
+    running.add_argument(
+        "--only", action="append", default=[], metavar="KEY", help="only this run of it; repeatable"
+    )
+    running.add_argument("--dataset", metavar="NAME", help="another data set than the document's")
+    running.add_argument("--network", metavar="NAME", help="which of the recipe's networks")
+    measuring = actions.add_parser("measure", help="time the networks here, for time estimates")
+    actions.add_parser("report", help="what was run in full size, as a Markdown page")
+    for action in (listing, running, measuring):
+        action.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _add_knobs(parser: argparse.ArgumentParser) -> None:
+    """Every knob as an option, a file of them, and --set."""
+    parser.add_argument(
+        "--config", metavar="FILE", help="a YAML file of knobs, as a run exports it"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KNOB=VALUE", help="set any knob; repeatable"
+    )
+    knobs = parser.add_argument_group(
+        "knobs (the last word wins: --config, then these, then --set)"
+    )
+    for knob in KNOBS.values():
+        knobs.add_argument(
+            "--" + knob.name.replace("_", "-"),
+            dest=f"knob_{knob.name}",
+            metavar="VALUE",
+            help=f"{knob.title}: {knob.allowed}; default {knob.default!r}".replace("%", "%%"),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,6 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from lab.cli.classify import run
         elif options.command == "explain":
             from lab.cli.explain import run
+        elif options.command == "sweep":
+            from lab.cli.sweep import run
+        elif options.command == "recipes":
+            from lab.cli.recipes import run
+        elif options.command == "find-rate":
+            from lab.cli.find_rate import run
         else:
             from lab.cli.train import run
         return run(options)

@@ -31,21 +31,21 @@ def run(options: argparse.Namespace) -> int:
 
     if options.command == "resume":
         run_id = store().run(options.run).id
-        with _reporter(options.json) as report:
+        with reporter(options.json) as report:
             row = run_here(run_id, on_event=report)
     else:
         from lab.training.plan import resolve
 
-        config = resolve(_config(options))
-        with _reporter(options.json) as report:
+        config = resolve(config_from(options))
+        with reporter(options.json) as report:
             row = run_here(config, name=options.name, on_event=report)
     if not options.json:
         print(f"Run {row.id}: {row.message}")
     return EXIT_STATUS.get(row.status, 1)
 
 
-def _config(options: argparse.Namespace) -> RunConfig:
-    """From --config, then the knobs' own options, then --set."""
+def config_from(options: argparse.Namespace) -> RunConfig:
+    """From --config, then the knobs' own options, then --set; also for `find-rate`."""
     base = RunConfig()
     if options.config:
         try:
@@ -89,7 +89,7 @@ def list_runs(*, as_json: bool) -> int:
     return 0
 
 
-class _reporter:
+class reporter:
     """Tells events as JSON lines, or as a progress bar over a growing table."""
 
     def __init__(self, as_json: bool) -> None:

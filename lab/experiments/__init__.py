@@ -1,1 +1,1 @@
-"""Ready-made settings: the starts of the Home page and sensible defaults per data set."""
+"""Ready-made settings and experiments: starts, recipes of the documents, time estimates, sweeps."""

@@ -98,13 +98,20 @@ class Database:
                 connection.execute(schema.schema_version.insert().values(version=schema.VERSION))
 
     def _check_version(self, connection: sa.Connection) -> None:
+        """Refuse a newer store; bring an older one up, in the caller's transaction."""
         version = connection.execute(sa.select(schema.schema_version.c.version)).scalar()
-        if version is not None and version > schema.VERSION:
+        if version is None:
+            return
+        if version > schema.VERSION:
             raise DataError(
                 f"The run store {self._where} was written by a newer Trainscope (format {version}; "
                 f"this one knows up to {schema.VERSION}). Update Trainscope, or set LAB_HOME to "
                 "another folder."
             )
+        for older in range(version, schema.VERSION):
+            _STEPS_UP[older](connection)
+        if version < schema.VERSION:
+            connection.execute(schema.schema_version.update().values(version=schema.VERSION))
 
     @contextlib.contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -140,6 +147,17 @@ class Database:
                 "lab starts a new one."
             )
         return None
+
+
+def _up_to_2(connection: sa.Connection) -> None:
+    """Version 2 knows who asked for a run, and has sweeps."""
+    connection.exec_driver_sql("ALTER TABLE runs ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
+    schema.sweeps.create(connection)
+
+
+_STEPS_UP = {1: _up_to_2}
+"""From each older version to the next one. SQLite alters tables within a transaction, so a store
+is of the old version or of the new one, never between."""
 
 
 def _set_up_connection(connection: Any, _record: object) -> None:

@@ -35,6 +35,7 @@ def run_here(
     what: RunConfig | str,
     *,
     name: str | None = None,
+    origin: str = "",
     engine: Engine = lab_engine,
     resolve: Resolve = lab_device,
     on_event: Listener | None = None,
@@ -55,7 +56,7 @@ def run_here(
         if not runs.claim(run_id, statuses=allowed):
             raise refusal(run_id, status, allowed, "run here")
     else:
-        run_id = runs.create_run(what, name=name, status="preparing")
+        run_id = runs.create_run(what, name=name, status="preparing", origin=origin)
     control = Control()
     try:
         with _stop_at_interrupt(control):

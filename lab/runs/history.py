@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tsdownsample import MinMaxLTTBDownsampler
 
-from lab.runs.rows import EpochColumns, Floats, StepColumns
+from lab.runs.rows import Curve, Floats, StepColumns
 from lab.runs.store import Store
 
 POINTS = 2000
@@ -24,7 +24,7 @@ OVERLAP = 50
 FEWEST_POINTS = 50
 
 _SAMPLER: Any = MinMaxLTTBDownsampler()  # type: ignore[no-untyped-call]
-Columns = TypeVar("Columns", StepColumns, EpochColumns)
+Columns = TypeVar("Columns", StepColumns, Curve)
 Indexes = npt.NDArray[np.intp]
 
 
@@ -61,19 +61,12 @@ def tail(
     return curve(store, run_id, after=max(0, since - overlap), points=points)
 
 
-def epoch_curve(store: Store, run_id: str, *, after: int = 0, points: int = POINTS) -> EpochColumns:
-    """Epochs above `after`, thinned like `curve`; the best epoch is always among them."""
-    epochs = store.epochs(run_id, after=after)
-    if len(epochs) <= points:
-        return epochs
-    rows = thin(
-        len(epochs),
-        shapes=[epochs.train_loss, epochs.val_loss, epochs.train_accuracy, epochs.val_accuracy],
-        extremes=[epochs.learning_rate],
-        keep=np.flatnonzero(epochs.is_best)[-1:],
-        points=points,
-    )
-    return _take(epochs, rows)
+def thinned(of_one: Curve, *, points: int = POINTS) -> Curve:
+    """At most `points` rows of one figure's curve: the first, the last, the lowest, the highest and
+    those that keep the shape."""
+    nothing = np.empty(0, dtype=np.intp)
+    rows = thin(len(of_one.step), shapes=[of_one.value], extremes=[], keep=nothing, points=points)
+    return _take(of_one, rows)
 
 
 def thin(
@@ -117,10 +110,5 @@ def _shape(values: Floats, budget: int) -> Indexes:
 
 
 def _take(columns: Columns, rows: Indexes) -> Columns:
-    picked: dict[str, Any] = {}
-    for field in fields(columns):
-        values = getattr(columns, field.name)
-        picked[field.name] = (
-            tuple(values[i] for i in rows) if isinstance(values, tuple) else values[rows]
-        )
+    picked: dict[str, Any] = {f.name: getattr(columns, f.name)[rows] for f in fields(columns)}
     return type(columns)(**picked)

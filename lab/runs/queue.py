@@ -108,9 +108,9 @@ class Queue:
         self._changed = threading.Condition()  # notified when a run of this process ends
 
     # --- wishes ---------------------------------------------------------------------------------
-    def submit(self, config: RunConfig, name: str | None = None) -> str:
-        """Put a new run at the end of the line; returns its id."""
-        run_id = self.store.create_run(config, name=name)
+    def submit(self, config: RunConfig, name: str | None = None, origin: str = "") -> str:
+        """Put a new run at the end of the line; returns its id. `origin`: see `Store.runs`."""
+        run_id = self.store.create_run(config, name=name, origin=origin)
         self._news.set()
         return run_id
 

@@ -68,12 +68,19 @@ def runs(
     status: str | Iterable[str] | None,
     search: str,
     order: Order,
+    origin: str | None = None,
 ) -> list[RunRow]:
     """See `Store.runs`. One query, whatever it finds."""
     runs = schema.runs.c
     query = sa.select(schema.runs).order_by(_ORDERS[order], runs.created_at.desc(), runs.id)
     if status is not None:
         query = query.where(runs.status.in_([status] if isinstance(status, str) else status))
+    if origin is not None:
+        # substr and not LIKE: LIKE knows wildcards, and in SQLite ignores capitals.
+        start = f"{origin}:"
+        query = query.where(
+            sa.or_(runs.origin == origin, sa.func.substr(runs.origin, 1, len(start)) == start)
+        )
     rows = [RunRow.from_database(row) for row in connection.execute(query).mappings()]
     # Here and not in SQL: SQLite knows the capitals of English only.
     words = search.casefold().split()

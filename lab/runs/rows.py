@@ -25,6 +25,8 @@ class RunRow:
 
     id: str
     name: str
+    origin: str
+    """Who asked for it: "" is a person, else for example "recipe:sl-cnn:quick"."""
     status: str
     config_json: str
     dataset: str
@@ -159,6 +161,16 @@ class EpochColumns:
 
     def __len__(self) -> int:
         return len(self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One figure along one run, in order, arrays of shape (n,). Unknown figures are NaN."""
+
+    step: Ints
+    seconds: Floats
+    """Of training up to there."""
+    value: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change of a table; `database.py` is where an older store is brought up."""
 
 metadata = MetaData()
@@ -31,6 +31,8 @@ runs = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("name", String(80), nullable=False),
+    # Who asked for it: "" is a person, else "recipe:<id>:quick", "sweep:<id>:<trial>", "fix:<run>".
+    Column("origin", Text, nullable=False, default="", server_default=""),
     Column("status", String(20), nullable=False),
     Column("config", Text, nullable=False),  # RunConfig as JSON
     # Copies out of the config, so that the list of runs can be searched without parsing it.
@@ -67,6 +69,20 @@ runs = Table(
     Column("seconds", Float, nullable=False, default=0.0),
     Column("images_per_second", Float),
     Index("runs_by_status", "status", "queue_position"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("status", String(20), nullable=False),  # running, stopped, completed or failed
+    Column("config", Text, nullable=False),  # SweepConfig as JSON
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("message", Text, nullable=False, default=""),
+    # JSON: what its driver says of a trial beyond what its runs say ("stopped early at epoch 3").
+    Column("notes", Text, nullable=False, default="{}"),
 )
 
 

@@ -24,9 +24,10 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, NotFoundError
 from lab.home import home_folder, writing
 from lab.runs import line, locks, reading, schema
+from lab.runs.curves import CurveFigure, curves
 from lab.runs.database import Database, database_url
 from lab.runs.recording import Smoother, change_status, last_smoothed, write_events, write_log
-from lab.runs.rows import EpochColumns, LogLine, Newest, RunRow, StepColumns
+from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
 from lab.runs.status import (
     ACTIVE,
     REQUEST_VERBS,
@@ -92,15 +93,17 @@ class Store:
         *,
         name: str | None = None,
         status: str = "queued",
+        origin: str = "",
     ) -> str:
         """Enter a run, by default at the end of the line; returns its id, like
         "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is entered as active belongs
-        to this process."""
+        to this process. `origin` says who asks for it; see `runs`."""
         now = time.time()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
         title = _checked_name(name or f"{config.architecture} on {config.dataset}"[:LONGEST_NAME])
         values = {
             "name": title,
+            "origin": origin,
             "status": status,
             "config": config.to_json(),
             "dataset": config.dataset,
@@ -134,11 +137,18 @@ class Store:
         status: str | Iterable[str] | None = None,
         search: str = "",
         order: reading.Order = "newest",
+        origin: str | None = None,
     ) -> list[RunRow]:
         """Runs in any of the states `status` whose id, name, data set, architecture or status
-        contains every word of `search` (capitals do not matter)."""
+        contains every word of `search` (capitals do not matter).
+
+        `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
+        and not "recipe:sl-cnn-aug"; "" finds the runs that a person asked for.
+        """
         with self._database.read() as connection:
-            return reading.runs(connection, status=status, search=search, order=order)
+            return reading.runs(
+                connection, status=status, search=search, order=order, origin=origin
+            )
 
     def rename(self, run_id: str, name: str) -> None:
         """Raises ConfigError unless `name` has 1 to 80 characters."""
@@ -334,6 +344,14 @@ class Store:
         """The epochs with a number above `after` that ended after step `after_step`."""
         with self._database.read() as connection:
             return reading.epochs(connection, run_id, after=after, after_step=after_step)
+
+    def curves(
+        self, run_ids: Sequence[str], figure: CurveFigure, *, points: int = 150
+    ) -> dict[str, Curve]:
+        """One figure of many runs at once, those without it left out: of a step's figures at most
+        `points` a run, evenly spread with the first and the last; of an epoch's all."""
+        with self._database.read() as connection:
+            return curves(connection, run_ids, figure, points=points)
 
     def newest(self, run_id: str) -> Newest:
         """The figures of the last step and of the last finished epoch."""

@@ -37,10 +37,22 @@ def navigation() -> StreamlitPage:
                 help="Choose the knobs, press Train, watch the run live.",
             ),
             st.Page(
+                "pages/experiments.py",
+                title="Experiments",
+                icon=":material/science:",
+                help="The documents' experiments, one click each, and sweeps over any knob.",
+            ),
+            st.Page(
                 "pages/runs.py",
                 title="Runs",
                 icon=":material/history:",
                 help="All runs: find, test, resume, rename, delete.",
+            ),
+            st.Page(
+                "pages/compare.py",
+                title="Compare",
+                icon=":material/compare_arrows:",
+                help="Several runs: their curves, figures and mistakes side by side.",
             ),
             st.Page(
                 "pages/inspect.py",

@@ -1,11 +1,11 @@
 import time
-from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from lab.runs.history import curve, epoch_curve, tail, thin
+from lab.runs.history import curve, tail, thin, thinned
 from lab.runs.reading import _STEP_FIELDS
+from lab.runs.rows import Curve
 from lab.runs.store import Store
 
 from .fakes import CONFIG, epoch, started, step
@@ -85,17 +85,17 @@ def test_a_tick_reads_what_is_new_and_a_little_before(runs: Store) -> None:
     assert len(tail(runs, run_id, since=9999, overlap=0)) == 0
 
 
-def test_epochs_are_thinned_too(runs: Store) -> None:
-    run_id = fill(runs, np.linspace(2, 1, 600), per_epoch=1, best_epoch=234)
-    whole = epoch_curve(runs, run_id)
-    assert len(whole) == 600
-    shown = epoch_curve(runs, run_id, points=100)
-    assert len(shown) <= 100
-    assert {1, 234, 600} <= set(shown.epoch)
-    assert len(shown.phase) == len(shown)
-    assert shown.is_best.sum() == 1
-    assert {f.name for f in fields(shown)} == {f.name for f in fields(whole)}
-    assert list(epoch_curve(runs, run_id, after=598).epoch) == [599, 600]
+def test_one_figure_of_many_epochs_is_thinned_too(runs: Store) -> None:
+    step = np.arange(1, 601)
+    value = np.linspace(2, 1, 600)
+    value[[233, 400]] = 9.0, -9.0
+    whole = Curve(step, step * 0.5, value)
+    shown = thinned(whole, points=100)
+    assert 60 < len(shown.step) <= 100
+    assert {1, 234, 401, 600} <= set(shown.step)
+    assert np.array_equal(shown.value, value[shown.step - 1])
+    assert np.array_equal(shown.seconds, shown.step * 0.5)
+    assert np.array_equal(thinned(whole, points=600).step, step)
 
 
 def test_too_few_points_are_refused() -> None:

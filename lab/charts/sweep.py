@@ -1,0 +1,224 @@
+"""A sweep's result: a table of two knobs in colour, or the figure over one knob."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from lab.charts.style import ACCENT, HEIGHT, PALETTE, styled
+
+Floats = npt.NDArray[np.float64]
+
+# From worse to better, with a jump in the middle: left of it dark text is readable, right of it
+# white. Both ends stand out from a white and from a near-black page.
+COLOURS = ((0.0, "#b5d3ed"), (0.5, "#86b6df"), (0.5, "#2f6fb0"), (1.0, "#123f6d"))
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The combinations that share one value of the second knob."""
+
+    name: str
+    x: Sequence[float] | Sequence[str]
+    """(n,) values of the knob, in order."""
+    mean: Floats
+    """(n,) over seeds; NaN where nothing has completed."""
+    spread: Floats
+    """(n,) sample standard deviation; NaN for fewer than two seeds."""
+    unfinished: bool = False
+    """Drawn hollow: what runs had reached when they were stopped early."""
+
+
+def sweep_grid(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    mean: Floats,
+    spread: Floats,
+    *,
+    row_title: str,
+    column_title: str,
+    percent: bool,
+    higher_is_better: bool = True,
+) -> go.Figure:
+    """`mean` and `spread` (R, C), NaN where there is none. The darker, the better; the best cell is
+    framed; every number is written, so colour only repeats it."""
+    figure = go.Figure()
+    if np.isfinite(mean).any():
+        low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
+        shade = (mean - low) / (high - low) if high > low else np.where(np.isnan(mean), mean, 1.0)
+        figure.add_heatmap(
+            x=list(range(len(columns))),
+            y=list(range(len(rows))),
+            z=shade if higher_is_better or high == low else 1.0 - shade,
+            text=[
+                [_cell(m, s, percent=percent) for m, s in zip(*pair, strict=True)]
+                for pair in zip(mean, spread, strict=True)
+            ],
+            texttemplate="%{text}",
+            colorscale=[list(step) for step in COLOURS],
+            zmin=0,
+            zmax=1,
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            hoverinfo="skip",
+        )
+        best = _best(mean, higher_is_better=higher_is_better)
+        figure.add_shape(
+            type="rect", x0=best[1] - 0.5, x1=best[1] + 0.5, y0=best[0] - 0.5, y1=best[0] + 0.5,
+            line={"color": ACCENT, "width": 3},
+        )  # fmt: skip
+    height = max(220, 90 + 48 * len(rows))
+    styled(
+        figure, x_title=column_title, y_title=row_title, empty="No run has ended yet", height=height
+    )
+    _categories(figure.update_xaxes, columns)
+    _categories(figure.update_yaxes, rows, upside_down=True)
+    figure.update_layout(dragmode=False)
+    return figure
+
+
+def sweep_grid_alt(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    mean: Floats,
+    *,
+    row_title: str,
+    column_title: str,
+    percent: bool,
+    higher_is_better: bool = True,
+) -> str:
+    """One true sentence in place of `sweep_grid`."""
+    known = int(np.isfinite(mean).sum())
+    told = f"{row_title} against {column_title}, {known} of {mean.size} combinations with a figure"
+    if not known:
+        return f"{told}."
+    row, column = _best(mean, higher_is_better=higher_is_better)
+    return (
+        f"{told}; best {_number(mean[row, column], percent=percent)} for {row_title} {rows[row]} "
+        f"and {column_title} {columns[column]}."
+    )
+
+
+def sweep_points(
+    series: Sequence[Series],
+    *,
+    x_title: str,
+    y_title: str,
+    percent: bool,
+    log: bool = False,
+    lines: bool = True,
+) -> go.Figure:
+    """The figure over one knob, a line a value of the second one. Bars are one standard deviation
+    over seeds to each side."""
+    figure = go.Figure()
+    for number, each in enumerate(series):
+        known = np.isfinite(each.mean)
+        if not known.any():
+            continue
+        colour = PALETTE[number % len(PALETTE)]
+        spread = each.spread[known]
+        figure.add_scatter(
+            x=[x for x, is_known in zip(each.x, known, strict=True) if is_known],
+            y=each.mean[known],
+            name=each.name,
+            mode="lines+markers" if lines and not each.unfinished else "markers",
+            line={"color": colour, "width": 2, "dash": DASHES[number % len(DASHES)]},
+            marker={
+                "size": 9,
+                "symbol": SYMBOLS[number % len(SYMBOLS)] + ("-open" if each.unfinished else ""),
+                "color": colour,
+            },
+            error_y={
+                "type": "data",
+                "array": np.nan_to_num(spread),
+                "visible": bool(np.isfinite(spread).any()),
+                "thickness": 1.5,
+            },
+            customdata=[_spread(value, percent=percent) for value in spread],
+            hovertemplate=("%{y:.1%}" if percent else "%{y:.4f}") + "%{customdata}",
+        )
+    styled(figure, x_title=x_title, y_title=y_title, empty="No run has ended yet", height=HEIGHT)
+    text = any(isinstance(x, str) for each in series for x in each.x)
+    figure.update_xaxes(
+        type="category" if text else "log" if log else "linear",
+        fixedrange=True,
+        exponentformat="none",  # 0.00001, not 10µ
+    )
+    if not text and lines:  # the values themselves, as far as there is room
+        ticks = sorted({float(x) for each in series for x in each.x})
+        if len(ticks) <= 12:
+            figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    figure.update_yaxes(fixedrange=True, tickformat=".0%" if percent else None)
+    figure.update_layout(
+        showlegend=len(series) > 1,
+        dragmode=False,
+        hovermode="x unified" if lines else "closest",
+    )
+    return figure
+
+
+def sweep_points_alt(
+    series: Sequence[Series],
+    *,
+    x_title: str,
+    y_title: str,
+    percent: bool,
+    higher_is_better: bool = True,
+) -> str:
+    """One true sentence in place of `sweep_points`."""
+    sign = 1 if higher_is_better else -1
+    known = [
+        (sign * m, m, x, each.name)
+        for each in series
+        for x, m in zip(each.x, each.mean, strict=True)
+        if math.isfinite(m)
+    ]
+    told = f"{y_title} over {x_title}, {len(known)} combinations with a figure"
+    if not known:
+        return f"{told}."
+    _, mean, x, name = max(known, key=lambda point: point[0])
+    where = f"{x:g}" if isinstance(x, float) else str(x)
+    group = f", {name}" if len(series) > 1 else ""
+    return f"{told}; best {_number(mean, percent=percent)} at {where}{group}."
+
+
+def _categories(
+    update: Callable[..., object], labels: Sequence[str], *, upside_down: bool = False
+) -> None:
+    ends = [-0.5, len(labels) - 0.5]
+    update(
+        tickvals=list(range(len(labels))),
+        ticktext=list(labels),
+        range=ends[::-1] if upside_down else ends,
+        fixedrange=True,
+        showgrid=False,
+    )
+
+
+def _best(mean: Floats, *, higher_is_better: bool) -> tuple[int, int]:
+    flat = int(np.nanargmax(mean) if higher_is_better else np.nanargmin(mean))
+    return flat // mean.shape[1], flat % mean.shape[1]
+
+
+def _cell(mean: float, spread: float, *, percent: bool) -> str:
+    if not math.isfinite(mean):
+        return ""
+    return _number(mean, percent=percent) + _spread(spread, percent=percent)
+
+
+def _number(value: float, *, percent: bool) -> str:
+    return f"{value:.1%}" if percent else f"{value:.3g}"
+
+
+def _spread(value: float, *, percent: bool) -> str:
+    if not math.isfinite(value):
+        return ""
+    return f" ± {100 * value:.1f}" if percent else f" ± {value:.2g}"

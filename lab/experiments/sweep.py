@@ -1,0 +1,276 @@
+"""A sweep as data: one base config, the knobs that vary, how they are drawn, how runs are judged.
+
+    name: rate and batch
+    kind: grid                  # or random, halving
+    base: {dataset: drawn-signs, architecture: sign-cnn, epochs: 3}
+    axes:
+      batch_size: [32, 128]
+      learning_rate: {low: 0.0001, high: 0.01, log: true, steps: 3}
+    seeds: [0, 1, 2]            # every combination is trained with each of these
+
+This module draws nothing at random from outside and knows neither Optuna nor the run store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lab.config import KNOBS, RunConfig
+from lab.errors import ConfigError, unknown_name
+
+Kind = Literal["grid", "random", "halving"]
+Metric = Literal["val_accuracy", "val_loss"]
+Params = dict[str, Any]
+"""A value for each varied knob: one combination."""
+
+MOST_RUNS = 500
+"""Of one sweep; more are a mistake in typing far more often than a wish."""
+
+NOT_VARIED = ("seed", "device", "film_strip", "keep_every")
+"""Knobs that are no axis: a seed is repeated by `seeds`, the others do not change the result."""
+
+
+class Range(BaseModel):
+    """Numbers from `low` to `high`: `steps` of them in a grid, any of them when drawn at random."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    low: float
+    high: float
+    log: bool = False
+    """Equal factors between the steps instead of equal distances: right for a learning rate."""
+    steps: int = Field(3, ge=1, le=100)
+
+    def values(self, *, whole: bool) -> tuple[float, ...]:
+        """The grid's numbers, rounded to six digits, or to whole ones without repeats."""
+        space = np.geomspace if self.log else np.linspace
+        numbers = [float(f"{n:.6g}") for n in space(self.low, self.high, self.steps)]
+        return tuple(dict.fromkeys(round(n) for n in numbers)) if whole else tuple(numbers)
+
+
+class SweepConfig(BaseModel):
+    """Everything that decides a sweep. Frozen; made by `from_mapping`, which checks every value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field("Sweep", min_length=1, max_length=60)
+    kind: Kind = "grid"
+    base: RunConfig
+    axes: dict[str, tuple[Any, ...] | Range]
+    trials: int = Field(20, ge=1, le=MOST_RUNS)
+    """How many combinations are drawn; a grid takes all of its own."""
+    seeds: tuple[int, ...] = (0,)
+    metric: Metric = "val_accuracy"
+    """The best epoch's figure on validation images. Test images choose nothing, as everywhere."""
+    draw_seed: int = Field(0, ge=0, le=2**31 - 1)
+    """Fixes which combinations are drawn."""
+    first_rung: int = Field(1, ge=1, le=1000)
+    """Halving: the epoch at which runs are first compared."""
+    reduction: int = Field(3, ge=2, le=10)
+    """Halving: the best 1/reduction go on at each rung; the next rung is that many times later."""
+
+    # --- in and out -----------------------------------------------------------------------------
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> SweepConfig:
+        """From plain values, as JSON, YAML or a form hold them. Raises ConfigError."""
+        given = dict(values)
+        unknown = [key for key in given if key not in cls.model_fields]
+        if unknown:
+            raise ConfigError(
+                " ".join(unknown_name("setting", k, cls.model_fields) for k in unknown)
+            )
+        base = given.get("base") or {}
+        if not isinstance(base, (RunConfig, Mapping)):
+            raise ConfigError(f"base is {base!r}; it must be knobs and values of a run.")
+        given["base"] = base if isinstance(base, RunConfig) else RunConfig.from_mapping(base)
+        axes = given.get("axes")
+        if not isinstance(axes, Mapping) or not axes:
+            raise ConfigError(
+                "axes is empty; name at least one knob with its values, for example "
+                "learning_rate: [0.001, 0.0001]."
+            )
+        drawn = given.get("kind", "grid") != "grid"
+        given["axes"] = {
+            str(knob): _axis(str(knob), axis, given["base"], drawn=drawn)
+            for knob, axis in axes.items()
+        }
+        try:
+            sweep = cls.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(" ".join(_sentence(e) for e in error.errors())) from None
+        sweep._check()
+        return sweep
+
+    def _check(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds is {list(self.seeds)}; give one or more different numbers.")
+        for seed in self.seeds:
+            self.base.changed(seed=seed)
+        if self.runs_at_most > MOST_RUNS:
+            raise ConfigError(
+                f"This sweep would train {self.runs_at_most:,} runs; allowed are {MOST_RUNS}. Take "
+                "fewer values or seeds, or draw some combinations at random."
+            )
+        if self.kind == "halving" and self.first_rung >= self.base.epochs:
+            raise ConfigError(
+                f"first_rung is {self.first_rung} and a run has {self.base.epochs} epoch(s); runs "
+                "must be compared before their last epoch. Take more epochs, or kind random."
+            )
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepConfig:
+        return cls.model_validate_json(text)._normal()
+
+    def _normal(self) -> SweepConfig:
+        # JSON has no tuples: hidden layers come back as lists, and only the base knows their type.
+        return SweepConfig.from_mapping({**dict(self), "base": self.base})
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> SweepConfig:
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The sweep is not valid YAML: {error}".replace("\n", " ")) from None
+        if not isinstance(values, dict):
+            raise ConfigError(
+                "The sweep must be lines such as 'kind: grid', with 'base' and 'axes'."
+            )
+        return cls.from_mapping({str(key): value for key, value in values.items()})
+
+    # --- combinations ---------------------------------------------------------------------------
+    @property
+    def points(self) -> tuple[Params, ...] | None:
+        """The combinations in the order in which they are trained: all of a grid; for the other
+        kinds, when every axis is a list, `trials` different ones in a random order. None when some
+        axis is a range to draw from: then each is drawn when its turn comes."""
+        axes = {
+            knob: axis.values(whole=KNOBS[knob].kind == "int") if isinstance(axis, Range) else axis
+            for knob, axis in self.axes.items()
+        }
+        every = (
+            dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+        )
+        if self.kind == "grid":
+            return tuple(every)
+        if any(isinstance(axis, Range) for axis in self.axes.values()):
+            return None
+        every_one = list(every)
+        order = np.random.default_rng(self.draw_seed).permutation(len(every_one))
+        return tuple(every_one[i] for i in order[: self.trials])
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations will be tried."""
+        if self.kind == "grid" or not any(isinstance(a, Range) for a in self.axes.values()):
+            sizes = [
+                len(a.values(whole=KNOBS[k].kind == "int")) if isinstance(a, Range) else len(a)
+                for k, a in self.axes.items()
+            ]
+            every = math.prod(sizes)
+            return every if self.kind == "grid" else min(every, self.trials)
+        return self.trials
+
+    @property
+    def runs_at_most(self) -> int:
+        return self.combinations * len(self.seeds)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Halving: the epochs at which runs are compared, all before the last one."""
+        if self.kind != "halving":
+            return ()
+        epochs, rung = [], self.first_rung
+        while rung < self.base.epochs:
+            epochs.append(rung)
+            rung *= self.reduction
+        return tuple(epochs)
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric == "val_accuracy"
+
+    def run_config(self, params: Mapping[str, Any], seed: int) -> RunConfig:
+        """Raises ConfigError when the combination does not fit together."""
+        return self.base.changed(**params, seed=seed)
+
+    def run_name(self, params: Mapping[str, Any], seed: int) -> str:
+        """Such as "Learning rate 0.001, dropout 0.3 (Sweep)"; at most 80 characters."""
+        said = (f"{KNOBS[knob].title.lower()} {value_text(v)}" for knob, v in params.items())
+        words = ", ".join(said)
+        words = words[:1].upper() + words[1:]
+        if len(self.seeds) > 1:
+            words += f", seed {seed}"
+        name = f"{words} ({self.name})"
+        return name if len(name) <= 80 else f"{words[:79]}…" if len(words) > 80 else words
+
+
+def value_text(value: Any) -> str:
+    """A knob's value in a table or a name."""
+    if value is None:
+        return "automatic"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (tuple, list)):
+        return "-".join(str(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _axis(knob: str, axis: Any, base: RunConfig, *, drawn: bool) -> tuple[Any, ...] | Range:
+    """The axis with every value as RunConfig holds it ("1e-3" of a YAML file becomes 0.001)."""
+    if knob not in KNOBS:
+        raise ConfigError(unknown_name("knob", knob, KNOBS))
+    if knob in NOT_VARIED:
+        hint = " Use seeds, which repeats every combination." if knob == "seed" else ""
+        raise ConfigError(f"{knob} cannot be varied by a sweep.{hint}")
+    if drawn and knob == "epochs":
+        raise ConfigError("epochs can be varied by a grid only: runs of one length are compared.")
+    if isinstance(axis, (Range, Mapping)):
+        return _range(knob, axis, base)
+    if isinstance(axis, (str, bytes)) or not isinstance(axis, (list, tuple)) or not axis:
+        raise ConfigError(
+            f"{knob} is {axis!r}; give a list of values, or low and high, for example "
+            "[0.001, 0.0001] or {low: 0.0001, high: 0.01, log: true, steps: 3}."
+        )
+    values = [getattr(base.changed(**{knob: value}), knob) for value in axis]
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{knob} names a value twice: {', '.join(map(value_text, values))}.")
+    return tuple(values)
+
+
+def _range(knob: str, axis: Any, base: RunConfig) -> Range:
+    if KNOBS[knob].kind not in ("int", "float"):
+        raise ConfigError(f"{knob} is not a number and has no range; {KNOBS[knob].allowed}.")
+    try:
+        given = axis if isinstance(axis, Range) else Range.model_validate(axis)
+    except ValidationError as error:
+        told = " ".join(_sentence(e) for e in error.errors())
+        raise ConfigError(f"The range of {knob}: {told}") from None
+    if given.low > given.high or (given.log and given.low <= 0):
+        raise ConfigError(
+            f"The range of {knob} is from {given.low:g} to {given.high:g}; low must not be above "
+            "high, and above 0 where log is true."
+        )
+    for value in (given.low, given.high):
+        whole = KNOBS[knob].kind == "int"
+        base.changed(**{knob: int(value) if whole and value == int(value) else value})
+    return given
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "the sweep"
+    if error["type"] == "missing":
+        return f"{where} is missing."
+    return f"{where} is {error['input']!r:.80}: {error['msg'][0].lower()}{error['msg'][1:]}."

@@ -1,0 +1,197 @@
+"""Time estimates: what they are made from, and that they say so."""
+
+from dataclasses import replace
+
+import pytest
+
+from lab.config import RunConfig
+from lab.data import catalog
+from lab.data.splits import make_splits, steps_in_epoch
+from lab.experiments.estimates import (
+    TABLE,
+    PastRun,
+    Speed,
+    estimate,
+    image_counts,
+    measure_speeds,
+    measured_speeds,
+    past_runs,
+    rough_time,
+)
+from lab.experiments.recipes import SIZES, all_recipes, prepare
+from lab.jobs import start, wait
+from lab.progress import Progress
+from lab.runs.here import run_here
+from lab.runs.store import store
+from lab.training.plan import resolve
+from tests.tiny_data import make_tiny_pack
+
+PAST = PastRun(
+    architecture="sign-cnn",
+    image_size=28,
+    device="cpu",
+    freeze="scratch",
+    head="linear",
+    keeps_features=False,
+    batch_size=256,
+    first_epoch=2e-3,
+    later_epoch=1e-3,
+)
+SIGNS = RunConfig(
+    dataset="drawn-signs", architecture="sign-cnn", image_size=28, batch_size=256, epochs=5
+)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {},
+        {"subset_per_class": 7},
+        {"validation_fraction": 0.25},
+        {"reduced_class": "top", "reduced_class_keep": 0.2},
+        {"reduced_class": "top", "reduced_class_keep": 0.2, "class_balancing": "oversampling"},
+        {"steps_per_epoch": 2, "batch_size": 8},
+    ],
+)
+def test_images_are_counted_as_the_splits_will_be(knobs: dict[str, object]) -> None:
+    config = RunConfig(dataset=make_tiny_pack()).changed(**knobs)
+    pack = catalog.open_pack("tiny")
+    splits = make_splits(pack, config)
+    train, val, test = image_counts(config, catalog.describe("tiny"))
+    assert (val, test) == (len(splits.val), len(splits.test))
+    steps = steps_in_epoch(splits, config, pack.labels)
+    assert -(-train // config.batch_size) == steps
+    if not {"class_balancing", "steps_per_epoch"} & set(knobs):
+        assert train == len(splits.train)
+
+
+def test_validation_images_of_the_set_are_not_cut_from_training() -> None:
+    make_tiny_pack(val=12)
+    config = RunConfig(dataset="tiny")
+    assert image_counts(config, catalog.describe("tiny")) == (90, 12, 30)
+
+
+def test_a_finished_run_is_believed_first() -> None:
+    train = image_counts(SIGNS, catalog.describe("drawn-signs"))[0]
+    measured = {"sign-cnn": Speed(28, 1.0, 1.0)}
+    guess = estimate(SIGNS, past=[PAST], measured=measured)
+    assert guess is not None
+    assert guess.basis == "runs"
+    assert guess.seconds == pytest.approx(train * (2e-3 + 4 * 1e-3))
+    assert "earlier run" in guess.said
+    guess = estimate(SIGNS, measured=measured)
+    assert guess is not None
+    assert guess.basis == "measured"
+    guess = estimate(SIGNS)
+    assert guess is not None
+    assert guess.basis == "table"
+    assert "another machine" in guess.said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"architecture": "sign-mlp"},
+        {"image_size": 56},
+        {"device": "cuda"},
+        {"freeze": "full"},
+        {"keeps_features": True},
+        {"batch_size": 16},
+    ],
+)
+def test_a_run_of_another_kind_tells_nothing(other: dict[str, object]) -> None:
+    guess = estimate(SIGNS, past=[replace(PAST, **other)])  # type: ignore[arg-type]
+    assert guess is not None
+    assert guess.basis == "table"
+
+
+def test_the_table_is_of_a_cpu() -> None:
+    assert estimate(SIGNS, device="cuda") is None
+    assert estimate(SIGNS, device="cuda", past=[replace(PAST, device="cuda")]) is not None
+
+
+def test_data_that_is_not_here_has_no_time() -> None:
+    assert estimate(SIGNS.changed(dataset="sign-mnist")) is None
+
+
+def test_a_run_predicts_its_own_repetition() -> None:
+    config = resolve(
+        RunConfig(dataset=make_tiny_pack(), architecture="mlp", batch_size=16, epochs=3)
+    )
+    row = run_here(config)
+    past = past_runs(store())
+    assert len(past) == 1
+    guess = estimate(config, past=past)
+    assert guess is not None
+    assert guess.basis == "runs"
+    assert guess.seconds == pytest.approx(store().epochs(row.id).seconds[-1], rel=1e-6)
+
+
+def test_kept_features_make_later_epochs_cheap() -> None:
+    head = RunConfig(
+        dataset="drawn-cats-dogs", architecture="mobilenet_v2", freeze="head_only", epochs=20
+    )
+    kept, again = estimate(head), estimate(head.changed(horizontal_flip=True))
+    everything = estimate(head.changed(freeze="full"))
+    assert kept is not None
+    assert again is not None
+    assert everything is not None
+    assert 3 * kept.seconds < again.seconds < everything.seconds
+
+
+def test_every_recipe_has_an_estimate() -> None:
+    for each in all_recipes():
+        for size in SIZES:
+            for prepared in prepare(each, size, dataset=each.datasets[-1]):
+                guess = estimate(prepared.config)
+                assert guess is not None, prepared.name
+                assert guess.seconds > 0
+    quick, full = (
+        estimate(prepare(all_recipes()[0], size)[0].config, past=()) for size in SIZES[::-1]
+    )
+    assert quick is not None
+    assert full is not None
+    assert quick.seconds < full.seconds
+
+
+def test_measuring_is_kept_and_told() -> None:
+    told: list[Progress] = []
+    speeds = measure_speeds(["sign-mlp"], progress=told.append)
+    assert [t.text for t in told] == ["Timing sign-mlp"]
+    assert speeds["sign-mlp"].forward > 0
+    assert speeds["sign-mlp"].training > 0
+    assert measured_speeds() == speeds
+    assert measured_speeds("cuda") == {}
+
+
+def test_a_damaged_measurement_counts_as_none(lab_home: object) -> None:
+    measure_speeds(["sign-mlp"])
+    file = next((lab_home / "speeds").iterdir())  # type: ignore[operator]
+    file.write_text('{"sign-mlp": {"image_size": 28}}')
+    assert measured_speeds() == {}
+
+
+def test_measuring_can_be_cancelled() -> None:
+    def work(report: object, cancel: object) -> object:
+        return measure_speeds(TABLE, cancel=lambda: True)
+
+    job = wait(start("measure", "Timing", work).id, timeout=60)
+    assert job is not None
+    assert job.state == "cancelled"
+    assert measured_speeds() == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (1, "about 5 s"),
+        (33, "about 35 s"),
+        (58, "about 1 min"),
+        (400, "about 7 min"),
+        (1000, "about 15 min"),
+        (5 * 3600, "about 5 h"),
+        (340_000, "about 4 days"),
+    ],
+)
+def test_rough_times_do_not_pretend(seconds: float, said: str) -> None:
+    assert rough_time(seconds) == said
