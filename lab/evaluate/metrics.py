@@ -23,6 +23,11 @@ NORMAL_95 = 1.959963984540054
 BINS = 15
 """Of the reliability diagram, as in the tables of Guo et al. (2017)."""
 
+NEARLY_ALL = 0.98
+MOST = 0.90
+"""A class that gets more than NEARLY_ALL of the answers while less than MOST of the images belong
+to it is called out."""
+
 
 def wilson_interval(right: int, n: int, *, z: float = NORMAL_95) -> tuple[float, float]:
     """The score interval of the share right / n; (0, 1) when n is 0: then nothing is known.

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.evaluate.metrics import (
+    MOST,
+    NEARLY_ALL,
     Calibration,
     ClassScores,
     Ints,
@@ -30,11 +32,6 @@ from lab.evaluate.predictions import Predictions
 
 Order = Literal["worst", "confident_wrong", "least_sure"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-
-NEARLY_ALL = 0.98
-MOST = 0.90
-"""A class that gets more than NEARLY_ALL of the answers while less than MOST of the images belong
-to it is called out."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,18 +105,6 @@ def picture_for(
         f"{picture.pixels.shape[0]}, and does not know this image. Compare it on a picture of your "
         "own."
     )
-
-
-def differing_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """The knobs that are not the same in all of `settings` (plain values, one mapping a run), each
-    with its value in every run; None where a run of another version did not know the knob."""
-    names = dict.fromkeys(name for values in settings for name in values)
-    found = {name: tuple(values.get(name) for values in settings) for name in names}
-    return {
-        name: values
-        for name, values in found.items()
-        if any(value != values[0] for value in values[1:])
-    }
 
 
 def agreement(answers: Mapping[str, tuple[str, float]], true: str | None) -> str:

@@ -11,6 +11,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
+from lab.ui.compare_choice import MOST_LINKED, link_to, link_with
 from lab.ui.knob_form import word
 from lab.ui.state import current_run, fill_form, look_at
 from lab.ui.words import status_word
@@ -61,6 +62,14 @@ def draw_table() -> RunRow | None:
         f"{len(rows)} run(s). Select a row to open it; press a column's head to sort. "
         "Validation accuracy chose the weights; the test set was looked at once, at the end."
     )
+    if len(rows) > 1:
+        st.page_link(
+            "pages/compare.py",
+            label=f"Compare these {min(len(rows), MOST_LINKED)} runs",
+            icon=":material/compare_arrows:",
+            help="Those that the filter above lets through.",
+            query_params=link_to([row.id for row in rows]),
+        )
     if not chosen:
         return current
     row = rows[chosen[0]]
@@ -156,6 +165,13 @@ def draw_actions(run: RunRow) -> None:
                 st.stop()
             look_at(None)
             st.switch_page("pages/train.py")
+        if st.button(
+            "Compare",
+            key="runs_compare",
+            icon=":material/compare_arrows:",
+            help="Adds it to the runs on the Compare page.",
+        ):
+            st.switch_page("pages/compare.py", query_params=link_with(run.id))
         if st.button("Rename", key="runs_rename", icon=":material/edit:"):
             _rename(run.id, run.name)
         if st.button(

@@ -9,16 +9,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from lab.config import KNOBS
 from lab.errors import LabError
 from lab.jobs import Work
 from lab.runs.store import RunRow, store
 from lab.ui.background import computed
-from lab.ui.knob_form import word
+from lab.ui.compare_settings import draw_differences
 from lab.ui.results import checkpoint_title
 from lab.ui.side_by_side_list import draw_disagreements
 from lab.ui.words import percent, plain, probability
@@ -278,34 +277,5 @@ def _draw_view(side: Side, view: View, names: Sequence[str], shown: Sequence[int
 
 # --- settings ------------------------------------------------------------------------------------
 def _draw_settings(sides: Sequence[Side]) -> None:
-    from lab.evaluate.side_by_side import differing_settings
-
     st.markdown("**What differs in their settings**")
-    different = differing_settings([side.run.settings for side in sides])
-    if not different:
-        st.caption("Nothing: these runs have the same settings, the seed included.")
-        return
-    st.dataframe(
-        [
-            {
-                "Setting": KNOBS[name].title if name in KNOBS else name,
-                **{
-                    side.letter: _value(name, value)
-                    for side, value in zip(sides, values, strict=True)
-                },
-            }
-            for name, values in different.items()
-        ],
-        hide_index=True,
-        alt=f"The {len(different)} settings that are not the same in all of these runs.",
-    )
-
-
-def _value(name: str, value: Any) -> str:
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return word(value) if name in KNOBS and KNOBS[name].kind == "choice" else str(value)
+    draw_differences([side.letter for side in sides], [side.run.settings for side in sides])

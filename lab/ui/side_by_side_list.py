@@ -66,7 +66,7 @@ def draw_disagreements(asked: Sequence[Asked], run_id: str) -> None:
         "best of several runs by the test images makes their figure too good.",
     )
     try:
-        predictions = _predictions(same, part)
+        predictions = answers_of(same, part, place="inspect_side")
         if predictions is None:
             return
         found = disagreement(predictions)
@@ -78,8 +78,10 @@ def draw_disagreements(asked: Sequence[Asked], run_id: str) -> None:
     _draw(same, found, pack, part, link={"run": link[1].id, "checkpoint": link[3]})
 
 
-def _predictions(asked: Sequence[Asked], part: str) -> list[Predictions] | None:
-    """Of all runs; None, with a button or a progress bar, while some have not answered yet."""
+def answers_of(asked: Sequence[Asked], part: str, *, place: str) -> list[Predictions] | None:
+    """Of all runs; None, with a button or a progress bar, while some have not answered yet.
+
+    `place` begins the button's key: "<page>_<where>"."""
     from lab import jobs
     from lab.evaluate.opened import checkpoint_identity
     from lab.evaluate.predictions import predict, saved_predictions
@@ -102,12 +104,15 @@ def _predictions(asked: Sequence[Asked], part: str) -> list[Predictions] | None:
         letters = ", ".join(letter for letter, *_ in missing)
         images = missing[0][1].val_samples if part == "val" else missing[0][1].test_samples
         if jobs.latest(key) is None:
-            st.caption(
-                f"Not asked yet about the {images or 0:,} {PART_WORDS[part]} images: {letters}. "
-                "That is done once, in the background, and then kept."
-            )
-            if not st.button("Ask them", key="inspect_side_ask", icon=":material/play_arrow:"):
-                return None
+            slot = st.empty()  # what is done at once leaves no button behind
+            with slot.container():
+                st.caption(
+                    f"Not asked yet about the {images or 0:,} {PART_WORDS[part]} images: "
+                    f"{letters}. That is done once, in the background, and then kept."
+                )
+                if not st.button("Ask them", key=f"{place}_ask", icon=":material/play_arrow:"):
+                    return None
+            slot.empty()
 
         def work(report: Report, cancel: Cancel) -> int:
             return sum(

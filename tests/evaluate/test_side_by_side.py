@@ -15,7 +15,6 @@ from lab.evaluate.pictures import pack_picture, upload_picture
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.side_by_side import (
     agreement,
-    differing_settings,
     disagreement,
     picture_for,
     view_of,
@@ -97,14 +96,6 @@ def test_an_upload_is_made_anew_from_the_original(folders: dict[str, Path]) -> N
     assert picture_for(folders["mlp"], picture, reference=folders["cnn"]) is picture
     with pytest.raises(DataError, match="Choose the picture again"):
         picture_for(folders["large"], picture, reference=folders["cnn"])
-
-
-def test_only_the_differences_of_settings() -> None:
-    one, other = RunConfig(seed=1, epochs=3), RunConfig(seed=2, epochs=3, hidden_sizes=(5, 4))
-    settings = [config.model_dump(mode="json") for config in (one, other)]
-    assert differing_settings(settings) == {"hidden_sizes": ([50], [5, 4]), "seed": (1, 2)}
-    assert differing_settings(settings[:1]) == {}
-    assert differing_settings([{"a": 1}, {"a": 1, "new": 2}]) == {"new": (None, 2)}
 
 
 def test_the_sentence_of_agreement() -> None:

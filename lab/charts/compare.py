@@ -1,0 +1,255 @@
+"""Many runs in one picture: their curves laid over each other, their final figures with intervals.
+
+Up to twelve lines each have a colour and a dash of their own. More than that nobody tells apart,
+and as many traces would take the browser a second: they are drawn as one trace a group (the value
+of a knob), with gaps between the runs, and the pointer tells which run it is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lab.charts.series import Column, last_number
+from lab.charts.style import PALETTE, TEST, VALIDATION, styled
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+MOST_SINGLE = 12
+"""Lines that are told apart one by one."""
+HEIGHT = 440
+LONGEST_NAME = 40
+ROW_HEIGHT = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One run's curve: x ascending and y, both (n,); NaN is a gap."""
+
+    name: str
+    x: Column
+    y: Column
+    group: str = ""
+    """The value of the knob by which many lines are coloured."""
+
+
+def smooth(x: Column, y: Column, half_life: float) -> Column:
+    """y (n,) as a moving average in which a value counts half after `half_life` of x.
+
+    Goes by the distance in x and not by the number of points, so that a thinned curve becomes the
+    same line. Corrected for its start, where there is little to average; NaN stays a gap.
+    """
+    if half_life <= 0 or len(x) < 2:
+        return y
+    keep = 0.5 ** (np.diff(x, prepend=2 * x[0] - x[1]) / half_life)
+    out = np.full(len(y), np.nan)
+    total = weight = 0.0
+    for row, (decay, value) in enumerate(zip(keep.tolist(), y.tolist(), strict=True)):
+        total, weight = decay * total, decay * weight
+        if np.isfinite(value):
+            total, weight = total + (1 - decay) * value, weight + 1 - decay
+            out[row] = total / weight if weight else value
+    return out
+
+
+def overlaid(
+    lines: Sequence[Line],
+    *,
+    x_title: str,
+    y_title: str,
+    share: bool = False,
+    log: bool = False,
+    empty: str = "Nothing measured yet",
+) -> go.Figure:
+    """The curves of `lines` in one chart; `share` writes y in percent, `log` draws it in powers of
+    ten, where what is not above 0 has no place and is left out."""
+    figure = go.Figure()
+    number = "%{y:.1%}" if share else "%{y:.4~g}"
+    if len(lines) <= MOST_SINGLE:
+        for place, line in enumerate(lines):
+            _add(figure, [line], _style(place, width=2.0), line.name, number, x_title, one=True)
+    else:
+        groups = list(dict.fromkeys(line.group for line in lines))
+        for place, group in enumerate(groups):
+            members = [line for line in lines if line.group == group]
+            named = f"{group or 'runs'} ({len(members)})"
+            _add(figure, members, _style(place, width=1.2), named, number, x_title, one=False)
+    styled(figure, x_title=x_title, y_title=y_title, empty=empty, height=HEIGHT)
+    # A box with all runs' values would cover the chart.
+    figure.update_layout(hovermode="closest")
+    if share:
+        figure.update_yaxes(tickformat=".0%" if not log else ".1%")
+    if log:
+        figure.update_yaxes(type="log", dtick=1 if _decades(lines) > 2 else None)
+    return figure
+
+
+def overlaid_alt(lines: Sequence[Line], *, what: str, share: bool = False) -> str:
+    """One true sentence in place of `overlaid`."""
+    ends = {line.name: last_number(line.y) for line in lines}
+    known = sorted((value, name) for name, value in ends.items() if value is not None)
+    if not known:
+        return f"{what}: nothing measured yet."
+    number = "{:.1%}" if share else "{:.3g}"
+    low, high = known[0], known[-1]
+    if len(known) == 1:
+        return f"{what} of one run, {low[1]}: {number.format(low[0])} at its end."
+    return (
+        f"{what} of {len(known)} runs: at their ends the lowest is {low[1]} with "
+        f"{number.format(low[0])}, the highest {high[1]} with {number.format(high[0])}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """One run's final figures: shares in [0, 1] with their 95 % intervals; None where unknown."""
+
+    name: str
+    validation: float | None
+    validation_interval: tuple[float, float] | None
+    test: float | None
+    test_interval: tuple[float, float] | None
+
+
+def finals(rows: Sequence[Final]) -> go.Figure:
+    """A row a run, from the top: validation (open diamond) and test accuracy (dot), with whiskers
+    as long as their intervals."""
+    figure = go.Figure()
+    kinds = (
+        ("Validation", [(r.validation, r.validation_interval) for r in rows], -0.17, VALIDATION),
+        ("Test", [(r.test, r.test_interval) for r in rows], 0.17, TEST),
+    )
+    for name, figures, shift, colour in kinds:
+        there = [(i, v, v_low_high) for i, (v, v_low_high) in enumerate(figures) if v is not None]
+        if not there:
+            continue
+        x = np.array([value for _, value, _ in there])
+        ends = np.array([interval or (value, value) for _, value, interval in there])
+        figure.add_scatter(
+            x=x,
+            y=np.array([i + shift for i, _, _ in there]),
+            name=name,
+            mode="markers",
+            marker={
+                "symbol": "circle" if name == "Test" else "diamond-open",
+                "size": 9,
+                "color": colour,
+            },
+            error_x={
+                "array": ends[:, 1] - x,
+                "arrayminus": x - ends[:, 0],
+                "thickness": 1.5,
+                "width": 4,
+                "color": colour,
+            },
+            text=[
+                f"{_short(rows[i].name)}<br>{name} {value:.1%}"
+                + (f", 95 %: {low:.1%} to {high:.1%}" if interval else "")
+                for (i, value, interval), (low, high) in zip(there, ends.tolist(), strict=True)
+            ],
+            hoverinfo="text",
+        )
+    height = 90 + ROW_HEIGHT * max(2, len(rows)) + 10 * len(rows)
+    styled(figure, x_title="accuracy", y_title="", empty="No figures yet", height=height)
+    figure.update_xaxes(tickformat=".0%" if _spread(rows) > 0.05 else ".1%", showgrid=True)
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[_short(row.name, 26) for row in rows],
+        range=[len(rows) - 0.5, -0.5],
+        fixedrange=True,
+    )
+    figure.update_layout(hovermode="closest")
+    return figure
+
+
+def finals_alt(rows: Sequence[Final]) -> str:
+    """One true sentence in place of `finals`."""
+    known = sorted((row.test, row.name) for row in rows if row.test is not None)
+    if not known:
+        return f"Accuracy of {len(rows)} runs: none has been tested yet."
+    return (
+        f"Accuracy of {len(rows)} runs with 95 % intervals: the highest test accuracy is "
+        f"{known[-1][0]:.1%} ({known[-1][1]}), the lowest {known[0][0]:.1%} ({known[0][1]})."
+    )
+
+
+def _add(
+    figure: go.Figure,
+    lines: Sequence[Line],
+    style: dict[str, object],
+    name: str,
+    number: str,
+    x_title: str,
+    *,
+    one: bool,
+) -> None:
+    """One trace of several lines, with a gap after each."""
+    lines = [line for line in lines if len(line.x)]
+    if not lines:
+        return
+    gap = np.array([np.nan], dtype=np.float32)
+    x = np.concatenate([part for line in lines for part in (line.x, gap)][:-1])
+    y = np.concatenate([part for line in lines for part in (line.y, gap)][:-1])
+    points = max(len(line.x) for line in lines)
+    # Half the bytes, and still more digits than a screen can show.
+    trace: dict[str, object] = {
+        "x": x.astype(np.float32),
+        "y": y.astype(np.float32),
+        "name": _short(name),
+        "line": style,
+        "mode": "lines+markers" if points <= 30 and one else "lines",
+        "marker": {"size": 5},
+        "hovertemplate": f"%{{customdata}}<br>{x_title} %{{x:,.4~g}}: {number}<extra></extra>",
+    }
+    if points == 1:
+        trace["mode"] = "markers"
+    if one:
+        trace["hovertemplate"] = (
+            f"{_short(name)}<br>{x_title} %{{x:,.4~g}}: {number}<extra></extra>"
+        )
+    else:
+        # Not as `text`, whose every entry plotly would check.
+        names = np.array([_short(line.name) for line in lines], dtype=object)
+        trace["opacity"] = 0.6  # what lies below is still seen
+        trace["customdata"] = np.repeat(names, [len(line.x) + 1 for line in lines])[:-1]
+    figure.add_scatter(**trace)
+
+
+def _style(place: int, *, width: float) -> dict[str, object]:
+    colours = len(PALETTE)
+    return {
+        "color": PALETTE[place % colours],
+        "dash": DASHES[place // colours % len(DASHES)],
+        "width": width,
+    }
+
+
+def _decades(lines: Sequence[Line]) -> float:
+    """How many powers of ten the positive values span."""
+    ends = [
+        (positive.min(), positive.max())
+        for line in lines
+        if len(positive := line.y[np.isfinite(line.y) & (line.y > 0)])
+    ]
+    if not ends:
+        return 0.0
+    return float(np.log10(max(high for _, high in ends) / min(low for low, _ in ends)))
+
+
+def _spread(rows: Sequence[Final]) -> float:
+    ends = [
+        end
+        for row in rows
+        for interval in (row.validation_interval, row.test_interval)
+        if interval
+        for end in interval
+    ]
+    return max(ends) - min(ends) if ends else 1.0
+
+
+def _short(name: str, longest: int = LONGEST_NAME) -> str:
+    """Plotly reads some HTML in texts; names of runs are a person's own."""
+    cut = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

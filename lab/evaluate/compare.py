@@ -1,0 +1,256 @@
+"""Runs set against each other: what differs, how sure the figures are, whether a difference is one.
+
+Plain numbers only and no torch, so that a page can ask while it opens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.config import KNOBS
+from lab.errors import ConfigError
+from lab.evaluate.metrics import NORMAL_95, Bools, wilson_interval
+
+if TYPE_CHECKING:
+    from lab.evaluate.predictions import Predictions
+
+CHANCE = 0.05
+"""A split of the images that chance brings less often than this is called more than chance."""
+
+
+def differing_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """The knobs that are not the same in all of `settings` (plain values, one mapping a run), each
+    with its value in every run; None where a run of another version did not know the knob."""
+    names = dict.fromkeys(name for values in settings for name in values)
+    found = {name: tuple(values.get(name) for values in settings) for name in names}
+    return {
+        name: values
+        for name, values in found.items()
+        if any(value != values[0] for value in values[1:])
+    }
+
+
+def share_interval(share: float | None, n: int | None) -> tuple[float, float] | None:
+    """Wilson's 95 % interval of a share that was measured on n images; None where either is not
+    known."""
+    if share is None or not n or not math.isfinite(share):
+        return None
+    return wilson_interval(round(share * n), n)
+
+
+# --- several seeds -------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class SeedSpread:
+    """One result of runs that differ in nothing but the seed."""
+
+    members: tuple[int, ...]
+    """Their places in what was asked about; of several runs with one seed the first."""
+    seeds: tuple[int, ...]
+    mean: float
+    deviation: float
+    """The sample standard deviation (divided by count - 1)."""
+    lowest: float
+    highest: float
+
+
+def over_seeds(
+    settings: Sequence[Mapping[str, Any]], results: Sequence[float | None]
+) -> tuple[SeedSpread, ...]:
+    """The groups of at least two seeds among runs with these settings and results.
+
+    The machine's knobs do not count as a difference, nor do runs without a result. A seed that was
+    run twice gives the same figure twice, which would make the spread look smaller: it counts once.
+    """
+    groups: dict[str, dict[int, int]] = {}
+    for place, (values, result) in enumerate(zip(settings, results, strict=True)):
+        if result is None or not math.isfinite(result):
+            continue
+        same = {k: v for k, v in sorted(values.items()) if not _is_of_the_machine(k)}
+        groups.setdefault(repr(same), {}).setdefault(int(values.get("seed", 0)), place)
+    found = []
+    for places in groups.values():
+        if len(places) < 2:
+            continue
+        figures = np.array([results[place] for place in places.values()], dtype=np.float64)
+        found.append(
+            SeedSpread(
+                members=tuple(places.values()),
+                seeds=tuple(places),
+                mean=float(figures.mean()),
+                deviation=float(figures.std(ddof=1)),
+                lowest=float(figures.min()),
+                highest=float(figures.max()),
+            )
+        )
+    return tuple(found)
+
+
+def _is_of_the_machine(name: str) -> bool:
+    """Seed, device, and what is only watched."""
+    return name in KNOBS and KNOBS[name].group == "machine"
+
+
+# --- two runs on the same images -----------------------------------------------------------------
+@dataclass(frozen=True)
+class PairedTest:
+    """Two networks asked about the same n images."""
+
+    n: int
+    both_right: int
+    only_first: int
+    """Images that the first is right on and the second wrong."""
+    only_second: int
+    both_wrong: int
+    p_exact: float
+    """McNemar's test as the exact binomial test of the images on which only one is right."""
+    p_mid: float
+    """Its mid-p version, which decides: the exact one calls too few differences real."""
+    interval: tuple[float, float]
+    """95 %, of `difference`."""
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the first minus that of the second, in [-1, 1]."""
+        return (self.only_first - self.only_second) / self.n
+
+    @property
+    def more_than_chance(self) -> bool:
+        return self.p_mid < CHANCE
+
+
+def mcnemar(first: Bools, second: Bools) -> PairedTest:
+    """Whether two networks are equally often right; `first`, `second` (n,): right or not, image by
+    image, n at least 1.
+
+    Q. McNemar, "Note on the sampling error of the difference between correlated proportions",
+    Psychometrika 12 (1947). Of the images on which exactly one network is right, each would be
+    right on half if both were equally good. Mid-p: M. Fagerland, S. Lydersen, P. Laake, "The
+    McNemar test for binary matched-pairs data", BMC Med. Res. Methodol. 13 (2013). The interval:
+    D. Bonett and R. Price, "Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data", J. Educ. Behav. Stat. 37 (2012).
+
+    It takes the two networks as they are. Another training with another seed is another network,
+    and how far those differ it cannot tell (T. Dietterich, Neural Computation 10, 1998).
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"{len(first)} and {len(second)} images; the same number, at least 1")
+    n = len(first)
+    only_first = int(np.count_nonzero(first & ~second))
+    only_second = int(np.count_nonzero(second & ~first))
+    p_exact, p_mid = _binomial(only_first, only_second)
+    return PairedTest(
+        n=n,
+        both_right=int(np.count_nonzero(first & second)),
+        only_first=only_first,
+        only_second=only_second,
+        both_wrong=int(np.count_nonzero(~first & ~second)),
+        p_exact=p_exact,
+        p_mid=p_mid,
+        interval=_paired_interval(only_first, only_second, n),
+    )
+
+
+def _binomial(one: int, other: int) -> tuple[float, float]:
+    """Two-sided p-values, exact and mid-p, of a split that is fair under the hypothesis."""
+    n, least = one + other, min(one, other)
+    if one == other:
+        return 1.0, 1.0
+    # Over whole numbers, as long as they may be: no rounding and no underflow on the way.
+    term, tail = 1, 1
+    for k in range(1, least + 1):
+        term = term * (n - k + 1) // k
+        tail += term
+    return 2 * tail / 2**n, (2 * tail - term) / 2**n
+
+
+def _paired_interval(one: int, other: int, n: int) -> tuple[float, float]:
+    first, second = (one + 1) / (n + 2), (other + 1) / (n + 2)
+    difference = first - second
+    half = NORMAL_95 * math.sqrt((first + second - difference**2) / (n + 2))
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """Two runs' answers to the images that both were asked about, in one order."""
+
+    indices: npt.NDArray[np.int64]
+    """(n,) into the pack."""
+    labels: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    """(n,) the first run's answers."""
+    second: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def test(self) -> PairedTest:
+        return mcnemar(self.first == self.labels, self.second == self.labels)
+
+
+def paired(first: Predictions, second: Predictions) -> Paired:
+    """The two aligned by image. The test images are the same for all runs on a data set; of the
+    validation images, which go by the seed, those that both runs set aside are compared.
+
+    Raises ConfigError when there is no such image or the classes are others.
+    """
+    if first.class_names != second.class_names:
+        raise ConfigError(
+            "These two runs tell other classes apart, so they cannot be compared image by image. "
+            "Choose two runs on the same data set."
+        )
+    common, rows, others = np.intersect1d(
+        first.indices, second.indices, assume_unique=True, return_indices=True
+    )
+    if not len(common):
+        raise ConfigError(
+            "These two runs have no image of this part in common, because each set aside its own. "
+            "Compare them on the test images."
+        )
+    if (first.labels[rows] != second.labels[others]).any():
+        raise ConfigError(
+            "The same images have other labels in these two runs: the data set was changed in "
+            "between. Train both again to compare them."
+        )
+    return Paired(common, first.labels[rows], first.predicted[rows], second.predicted[others])
+
+
+def in_words(test: PairedTest, first: str, second: str) -> str:
+    """What the test says, in one plain sentence or two; `first` and `second` are the runs' names.
+
+    Of n images of one part, one training of each.
+    """
+    only = test.only_first + test.only_second
+    if not only:
+        return (
+            f"{first} and {second} are right on the very same images and wrong on the very same "
+            f"{test.both_wrong:,}: these {test.n:,} images show no difference at all."
+        )
+    counts = (
+        f"On {only:,} of {test.n:,} images only one of them is right: {first} on "
+        f"{test.only_first:,}, {second} on {test.only_second:,}."
+    )
+    if not test.more_than_chance:
+        return (
+            f"These two differ by no more than chance. {counts} If both were equally good, a split "
+            f"at least as uneven would still come up {_how_often(test.p_mid)}."
+        )
+    better, worse = (first, second) if test.difference > 0 else (second, first)
+    return (
+        f"{better} is better than {worse} on these images by more than chance. {counts} If both "
+        f"were equally good, a split as uneven would come up {_how_often(test.p_mid)}."
+    )
+
+
+def _how_often(p: float) -> str:
+    if p < 0.0001:
+        return "less than once in 10,000 times"
+    if p < 0.01:
+        return f"about {p * 10_000:.0f} times in 10,000"
+    return f"about {p * 100:.0f} times in 100"

@@ -1,0 +1,148 @@
+"""Compare: which runs, and the link that shows the same ones to somebody else (?runs=id,id,...)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from lab.data import catalog
+from lab.runs.store import RunRow, store
+from lab.ui.words import percent, plain, status_word
+
+RUNS = "runs"
+"""The name in the URL."""
+KEY = "compare_runs"
+_SEEN = "compare_url"
+"""What the URL said when this session last looked: what is different was followed or typed."""
+_GONE = "compare_gone"
+MANY = 12
+"""From here on the names stay in one row that can be scrolled."""
+SUGGESTIONS = 4
+MOST_LINKED = 300
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A run that is compared, and what it is called here: several may have one name."""
+
+    row: RunRow
+    title: str
+
+
+def link_to(run_ids: Sequence[str]) -> dict[str, str]:
+    """The query of a link to the Compare page with these runs, as many as an address can hold."""
+    return {RUNS: ",".join(run_ids[:MOST_LINKED])}
+
+
+def link_with(run_id: str) -> dict[str, str]:
+    """As `link_to`, with the runs that this session compared last and `run_id`."""
+    before = filter(None, (st.session_state.get(_SEEN) or "").split(","))
+    return link_to(list(dict.fromkeys([*before, run_id])))
+
+
+def choose() -> list[Chosen]:
+    """Draw the choice; the runs in the order in which they were chosen."""
+    rows = {row.id: row for row in store().runs()}
+    _adopt_url(rows)
+    if not rows:
+        st.info("No runs yet. Train two with one setting changed; then compare them here.")
+        st.page_link("pages/train.py", label="Train a network", icon=":material/tune:")
+        return []
+    before = st.session_state.get(KEY, [])
+    if any(run_id not in rows for run_id in before):  # deleted since
+        st.session_state[KEY] = [run_id for run_id in before if run_id in rows]
+    ids: list[str] = st.multiselect(
+        "Runs",
+        list(rows),
+        format_func=lambda run_id: _label(rows[run_id]),
+        key=KEY,
+        on_change=_by_hand,
+        placeholder="Choose two runs or more",
+        wrap=len(before) <= MANY,
+        persist_state="session",
+        help="Type a part of a name, data set or architecture to find runs; “Select all” takes all "
+        "that were found. The address of this page names the runs: keep it or send it on.",
+    )
+    _write_url(ids)
+    if st.session_state.get(_GONE):
+        st.warning(
+            f"No longer here, perhaps deleted: {plain(', '.join(st.session_state[_GONE]))}.",
+            icon=":material/link_off:",
+        )
+    if not ids:
+        _suggest(list(rows.values()))
+    return _named([rows[run_id] for run_id in ids])
+
+
+def _adopt_url(rows: dict[str, RunRow]) -> None:
+    in_url = st.query_params.get(RUNS)
+    if in_url is None or in_url == st.session_state.get(_SEEN):
+        return
+    asked = list(dict.fromkeys(part.strip() for part in in_url.split(",") if part.strip()))
+    st.session_state[KEY] = [run_id for run_id in asked if run_id in rows]
+    st.session_state[_GONE] = [run_id[:40] for run_id in asked if run_id not in rows][:5]
+    st.session_state[_SEEN] = in_url
+
+
+def _write_url(ids: Sequence[str]) -> None:
+    said = ",".join(ids)
+    st.session_state[_SEEN] = said
+    if said == st.query_params.get(RUNS, ""):
+        return
+    if said:
+        st.query_params[RUNS] = said
+    else:
+        st.query_params.pop(RUNS, None)
+
+
+def _by_hand() -> None:
+    """The callback of the choice: what a link lacked is no longer of interest."""
+    st.session_state.pop(_GONE, None)
+
+
+def _suggest(rows: Sequence[RunRow]) -> None:
+    """Ready choices: the runs of a sweep or recipe, or all on one data set."""
+    st.caption("Nothing is chosen yet. Choose runs above, or start with:")
+    measured = [row for row in rows if row.best_val_accuracy is not None]
+    groups: dict[str, list[str]] = {}
+    for row in measured:
+        if ":" in row.origin:
+            kind, name = row.origin.split(":")[:2]
+            groups.setdefault(f"{kind.capitalize()} {name}", []).append(row.id)
+    titles = {info.name: info.title for info in catalog.list_datasets()}
+    for row in measured:
+        groups.setdefault(titles.get(row.dataset, row.dataset), []).append(row.id)
+    offered = [(title, ids) for title, ids in groups.items() if len(ids) > 1][:SUGGESTIONS]
+    if not offered:
+        st.caption("Fewer than two runs have figures yet: train two with one setting changed.")
+        return
+    with st.container(horizontal=True):
+        for place, (title, ids) in enumerate(offered):
+            st.button(
+                f"{plain(title)}: all {len(ids)} runs",
+                key=f"compare_suggest_{place}",
+                icon=":material/library_add_check:",
+                on_click=_take,
+                args=(ids,),
+            )
+
+
+def _take(ids: Sequence[str]) -> None:
+    st.session_state[KEY] = list(ids)
+
+
+def _named(rows: Sequence[RunRow]) -> list[Chosen]:
+    counts = Counter(row.name for row in rows)
+    return [
+        Chosen(row, row.name if counts[row.name] == 1 else f"{row.name} · {row.id[-4:]}")
+        for row in rows
+    ]
+
+
+def _label(row: RunRow) -> str:
+    figure = row.test_accuracy
+    said = f"test {percent(figure)}" if figure is not None else status_word(row.status).lower()
+    return f"{row.name} · {row.dataset} · {said} · {row.id[-4:]}"

@@ -1,0 +1,45 @@
+"""Compare: any runs, laid over each other. The address names them (?runs=id,id,...)."""
+
+import streamlit as st
+
+from lab.errors import LabError
+from lab.ui.compare_choice import choose
+from lab.ui.compare_curves import draw_curves
+from lab.ui.compare_figures import draw_figures
+from lab.ui.compare_knobs import draw_knobs
+from lab.ui.compare_mistakes import draw_mistakes
+from lab.ui.compare_settings import draw_differences
+from lab.ui.entrance import require_entrance
+from lab.ui.preload import preload_elements
+
+require_entrance()
+page = st.container()
+preload_elements()  # stands below, but goes out first: the browser loads while the page is made
+with page:
+    st.title("Compare", anchor=False)
+    chosen = choose()
+    if not chosen:
+        st.stop()
+    curves, figures, knobs, images = st.tabs(
+        ["Curves", "Final figures", "Knobs and results", "Same images"],
+        key="compare_tab",
+        bind="query-params",
+        on_change="rerun",
+    )
+    try:
+        if curves.open:
+            with curves:
+                draw_curves(chosen)
+                st.subheader("What differs in their settings", anchor=False)
+                draw_differences([c.title for c in chosen], [c.row.settings for c in chosen])
+        if figures.open:
+            with figures:
+                draw_figures(chosen)
+        if knobs.open:
+            with knobs:
+                draw_knobs(chosen)
+        if images.open:
+            with images:
+                draw_mistakes(chosen)
+    except LabError as error:
+        st.error(str(error), icon=":material/error:")

@@ -1,0 +1,288 @@
+"""The Compare page: which runs, their curves, figures, knobs and mistakes, and the link to them."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lab.config import RunConfig
+from lab.evaluate.compare import in_words, over_seeds, paired, share_interval
+from lab.evaluate.predictions import saved_predictions
+from lab.runs.queue import queue
+from lab.runs.rows import RunRow
+from lab.runs.store import store
+from lab.ui.words import plain
+from tests.app.conftest import OpenPage
+from tests.runs.fakes import ended, epoch, started, step
+from tests.tiny_data import make_tiny_pack
+
+Finished = Callable[[str], RunRow]
+Open = Callable[..., AppTest]
+SHOWN = 60
+"""Seconds that a small prediction may take on a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest does not tick: a page waits for its job instead."""
+    monkeypatch.setattr("lab.ui.background.PATIENCE", SHOWN)
+
+
+@pytest.fixture
+def trained(finished: Finished) -> list[RunRow]:
+    """Two seeds of one setting, and another learning rate under the name of the first."""
+    base = RunConfig(dataset=make_tiny_pack(), architecture="single-layer-perceptron", epochs=2)
+    rows = [
+        finished(queue().submit(base, name="my $bars$")),
+        finished(queue().submit(base.changed(seed=1), name="other seed")),
+        finished(queue().submit(base.changed(learning_rate=1e-5), name="my $bars$")),
+    ]
+    assert {row.status for row in rows} == {"completed"}
+    return rows
+
+
+def recorded(number: int, **knobs: object) -> str:
+    """A run without a network, whose figures were written down."""
+    run_id = store().create_run(
+        RunConfig(dataset="drawn-signs", **knobs), name=f"trial {number}", status="preparing"
+    )
+    events = [started(), *(step(k, loss=1 / (k + number)) for k in range(1, 6)), epoch(1)]
+    store().record(run_id, [*events, ended(steps=5)])
+    return run_id
+
+
+@pytest.fixture
+def compare(open_page: OpenPage) -> Open:
+    def open_(*run_ids: str, tab: str = "Curves") -> AppTest:
+        app = open_page("home", runs=",".join(run_ids)) if run_ids else open_page("home")
+        check(app.switch_page("pages/compare.py").run())
+        if tab != "Curves":
+            app.session_state["compare_tab"] = tab
+            app.run()
+        return check(app)
+
+    return open_
+
+
+def check(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def texts(app: AppTest, kind: str) -> str:
+    return "\n".join(element.value for element in getattr(app, kind))
+
+
+def link(app: AppTest) -> list[str]:
+    """The runs that the address names."""
+    named = app.query_params["runs"]
+    return (named if isinstance(named, str) else named[0]).split(",")
+
+
+def alts(app: AppTest) -> list[str]:
+    return [chart.proto.alt for chart in app.get("plotly_chart")]
+
+
+# --- which runs ----------------------------------------------------------------------------------
+def test_without_runs_the_page_leads_on(compare: Open) -> None:
+    app = compare()
+    assert "No runs yet" in texts(app, "info")
+    assert not app.multiselect
+
+
+def test_nothing_chosen_offers_what_belongs_together(compare: Open) -> None:
+    ids = [recorded(i, seed=i) for i in range(3)]
+    store().create_run(RunConfig(), status="stopped")  # has no figures
+    app = compare()
+    assert "Nothing is chosen yet" in texts(app, "caption")
+    (button,) = [b for b in app.button if str(b.key).startswith("compare_suggest_")]
+    assert button.label.endswith("all 3 runs")
+    check(button.click().run())
+    assert set(app.multiselect(key="compare_runs").value) == set(ids)
+    assert sorted(link(app)) == sorted(ids)
+
+
+def test_the_link_chooses_and_the_choice_writes_the_link(compare: Open) -> None:
+    ids = [recorded(i, seed=i) for i in range(3)]
+    app = compare(ids[2], ids[0])
+    choice = app.multiselect(key="compare_runs")
+    assert choice.value == [ids[2], ids[0]]  # in the link's order
+    check(choice.unselect(ids[2]).select(ids[1]).run())
+    assert link(app) == [ids[0], ids[1]]
+    # Another link followed in the same session rules over what was chosen before.
+    app.query_params["runs"] = ids[2]
+    check(app.run())
+    assert app.multiselect(key="compare_runs").value == [ids[2]]
+
+
+def test_a_link_to_a_deleted_run_says_so(compare: Open) -> None:
+    kept, gone = recorded(1), recorded(2)
+    store().delete(gone)
+    app = compare(kept, gone, "<script>")
+    assert app.multiselect(key="compare_runs").value == [kept]
+    assert gone.replace("-", "\\-") in texts(app, "warning")
+    assert link(app) == [kept]
+    check(app.multiselect(key="compare_runs").set_value([]).run())
+    assert not app.warning
+
+
+def test_a_run_that_is_deleted_meanwhile_leaves_the_choice(compare: Open) -> None:
+    kept, gone = recorded(1), recorded(2)
+    app = compare(kept, gone)
+    store().delete(gone)
+    check(app.run())
+    assert app.multiselect(key="compare_runs").value == [kept]
+
+
+# --- curves --------------------------------------------------------------------------------------
+def test_curves_and_only_the_differences(compare: Open) -> None:
+    ids = [recorded(i, seed=i, learning_rate=0.01 * i) for i in (1, 2)]
+    app = compare(*ids)
+    assert alts(app) == [
+        "Validation accuracy of 2 runs: at their ends the lowest is trial 1 with 50.0%, the "
+        "highest trial 2 with 50.0%."
+    ]
+    table = app.dataframe[-1].value
+    assert list(table["Setting"]) == ["Learning rate", "Seed"]
+    assert list(table["trial 1"]) == ["0.01", "1"]
+    check(app.selectbox(key="compare_figure").select("train_loss").run())
+    assert alts(app)[0].startswith("Training loss of 2 runs")
+    for across in ("step", "seconds", "epoch"):
+        app.session_state["compare_across"] = across
+        check(app.run())
+    check(app.toggle(key="compare_log").set_value(True).run())
+    check(app.select_slider(key="compare_smooth_steps").set_value(-1).run())
+    last = [store().steps(run_id).loss[-1] for run_id in ids]
+    assert f"lowest is trial 2 with {last[1]:.3g}" in alts(app)[0]
+
+
+def test_equal_settings_have_no_differences(compare: Open) -> None:
+    app = compare(recorded(1), recorded(2))
+    assert "Nothing: these runs have the same settings" in texts(app, "caption")
+
+
+def test_many_runs_are_coloured_by_a_knob(compare: Open) -> None:
+    ids = [
+        recorded(i, seed=i, architecture=["mlp", "simple-cnn"][i % 2], learning_rate=0.001 * i)
+        for i in range(1, 15)
+    ]
+    app = compare(*ids)
+    colour = app.selectbox(key="compare_colour")
+    # The fewest groups first; many learning rates are put into ranges.
+    assert colour.options == ["Architecture", "Learning rate", "Nothing"]
+    assert "Colour and dash tell the group" in texts(app, "caption")
+    check(colour.select("learning_rate").run())
+    check(colour.select("").run())
+    assert len(app.dataframe[-1].value) == 14  # a row a run, so many columns would not be read
+    app.session_state["compare_figure"] = "train_loss"
+    check(app.run())
+    assert -1 not in app.select_slider(key="compare_smooth_steps").options
+
+
+def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
+    waiting = store().create_run(RunConfig(seed=5), status="paused")
+    app = compare(recorded(1), waiting)
+    assert "1 of the 2 runs have no such figure yet" in texts(app, "caption")
+    assert "on several data sets" in texts(app, "caption")
+    for tab in ("Final figures", "Knobs and results", "Same images"):
+        app.session_state["compare_tab"] = tab
+        check(app.run())
+    assert "has no network yet" in texts(app, "error")
+
+
+# --- figures, knobs ------------------------------------------------------------------------------
+def test_final_figures_with_their_intervals_and_the_spread_over_seeds(
+    compare: Open, trained: list[RunRow]
+) -> None:
+    app = compare(*(row.id for row in trained), tab="Final figures")
+    table, seeds = (each.value for each in app.dataframe)
+    assert list(table["Run"]) == [
+        f"my $bars$ · {trained[0].id[-4:]}",
+        "other seed",
+        f"my $bars$ · {trained[2].id[-4:]}",
+    ]
+    assert list(table["Test"]) == [row.test_accuracy for row in trained]
+    low, high = share_interval(trained[0].test_accuracy, 30) or (0, 0)
+    assert table["Test, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
+    (spread,) = over_seeds([r.settings for r in trained], [r.test_accuracy for r in trained])
+    assert spread.members == (0, 1)
+    assert seeds["Mean"][0] == spread.mean
+    assert list(seeds["Figure"]) == ["Test", "Best validation"]
+
+
+def test_no_seeds_to_compare_is_said(compare: Open) -> None:
+    app = compare(recorded(1), recorded(2, epochs=3), tab="Final figures")
+    assert "No two of these runs differ in the seed alone" in texts(app, "caption")
+
+
+def test_a_knob_against_a_result(compare: Open) -> None:
+    ids = [recorded(i, learning_rate=10.0**-i, activation="relu" if i % 2 else "auto", seed=i)
+           for i in (1, 2, 3, 4)]  # fmt: skip
+    app = compare(*ids, tab="Knobs and results")
+    # The seed was not varied on purpose: it comes last of the knobs.
+    assert app.selectbox(key="compare_knob").options[:3] == ["Activation", "Learning rate", "Seed"]
+    check(app.selectbox(key="compare_knob").select("learning_rate").run())
+    assert app.toggle(key="compare_knob_log_learning_rate").value
+    check(app.selectbox(key="compare_knob_colour").select("activation").run())
+    scatter, axes = alts(app)
+    assert scatter.startswith("Test accuracy against Learning rate for 4 run(s): the highest is")
+    assert "Activation, Learning rate, Seed, Test accuracy, for 4 run(s)" in axes
+    for name in ("test_loss", "seconds", "total_parameters"):
+        check(app.selectbox(key="compare_result").select(name).run())
+        check(app.selectbox(key="compare_parallel_result").select(name).run())
+
+
+def test_without_a_difference_there_is_no_knob_to_draw(compare: Open) -> None:
+    app = compare(recorded(1), recorded(2), tab="Knobs and results")
+    assert "no knob can be set against a result" in texts(app, "info")
+
+
+# --- the same images -----------------------------------------------------------------------------
+def test_two_runs_on_the_same_images(compare: Open, trained: list[RunRow]) -> None:
+    app = compare(*(row.id for row in trained), tab="Same images")
+    assert app.multiselect(key="compare_same_images").value == [trained[0].id, trained[1].id]
+    assert "30 test images: A, B" in texts(app, "caption")
+    check(app.button(key="compare_ask").click().run())
+    assert "Not asked yet" not in texts(app, "caption")
+    check(app.multiselect(key="compare_same_images").select(trained[2].id).run())
+    check(app.button(key="compare_ask").click().run())
+    one, _, other = (saved_predictions(store().folder(r.id), "best", "test") for r in trained)
+    assert one is not None
+    assert other is not None
+    test = paired(one, other).test()
+    names = [
+        f"{letter} ({plain(f'my $bars$ · {row.id[-4:]}')})"
+        for letter, row in (("A", trained[0]), ("C", trained[2]))
+    ]
+    assert in_words(test, *names) in texts(app, "markdown")
+    table = app.dataframe[-1].value
+    assert list(table["Runs"]) == ["A and B", "A and C", "B and C"]
+    assert table["Only the first"][1] == test.only_first
+    matrices = [alt for alt in alts(app) if "Confusion matrix" in alt]
+    assert [alt[0] for alt in matrices] == ["A", "B", "C"]
+    right = int(one.right.sum())
+    assert f"{right} of 30 images are on the diagonal" in matrices[0]
+
+
+def test_runs_on_other_images_are_left_out_and_named(
+    compare: Open, trained: list[RunRow], finished: Finished
+) -> None:
+    config = RunConfig(
+        dataset=make_tiny_pack("others", seed=9), architecture="single-layer-perceptron", epochs=1
+    )
+    other = finished(queue().submit(config, name="elsewhere"))
+    app = compare(trained[0].id, other.id, tab="Same images")
+    assert "Left out, as trained on other images than A" in texts(app, "warning")
+    assert "B (elsewhere)" in texts(app, "warning")
+    check(app.button(key="compare_ask").click().run())
+    assert len([alt for alt in alts(app) if "Confusion matrix" in alt]) == 1
+
+
+# --- from the Runs page --------------------------------------------------------------------------
+def test_the_runs_page_links_to_it(open_page: OpenPage, trained: list[RunRow]) -> None:
+    app = open_page("runs", run=trained[1].id)
+    links = {link.proto.label: link.proto for link in app.get("page_link")}
+    assert "Compare these 3 runs" in links
+    assert all(row.id in links["Compare these 3 runs"].query_string for row in trained)
+    check(app.button(key="runs_compare").click().run())
+    assert app.multiselect(key="compare_runs").value == [trained[1].id]

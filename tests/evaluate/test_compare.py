@@ -1,0 +1,183 @@
+"""What differs, how sure it is, and whether it is more than chance; checked against scipy."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from lab.config import RunConfig
+from lab.errors import ConfigError
+from lab.evaluate.compare import (
+    PairedTest,
+    differing_settings,
+    in_words,
+    mcnemar,
+    over_seeds,
+    paired,
+    share_interval,
+)
+from lab.evaluate.metrics import wilson_interval
+from lab.evaluate.predictions import Predictions
+
+
+def test_only_the_differences_of_settings() -> None:
+    one, other = RunConfig(seed=1, epochs=3), RunConfig(seed=2, epochs=3, hidden_sizes=(5, 4))
+    settings = [config.model_dump(mode="json") for config in (one, other)]
+    assert differing_settings(settings) == {"hidden_sizes": ([50], [5, 4]), "seed": (1, 2)}
+    assert differing_settings(settings[:1]) == {}
+    assert differing_settings([]) == {}
+    assert differing_settings([{"a": 1}, {"a": 1, "new": 2}]) == {"new": (None, 2)}
+
+
+def test_a_recorded_accuracy_has_the_interval_of_its_counts() -> None:
+    # 6,833 of 7,172 right, as a float that was divided and stored.
+    assert share_interval(6833 / 7172, 7172) == wilson_interval(6833, 7172)
+    assert share_interval(1.0, 50) == wilson_interval(50, 50)
+    for share, n in ((None, 10), (0.5, None), (0.5, 0), (float("nan"), 10)):
+        assert share_interval(share, n) is None
+
+
+# --- seeds ---------------------------------------------------------------------------------------
+def settings(**knobs: object) -> dict[str, object]:
+    return RunConfig(**knobs).model_dump(mode="json")
+
+
+def test_the_spread_over_seeds() -> None:
+    runs = [
+        settings(seed=0),
+        settings(seed=1, device="cpu", film_strip=False),  # not another experiment
+        settings(seed=2),
+        settings(seed=1),  # the second of its seed
+        settings(seed=7),  # not tested yet
+        settings(seed=0, learning_rate=0.1),  # alone
+    ]
+    (spread,) = over_seeds(runs, [0.90, 0.92, 0.97, 0.92, None, 0.5])
+    assert spread.members == (0, 1, 2)
+    assert spread.seeds == (0, 1, 2)
+    assert spread.mean == pytest.approx(0.93)
+    assert spread.deviation == pytest.approx(np.std([0.90, 0.92, 0.97], ddof=1))
+    assert (spread.lowest, spread.highest) == (0.90, 0.97)
+
+
+def test_no_spread_without_two_seeds() -> None:
+    assert over_seeds([], []) == ()
+    assert over_seeds([settings(seed=3), settings(seed=3)], [0.9, 0.9]) == ()
+    assert over_seeds([settings(seed=1), settings(seed=2, epochs=3)], [0.9, 0.9]) == ()
+    assert over_seeds([settings(seed=1), settings(seed=2)], [0.9, float("nan")]) == ()
+
+
+# --- McNemar -------------------------------------------------------------------------------------
+def outcome(both: int, first: int, second: int, neither: int) -> PairedTest:
+    one = np.repeat([True, True, False, False], [both, first, second, neither])
+    other = np.repeat([True, False, True, False], [both, first, second, neither])
+    return mcnemar(one, other)
+
+
+def test_the_published_example() -> None:
+    """Airway hyper-responsiveness before and after, table 1 of Fagerland et al. (2013): exact
+    0.070, mid-p 0.039; the interval of Bonett and Price computed by hand from their formula."""
+    test = outcome(1, 1, 7, 12)
+    assert (test.both_right, test.only_first, test.only_second, test.both_wrong) == (1, 1, 7, 12)
+    assert test.p_exact == pytest.approx(0.0703125)
+    assert test.p_mid == pytest.approx(0.0390625)
+    assert test.more_than_chance
+    assert test.difference == pytest.approx(-6 / 21)
+    assert test.interval == pytest.approx((-0.5084, -0.0134), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(0, 0), (1, 0), (0, 5), (3, 3), (10, 20), (105, 133), (900, 1100)]
+)
+def test_as_scipy(first: int, second: int) -> None:
+    test = outcome(5, first, second, 5)
+    other = outcome(5, second, first, 5)
+    assert (test.p_exact, test.p_mid) == (other.p_exact, other.p_mid)
+    assert test.difference == -other.difference
+    if first + second:
+        exact = binomtest(first, first + second).pvalue
+        assert test.p_exact == pytest.approx(exact, rel=1e-9)
+        assert 0 < test.p_mid <= test.p_exact
+    else:
+        assert test.p_exact == test.p_mid == 1.0
+
+
+def test_thousands_of_differences_neither_overflow_nor_round_to_a_lie() -> None:
+    even, uneven = outcome(0, 5000, 5000, 0), outcome(0, 9000, 1000, 0)
+    assert even.p_mid == 1.0
+    assert not even.more_than_chance
+    assert 0 <= uneven.p_mid < 1e-300
+    assert uneven.interval[0] > 0.78
+
+
+def test_under_the_hypothesis_one_in_twenty_is_called_a_difference() -> None:
+    """Two networks that are right by the same chance: the mid-p test must not cry wolf."""
+    rng = np.random.Generator(np.random.Philox(7))
+    called = 0
+    for _ in range(1000):
+        one, other = rng.random((2, 300)) < 0.8
+        called += mcnemar(one, other).more_than_chance
+    assert 25 <= called <= 75
+
+
+def test_what_cannot_be_tested() -> None:
+    with pytest.raises(ValueError, match="the same number"):
+        mcnemar(np.ones(2, bool), np.ones(3, bool))
+    with pytest.raises(ValueError, match="at least 1"):
+        mcnemar(np.ones(0, bool), np.ones(0, bool))
+
+
+def test_the_sentences() -> None:
+    same = in_words(outcome(90, 0, 0, 10), "A", "B")
+    assert "right on the very same images" in same
+    assert "these 100 images show no difference at all" in same
+    chance = in_words(outcome(6728, 105, 133, 206), "A", "B")
+    assert chance == (
+        "These two differ by no more than chance. On 238 of 7,172 images only one of them is "
+        "right: A on 105, B on 133. If both were equally good, a split at least as uneven would "
+        "still come up about 7 times in 100."
+    )
+    real = in_words(outcome(50, 2, 30, 0), "A", "B")
+    assert real.startswith("B is better than A on these images by more than chance. On 32 of 82")
+    assert real.endswith("would come up less than once in 10,000 times.")
+    mild = in_words(outcome(50, 10, 30, 0), "A", "B")
+    assert mild.endswith("would come up about 15 times in 10,000.")
+
+
+# --- aligned -------------------------------------------------------------------------------------
+def predictions(indices: list[int], answers: list[int], *, classes: str = "abc") -> Predictions:
+    labels = np.array(indices) % 3
+    return Predictions(
+        split="test",
+        checkpoint="best",
+        epoch=1,
+        class_names=tuple(classes),
+        indices=np.array(indices),
+        labels=labels,
+        probabilities=np.eye(3, dtype=np.float32)[answers],
+        losses=np.zeros(len(indices), dtype=np.float32),
+        train_counts=np.ones(3, dtype=np.int64),
+        identity="x",
+    )
+
+
+def test_images_are_aligned_whatever_their_order() -> None:
+    one = predictions([3, 4, 5, 8], [0, 1, 0, 2])
+    other = predictions([5, 9, 4, 3], [2, 1, 0, 0])
+    both = paired(one, other)
+    assert both.indices.tolist() == [3, 4, 5]
+    assert both.labels.tolist() == [0, 1, 2]
+    assert both.first.tolist() == [0, 1, 0]
+    assert both.second.tolist() == [0, 0, 2]
+    test = both.test()
+    assert (test.n, test.both_right, test.only_first, test.only_second) == (3, 1, 1, 1)
+
+
+def test_what_is_not_comparable_is_said() -> None:
+    one = predictions([1, 2], [1, 2])
+    with pytest.raises(ConfigError, match="other classes"):
+        paired(one, predictions([1, 2], [1, 2], classes="abd"))
+    with pytest.raises(ConfigError, match="no image of this part in common"):
+        paired(one, predictions([3, 4], [1, 2]))
+    changed = predictions([1, 2], [1, 2])
+    changed.labels[0] = 0
+    with pytest.raises(ConfigError, match="other labels"):
+        paired(one, changed)
