@@ -482,12 +482,41 @@ class RunConfig(BaseModel):
         "auto takes the graphics card when there is one.",
         group="machine",
     )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = knob(
+        "auto",
+        "Number format",
+        "Of the training steps. auto tries bf16 for a few steps and takes it where it is clearly "
+        "faster on this machine. Weights, validation and test stay in fp32.",
+        group="machine",
+    )
+    memory_layout: Literal["auto", "channels_last", "channels_first"] = knob(
+        "auto",
+        "Memory layout",
+        "How images lie in memory. Changes the speed of convolutions, not what is learned; auto "
+        "takes the layout that suits the network and the device.",
+        group="machine",
+    )
+    reuse_memory: bool = knob(
+        True,
+        "Reuse memory",
+        "Keep what a training step frees for the next step; otherwise the system hands out fresh "
+        "memory at every step, which takes time. Given back when the run ends.",
+        group="machine",
+    )
     film_strip: bool = knob(
         True,
         "Film strip",
         "After each epoch keep what the network makes of up to eight pictures, and where it looks. "
         "Costs about 3 % of the time at most: where one look costs more, it comes every few "
         "epochs. The training itself is the same with and without.",
+        group="machine",
+    )
+    layer_statistics: Literal["auto", "off"] = knob(
+        "auto",
+        "Gradient health",
+        "auto: at every n-th step keep how strong each layer's gradient is, how far its weights "
+        "go, and what its units put out. Costs at most 3 % of the time; the training itself is the "
+        "same with and without.",
         group="machine",
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lab.config import RunConfig
+from lab.training.precision import Precision
 
 
 @dataclass
@@ -36,6 +38,10 @@ class Counters:
     plateau_epochs_without: int = 0
     plateau_drops: int = 0
     early_stopped: bool = False
+    precision: Precision = "fp32"
+    """Of the training steps: a resumed run goes on in the format in which it began."""
+    loss_scaler: dict[str, Any] | None = None
+    """State of the loss scaler, with fp16."""
 
     @property
     def train_loss(self) -> float:

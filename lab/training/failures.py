@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lab.errors import DivergedError
 
 
@@ -33,3 +35,8 @@ def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str 
         f"Out of memory{where} with batch size {batch_size} and images of {size}. Halve the batch "
         "size, or choose smaller images or a smaller architecture."
     )
+
+
+def is_divergence(message: str) -> bool:
+    """Whether a run's closing sentence is the one above."""
+    return re.match(r"The \w+ loss became ", message) is not None

@@ -11,6 +11,7 @@ images of its batch (it is in eval mode), so a kept feature is the one that woul
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -21,13 +22,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lab.config import RunConfig
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess
 from lab.models.dropout import RandomLayer
 from lab.models.staged import StagedNet
 from lab.training.feature_bank import FeatureBank
+from lab.training.folding import folded
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when kept features can no longer be compared with computed ones."""
 
 Rows = npt.NDArray[np.int64]
@@ -41,6 +44,11 @@ class Cut:
 
     stage: str
     skipped: int
+
+
+def keeps_features(config: RunConfig) -> bool:
+    """Whether frozen layers, where there are any, run once an image: pictures must come again."""
+    return config.frozen_features == "auto" and (not config.augments or config.kept_views > 0)
 
 
 def find_cut(network: StagedNet) -> Cut | None:
@@ -72,6 +80,14 @@ def before(network: StagedNet, cut: Cut, images: Tensor) -> Tensor:
     for module in _modules(network, cut)[: cut.skipped]:
         x = module(x)
     return x
+
+
+def frozen_part(network: StagedNet, cut: Cut) -> nn.Sequential:
+    """What `before` runs, as a copy in its fastest form; equal up to rounding."""
+    names = network.stage_names[: network.stage_names.index(cut.stage)]
+    stages = [folded(network.stage(name)) for name in names]
+    skipped = [copy.deepcopy(module) for module in _modules(network, cut)[: cut.skipped]]
+    return nn.Sequential(*stages, *skipped).eval()
 
 
 def after(network: StagedNet, cut: Cut, features: Tensor) -> Tensor:

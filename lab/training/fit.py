@@ -33,13 +33,16 @@ from lab.data.batches import Batch
 from lab.errors import DataError, DivergedError, LabError
 from lab.models.freezing import Phase, apply_freeze
 from lab.training import announcements, checkpoint
+from lab.training.allocator import hand_back, keep_freed_memory
 from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, StepDone
 from lab.training.failures import diverged, is_out_of_memory, out_of_memory
 from lab.training.figures import StepFigures, evaluate, read
+from lab.training.monitor import Monitor
 from lab.training.optim import learning_rate, make_optimizer
 from lab.training.plan import Plan
+from lab.training.precision import autocast
 from lab.training.probes import FilmStrip
 from lab.training.source import Source, open_source
 
@@ -60,6 +63,7 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
     sentence; an error that is a bug passes through.
     """
     run = _Run(plan, control)
+    keep_freed_memory(plan.reuse_memory)
     try:
         yield from run.train()
     except LabError as error:
@@ -73,6 +77,8 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
         yield run.ended("failed", sentence)
     finally:
         run.close_source()
+        run.monitor.close()
+        hand_back()
 
 
 class _Interrupted(Exception):
@@ -90,12 +96,14 @@ class _Run:
         self.generator = torch.Generator(device=plan.device)
         self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         self.network.use_generator(self.generator)
-        self.counters = Counters()
+        self.counters = Counters(precision=plan.precision)
         self.film_strip = FilmStrip(plan)
+        self.monitor = Monitor(plan)
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.source: Source | None = None
         self.optimizer: torch.optim.Optimizer
+        self.scaler: torch.amp.GradScaler
         self.class_weights = (
             None
             if plan.splits.class_weights is None
@@ -113,6 +121,9 @@ class _Run:
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
+        self.scaler = torch.amp.GradScaler(plan.device.type, enabled=counters.precision == "fp16")
+        if counters.loss_scaler:
+            self.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()
         if self.resumed_from:
             self.refuse_changed_data()
@@ -136,6 +147,7 @@ class _Run:
         if self.resumed_from:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
         yield from self.film_strip.begin(self.network, counters)
+        self.monitor.begin(counters)
         try:
             while counters.epoch <= self.config.epochs and not counters.early_stopped:
                 if entered := self.enter_phase():
@@ -161,6 +173,7 @@ class _Run:
             unread.append(self.take_step(source, batch))
             counters.step_in_epoch += 1
             counters.step += 1
+            yield from self.monitor.told()
             if len(unread) >= self.steps_per_reading:
                 yield from self.read(unread)
             wanted = self.control.wanted
@@ -180,20 +193,28 @@ class _Run:
         rate = self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits = source.logits(batch.images)
+        looking = self.monitor.forward(self.counters.step + 1, len(batch.labels))
+        with looking, autocast(self.plan.device, self.counters.precision):
+            logits = source.logits(batch.images)
         # Over the number of samples, not over the sum of their weights as "mean" would: the
         # weights are 1 on average, and the epoch's average over samples stays exact.
-        total = F.cross_entropy(logits, batch.labels, self.class_weights, reduction="sum")
+        total = F.cross_entropy(logits.float(), batch.labels, self.class_weights, reduction="sum")
         loss = total / len(batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        # The scaler hands everything through unless steps are in fp16, where small gradients would
+        # be lost to zero without it. After unscale_ gradients are what they are in fp32.
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        self.monitor.before_update()
         if self.config.gradient_clip:
             trained = [p for p in self.network.parameters() if p.requires_grad]
             torch.nn.utils.clip_grad_norm_(trained, self.config.gradient_clip)
         if self.steps_per_reading == 1 and not math.isfinite(loss.item()):
             # Before the update: the weights stay as they were, and the resume state too.
             raise self.diverged("training loss", loss.item())
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.monitor.after_update()
         correct = (logits.detach().argmax(1) == batch.labels).sum()
         return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
 
@@ -340,6 +361,7 @@ class _Run:
 
     def save(self) -> None:
         self.counters.seconds = self.seconds()
+        self.counters.loss_scaler = self.scaler.state_dict() or None
         self.clock = time.monotonic()
         if self.source is not None:
             self.source.keep()  # first: a resumed run then reads what this one read

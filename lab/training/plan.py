@@ -14,9 +14,12 @@ from lab.data.preprocess import Preprocess, make_preprocess
 from lab.data.splits import Splits, make_splits, steps_in_epoch
 from lab.errors import ConfigError, DataError
 from lab.models.catalog import ARCHITECTURES, build_network, check_network, input_channels
-from lab.models.freezing import Phase, phases
+from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.training.allocator import can_keep
+from lab.training.features import find_cut, keeps_features
+from lab.training.precision import WORTH_IT, Precision, candidate, measured_gain
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Plan:
     network: StagedNet
     device: torch.device
     memory_format: torch.memory_format
+    precision: Precision
+    """Of training steps; every figure is computed in fp32."""
+    reuse_memory: bool
+    """Whether the process keeps freed memory while the run trains (`lab.training.allocator`)."""
     phases: tuple[Phase, ...]
     steps_per_epoch: int
     decisions: tuple[Decision, ...]
@@ -124,6 +131,12 @@ def make_plan(
     )
     memory_format, layout = _memory_format(config, device)
     network = network.to(device).to(memory_format=memory_format)
+    progress(Progress(0, 0, "Measuring which number format is fastest"))
+    per_epoch = steps_in_epoch(splits, config, pack.labels)
+    precision, numbers = _precision(
+        config, network, preprocess, device, memory_format, steps=per_epoch * config.epochs
+    )
+    reuse_memory, allocation = _allocation(config)
     return Plan(
         config=config,
         folder=folder,
@@ -133,11 +146,15 @@ def make_plan(
         network=network,
         device=device,
         memory_format=memory_format,
+        precision=precision,
+        reuse_memory=reuse_memory,
         phases=tuple(phases(config)),
-        steps_per_epoch=steps_in_epoch(splits, config, pack.labels),
+        steps_per_epoch=per_epoch,
         decisions=(
             Decision("Device", str(device), _device_reason(config)),
             layout,
+            numbers,
+            allocation,
             _validation_decision(pack, splits, config),
             *_balancing_decision(config),
         ),
@@ -146,12 +163,67 @@ def make_plan(
 
 def _memory_format(config: RunConfig, device: torch.device) -> tuple[torch.memory_format, Decision]:
     what = "Memory layout"
+    last, first = torch.channels_last, torch.contiguous_format
+    if config.memory_layout != "auto":
+        chosen = last if config.memory_layout == "channels_last" else first
+        return chosen, Decision(what, config.memory_layout.replace("_", " "), "as asked")
     convolves = ARCHITECTURES.get(config.architecture).family != "perceptron"
     if convolves and device.type != "mps":
-        reason = "a convolution reads all channels of a pixel together: twice as fast on a CPU"
-        return torch.channels_last, Decision(what, "channels last", reason)
+        reason = "a convolution reads all channels of a pixel together: up to twice as fast"
+        return last, Decision(what, "channels last", reason)
     reason = "nothing to gain without convolutions" if not convolves else "Apple's devices want it"
-    return torch.contiguous_format, Decision(what, "channels first", reason)
+    return first, Decision(what, "channels first", reason)
+
+
+def _precision(
+    config: RunConfig,
+    network: StagedNet,
+    preprocess: Preprocess,
+    device: torch.device,
+    memory_format: torch.memory_format,
+    *,
+    steps: int,
+) -> tuple[Precision, Decision]:
+    """The number format of training steps, by a trial where it is not settled without."""
+    what = "Number format"
+    if config.precision != "auto":
+        return config.precision, Decision(what, config.precision, "as asked")
+    shorter = candidate(device)
+    if shorter == "fp32":
+        return "fp32", Decision(
+            what, "fp32", f"no units for a shorter one that PyTorch knows on {device}"
+        )
+    apply_freeze(network, config, phase=1)
+    if find_cut(network) is not None and keeps_features(config):
+        reason = "frozen layers run once, so there is nothing to gain"
+        return "fp32", Decision(what, "fp32", reason)
+    gain = measured_gain(
+        config,
+        network,
+        shorter,
+        device=device,
+        memory_format=memory_format,
+        channels=preprocess.channels,
+        image_size=preprocess.image_size,
+        steps=steps,
+    )
+    if gain is None:
+        reason = f"steps are too short, or too few, for {shorter} to pay"
+        return "fp32", Decision(what, "fp32", reason)
+    measured = f"a step in {shorter} takes {1 / gain:.2f} times as long as in fp32, measured here"
+    if gain < WORTH_IT:
+        return "fp32", Decision(what, "fp32", measured)
+    return shorter, Decision(what, shorter, f"{measured}; validation and test run in fp32")
+
+
+def _allocation(config: RunConfig) -> tuple[bool, Decision]:
+    what = "Freed memory"
+    if not config.reuse_memory:
+        return False, Decision(what, "handed back at every step", "as asked")
+    if not can_keep():
+        return False, Decision(what, "as the system does it", "only glibc has settings for it")
+    reason = "fresh pages for every step cost a small network a third of its time"
+    return True, Decision(what, "kept for the next step", reason)
 
 
 def _device_reason(config: RunConfig) -> str:

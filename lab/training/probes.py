@@ -136,7 +136,7 @@ class FilmStrip:
             self.on = False
             self.twin = self.probes = None  # the memory is the training's again
             logger.warning("film strip off in %s", self.plan.folder.name, exc_info=error)
-            yield LogWritten("warning", f"Film strip off: {_reason(error)} The training goes on.")
+            yield LogWritten("warning", f"Film strip off: {reason(error)} The training goes on.")
             return
         self.costs.append(seconds)
         yield ProbeTaken(epoch=epoch, count=len(probes.chosen), seconds=seconds)
@@ -148,7 +148,7 @@ class FilmStrip:
         if self.probes is not None and self.probes.chosen == chosen:
             return self.probes
         indices = np.array(chosen, dtype=np.int64)
-        pixels = np.take(pack.images, indices, axis=0)
+        pixels = pack.take(indices)
         for index, image in zip(chosen, pixels, strict=True):
             probe_files.write_picture(self.plan.folder, index, image)
         images = self.plan.preprocess(torch.from_numpy(pixels)).to(self.plan.device)
@@ -241,7 +241,8 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why something that a run can do without went wrong, as a sentence."""
     if isinstance(error, LabError):
         return str(error)
     if is_out_of_memory(error):

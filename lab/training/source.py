@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from lab.config import KNOBS
@@ -34,9 +35,10 @@ from lab.training.features import (
     Cut,
     FrozenFeatures,
     after,
-    before,
     feature_key,
     find_cut,
+    frozen_part,
+    keeps_features,
     row_shape,
 )
 from lab.training.plan import Decision, Plan
@@ -44,6 +46,9 @@ from lab.training.plan import Decision, Plan
 Rows = npt.NDArray[np.int64]
 
 WHAT = "Frozen layers"
+
+CACHED_PIXELS = 8 * 224 * 224
+"""Of the images that go through frozen layers together on a CPU."""
 
 
 class Source(Protocol):
@@ -115,14 +120,17 @@ class Features:
 
     def __init__(self, plan: Plan, cut: Cut, bank: FeatureBank) -> None:
         self._plan, self._cut, self._bank = plan, cut, bank
-        self._features = FrozenFeatures(
-            bank,
-            plan.pack,
-            forward=lambda images: before(
-                plan.network, cut, images.contiguous(memory_format=plan.memory_format)
-            ),
-            device=plan.device,
-        )
+        self._frozen = frozen_part(plan.network, cut).to(memory_format=plan.memory_format)
+        self._features = FrozenFeatures(bank, plan.pack, forward=self._forward, device=plan.device)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        """A few images at a time on a CPU: what they become between two layers then stays in the
+        processor's cache, which is a third faster than a batch of 64 photographs, and small."""
+        images = images.contiguous(memory_format=self._plan.memory_format)
+        if self._plan.device.type != "cpu":
+            return cast("Tensor", self._frozen(images))
+        few = max(1, CACHED_PIXELS // (images.shape[2] * images.shape[3]))
+        return torch.cat([self._frozen(part) for part in torch.split(images, few)])
 
     def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
         plan = self._plan
@@ -181,7 +189,7 @@ def open_source(plan: Plan) -> tuple[Source, Decision | None]:
     behind = f"{cut.stage} and what follows" if cut.stage != "head" else "the head"
     if config.frozen_features == "off":
         return Images(plan), Decision(WHAT, "run at every step", "as asked")
-    if config.augments and not config.kept_views:
+    if not keeps_features(config):
         reason = (
             "augmentation makes another picture of each image every epoch; without it, or with "
             f"kept_views above 0, later epochs would cost only {behind}"

@@ -42,12 +42,13 @@ def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images each forward pass through the frozen layers had."""
     seen: list[int] = []
 
-    def counted(network: object, cut: object, images: torch.Tensor) -> torch.Tensor:
-        seen.append(len(images))
-        return before(network, cut, images)  # type: ignore[arg-type]
+    def counted(network: object, cut: object) -> torch.nn.Module:
+        frozen: torch.nn.Module = make(network, cut)  # type: ignore[arg-type]
+        frozen.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+        return frozen
 
-    before = source.before
-    monkeypatch.setattr(source, "before", counted)
+    make = source.frozen_part
+    monkeypatch.setattr(source, "frozen_part", counted)
     return seen
 
 
@@ -144,3 +145,17 @@ def test_no_room_is_said_and_the_run_goes_on(
     assert decision(events) == "Frozen layers: run at every step (The disk is full)"
     assert isinstance(events[-1], RunEnded)
     assert events[-1].status == "completed"
+
+
+def test_large_batches_go_through_in_parts(
+    frozen: RunConfig, train: Train, images_seen: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(frozen.changed(epochs=1))
+    images_seen.clear()
+    monkeypatch.setattr(source, "CACHED_PIXELS", 5 * 32 * 32)
+    # Another data set, so that nothing is there from earlier.
+    make_tiny_pack(train=TRAIN, val=VAL, test=TEST, seed=1)
+    parts = train(frozen.changed(epochs=1))
+    assert max(images_seen) == 5
+    assert sum(images_seen) == TRAIN + VAL + TEST
+    assert len(losses(parts)) == len(losses(whole))
