@@ -9,6 +9,9 @@ BENCHMARKS = {
     "training": "benchmarks.training",
     "live-page": "benchmarks.live_page",
     "grad-cam": "benchmarks.grad_cam",
+    "compare": "benchmarks.compare",
+    "imports": "benchmarks.imports",
+    "storing": "benchmarks.storing",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 

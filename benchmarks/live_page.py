@@ -1,7 +1,11 @@
-"""What an open page costs a run that trains, and what a tick costs the wire.
+"""What telling costs a run that trains: its events, the store, and the pages that watch it.
 
-A real server, a real Chromium, a real run (single-layer perceptron on the drawn signs: hundreds of
-steps a second, the hardest case for telling). Needs playwright and /usr/bin/chromium.
+    python -m benchmarks live-page            about eight minutes on two cores
+    python -m benchmarks live-page --quick    one round each
+
+A real server, a real Chromium on the same machine, real runs: the sign CNN (batches of 256) and, as
+the hardest case, a single-layer perceptron with hundreds of steps a second. Needs playwright and
+/usr/bin/chromium.
 """
 
 from __future__ import annotations
@@ -20,81 +24,180 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import write
+
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-POINTS = 10_000
 ROUNDS = 3
 SECONDS = 10.0
-LINK = "train?dataset=drawn-signs&architecture=single-layer-perceptron&batch_size=16&epochs=10000"
+PAGES = (0, 1, 5)
+WORKS = {
+    "sign CNN, batch 256": "architecture=sign-cnn&batch_size=256",
+    "perceptron, batch 16": "architecture=single-layer-perceptron&batch_size=16",
+}
 
 
 def main(*, quick: bool = False) -> None:
     from playwright.sync_api import sync_playwright
 
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         os.environ["LAB_HOME"] = home
         from lab.data import catalog
 
         catalog.open_pack("drawn-signs")
-        with _server() as url:
+        lines += _recording(1 if quick else ROUNDS)
+        with _server() as (url, answered):
             browser = playwright.chromium.launch(
                 executable_path="/usr/bin/chromium", args=ARGUMENTS
             )
-            _measure(browser, url)
+            lines += _start(browser, url, answered)
+            lines += ["", "Steps per second with 0, 1 and 5 pages open on the run:", ""]
+            lines += [
+                "| run | 0 | 1 | 5 | 1 page costs | 5 pages cost |",
+                "|---|---|---|---|---|---|",
+            ]
+            for name, knobs in WORKS.items():
+                lines.append(_watched(browser, url, name, knobs, 1 if quick else ROUNDS))
             browser.close()
+    write("Telling" + (", quick" if quick else ""), [], text="\n".join(lines))
 
 
-def _measure(browser: Any, url: str) -> None:
+def _recording(rounds: int) -> list[str]:
+    """An epoch of the sign CNN whose events go into the store against one whose events go nowhere,
+    in turn."""
+    from lab.config import RunConfig
+    from lab.runs.queue import run_here
+    from lab.training.control import Control
+    from lab.training.events import EpochDone, Event
+    from lab.training.fit import fit
+    from lab.training.plan import make_plan
+
+    config = RunConfig(
+        dataset="drawn-signs",
+        architecture="sign-cnn",
+        batch_size=64,
+        epochs=rounds + 2,
+        film_strip=False,
+        layer_statistics="off",
+    )
+    told: list[float] = []
+    untold: list[float] = []
+    mark = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        silent = fit(make_plan(config, folder=Path(folder)), Control())
+
+        def listen(event: Event) -> None:
+            nonlocal mark
+            if isinstance(event, EpochDone):
+                told.append(time.perf_counter() - mark)
+                began = time.perf_counter()
+                next(e for e in silent if isinstance(e, EpochDone))
+                untold.append(time.perf_counter() - began)
+                mark = time.perf_counter()
+
+        run_here(config, on_event=listen)
+        list(silent)
+    cost = statistics.median(told[1:]) / statistics.median(untold[1:]) - 1
+    return [
+        "Events and store, no page: an epoch of the sign CNN (batches of 64) takes "
+        f"{statistics.median(told[1:]):.2f} s, with its events thrown away "
+        f"{statistics.median(untold[1:]):.2f} s: {cost:+.1%}.",
+    ]
+
+
+def _start(browser: Any, url: str, answered: float) -> list[str]:
+    """The first page of a new server, the first live point, a rerun while training."""
     from lab.runs.store import store
 
     page = browser.new_page()
-    frames = _count_frames(page)
-    page.goto(f"{url}/{LINK}")
+    began = time.monotonic()
+    page.goto(url)
+    page.get_by_role("heading", name="Start with one click").wait_for(timeout=60_000)
+    first = answered + time.monotonic() - began
+    page.wait_for_timeout(15_000)  # a person reads
+    points = []
+    reruns: list[float] = []
+    for _ in range(3):
+        page.goto(f"{url}/train?dataset=drawn-signs&architecture=sign-cnn&epochs=1000")
+        train = page.get_by_role("button", name="Train", exact=True)
+        train.wait_for(timeout=60_000)
+        page.get_by_text("steps per epoch").first.wait_for(timeout=60_000)
+        page.wait_for_timeout(3000)
+        frames = _count_frames(page)
+        pressed = time.monotonic()
+        train.click()
+        page.wait_for_url(re.compile("run=r-"), timeout=60_000)
+        page.wait_for_function(
+            "document.querySelector('.live-chart .js-plotly-plot')?.data?.[0].x.length > 0",
+            timeout=60_000,
+        )
+        points.append(time.monotonic() - pressed)
+        page.wait_for_timeout(3000)
+        reruns += _rerun_times(page, frames)
+        store().request(_run_of(page), "stop")
+        page.wait_for_timeout(2000)
+    page.close()
+    return [
+        "",
+        f"- `streamlit run` to the server's first answer {answered:.1f} s, to an interactive first "
+        f"page {first:.1f} s (target 5)",
+        "- pressing Train to the first live point "
+        + ", ".join(f"{seconds:.1f}" for seconds in points)
+        + " s (target 1)",
+        f"- changing a knob while a run trains, to the end of the page's answer: p50 "
+        f"{statistics.median(reruns):.0f} ms",
+    ]
+
+
+def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
+    """A row of the table: steps per second while so many pages show the run."""
+    from lab.runs.store import store
+
+    page = browser.new_page()
+    page.goto(f"{url}/train?dataset=drawn-signs&{knobs}&epochs=10000")
     train = page.get_by_role("button", name="Train", exact=True)
     train.wait_for(timeout=60_000)
     page.get_by_text("steps per epoch").first.wait_for(timeout=60_000)
-    pressed = time.monotonic()
     train.click()
     page.wait_for_url(re.compile("run=r-"), timeout=60_000)
-    page.wait_for_function(
-        "document.querySelector('.live-chart .js-plotly-plot')?.data?.[0].x.length > 0",
-        timeout=60_000,
-    )
-    print(f"first live point after pressing Train   {time.monotonic() - pressed:8.2f} s")
-    run_id = re.search(r"run=([\w-]+)", page.url).group(1)  # type: ignore[union-attr]
-    while store().run(run_id).step < POINTS:
-        time.sleep(0.5)
+    run_id, link = _run_of(page), page.url
+    page.wait_for_timeout(10_000)
+    page.close()
 
     def speed() -> float:
-        """Steps per second over the next while, as the store saw them."""
         before, started = store().run(run_id).step, time.monotonic()
         time.sleep(SECONDS)
         return (store().run(run_id).step - before) / (time.monotonic() - started)
 
-    opened, closed, ticks = [], [], []
-    for _ in range(ROUNDS):
-        frames.clear()
-        page.wait_for_timeout(3000)
-        frames.clear()
-        opened.append(_while_the_page_runs(page, speed))
-        ticks += _bytes_per_second(frames)
-        reruns = _rerun_times(page, frames)
-        link = page.url
-        page.close()
-        time.sleep(2)
-        closed.append(speed())
-        page = browser.new_page()
-        frames = _count_frames(page)
-        page.goto(link)
-        page.wait_for_timeout(5000)
-    ratio = statistics.median(o / c for o, c in zip(opened, closed, strict=True))
-    steps = store().run(run_id).step
-    print(f"points in the history at the end        {steps:8,}")
-    print(f"steps per second, no page open          {statistics.median(closed):8.0f}")
-    print(f"steps per second, one page open         {statistics.median(opened):8.0f}")
-    print(f"ratio, median of {ROUNDS} rounds                 {ratio:8.3f}")
-    print(f"websocket bytes a tick, median          {statistics.median(ticks):8,.0f}")
-    print(f"page rerun while training, p50          {statistics.median(reruns):8.0f} ms")
+    speeds: dict[int, list[float]] = {count: [] for count in PAGES}
+    for _ in range(rounds):
+        for count, found in speeds.items():
+            pages = [browser.new_page() for _ in range(count)]
+            for each in pages:
+                each.goto(link)
+            if pages:
+                pages[0].wait_for_timeout(6000)
+                found.append(_while_the_page_runs(pages[0], speed))
+            else:
+                time.sleep(2)
+                found.append(speed())
+            for each in pages:
+                each.context.close()
+    store().request(run_id, "stop")
+    middle = {count: statistics.median(found) for count, found in speeds.items()}
+    costs = {
+        count: statistics.median(1 - s / n for s, n in zip(speeds[count], speeds[0], strict=True))
+        for count in PAGES[1:]
+    }
+    steps = " | ".join(f"{speed:.1f}" for speed in middle.values())
+    return f"| {name} | {steps} | {costs[1]:.1%} | {costs[5]:.1%} |"
+
+
+def _run_of(page: Any) -> str:
+    found = re.search(r"run=(r-[\w-]+)", page.url)
+    assert found is not None
+    return found.group(1)
 
 
 def _while_the_page_runs(page: Any, speed: Any) -> float:
@@ -120,17 +223,6 @@ def _count_frames(page: Any) -> list[tuple[float, int]]:
     return frames
 
 
-def _bytes_per_second(frames: list[tuple[float, int]]) -> list[float]:
-    """Bytes of each whole second: one tick."""
-    if not frames:
-        return [0.0]
-    start = frames[0][0]
-    seconds: dict[int, int] = {}
-    for at, size in frames:
-        seconds[int(at - start)] = seconds.get(int(at - start), 0) + size
-    return [float(size) for _, size in sorted(seconds.items())[1:-1]]
-
-
 def _rerun_times(page: Any, frames: list[tuple[float, int]]) -> list[float]:
     """Milliseconds from changing a setting to the last frame of the rerun it causes."""
     times = []
@@ -152,7 +244,8 @@ def _rerun_times(page: Any, frames: list[tuple[float, int]]) -> list[float]:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def _server() -> Iterator[tuple[str, float]]:
+    """Its URL, and the seconds until it answered."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -170,8 +263,7 @@ def _server() -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.05)
-        print(f"server answers after                    {time.monotonic() - started:8.2f} s")
-        yield url
+        yield url, time.monotonic() - started
     finally:
         server.terminate()
         server.wait(20)

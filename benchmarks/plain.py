@@ -127,6 +127,10 @@ class PlainRun:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+        return self.evaluate()
+
+    def evaluate(self) -> float:
+        """The validation accuracy."""
         self.network.eval()
         right = 0
         with torch.no_grad():
