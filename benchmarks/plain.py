@@ -7,6 +7,7 @@ purpose, and nothing is tuned.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def sign_cnn() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def deep_mlp(pixels: int, classes: int) -> nn.Module:
+def deep_mlp(pixels: int = 784, classes: int = 24) -> nn.Module:
     """Ten layers with sigmoid, 50 units each."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = pixels
@@ -88,13 +89,22 @@ def resnet18() -> nn.Module:
     return torchvision.models.resnet18(num_classes=2)
 
 
-def mobilenet_head(weights: Path) -> nn.Module:
-    """MobileNetV2 with its ImageNet backbone frozen and a new head."""
+def mobilenet_head() -> nn.Module:
+    """MobileNetV2 with its ImageNet backbone (a file below TORCH_HOME) frozen, and a new head."""
+    weights = Path(os.environ["TORCH_HOME"]) / "hub/checkpoints/mobilenet_v2-b0353104.pth"
     net = torchvision.models.mobilenet_v2()
     net.load_state_dict(torch.load(weights, weights_only=True))
     for parameter in net.parameters():
         parameter.requires_grad = False
     net.classifier[1] = nn.Linear(net.last_channel, 2)
+    return net
+
+
+def mobilenet_last_stage() -> nn.Module:
+    """As `mobilenet_head`, with the last convolution of the backbone trained as well."""
+    net = mobilenet_head()
+    for parameter in net.features[-1].parameters():  # type: ignore[index,union-attr]
+        parameter.requires_grad = True
     return net
 
 

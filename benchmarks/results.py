@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: seconds of the same work, measured in turn in the same process."""
+    """One comparison: seconds of the same work, measured in turn in the same run."""
 
     work: str
     plain: tuple[float, ...]
@@ -62,7 +62,7 @@ def machine() -> str:
     return (
         f"{date}, {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"torch {torch.__version__}, torchvision {torchvision.__version__}. Median (lowest to "
-        "highest) of the rounds; both sides in turn in one process."
+        "highest) of the rounds; both sides in turn, the plain script in a process of its own."
     )
 
 

@@ -1,4 +1,4 @@
-"""Training against the plain PyTorch script, on the same work, in turn, in one process.
+"""Training against the plain PyTorch script, on the same work, in turn.
 
     python -m benchmarks training            all of it, about half an hour
     python -m benchmarks training --quick    a part of the images, a few minutes
@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks import plain
+from benchmarks.aside import Aside
 from benchmarks.memory import peak_memory
 from benchmarks.results import Row, write
 from lab.config import RunConfig
@@ -54,11 +55,11 @@ def main(*, quick: bool = False) -> None:
 
 def sign_cnn(*, augmented: bool, rounds: int) -> Row:
     """An epoch of document 001's network: 27,455 images to train on, 7,172 to validate on."""
-    script = _sign_script(plain.sign_cnn(), augmented=augmented)
     config = _sign_config("sign-cnn", rounds)
     if augmented:
         config = config.changed(rotation_degrees=10, zoom=0.1, width_shift=0.1, height_shift=0.1)
-    own, theirs = _in_turn(config, script.epoch)
+    with Aside(_sign_script, plain.sign_cnn, augmented) as script:
+        own, theirs = _in_turn(config, script.epoch)
     name = "sign-CNN epoch, 27,455 + 7,172" + (", augmented" if augmented else "")
     return Row(name, theirs, own, "<= 0.35" if augmented else "<= 0.28")
 
@@ -73,11 +74,12 @@ def resnet(photos: Path, *, per_class: int, rounds: int) -> Row:
         epochs=rounds + 1,
     )
     train, val = _photo_sets(photos, per_class)
-    script = plain.PlainRun(plain.resnet18(), train, val, batch_size=32)
-    with peak_memory() as peak:
-        own, theirs = _in_turn(config, script.epoch)
+    with Aside(_photo_script, plain.resnet18, photos, per_class) as script:
+        with peak_memory() as peak:
+            own, theirs = _in_turn(config, script.epoch)
+        note = f"peak {peak.mb:,.0f} MB, plain {script.peak_mb:,.0f} MB"
     name = f"ResNet-18 from scratch, 224, batch 32, epoch of {len(train)} + {len(val)}"
-    return Row(name, theirs, own, "<= 0.33", f"peak {peak.mb:,.0f} MB, the plain script's included")
+    return Row(name, theirs, own, "<= 0.33", note)
 
 
 def last_stage(photos: Path, *, per_class: int, rounds: int) -> Row:
@@ -92,11 +94,8 @@ def last_stage(photos: Path, *, per_class: int, rounds: int) -> Row:
         epochs=rounds + 1,
     )
     train, val = _photo_sets(photos, per_class)
-    network = plain.mobilenet_head(_mobilenet_weights())
-    for parameter in network.features[-1].parameters():  # type: ignore[index,union-attr]
-        parameter.requires_grad = True
-    script = plain.PlainRun(network, train, val, batch_size=32, frozen_backbone=True)
-    own, theirs = _in_turn(config, script.epoch)
+    with Aside(_photo_script, plain.mobilenet_last_stage, photos, per_class, True) as script:
+        own, theirs = _in_turn(config, script.epoch)
     name = f"MobileNetV2, last stage and head, epoch of {len(train)} + {len(val)}"
     return Row(name, theirs, own, "", "from the second epoch on: frozen stages ran in the first")
 
@@ -119,24 +118,25 @@ def mobilenet(photos: Path, *, per_class: int, importing: float) -> list[Row]:
     train, val = _photo_sets(photos, per_class)
     tests = _test_set(photos)
     one_pass = _one_pass(len(train) + len(val) + len(tests))
-    network = plain.mobilenet_head(_mobilenet_weights())
-    script = plain.PlainRun(network, train, val, batch_size=32, frozen_backbone=True)
-    one = _timed(script.epoch)
+    with Aside(_photo_script, plain.mobilenet_head, photos, per_class, True) as script:
+        one = script.epoch()
+        plain_mb = script.peak_mb
+    with Aside(_test_script, photos) as script:
+        testing = script.evaluate()
     name = f"MobileNetV2 head only, {epochs} epochs of {len(train)} + {len(val)}"
     note = (
         f"plain: one epoch measured, times {epochs}; Trainscope tests {len(tests):,} images at the "
-        f"end; peak {peak.mb:,.0f} MB"
+        f"end; peak {peak.mb:,.0f} MB, plain {plain_mb:,.0f} MB"
     )
     limit = "against the import and one pass of each image, folded, in parts of 8"
     run = store().runs()[0]
-    evaluation = plain.PlainRun(network, val, tests, batch_size=64)
     return [
         Row(name, (epochs * one,), (first,), "<= 0.04", note),
         Row("import and the same", (importing + one_pass,), (importing + first,), "<= 1.25", limit),
         Row("the same again, another learning rate", (epochs * one,), (again,), "<= 5 s", note),
         Row(
             f"evaluation of {len(tests):,} photographs",
-            (_timed(evaluation.evaluate),),
+            (testing,),
             (_timed(lambda: predict(store().folder(run.id), "best", "test")),),
             "",
         ),
@@ -146,7 +146,7 @@ def mobilenet(photos: Path, *, per_class: int, importing: float) -> list[Row]:
 def _one_pass(images: int) -> float:
     """Seconds that MobileNetV2's frozen layers need for so many images, once, in the best mode that
     was found: BatchNorm folded, channels last, eight at a time. Measured on a part of them."""
-    network = folded(plain.mobilenet_head(_mobilenet_weights()).features)  # type: ignore[arg-type]
+    network = folded(plain.mobilenet_head().features)  # type: ignore[arg-type]
     network = network.to(memory_format=torch.channels_last)
     batch = torch.rand(8, 3, 224, 224).contiguous(memory_format=torch.channels_last)
     rounds = 60
@@ -156,26 +156,36 @@ def _one_pass(images: int) -> float:
     return seconds * images / (8 * rounds)
 
 
-def _mobilenet_weights() -> Path:
-    return Path(os.environ["TORCH_HOME"]) / "hub/checkpoints/mobilenet_v2-b0353104.pth"
-
-
 def deep_mlp(*, rounds: int) -> Row:
     """Ten layers with sigmoid on the sign images."""
-    script = _sign_script(plain.deep_mlp(784, 24))
     config = _sign_config("deep-mlp", rounds)
-    own, theirs = _in_turn(config, script.epoch)
+    with Aside(_sign_script, plain.deep_mlp) as script:
+        own, theirs = _in_turn(config, script.epoch)
     return Row("deep MLP epoch, 27,455 + 7,172", theirs, own, "")
 
 
-def _sign_script(network: nn.Module, *, augmented: bool = False) -> plain.PlainRun:
+def _photo_script(
+    network: Callable[[], nn.Module], photos: Path, per_class: int, frozen_backbone: bool = False
+) -> plain.PlainRun:
+    """The plain script on the photographs."""
+    train, val = _photo_sets(photos, per_class)
+    return plain.PlainRun(network(), train, val, batch_size=32, frozen_backbone=frozen_backbone)
+
+
+def _test_script(photos: Path) -> plain.PlainRun:
+    """The plain script that only evaluates, on the test photographs."""
+    tests = _test_set(photos)
+    return plain.PlainRun(plain.mobilenet_head(), tests, tests, batch_size=64)
+
+
+def _sign_script(network: Callable[[], nn.Module], augmented: bool = False) -> plain.PlainRun:
     """The plain script on the sign images: the official test part validates."""
     pack = catalog.open_pack("sign-mnist")
     train, test = pack.indices("train"), pack.indices("test")
     images = np.asarray(pack.images)[..., 0]
     transform = plain.SIGN_AUGMENTED if augmented else plain.SIGN_TRANSFORM
     return plain.PlainRun(
-        network,
+        network(),
         plain.SignDataset(images[train], pack.labels[train], transform),
         plain.SignDataset(images[test], pack.labels[test], plain.SIGN_TRANSFORM),
         batch_size=256,
@@ -197,8 +207,8 @@ def _in_turn(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Seconds of the lab's epochs and of the plain ones between them; the first of each warms up.
 
-    The plain epoch runs in the listener of the lab's events, so that a busy moment of the machine
-    meets both.
+    The plain epoch runs while the lab's training waits in the listener of its events, so that a
+    busy moment of the machine meets both.
     """
     own: list[float] = []
     theirs: list[float] = []
@@ -210,7 +220,7 @@ def _in_turn(
             mark = time.perf_counter()
         elif isinstance(event, EpochDone):
             own.append(time.perf_counter() - mark)
-            theirs.append(_timed(plain_epoch))
+            theirs.append(plain_epoch())
             print(f"{config.architecture}: lab {own[-1]:.2f} s, plain {theirs[-1]:.2f} s")
             mark = time.perf_counter()
 

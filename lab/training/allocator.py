@@ -22,7 +22,13 @@ _KEEP = {
     _M_TRIM_THRESHOLD: 2**31 - 1,
     _M_TOP_PAD: 256 << 20,
 }
-_USUAL = {_M_MMAP_THRESHOLD: 128 << 10, _M_TRIM_THRESHOLD: 128 << 10, _M_TOP_PAD: 0}
+_USUAL = {
+    # Where glibc's own thresholds end up in a process that frees large blocks; they stop moving by
+    # themselves once mallopt has been called.
+    _M_MMAP_THRESHOLD: 32 << 20,
+    _M_TRIM_THRESHOLD: 64 << 20,
+    _M_TOP_PAD: 128 << 10,
+}
 
 
 @functools.cache
