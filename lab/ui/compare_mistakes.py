@@ -16,8 +16,9 @@ from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.errors import LabError
 from lab.runs.store import store
 from lab.ui.compare_choice import Chosen
+from lab.ui.results import PART_WORDS, PARTS, part_counts
 from lab.ui.results_figures import CHART
-from lab.ui.side_by_side_list import PART_WORDS, PARTS, Asked, answers_of
+from lab.ui.side_by_side_list import Asked, answers_of
 from lab.ui.words import percent, plain
 
 if TYPE_CHECKING:  # imports torch, which a first page must not wait for
@@ -82,9 +83,7 @@ def _draw(runs: Sequence[Chosen]) -> None:
         )
     titles = {a[0]: c.title for a, c in zip(asked, runs, strict=True)}
     same = [a for a in asked if a[0] not in others]
-    row = same[0][1]
-    counts = {"val": row.val_samples or 0, "test": row.test_samples or 0}
-    parts = [part for part, count in counts.items() if count]
+    parts = list(part_counts(same[0][1]))
     if not parts:
         st.info("These runs have neither validation nor test images.")
         return

@@ -78,8 +78,8 @@ def _choose(run: RunRow) -> Choice | None:
         st.info(_no_checkpoint(run), icon=":material/hourglass_empty:")
         return None
     epochs = {name: checkpoint_epoch(folder, name) for name in names}
-    counts = {"val": run.val_samples or 0, "test": run.test_samples or 0}
-    parts = [part for part, images in counts.items() if images]
+    counts = part_counts(run)
+    parts = list(counts)
     if not parts:
         st.info("This run has neither validation nor test images, so there is nothing to measure.")
         return None
@@ -113,6 +113,12 @@ def _choose(run: RunRow) -> Choice | None:
             icon=":material/visibility:",
         )
     return Choice(folder, checkpoint, part, counts[part])
+
+
+def part_counts(run: RunRow) -> dict[str, int]:
+    """ "val" and "test", as far as the run has images there, and how many."""
+    counts = {"val": run.val_samples or 0, "test": run.test_samples or 0}
+    return {part: images for part, images in counts.items() if images}
 
 
 def _no_checkpoint(run: RunRow) -> str:

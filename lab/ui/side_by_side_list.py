@@ -13,6 +13,7 @@ from lab.progress import Cancel, Report
 from lab.runs.store import RunRow
 from lab.ui.background import computed
 from lab.ui.dataset_view import enlarge
+from lab.ui.results import PART_WORDS, PARTS, part_counts
 from lab.ui.words import percent, plain, probability
 
 if TYPE_CHECKING:  # they import torch, which a first page must not wait for
@@ -23,8 +24,6 @@ if TYPE_CHECKING:  # they import torch, which a first page must not wait for
 Asked = tuple[str, RunRow, Path, str]
 """Letter, run, its folder, checkpoint."""
 
-PARTS = {"val": "Validation", "test": "Test"}
-PART_WORDS = {"val": "validation", "test": "test"}
 PER_PAGE = 12
 CARD_WIDTH = 170
 IMAGE_WIDTH = 128
@@ -50,8 +49,7 @@ def draw_disagreements(asked: Sequence[Asked], run_id: str) -> None:
     if len(same) < 2:
         return
     run = same[0][1]
-    counts = {"val": run.val_samples or 0, "test": run.test_samples or 0}
-    parts = [part for part, count in counts.items() if count]
+    parts = list(part_counts(run))
     if not parts:
         st.caption("These runs have neither validation nor test images.")
         return
