@@ -1,28 +1,47 @@
-"""The confusion matrix: which class is taken for which.
+"""The confusion matrix: which class is taken for which, as the cells of a table.
 
-Streamlit reports clicks on points but not on the cells of a heat map, so a point that cannot be
-seen lies in the middle of each cell; its customdata is (true, predicted).
+A table, not a Plotly figure: its cells can be clicked, focused and read aloud, and a page that
+shows one does not wait for Plotly's 4.7 MB. lab.ui.matrix draws what is computed here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
-
-from lab.charts.style import ACCENT, HEIGHT, styled
 
 Counts = npt.NDArray[np.int64]
 
-# From few to many, with a jump at half of the row: left of it dark text is readable, right of it
-# white, and plotly chooses by lightness. Both ends stand out from a white and from a near-black
-# page; an empty cell is not painted at all.
+# From few to many, with a jump at half of the row: up to it dark text is readable, from it white.
+# Both ends stand out from a white and from a near-black page; an empty cell is not painted at all.
 HALF = math.sqrt(0.5)
-COLOURS = ((0.0, "#b5d3ed"), (HALF, "#86b6df"), (HALF, "#2f6fb0"), (1.0, "#123f6d"))
-LONGEST_NAME = 14
+_SHARES = (0.0, HALF, HALF, 1.0)
+_COLOURS = ((0xB5, 0xD3, 0xED), (0x86, 0xB6, 0xDF), (0x2F, 0x6F, 0xB0), (0x12, 0x3F, 0x6D))
+DARK_TEXT, LIGHT_TEXT = "#1b2733", "#ffffff"
+
+
+class Cell(TypedDict):
+    """One cell with images in it."""
+
+    true: int
+    predicted: int
+    text: str
+    """What is written in it."""
+    about: str
+    """The whole of it in words, without the two classes' names."""
+    colour: str
+    ink: str
+
+
+class Matrix(TypedDict):
+    """What the browser draws; plain JSON values."""
+
+    names: list[str]
+    cells: list[Cell]
+    chosen: list[int] | None
 
 
 def confusion_matrix(
@@ -31,57 +50,30 @@ def confusion_matrix(
     *,
     share: bool = False,
     chosen: tuple[int, int] | None = None,
-) -> go.Figure:
+) -> Matrix:
     """`matrix` (K, K) counts: rows are true classes from the top, columns predicted ones.
 
     With `share` the numbers are percent of their row. `chosen` (true, predicted) is framed. The
     colour goes by the share of the row in both cases, in square root, so that a few mistakes are
-    seen beside hundreds of right answers.
+    seen beside hundreds of right answers. Cells without images are left out.
     """
-    classes = len(class_names)
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    ticks = {
-        "tickvals": list(range(classes)),
-        "ticktext": [_short(name) for name in class_names],
-        "range": [-0.5, classes - 0.5],
-        "fixedrange": True,  # a finger that drags here scrolls the page
-        "showgrid": False,
-    }
-    figure = go.Figure()
-    if matrix.sum():
-        figure.add_heatmap(
-            z=np.where(matrix > 0, np.sqrt(shares), np.nan),
-            text=_texts(matrix, shares, share=share),
-            texttemplate="%{text}",
-            colorscale=[list(step) for step in COLOURS],
-            zmin=0,
-            zmax=1,
-            xgap=1,
-            ygap=1,
-            showscale=False,
-            hoverinfo="skip",
+    totals = matrix.sum(axis=1)
+    cells: list[Cell] = []
+    for true, predicted in np.argwhere(matrix > 0).tolist():
+        count = int(matrix[true, predicted])
+        part = count / int(totals[true])
+        colour, ink = _paint(part)
+        cells.append(
+            Cell(
+                true=true,
+                predicted=predicted,
+                text=_percent(part) if share else f"{count:,}",
+                about=f"{count:,} of {int(totals[true]):,} images, {part:.1%} of the row",
+                colour=colour,
+                ink=ink,
+            )
         )
-        figure.add_scatter(**_points(matrix, shares, class_names))
-    if chosen is not None and matrix.sum():
-        true, predicted = chosen
-        figure.add_shape(
-            type="rect", x0=predicted - 0.5, x1=predicted + 0.5, y0=true - 0.5, y1=true + 0.5,
-            line={"color": ACCENT, "width": 3},
-        )  # fmt: skip
-    height = max(HEIGHT, 110 + min(26, 520 // max(1, classes)) * classes)
-    styled(
-        figure,
-        x_title="predicted class",
-        y_title="true class",
-        empty="No images",
-        height=min(760, height),
-    )
-    figure.update_xaxes(**ticks)
-    figure.update_yaxes(**{**ticks, "range": [classes - 0.5, -0.5]})
-    # The nearest point is the one of the cell under the pointer, wherever in the cell that is.
-    figure.update_layout(hovermode="closest", hoverdistance=-1, dragmode=False, showlegend=False)
-    return figure
+    return Matrix(names=list(class_names), cells=cells, chosen=list(chosen) if chosen else None)
 
 
 def confusion_matrix_alt(matrix: Counts, class_names: Sequence[str]) -> str:
@@ -104,49 +96,17 @@ def confusion_matrix_alt(matrix: Counts, class_names: Sequence[str]) -> str:
     )
 
 
-def _points(
-    matrix: Counts, shares: npt.NDArray[np.float64], class_names: Sequence[str]
-) -> dict[str, object]:
-    """The trace that is clicked on and that tells a cell's numbers when hovered over."""
-    classes = len(class_names)
-    true, predicted = (axis.ravel() for axis in np.indices((classes, classes)))
-    invisible = {"marker": {"opacity": 0}}
-    return {
-        "x": predicted,
-        "y": true,
-        "mode": "markers",
-        "marker": {"symbol": "square", "size": 14, "opacity": 0},
-        # A selection would dim the others; the chosen cell is framed instead.
-        "selected": invisible,
-        "unselected": invisible,
-        # Lists: a numpy array of pairs would come back from the browser as a dictionary.
-        "customdata": np.stack([true, predicted], axis=1).tolist(),
-        "text": [
-            f"true: {_plain(class_names[t])}<br>predicted: {_plain(class_names[p])}"
-            f"<br>{matrix[t, p]:,} images, {shares[t, p]:.1%} of the row"
-            for t, p in zip(true.tolist(), predicted.tolist(), strict=True)
-        ],
-        "hoverinfo": "text",
-        "name": "",
-    }
+def _percent(share: float) -> str:
+    text = f"{share:.0%}"
+    return "<1%" if text == "0%" else text  # one in a thousand is not 0 %
 
 
-def _texts(
-    matrix: Counts, shares: npt.NDArray[np.float64], *, share: bool
-) -> npt.NDArray[np.object_]:
-    """(K, K) what is written in the cells; nothing in empty ones."""
-    texts = np.full(matrix.shape, "", dtype=object)
-    for true, predicted in np.argwhere(matrix > 0).tolist():
-        number = f"{shares[true, predicted]:.0%}" if share else f"{matrix[true, predicted]:,}"
-        # One in a thousand is not 0 %.
-        texts[true, predicted] = "<1%" if number == "0%" else number
-    return texts
-
-
-def _short(name: str) -> str:
-    return _plain(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
-
-
-def _plain(name: str) -> str:
-    """Plotly reads some HTML in texts; class names are a person's own."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _paint(share: float) -> tuple[str, str]:
+    """The colours of a cell and of its text, as CSS has them."""
+    at = math.sqrt(share)
+    low = 0 if at < HALF else 2
+    along = (at - _SHARES[low]) / (_SHARES[low + 1] - _SHARES[low])
+    red, green, blue = (
+        round(a + along * (b - a)) for a, b in zip(_COLOURS[low], _COLOURS[low + 1], strict=True)
+    )
+    return f"#{red:02x}{green:02x}{blue:02x}", DARK_TEXT if at < HALF else LIGHT_TEXT

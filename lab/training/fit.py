@@ -26,7 +26,6 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lab.data.batches import Batch
@@ -40,11 +39,11 @@ from lab.training.events import EndStatus, Event, LogWritten, RunEnded, StepDone
 from lab.training.failures import diverged, is_out_of_memory, out_of_memory
 from lab.training.figures import StepFigures, evaluate, read
 from lab.training.monitor import Monitor
-from lab.training.optim import learning_rate, make_optimizer
+from lab.training.optim import learning_rate
 from lab.training.plan import Plan
-from lab.training.precision import autocast
 from lab.training.probes import FilmStrip
 from lab.training.source import Source, open_source
+from lab.training.stepper import Stepper
 
 SAVE_AT_LEAST_EVERY = 2.0
 SAVE_COST_FACTOR = 33.0
@@ -102,13 +101,7 @@ class _Run:
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.source: Source | None = None
-        self.optimizer: torch.optim.Optimizer
-        self.scaler: torch.amp.GradScaler
-        self.class_weights = (
-            None
-            if plan.splits.class_weights is None
-            else torch.from_numpy(plan.splits.class_weights).to(plan.device)
-        )
+        self.stepper: Stepper
         self.clock = time.monotonic()
         self.saved_at = self.clock
         self.save_seconds = 0.0
@@ -121,16 +114,16 @@ class _Run:
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
-        self.scaler = torch.amp.GradScaler(plan.device.type, enabled=counters.precision == "fp16")
+        self.stepper = Stepper(plan, counters.precision)
         if counters.loss_scaler:
-            self.scaler.load_state_dict(counters.loss_scaler)
+            self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()
         if self.resumed_from:
             self.refuse_changed_data()
             checkpoint.load_resume(
                 plan.folder,
                 network=self.network,
-                optimizer=self.optimizer,
+                optimizer=self.stepper.optimizer,
                 generator=self.generator,
             )
         else:
@@ -191,29 +184,14 @@ class _Run:
     def take_step(self, source: Source, batch: Batch) -> StepFigures:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        looking = self.monitor.forward(self.counters.step + 1, len(batch.labels))
-        with looking, autocast(self.plan.device, self.counters.precision):
-            logits = source.logits(batch.images)
-        # Over the number of samples, not over the sum of their weights as "mean" would: the
-        # weights are 1 on average, and the epoch's average over samples stays exact.
-        total = F.cross_entropy(logits.float(), batch.labels, self.class_weights, reduction="sum")
-        loss = total / len(batch.labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        # The scaler hands everything through unless steps are in fp16, where small gradients would
-        # be lost to zero without it. After unscale_ gradients are what they are in fp32.
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimizer)
-        self.monitor.before_update()
-        if self.config.gradient_clip:
-            trained = [p for p in self.network.parameters() if p.requires_grad]
-            torch.nn.utils.clip_grad_norm_(trained, self.config.gradient_clip)
+        with self.monitor.forward(self.counters.step + 1, len(batch.labels)):
+            loss, logits = self.stepper.forward(source, batch)
         if self.steps_per_reading == 1 and not math.isfinite(loss.item()):
             # Before the update: the weights stay as they were, and the resume state too.
             raise self.diverged("training loss", loss.item())
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.stepper.backward(loss)
+        self.monitor.before_update()
+        self.stepper.update(rate)
         self.monitor.after_update()
         correct = (logits.detach().argmax(1) == batch.labels).sum()
         return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
@@ -257,7 +235,7 @@ class _Run:
             phase=self.phase,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
             seconds=self.seconds(),
             is_best=is_best,
         )
@@ -304,8 +282,7 @@ class _Run:
         self.phase = phase
         self.close_source()
         apply_freeze(self.network, self.config, phase=phase.number)
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.config, trained, device=self.plan.device)
+        self.stepper.begin_phase()
         return phase if phase.first_epoch > 1 else None
 
     def refuse_changed_data(self) -> None:
@@ -361,14 +338,14 @@ class _Run:
 
     def save(self) -> None:
         self.counters.seconds = self.seconds()
-        self.counters.loss_scaler = self.scaler.state_dict() or None
+        self.counters.loss_scaler = self.stepper.scaler.state_dict() or None
         self.clock = time.monotonic()
         if self.source is not None:
             self.source.keep()  # first: a resumed run then reads what this one read
         checkpoint.save_resume(
             self.plan.folder,
             network=self.network,
-            optimizer=self.optimizer,
+            optimizer=self.stepper.optimizer,
             generator=self.generator,
             counters=self.counters,
         )

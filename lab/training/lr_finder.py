@@ -30,7 +30,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from lab.config import RunConfig
 from lab.data.batches import Batch
@@ -39,11 +38,10 @@ from lab.models.freezing import apply_freeze
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.failures import is_out_of_memory, out_of_memory
 from lab.training.fit import DROPOUT_STREAM
-from lab.training.optim import make_optimizer
 from lab.training.plan import Plan, make_plan
-from lab.training.precision import autocast
 from lab.training.rate_curve import RateReading, read_curve
 from lab.training.source import Source, open_source
+from lab.training.stepper import Stepper
 
 STEPS = 100
 """Of a ramp: about twenty for each power of ten. With half as many, the fall of a small network on
@@ -125,11 +123,15 @@ def _ramp(plan: Plan, progress: Report, cancel: Cancel) -> RateFinding:
     losses: list[float] = []
     passes = 0
     try:
-        step = _Step(plan, source)
+        generator = torch.Generator(device=plan.device)
+        generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
+        plan.network.use_generator(generator)
+        plan.network.train()
+        stepper = Stepper(plan, plan.precision)
         for epoch, batch in _batches(source):
             passes = epoch
             check_cancel(cancel, "The search for a learning rate")
-            losses.append(step.take(batch, float(rates[len(losses)])))
+            losses.append(_take_step(stepper, source, batch, float(rates[len(losses)])))
             progress(Progress(len(losses), len(rates), "Trying rates", "steps"))
             if len(losses) == len(rates) or _too_far(losses):
                 break
@@ -159,40 +161,14 @@ def _batches(source: Source) -> Iterator[tuple[int, Batch]]:
             yield epoch, batch
 
 
-class _Step:
-    """A training step as `fit` takes it, at a rate of one's own."""
-
-    def __init__(self, plan: Plan, source: Source) -> None:
-        self.plan, self.source = plan, source
-        generator = torch.Generator(device=plan.device)
-        generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
-        plan.network.use_generator(generator)
-        plan.network.train()
-        weights = plan.splits.class_weights
-        self.class_weights = None if weights is None else torch.from_numpy(weights).to(plan.device)
-        self.trained = [p for p in plan.network.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(plan.config, self.trained, device=plan.device)
-        self.scaler = torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16")
-
-    def take(self, batch: Batch, rate: float) -> float:
-        """Returns the batch's loss before the step; one that is no number is not followed."""
-        with autocast(self.plan.device, self.plan.precision):
-            logits = self.source.logits(batch.images)
-        total = F.cross_entropy(logits.float(), batch.labels, self.class_weights, reduction="sum")
-        loss = total / len(batch.labels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            return value
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimizer)
-        if self.plan.config.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.plan.config.gradient_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return value
+def _take_step(stepper: Stepper, source: Source, batch: Batch, rate: float) -> float:
+    """Returns the batch's loss before the step; one that is no number is not followed."""
+    loss, _ = stepper.forward(source, batch)
+    value = float(loss.detach())
+    if math.isfinite(value):
+        stepper.backward(loss)
+        stepper.update(rate)
+    return value
 
 
 def _too_far(losses: list[float]) -> bool:

@@ -16,8 +16,8 @@ from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.errors import LabError
 from lab.runs.store import store
 from lab.ui.compare_choice import Chosen
+from lab.ui.matrix import draw_matrix
 from lab.ui.results import PART_WORDS, PARTS, part_counts
-from lab.ui.results_figures import CHART
 from lab.ui.side_by_side_list import Asked, answers_of
 from lab.ui.words import percent, plain
 
@@ -187,10 +187,9 @@ def _draw_matrices(
             with st.container(border=True):
                 epoch = "" if each.epoch is None else f", epoch {each.epoch}"
                 st.markdown(f"**{letter}** · {plain(titles[letter])}")
-                st.plotly_chart(
+                draw_matrix(
                     confusion_matrix(matrix, each.class_names, share=bool(share)),
                     key=f"compare_matrix_{letter}",
-                    config=CHART,
                     alt=f"{letter}: {confusion_matrix_alt(matrix, each.class_names)}",
                 )
                 st.caption(

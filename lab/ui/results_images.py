@@ -5,6 +5,7 @@ One fragment: a click on a cell or another page of images redraws this and nothi
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,7 +15,7 @@ from lab.data import probes
 from lab.errors import LabError
 from lab.ui import film_pins
 from lab.ui.dataset_view import PER_PAGE, enlarge
-from lab.ui.results_figures import CHART
+from lab.ui.matrix import draw_matrix
 from lab.ui.words import plain, probability
 
 if TYPE_CHECKING:
@@ -66,15 +67,13 @@ def draw_matrix_and_images(
         label_visibility="collapsed",
     )
     chosen = (st.session_state[true_key], st.session_state[predicted_key])
-    chart = f"results_matrix_{run_id}"
-    st.container(width=MATRIX_WIDTH).plotly_chart(
-        confusion_matrix(report.matrix, names, share=share, chosen=chosen),
-        key=chart,
-        config=CHART,
-        on_select=lambda: _take_cell(run_id, chart),
-        selection_mode="points",
-        alt=confusion_matrix_alt(report.matrix, names),
-    )
+    with st.container(width=MATRIX_WIDTH):
+        draw_matrix(
+            confusion_matrix(report.matrix, names, share=share, chosen=chosen),
+            key=f"results_matrix_{run_id}",
+            alt=confusion_matrix_alt(report.matrix, names),
+            on_cell=partial(_take_cell, run_id),
+        )
     st.caption(
         "A row is a true class, a column an answer; right answers lie on the diagonal. The darker, "
         "the larger the share of its row. Click a cell, or choose it below, to see its images."
@@ -96,14 +95,12 @@ def draw_matrix_and_images(
         _draw_images(run_id, predictions, pack, shown or CELL, chosen=chosen, dataset=dataset)
 
 
-def _take_cell(run_id: str, chart: str) -> None:
+def _take_cell(run_id: str, cell: tuple[int, int]) -> None:
     """The callback of a click on the matrix: the cell goes into the select boxes, which rule."""
-    points = st.session_state[chart]["selection"]["points"]
-    if points:
-        true, predicted = points[0]["customdata"][:2]
-        st.session_state[f"results_true_{run_id}"] = int(true)
-        st.session_state[f"results_predicted_{run_id}"] = int(predicted)
-        st.session_state[f"results_list_{run_id}"] = CELL
+    st.session_state[f"results_true_{run_id}"], st.session_state[f"results_predicted_{run_id}"] = (
+        cell
+    )
+    st.session_state[f"results_list_{run_id}"] = CELL
 
 
 def _draw_images(

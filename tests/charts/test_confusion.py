@@ -1,4 +1,4 @@
-"""The confusion matrix: numbers in the right cells, every cell a point to click on."""
+"""The confusion matrix: numbers in the right cells, colours that their text stands out from."""
 
 from __future__ import annotations
 
@@ -7,65 +7,56 @@ import json
 import numpy as np
 import pytest
 
-from lab.charts.confusion import LONGEST_NAME, confusion_matrix, confusion_matrix_alt
+from lab.charts.confusion import DARK_TEXT, LIGHT_TEXT, confusion_matrix, confusion_matrix_alt
+from tests.charts.test_style import contrast
 
 MATRIX = np.array([[8, 2, 0], [0, 1000, 1], [0, 0, 0]])
 NAMES = ("cat", "dog", "bird")
 
 
-def test_counts_and_shares_are_written_in_their_cells() -> None:
-    heat = confusion_matrix(MATRIX, NAMES).data[0]
-    assert heat.text.tolist() == [["8", "2", ""], ["", "1,000", "1"], ["", "", ""]]
-    heat = confusion_matrix(MATRIX, NAMES, share=True).data[0]
-    assert heat.text.tolist() == [["80%", "20%", ""], ["", "100%", "<1%"], ["", "", ""]]
-    # The colour is the same in both, and an empty cell has none.
-    assert heat.z[0][0] == pytest.approx(np.sqrt(0.8))
-    assert np.isnan(heat.z[2]).all()
+def texts(*, share: bool = False) -> dict[tuple[int, int], str]:
+    cells = confusion_matrix(MATRIX, NAMES, share=share)["cells"]
+    return {(cell["true"], cell["predicted"]): cell["text"] for cell in cells}
 
 
-def test_every_cell_has_a_point_that_knows_it() -> None:
-    points = confusion_matrix(MATRIX, NAMES).data[1]
-    assert len(points.x) == 9
-    for x, y, (true, predicted) in zip(points.x, points.y, points.customdata, strict=True):
-        assert (x, y) == (predicted, true)
-    assert points.text[1] == "true: cat<br>predicted: dog<br>2 images, 20.0% of the row"
-    sent = json.loads(confusion_matrix(MATRIX, NAMES).to_json())["data"][1]["customdata"]
-    assert sent[:3] == [[0, 0], [0, 1], [0, 2]]
+def test_counts_and_shares_are_written_in_their_cells_and_empty_ones_are_left_out() -> None:
+    assert texts() == {(0, 0): "8", (0, 1): "2", (1, 1): "1,000", (1, 2): "1"}
+    assert texts(share=True) == {(0, 0): "80%", (0, 1): "20%", (1, 1): "100%", (1, 2): "<1%"}
 
 
-def test_the_first_class_is_on_top_and_a_finger_scrolls_the_page() -> None:
-    layout = confusion_matrix(MATRIX, NAMES).layout
-    assert layout.yaxis.range[0] > layout.yaxis.range[1]
-    assert layout.xaxis.fixedrange
-    assert layout.yaxis.fixedrange
-    assert layout.dragmode is False
+def test_a_cell_tells_its_count_and_its_share_whatever_is_written_in_it() -> None:
+    for share in (False, True):
+        second = confusion_matrix(MATRIX, NAMES, share=share)["cells"][1]
+        assert second["about"] == "2 of 10 images, 20.0% of the row"
 
 
-def test_the_chosen_cell_is_framed() -> None:
-    (frame,) = confusion_matrix(MATRIX, NAMES, chosen=(1, 2)).layout.shapes
-    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, 0.5, 1.5)
+def test_the_colour_goes_by_the_share_of_the_row() -> None:
+    counts, shares = (confusion_matrix(MATRIX, NAMES, share=s)["cells"] for s in (False, True))
+    assert [cell["colour"] for cell in counts] == [cell["colour"] for cell in shares]
+    most, some, _, few = counts
+    assert most["colour"] != some["colour"] != few["colour"]
+    from_white = [contrast(cell["colour"], "#ffffff") for cell in (most, some, few)]
+    assert from_white == sorted(from_white, reverse=True)
 
 
-def test_names_are_shortened_and_are_not_markup() -> None:
-    names = ("a very long name of a class", "<b>&", "c")
-    figure = confusion_matrix(MATRIX, names)
-    short = figure.layout.xaxis.ticktext
-    assert len(short[0]) == LONGEST_NAME
-    assert short[1] == "&lt;b&gt;&amp;"
-    assert "a very long name of a class" in figure.data[1].text[0]
+@pytest.mark.parametrize("share", [1, 20, 49, 50, 51, 75, 99, 100])
+def test_the_number_stands_out_from_its_cell(share: int) -> None:
+    first = confusion_matrix(np.array([[share, 100 - share], [0, 1]]), ("a", "b"))["cells"][0]
+    assert first["ink"] == (DARK_TEXT if share < 50 else LIGHT_TEXT)
+    assert contrast(first["colour"], first["ink"]) >= 4.5
 
 
-@pytest.mark.parametrize("classes", [2, 24, 100])
-def test_any_number_of_classes_fits_a_page(classes: int) -> None:
-    figure = confusion_matrix(np.eye(classes, dtype=int), [f"class {i}" for i in range(classes)])
-    assert 300 <= figure.layout.height <= 760
+def test_the_chosen_cell_and_names_come_as_plain_json() -> None:
+    names = ("<b>&", "a very long name of a class", "c")
+    sent = json.loads(json.dumps(confusion_matrix(MATRIX, names, chosen=(1, 2))))
+    assert sent["chosen"] == [1, 2]
+    assert sent["names"] == list(names)
+    assert confusion_matrix(MATRIX, NAMES)["chosen"] is None
 
 
-def test_without_images_it_says_so() -> None:
+def test_without_images_there_is_no_cell() -> None:
     empty = np.zeros((3, 3), dtype=int)
-    figure = confusion_matrix(empty, NAMES, chosen=(0, 0))
-    assert figure.layout.annotations[0].text == "No images"
-    assert not figure.layout.shapes
+    assert confusion_matrix(empty, NAMES, chosen=(0, 0))["cells"] == []
     assert confusion_matrix_alt(empty, NAMES) == "Confusion matrix: no images."
 
 
