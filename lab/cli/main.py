@@ -1,13 +1,15 @@
 """The commands, their options and what they exit with.
 
 Exit status: 0 done, 1 the run (or one of several files) failed, 2 something asked for is not
-possible (the sentence on standard error says why), 130 stopped by Ctrl-C.
+possible (the sentence on standard error says why), 130 stopped by Ctrl-C, 141 nobody reads the
+output any more.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -183,10 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from lab.cli.find_rate import run
         else:
             from lab.cli.train import run
-        return run(options)
+        status = run(options)
+        sys.stdout.flush()  # here, where a reader that has gone is known
+        return status
     except LabError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain at the exit
+        return 141  # as a shell says of a program that SIGPIPE ended

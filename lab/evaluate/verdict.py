@@ -24,6 +24,7 @@ Kind = Literal[
     "rate_too_low",
     "one_class",
     "small_validation",
+    "flattering_validation",
     "plateau",
     "saturated_softmax",
 ]
@@ -90,6 +91,9 @@ class Seen:
     """0 when nobody knows."""
     ended: bool
     """Nothing more will come by itself."""
+    test_samples: int
+    test_accuracy: float | None
+    """Of the kept weights, looked at once at the end; None before."""
     diverged: str
     """The sentence of a run that failed because its loss was no number; empty for others."""
 
@@ -107,6 +111,14 @@ def slower(config: RunConfig) -> dict[str, Any]:
 def faster(config: RunConfig) -> dict[str, Any]:
     """Ten times the rate, up to the highest allowed."""
     return {"learning_rate": min(10.0, float(f"{config.learning_rate * 10:.3g}"))}
+
+
+def augmented(config: RunConfig) -> dict[str, Any]:
+    """Pictures turned, zoomed and shifted a little, in a run that does none of that yet."""
+    change = {"rotation_degrees": 10, "zoom": 0.1, "width_shift": 0.1, "height_shift": 0.1}
+    if config.pretrained and config.freeze != "full" and not config.kept_views:
+        change["kept_views"] = 5  # frozen stages can then still be run once
+    return change
 
 
 def times(count: int, what: str) -> str:

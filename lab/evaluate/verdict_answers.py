@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.evaluate.metrics import MOST, NEARLY_ALL, wilson_interval
-from lab.evaluate.verdict import Seen, Verdict, slower
+from lab.evaluate.verdict import Seen, Verdict, augmented, slower
 
 if TYPE_CHECKING:  # brings torch along
     from lab.evaluate.predictions import Predictions
@@ -18,6 +18,9 @@ SPLIT_WORDS = {"val": "validation", "test": "test"}
 FEWEST_IMAGES = 20
 WIDE = 0.05
 """Half of the accuracy's interval: two epochs that differ by less cannot be told apart."""
+
+FLATTERED = 0.05
+"""Validation accuracy above test accuracy; a little is the luck of choosing the best epoch."""
 
 FULLY_SURE = 0.99
 OVERSURE = 0.1
@@ -134,6 +137,32 @@ def small_validation(seen: Seen) -> Verdict | None:
         "in all would be better."
         if change
         else "Only more validation images help; do not read much into small differences.",
+        change,
+    )
+
+
+def flattering_validation(seen: Seen) -> Verdict | None:
+    """The test images are answered worse than the validation images by more than chance allows, so
+    the two are not of one kind: near-copies of training images in validation, or another source."""
+    test, accuracies = seen.test_accuracy, seen.epochs.val_accuracy
+    if test is None or not seen.test_samples or not seen.val_samples or not len(accuracies):
+        return None
+    best = float(np.nanmax(accuracies))
+    low, _ = wilson_interval(round(best * seen.val_samples), seen.val_samples)
+    _, high = wilson_interval(round(test * seen.test_samples), seen.test_samples)
+    if high >= low or best - test < FLATTERED:
+        return None
+    change = {} if seen.config.augments else augmented(seen.config)
+    return Verdict(
+        "flattering_validation",
+        f"The validation images flatter: {best:.1%} of them are answered right, but only "
+        f"{test:.1%} of the test images. They are probably much like the training images (pictures "
+        "of one series, copies), and the test images are not.",
+        f"{seen.val_samples:,} validation and {seen.test_samples:,} test images: their 95 % "
+        f"intervals (Wilson) lie apart, {low:.1%} and up against {high:.1%} and down.",
+        "Believe the test figure. Augmentation makes training images less like their copies."
+        if change
+        else "Believe the test figure; only validation images of the test images' kind would help.",
         change,
     )
 

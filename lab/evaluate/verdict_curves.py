@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.config import KNOBS, RunConfig
 from lab.evaluate.metrics import wilson_interval
-from lab.evaluate.verdict import Column, Seen, Verdict, faster, slower, times
+from lab.evaluate.verdict import Column, Seen, Verdict, augmented, faster, slower, times
 from lab.evaluate.verdict_layers import update_ratio
 
 THROWN = 3.0
@@ -247,13 +247,10 @@ def _rate_fell(seen: Seen) -> bool:
 def _against_overfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
     """The first thing that is not in use yet."""
     if not config.augments:
-        change = {"rotation_degrees": 10, "zoom": 0.1, "width_shift": 0.1, "height_shift": 0.1}
-        if config.pretrained and config.freeze != "full" and not config.kept_views:
-            change["kept_views"] = 5  # frozen stages can then still be run once
         return (
             "Augmentation: turned, zoomed and shifted a little, a picture is never the same twice "
             "and cannot be learned by heart.",
-            change,
+            augmented(config),
         )
     if config.dropout is None and config.architecture in MORE_DROPOUT:
         return (

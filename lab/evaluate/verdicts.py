@@ -2,7 +2,8 @@
 
     curves      loss and accuracy, step by step and epoch by epoch      verdict_curves
     layers      gradients, updates, silent units (if sampled)           verdict_layers
-    answers     to the images of one part (if predicted)                verdict_answers
+    answers     to the images of one part (if predicted), and the
+                test figure beside the validation one (once tested)     verdict_answers
 
 Pure functions of what is given, careful rather than clever: a verdict comes only with its evidence,
 and not where another one explains it. The limits are named constants beside their rules. Imports no
@@ -15,7 +16,12 @@ from typing import TYPE_CHECKING
 
 from lab.config import RunConfig
 from lab.evaluate.verdict import EpochFigures, Kind, Seen, StepFigures, Verdict
-from lab.evaluate.verdict_answers import one_class, saturated_softmax, small_validation
+from lab.evaluate.verdict_answers import (
+    flattering_validation,
+    one_class,
+    saturated_softmax,
+    small_validation,
+)
 from lab.evaluate.verdict_curves import (
     diverged,
     overfitting,
@@ -43,6 +49,8 @@ def verdicts(
     val_samples: int,
     train_samples: int = 0,
     classes: int = 0,
+    test_samples: int = 0,
+    test_accuracy: float | None = None,
     ended: bool = True,
     diverged_message: str = "",
 ) -> tuple[Verdict, ...]:
@@ -61,6 +69,8 @@ def verdicts(
         val_samples=val_samples,
         train_samples=train_samples,
         classes=classes,
+        test_samples=test_samples,
+        test_accuracy=test_accuracy,
         ended=ended,
         diverged=diverged_message,
     )
@@ -76,5 +86,9 @@ def verdicts(
     still = None if unable or any(causes) else plateau(seen)
     oversure = None if same else saturated_softmax(seen)
     few = small_validation(seen)
-    found = (thrown, fading, dead, slow, same, unable, learned_too_well, still, oversure, few)
+    flattered = flattering_validation(seen)
+    found = (
+        *(thrown, fading, dead, slow, same, unable, learned_too_well, still),
+        *(flattered, oversure, few),
+    )
     return tuple(verdict for verdict in found if verdict is not None)

@@ -18,6 +18,7 @@ from lab.training import probe_files
 from lab.training.probe_files import Take
 from lab.ui import film_frames
 from lab.ui.film_pins import draw_pins
+from lab.ui.pace import pace
 
 TICK = 2.5
 """Seconds between two looks while the run may still take pictures."""
@@ -28,20 +29,16 @@ _DRAWN = "film_drawn"
 
 def draw_film_strip(run: RunRow) -> None:
     """Draw the strip of `run` and let it grow while the run is active."""
-    pace = _pace(run)
-    st.fragment(run_every=pace, key="film_strip")(_body)(run.id, pace)
+    seconds = pace(run, TICK)
+    st.fragment(run_every=seconds, key="film_strip")(_body)(run.id, seconds)
 
 
-def _pace(run: RunRow) -> float | None:
-    return TICK if run.is_live else None
-
-
-def _body(run_id: str, pace: float | None) -> None:
+def _body(run_id: str, seconds: float | None) -> None:
     try:
         run = store().run(run_id)
     except NotFoundError:  # deleted in another tab
         st.rerun()
-    if _pace(run) != pace:
+    if pace(run, TICK) != seconds:
         st.rerun()  # once: the timer goes away, or comes
     st.subheader("Film strip", anchor=False)
     folder = store().folder(run_id)

@@ -20,6 +20,7 @@ from lab.charts import gradient_health as charts
 from lab.errors import LabError, NotFoundError
 from lab.runs.store import RunRow, store
 from lab.training.layer_stats import LayerHistory, layer_history, newest_sample
+from lab.ui.pace import pace
 from lab.ui.words import plain
 
 TICK = 3.0
@@ -79,20 +80,16 @@ _ABOUT_ACTIVATIONS = (
 def draw_gradient_health(run: RunRow, *, verdict: bool = True) -> None:
     """Draw the layers of `run` and let the chart grow while the run is active. `verdict` says what
     the figures mean; off where the page says so already."""
-    pace = _pace(run)
-    st.fragment(run_every=pace, key="health")(_body)(run.id, pace, verdict)
+    seconds = pace(run, TICK)
+    st.fragment(run_every=seconds, key="health")(_body)(run.id, seconds, verdict)
 
 
-def _pace(run: RunRow) -> float | None:
-    return TICK if run.is_live else None
-
-
-def _body(run_id: str, pace: float | None, verdict: bool) -> None:
+def _body(run_id: str, seconds: float | None, verdict: bool) -> None:
     try:
         run = store().run(run_id)
     except NotFoundError:  # deleted in another tab
         st.rerun()
-    if _pace(run) != pace:
+    if pace(run, TICK) != seconds:
         st.rerun()  # once: the timer goes away, or comes
     folder = store().folder(run_id)
     newest = newest_sample(folder)

@@ -1,7 +1,8 @@
 """The live view of one run: numbers, curves, buttons and the log of decisions.
 
-A fragment that ticks once a second while the run is active and reads only what is new from the
-store. It never touches the training thread: the buttons leave a wish in the store.
+A fragment that ticks while the run is active, once a second in its first minute, and reads only
+what is new from the store. It never touches the training thread: the buttons leave a wish in the
+store.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import streamlit as st
 from lab.errors import LabError, NotFoundError
 from lab.runs.history import curve
 from lab.runs.queue import queue
+from lab.runs.rows import LogLine
 from lab.runs.store import RunRow, store
 from lab.ui.live_chart import live_chart
 from lab.ui.live_feed import LiveHistory
+from lab.ui.pace import pace
 from lab.ui.words import duration, percent, status_badge
 
 CHART_HEIGHT = 260
@@ -27,27 +30,27 @@ FIRST_SECONDS = 3.0
 
 def live_view(run: RunRow) -> None:
     """Draw `run` and keep it moving while it is active."""
-    pace = _pace(run)
-    st.fragment(run_every=pace, key="live_view")(_body)(run.id, pace)
+    seconds = _pace(run)
+    st.fragment(run_every=seconds, key="live_view")(_body)(run.id, seconds)
 
 
 def _pace(run: RunRow) -> float | None:
     """Seconds between two ticks; None when nothing changes any more by itself. A paused run may be
     resumed from another tab, so it is looked at now and then."""
-    if run.is_live:
-        # A short wait should look short, and the first points should not wait either. (The new pace
-        # costs a run of the whole page: not before the first point.)
-        begun = run.status == "running" and run.seconds > FIRST_SECONDS
-        return 1.0 if begun else 0.4
-    return 3.0 if run.status == "paused" else None
+    if run.status == "paused":
+        return 3.0
+    # A short wait should look short, and the first points should not wait either. (The new pace
+    # costs a run of the whole page: not before the first point.)
+    begun = run.status == "running" and run.seconds > FIRST_SECONDS
+    return pace(run, 1.0 if begun else 0.4)
 
 
-def _body(run_id: str, pace: float | None) -> None:
+def _body(run_id: str, seconds: float | None) -> None:
     try:
         run = store().run(run_id)
     except NotFoundError:  # deleted in another tab
         st.rerun()
-    if _pace(run) != pace:
+    if _pace(run) != seconds:
         st.rerun()  # once: the whole page learns that the run began or ended, and the timer with it
     _heading(run)
     _buttons(run)
@@ -210,6 +213,10 @@ def _log(run: RunRow) -> None:
     if not lines:
         return
     with st.expander("What the lab decided, and why", icon=":material/receipt_long:"):
-        for line in lines:
-            text = line.text.replace("$", "\\$")
-            st.markdown(f":red[{text}]" if line.level == "error" else f"- {text}")
+        # One element: each costs the browser time at every tick.
+        st.markdown("\n".join(f"- {_line(line)}" for line in lines))
+
+
+def _line(line: LogLine) -> str:
+    text = line.text.replace("$", "\\$").replace("\n", " ")
+    return f":red[{text}]" if line.level == "error" else text

@@ -60,6 +60,11 @@ class LiveChart {
     this.waiting = [] // messages that came before Plotly was there
     this.seen = null
     this.asked = 0 // when the whole history was last asked for; 0: not waiting for one
+    this.behind = false // points have come while the page was in a hidden tab, and are not drawn
+    this.whenSeen = () => {
+      if (this.panels && this.behind && !document.hidden) this.drawAll()
+    }
+    document.addEventListener("visibilitychange", this.whenSeen)
     this.forget(null)
   }
 
@@ -178,8 +183,10 @@ class LiveChart {
     if (this.steps.length > MAX_POINTS) this.resync()
     if (!added && !data.whole && !bestMoved) return
     for (const panel of this.panels) panel.empty.hidden = this.steps.length > 0
+    // Nobody looks, and the training on the same machine has better use for the processor.
+    if (document.hidden && drawn > 0) this.behind = true
     // A line of one point is drawn as a dot, and a moved best epoch moves a point: draw anew.
-    if (data.whole || drawn < 2 || bestMoved) this.drawAll()
+    else if (this.behind || data.whole || drawn < 2 || bestMoved) this.drawAll()
     else for (const panel of this.panels) this.extend(panel, added)
   }
 
@@ -227,6 +234,7 @@ class LiveChart {
   }
 
   drawAll() {
+    this.behind = false
     for (const panel of this.panels) this.draw(panel)
   }
 
@@ -259,6 +267,7 @@ class LiveChart {
   destroy() {
     this.gone = true
     this.resizes?.disconnect()
+    document.removeEventListener("visibilitychange", this.whenSeen)
     for (const panel of this.panels ?? []) window.Plotly.purge(panel.plot)
     this.panels = null
   }

@@ -1,7 +1,8 @@
 // Draws a confusion matrix (lab/charts/confusion.py) as a table, tells about the cell under the
 // pointer in a line below, and reports a click as [true, predicted].
 
-const MANY = 8 // classes; then the columns' names stand upright
+const MANY = 8 // classes; then names that are longer than LETTERS stand on end above their columns
+const LETTERS = 2
 const CROWDED = 40 // then a cell is too small for a number
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }
 
@@ -20,20 +21,28 @@ function draw(root, { names, cells, chosen, alt, clickable }, report) {
     root.replaceChildren(make("div", "No images", { class: "empty" }))
     return
   }
+  const longest = Math.max(...names.map((name) => name.length))
   root.classList.toggle("many", names.length > MANY)
+  root.classList.toggle("on-end", names.length > MANY && longest > LETTERS)
   root.classList.toggle("crowded", names.length > CROWDED)
   root.classList.toggle("clickable", clickable)
   root.style.setProperty("--classes", names.length)
+  root.style.setProperty("--longest", longest)
 
   const full = new Map(cells.map((cell) => [cell.true * names.length + cell.predicted, cell]))
-  const line = make("p")
+  const tell = (t, p) => {
+    const about = full.get(t * names.length + p)?.about ?? "no image"
+    return `true: ${names[t]}, predicted: ${names[p]} — ${about}`
+  }
+  const quiet = chosen ? tell(...chosen) : ""
+  const line = make("p", quiet)
   const body = make("tbody")
   const grid = names.map((name, t) => {
     const row = make("tr")
     row.append(make("th", name, { scope: "row", title: name }))
     const tds = names.map((_, p) => {
       const cell = full.get(t * names.length + p)
-      const about = `true: ${name}, predicted: ${names[p]} — ${cell?.about ?? "no image"}`
+      const about = tell(t, p)
       const td = make("td", cell?.text ?? "", { "aria-label": about, tabindex: -1 })
       if (cell) Object.assign(td.style, { background: cell.colour, color: cell.ink })
       td.onpointerenter = td.onfocus = () => (line.textContent = about)
@@ -70,7 +79,7 @@ function draw(root, { names, cells, chosen, alt, clickable }, report) {
     else return
     event.preventDefault()
   }
-  body.onpointerleave = () => (line.textContent = "")
+  body.onpointerleave = () => (line.textContent = quiet)
 
   const table = make("table", "", { role: "grid", "aria-label": alt })
   table.append(columns(names), head(names), body)

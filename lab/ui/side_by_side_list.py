@@ -99,14 +99,14 @@ def answers_of(asked: Sequence[Asked], part: str, *, place: str) -> list[Predict
             for _, run, folder, name in missing
         ]
         key = f"side-predict:{part}:{what}"
-        letters = ", ".join(letter for letter, *_ in missing)
+        who = ", ".join(f"{letter} ({plain(run.name)})" for letter, run, *_ in missing)
         images = missing[0][1].val_samples if part == "val" else missing[0][1].test_samples
         if jobs.latest(key) is None:
             slot = st.empty()  # what is done at once leaves no button behind
             with slot.container():
                 st.caption(
                     f"Not asked yet about the {images or 0:,} {PART_WORDS[part]} images: "
-                    f"{letters}. That is done once, in the background, and then kept."
+                    f"{who}. That is done once, in the background, and then kept."
                 )
                 if not st.button("Ask them", key=f"{place}_ask", icon=":material/play_arrow:"):
                     return None
@@ -118,7 +118,7 @@ def answers_of(asked: Sequence[Asked], part: str, *, place: str) -> list[Predict
                 for _, _, folder, checkpoint in missing
             )
 
-        if computed(key, f"Asking {letters}", work, kind="predict") is None:
+        if computed(key, f"Asking {who}", work, kind="predict") is None:
             return None
         found = saved()
     if any(each is None for each in found):  # a folder was tidied, or weights written since

@@ -1,6 +1,6 @@
 """What stands out in a run, in words: each verdict with its numbers and one thing to press.
 
-Runs in the page's script thread. While the run is active a fragment looks every two seconds whether
+Runs in the page's script thread. While the run is active a fragment looks every few seconds whether
 there is a new epoch; only then anything is read and judged anew.
 """
 
@@ -21,13 +21,14 @@ from lab.runs.store import RunRow, store
 from lab.training.failures import is_divergence
 from lab.training.layer_stats import layer_history, newest_sample
 from lab.ui.knob_form import word
+from lab.ui.pace import pace
 from lab.ui.results import UNASKED_PIXELS, Choice, predictions_of
 from lab.ui.words import plain, status_word
 
 if TYPE_CHECKING:  # imports torch, which a page must not wait for
     from lab.evaluate.predictions import Predictions
 
-PACE = 2.0
+TICK = 2.0
 
 TITLES = {
     "vanishing_gradients": ("Vanishing gradients", "trending_down"),
@@ -39,6 +40,7 @@ TITLES = {
     "rate_too_low": ("Learning rate too low", "keyboard_double_arrow_down"),
     "one_class": ("One answer to everything", "filter_1"),
     "small_validation": ("Small validation set", "groups"),
+    "flattering_validation": ("Validation flatters", "theater_comedy"),
     "plateau": ("Standing still", "horizontal_rule"),
     "saturated_softmax": ("Too sure", "priority_high"),
 }
@@ -54,8 +56,7 @@ FIXED = "verdicts_fixed"
 def draw_verdicts(run: RunRow) -> None:
     """Under the curves of `run`; keeps up with it while it is active."""
     if run.is_live or run.status == "paused":
-        pace = PACE if run.is_live else None
-        st.fragment(run_every=pace, key="verdicts")(_live)(run.id, run.status)
+        st.fragment(run_every=pace(run, TICK), key="verdicts")(_live)(run.id, run.status)
     else:
         _draw(run)
 
@@ -103,6 +104,8 @@ def _judged(run: RunRow, config: RunConfig, predictions: Predictions | None) -> 
         val_samples=run.val_samples or 0,
         train_samples=run.train_samples or 0,
         classes=len(run.class_names),
+        test_samples=run.test_samples or 0,
+        test_accuracy=run.test_accuracy,
         ended=not run.is_live and run.status != "paused",
         diverged_message=run.message
         if run.status == "failed" and is_divergence(run.message)

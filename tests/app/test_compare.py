@@ -85,7 +85,8 @@ def alts(app: AppTest) -> list[str]:
 
 
 def matrix_alts(app: AppTest) -> list[str]:
-    return [json.loads(matrix.proto.json)["alt"] for matrix in app.get("bidi_component")]
+    drawn = [json.loads(component.proto.json) for component in app.get("bidi_component")]
+    return [data["alt"] for data in drawn if "cells" in data]
 
 
 # --- which runs ----------------------------------------------------------------------------------

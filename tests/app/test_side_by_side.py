@@ -13,6 +13,7 @@ from lab.evaluate.predictions import predict, saved_predictions
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.ui.words import plain
 from tests.app.conftest import OpenPage
 from tests.tiny_data import make_tiny_pack
 
@@ -113,7 +114,8 @@ def test_a_run_that_is_gone_is_no_longer_compared(open_runs: OpenRuns, runs: lis
 def test_disagreement_is_asked_for_and_comes_first(open_runs: OpenRuns, runs: list[RunRow]) -> None:
     chosen = runs[:3]
     app = open_runs(chosen)
-    assert "Not asked yet about the 30 test images: A, B, C" in captions(app)
+    names = ", ".join(f"{letter} ({plain(run.name)})" for letter, run in zip("ABC", chosen, strict=True))
+    assert f"Not asked yet about the 30 test images: {names}" in captions(app)
     check(app.button(key="inspect_side_ask").click().run())
     folders = [store().folder(run.id) for run in chosen]
     found = [saved_predictions(folder, "best", "test") for folder in folders]

@@ -529,6 +529,25 @@ def test_small_validation() -> None:
     assert "small_validation" not in kinds(judge(epochs_of([]), val_samples=40))
 
 
+def test_validation_that_flatters() -> None:
+    best = epochs_of([0.9, 0.3, 0.1], val_accuracy=[0.8, 0.97, 0.95])
+    tested = {"val_samples": 1000, "test_samples": 1000}
+    verdict = the(judge(best, **tested, test_accuracy=0.80), "flattering_validation")
+    assert "97.0% of them are answered right, but only 80.0% of the test" in verdict.sentence
+    assert "95.7% and up against 82.4% and down" in verdict.evidence
+    assert verdict.change["rotation_degrees"] == 10
+    turned = RunConfig(rotation_degrees=5)
+    again = the(judge(best, config=turned, **tested, test_accuracy=0.80), "flattering_validation")
+    assert again.change == {}
+    for figures in (
+        {**tested, "test_accuracy": 0.96},  # no more than choosing the best epoch explains
+        {**tested, "test_accuracy": 0.99},
+        {**tested, "test_accuracy": None},  # not tested yet
+        {"val_samples": 30, "test_samples": 30, "test_accuracy": 0.85},  # chance would do
+    ):
+        assert "flattering_validation" not in kinds(judge(best, **figures))
+
+
 # --- all ------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,28 @@
+"""Looks at a run grow rarer as it gets longer, and end with it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from lab.runs.rows import RunRow
+from lab.ui.pace import pace
+
+
+def run(seconds: float, *, live: bool = True) -> RunRow:
+    return cast("RunRow", SimpleNamespace(is_live=live, seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [(0, 1.0), (60, 1.0), (61, 2.0), (300, 2.0), (301, 3.0), (1200, 3.0), (1201, 5.0), (1e6, 5.0)],
+)
+def test_looks_grow_rarer(trained: float, expected: float) -> None:
+    assert pace(run(trained), 1.0) == expected
+    assert pace(run(trained), 2.5) == 2.5 * expected
+
+
+def test_and_end_with_the_run() -> None:
+    assert pace(run(10, live=False), 1.0) is None
