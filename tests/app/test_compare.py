@@ -247,7 +247,10 @@ def test_without_a_difference_there_is_no_knob_to_draw(compare: Open) -> None:
 def test_two_runs_on_the_same_images(compare: Open, trained: list[RunRow]) -> None:
     app = compare(*(row.id for row in trained), tab="Same images")
     assert app.multiselect(key="compare_same_images").value == [trained[0].id, trained[1].id]
-    assert "30 test images: A, B" in texts(app, "caption")
+    who = ", ".join(
+        f"{letter} ({plain(row.name)})" for letter, row in zip("AB", trained, strict=False)
+    )
+    assert f"30 test images: {who}" in texts(app, "caption")
     check(app.button(key="compare_ask").click().run())
     assert "Not asked yet" not in texts(app, "caption")
     check(app.multiselect(key="compare_same_images").select(trained[2].id).run())

@@ -114,7 +114,9 @@ def test_a_run_that_is_gone_is_no_longer_compared(open_runs: OpenRuns, runs: lis
 def test_disagreement_is_asked_for_and_comes_first(open_runs: OpenRuns, runs: list[RunRow]) -> None:
     chosen = runs[:3]
     app = open_runs(chosen)
-    names = ", ".join(f"{letter} ({plain(run.name)})" for letter, run in zip("ABC", chosen, strict=True))
+    names = ", ".join(
+        f"{letter} ({plain(run.name)})" for letter, run in zip("ABC", chosen, strict=True)
+    )
     assert f"Not asked yet about the 30 test images: {names}" in captions(app)
     check(app.button(key="inspect_side_ask").click().run())
     folders = [store().folder(run.id) for run in chosen]
