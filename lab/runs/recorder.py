@@ -26,7 +26,8 @@ class Recorder:
     Two threads: the training thread adds events; the recorder's own writes the steps that wait and
     asks the store for wishes, every 0.25 s while the `with` block lasts. So training does not wait
     for the disk at each step, and a stop pressed in another process reaches `control` also during a
-    long validation. Everything but steps is written at once, by the training thread.
+    long validation. The first step, for which a person waits, and everything but steps is written
+    at once, by the training thread.
 
     A write that failed is raised by the next call of the training thread.
     """
@@ -40,6 +41,7 @@ class Recorder:
         self._guard = threading.Lock()  # the buffer and the speed; held for moments only
         self._events: list[Event] = []
         self._speed = _Speed()
+        self._any_step = False
         self._error: Exception | None = None
         self._reported_at = -FLUSH_SECONDS
         self._closed = threading.Event()
@@ -57,12 +59,13 @@ class Recorder:
 
     def add(self, event: Event) -> None:
         """Take one event; raises ResourceError when it, or one before it, cannot be written."""
-        is_step = isinstance(event, StepDone)
+        can_wait = self._any_step and isinstance(event, StepDone)
         with self._guard:
             self._events.append(event)
             if isinstance(event, StepDone):
+                self._any_step = True
                 self._speed.add(event)
-        if not is_step or self._error is not None:
+        if not can_wait or self._error is not None:
             self.flush()
 
     def flush(self) -> None:

@@ -42,7 +42,7 @@ def _pace(run: RunRow) -> float | None:
     # A short wait should look short, and the first points should not wait either. (The new pace
     # costs a run of the whole page: not before the first point.)
     begun = run.status == "running" and run.seconds > FIRST_SECONDS
-    return pace(run, 1.0 if begun else 0.4)
+    return pace(run, 1.0 if begun else 0.3)
 
 
 def _body(run_id: str, seconds: float | None) -> None:

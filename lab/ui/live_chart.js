@@ -240,6 +240,9 @@ class LiveChart {
 
   draw(panel) {
     const listens = panel.plot.classList.contains("js-plotly-plot")
+    // Axes without a line lie unseen below the words that say so: a tenth of a second for nothing,
+    // just when the first step is on its way.
+    if (!listens && !this.steps.length) return
     const { traces, layout } = this.figure
     window.Plotly.react(panel.plot, traces(this, panel), layout(this, panel, widthOf(panel)), {
       displayModeBar: false,
@@ -275,7 +278,8 @@ class LiveChart {
 
 function fit(panel) {
   const width = widthOf(panel)
-  if (width !== panel.plot._fullLayout?.width) window.Plotly.relayout(panel.plot, { width })
+  const drawn = panel.plot._fullLayout
+  if (drawn && width !== drawn.width) window.Plotly.relayout(panel.plot, { width })
 }
 
 function widthOf(panel) {

@@ -47,6 +47,7 @@ def draw_table() -> RunRow | None:
         return current_run()
     current = current_run()
     position = next((i for i, row in enumerate(rows) if current and row.id == current.id), None)
+    st.space("small")  # the table's own buttons float above it
     event = st.dataframe(
         _frame(rows),
         key="runs_table",

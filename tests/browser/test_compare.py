@@ -53,6 +53,5 @@ def test_compare_and_send_the_link_on(
     fresh.get_by_text(
         re.compile(r"no more than chance|by more than chance|no difference at all")
     ).first.wait_for(timeout=SOON)
-    fresh.wait_for_function(
-        "document.querySelectorAll('.js-plotly-plot .heatmaplayer .hm').length == 2", timeout=SOON
-    )
+    fresh.locator(".matrix tbody").nth(1).wait_for(timeout=SOON)  # one each
+    assert fresh.locator(".matrix tbody").count() == 2
