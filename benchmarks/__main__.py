@@ -9,6 +9,7 @@ BENCHMARKS = {
     "training": "benchmarks.training",
     "live-page": "benchmarks.live_page",
     "grad-cam": "benchmarks.grad_cam",
+    "keras": "benchmarks.beside_keras",
     "compare": "benchmarks.compare",
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",

@@ -55,11 +55,11 @@ def main(*, quick: bool = False) -> None:
 
 def sign_cnn(*, augmented: bool, rounds: int) -> Row:
     """An epoch of document 001's network: 27,455 images to train on, 7,172 to validate on."""
-    config = _sign_config("sign-cnn", rounds)
+    config = sign_config("sign-cnn", rounds)
     if augmented:
         config = config.changed(rotation_degrees=10, zoom=0.1, width_shift=0.1, height_shift=0.1)
-    with Aside(_sign_script, plain.sign_cnn, augmented) as script:
-        own, theirs = _in_turn(config, script.epoch)
+    with Aside(sign_script, plain.sign_cnn, augmented) as script:
+        own, theirs = in_turn(config, script.epoch)
     name = "sign-CNN epoch, 27,455 + 7,172" + (", augmented" if augmented else "")
     return Row(name, theirs, own, "<= 0.35" if augmented else "<= 0.28")
 
@@ -76,7 +76,7 @@ def resnet(photos: Path, *, per_class: int, rounds: int) -> Row:
     train, val = _photo_sets(photos, per_class)
     with Aside(_photo_script, plain.resnet18, photos, per_class) as script:
         with peak_memory() as peak:
-            own, theirs = _in_turn(config, script.epoch)
+            own, theirs = in_turn(config, script.epoch)
         note = f"peak {peak.mb:,.0f} MB, plain {script.peak_mb:,.0f} MB"
     name = f"ResNet-18 from scratch, 224, batch 32, epoch of {len(train)} + {len(val)}"
     return Row(name, theirs, own, "<= 0.33", note)
@@ -95,7 +95,7 @@ def last_stage(photos: Path, *, per_class: int, rounds: int) -> Row:
     )
     train, val = _photo_sets(photos, per_class)
     with Aside(_photo_script, plain.mobilenet_last_stage, photos, per_class, True) as script:
-        own, theirs = _in_turn(config, script.epoch)
+        own, theirs = in_turn(config, script.epoch)
     name = f"MobileNetV2, last stage and head, epoch of {len(train)} + {len(val)}"
     return Row(name, theirs, own, "", "from the second epoch on: frozen stages ran in the first")
 
@@ -158,9 +158,9 @@ def _one_pass(images: int) -> float:
 
 def deep_mlp(*, rounds: int) -> Row:
     """Ten layers with sigmoid on the sign images."""
-    config = _sign_config("deep-mlp", rounds)
-    with Aside(_sign_script, plain.deep_mlp) as script:
-        own, theirs = _in_turn(config, script.epoch)
+    config = sign_config("deep-mlp", rounds)
+    with Aside(sign_script, plain.deep_mlp) as script:
+        own, theirs = in_turn(config, script.epoch)
     return Row("deep MLP epoch, 27,455 + 7,172", theirs, own, "")
 
 
@@ -178,7 +178,7 @@ def _test_script(photos: Path) -> plain.PlainRun:
     return plain.PlainRun(plain.mobilenet_head(), tests, tests, batch_size=64)
 
 
-def _sign_script(network: Callable[[], nn.Module], augmented: bool = False) -> plain.PlainRun:
+def sign_script(network: Callable[[], nn.Module], augmented: bool = False) -> plain.PlainRun:
     """The plain script on the sign images: the official test part validates."""
     pack = catalog.open_pack("sign-mnist")
     train, test = pack.indices("train"), pack.indices("test")
@@ -192,7 +192,7 @@ def _sign_script(network: Callable[[], nn.Module], augmented: bool = False) -> p
     )
 
 
-def _sign_config(architecture: str, rounds: int) -> RunConfig:
+def sign_config(architecture: str, rounds: int) -> RunConfig:
     """The lab's run of the same work; its first epoch warms up."""
     return RunConfig(
         dataset=_with_validation("sign-mnist"),
@@ -202,7 +202,7 @@ def _sign_config(architecture: str, rounds: int) -> RunConfig:
     ).changed(architecture=architecture)
 
 
-def _in_turn(
+def in_turn(
     config: RunConfig, plain_epoch: Callable[[], float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Seconds of the lab's epochs and of the plain ones between them; the first of each warms up.

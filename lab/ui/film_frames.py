@@ -259,6 +259,8 @@ _STYLE = """<style>
   line-height: 1.25; }
 .film th, .film td { padding: 4px; vertical-align: top; text-align: left; font-weight: 400;
   width: 84px; min-width: 64px; max-width: 96px; overflow-wrap: anywhere; }
+.film th:first-child { position: sticky; left: 0; backdrop-filter: blur(3px);
+  background: color-mix(in srgb, Canvas 82%, transparent); }
 .film thead th { border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
 .film .film-chosen { background: color-mix(in srgb, currentColor 9%, transparent); }
 .film thead .film-chosen { font-weight: 600; }

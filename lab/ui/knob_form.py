@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from lab.config import GROUP_TITLES, KNOBS, Group, Knob, RunConfig
+from lab.experiments.sweep import value_text
 from lab.ui.state import knob_key
 
 ESSENTIAL = (
@@ -72,6 +73,12 @@ _WORDS = {
 def word(choice: str) -> str:
     """A choice as the person reads it."""
     return _WORDS.get(choice, choice.replace("_", " ").capitalize())
+
+
+def value_word(name: str, value: Any) -> str:
+    """The value of the knob `name` as the person reads it in a table or a chart."""
+    is_choice = KNOBS[name].kind == "choice" and isinstance(value, str)
+    return word(value) if is_choice else value_text(value)
 
 
 def is_used(name: str) -> bool:

@@ -18,8 +18,9 @@ from lab.charts.sweep import (
     sweep_points_alt,
 )
 from lab.config import KNOBS
-from lab.experiments.sweep import Range, SweepConfig, value_text
+from lab.experiments.sweep import Range, SweepConfig
 from lab.experiments.sweep_results import Figure, Line
+from lab.ui.knob_form import value_word
 
 KEY = "experiments_sweep"
 MOST_LINES = 5
@@ -68,7 +69,7 @@ def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
         "percent": config.metric == "val_accuracy",
         "higher_is_better": config.higher_is_better,
     }
-    names = [value_text(v) for v in rows], [value_text(v) for v in columns]
+    names = [value_word(row, v) for v in rows], [value_word(column, v) for v in columns]
     st.plotly_chart(
         sweep_grid(*names, mean, spread, **said),
         key=f"{KEY}_grid",
@@ -88,7 +89,7 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
     for x in found:
         groups[x.params[second] if second else ""].append(x)
     series = [
-        _series(f"{KNOBS[second].title} {value_text(value)}" if second else "", each, knob)
+        _series(f"{KNOBS[second].title} {value_word(second, value)}" if second else "", each, knob)
         for value, each in groups.items()
     ]
     if config.kind == "halving":
@@ -118,7 +119,8 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
 def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = False) -> Series:
     numeric = all(_is_number(x.params[knob]) for x in found)
     ordered = sorted(found, key=lambda x: x.params[knob]) if numeric else list(found)
-    values = [float(x.params[knob]) if numeric else value_text(x.params[knob]) for x in ordered]
+    own = [x.params[knob] for x in ordered]
+    values = [float(value) if numeric else value_word(knob, value) for value in own]
     figures: list[Figure] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,

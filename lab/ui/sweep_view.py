@@ -7,10 +7,11 @@ import streamlit as st
 
 from lab.config import KNOBS
 from lab.errors import LabError, NotFoundError
-from lab.experiments.sweep import SweepConfig, value_text
+from lab.experiments.sweep import SweepConfig
 from lab.experiments.sweep_results import Line, lines, ranked
 from lab.runs.store import store
 from lab.runs.sweeps import SweepRow, delete_sweep, sweep, sweeps
+from lab.ui.knob_form import value_word
 from lab.ui.sweep_figures import draw_picture
 from lab.ui.sweep_form import KEY, cost_words, draw_form, halving_words
 from lab.ui.words import duration, percent, plain
@@ -227,7 +228,7 @@ def _table(config: SweepConfig, found: list[Line]) -> None:
     seeds = len(config.seeds)
     metric = "Validation accuracy" if by_accuracy else "Validation loss"
     columns: dict[str, list[object]] = {
-        KNOBS[knob].title: [value_text(x.params[knob]) for x in found] for knob in config.axes
+        KNOBS[knob].title: [value_word(knob, x.params[knob]) for x in found] for knob in config.axes
     }
     columns[metric] = [x.judged.mean for x in found]
     if seeds > 1:
