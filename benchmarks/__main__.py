@@ -11,6 +11,7 @@ BENCHMARKS = {
     "grad-cam": "benchmarks.grad_cam",
     "keras": "benchmarks.beside_keras",
     "compare": "benchmarks.compare",
+    "health": "benchmarks.health",
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",
 }

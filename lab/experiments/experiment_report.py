@@ -13,6 +13,7 @@ from lab.experiments.recipe_results import Result, newest, results_of
 from lab.experiments.recipes import Recipe, all_recipes, recipe
 from lab.experiments.sweep import SweepConfig, value_text
 from lab.experiments.sweep_results import Figure, Line, lines, ranked
+from lab.runs.rows import RunRow
 from lab.runs.store import Store
 from lab.runs.sweeps import SweepRow, sweeps
 
@@ -37,9 +38,10 @@ def report(store: Store) -> str:
             config = SweepConfig.from_json(row.config_json)
         except LabError:  # another version of the lab made it
             continue
-        every = lines(config, store.runs(origin=row.origin), row.notes)
+        runs = store.runs(origin=row.origin)
+        every = lines(config, runs, row.notes)
         if any(line.judged.count for line in every):
-            parts.append(_sweep(row, config, ranked(config, every)))
+            parts.append(_sweep(row, config, ranked(config, every), runs))
     return "\n".join(parts)
 
 
@@ -71,14 +73,15 @@ def _recipe(each: Recipe, found: Sequence[Result]) -> str:
     about = (
         f"Recipe `{each.id}`, document {each.document}, which reports: {each.reported}. "
         f"{newest_run.created_at:%Y-%m-%d}, seed {', '.join(seeds)}, {config.epochs} epochs, "
-        f"{newest_run.train_samples:,} training, {newest_run.val_samples:,} validation and "
-        f"{newest_run.test_samples:,} test images."
+        f"{_images(newest_run)}."
     )
     differences = "\n".join(f"- {line}" for line in each.differences)
     return f"## {each.title}\n\n{about}\n\n{_table(head, rows)}\n\n{differences}\n"
 
 
-def _sweep(row: SweepRow, config: SweepConfig, every: Sequence[Line]) -> str:
+def _sweep(
+    row: SweepRow, config: SweepConfig, every: Sequence[Line], runs: Sequence[RunRow]
+) -> str:
     by_accuracy = config.metric == "val_accuracy"
     head = (
         *(KNOBS[knob].title for knob in config.axes),
@@ -98,8 +101,18 @@ def _sweep(row: SweepRow, config: SweepConfig, every: Sequence[Line]) -> str:
     base = config.base.differences()
     settings = ", ".join(f"{name} {value}" for name, value in base.items())
     seeds = ", ".join(map(str, config.seeds))
-    about = f"{row.created_at:%Y-%m-%d}, seed {seeds}; every run with {settings}."
-    return f"## Sweep: {row.name}\n\n{about}\n\n{_table(head, rows)}\n"
+    about = f"{row.created_at:%Y-%m-%d}, seed {seeds}; every run with {settings}"
+    if tested := next((run for run in runs if run.test_samples), None):
+        about += f"; {_images(tested)}"
+    story = f"{config.story}\n\n" if config.story else ""
+    return f"## Sweep: {row.name}\n\n{story}{about}.\n\n{_table(head, rows)}\n"
+
+
+def _images(run: RunRow) -> str:
+    return (
+        f"{run.train_samples or 0:,} training, {run.val_samples or 0:,} validation and "
+        f"{run.test_samples or 0:,} test images"
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

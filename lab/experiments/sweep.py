@@ -61,6 +61,8 @@ class SweepConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("Sweep", min_length=1, max_length=60)
+    story: str = Field("", max_length=600)
+    """What it is for, and which figures its own are to be held against; sentences for the page."""
     kind: Kind = "grid"
     base: RunConfig
     axes: dict[str, tuple[Any, ...] | Range]

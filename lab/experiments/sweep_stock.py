@@ -48,7 +48,13 @@ class Stock:
         base: RunConfig = defaults_for(dataset).changed(**knobs)
         size = ", quick" if quick else ""
         return SweepConfig.from_mapping(
-            {"name": f"{self.title}{size}", "kind": "grid", "base": base, "axes": self.axes}
+            {
+                "name": f"{self.title}{size}",
+                "story": self.story,
+                "kind": "grid",
+                "base": base,
+                "axes": self.axes,
+            }
         )
 
 
@@ -70,6 +76,22 @@ STOCK = (
         "card. Needs ImageNet weights.",
         ("cats-dogs",),
         {"architecture": "mobilenet_v2"},
+        _FREEZE,
+    ),
+    Stock(
+        "freeze-mobilenet-reduced",
+        "What to freeze, MobileNetV2, reduced",
+        "Document 000's grid in a size that two processor cores finish in a quarter of an hour: "
+        "MobileNetV2 in place of ResNet-18, 1,000 photographs a class, 128 pixels, 5 epochs. The "
+        "document reports above 97 % for the last stages + head, 98 % for the head alone, and "
+        "0.001 as the best rate. Needs ImageNet weights.",
+        ("cats-dogs",),
+        {
+            "architecture": "mobilenet_v2",
+            "image_size": 128,
+            "subset_per_class": 1000,
+            "epochs": 5,
+        },
         _FREEZE,
     ),
     Stock(

@@ -157,6 +157,8 @@ def _body(sweep_id: str, pace: float | None) -> None:
 
 def _heading(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
     st.subheader(plain(row.name), anchor=False)
+    if config.story:
+        st.caption(plain(config.story))
     settled = sum(x.state in ("done", "stopped early", "failed", "left out") for x in found)
     total = max(config.combinations, len(found))
     told = f"{_STATUS[row.status]}: {settled} of {total} combinations settled"
