@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError, NotFoundError
 from lab.experiments import sweeps as thread
+from lab.experiments.experiment_report import report
 from lab.experiments.sweep import SweepConfig
 from lab.experiments.sweep_driver import IN_LINE, Driver
 from lab.experiments.sweep_results import Line, lines, ranked
@@ -99,6 +100,20 @@ def test_a_grid_trains_every_combination_with_every_seed(runs: Store, work: Work
         assert line.judged.count == 2
         assert line.test.mean == pytest.approx(expected - 0.1)
     assert [x.params["batch_size"] for x in ranked(config, found)] == [10, 10, 20, 20]
+
+
+def test_its_page_has_the_story_the_images_and_the_best_first(runs: Store, work: Work) -> None:
+    story = "The document reports 98 %."
+    config = sweep(name="My grid", story=story, axes={"batch_size": [20, 10]}, seeds=[0, 2])
+    assert SweepConfig.from_yaml(config.to_yaml()).story == story
+    _, driver, _ = work(config)
+    assert not look_until(driver, lambda: False)
+    page = report(runs)
+    _, part = page.split("## Sweep: My grid\n\n")
+    assert part.startswith(f"{story}\n\n")
+    row = runs.runs()[0]
+    assert f"{row.train_samples} training, {row.val_samples} validation and " in part
+    assert part.index("| 10 | 81.0%") < part.index("| 20 | 71.0%")
 
 
 def test_the_study_in_the_labs_database_says_the_same(runs: Store, work: Work) -> None:

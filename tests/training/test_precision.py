@@ -146,3 +146,31 @@ def test_a_stopped_run_resumes_in_its_format_bit_for_bit(
     # Even when the machine would now decide otherwise.
     train(config.changed(precision="fp32"), parts)
     assert_same_weights(whole, parts)
+
+
+def test_a_trial_keeps_freed_memory_as_training_does(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[object] = []
+
+    def step(*_: object) -> float:
+        order.append("step")
+        return 0.1
+
+    monkeypatch.setattr(precision, "_step", step)
+    monkeypatch.setattr(precision, "keep_freed_memory", order.append)
+    monkeypatch.setattr(precision, "hand_back", lambda: order.append("back"))
+    network = build_network(tiny, channels=1, image_size=16, classes=3)
+    measured_gain(
+        tiny,
+        network,
+        "bf16",
+        device=CPU,
+        memory_format=torch.channels_last,
+        channels=1,
+        image_size=16,
+        steps=1000,
+    )
+    assert order[0] is True
+    assert order[-1] == "back"
+    assert set(order[1:-1]) == {"step"}
