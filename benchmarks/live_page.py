@@ -173,6 +173,7 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
     run_id, link = _run_of(page), page.url
     page.close()
     while store().run(run_id).seconds < 61:
+        assert store().run(run_id).is_live
         time.sleep(1)
 
     def speed() -> float:
@@ -187,9 +188,12 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
     for _ in range(rounds):
         time.sleep(2)
         alone.append(speed())
-        with far_pages(max(PAGES), url, "train", f"run={run_id}"):
+        with far_pages(max(PAGES), url, "train", f"run={run_id}") as far:
             time.sleep(5)
+            before = [each.ticks for each in far]
             elsewhere.append(speed())
+            looks = [each.ticks - n for each, n in zip(far, before, strict=True)]
+            assert min(looks) >= SECONDS / 3, f"a page far away looked only {min(looks)} times"
         for count in PAGES:
             pages = [browser.new_page() for _ in range(count)]
             for each in pages:
@@ -201,6 +205,7 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
             browsing[count].append(used / (time.monotonic() - began))
             for each in pages:
                 each.context.close()
+    assert store().run(run_id).seconds <= 300, "beyond the fifth minute pages look more rarely"
     store().request(run_id, "stop")
     watched = [*here.values(), elsewhere]
     speeds = " | ".join(f"{statistics.median(found):.1f}" for found in [alone, *watched])

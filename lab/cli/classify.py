@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lab.cli.console import Console
 from lab.data.decode import MAX_BYTES, UnreadableFile
 from lab.errors import ConfigError, NotFoundError, ResourceError, unknown_name
 from lab.progress import Progress

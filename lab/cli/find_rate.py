@@ -7,9 +7,9 @@ import json
 import math
 import sys
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lab.cli.console import Console
 from lab.cli.train import config_from
 from lab.progress import Progress as Told
 

@@ -6,9 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from lab.cli.console import Console
 from lab.errors import DataError
 from lab.experiments.estimates import rough_time
 from lab.experiments.recipe_results import Result

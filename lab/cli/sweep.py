@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from lab.cli.console import Console
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
 from lab.experiments.sweep import SweepConfig, value_text

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lab.cli.console import Console
 from lab.config import KNOBS, RunConfig, assignments
 from lab.errors import ConfigError
 from lab.training.events import EpochDone, Event, LogWritten, RunEnded, RunStarted, StepDone

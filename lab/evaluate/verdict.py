@@ -91,6 +91,8 @@ class Seen:
     """0 when nobody knows."""
     ended: bool
     """Nothing more will come by itself."""
+    best_epoch: int | None
+    """Whose weights are kept."""
     test_samples: int
     test_accuracy: float | None
     """Of the kept weights, looked at once at the end; None before."""

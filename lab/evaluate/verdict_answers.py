@@ -142,24 +142,27 @@ def small_validation(seen: Seen) -> Verdict | None:
 
 
 def flattering_validation(seen: Seen) -> Verdict | None:
-    """The test images are answered worse than the validation images by more than chance allows, so
-    the two are not of one kind: near-copies of training images in validation, or another source."""
-    test, accuracies = seen.test_accuracy, seen.epochs.val_accuracy
-    if test is None or not seen.test_samples or not seen.val_samples or not len(accuracies):
+    """The kept weights answer the test images worse than the validation images, by more than chance
+    allows: so the two are not of one kind. Near-copies of training images in validation, or another
+    source."""
+    epochs, test = seen.epochs, seen.test_accuracy
+    kept = np.flatnonzero(epochs.epoch == seen.best_epoch)
+    if test is None or not seen.test_samples or not seen.val_samples or not len(kept):
         return None
-    best = float(np.nanmax(accuracies))
-    low, _ = wilson_interval(round(best * seen.val_samples), seen.val_samples)
+    val = float(epochs.val_accuracy[kept[0]])
+    low, _ = wilson_interval(round(val * seen.val_samples), seen.val_samples)
     _, high = wilson_interval(round(test * seen.test_samples), seen.test_samples)
-    if high >= low or best - test < FLATTERED:
+    if high >= low or val - test < FLATTERED:
         return None
     change = {} if seen.config.augments else augmented(seen.config)
     return Verdict(
         "flattering_validation",
-        f"The validation images flatter: {best:.1%} of them are answered right, but only "
+        f"The validation images flatter: {val:.1%} of them are answered right, but only "
         f"{test:.1%} of the test images. They are probably much like the training images (pictures "
         "of one series, copies), and the test images are not.",
-        f"{seen.val_samples:,} validation and {seen.test_samples:,} test images: their 95 % "
-        f"intervals (Wilson) lie apart, {low:.1%} and up against {high:.1%} and down.",
+        f"{seen.val_samples:,} validation and {seen.test_samples:,} test images, the weights of "
+        f"epoch {seen.best_epoch}: the 95 % intervals (Wilson) lie apart, {low:.1%} and up against "
+        f"{high:.1%} and down.",
         "Believe the test figure. Augmentation makes training images less like their copies."
         if change
         else "Believe the test figure; only validation images of the test images' kind would help.",

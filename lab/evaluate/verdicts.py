@@ -49,6 +49,7 @@ def verdicts(
     val_samples: int,
     train_samples: int = 0,
     classes: int = 0,
+    best_epoch: int | None = None,
     test_samples: int = 0,
     test_accuracy: float | None = None,
     ended: bool = True,
@@ -69,6 +70,7 @@ def verdicts(
         val_samples=val_samples,
         train_samples=train_samples,
         classes=classes,
+        best_epoch=best_epoch,
         test_samples=test_samples,
         test_accuracy=test_accuracy,
         ended=ended,
@@ -81,14 +83,11 @@ def verdicts(
     slow = None if thrown or fading else rate_too_low(seen)
     same = one_class(seen, thrown or fading or dead or slow)
     learned_too_well = None if thrown else overfitting(seen)
-    causes = (thrown, fading, dead, slow, same, learned_too_well)
-    unable = None if any(causes) else underfitting(seen)
-    still = None if unable or any(causes) else plateau(seen)
+    causes = (thrown, fading, dead, slow, same)
+    explained = any(causes) or learned_too_well
+    unable = None if explained else underfitting(seen)
+    still = None if unable or explained else plateau(seen)
     oversure = None if same else saturated_softmax(seen)
-    few = small_validation(seen)
-    flattered = flattering_validation(seen)
-    found = (
-        *(thrown, fading, dead, slow, same, unable, learned_too_well, still),
-        *(flattered, oversure, few),
-    )
+    flattered, few = flattering_validation(seen), small_validation(seen)
+    found = (*causes, unable, learned_too_well, still, flattered, oversure, few)
     return tuple(verdict for verdict in found if verdict is not None)

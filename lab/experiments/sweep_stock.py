@@ -50,7 +50,8 @@ class Stock:
         return SweepConfig.from_mapping(
             {
                 "name": f"{self.title}{size}",
-                "story": self.story,
+                # It tells of the full size and of the document's pictures.
+                "story": "" if quick or dataset != self.datasets[0] else self.story,
                 "kind": "grid",
                 "base": base,
                 "axes": self.axes,

@@ -114,7 +114,7 @@ class _Run:
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
-        self.stepper = Stepper(plan, counters.precision)
+        self.stepper = Stepper(plan, counters.precision)  # its optimizer is made by enter_phase
         if counters.loss_scaler:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()

@@ -36,6 +36,7 @@ from lab.data.batches import Batch
 from lab.errors import ResourceError
 from lab.models.freezing import apply_freeze
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.training.allocator import hand_back
 from lab.training.failures import is_out_of_memory, out_of_memory
 from lab.training.fit import DROPOUT_STREAM
 from lab.training.plan import Plan, make_plan
@@ -107,6 +108,8 @@ def find_rates(
                 raise
             sentence = out_of_memory(config.batch_size, plan.config.image_size)
             raise ResourceError(sentence) from error
+        finally:
+            hand_back()
 
 
 def ramp(config: RunConfig) -> npt.NDArray[np.float64]:

@@ -93,7 +93,8 @@ def measured_gain(
     """
     batch = min(config.batch_size, max(1, MOST_PIXELS // image_size**2))
     network_knobs = (config.activation, config.head, config.head_units, *config.hidden_sizes)
-    what = [TRIAL, precision, *machine(device), config.architecture, *network_knobs, config.depth]
+    what = [TRIAL, config.reuse_memory, precision, *machine(device)]
+    what += [config.architecture, *network_knobs, config.depth]
     shape = [sorted(network.frozen), batch, channels, image_size]
     key = json.dumps([*what, *shape])
     file = lab_home() / "measurements.json"

@@ -21,7 +21,7 @@ from lab.ui.film_pins import draw_pins
 from lab.ui.pace import pace
 
 TICK = 2.5
-"""Seconds between two looks while the run may still take pictures."""
+"""Seconds between two looks in a run's first minute, while the run may still take pictures."""
 
 _DRAWN = "film_drawn"
 """Where the session keeps the HTML of what it shows now, beside what it was made from."""

@@ -24,7 +24,7 @@ from lab.ui.pace import pace
 from lab.ui.words import plain
 
 TICK = 3.0
-"""Seconds between two looks while the run may still write samples."""
+"""Seconds between two looks in a run's first minute, while the run may still write samples."""
 
 COLUMNS = 240
 """Sampled steps in one chart: more cannot be told apart."""

@@ -41,8 +41,9 @@ def _pace(run: RunRow) -> float | None:
         return 3.0
     # A short wait should look short, and the first points should not wait either. (The new pace
     # costs a run of the whole page: not before the first point.)
-    begun = run.status == "running" and run.seconds > FIRST_SECONDS
-    return pace(run, 1.0 if begun else 0.3)
+    if run.is_live and (run.status != "running" or run.seconds <= FIRST_SECONDS):
+        return 0.3
+    return pace(run, 1.0)
 
 
 def _body(run_id: str, seconds: float | None) -> None:

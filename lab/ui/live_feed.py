@@ -19,7 +19,7 @@ from lab.charts.series import Column, Epochs, Steps, row_of
 from lab.runs.history import OVERLAP, thin
 
 NEW_PER_TICK = 100
-"""New points of one tick; a run of several hundred steps a second is thinned as it comes."""
+"""New points of one tick; of a run with more steps between two ticks some are left out."""
 
 WHOLE = 1000
 """Points of a whole history. The browser keeps 2,000 a line and asks for a whole one beyond that,

@@ -7,16 +7,18 @@ const CROWDED = 40 // then a cell is too small for a number
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }
 
 const drawn = new WeakMap() // root -> what is drawn there, as text
+const reports = new WeakMap() // root -> how to tell the page; a new one when the page around changes
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".matrix")
+  reports.set(root, setTriggerValue)
   const wanted = JSON.stringify(data)
   if (drawn.get(root) === wanted) return // Streamlit calls at each run of the page
   drawn.set(root, wanted)
-  draw(root, data, (cell) => setTriggerValue("cell", cell))
+  draw(root, data)
 }
 
-function draw(root, { names, cells, chosen, alt, clickable }, report) {
+function draw(root, { names, cells, chosen, alt, clickable }) {
   if (!cells.length) {
     root.replaceChildren(make("div", "No images", { class: "empty" }))
     return
@@ -45,7 +47,11 @@ function draw(root, { names, cells, chosen, alt, clickable }, report) {
       const about = tell(t, p)
       const td = make("td", cell?.text ?? "", { "aria-label": about, tabindex: -1 })
       if (cell) Object.assign(td.style, { background: cell.colour, color: cell.ink })
-      td.onpointerenter = td.onfocus = () => (line.textContent = about)
+      td.onpointerenter = () => (line.textContent = about)
+      td.onfocus = () => {
+        line.textContent = about
+        enterAt(td)
+      }
       row.append(td)
       return td
     })
@@ -57,13 +63,20 @@ function draw(root, { names, cells, chosen, alt, clickable }, report) {
     grid[t][p].classList.add("chosen")
   }
   if (chosen) frame(chosen)
-  const entry = chosen ?? [0, 0]
-  grid[entry[0]][entry[1]].tabIndex = 0 // the one cell that Tab stops at; arrows go on from it
+  // Tab stops at one cell, the last one that had the focus; arrows go on from there.
+  let entry
+  const enterAt = (td) => {
+    if (entry) entry.tabIndex = -1
+    entry = td
+    entry.tabIndex = 0
+  }
+  const [first, second] = chosen ?? [0, 0]
+  enterAt(grid[first][second])
 
   const choose = (cell) => {
     if (!clickable) return
     frame(cell) // at once; the page follows
-    report(cell)
+    reports.get(root)("cell", cell)
   }
   body.onclick = (event) => {
     const td = event.target.closest("td")
@@ -71,7 +84,7 @@ function draw(root, { names, cells, chosen, alt, clickable }, report) {
   }
   body.onkeydown = (event) => {
     const td = event.target.closest("td")
-    if (!td) return
+    if (!td || event.altKey || event.ctrlKey || event.metaKey) return
     const at = [td.parentElement.rowIndex - 2, td.cellIndex - 1]
     const step = KEYS[event.key]
     if (step) grid[at[0] + step[0]]?.[at[1] + step[1]]?.focus()
@@ -83,7 +96,9 @@ function draw(root, { names, cells, chosen, alt, clickable }, report) {
 
   const table = make("table", "", { role: "grid", "aria-label": alt })
   table.append(columns(names), head(names), body)
+  const focused = root.contains(root.getRootNode().activeElement)
   root.replaceChildren(table, line)
+  if (focused) entry.focus({ preventScroll: true }) // it was in the table that went
 }
 
 function columns(names) {

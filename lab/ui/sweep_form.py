@@ -87,7 +87,7 @@ def _stock(chosen: Stock) -> SweepConfig | None:
         required=True,
         key=f"{KEY}_size",
         help="Quick trains on few images for two epochs: it shows how the table fills, its figures "
-        "mean little. Full is the document's.",
+        "mean little.",
     )
     if info.name != infos[0].name:
         st.caption(

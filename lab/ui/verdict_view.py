@@ -20,7 +20,7 @@ from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.failures import is_divergence
 from lab.training.layer_stats import layer_history, newest_sample
-from lab.ui.knob_form import word
+from lab.ui.knob_form import value_word
 from lab.ui.pace import pace
 from lab.ui.results import UNASKED_PIXELS, Choice, predictions_of
 from lab.ui.words import plain, status_word
@@ -104,6 +104,7 @@ def _judged(run: RunRow, config: RunConfig, predictions: Predictions | None) -> 
         val_samples=run.val_samples or 0,
         train_samples=run.train_samples or 0,
         classes=len(run.class_names),
+        best_epoch=run.best_epoch,
         test_samples=run.test_samples or 0,
         test_accuracy=run.test_accuracy,
         ended=not run.is_live and run.status != "paused",
@@ -187,17 +188,9 @@ def _one(run: RunRow, config: RunConfig, verdict: Verdict) -> None:
 def _change(config: RunConfig, change: dict[str, Any]) -> str:
     """Each knob from what it is to what it becomes."""
     return ", ".join(
-        f"{KNOBS[name].title} {_value(getattr(config, name))} → {_value(value)}"
+        f"{KNOBS[name].title} {value_word(name, getattr(config, name))} → {value_word(name, value)}"
         for name, value in change.items()
     )
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return word(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _already(run: RunRow, fixed: RunConfig) -> RunRow | None:

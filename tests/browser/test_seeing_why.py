@@ -59,6 +59,12 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     page.get_by_text(about).wait_for(timeout=SOON)
     cell.click()
     page.get_by_text(re.compile(r"C, predicted right|No image: C")).first.wait_for(timeout=SOON)
+    # By keyboard as well, and from the cell that was chosen to the next.
+    for chosen in ("D", "E"):
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        words = re.compile(rf"C taken for {chosen}|No image: C taken for {chosen}")
+        page.get_by_text(words).first.wait_for(timeout=SOON)
 
     # One of them in Inspect, explained in another layer.
     page.get_by_text("Worst first", exact=True).first.click()

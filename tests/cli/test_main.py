@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = [sys.executable, "-m", "lab", "recipes", "list", "--json"]
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_reader_that_has_seen_enough_is_no_error(options: list[str]) -> None:
+    command = [sys.executable, "-m", "lab", "recipes", "list", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as lab:
