@@ -198,7 +198,7 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
             pages = [browser.new_page() for _ in range(count)]
             for each in pages:
                 each.goto(link)
-            pages[0].wait_for_timeout(10_000 + 5000 * count)  # loading is not watching
+            pages[0].wait_for_timeout(10_000 + 3000 * count)  # loading is not watching
             began, used = time.monotonic(), _browser_seconds()
             here[count].append(_while_the_page_runs(pages[0], speed))
             used = _browser_seconds() - used
