@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -25,6 +26,12 @@ VIEWS = ("lab.evaluate.report", "lab.evaluate.inspecting", "lab.evaluate.classif
 """What a click on Results, Inspect or Classify would wait for on a server that just started."""
 
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep Python's lock while another one waits for it; 5 ms by default. A
+training step gives the lock away at each of its operations, so beside a page that runs it waits
+that long again and again."""
+
+
 @st.cache_resource(show_spinner=False)
 def start_once() -> None:
     """Start the queue, then warm up behind the first page.
@@ -32,6 +39,7 @@ def start_once() -> None:
     Cached by Streamlit for the life of the server: runs once, in the first session's script thread.
     """
     ensure_plotly_js()
+    sys.setswitchinterval(SWITCH_SECONDS)
     queue().start()
     drive()  # sweeps that were at work when the last server ended
     threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()

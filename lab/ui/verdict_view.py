@@ -6,6 +6,9 @@ there is a new epoch; only then anything is read and judged anew.
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +48,28 @@ TITLES = {
     "saturated_softmax": ("Too sure", "priority_high"),
 }
 
-JUDGED = "verdicts_judged"
-"""In the session: of which state of which run the verdicts are, and the verdicts."""
+REST = 33
+"""Between two judgements of a run that trains passes so many times what one takes: a long curve
+takes a while to read, and the run is to lose at most 3 % by it."""
 
+MOST_KEPT = 50
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What was found of a run, and of which state of it."""
+
+    state: tuple[object, ...]
+    found: tuple[Verdict, ...]
+    at: float
+    cost: float
+
+
+_judgements: dict[str, _Judged] = {}
+"""By run, the newest last; of all sessions, so that five pages on a run cost what one does."""
+
+_guard = threading.Lock()
+"""Held while a run is judged: who else asks waits a moment and takes what was found."""
 
 FIXED = "verdicts_fixed"
 """In the session: the two runs to compare next, or the sentence why there is no second one."""
@@ -89,13 +111,24 @@ def _draw(run: RunRow) -> None:
 
 def _judged(run: RunRow, config: RunConfig, predictions: Predictions | None) -> tuple[Verdict, ...]:
     """The verdicts of the run as it stands; made anew when an epoch has ended, not each tick."""
-    epoch = store().newest(run.id).epoch
     of_what = None if predictions is None else predictions.identity
-    state = (run.id, run.revision, epoch, run.status, of_what)
-    kept = st.session_state.get(JUDGED)
-    if kept is not None and kept[0] == state:
-        return tuple(Verdict(**values) for values in kept[1])
-    found = verdicts(
+    state = (run.id, run.revision, store().newest(run.id).epoch, run.status, of_what)
+    with _guard:
+        kept = _judgements.pop(run.id, None)
+        began = time.monotonic()
+        rests = run.is_live and kept is not None and began - kept.at < REST * kept.cost
+        if kept is None or not (rests or kept.state == state):
+            found = _judge(run, config, predictions)
+            now = time.monotonic()
+            kept = _Judged(state, found, now, now - began)
+        _judgements[run.id] = kept
+        for old in list(_judgements)[:-MOST_KEPT]:
+            del _judgements[old]
+    return kept.found
+
+
+def _judge(run: RunRow, config: RunConfig, predictions: Predictions | None) -> tuple[Verdict, ...]:
+    return verdicts(
         config,
         store().epochs(run.id),
         curve(store(), run.id),
@@ -112,9 +145,6 @@ def _judged(run: RunRow, config: RunConfig, predictions: Predictions | None) -> 
         if run.status == "failed" and is_divergence(run.message)
         else "",
     )
-    # Plain values, because objects in a session outlive a reload of the code that made them.
-    st.session_state[JUDGED] = (state, [vars(verdict) for verdict in found])
-    return found
 
 
 def _predictions(run: RunRow) -> Predictions | None:
