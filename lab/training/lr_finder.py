@@ -131,6 +131,7 @@ def _ramp(plan: Plan, progress: Report, cancel: Cancel) -> RateFinding:
         plan.network.use_generator(generator)
         plan.network.train()
         stepper = Stepper(plan, plan.precision)
+        stepper.begin_phase()
         for epoch, batch in _batches(source):
             passes = epoch
             check_cancel(cancel, "The search for a learning rate")

@@ -27,10 +27,10 @@ class Stepper:
         # It hands everything through unless steps are in fp16, where small gradients would be lost
         # to zero without it.
         self.scaler = torch.amp.GradScaler(plan.device.type, enabled=precision == "fp16")
-        self.begin_phase()
 
     def begin_phase(self) -> None:
-        """Make a new optimizer for the parameters that are trained from now on."""
+        """Make a new optimizer for the parameters that are trained from now on. Comes before the
+        first step, once the network is frozen as its phase wants it."""
         self.trained = [p for p in self.plan.network.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.plan.config, self.trained, device=self.plan.device)
 

@@ -10,6 +10,7 @@ import torch
 from lab.config import RunConfig
 from lab.home import lab_home
 from lab.models.catalog import build_network
+from lab.models.staged import StagedNet
 from lab.training import plan as plan_module
 from lab.training import precision
 from lab.training.events import EpochDone, RunEnded, StepDone
@@ -24,6 +25,20 @@ CPU = torch.device("cpu")
 
 def number_format(plan: Plan) -> str:
     return next(str(d) for d in plan.decisions if d.what == "Number format")
+
+
+def gain_of(config: RunConfig, network: StagedNet, steps: int = 1000) -> float | None:
+    """bf16's measured gain on 16x16 grey images."""
+    return measured_gain(
+        config,
+        network,
+        "bf16",
+        device=CPU,
+        memory_format=torch.channels_last,
+        channels=1,
+        image_size=16,
+        steps=steps,
+    )
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(1.14, "fp32"), (3.0, "bf16"), (None, "fp32")])
@@ -68,18 +83,12 @@ def test_a_measurement_is_kept_and_touches_nothing(
         return {"fp32": 0.3, "bf16": 0.1}[str(given[-1])]
 
     monkeypatch.setattr(precision, "_step", step)
-    shape = {"memory_format": torch.channels_last, "channels": 1, "image_size": 16, "steps": 1000}
-
-    def gain() -> float | None:
-        return measured_gain(tiny, network, "bf16", device=CPU, **shape)  # type: ignore[arg-type]
-
-    few = {**shape, "steps": precision.FEWEST_STEPS - 1}
-    assert measured_gain(tiny, network, "bf16", device=CPU, **few) is None  # type: ignore[arg-type]
+    assert gain_of(tiny, network, precision.FEWEST_STEPS - 1) is None
     assert not calls
-    assert gain() == pytest.approx(3.0)
+    assert gain_of(tiny, network) == pytest.approx(3.0)
     tried = len(calls)
     assert tried >= 4
-    assert gain() == pytest.approx(3.0)
+    assert gain_of(tiny, network) == pytest.approx(3.0)
     assert len(calls) == tried  # from the file
     assert list(json.loads((lab_home() / "measurements.json").read_text()).values()) == [3.0]
     assert network.training
@@ -90,16 +99,7 @@ def test_a_measurement_is_kept_and_touches_nothing(
 
 def test_a_real_trial_of_a_short_step_says_that_nothing_can_be_gained(tiny: RunConfig) -> None:
     network = build_network(tiny, channels=1, image_size=16, classes=3)
-    found = measured_gain(
-        tiny.changed(batch_size=1),
-        network,
-        "bf16",
-        device=CPU,
-        memory_format=torch.channels_last,
-        channels=1,
-        image_size=16,
-        steps=1000,
-    )
+    found = gain_of(tiny.changed(batch_size=1), network)
     assert found is None or found > 0
 
 
@@ -161,16 +161,7 @@ def test_a_trial_keeps_freed_memory_as_training_does(
     monkeypatch.setattr(precision, "keep_freed_memory", order.append)
     monkeypatch.setattr(precision, "hand_back", lambda: order.append("back"))
     network = build_network(tiny, channels=1, image_size=16, classes=3)
-    measured_gain(
-        tiny,
-        network,
-        "bf16",
-        device=CPU,
-        memory_format=torch.channels_last,
-        channels=1,
-        image_size=16,
-        steps=1000,
-    )
+    gain_of(tiny, network)
     assert order[0] is True
     assert order[-1] == "back"
     assert set(order[1:-1]) == {"step"}
