@@ -14,6 +14,7 @@ BENCHMARKS = {
     "health": "benchmarks.health",
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",
+    "compiling": "benchmarks.compiling",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 

@@ -1,79 +1,111 @@
-"""What gradient health costs a run: short runs with it and without it, in turn.
+"""What gradient health costs a run: the steps that it looks at beside the other ones of that run.
 
-    python -m benchmarks health [--quick]
+    python -m benchmarks health [--quick]     three minutes; one
 
-Whole runs, not epochs in turn: how often the lab looks follows from the run's own clock, which
-would count the other run's time.
+Not runs with it against runs without it: two runs of the same settings differ by more than it costs
+on a machine that other programs use, too. A look is in one step and leaves the next ones with cold
+caches, so these are compared with as many steps half way to the next look, looks and places between
+them in turn. Medians, as a disturbance from outside may hit either.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from benchmarks.results import write
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.training import layer_stats
 from lab.training.control import Control
-from lab.training.events import EpochDone
+from lab.training.events import EpochDone, StepDone
 from lab.training.fit import fit
 from lab.training.plan import make_plan
 
 WORKS = {
-    "sign CNN, batch 256": {"dataset": "drawn-signs", "architecture": "sign-cnn"},
-    "deep MLP, batch 256": {"dataset": "drawn-signs", "architecture": "deep-mlp"},
+    "sign CNN, batch 256": {"dataset": "drawn-signs", "architecture": "sign-cnn", "epochs": 48},
+    "deep MLP, batch 256": {"dataset": "drawn-signs", "architecture": "deep-mlp", "epochs": 800},
     "simple CNN, batch 32": {
         "dataset": "drawn-cats-dogs",
         "architecture": "simple-cnn",
         "batch_size": 32,
+        "epochs": 24,
     },
 }
+"""About a minute each. How often the lab looks depends on the length of the run, too."""
 
+COUNTED = 2
+"""Steps: that of the look and the one behind it, which finds the caches cold."""
+DRAWS = 2000
+"""Of the bootstrap behind the interval."""
 
-EPOCHS = 6
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 
 def main(*, quick: bool = False) -> None:
-    rounds = 3 if quick else 9
     lines = [
-        f"{rounds} runs of {EPOCHS} epochs each, in turn; of each the median epoch but the first. "
-        "“Costs” is the median of the pairs, with its quartiles (target: at most 3 %).",
+        "A look's step and the next one less two steps half way to the look before or behind: "
+        "the median over all looks, times their number, over the time of all steps (target: at "
+        "most 3 %), with the interval that a bootstrap gives in 90 of 100 cases.",
         "",
-        "| run | without, s | with, s | costs |",
-        "|---|---|---|---|",
+        "| run | steps | looks | a step, ms | a look adds, ms | costs |",
+        "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as home:
         os.environ["LAB_HOME"] = home
         for name, knobs in WORKS.items():
-            config = RunConfig(batch_size=256, film_strip=False, epochs=EPOCHS).changed(**knobs)
+            config = RunConfig(batch_size=256, film_strip=False).changed(**knobs)
+            if quick:
+                config = config.changed(epochs=config.epochs // 4)
             catalog.open_pack(config.dataset)
-            lines.append(_row(name, config, rounds))
+            lines.append(_row(name, config))
     write("Gradient health" + (", quick" if quick else ""), [], text="\n".join(lines))
 
 
-def _row(name: str, config: RunConfig, rounds: int) -> str:
-    pairs = []
-    for number in range(rounds):
-        sides = [config.changed(layer_statistics="off"), config]
-        # The other one first in every second pair: a machine that slows down meets both.
-        seconds = [_epoch(each) for each in (sides if number % 2 else reversed(sides))]
-        pairs.append(seconds if number % 2 else seconds[::-1])
-    without, with_it = (statistics.median(side) for side in zip(*pairs, strict=True))
-    low, middle, high = statistics.quantiles([b / a - 1 for a, b in pairs])
-    costs = f"{middle:+.1%} ({low:+.1%} to {high:+.1%})"
-    return f"| {name} | {without:.3f} | {with_it:.3f} | {costs} |"
-
-
-def _epoch(config: RunConfig) -> float:
-    """Seconds of the median epoch of a run."""
-    seconds: list[float] = []
+def _row(name: str, config: RunConfig) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        for event in fit(make_plan(config, folder=Path(folder)), Control()):
-            if isinstance(event, EpochDone):
-                seconds.append(time.perf_counter() - began)
-                began = time.perf_counter()
-    return statistics.median(seconds[1:])
+        seconds = _steps(config, Path(folder))
+        history = layer_stats.layer_history(Path(folder), points=10_000)
+        assert history is not None, "the monitor looked at nothing"
+        looks = np.asarray([step - 1 for step in history.steps if step <= len(seconds)])
+    added = _added(seconds, looks)
+    step = statistics.median(seconds)
+    draws = np.random.default_rng(0).choice(added, (DRAWS, len(added)))
+    low, high = np.quantile(np.median(draws, axis=1), (0.05, 0.95))
+    costs = " to ".join(f"{each * len(looks) / (step * len(seconds)):+.1%}" for each in (low, high))
+    middle = statistics.median(added)
+    return (
+        f"| {name} | {len(seconds):,} | {len(looks)} | {1e3 * step:.2f} | {1e3 * middle:.2f} "
+        f"| {middle * len(looks) / (step * len(seconds)):+.1%} ({costs}) |"
+    )
+
+
+def _steps(config: RunConfig, folder: Path) -> Floats:
+    """(T,) seconds of each step of a run, with all that happens in it but an epoch's end."""
+    seconds: list[float] = []
+    mark = time.perf_counter()
+    for event in fit(make_plan(config, folder=folder), Control()):
+        if isinstance(event, StepDone):
+            seconds.append(time.perf_counter() - mark)
+        if isinstance(event, StepDone | EpochDone):
+            mark = time.perf_counter()
+    return np.asarray(seconds)
+
+
+def _added(seconds: Floats, looks: Places) -> Floats:
+    """What the looks add, in seconds: the steps of each less those half way to its neighbours."""
+    sums = np.convolve(seconds, np.ones(COUNTED), "valid")  # of the steps from each place on
+    found = []
+    for one, next_one in itertools.pairwise(looks):
+        if next_one - one >= 2 * COUNTED and next_one < len(sums):
+            between = sums[(one + next_one) // 2]
+            found += [sums[one] - between, sums[next_one] - between]
+    return np.asarray(found)

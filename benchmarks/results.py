@@ -39,9 +39,15 @@ HEAD = (
 )
 
 
-def write(section: str, rows: list[Row], *, text: str = "") -> None:
-    """Put the rows into RESULTS.md under `section`, in the place of what stood there."""
+IN_TURN = "Median (lowest to highest) of the rounds; both sides in turn"
+
+
+def write(section: str, rows: list[Row], *, text: str = "", how: str = "") -> None:
+    """Put the rows into RESULTS.md under `section`, in the place of what stood there. `how` says
+    in a sentence how they were measured."""
     body = f"## {section}\n\n{machine()}\n\n"
+    if how:
+        body += f"{how}.\n\n"
     if text:
         body += f"{text}\n\n"
     if rows:
@@ -61,8 +67,7 @@ def machine() -> str:
     date = datetime.datetime.now(datetime.UTC).date()
     return (
         f"{date}, {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, torchvision {torchvision.__version__}. Median (lowest to "
-        "highest) of the rounds; both sides in turn, the plain script in a process of its own."
+        f"torch {torch.__version__}, torchvision {torchvision.__version__}."
     )
 
 

@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks import plain
 from benchmarks.aside import Aside
 from benchmarks.memory import peak_memory
-from benchmarks.results import Row, write
+from benchmarks.results import IN_TURN, Row, write
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.evaluate.predictions import predict
@@ -50,7 +50,8 @@ def main(*, quick: bool = False) -> None:
             last_stage(photos, per_class=100 if quick else 400, rounds=1 if quick else 2),
             *mobilenet(photos, per_class=300 if quick else 0, importing=importing),
         ]
-    write("Training" + (", quick" if quick else ""), rows)
+    how = f"{IN_TURN}, the plain script in a process of its own"
+    write("Training" + (", quick" if quick else ""), rows, how=how)
 
 
 def sign_cnn(*, augmented: bool, rounds: int) -> Row:

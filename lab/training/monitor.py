@@ -41,9 +41,9 @@ from lab.training.watched_layers import Watched, unit_dimension, watched_layers
 logger = logging.getLogger(__name__)
 
 SHARE = 0.015
-"""Of the training time that the looks may take. 3 % is promised; the rest is for what is not timed,
-hooks and caches gone cold: runs in turn with and without lost up to 1.8 times what the looks took
-(benchmarks/health.py)."""
+"""Of the training time that the looks may take. 3 % is promised, and what is not timed here (caches
+gone cold, a first look that allocates) has room in the other half: benchmarks/health.py measures
+all of it together."""
 
 MOST_SAMPLES = 2000
 """Of one run: more than a chart has columns for, and the files add up."""

@@ -1,0 +1,91 @@
+"""Whether `torch.compile` would pay: training steps of the lab's networks, compiled and not.
+
+    python -m benchmarks compiling [--quick]     five minutes; two
+
+The plan trains uncompiled (`lab.training.plan`), and this is why. Needs a C++ compiler, as
+torch.compile does, and says so where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.results import write
+from lab.config import RunConfig
+from lab.models.catalog import build_network
+from lab.training.allocator import keep_freed_memory
+
+WORKS = {
+    "sign CNN, 28, batch 256": (RunConfig(architecture="sign-cnn", batch_size=256), 1, 28),
+    "deep MLP, 28, batch 256": (RunConfig(architecture="deep-mlp", batch_size=256), 1, 28),
+    "simple CNN, 64, batch 32": (RunConfig(architecture="simple-cnn", batch_size=32), 3, 64),
+    "MobileNetV2, 224, batch 32": (RunConfig(architecture="mobilenet_v2", batch_size=32), 3, 224),
+    "ResNet-18, 224, batch 32": (RunConfig(architecture="resnet18", batch_size=32), 3, 224),
+}
+QUICK = tuple(WORKS)[:3]
+STEPS = 7
+"""Rounds, each with one step of either side."""
+
+
+def main(*, quick: bool = False) -> None:
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        print("No C++ compiler, and torch.compile needs one: nothing measured.")
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    lines = [
+        f"A training step (forward, backward, no update) on {device.type}, channels last, fp32.",
+        "",
+        "| network | eager, ms (lowest) | compiled, ms (lowest) | ratio | first compiled step, s |",
+        "|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LAB_HOME"] = folder
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        keep_freed_memory(True)
+        lines += [_row(name, device) for name in (QUICK if quick else WORKS)]
+    text = "\n".join(lines)
+    write(
+        "Compiling" + (", quick" if quick else ""),
+        [],
+        text=text,
+        how="Medians; both sides in turn, in one process",
+    )
+
+
+def _row(name: str, device: torch.device) -> str:
+    config, channels, side = WORKS[name]
+    network = build_network(config, channels=channels, image_size=side, classes=2)
+    network = network.to(device).to(memory_format=torch.channels_last).train()
+    compiled = torch.compile(network, dynamic=False)
+    shape = (config.batch_size, channels, side, side)
+    images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(config.batch_size, dtype=torch.int64, device=device)
+    _step(network, images, labels)
+    first = _step(compiled, images, labels)
+    sides: tuple[list[float], list[float]] = ([], [])
+    for _ in range(STEPS):
+        for seconds, net in zip(sides, (network, compiled), strict=True):
+            _step(net, images, labels)  # the other side's caches
+            seconds.append(_step(net, images, labels))
+    cells = [f"{1e3 * statistics.median(s):.1f} ({1e3 * min(s):.1f})" for s in sides]
+    ratio = statistics.median(sides[1]) / statistics.median(sides[0])
+    print(name, cells, f"{ratio:.2f} {first:.0f} s")
+    return f"| {name} | {' | '.join(cells)} | {ratio:.2f} | {first:.0f} |"
+
+
+def _step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    began = time.perf_counter()
+    loss = F.cross_entropy(network(images), labels)
+    network.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if images.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
