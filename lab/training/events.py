@@ -2,8 +2,8 @@
 
     how the run ends        events, in order
     ----------------------  ----------------------------------------------------------------------
-    any                     RunStarted, ProbeTaken?, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded;
-                            LogWritten anywhere
+    any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
+                            behind the first StepDone of a new run; LogWritten anywhere
     completed               ... RunEnded(status="completed", test figures filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)

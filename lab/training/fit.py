@@ -2,11 +2,12 @@
 
 In pseudocode:
 
-    look at the probe images, untrained              -> ProbeTaken
     for epoch in the epochs that are left:
         freeze what this phase freezes
         for batch in training batches of this epoch, from where it stopped:
             forward, loss, backward, update          -> StepDone
+            the first time: look at the probe images
+            with the untrained weights               -> ProbeTaken
             a wish to stop or pause?  save, leave    -> RunEnded
         loss and accuracy on the validation images
         publish weights (last, best, kept)           -> EpochDone
@@ -168,17 +169,17 @@ class _Run:
             counters.step += 1
             yield from self.monitor.told()
             if len(unread) >= self.steps_per_reading:
-                yield from self.read(unread)
+                yield from self.told(unread)
             wanted = self.control.wanted
             if wanted == "finish":
                 break
             if wanted != "run" or self.save_is_due():
-                yield from self.read(unread)
+                yield from self.told(unread)
                 counters.epoch_seconds += time.monotonic() - entered
                 self.stop_if_wanted()
                 self.save()
                 entered = time.monotonic()
-        yield from self.read(unread)
+        yield from self.told(unread)
         counters.epoch_seconds += time.monotonic() - entered
 
     def take_step(self, source: Source, batch: Batch) -> StepFigures:
@@ -195,6 +196,13 @@ class _Run:
         self.monitor.after_update()
         correct = (logits.detach().argmax(1) == batch.labels).sum()
         return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
+
+    def told(self, unread: list[StepFigures]) -> Iterator[Event]:
+        """The steps not told yet; behind the first ones, the untrained network's film strip."""
+        yield from self.read(unread)
+        began = time.monotonic()
+        yield from self.film_strip.after_first_step()
+        self.counters.epoch_seconds -= time.monotonic() - began
 
     def read(self, unread: list[StepFigures]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""

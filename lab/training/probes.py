@@ -2,6 +2,8 @@
 
     before the first step, and at the end of every n-th epoch (the first and the last always):
         the weights of now go into a second network, made once
+    there at once, of the untrained network when the first step has been told: the curves begin
+    without waiting for it
         one forward and one backward pass there: answers, and raw Grad-CAM maps of all stages
         written to <run folder>/probes/ (see lab.training.probe_files)      -> ProbeTaken
 
@@ -70,12 +72,16 @@ class FilmStrip:
         self.least_every = max(1, math.ceil(plan.config.epochs / MOST_TAKES))
         self.every = self.least_every
         self.twin: StagedNet | None = None
-        self.stages: tuple[str, ...] = ()
+        """The second network."""
+        self.untrained = False
+        """Whether it holds the untrained weights, and their take is still to come."""
+        self.stages: tuple[str, ...] | None = None
+        """Those with places; None until the first take."""
         self.probes: _Looked | None = None
         self.costs: list[float] = []
         """Seconds of each take with these probes in this session."""
 
-    def begin(self, network: StagedNet, counters: Counters) -> Iterator[ProbeTaken | LogWritten]:
+    def begin(self, network: StagedNet, counters: Counters) -> Iterator[LogWritten]:
         """Before the first step of a session: a new run starts the strip, a resumed one goes on."""
         if not self.on:
             return
@@ -95,7 +101,17 @@ class FilmStrip:
                 f"{MOST_TAKES} takes of a run are kept, and this one has "
                 f"{self.plan.config.epochs:,} epochs.",
             )
-        yield from self._take(network, epoch=0, step=0)
+        try:
+            self._make_twin(network)
+            self.untrained = True
+        except (MemoryError, RuntimeError) as error:
+            yield self._give_up(error)
+
+    def after_first_step(self) -> Iterator[ProbeTaken | LogWritten]:
+        """Once a step of the session has been told; again and again does no harm."""
+        if self.untrained and self.twin is not None:
+            self.untrained = False
+            yield from self._take(self.twin, epoch=0, step=0)
 
     def after_epoch(
         self, network: StagedNet, counters: Counters, *, last: bool
@@ -127,19 +143,25 @@ class FilmStrip:
     ) -> Iterator[ProbeTaken | LogWritten]:
         try:
             probes = self._look_up()
-            self._make_twin(network)
+            twin = self._make_twin(network)
+            stages = self._find_stages(twin)
             began = self.clock()
-            take, maps = self._develop(network, probes, epoch, step, began)
+            if twin is not network:
+                twin.load_state_dict(network.state_dict())
+            take, maps = self._develop(twin, stages, probes, epoch, step, began)
             probe_files.write_take(self.plan.folder, take, maps)
             seconds = self.clock() - began
         except (LabError, OSError, MemoryError, RuntimeError) as error:
-            self.on = False
-            self.twin = self.probes = None  # the memory is the training's again
-            logger.warning("film strip off in %s", self.plan.folder.name, exc_info=error)
-            yield LogWritten("warning", f"Film strip off: {reason(error)} The training goes on.")
+            yield self._give_up(error)
             return
         self.costs.append(seconds)
         yield ProbeTaken(epoch=epoch, count=len(probes.chosen), seconds=seconds)
+
+    def _give_up(self, error: BaseException) -> LogWritten:
+        self.on = self.untrained = False
+        self.twin = self.probes = None  # the memory is the training's again
+        logger.warning("film strip off in %s", self.plan.folder.name, exc_info=error)
+        return LogWritten("warning", f"Film strip off: {reason(error)} The training goes on.")
 
     def _look_up(self) -> _Looked:
         """The probes of now: what was pinned since the last take joins here."""
@@ -170,18 +192,22 @@ class FilmStrip:
         return self.probes
 
     def _develop(
-        self, network: StagedNet, probes: _Looked, epoch: int, step: int, began: float
+        self,
+        twin: StagedNet,
+        stages: tuple[str, ...],
+        probes: _Looked,
+        epoch: int,
+        step: int,
+        began: float,
     ) -> tuple[Take, list[Floats]]:
-        twin = self._make_twin(network)
-        twin.load_state_dict(network.state_dict())
         found: dict[str, Cams] = {}
-        if self.stages:
+        if stages:
             # The true class: the strip shows how the evidence for the right answer grows.
             found, logits = class_activation_maps(
                 twin,
                 probes.images,
                 targets=torch.from_numpy(probes.labels),
-                layers=self.stages,
+                layers=stages,
             )
         else:
             with torch.inference_mode():
@@ -194,7 +220,7 @@ class FilmStrip:
             step=step,
             every=self.every,
             seconds=self.clock() - began,
-            stages=self.stages,
+            stages=stages,
             default_stage=ARCHITECTURES.get(self.plan.config.architecture).default_cam_stage,
             names=probes.names,
             parts=probes.parts,
@@ -209,16 +235,17 @@ class FilmStrip:
         return take, maps
 
     def _make_twin(self, network: StagedNet) -> StagedNet:
-        """The second network, made at the first take; it has the weights of then."""
+        """The second network; made once, with the weights of then."""
         if self.twin is None:
             self.twin = copy.deepcopy(network).eval().requires_grad_(False)
-            layers = list_layers(
-                self.twin,
-                channels=self.plan.preprocess.channels,
-                image_size=self.plan.preprocess.image_size,
-            )
-            self.stages = tuple(layer.name for layer in cam_layers(layers))
         return self.twin
+
+    def _find_stages(self, twin: StagedNet) -> tuple[str, ...]:
+        if self.stages is None:
+            given = self.plan.preprocess
+            layers = list_layers(twin, channels=given.channels, image_size=given.image_size)
+            self.stages = tuple(layer.name for layer in cam_layers(layers))
+        return self.stages
 
 
 def spacing(costs: list[float], epoch_seconds: float) -> int:

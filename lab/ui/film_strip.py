@@ -73,7 +73,7 @@ def _why_empty(run: RunRow) -> str:
     if run.settings.get("film_strip") is False:
         return "Switched off for this run, by the knob “Film strip” in the group “Machine”."
     if run.is_live:
-        return "The first column appears before the first step, then one after each epoch."
+        return "The first column shows the untrained network; then comes one after each epoch."
     return (
         "This run has none: it ended before its first step, could not keep it (the log above says "
         "so), or an earlier version of the lab trained it."

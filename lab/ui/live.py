@@ -7,6 +7,7 @@ store.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import streamlit as st
@@ -27,10 +28,18 @@ CHART_HEIGHT = 260
 FIRST_SECONDS = 3.0
 """Of training, in which the page looks more often."""
 
+WAIT, GLANCE = 0.25, 0.02
+"""Seconds. Before the first point a tick waits up to so long for it, looking into the store so
+often: it is on its way to the page at once, and ticks that bring nothing do not hold it up."""
+
+_DRAWN_WHOLE = "live_drawn_whole"
+"""In the session while the whole page is drawn: its other parts must not wait for a point."""
+
 
 def live_view(run: RunRow) -> None:
     """Draw `run` and keep it moving while it is active."""
     seconds = _pace(run)
+    st.session_state[_DRAWN_WHOLE] = True
     st.fragment(run_every=seconds, key="live_view")(_body)(run.id, seconds)
 
 
@@ -48,6 +57,8 @@ def _pace(run: RunRow) -> float | None:
 
 def _body(run_id: str, seconds: float | None) -> None:
     try:
+        if not st.session_state.pop(_DRAWN_WHOLE, False):
+            _wait_for_first_point(run_id)
         run = store().run(run_id)
     except NotFoundError:  # deleted in another tab
         st.rerun()
@@ -67,6 +78,17 @@ def _body(run_id: str, seconds: float | None) -> None:
         height=CHART_HEIGHT,
     )
     _log(run)
+
+
+def _wait_for_first_point(run_id: str) -> None:
+    """Until the first step of a run that starts is there, its status changes, or WAIT is over."""
+    status, until = store().run(run_id).status, time.monotonic() + WAIT
+    if status not in ("preparing", "running"):
+        return
+    while store().newest(run_id).loss is None and time.monotonic() < until:
+        time.sleep(GLANCE)
+        if store().run(run_id).status != status:
+            return
 
 
 def _read_history(run: RunRow, after_step: int) -> LiveHistory:

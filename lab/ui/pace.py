@@ -1,11 +1,13 @@
 """How often a page looks at a run that trains.
 
-Each look costs the training processor time, wherever the browser runs and more where it draws on
-the same machine; and what it brings gets smaller as the run gets longer: after ten minutes one more
-second moves a curve by half a pixel. So looks grow rarer with the time trained.
+Each look costs the training processor time, and more where the browser draws on the same machine;
+and what it brings gets smaller as the run gets longer: after ten minutes one more second moves a
+curve by half a pixel. So looks grow rarer with the time trained, on a small machine sooner.
 """
 
 from __future__ import annotations
+
+import os
 
 from lab.runs.rows import RunRow
 
@@ -14,12 +16,23 @@ _STAGES = ((60.0, 1.0), (300.0, 2.0), (1200.0, 3.0))
 
 _LATER = 5.0
 
+SHARE = 0.03
+"""Of the machine that one page in a browser on it may take, after the run's first minute."""
 
-def pace(run: RunRow, seconds: float) -> float | None:
+LOOK_SECONDS = 0.24
+"""Of one core, for one look: the server's answer, and Chromium that draws without a graphics card.
+(benchmarks/live_page.py: 5.9 % of two cores went to a look every two seconds.)"""
+
+
+def pace(run: RunRow, seconds: float, *, cores: int | None = None) -> float | None:
     """Seconds until the next look at `run`, `seconds` in its first minute; None when it is over.
+    `cores` are those of this machine unless given.
 
     A change of pace costs a run of the whole page, so there are only four.
     """
     if not run.is_live:
         return None
-    return seconds * next((times for until, times in _STAGES if run.seconds <= until), _LATER)
+    times = next((times for until, times in _STAGES if run.seconds <= until), _LATER)
+    if times > 1:
+        times = max(times, LOOK_SECONDS / (SHARE * (cores or os.cpu_count() or 1)))
+    return seconds * times

@@ -46,36 +46,34 @@ def start_once() -> None:
 
 
 def _warm_up() -> None:
-    """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step,
-    imports what looks at results.
+    """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step on
+    each, imports what looks at results.
 
     Without it the first press of Train would wait for the first three; the step is for what torch
-    and torchvision import only when they are used. The freeze takes what was imported out of
+    and torchvision import only when they are used, and for the trial of number formats that comes
+    before the first one of a shape. The freeze takes what was imported out of
     Python's garbage collections for good: scanning torch's objects costs a quarter of a second each
     time, with every thread waiting.
     """
     for name in ("drawn-cats-dogs", "drawn-signs"):
         try:
             catalog.open_pack(name)
+            _rehearse(name)
         except LabError as error:
-            log.warning("%s could not be prepared: %s", name, error)
-    try:
-        _rehearse()
-    except LabError as error:
-        log.warning("the rehearsal before the first run failed: %s", error)
+            log.warning("%s could not be prepared or rehearsed: %s", name, error)
     for name in VIEWS:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
 
-def _rehearse() -> None:
-    """One training step on the built-in data, in a folder that goes away."""
+def _rehearse(dataset: str) -> None:
+    """One training step on a built-in data set, in a folder that goes away."""
     from lab.training.control import Control
     from lab.training.fit import fit
     from lab.training.plan import make_plan
 
     with tempfile.TemporaryDirectory() as folder:
-        plan = make_plan(defaults_for("drawn-cats-dogs"), folder=Path(folder))
+        plan = make_plan(defaults_for(dataset), folder=Path(folder))
         events = fit(plan, Control())
         next(event for event in events if isinstance(event, StepDone))

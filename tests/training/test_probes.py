@@ -1,5 +1,6 @@
 """The film strip's worker side: what is kept, what it costs, and that training does not feel it."""
 
+import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from lab.data import catalog
 from lab.data import probes as pins
 from lab.data.splits import make_splits
 from lab.explain.grad_cam import class_activation_maps
+from lab.models.staged import StagedNet
 from lab.training import checkpoint, probe_files
 from lab.training import probes as worker
 from lab.training.control import Control
@@ -64,7 +66,8 @@ def test_a_column_before_training_and_one_after_each_epoch(
     folder = tmp_path / "run"
     events = train(tiny, folder)
     told = [e for e in events if isinstance(e, (StepDone, EpochDone, ProbeTaken))]
-    assert isinstance(told[0], ProbeTaken)
+    assert isinstance(told[0], StepDone)
+    assert isinstance(told[1], ProbeTaken)
     for place, event in enumerate(told):
         if isinstance(event, EpochDone):
             after = told[place + 1]
@@ -111,12 +114,46 @@ def test_the_figures_are_those_of_the_published_weights(
     assert set(probe_files.read_stage(folder, "block3")) == {0, 1, 2, 3}
 
 
+def begun(strip: FilmStrip, network: StagedNet) -> list[Event]:
+    """What is told until the untrained network's take is there."""
+    return [*strip.begin(network, Counters()), *strip.after_first_step()]
+
+
+def test_the_first_take_is_of_the_untrained_network(tiny: RunConfig, tmp_path: Path) -> None:
+    """Although it comes behind the first step."""
+    plan = make_plan(tiny, folder=tmp_path)
+    untrained = copy.deepcopy(plan.network)
+    strip = FilmStrip(plan)
+    list(strip.begin(plan.network, Counters()))
+    assert probe_files.taken_epochs(tmp_path) == ()
+    with torch.no_grad():
+        for weights in plan.network.parameters():
+            weights.add_(1.0)
+    assert len(list(strip.after_first_step())) == 1
+    assert list(strip.after_first_step()) == []  # only once
+    take = probe_files.read_take(tmp_path, 0)
+    assert take is not None
+    images = plan.preprocess(torch.from_numpy(plan.pack.take(take.indices)))
+    with torch.inference_mode():
+        expected = untrained.eval()(images).softmax(1).numpy()
+    np.testing.assert_allclose(take.probabilities, expected, atol=1e-5)
+
+
+def test_a_run_that_ends_with_its_first_steps_has_its_first_take(
+    tiny: RunConfig, train: Train, tmp_path: Path
+) -> None:
+    for wish in ("request_pause", "request_finish"):
+        folder = tmp_path / wish
+        train(tiny, folder, until=lambda e: isinstance(e, StepDone), wish=wish)
+        assert 0 in probe_files.taken_epochs(folder)
+
+
 def test_the_network_in_training_is_only_read(tiny: RunConfig, tmp_path: Path) -> None:
     plan = make_plan(tiny, folder=tmp_path)
     network = plan.network.train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
-    assert len(list(FilmStrip(plan).begin(network, Counters()))) == 1
+    assert len(begun(FilmStrip(plan), network)) == 1
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
@@ -303,7 +340,7 @@ def test_a_dear_strip_is_taken_every_few_epochs_and_says_so_once(
     monkeypatch.setattr(worker, "SHARE", 0.03)
     plan = make_plan(tiny.changed(epochs=10), folder=tmp_path)
     strip = strip_of(plan, [0.9, 0.8, 0.8, 0.8, 0.8, 0.8])
-    events: list[Event] = list(strip.begin(plan.network, Counters()))
+    events = begun(strip, plan.network)
     for epoch in range(1, 11):
         counters = Counters(epoch=epoch, step=epoch, epoch_seconds=10.0)
         events += strip.after_epoch(plan.network, counters, last=epoch == 10)
@@ -325,7 +362,7 @@ def test_a_measurement_that_was_spoiled_is_made_good(
     monkeypatch.setattr(worker, "SHARE", 0.03)
     plan = make_plan(tiny.changed(epochs=20), folder=tmp_path)
     strip = strip_of(plan, [2.8, 2.8, 0.2, 0.2, 0.2])  # something else was running at first
-    events: list[Event] = list(strip.begin(plan.network, Counters()))
+    events = begun(strip, plan.network)
     for epoch in range(1, 13):
         counters = Counters(epoch=epoch, step=epoch, epoch_seconds=10.0)
         events += strip.after_epoch(plan.network, counters, last=False)
@@ -343,7 +380,7 @@ def test_a_resumed_run_keeps_the_spacing_without_saying_it_again(
     monkeypatch.setattr(worker, "SHARE", 0.03)
     plan = make_plan(tiny.changed(epochs=10), folder=tmp_path)
     first = strip_of(plan, [0.9, 0.8, 0.8])
-    list(first.begin(plan.network, Counters()))
+    begun(first, plan.network)
     for epoch in (1, 2, 3):
         list(first.after_epoch(plan.network, Counters(epoch, 0, epoch, 0, 10.0), last=False))
     again = strip_of(plan, [0.9])
