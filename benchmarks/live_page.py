@@ -163,6 +163,7 @@ def _start(browser: Any, url: str, answered: float) -> list[str]:
 def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
     """A row of the table: steps per second while so many pages show the run."""
     from lab.runs.store import store
+    from lab.ui.pace import pace
 
     page = browser.new_page()
     page.goto(f"{url}/train?dataset=drawn-signs&{knobs}&epochs=10000")
@@ -208,7 +209,7 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
             browsing[count].append(used / (time.monotonic() - began))
             for each in pages:
                 each.context.close()
-    assert store().run(run_id).seconds <= 300, "beyond the fifth minute pages look more rarely"
+    assert pace(store().run(run_id), 1.0) == _looks(), "by now pages look more rarely"
     store().request(run_id, "stop")
     watched = [*here.values(), elsewhere]
     speeds = " | ".join(f"{statistics.median(found):.1f}" for found in [alone, *watched])

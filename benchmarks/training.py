@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks import plain
 from benchmarks.aside import Aside
-from benchmarks.memory import peak_memory
+from benchmarks.memory import Peak, peak_memory
 from benchmarks.results import IN_TURN, Row, write
 from lab.config import RunConfig
 from lab.data import catalog
@@ -59,10 +59,10 @@ def sign_cnn(*, augmented: bool, rounds: int) -> Row:
     config = sign_config("sign-cnn", rounds)
     if augmented:
         config = config.changed(rotation_degrees=10, zoom=0.1, width_shift=0.1, height_shift=0.1)
-    with Aside(sign_script, plain.sign_cnn, augmented) as script:
+    with Aside(sign_script, plain.sign_cnn, augmented) as script, peak_memory() as peak:
         own, theirs = in_turn(config, script.epoch)
     name = "sign-CNN epoch, 27,455 + 7,172" + (", augmented" if augmented else "")
-    return Row(name, theirs, own, "<= 0.35" if augmented else "<= 0.28")
+    return Row(name, theirs, own, "<= 0.35" if augmented else "<= 0.28", _peaks(peak, script))
 
 
 def resnet(photos: Path, *, per_class: int, rounds: int) -> Row:
@@ -75,12 +75,10 @@ def resnet(photos: Path, *, per_class: int, rounds: int) -> Row:
         epochs=rounds + 1,
     )
     train, val = _photo_sets(photos, per_class)
-    with Aside(_photo_script, plain.resnet18, photos, per_class) as script:
-        with peak_memory() as peak:
-            own, theirs = in_turn(config, script.epoch)
-        note = f"peak {peak.mb:,.0f} MB, plain {script.peak_mb:,.0f} MB"
+    with Aside(_photo_script, plain.resnet18, photos, per_class) as script, peak_memory() as peak:
+        own, theirs = in_turn(config, script.epoch)
     name = f"ResNet-18 from scratch, 224, batch 32, epoch of {len(train)} + {len(val)}"
-    return Row(name, theirs, own, "<= 0.33", note)
+    return Row(name, theirs, own, "<= 0.33", _peaks(peak, script))
 
 
 def last_stage(photos: Path, *, per_class: int, rounds: int) -> Row:
@@ -95,10 +93,12 @@ def last_stage(photos: Path, *, per_class: int, rounds: int) -> Row:
         epochs=rounds + 1,
     )
     train, val = _photo_sets(photos, per_class)
-    with Aside(_photo_script, plain.mobilenet_last_stage, photos, per_class, True) as script:
+    given = (plain.mobilenet_last_stage, photos, per_class, True)
+    with Aside(_photo_script, *given) as script, peak_memory() as peak:
         own, theirs = in_turn(config, script.epoch)
     name = f"MobileNetV2, last stage and head, epoch of {len(train)} + {len(val)}"
-    return Row(name, theirs, own, "", "from the second epoch on: frozen stages ran in the first")
+    note = "from the second epoch on: frozen stages ran in the first; " + _peaks(peak, script)
+    return Row(name, theirs, own, "", note)
 
 
 def mobilenet(photos: Path, *, per_class: int, importing: float) -> list[Row]:
@@ -115,32 +115,29 @@ def mobilenet(photos: Path, *, per_class: int, importing: float) -> list[Row]:
     )
     with peak_memory() as peak:
         first = _timed(lambda: run_here(config, name="first"))
-    again = _timed(lambda: run_here(config.changed(learning_rate=3e-3), name="again"))
+    with peak_memory() as peak_again:
+        again = _timed(lambda: run_here(config.changed(learning_rate=3e-3), name="again"))
     train, val = _photo_sets(photos, per_class)
     tests = _test_set(photos)
     one_pass = _one_pass(len(train) + len(val) + len(tests))
     with Aside(_photo_script, plain.mobilenet_head, photos, per_class, True) as script:
         one = script.epoch()
-        plain_mb = script.peak_mb
+        note = f"plain: one epoch measured, times {epochs}; "
+        note += f"Trainscope tests {len(tests):,} images at the end; "
+        notes = [note + _peaks(each, script) for each in (peak, peak_again)]
     with Aside(_test_script, photos) as script:
         testing = script.evaluate()
+        run = store().runs()[0]
+        with peak_memory() as peak:
+            own = _timed(lambda: predict(store().folder(run.id), "best", "test"))
+        note_testing = _peaks(peak, script)
     name = f"MobileNetV2 head only, {epochs} epochs of {len(train)} + {len(val)}"
-    note = (
-        f"plain: one epoch measured, times {epochs}; Trainscope tests {len(tests):,} images at the "
-        f"end; peak {peak.mb:,.0f} MB, plain {plain_mb:,.0f} MB"
-    )
     limit = "against the import and one pass of each image, folded, in parts of 8"
-    run = store().runs()[0]
     return [
-        Row(name, (epochs * one,), (first,), "<= 0.04", note),
+        Row(name, (epochs * one,), (first,), "<= 0.04", notes[0]),
         Row("import and the same", (importing + one_pass,), (importing + first,), "<= 1.25", limit),
-        Row("the same again, another learning rate", (epochs * one,), (again,), "<= 5 s", note),
-        Row(
-            f"evaluation of {len(tests):,} photographs",
-            (testing,),
-            (_timed(lambda: predict(store().folder(run.id), "best", "test")),),
-            "",
-        ),
+        Row("the same again, another learning rate", (epochs * one,), (again,), "<= 5 s", notes[1]),
+        Row(f"evaluation of {len(tests):,} photographs", (testing,), (own,), "", note_testing),
     ]
 
 
@@ -160,9 +157,13 @@ def _one_pass(images: int) -> float:
 def deep_mlp(*, rounds: int) -> Row:
     """Ten layers with sigmoid on the sign images."""
     config = sign_config("deep-mlp", rounds)
-    with Aside(sign_script, plain.deep_mlp) as script:
+    with Aside(sign_script, plain.deep_mlp) as script, peak_memory() as peak:
         own, theirs = in_turn(config, script.epoch)
-    return Row("deep MLP epoch, 27,455 + 7,172", theirs, own, "")
+    return Row("deep MLP epoch, 27,455 + 7,172", theirs, own, "", _peaks(peak, script))
+
+
+def _peaks(own: Peak, script: Aside) -> str:
+    return f"peak {own.mb:,.0f} MB, plain {script.peak_mb:,.0f} MB"
 
 
 def _photo_script(
