@@ -1,0 +1,67 @@
+"""The live view's wait for a run's first point. (What it draws: tests/app/test_pages.py.)"""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from lab.ui import live
+
+
+class Rows:
+    """Stands in for the store: a run that changes after so many looks."""
+
+    def __init__(self, *, status: str, ends: int = 10**9, first_step: int = 10**9) -> None:
+        self.status, self.ends, self.first_step = status, ends, first_step
+        self.looks = 0
+
+    def run(self, run_id: str) -> SimpleNamespace:
+        return SimpleNamespace(status=self.status if self.looks < self.ends else "failed")
+
+    def newest(self, run_id: str) -> SimpleNamespace:
+        self.looks += 1
+        return SimpleNamespace(loss=1.0 if self.looks >= self.first_step else None)
+
+
+def waited(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(live, "store", lambda: rows)
+    monkeypatch.setattr(live, "WAIT", 5.0)
+    monkeypatch.setattr(live, "GLANCE", 0.001)
+    began = time.monotonic()
+    live._wait_for_first_point("r-1")
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("status", ["preparing", "running"])
+def test_a_tick_waits_for_the_first_step_and_no_longer(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(status=status, first_step=4)
+    assert waited(rows, monkeypatch) < live.WAIT
+    assert rows.looks == 4
+
+
+@pytest.mark.parametrize("status", ["queued", "paused", "completed", "failed"])
+def test_where_no_step_is_on_its_way_nothing_waits(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(status=status)
+    waited(rows, monkeypatch)
+    assert rows.looks == 0
+
+
+def test_a_change_of_status_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(status="preparing", ends=3)
+    assert waited(rows, monkeypatch) < live.WAIT
+    assert rows.looks == 3
+
+
+def test_the_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(status="running")
+    monkeypatch.setattr(live, "store", lambda: rows)
+    monkeypatch.setattr(live, "WAIT", 0.05)
+    began = time.monotonic()
+    live._wait_for_first_point("r-1")
+    assert time.monotonic() - began >= 0.05
