@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import tempfile
 import time
 
@@ -31,8 +30,8 @@ WORKS = {
     "ResNet-18, 224, batch 32": (RunConfig(architecture="resnet18", batch_size=32), 3, 224),
 }
 QUICK = tuple(WORKS)[:3]
-STEPS = 7
-"""Rounds, each with one step of either side."""
+STEPS = 9
+"""Rounds, each with one measured step of either side."""
 
 
 def main(*, quick: bool = False) -> None:
@@ -43,7 +42,7 @@ def main(*, quick: bool = False) -> None:
     lines = [
         f"A training step (forward, backward, no update) on {device.type}, channels last, fp32.",
         "",
-        "| network | eager, ms (lowest) | compiled, ms (lowest) | ratio | first compiled step, s |",
+        "| network | eager, ms | compiled, ms | ratio | first compiled step, s |",
         "|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -56,14 +55,16 @@ def main(*, quick: bool = False) -> None:
         "Compiling" + (", quick" if quick else ""),
         [],
         text=text,
-        how="Medians; both sides in turn, in one process",
+        how="The quickest of the rounds; both sides in turn, in one process",
     )
 
 
 def _row(name: str, device: torch.device) -> str:
     config, channels, side = WORKS[name]
-    network = build_network(config, channels=channels, image_size=side, classes=2)
-    network = network.to(device).to(memory_format=torch.channels_last).train()
+    staged = build_network(config, channels=channels, image_size=side, classes=2)
+    # The stages without what the lab puts around them, which breaks the graph.
+    network = staged.to(device).to(memory_format=torch.channels_last).train().stages
+    torch.compiler.reset()
     compiled = torch.compile(network, dynamic=False)
     shape = (config.batch_size, channels, side, side)
     images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
@@ -75,10 +76,9 @@ def _row(name: str, device: torch.device) -> str:
         for seconds, net in zip(sides, (network, compiled), strict=True):
             _step(net, images, labels)  # the other side's caches
             seconds.append(_step(net, images, labels))
-    cells = [f"{1e3 * statistics.median(s):.1f} ({1e3 * min(s):.1f})" for s in sides]
-    ratio = statistics.median(sides[1]) / statistics.median(sides[0])
-    print(name, cells, f"{ratio:.2f} {first:.0f} s")
-    return f"| {name} | {' | '.join(cells)} | {ratio:.2f} | {first:.0f} |"
+    eager, fast = (min(each) for each in sides)
+    print(f"{name}: {1e3 * eager:.1f} ms, compiled {1e3 * fast:.1f} ms, {first:.0f} s at first")
+    return f"| {name} | {1e3 * eager:.1f} | {1e3 * fast:.1f} | {fast / eager:.2f} | {first:.0f} |"
 
 
 def _step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:

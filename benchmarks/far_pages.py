@@ -34,6 +34,10 @@ class FarPage:
         self._thread.join(10)
         self._socket.close()
 
+    def expected(self, seconds: float) -> float:
+        """Ticks in so long a time, of all fragments, at the pace that the server asked for."""
+        return sum(seconds / interval for _, interval in self._due.values())
+
     def _ask(self, fragment: str) -> None:
         from streamlit.proto.BackMsg_pb2 import BackMsg
 

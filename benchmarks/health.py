@@ -10,7 +10,6 @@ them in turn. Medians, as a disturbance from outside may hit either.
 
 from __future__ import annotations
 
-import itertools
 import os
 import statistics
 import tempfile
@@ -53,8 +52,8 @@ Places = npt.NDArray[np.intp]
 def main(*, quick: bool = False) -> None:
     lines = [
         "A look's step and the next one less two steps half way to the look before or behind: "
-        "the median over all looks, times their number, over the time of all steps (target: at "
-        "most 3 %), with the interval that a bootstrap gives in 90 of 100 cases.",
+        "the median of the looks, times their number, over the time of all steps (target: at "
+        "most 3 %), with the interval that a bootstrap of the looks gives in 90 of 100 cases.",
         "",
         "| run | steps | looks | a step, ms | a look adds, ms | costs |",
         "|---|---|---|---|---|---|",
@@ -77,14 +76,15 @@ def _row(name: str, config: RunConfig) -> str:
         assert history is not None, "the monitor looked at nothing"
         looks = np.asarray([step - 1 for step in history.steps if step <= len(seconds)])
     added = _added(seconds, looks)
-    step = statistics.median(seconds)
+    assert len(added) > len(looks) / 2, "looks lie too close for ordinary steps between them"
+    total = float(seconds.sum())
     draws = np.random.default_rng(0).choice(added, (DRAWS, len(added)))
     low, high = np.quantile(np.median(draws, axis=1), (0.05, 0.95))
-    costs = " to ".join(f"{each * len(looks) / (step * len(seconds)):+.1%}" for each in (low, high))
+    costs = " to ".join(f"{each * len(looks) / total:+.1%}" for each in (low, high))
     middle = statistics.median(added)
     return (
-        f"| {name} | {len(seconds):,} | {len(looks)} | {1e3 * step:.2f} | {1e3 * middle:.2f} "
-        f"| {middle * len(looks) / (step * len(seconds)):+.1%} ({costs}) |"
+        f"| {name} | {len(seconds):,} | {len(looks)} | {1e3 * statistics.median(seconds):.2f} "
+        f"| {1e3 * middle:.2f} | {middle * len(looks) / total:+.1%} ({costs}) |"
     )
 
 
@@ -101,11 +101,12 @@ def _steps(config: RunConfig, folder: Path) -> Floats:
 
 
 def _added(seconds: Floats, looks: Places) -> Floats:
-    """What the looks add, in seconds: the steps of each less those half way to its neighbours."""
+    """What each look adds, in seconds: its steps less the mean of those half way to the looks
+    before and behind it. Left out are the first, the last and those that have a look too near."""
     sums = np.convolve(seconds, np.ones(COUNTED), "valid")  # of the steps from each place on
     found = []
-    for one, next_one in itertools.pairwise(looks):
-        if next_one - one >= 2 * COUNTED and next_one < len(sums):
-            between = sums[(one + next_one) // 2]
-            found += [sums[one] - between, sums[next_one] - between]
+    for before, look, behind in zip(looks, looks[1:], looks[2:], strict=False):
+        if min(look - before, behind - look) >= 2 * COUNTED and behind < len(sums):
+            between = (sums[(before + look) // 2] + sums[(look + behind) // 2]) / 2
+            found.append(sums[look] - between)
     return np.asarray(found)

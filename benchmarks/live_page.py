@@ -11,6 +11,7 @@ the hardest case, a single-layer perceptron with hundreds of steps a second. Nee
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -32,7 +33,7 @@ from benchmarks.results import write
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ROUNDS = 2
-SECONDS = 16.0
+SECONDS = 40.0
 PAGES = (1, 5)
 WORKS = {
     "sign CNN, batch 256": "architecture=sign-cnn&batch_size=256",
@@ -57,11 +58,12 @@ def main(*, quick: bool = False) -> None:
             lines += _start(browser, url, answered)
             lines += [
                 "",
-                "Steps per second of a run in its second to fifth minute, when a page looks every "
-                f"{_looks():.1f} seconds, while pages are open on it: in a browser on the same "
-                "cores (it draws in software here; its processor time in cores is given), and on "
-                "other machines, where only the server's own cost is left (made by clients that "
-                "ask like a browser and draw nothing):",
+                "Steps per second of a run after its first minute, when a page looks every "
+                f"{_looks():.1f} seconds or more rarely, while pages are open on it: in a browser "
+                "on the same cores (it draws in software here; its processor time in cores is "
+                "given), and on other machines, where only the server's own cost is left (made by "
+                "clients that ask like a browser and draw nothing). Costs are against the speed "
+                "without a page before and after:",
                 "",
                 "| run | no page | 1 here | 5 here | 5 elsewhere "
                 "| 1 here costs | 5 here cost | 5 elsewhere cost | browser, 1 page | 5 pages |",
@@ -163,7 +165,6 @@ def _start(browser: Any, url: str, answered: float) -> list[str]:
 def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
     """A row of the table: steps per second while so many pages show the run."""
     from lab.runs.store import store
-    from lab.ui.pace import pace
 
     page = browser.new_page()
     page.goto(f"{url}/train?dataset=drawn-signs&{knobs}&epochs=10000")
@@ -195,9 +196,8 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
             before = [each.ticks for each in far]
             elsewhere.append(speed())
             looks = [each.ticks - n for each, n in zip(far, before, strict=True)]
-            assert min(looks) >= SECONDS / _looks() - 2, (
-                f"a page far away looked only {min(looks)} times"
-            )
+            asked = min(each.expected(SECONDS) for each in far)
+            assert min(looks) > 0.6 * asked, f"a far page looked {min(looks)} of {asked:.0f} times"
         for count in PAGES:
             pages = [browser.new_page() for _ in range(count)]
             for each in pages:
@@ -209,12 +209,14 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
             browsing[count].append(used / (time.monotonic() - began))
             for each in pages:
                 each.context.close()
-    assert pace(store().run(run_id), 1.0) == _looks(), "by now pages look more rarely"
+    time.sleep(2)
+    alone.append(speed())
     store().request(run_id, "stop")
+    without = [(before + after) / 2 for before, after in itertools.pairwise(alone)]
     watched = [*here.values(), elsewhere]
     speeds = " | ".join(f"{statistics.median(found):.1f}" for found in [alone, *watched])
     costs = " | ".join(
-        f"{statistics.median(1 - s / n for s, n in zip(found, alone, strict=True)):.1%}"
+        f"{statistics.median(1 - s / n for s, n in zip(found, without, strict=True)):.1%}"
         for found in watched
     )
     cores = " | ".join(f"{statistics.median(browsing[count]):.2f}" for count in PAGES)

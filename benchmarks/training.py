@@ -50,7 +50,8 @@ def main(*, quick: bool = False) -> None:
             last_stage(photos, per_class=100 if quick else 400, rounds=1 if quick else 2),
             *mobilenet(photos, per_class=300 if quick else 0, importing=importing),
         ]
-    how = f"{IN_TURN}, the plain script in a process of its own"
+    how = f"{IN_TURN}, the plain script in a process of its own; the lab's peak is of one process "
+    how += "for all rows, which keeps what earlier ones left"
     write("Training" + (", quick" if quick else ""), rows, how=how)
 
 

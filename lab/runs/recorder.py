@@ -11,7 +11,7 @@ from lab.progress import Progress
 from lab.runs.recording import Smoother
 from lab.runs.store import Store
 from lab.training.control import Control
-from lab.training.events import Event, StepDone
+from lab.training.events import Event, ProbeTaken, StepDone
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class Recorder:
             if isinstance(event, StepDone):
                 self._any_step = True
                 self._speed.add(event)
+            elif isinstance(event, ProbeTaken):
+                self._speed.begin(self._speed.epoch)
         if not can_wait or self._error is not None:
             self.flush()
 
@@ -122,18 +124,21 @@ class Recorder:
 
 
 class _Speed:
-    """Images per second over the latest steps of one epoch: validation is not training."""
+    """Images per second over the latest steps of one epoch, none of which has validation or the
+    film strip between them: these are not training."""
 
     def __init__(self) -> None:
         self._steps: deque[tuple[float, int]] = deque()  # training seconds, samples
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        self._steps.clear()
         self._samples = 0
-        self._epoch = 0
+        self.epoch = epoch
 
     def add(self, step: StepDone) -> None:
-        if step.epoch != self._epoch:
-            self._steps.clear()
-            self._samples = 0
-            self._epoch = step.epoch
+        if step.epoch != self.epoch:
+            self.begin(step.epoch)
         self._steps.append((step.seconds, step.samples))
         self._samples += step.samples
         while step.seconds - self._steps[0][0] > SPEED_WINDOW_SECONDS and len(self._steps) > 2:

@@ -3,7 +3,7 @@
     how the run ends        events, in order
     ----------------------  ----------------------------------------------------------------------
     any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
-                            behind the first StepDone of a new run; LogWritten anywhere
+                            behind the first StepDones of a new run; LogWritten anywhere
     completed               ... RunEnded(status="completed", test figures filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)

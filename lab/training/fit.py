@@ -169,17 +169,17 @@ class _Run:
             counters.step += 1
             yield from self.monitor.told()
             if len(unread) >= self.steps_per_reading:
-                yield from self.told(unread)
+                yield from self.tell(unread)
             wanted = self.control.wanted
             if wanted == "finish":
                 break
             if wanted != "run" or self.save_is_due():
-                yield from self.told(unread)
+                yield from self.tell(unread)
                 counters.epoch_seconds += time.monotonic() - entered
                 self.stop_if_wanted()
                 self.save()
                 entered = time.monotonic()
-        yield from self.told(unread)
+        yield from self.tell(unread)
         counters.epoch_seconds += time.monotonic() - entered
 
     def take_step(self, source: Source, batch: Batch) -> StepFigures:
@@ -197,12 +197,16 @@ class _Run:
         correct = (logits.detach().argmax(1) == batch.labels).sum()
         return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
 
-    def told(self, unread: list[StepFigures]) -> Iterator[Event]:
-        """The steps not told yet; behind the first ones, the untrained network's film strip."""
+    def tell(self, unread: list[StepFigures]) -> Iterator[Event]:
+        """The steps not told yet; behind the first ones, the untrained network's film strip, which
+        is no training time."""
         yield from self.read(unread)
-        began = time.monotonic()
-        yield from self.film_strip.after_first_step()
-        self.counters.epoch_seconds -= time.monotonic() - began
+        if self.film_strip.untrained:
+            began = time.monotonic()
+            yield from self.film_strip.after_first_step()
+            seconds = time.monotonic() - began
+            self.counters.epoch_seconds -= seconds
+            self.monitor.leave_out(seconds)
 
     def read(self, unread: list[StepFigures]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""

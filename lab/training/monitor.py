@@ -41,9 +41,8 @@ from lab.training.watched_layers import Watched, unit_dimension, watched_layers
 logger = logging.getLogger(__name__)
 
 SHARE = 0.015
-"""Of the training time that the looks may take. 3 % is promised, and what is not timed here (caches
-gone cold, a first look that allocates) has room in the other half: benchmarks/health.py measures
-all of it together."""
+"""Of the training time that the looks may take. 3 % is promised; caches gone cold and a first look
+that allocates, which are not timed here, have room in the other half (benchmarks/health.py)."""
 
 MOST_SAMPLES = 2000
 """Of one run: more than a chart has columns for, and the files add up."""
@@ -156,6 +155,12 @@ class Monitor:
         if self.sample is not None:
             self._plan_next(self.sample)
             self.sample = None
+
+    def leave_out(self, seconds: float) -> None:
+        """So many seconds just passed without training: they belong to no step."""
+        first_step, began = self.since
+        if first_step:
+            self.since = (first_step, began + seconds)
 
     def told(self) -> Iterator[LogWritten]:
         """What there is to say since the last call; mostly nothing."""

@@ -154,6 +154,7 @@ def make_plan(
             Decision("Device", str(device), _device_reason(config)),
             layout,
             numbers,
+            _compiling(device),
             allocation,
             _validation_decision(pack, splits, config),
             *_balancing_decision(config),
@@ -214,6 +215,16 @@ def _precision(
     if gain < WORTH_IT:
         return "fp32", Decision(what, "fp32", measured)
     return shorter, Decision(what, shorter, f"{measured}; validation and test run in fp32")
+
+
+def _compiling(device: torch.device) -> Decision:
+    """No run is compiled; `python -m benchmarks compiling` tries it on this machine."""
+    reason = "torch.compile works for up to a minute before the first step, and "
+    if device.type == "cpu":
+        reason += "steps of these networks were not enough quicker where it was measured"
+    else:
+        reason += f"whether steps would be quicker on {device.type} has not been measured"
+    return Decision("Compiling", "no", reason)
 
 
 def _allocation(config: RunConfig) -> tuple[bool, Decision]:

@@ -1,11 +1,13 @@
 """The film strip's worker side: what the network makes of a few pictures, epoch after epoch.
 
-    before the first step, and at the end of every n-th epoch (the first and the last always):
-        the weights of now go into a second network, made once
-    there at once, of the untrained network when the first step has been told: the curves begin
-    without waiting for it
-        one forward and one backward pass there: answers, and raw Grad-CAM maps of all stages
-        written to <run folder>/probes/ (see lab.training.probe_files)      -> ProbeTaken
+    before the first step:                  a second network is made, with the untrained weights
+    when the first steps have been told:    a take of it (the curves do not wait for it)
+    at the end of every n-th epoch,
+    the first and the last always:          it gets the weights of now, and a take of it
+
+    a take:
+        one forward and one backward pass in the second network: answers, and raw Grad-CAM maps of
+        all stages; written to <run folder>/probes/ (lab.training.probe_files)      -> ProbeTaken
 
 Runs in the training thread. The network in training is only read: no hook, no gradient, no change
 of mode, and no random number is drawn, so training is bit for bit what it is without the strip. The

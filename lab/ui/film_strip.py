@@ -20,7 +20,7 @@ from lab.ui import film_frames
 from lab.ui.film_pins import draw_pins
 from lab.ui.pace import pace
 
-TICK = 2.5
+TICK = 3.0
 """Seconds between two looks in a run's first minute, while the run may still take pictures."""
 
 _DRAWN = "film_drawn"
@@ -75,7 +75,7 @@ def _why_empty(run: RunRow) -> str:
     if run.is_live:
         return "The first column shows the untrained network; then comes one after each epoch."
     return (
-        "This run has none: it ended before its first step, could not keep it (the log above says "
+        "This run has none: it ended with its first steps, could not keep it (the log above says "
         "so), or an earlier version of the lab trained it."
     )
 

@@ -28,9 +28,10 @@ CHART_HEIGHT = 260
 FIRST_SECONDS = 3.0
 """Of training, in which the page looks more often."""
 
-WAIT, GLANCE = 0.25, 0.02
+WAIT, GLANCE = 0.25, 0.03
 """Seconds. Before the first point a tick waits up to so long for it, looking into the store so
-often: it is on its way to the page at once, and ticks that bring nothing do not hold it up."""
+often: it is on its way to the page at once, and ticks that bring nothing do not hold it up. Longer
+would be felt at a press of Stop."""
 
 _DRAWN_WHOLE = "live_drawn_whole"
 """In the session while the whole page is drawn: its other parts must not wait for a point."""
@@ -82,12 +83,13 @@ def _body(run_id: str, seconds: float | None) -> None:
 
 def _wait_for_first_point(run_id: str) -> None:
     """Until the first step of a run that starts is there, its status changes, or WAIT is over."""
-    status, until = store().run(run_id).status, time.monotonic() + WAIT
-    if status not in ("preparing", "running"):
+    run, until = store().run(run_id), time.monotonic() + WAIT
+    # A preparation that tells how far it is (a download, a decoding) takes longer.
+    if run.status not in ("preparing", "running") or (run.status == "preparing" and run.progress):
         return
     while store().newest(run_id).loss is None and time.monotonic() < until:
         time.sleep(GLANCE)
-        if store().run(run_id).status != status:
+        if store().run(run_id).status != run.status:
             return
 
 

@@ -17,11 +17,13 @@ _STAGES = ((60.0, 1.0), (300.0, 2.0), (1200.0, 3.0))
 _LATER = 5.0
 
 SHARE = 0.03
-"""Of the machine that one page in a browser on it may take, after the run's first minute."""
+"""Of the machine: aimed at for one page in a browser on it, after the run's first minute."""
 
-LOOK_SECONDS = 0.24
-"""Of one core, for one look: the server's answer, and Chromium that draws without a graphics card.
-(benchmarks/live_page.py: 5.9 % of two cores went to a look every two seconds.)"""
+LOOK_SECONDS = 0.3
+"""Of one core, for one look and its share of those at verdicts and film strip: a tenth of it is the
+server's answer, the rest Chromium that draws without a graphics card (benchmarks/live_page.py). Two
+fifths of that are the chart; most of the other is Streamlit's, whichever elements are on the page.
+"""
 
 
 def pace(run: RunRow, seconds: float, *, cores: int | None = None) -> float | None:

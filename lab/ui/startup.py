@@ -17,7 +17,7 @@ from lab.errors import LabError
 from lab.experiments.presets import defaults_for
 from lab.experiments.sweeps import drive
 from lab.runs.queue import queue
-from lab.training.events import StepDone
+from lab.training.events import ProbeTaken, RunEnded
 from lab.ui.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
@@ -51,16 +51,18 @@ def _warm_up() -> None:
 
     Without it the first press of Train would wait for the first three; the step is for what torch
     and torchvision import only when they are used, and for the trial of number formats that comes
-    before the first one of a shape. The freeze takes what was imported out of
-    Python's garbage collections for good: scanning torch's objects costs a quarter of a second each
-    time, with every thread waiting.
+    before the first one of a shape. (What the trial finds is kept. Its formats take turns and the
+    quickest steps count, so a person who is busy beside it does not change what it finds.) The
+    freeze takes what was imported out of Python's garbage collections for good: scanning torch's
+    objects costs a quarter of a second each time, with every thread waiting.
     """
-    for name in ("drawn-cats-dogs", "drawn-signs"):
-        try:
-            catalog.open_pack(name)
-            _rehearse(name)
-        except LabError as error:
-            log.warning("%s could not be prepared or rehearsed: %s", name, error)
+    built_in = ("drawn-cats-dogs", "drawn-signs")
+    for prepare in (catalog.open_pack, _rehearse):
+        for name in built_in:
+            try:
+                prepare(name)
+            except LabError as error:
+                log.warning("%s could not be prepared: %s", name, error)
     for name in VIEWS:
         importlib.import_module(name)
     gc.collect()
@@ -68,12 +70,14 @@ def _warm_up() -> None:
 
 
 def _rehearse(dataset: str) -> None:
-    """One training step on a built-in data set, in a folder that goes away."""
+    """The beginning of a run on a built-in data set, in a folder that goes away: a step, and the
+    film strip behind it."""
     from lab.training.control import Control
     from lab.training.fit import fit
     from lab.training.plan import make_plan
 
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(defaults_for(dataset), folder=Path(folder))
-        events = fit(plan, Control())
-        next(event for event in events if isinstance(event, StepDone))
+        for event in fit(plan, Control()):
+            if isinstance(event, ProbeTaken | RunEnded):
+                break

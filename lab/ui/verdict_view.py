@@ -31,7 +31,8 @@ from lab.ui.words import plain, status_word
 if TYPE_CHECKING:  # imports torch, which a page must not wait for
     from lab.evaluate.predictions import Predictions
 
-TICK = 2.0
+TICK = 4.0
+"""Seconds between two looks in a run's first minute; there is something new once an epoch."""
 
 TITLES = {
     "vanishing_gradients": ("Vanishing gradients", "trending_down"),

@@ -22,7 +22,7 @@ def whole_run() -> list[Event]:
     first = [step(n) for n in range(1, 6)]
     second = [step(n) for n in range(6, 11)]
     return [started(), LogWritten("decision", "Device: cpu (asked for)"),
-            ProbeTaken(epoch=0, count=8, seconds=0.01), *first, epoch(1),
+            first[0], ProbeTaken(epoch=0, count=8, seconds=0.01), *first[1:], epoch(1),
             ProbeTaken(epoch=1, count=8, seconds=0.01), *second, epoch(2, is_best=False),
             ended()]  # fmt: skip
 
@@ -297,6 +297,17 @@ def test_images_per_second_are_of_the_latest_training(runs: Store, run_id: str) 
     recorder = Recorder(runs, run_id, Control())
     recorder.add(started(per_epoch=500))
     for number in range(1, 101):  # 32 samples every 0.01 s
+        recorder.add(step(number, per_epoch=500))
+    recorder.flush()
+    assert runs.run(run_id).images_per_second == pytest.approx(3200)
+
+
+def test_images_per_second_leave_the_film_strip_out(runs: Store, run_id: str) -> None:
+    recorder = Recorder(runs, run_id, Control())
+    recorder.add(started(per_epoch=500))
+    recorder.add(step(1, per_epoch=500))
+    recorder.add(ProbeTaken(epoch=0, count=8, seconds=0.5))
+    for number in range(51, 61):  # half a second later: each step is 0.01 s
         recorder.add(step(number, per_epoch=500))
     recorder.flush()
     assert runs.run(run_id).images_per_second == pytest.approx(3200)

@@ -558,8 +558,10 @@ def looked_at(
     look: Callable[[int], float],
     steps: int,
     counters: Counters | None = None,
+    behind_first: float = 0.0,
 ) -> tuple[Monitor, list[str]]:
-    """A monitor over `steps` steps of `step` seconds; the n-th look costs `look(n)`."""
+    """A monitor over `steps` steps of `step` seconds; the n-th look costs `look(n)`. Behind the
+    first step pass `behind_first` seconds that are no training."""
     clock = Time()
     watch = Monitor(make_plan(config, folder=folder), clock=clock)
     append = layer_stats.LayerWriter.append
@@ -578,9 +580,28 @@ def looked_at(
         clock.now += step
         step_with(watch.plan, watch, number)
         told += [line.text for line in watch.told()]
+        if number == 1:
+            clock.now += behind_first
+            watch.leave_out(behind_first)
     watch.close()
     monkeypatch.setattr(layer_stats.LayerWriter, "append", append)
     return watch, told
+
+
+def test_what_is_no_training_belongs_to_no_step(
+    small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The film strip behind the first step: a step that seems longer would let looks cost more."""
+    config = small.changed(architecture="mlp")
+    costs: Any = {"step": 0.01, "look": lambda n: 0.005, "steps": 40}
+    found = []
+    for number, behind_first in enumerate((0.0, 60.0)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _, told = looked_at(config, folder, monkeypatch, behind_first=behind_first, **costs)
+        found.append((history_of(folder).steps.tolist(), told))
+    assert found[1] == found[0]
+    assert len(found[0][1]) == 1
 
 
 def test_a_dear_look_is_taken_at_every_nth_step_and_says_so_once(

@@ -1,9 +1,12 @@
 """The film strip's worker side: what is kept, what it costs, and that training does not feel it."""
 
 import copy
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +20,19 @@ from lab.data.splits import make_splits
 from lab.explain.grad_cam import class_activation_maps
 from lab.models.staged import StagedNet
 from lab.training import checkpoint, probe_files
+from lab.training import fit as loop
 from lab.training import probes as worker
 from lab.training.control import Control
 from lab.training.counters import Counters
-from lab.training.events import EpochDone, Event, LogWritten, ProbeTaken, RunEnded, StepDone
+from lab.training.events import (
+    EpochDone,
+    Event,
+    LogWritten,
+    ProbeTaken,
+    RunEnded,
+    RunStarted,
+    StepDone,
+)
 from lab.training.fit import fit
 from lab.training.plan import make_plan
 from lab.training.probes import FilmStrip, ordinal, spacing
@@ -139,13 +151,59 @@ def test_the_first_take_is_of_the_untrained_network(tiny: RunConfig, tmp_path: P
     np.testing.assert_allclose(take.probabilities, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("wish", ["request_pause", "request_finish"])
 def test_a_run_that_ends_with_its_first_steps_has_its_first_take(
-    tiny: RunConfig, train: Train, tmp_path: Path
+    tiny: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str
 ) -> None:
-    for wish in ("request_pause", "request_finish"):
-        folder = tmp_path / wish
-        train(tiny, folder, until=lambda e: isinstance(e, StepDone), wish=wish)
-        assert 0 in probe_files.taken_epochs(folder)
+    """Also where steps are told in lots, as on an accelerator, and none has been told yet."""
+    made = loop._Run.__init__
+
+    def in_lots(self: loop._Run, *given: Any) -> None:
+        made(self, *given)
+        self.steps_per_reading = 16
+
+    monkeypatch.setattr(loop._Run, "__init__", in_lots)
+    events = train(tiny, tmp_path, until=lambda e: isinstance(e, RunStarted), wish=wish)
+    assert len(of_kind(events, StepDone)) == 1
+    assert probe_files.taken_epochs(tmp_path)[0] == 0
+
+
+def test_the_first_take_is_no_training_time(
+    tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = itertools.count(0.0, 0.001)  # each look at the clock takes a millisecond
+    take = FilmStrip.after_first_step
+    late = 0.0
+
+    def slowly(self: FilmStrip) -> Iterator[Any]:
+        nonlocal late
+        late += 1000.0
+        yield from take(self)
+
+    monkeypatch.setattr(FilmStrip, "after_first_step", slowly)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(now) + late))
+    events = train(tiny.changed(epochs=1))
+    (started,), (end,) = of_kind(events, RunStarted), of_kind(events, EpochDone)
+    assert late == 1000.0
+    assert started.train_samples / end.images_per_second < 1.0
+
+
+def test_a_strip_that_cannot_begin_is_left_out(
+    tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(self: FilmStrip, network: StagedNet) -> StagedNet:
+        raise MemoryError
+
+    monkeypatch.setattr(FilmStrip, "_make_twin", no_room)
+    events = train(tiny)
+    assert not of_kind(events, ProbeTaken)
+    said = [e.text for e in of_kind(events, LogWritten) if e.level == "warning"]
+    assert said == [
+        "Film strip off: there is not enough memory for it beside the training. The training goes "
+        "on."
+    ]
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].status == "completed"
 
 
 def test_the_network_in_training_is_only_read(tiny: RunConfig, tmp_path: Path) -> None:

@@ -13,12 +13,16 @@ from lab.ui import live
 class Rows:
     """Stands in for the store: a run that changes after so many looks."""
 
-    def __init__(self, *, status: str, ends: int = 10**9, first_step: int = 10**9) -> None:
+    def __init__(
+        self, *, status: str, ends: int = 10**9, first_step: int = 10**9, progress: float = 0.0
+    ) -> None:
         self.status, self.ends, self.first_step = status, ends, first_step
+        self.progress = progress
         self.looks = 0
 
     def run(self, run_id: str) -> SimpleNamespace:
-        return SimpleNamespace(status=self.status if self.looks < self.ends else "failed")
+        status = self.status if self.looks < self.ends else "failed"
+        return SimpleNamespace(status=status, progress=self.progress)
 
     def newest(self, run_id: str) -> SimpleNamespace:
         self.looks += 1
@@ -48,6 +52,12 @@ def test_where_no_step_is_on_its_way_nothing_waits(
     status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = Rows(status=status)
+    waited(rows, monkeypatch)
+    assert rows.looks == 0
+
+
+def test_nothing_waits_for_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(status="preparing", progress=0.2)
     waited(rows, monkeypatch)
     assert rows.looks == 0
 
