@@ -50,7 +50,7 @@ def main(*, quick: bool = False) -> None:
             seconds, peak = _add("cats-dogs", part)
             lines.append(f"| {count:,} | {seconds:.1f} s | {peak:,.0f} MB |")
         if not quick:
-            lines.append(f"| 10,000 | {statistics.median(rows[0].lab):.1f} s | see below |")
+            lines.append(f"| 10,000 | {statistics.median(rows[0].lab):.1f} s | the row below |")
         lines += ["", "| image size | 1,000 photographs |", "|---|---|"]
         for size in (64, 128, 224):
             seconds, _ = _add("mine", Path(folder) / "part-1000.zip", image_size=size)
