@@ -76,4 +76,4 @@ def test_decisions_say_what_and_why(tiny: RunConfig, tmp_path: Path) -> None:
     decisions = {d.what: str(d) for d in make_plan(config, folder=tmp_path).decisions}
     assert "(10% of each class's training images, by seed)" in decisions["Validation"]
     assert "validation and test loss stay unweighted" in decisions["Class balancing"]
-    assert decisions["Compiling"].startswith("Compiling: no (torch.compile works for up to")
+    assert decisions["Compiling"].startswith("Compiling: no (torch.compile works for up to half")
