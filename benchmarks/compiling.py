@@ -11,16 +11,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from benchmarks.results import write
 from lab.config import RunConfig
 from lab.models.catalog import build_network
 from lab.training.allocator import keep_freed_memory
+from lab.training.precision import timed_step
 
 WORKS = {
     "sign CNN, 28, batch 256": (RunConfig(architecture="sign-cnn", batch_size=256), 1, 28),
@@ -69,23 +67,13 @@ def _row(name: str, device: torch.device) -> str:
     shape = (config.batch_size, channels, side, side)
     images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(config.batch_size, dtype=torch.int64, device=device)
-    _step(network, images, labels)
-    first = _step(compiled, images, labels)
+    timed_step(network, images, labels, device, "fp32")
+    first = timed_step(compiled, images, labels, device, "fp32")
     sides: tuple[list[float], list[float]] = ([], [])
     for _ in range(STEPS):
         for seconds, net in zip(sides, (network, compiled), strict=True):
-            _step(net, images, labels)  # the other side's caches
-            seconds.append(_step(net, images, labels))
+            timed_step(net, images, labels, device, "fp32")  # the other side's caches
+            seconds.append(timed_step(net, images, labels, device, "fp32"))
     eager, fast = (min(each) for each in sides)
     print(f"{name}: {1e3 * eager:.1f} ms, compiled {1e3 * fast:.1f} ms, {first:.0f} s at first")
     return f"| {name} | {1e3 * eager:.1f} | {1e3 * fast:.1f} | {fast / eager:.2f} | {first:.0f} |"
-
-
-def _step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    began = time.perf_counter()
-    loss = F.cross_entropy(network(images), labels)
-    network.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if images.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - began

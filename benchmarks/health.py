@@ -3,9 +3,9 @@
     python -m benchmarks health [--quick]     three minutes; one
 
 Not runs with it against runs without it: two runs of the same settings differ by more than it costs
-on a machine that other programs use, too. A look is in one step and leaves the next ones with cold
-caches, so these are compared with as many steps half way to the next look, looks and places between
-them in turn. Medians, as a disturbance from outside may hit either.
+on a machine that other programs use, too. A look is in one step and leaves the next one with cold
+caches, so these two are compared with as many half way to the looks before and behind. Medians, as
+a disturbance from outside may hit either. On a CPU: elsewhere steps are told in lots.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bringing data in: the archive of photographs and the sign CSVs, against plain scripts; growth.
 
-    python -m benchmarks imports            about nine minutes
+    python -m benchmarks imports            about three minutes
     python -m benchmarks imports --quick    the 1,000-photograph part
 
 Needs LAB_REAL_DATA. The plain side does what a notebook does once per session: it opens each file
@@ -37,23 +37,24 @@ def main(*, quick: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LAB_HOME"] = str(Path(folder) / "lab")
         rounds = 1 if quick else 3
-        whole = photographs
-        if quick:
-            whole = _part(photographs, Path(folder) / "part-1000.zip", 1000)
+        parts = {
+            count: _part(photographs, Path(folder) / f"part-{count}.zip", count)
+            for count in ((1000,) if quick else (1000, 4000))
+        }
+        whole = parts[1000] if quick else photographs
         name = f"import of {1000 if quick else 10_000:,} photographs, 224 pixels"
         rows.append(_row(name, "cats-dogs", whole, _plain_photographs, rounds))
         name = "import of the sign CSVs, 34,627 rows"
         rows.append(_row(name, "sign-mnist", signs, _plain_signs, rounds))
         lines += ["| images | at 224 pixels | peak |", "|---|---|---|"]
-        for count in (1000,) if quick else (1000, 4000):
-            part = _part(photographs, Path(folder) / f"part-{count}.zip", count)
+        for count, part in parts.items():
             seconds, peak = _add("cats-dogs", part)
             lines.append(f"| {count:,} | {seconds:.1f} s | {peak:,.0f} MB |")
         if not quick:
             lines.append(f"| 10,000 | {statistics.median(rows[0].lab):.1f} s | the row below |")
         lines += ["", "| image size | 1,000 photographs |", "|---|---|"]
         for size in (64, 128, 224):
-            seconds, _ = _add("mine", Path(folder) / "part-1000.zip", image_size=size)
+            seconds, _ = _add("mine", parts[1000], image_size=size)
             lines.append(f"| {size} | {seconds:.1f} s |")
     section = "Bringing data in" + (", quick" if quick else "")
     write(section, rows, text="\n".join(lines), how=f"{IN_TURN}, each time in a process of its own")

@@ -22,7 +22,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lab.config import RunConfig
 from lab.home import atomic_file, lab_home
@@ -134,10 +134,10 @@ def _measured(
     formats: tuple[Precision, ...] = ("fp32", precision)
     seconds: dict[Precision, list[float]] = {name: [] for name in formats}
     for name in formats:  # the first step of each also prepares kernels
-        _step(twin, images, labels, device, name)
+        timed_step(twin, images, labels, device, name)
     for _ in range(ROUNDS):  # in turn, so that a busy moment meets both
         for name in formats:
-            seconds[name].append(_step(twin, images, labels, device, name))
+            seconds[name].append(timed_step(twin, images, labels, device, name))
         if min(seconds["fp32"]) < SHORT_STEP:
             return None
         if seconds["fp32"][-1] > LONG_STEP:
@@ -146,8 +146,8 @@ def _measured(
     return round(min(seconds["fp32"]) / min(seconds[precision]), 3)
 
 
-def _step(
-    network: StagedNet, images: Tensor, labels: Tensor, device: torch.device, precision: Precision
+def timed_step(
+    network: nn.Module, images: Tensor, labels: Tensor, device: torch.device, precision: Precision
 ) -> float:
     """Seconds of one forward and backward pass."""
     _wait_for(device)

@@ -82,7 +82,10 @@ def _body(run_id: str, seconds: float | None) -> None:
 
 
 def _wait_for_first_point(run_id: str) -> None:
-    """Until the first step of a run that starts is there, its status changes, or WAIT is over."""
+    """Until the first step of a run that starts is there, its status changes, or WAIT is over.
+
+    The one sleep in a page: shorter than the pause between two ticks, and only in a tick.
+    """
     run, until = store().run(run_id), time.monotonic() + WAIT
     # A preparation that tells how far it is (a download, a decoding) takes longer.
     if run.status not in ("preparing", "running") or (run.status == "preparing" and run.progress):

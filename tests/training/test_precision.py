@@ -82,7 +82,7 @@ def test_a_measurement_is_kept_and_touches_nothing(
         calls.append(given[-1])  # type: ignore[arg-type]
         return {"fp32": 0.3, "bf16": 0.1}[str(given[-1])]
 
-    monkeypatch.setattr(precision, "_step", step)
+    monkeypatch.setattr(precision, "timed_step", step)
     assert gain_of(tiny, network, precision.FEWEST_STEPS - 1) is None
     assert not calls
     assert gain_of(tiny, network) == pytest.approx(3.0)
@@ -157,7 +157,7 @@ def test_a_trial_keeps_freed_memory_as_training_does(
         order.append("step")
         return 0.1
 
-    monkeypatch.setattr(precision, "_step", step)
+    monkeypatch.setattr(precision, "timed_step", step)
     monkeypatch.setattr(precision, "keep_freed_memory", order.append)
     monkeypatch.setattr(precision, "hand_back", lambda: order.append("back"))
     network = build_network(tiny, channels=1, image_size=16, classes=3)
