@@ -1,15 +1,14 @@
-"""Whether `torch.compile` would pay: training steps of the lab's networks, compiled and not.
+"""What `torch.compile` gains: training steps of the lab's networks, compiled and not.
 
     python -m benchmarks compiling [--quick]     five minutes; two
 
-The plan trains uncompiled (`lab.training.plan`), and this is why. Needs a C++ compiler, as
-torch.compile does, and says so where there is none.
+Compiled as runs are (`lab.training.compiling`). Why the plan tries it for long runs only. Needs a
+C++ compiler, as torch.compile does, and says so where there is none.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 
 import torch
@@ -18,7 +17,8 @@ from benchmarks.results import write
 from lab.config import RunConfig
 from lab.models.catalog import build_network
 from lab.training.allocator import keep_freed_memory
-from lab.training.precision import timed_step
+from lab.training.compiling import Compiled, Forward, begin_afresh, what_is_missing
+from lab.training.trials import timed_step
 
 WORKS = {
     "sign CNN, 28, batch 256": (RunConfig(architecture="sign-cnn", batch_size=256), 1, 28),
@@ -33,10 +33,10 @@ STEPS = 9
 
 
 def main(*, quick: bool = False) -> None:
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        print("No C++ compiler, and torch.compile needs one: nothing measured.")
-        return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if missing := what_is_missing(device.type):
+        print(f"torch.compile needs {missing}, which is not here: nothing measured.")
+        return
     lines = [
         f"A training step (forward, backward, no update) on {device.type}, channels last, fp32.",
         "",
@@ -59,21 +59,25 @@ def main(*, quick: bool = False) -> None:
 
 def _row(name: str, device: torch.device) -> str:
     config, channels, side = WORKS[name]
-    staged = build_network(config, channels=channels, image_size=side, classes=2)
-    # The stages without what the lab puts around them, which breaks the graph.
-    network = staged.to(device).to(memory_format=torch.channels_last).train().stages
-    torch.compiler.reset()
-    compiled = torch.compile(network, dynamic=False)
+    network = build_network(config, channels=channels, image_size=side, classes=2)
+    network = network.to(device).to(memory_format=torch.channels_last).train()
+    network.use_generator(torch.Generator(device).manual_seed(0))
+    begin_afresh()
+    compiled = Compiled(network, network)
     shape = (config.batch_size, channels, side, side)
     images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(config.batch_size, dtype=torch.int64, device=device)
-    timed_step(network, images, labels, device, "fp32")
-    first = timed_step(compiled, images, labels, device, "fp32")
+
+    def step(forward: Forward) -> float:
+        return timed_step(network, images, labels, device, "fp32", forward=forward)
+
+    step(network)
+    first = step(compiled)
     sides: tuple[list[float], list[float]] = ([], [])
     for _ in range(STEPS):
-        for seconds, net in zip(sides, (network, compiled), strict=True):
-            timed_step(net, images, labels, device, "fp32")  # the other side's caches
-            seconds.append(timed_step(net, images, labels, device, "fp32"))
+        for seconds, forward in zip(sides, (network, compiled), strict=True):
+            step(forward)  # the other side's caches
+            seconds.append(step(forward))
     eager, fast = (min(each) for each in sides)
     print(f"{name}: {1e3 * eager:.1f} ms, compiled {1e3 * fast:.1f} ms, {first:.0f} s at first")
     return f"| {name} | {1e3 * eager:.1f} | {1e3 * fast:.1f} | {fast / eager:.2f} | {first:.0f} |"

@@ -503,6 +503,15 @@ class RunConfig(BaseModel):
         "memory at every step, which takes time. Given back when the run ends.",
         group="machine",
     )
+    compile_steps: Literal["auto", "on", "off"] = knob(
+        "auto",
+        "Compile",
+        "on: torch.compile makes machine code of the training steps of this very network, which "
+        "takes seconds to minutes before the first step and needs a C++ compiler. auto tries it "
+        "where a run would last over an hour, and takes it if steps get faster. The training is "
+        "the same up to rounding.",
+        group="machine",
+    )
     film_strip: bool = knob(
         True,
         "Film strip",

@@ -8,7 +8,8 @@ be resumed exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +25,13 @@ class RandomLayer(nn.Module):
             raise ValueError(f"the share to drop is {p}; allowed is 0 up to, not including, 1")
         self.p = float(p)
         self.generator: torch.Generator | None = None
+        self.mask: Tensor | None = None
+        """Drawn ahead of the forward pass by `MasksAhead`; None: drawn when it is needed."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is not the identity now."""
+        return self.training and self.p > 0
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -36,39 +44,84 @@ class RandomLayer(nn.Module):
         memo[id(self)] = twin
         return twin
 
-    def _drop(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """`x` times a mask of `shape` (broadcast), zero with probability p and 1 / (1 - p)
-        otherwise."""
+    def mask_shape(self, x: Tensor) -> Sequence[int]:
+        """Of the mask for the input `x`; it is broadcast."""
+        raise NotImplementedError
+
+    def draw(self, mask: Tensor) -> Tensor:
+        """Fills `mask`: zero with probability p and 1 / (1 - p) otherwise."""
         if self.generator is None:
             raise RuntimeError(
                 "dropout has no generator; call net.use_generator(...) before training"
             )
         keep = 1 - self.p
+        return mask.bernoulli_(keep, generator=self.generator).div_(keep)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.is_active:
+            return x
+        if self.mask is not None:
+            return x * self.mask
         # Drawn where the generator lives; that is where x lives unless somebody moved the network
         # afterwards.
-        same = self.generator.device.type == x.device.type
-        mask = torch.empty(
-            tuple(shape), dtype=x.dtype, device=x.device if same else self.generator.device
-        )
-        mask.bernoulli_(keep, generator=self.generator).div_(keep)
+        device = x.device
+        if self.generator is not None and self.generator.device.type != device.type:
+            device = self.generator.device
+        mask = self.draw(torch.empty(tuple(self.mask_shape(x)), dtype=x.dtype, device=device))
         return x * mask.to(x.device)
 
 
 class Dropout(RandomLayer):
     """Switches off each value with probability `p` in training; scales the others up. (...)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._drop(x, x.shape) if self.training and self.p else x
+    def mask_shape(self, x: Tensor) -> Sequence[int]:
+        return x.shape
 
 
 class StochasticDepth(RandomLayer):
     """Switches off a whole residual branch, sample by sample, with probability `p` in training. (N,
     ...)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and self.p):
-            return x
-        return self._drop(x, (x.shape[0], *[1] * (x.ndim - 1)))
+    def mask_shape(self, x: Tensor) -> Sequence[int]:
+        return (x.shape[0], *[1] * (x.ndim - 1))
+
+
+class MasksAhead:
+    """Masks that are drawn before a forward pass instead of within it: the same ones, as a layer
+    is called once in a pass and in the same order.
+
+    For a compiled pass: torch's compiler cannot follow a generator, and would compile the pieces
+    between random layers only.
+    """
+
+    def __init__(self, network: nn.Module, rehearse: Callable[[], object]) -> None:
+        """`rehearse` runs one forward pass as it will be run; it shows the layers and shapes."""
+        self._masks: list[tuple[RandomLayer, Tensor]] = []
+
+        def note(layer: RandomLayer, inputs: tuple[Tensor], output: Tensor) -> None:
+            if layer.is_active:
+                (x,) = inputs
+                mask = torch.empty(tuple(layer.mask_shape(x)), dtype=x.dtype, device=x.device)
+                self._masks.append((layer, mask))
+
+        layers = [module for module in network.modules() if isinstance(module, RandomLayer)]
+        hooks = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            rehearse()
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """One forward pass runs within it. Its masks may be read until this is entered again."""
+        for layer, mask in self._masks:
+            layer.mask = layer.draw(mask)
+        try:
+            yield
+        finally:
+            for layer, _ in self._masks:
+                layer.mask = None
 
 
 def replace_dropouts(net: nn.Module, p: float | None) -> None:

@@ -33,6 +33,12 @@ def phase_entered(phase: Phase, network: StagedNet) -> LogWritten:
     )
 
 
+def compiling() -> LogWritten:
+    return LogWritten(
+        "info", "Compiling the training steps: seconds to minutes until the next point."
+    )
+
+
 def epoch_done(
     counters: Counters,
     *,

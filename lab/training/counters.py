@@ -40,6 +40,8 @@ class Counters:
     early_stopped: bool = False
     precision: Precision = "fp32"
     """Of the training steps: a resumed run goes on in the format in which it began."""
+    compiled: bool = False
+    """Whether training steps are compiled: a resumed run goes on as it began."""
     loss_scaler: dict[str, Any] | None = None
     """State of the loss scaler, with fp16."""
 

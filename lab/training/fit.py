@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -76,8 +77,7 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
         sentence = out_of_memory(config.batch_size, config.image_size, where=where)
         yield run.ended("failed", sentence)
     finally:
-        run.close_source()
-        run.monitor.close()
+        run.close()
         hand_back()
 
 
@@ -96,13 +96,13 @@ class _Run:
         self.generator = torch.Generator(device=plan.device)
         self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         self.network.use_generator(self.generator)
-        self.counters = Counters(precision=plan.precision)
+        self.counters = Counters(precision=plan.precision, compiled=plan.compiled)
         self.film_strip = FilmStrip(plan)
         self.monitor = Monitor(plan)
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.source: Source | None = None
-        self.stepper: Stepper
+        self.stepper = Stepper(plan, plan.precision, compiled=plan.compiled)
         self.clock = time.monotonic()
         self.saved_at = self.clock
         self.save_seconds = 0.0
@@ -115,7 +115,8 @@ class _Run:
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
-        self.stepper = Stepper(plan, counters.precision)  # its optimizer is made by enter_phase
+        # As the run began, whatever the plan of today says; its optimizer is made by enter_phase.
+        self.stepper = Stepper(plan, counters.precision, compiled=counters.compiled)
         if counters.loss_scaler:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()
@@ -162,6 +163,8 @@ class _Run:
         source = yield from self.fed()
         self.network.train()
         unread: list[StepFigures] = []
+        if self.stepper.is_to_compile:
+            yield announcements.compiling()
         entered = time.monotonic()
         for batch in source.train(counters.epoch, counters.step_in_epoch):
             unread.append(self.take_step(source, batch))
@@ -185,7 +188,9 @@ class _Run:
     def take_step(self, source: Source, batch: Batch) -> StepFigures:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
-        with self.monitor.forward(self.counters.step + 1, len(batch.labels)):
+        compiles, began = self.stepper.is_to_compile, time.monotonic()
+        rehearse = partial(self.stepper.rehearse, source, batch) if self.stepper.compiled else None
+        with self.monitor.forward(self.counters.step + 1, len(batch.labels), rehearse=rehearse):
             loss, logits = self.stepper.forward(source, batch)
         if self.steps_per_reading == 1 and not math.isfinite(loss.item()):
             # Before the update: the weights stay as they were, and the resume state too.
@@ -194,6 +199,8 @@ class _Run:
         self.monitor.before_update()
         self.stepper.update(rate)
         self.monitor.after_update()
+        if compiles:
+            self.leave_out(time.monotonic() - began)
         correct = (logits.detach().argmax(1) == batch.labels).sum()
         return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
 
@@ -204,9 +211,12 @@ class _Run:
         if self.film_strip.untrained:
             began = time.monotonic()
             yield from self.film_strip.after_first_step()
-            seconds = time.monotonic() - began
-            self.counters.epoch_seconds -= seconds
-            self.monitor.leave_out(seconds)
+            self.leave_out(time.monotonic() - began)
+
+    def leave_out(self, seconds: float) -> None:
+        """So many seconds of the running epoch just passed without training."""
+        self.counters.epoch_seconds -= seconds
+        self.monitor.leave_out(seconds)
 
     def read(self, unread: list[StepFigures]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""
@@ -325,6 +335,11 @@ class _Run:
             if decision is not None:
                 yield LogWritten("decision", str(decision))
         return self.source
+
+    def close(self) -> None:
+        self.close_source()
+        self.monitor.close()
+        self.stepper.close()
 
     def close_source(self) -> None:
         if self.source is not None:

@@ -1,6 +1,7 @@
 """Gradient health, the worker side: how the layers are doing, at every n-th step.
 
-    in the forward pass     what comes out of each layer's activation is looked at
+    in the forward pass     what comes out of each layer's activation is looked at (of a compiled
+                            one, in the same pass uncompiled before it)
     before the update       the gradients as the backward pass left them (unscaled, not clipped)
     after the update        how far the weights went
                             -> one record in <run folder>/layers/ (see lab.training.layer_stats)
@@ -125,8 +126,14 @@ class Monitor:
             self.settled = True
 
     @contextmanager
-    def forward(self, step: int, samples: int) -> Iterator[None]:
-        """Around the forward pass of `step` (counted from 1) on a batch of `samples` images."""
+    def forward(
+        self, step: int, samples: int, *, rehearse: Callable[[], None] | None = None
+    ) -> Iterator[None]:
+        """Around the forward pass of `step` (counted from 1) on a batch of `samples` images.
+
+        Where that pass is compiled, no hook is called in it: `rehearse` then runs the same pass
+        where they are.
+        """
         if not self.on:
             yield
             return
@@ -139,11 +146,16 @@ class Monitor:
         hooks: list[RemovableHandle] = []
         try:
             self._do(lambda sample: self._listen(sample, hooks))
-            yield
+            if rehearse is None:
+                yield
+            else:
+                self._do(lambda sample: rehearse())
         finally:
             for hook in hooks:
                 hook.remove()
         self._do(self._look_at_outputs)
+        if rehearse is not None:
+            yield
 
     def before_update(self) -> None:
         """When the gradients are there, unscaled and not yet clipped."""

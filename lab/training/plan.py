@@ -18,8 +18,24 @@ from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.allocator import can_keep
+from lab.training.compiling import what_is_missing
 from lab.training.features import find_cut, keeps_features
-from lab.training.precision import WORTH_IT, Precision, candidate, measured_gain
+from lab.training.precision import Precision, candidate
+from lab.training.trials import Workload, gain_of_compiling, gain_of_format, seconds_of_step
+
+FORMAT_WORTH_IT = 1.15
+"""A shorter number format is taken when it makes a step at least so many times as fast: less is
+within the noise of a short measurement, and fp32 is exact."""
+
+COMPILING_WORTH_IT = 1.05
+"""Less, because compiled steps are as exact, and it is asked for long runs only."""
+
+LONG_RUN = 60
+"""Minutes. Compiling takes up to three, and in most networks gains little or nothing on a CPU
+(benchmarks/RESULTS.md), so only longer runs try it."""
+
+FEWEST_STEPS_TO_COMPILE = 500
+"""In fewer, no usual step makes a long run; how long one takes need not be found out then."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ class Plan:
     memory_format: torch.memory_format
     precision: Precision
     """Of training steps; every figure is computed in fp32."""
+    compiled: bool
+    """Whether training steps are compiled; nothing else is."""
     reuse_memory: bool
     """Whether the process keeps freed memory while the run trains (`lab.training.allocator`)."""
     phases: tuple[Phase, ...]
@@ -98,7 +116,12 @@ def resolve(config: RunConfig) -> RunConfig:
             f"nesterov is on with optimizer {config.optimizer} and momentum {config.momentum:g}; "
             "it works with sgd and a momentum above 0. Switch it off or change these."
         )
-    resolve_device(config)
+    device = resolve_device(config)
+    if config.compile_steps == "on" and (missing := what_is_missing(device)):
+        raise ConfigError(
+            f"Compile is on, and torch.compile needs {missing}, which this machine does not have. "
+            "Install it, or switch Compile to auto or off."
+        )
     return config.changed(image_size=image_size)
 
 
@@ -133,8 +156,18 @@ def make_plan(
     network = network.to(device).to(memory_format=memory_format)
     progress(Progress(0, 0, "Measuring which number format is fastest"))
     per_epoch = steps_in_epoch(splits, config, pack.labels)
-    precision, numbers = _precision(
-        config, network, preprocess, device, memory_format, steps=per_epoch * config.epochs
+    apply_freeze(network, config, phase=1)  # as its steps will find it
+    work = Workload(
+        config=config,
+        network=network,
+        device=device,
+        memory_format=memory_format,
+        channels=preprocess.channels,
+        image_size=preprocess.image_size,
+    )
+    precision, numbers = _precision(work, steps=per_epoch * config.epochs)
+    compiled, compiling = _compiling(
+        work, precision, steps=per_epoch * config.epochs, progress=progress, cancel=cancel
     )
     reuse_memory, allocation = _allocation(config)
     return Plan(
@@ -147,6 +180,7 @@ def make_plan(
         device=device,
         memory_format=memory_format,
         precision=precision,
+        compiled=compiled,
         reuse_memory=reuse_memory,
         phases=tuple(phases(config)),
         steps_per_epoch=per_epoch,
@@ -154,7 +188,7 @@ def make_plan(
             Decision("Device", str(device), _device_reason(config)),
             layout,
             numbers,
-            _compiling(device),
+            compiling,
             allocation,
             _validation_decision(pack, splits, config),
             *_balancing_decision(config),
@@ -176,55 +210,67 @@ def _memory_format(config: RunConfig, device: torch.device) -> tuple[torch.memor
     return first, Decision(what, "channels first", reason)
 
 
-def _precision(
-    config: RunConfig,
-    network: StagedNet,
-    preprocess: Preprocess,
-    device: torch.device,
-    memory_format: torch.memory_format,
-    *,
-    steps: int,
-) -> tuple[Precision, Decision]:
+def _precision(work: Workload, *, steps: int) -> tuple[Precision, Decision]:
     """The number format of training steps, by a trial where it is not settled without."""
     what = "Number format"
-    if config.precision != "auto":
-        return config.precision, Decision(what, config.precision, "as asked")
-    shorter = candidate(device)
+    if work.config.precision != "auto":
+        return work.config.precision, Decision(what, work.config.precision, "as asked")
+    shorter = candidate(work.device)
     if shorter == "fp32":
         return "fp32", Decision(
-            what, "fp32", f"no units for a shorter one that PyTorch knows on {device}"
+            what, "fp32", f"no units for a shorter one that PyTorch knows on {work.device}"
         )
-    apply_freeze(network, config, phase=1)
-    if find_cut(network) is not None and keeps_features(config):
-        reason = "frozen layers run once, so there is nothing to gain"
-        return "fp32", Decision(what, "fp32", reason)
-    gain = measured_gain(
-        config,
-        network,
-        shorter,
-        device=device,
-        memory_format=memory_format,
-        channels=preprocess.channels,
-        image_size=preprocess.image_size,
-        steps=steps,
-    )
+    if _runs_frozen_once(work):
+        return "fp32", Decision(what, "fp32", FROZEN_ONCE)
+    gain = gain_of_format(work, shorter, steps=steps)
     if gain is None:
         reason = f"steps are too short, or too few, for {shorter} to pay"
         return "fp32", Decision(what, "fp32", reason)
     measured = f"a step in {shorter} takes {1 / gain:.2f} times as long as in fp32, measured here"
-    if gain < WORTH_IT:
+    if gain < FORMAT_WORTH_IT:
         return "fp32", Decision(what, "fp32", measured)
     return shorter, Decision(what, shorter, f"{measured}; validation and test run in fp32")
 
 
-def _compiling(device: torch.device) -> Decision:
-    """No run is compiled; `python -m benchmarks compiling` tries it on this machine."""
-    reason = "torch.compile works for up to half a minute before the first step"
-    if device.type == "cpu":
-        reason += "; where it was measured, that made steps at most 11% quicker"
-    else:
-        reason += f"; whether steps would be quicker on {device.type} has not been measured"
-    return Decision("Compiling", "no", reason)
+def _compiling(
+    work: Workload, precision: Precision, *, steps: int, progress: Report, cancel: Cancel
+) -> tuple[bool, Decision]:
+    """Whether training steps are compiled, by a trial where the run is long enough to try it."""
+    what = "Compiling"
+    asked = work.config.compile_steps
+    if asked != "auto":
+        reason = "as asked; the first step waits for it" if asked == "on" else "as asked"
+        return asked == "on", Decision(what, "yes" if asked == "on" else "no", reason)
+    if _runs_frozen_once(work):
+        return False, Decision(what, "no", FROZEN_ONCE)
+    too_short = Decision(
+        what,
+        "no",
+        "torch.compile works for seconds to minutes before the first step, so only runs of over "
+        f"{LONG_RUN} minutes try it",
+    )
+    if steps < FEWEST_STEPS_TO_COMPILE:
+        return False, too_short
+    if steps * seconds_of_step(work, precision) < LONG_RUN * 60:
+        return False, too_short
+    if missing := what_is_missing(work.device.type):
+        return False, Decision(what, "no", f"torch.compile needs {missing}")
+    check_cancel(cancel, "The run")
+    progress(Progress(0, 0, "Trying whether compiled steps are faster (some minutes, once)"))
+    gain = gain_of_compiling(work, precision)
+    if gain is None:
+        return False, Decision(what, "no", "torch.compile failed on this network when it was tried")
+    measured = f"a compiled step takes {1 / gain:.2f} times as long, measured here"
+    if gain < COMPILING_WORTH_IT:
+        return False, Decision(what, "no", measured)
+    return True, Decision(what, "yes", f"{measured}; the first step waits for it")
+
+
+FROZEN_ONCE = "frozen layers run once, so there is nothing to gain"
+
+
+def _runs_frozen_once(work: Workload) -> bool:
+    return find_cut(work.network) is not None and keeps_features(work.config)
 
 
 def _allocation(config: RunConfig) -> tuple[bool, Decision]:

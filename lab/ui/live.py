@@ -162,6 +162,11 @@ def _progress(run: RunRow) -> None:
 
 def _progress_text(run: RunRow, total: int) -> str:
     parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
+    if run.step == 0 and run.status == "running":
+        # What the first point waits for, where it is a long wait.
+        parts += [line.text.rstrip(".") for line in store().log(run.id) if line.level == "info"][
+            -1:
+        ]
     if run.requested and run.status == "running":
         parts.append(f"{run.requested} asked for")
     return " · ".join(parts)

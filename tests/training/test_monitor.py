@@ -70,7 +70,9 @@ class Oracle:
             return [p for p in network.parameters() if p.ndim > 1]
 
         @contextmanager
-        def noted_forward(self: Monitor, step: int, samples: int) -> Iterator[None]:
+        def noted_forward(
+            self: Monitor, step: int, samples: int, *, rehearse: None
+        ) -> Iterator[None]:
             found: dict[str, torch.Tensor] = {}
             hooks = [
                 self.plan.network.get_submodule(f"stages.{path}").register_forward_hook(
@@ -78,7 +80,7 @@ class Oracle:
                 )
                 for name, path in curves.items()
             ]
-            with forward(self, step, samples):
+            with forward(self, step, samples, rehearse=rehearse):
                 yield
             for hook in hooks:
                 hook.remove()

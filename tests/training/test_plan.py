@@ -8,6 +8,7 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.progress import Cancelled
+from lab.training import plan as plan_module
 from lab.training.plan import make_plan, resolve, resolve_device
 
 
@@ -76,4 +77,50 @@ def test_decisions_say_what_and_why(tiny: RunConfig, tmp_path: Path) -> None:
     decisions = {d.what: str(d) for d in make_plan(config, folder=tmp_path).decisions}
     assert "(10% of each class's training images, by seed)" in decisions["Validation"]
     assert "validation and test loss stay unweighted" in decisions["Class balancing"]
-    assert decisions["Compiling"].startswith("Compiling: no (torch.compile works for up to half")
+    assert decisions["Compiling"].startswith("Compiling: no (torch.compile works for seconds to")
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "gain", "compiled", "said"),
+    [
+        (0.5, 2.0, False, "only runs of over 60 minutes try it"),
+        (5.0, 2.0, True, "takes 0.50 times as long, measured here; the first step waits for it"),
+        (5.0, 1.04, False, "takes 0.96 times as long, measured here"),
+        (5.0, None, False, "torch.compile failed on this network when it was tried"),
+    ],
+    ids=["short run", "faster", "hardly faster", "not possible"],
+)
+def test_long_runs_are_compiled_where_a_trial_says_so(
+    tiny: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step_seconds: float,
+    gain: float | None,
+    compiled: bool,
+    said: str,
+) -> None:
+    monkeypatch.setattr(plan_module, "what_is_missing", lambda device: "")
+    monkeypatch.setattr(plan_module, "seconds_of_step", lambda *given: step_seconds)
+    monkeypatch.setattr(plan_module, "gain_of_compiling", lambda *given: gain)
+    plan = make_plan(tiny.changed(epochs=200), folder=tmp_path)
+    assert plan.compiled is compiled
+    decision = next(str(d) for d in plan.decisions if d.what == "Compiling")
+    assert decision.startswith(f"Compiling: {'yes' if compiled else 'no'} (")
+    assert said in decision
+    assert make_plan(tiny.changed(compile_steps="off"), folder=tmp_path).compiled is False
+
+
+def test_a_short_run_does_not_even_time_a_step_to_decide_about_compiling(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "seconds_of_step", lambda *given: pytest.fail("timed"))
+    assert make_plan(tiny, folder=tmp_path).compiled is False
+
+
+def test_without_a_compiler_a_long_run_says_so(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(plan_module, "seconds_of_step", lambda *given: 5.0)
+    plan = make_plan(tiny.changed(epochs=200), folder=tmp_path)
+    assert "needs a C++ compiler (no-such-compiler)" in " ".join(map(str, plan.decisions))

@@ -1,44 +1,22 @@
 """Training steps in a shorter number format: chosen by trial, harmless, resumable."""
 
-import json
 import statistics
 from pathlib import Path
 
 import pytest
-import torch
 
 from lab.config import RunConfig
-from lab.home import lab_home
-from lab.models.catalog import build_network
-from lab.models.staged import StagedNet
 from lab.training import plan as plan_module
 from lab.training import precision
 from lab.training.events import EpochDone, RunEnded, StepDone
 from lab.training.plan import Plan, make_plan
-from lab.training.precision import Precision, measured_gain
 from tests.tiny_data import make_tiny_pack
 from tests.training.conftest import Train
 from tests.training.test_resume import assert_same_weights
 
-CPU = torch.device("cpu")
-
 
 def number_format(plan: Plan) -> str:
     return next(str(d) for d in plan.decisions if d.what == "Number format")
-
-
-def gain_of(config: RunConfig, network: StagedNet, steps: int = 1000) -> float | None:
-    """bf16's measured gain on 16x16 grey images."""
-    return measured_gain(
-        config,
-        network,
-        "bf16",
-        device=CPU,
-        memory_format=torch.channels_last,
-        channels=1,
-        image_size=16,
-        steps=steps,
-    )
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(1.14, "fp32"), (3.0, "bf16"), (None, "fp32")])
@@ -50,7 +28,7 @@ def test_auto_takes_bf16_only_where_it_is_clearly_faster(
     chosen: str,
 ) -> None:
     monkeypatch.setattr(plan_module, "candidate", lambda device: "bf16")
-    monkeypatch.setattr(plan_module, "measured_gain", lambda *a, **k: gain)
+    monkeypatch.setattr(plan_module, "gain_of_format", lambda *a, **k: gain)
     plan = make_plan(tiny, folder=tmp_path)
     assert plan.precision == chosen
     said = number_format(plan)
@@ -63,44 +41,11 @@ def test_without_units_nothing_is_tried(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "bf16_units", set)
-    monkeypatch.setattr(plan_module, "measured_gain", lambda *a, **k: pytest.fail("tried"))
+    monkeypatch.setattr(plan_module, "gain_of_format", lambda *a, **k: pytest.fail("tried"))
     assert make_plan(tiny, folder=tmp_path).precision == "fp32"
     forced = make_plan(tiny.changed(precision="bf16"), folder=tmp_path)
     assert forced.precision == "bf16"
     assert "as asked" in number_format(forced)
-
-
-def test_a_measurement_is_kept_and_touches_nothing(
-    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = build_network(tiny, channels=1, image_size=16, classes=3).train()
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    state = torch.random.get_rng_state()
-    calls: list[Precision] = []
-
-    def step(*given: object) -> float:
-        calls.append(given[-1])  # type: ignore[arg-type]
-        return {"fp32": 0.3, "bf16": 0.1}[str(given[-1])]
-
-    monkeypatch.setattr(precision, "timed_step", step)
-    assert gain_of(tiny, network, precision.FEWEST_STEPS - 1) is None
-    assert not calls
-    assert gain_of(tiny, network) == pytest.approx(3.0)
-    tried = len(calls)
-    assert tried >= 4
-    assert gain_of(tiny, network) == pytest.approx(3.0)
-    assert len(calls) == tried  # from the file
-    assert list(json.loads((lab_home() / "measurements.json").read_text()).values()) == [3.0]
-    assert network.training
-    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
-    assert all(p.grad is None for p in network.parameters())
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-def test_a_real_trial_of_a_short_step_says_that_nothing_can_be_gained(tiny: RunConfig) -> None:
-    network = build_network(tiny, channels=1, image_size=16, classes=3)
-    found = gain_of(tiny.changed(batch_size=1), network)
-    assert found is None or found > 0
 
 
 @pytest.mark.parametrize("short", ["bf16", "fp16"])
@@ -146,22 +91,3 @@ def test_a_stopped_run_resumes_in_its_format_bit_for_bit(
     # Even when the machine would now decide otherwise.
     train(config.changed(precision="fp32"), parts)
     assert_same_weights(whole, parts)
-
-
-def test_a_trial_keeps_freed_memory_as_training_does(
-    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[object] = []
-
-    def step(*_: object) -> float:
-        order.append("step")
-        return 0.1
-
-    monkeypatch.setattr(precision, "timed_step", step)
-    monkeypatch.setattr(precision, "keep_freed_memory", order.append)
-    monkeypatch.setattr(precision, "hand_back", lambda: order.append("back"))
-    network = build_network(tiny, channels=1, image_size=16, classes=3)
-    gain_of(tiny, network)
-    assert order[0] is True
-    assert order[-1] == "back"
-    assert set(order[1:-1]) == {"step"}

@@ -9,7 +9,7 @@ from lab.config import RunConfig
 from lab.errors import ResourceError
 from lab.models.catalog import ARCHITECTURES
 from lab.models.weights import weights_file
-from lab.training import source
+from lab.training import compiling, source
 from lab.training.events import Event, LogWritten, RunEnded, StepDone
 from tests.models.torchvision_states import random_state, reference
 from tests.tiny_data import make_tiny_pack
@@ -71,6 +71,23 @@ def test_the_curve_is_that_of_a_run_without(frozen: RunConfig, train: Train) -> 
     assert isinstance(second, RunEnded)
     assert first.test_accuracy == second.test_accuracy
     assert first.test_loss == pytest.approx(second.test_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"freeze": "two_phase", "head_epochs": 1, "last_k": 2}])
+def test_what_is_behind_the_frozen_layers_can_be_compiled(
+    frozen: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch, knobs: dict[str, object]
+) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(compiling, "BACKEND", backend)
+    plain = train(frozen.changed(**knobs))
+    fast = train(frozen.changed(compile_steps="on", **knobs))
+    assert losses(fast) == losses(plain)
+    assert len(graphs) == (2 if knobs else 1)  # one a phase
 
 
 def test_every_image_goes_through_once(

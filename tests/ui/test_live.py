@@ -1,4 +1,7 @@
-"""The live view's wait for a run's first point. (What it draws: tests/app/test_pages.py.)"""
+"""The live view's wait for a run's first point, and its words meanwhile.
+
+(What it draws: tests/app/test_pages.py.)
+"""
 
 from __future__ import annotations
 
@@ -75,3 +78,22 @@ def test_the_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     live._wait_for_first_point("r-1")
     assert time.monotonic() - began >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (0, "Step 0 of 2,000 · 3 s of training · Compiling the training steps"),
+        (1, "Step 1 of 2,000 · 3 s of training"),
+    ],
+)
+def test_before_the_first_point_the_page_says_what_it_waits_for(
+    step: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        SimpleNamespace(level="decision", text="Device: cpu (as asked)"),
+        SimpleNamespace(level="info", text="Compiling the training steps."),
+    ]
+    monkeypatch.setattr(live, "store", lambda: SimpleNamespace(log=lambda run_id: lines))
+    run = SimpleNamespace(id="r-1", step=step, seconds=3.0, status="running", requested="")
+    assert live._progress_text(run, 2000) == said  # type: ignore[arg-type]

@@ -1,0 +1,94 @@
+"""Compiled training steps: `torch.compile` around what a step runs forward, and what can go wrong.
+
+    full batches of a phase     compiled at the first of them, which takes seconds to minutes
+    a smaller last batch        not compiled: it would be compiled once more for its shape
+    validation, test, probes    never compiled
+
+Compiled steps are the same up to rounding: kernels are fused, and sums run in another order. What
+is random is drawn ahead of the step from the run's own generator, as it would be drawn within it.
+torch keeps what it compiled for the whole process, and gives up on code of which there are eight
+variants; `begin_afresh` empties that, so a run begins with nothing of another one.
+
+Called in the thread that trains; other threads' networks are not compiled by it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from lab.errors import ConfigError
+from lab.models.dropout import MasksAhead
+from lab.models.staged import StagedNet
+from lab.training.failures import is_out_of_memory
+
+BACKEND: str | Callable[..., object] = "inductor"
+"""torch's own compiler."""
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def what_is_missing(device: str) -> str:
+    """What this machine needs before steps can be compiled for `device`; "" when nothing is known
+    to be missing. Looks only whether it is there, not whether it works."""
+    if device == "cuda":
+        return "" if importlib.util.find_spec("triton") else "the package triton"
+    usual = {"Darwin": "clang++", "Windows": "cl"}.get(platform.system(), "g++")
+    compiler = os.environ.get("CXX", "") or usual
+    return "" if shutil.which(compiler) else f"a C++ compiler ({compiler})"
+
+
+class Compiled:
+    """`forward` of `network`, compiled at the first call for the very shape of its batch.
+
+    Call it, and go backward through what it gives, inside `compiler_errors`.
+    """
+
+    def __init__(self, network: StagedNet, forward: Forward) -> None:
+        self._network, self._forward = network, forward
+        # As one graph: an error where torch cannot, or would give up, and never a silent half.
+        self._fast: Forward = torch.compile(forward, dynamic=False, fullgraph=True, backend=BACKEND)
+        self._masks: MasksAhead | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """`forward(images)`, up to rounding."""
+        if self._masks is None:
+            with self._network.undisturbed(), torch.no_grad():
+                self._masks = MasksAhead(self._network, lambda: self._forward(images))
+        with self._masks.drawn():
+            return self._fast(images)
+
+
+def begin_afresh() -> None:
+    """Forget all that was compiled in this process; what is still in use is compiled again."""
+    torch.compiler.reset()
+
+
+@contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Turns what torch's compiler raises into a ConfigError; lets everything else through."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error) or not _is_the_compilers(error):
+            raise
+        said = " ".join(str(error).strip().partition("\n\n")[0].split())[:200].rstrip(". ")
+        raise ConfigError(
+            f"torch.compile could not compile this network's steps on this machine ({said}). "
+            "Switch the knob Compile to off, or mend the compiler, and start again."
+        ) from error
+
+
+def _is_the_compilers(error: BaseException) -> bool:
+    """By where the class is defined: torch has no public name for these."""
+    return any(
+        kind.__module__.startswith(("torch._dynamo", "torch._inductor", "torch._functorch"))
+        for kind in type(error).__mro__
+    )

@@ -1,0 +1,246 @@
+"""Trials: a few training steps of the real network on made-up images, one way and another.
+
+    gain_of_format      fp32 against a shorter number format
+    gain_of_compiling   steps as they are against compiled ones; for long runs
+
+What was found is kept in LAB_HOME/measurements.json by machine, release of torch, network and
+shape, so that the same machine decides alike the next time. Runs in the thread that makes the plan.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lab.config import RunConfig
+from lab.errors import ConfigError
+from lab.home import atomic_file, lab_home
+from lab.models.staged import StagedNet
+from lab.training import compiling
+from lab.training.allocator import hand_back, keep_freed_memory
+from lab.training.precision import Precision, autocast, bf16_units, cpu_facts
+
+logger = logging.getLogger(__name__)
+
+TRIAL = 3
+"""The number of this way of measuring; what an earlier one found is not used. (The first one let
+the system take freed memory back between steps, as no training does here. That costs fp32, which
+needs twice as much, the more: a step of the sign CNN seemed 1.3 times as fast in bf16 on a
+processor where it is 1.3 times as slow.)"""
+
+ROUNDS = 4
+SHORT_STEP, LONG_STEP = 0.01, 1.0
+"""Seconds. Below the first the conversions of a number format cost more than they can save; of
+steps above the second one each way must do."""
+
+FEWEST_STEPS = 100
+"""Of a run; in fewer, the ten steps of a trial do not come back."""
+
+MOST_PIXELS = 8 * 224 * 224
+"""A step of a number format's trial takes at most about so many, so that it stays short; the ratio
+is the same. (A compiled step is compiled for its very batch.)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """A network, frozen as it will be trained, and the shape of what its steps are given."""
+
+    config: RunConfig
+    network: StagedNet
+    device: torch.device
+    memory_format: torch.memory_format
+    channels: int
+    image_size: int
+
+    def twin(self) -> StagedNet:
+        """A copy to try, in train mode, with a generator of its own."""
+        twin = copy.deepcopy(self.network).train()
+        twin.use_generator(torch.Generator(self.device).manual_seed(0))
+        return twin
+
+    def made_up(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Images (batch, C, H, W) of noise and labels (batch,), on the device."""
+        noise = torch.Generator().manual_seed(0)
+        side = self.image_size
+        images = torch.rand((batch, self.channels, side, side), generator=noise).to(self.device)
+        labels = torch.zeros(batch, dtype=torch.int64, device=self.device)
+        return images.contiguous(memory_format=self.memory_format), labels
+
+    def stepping(
+        self, twin: StagedNet, batch: int, *, forward: compiling.Forward | None = None
+    ) -> Callable[[Precision], float]:
+        """Takes a step of `twin` in a number format, by `forward` or by itself; gives seconds."""
+        images, labels = self.made_up(batch)
+        return lambda precision: timed_step(
+            twin, images, labels, self.device, precision, forward=forward
+        )
+
+    def key(self, *what: str | int, batch: int) -> str:
+        """All that a measurement of steps of `batch` images depends on, as one line."""
+        config = self.config
+        network_knobs = (config.activation, config.head, config.head_units, *config.hidden_sizes)
+        facts = [TRIAL, *what, config.reuse_memory, *machine(self.device)]
+        facts += [config.architecture, *network_knobs, config.depth]
+        shape = [sorted(self.network.frozen), batch, self.channels, self.image_size]
+        return json.dumps([*facts, *shape])
+
+
+def gain_of_format(work: Workload, precision: Precision, *, steps: int) -> float | None:
+    """How many times as fast a training step is in `precision` as in fp32 here; None when nothing
+    can be gained: steps are too short, or with `steps` in all too few for a trial.
+
+    A copy of the network is tried. Takes up to ten steps the first time.
+    """
+    batch = min(work.config.batch_size, max(1, MOST_PIXELS // work.image_size**2))
+    key = work.key(precision, batch=batch)
+    known = _read()
+    if key in known or steps < FEWEST_STEPS:
+        return known.get(key)
+    step = work.stepping(work.twin(), batch)
+    exact, shorter = _in_turn(work, lambda: step("fp32"), lambda: step(precision))
+    gain = None if min(exact) < SHORT_STEP else _gain(exact, shorter)
+    _keep(key, gain)
+    return gain
+
+
+def seconds_of_step(work: Workload, precision: Precision) -> float:
+    """How long a training step of a full batch takes here, uncompiled. Takes a few steps the first
+    time."""
+    batch = work.config.batch_size
+    key = work.key("step", precision, batch=batch)
+    known = _read().get(key)
+    if known is None:
+        step = work.stepping(work.twin(), batch)
+        (seconds,) = _in_turn(work, lambda: step(precision))
+        known = round(min(seconds), 5)
+        _keep(key, known)
+    return known
+
+
+def gain_of_compiling(work: Workload, precision: Precision) -> float | None:
+    """How many times as fast a training step of a full batch is compiled as uncompiled here; None
+    when torch could not compile it.
+
+    A copy of the network is tried. Takes seconds to minutes the first time, nearly all of it for
+    compiling, which the run then finds in torch's cache on disk.
+    """
+    batch = work.config.batch_size
+    key = work.key("compiled", precision, batch=batch)
+    known = _read()
+    if key in known:
+        return known[key]
+    twin = work.twin()
+    plain = work.stepping(twin, batch)
+    compiling.begin_afresh()
+    fast = work.stepping(twin, batch, forward=compiling.Compiled(twin, twin))
+    gain = None
+    try:
+        with compiling.compiler_errors():
+            gain = _gain(*_in_turn(work, lambda: plain(precision), lambda: fast(precision)))
+    except ConfigError as error:
+        logger.warning("steps could not be compiled for a trial: %s", error)
+    finally:
+        compiling.begin_afresh()
+    _keep(key, gain)
+    return gain
+
+
+def _in_turn(work: Workload, *ways: Callable[[], float]) -> list[list[float]]:
+    """Seconds of some steps each way; `ways` take a step and say how long it took.
+
+    Freed memory is kept meanwhile as the run would keep it.
+    """
+    keep_freed_memory(work.config.reuse_memory)
+    try:
+        for step in ways:  # the first step of each also prepares kernels
+            step()
+        seconds: list[list[float]] = [[] for _ in ways]
+        for _ in range(ROUNDS):  # in turn, so that a busy moment meets all of them
+            for taken, step in zip(seconds, ways, strict=True):
+                taken.append(step())
+            if max(map(min, seconds)) > LONG_STEP:
+                break
+        return seconds
+    finally:
+        hand_back()
+
+
+def _gain(plain: list[float], other: list[float]) -> float:
+    """How many times as fast the other way surely is: the smaller of two readings, the quickest
+    steps of each and the median of the pairs.
+
+    A trial may run beside a browser that draws. With two other programs at work on two cores, a
+    format that takes 1.37 times as long looked 1.15 times as fast by the quickest steps in 17 of 90
+    trials, by the median in 6, by both in 2.
+    """
+    pairs = [one / two for one, two in zip(plain, other, strict=True)]
+    return round(min(min(plain) / min(other), statistics.median(pairs)), 3)
+
+
+def timed_step(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    device: torch.device,
+    precision: Precision,
+    *,
+    forward: compiling.Forward | None = None,
+) -> float:
+    """Seconds of one pass forward, by `forward` or `network` itself, and backward."""
+    _wait_for(device)
+    began = time.perf_counter()
+    with autocast(device, precision):
+        logits = (forward or network)(images)
+    loss = F.cross_entropy(logits.float(), labels)
+    network.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    _wait_for(device)
+    return time.perf_counter() - began
+
+
+def machine(device: torch.device) -> list[str]:
+    """What a measurement depends on besides the network."""
+    if device.type == "cuda":
+        return [torch.cuda.get_device_name(device), torch.__version__]
+    name = cpu_facts().get("model name", platform.processor() or platform.machine())
+    units = ",".join(sorted(bf16_units()))
+    return [name, units, f"{torch.get_num_threads()} threads", torch.__version__]
+
+
+def _read() -> dict[str, float | None]:
+    """All that was found on this machine."""
+    try:
+        found = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(key: str, found: float | None) -> None:
+    """Where that fails, it is measured again next time."""
+    try:
+        with atomic_file(_file()) as temporary:
+            text = json.dumps({**_read(), key: found}, indent=1)
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        logger.warning("a measurement could not be kept: %s", error)
+
+
+def _file() -> Path:
+    return lab_home() / "measurements.json"
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
