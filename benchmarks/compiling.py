@@ -17,7 +17,7 @@ from benchmarks.results import write
 from lab.config import RunConfig
 from lab.models.catalog import build_network
 from lab.training.allocator import keep_freed_memory
-from lab.training.compiling import Compiled, Forward, begin_afresh, what_is_missing
+from lab.training.compiling import Compiled, Forward, begin_afresh, compiler_errors, what_is_missing
 from lab.training.trials import timed_step
 
 WORKS = {
@@ -47,7 +47,8 @@ def main(*, quick: bool = False) -> None:
         os.environ["LAB_HOME"] = folder
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         keep_freed_memory(True)
-        lines += [_row(name, device) for name in (QUICK if quick else WORKS)]
+        with compiler_errors():
+            lines += [_row(name, device) for name in (QUICK if quick else WORKS)]
     text = "\n".join(lines)
     write(
         "Compiling" + (", quick" if quick else ""),

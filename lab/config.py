@@ -508,8 +508,8 @@ class RunConfig(BaseModel):
         "Compile",
         "on: torch.compile makes machine code of the training steps of this very network, which "
         "takes seconds to minutes before the first step and needs a C++ compiler. auto tries it "
-        "where a run would last over an hour, and takes it if steps get faster. The training is "
-        "the same up to rounding.",
+        "where a run would last over half an hour, and takes it if steps get faster. The training "
+        "is the same up to rounding.",
         group="machine",
     )
     film_strip: bool = knob(

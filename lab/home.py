@@ -5,7 +5,10 @@ LAB_HOME (default .lab/ in the working directory)
 ├── runs/<run id>/  weights, resume state
 ├── packs/<name>/   decoded data sets
 ├── downloads/      archives on their way in
-└── locks/          one file a device, one a process
+├── locks/          one file a device, one a process
+└── measurements.json   which way of training was faster on this machine
+
+What torch compiles is the exception: it keeps that in the system's folder for temporary files.
 """
 
 from __future__ import annotations

@@ -17,7 +17,15 @@ from rich.table import Table
 from lab.cli.console import Console
 from lab.config import KNOBS, RunConfig, assignments
 from lab.errors import ConfigError
-from lab.training.events import EpochDone, Event, LogWritten, RunEnded, RunStarted, StepDone
+from lab.training.events import (
+    EpochDone,
+    Event,
+    LogWritten,
+    RunEnded,
+    RunStarted,
+    StepDone,
+    Waiting,
+)
 
 EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
 """By how the run ended; anything else is 1."""
@@ -154,7 +162,7 @@ class _Bar:
                 f"{event.images_per_second:8,.0f}{best}",
                 highlight=False,
             )
-        elif isinstance(event, LogWritten):
+        elif isinstance(event, LogWritten | Waiting) and event.text:
             self.out.print(event.text, style="dim", markup=False, highlight=False)
         elif isinstance(event, RunEnded) and event.test_accuracy is not None:
             self.out.print(

@@ -100,6 +100,8 @@ class MasksAhead:
 
         def note(layer: RandomLayer, inputs: tuple[Tensor], output: Tensor) -> None:
             if layer.is_active:
+                if any(layer is other for other, _ in self._masks):
+                    raise ValueError("a random layer that is called twice needs two masks")
                 (x,) = inputs
                 mask = torch.empty(tuple(layer.mask_shape(x)), dtype=x.dtype, device=x.device)
                 self._masks.append((layer, mask))

@@ -81,7 +81,8 @@ class StagedNet(nn.Module):
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Within it the network may run; afterwards the statistics of its BatchNorms are as before,
-        and its random layers draw what they would have drawn. No gradient may be wanted of it."""
+        and its random layers draw what they would have drawn. A backward pass of what ran within it
+        belongs within it."""
         generators = {
             module.generator: module.generator.get_state()
             for module in self.modules()

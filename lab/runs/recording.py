@@ -21,6 +21,7 @@ from lab.training.events import (
     RunEnded,
     RunStarted,
     StepDone,
+    Waiting,
 )
 
 SMOOTHING_HALF_LIFE = 20
@@ -110,6 +111,8 @@ def write_events(
         elif isinstance(event, RunStarted):
             _write_steps(connection, step_rows)
             changes |= _start(connection, run_id, event, smoother)
+        elif isinstance(event, Waiting):
+            changes["progress_text"] = event.text
         elif isinstance(event, ProbeTaken):
             pass  # what was taken is a file in the run's folder
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lab.config import RunConfig
 from lab.models.freezing import Phase
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
-from lab.training.events import EndStatus, EpochDone, LogWritten, RunEnded, RunStarted
+from lab.training.events import EndStatus, EpochDone, LogWritten, RunEnded, RunStarted, Waiting
 from lab.training.plan import Plan
 
 
@@ -33,10 +35,13 @@ def phase_entered(phase: Phase, network: StagedNet) -> LogWritten:
     )
 
 
-def compiling() -> LogWritten:
-    return LogWritten(
-        "info", "Compiling the training steps: seconds to minutes until the next point."
-    )
+def compiling() -> Waiting:
+    return Waiting("compiling the training steps, seconds to minutes until the next point")
+
+
+def compiled(seconds: float) -> Iterator[Waiting | LogWritten]:
+    yield Waiting("")
+    yield LogWritten("info", f"The training steps were compiled in {seconds:.1f} s.")
 
 
 def epoch_done(

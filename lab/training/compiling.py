@@ -1,6 +1,6 @@
 """Compiled training steps: `torch.compile` around what a step runs forward, and what can go wrong.
 
-    full batches of a phase     compiled at the first of them, which takes seconds to minutes
+    full batches of a phase     compiled before the first of them, which takes seconds to minutes
     a smaller last batch        not compiled: it would be compiled once more for its shape
     validation, test, probes    never compiled
 
@@ -9,12 +9,15 @@ is random is drawn ahead of the step from the run's own generator, as it would b
 torch keeps what it compiled for the whole process, and gives up on code of which there are eight
 variants; `begin_afresh` empties that, so a run begins with nothing of another one.
 
-Called in the thread that trains; other threads' networks are not compiled by it.
+Called in the thread that prepares and trains a run. Other threads' networks are not compiled by it;
+where two devices train at once, one run's `begin_afresh` lets the other compile again at its next
+step.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import platform
 import shutil
@@ -24,10 +27,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from lab.errors import ConfigError
+from lab.errors import ConfigError, LabError
 from lab.models.dropout import MasksAhead
 from lab.models.staged import StagedNet
 from lab.training.failures import is_out_of_memory
+
+logger = logging.getLogger(__name__)
 
 BACKEND: str | Callable[..., object] = "inductor"
 """torch's own compiler."""
@@ -46,9 +51,10 @@ def what_is_missing(device: str) -> str:
 
 
 class Compiled:
-    """`forward` of `network`, compiled at the first call for the very shape of its batch.
+    """`forward` of `network`, compiled at the first call for the very shape of its batch, which all
+    others must have; the backward half is compiled when it is first used.
 
-    Call it, and go backward through what it gives, inside `compiler_errors`.
+    The first pass in both directions belongs inside `compiler_errors`.
     """
 
     def __init__(self, network: StagedNet, forward: Forward) -> None:
@@ -62,6 +68,8 @@ class Compiled:
         if self._masks is None:
             with self._network.undisturbed(), torch.no_grad():
                 self._masks = MasksAhead(self._network, lambda: self._forward(images))
+            # Weights that autocast shortened meanwhile have no gradient, and would be used again.
+            torch.clear_autocast_cache()
         with self._masks.drawn():
             return self._fast(images)
 
@@ -73,22 +81,26 @@ def begin_afresh() -> None:
 
 @contextmanager
 def compiler_errors() -> Iterator[None]:
-    """Turns what torch's compiler raises into a ConfigError; lets everything else through."""
+    """Around the first use: whatever goes wrong in it becomes a ConfigError, and is logged. A
+    LabError stays one, and too little memory is nothing that torch's compiler did."""
     try:
         yield
+    except LabError:
+        raise
     except Exception as error:
-        if is_out_of_memory(error) or not _is_the_compilers(error):
+        if is_out_of_memory(error):
             raise
-        said = " ".join(str(error).strip().partition("\n\n")[0].split())[:200].rstrip(". ")
+        logger.warning("torch.compile failed", exc_info=error)
         raise ConfigError(
-            f"torch.compile could not compile this network's steps on this machine ({said}). "
-            "Switch the knob Compile to off, or mend the compiler, and start again."
+            "torch.compile could not compile this network's steps on this machine "
+            f"({_reason(error)}). Start a new run with the knob Compile off, or mend the compiler; "
+            "the server's log has all that it said."
         ) from error
 
 
-def _is_the_compilers(error: BaseException) -> bool:
-    """By where the class is defined: torch has no public name for these."""
-    return any(
-        kind.__module__.startswith(("torch._dynamo", "torch._inductor", "torch._functorch"))
-        for kind in type(error).__mro__
-    )
+def _reason(error: BaseException) -> str:
+    """A C++ compiler's own complaint where there is one, else what torch says first."""
+    lines = str(error).strip().splitlines()
+    paragraph = lines[: lines.index("")] if "" in lines else lines
+    complaint = [line for line in lines if "error:" in line]
+    return " ".join(" ".join(complaint[:1] or paragraph).split())[:200].rstrip(". ")

@@ -3,7 +3,7 @@
     how the run ends        events, in order
     ----------------------  ----------------------------------------------------------------------
     any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
-                            behind the first StepDones of a new run; LogWritten anywhere
+                            behind the first StepDones of a new run; LogWritten, Waiting anywhere
     completed               ... RunEnded(status="completed", test figures filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)
@@ -42,6 +42,13 @@ class LogWritten:
     """A decision and its reason, a change of phase, a warning."""
 
     level: Literal["decision", "info", "warning", "error"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the next step waits for, where that is long; with an empty text: it goes on."""
+
     text: str
 
 
@@ -109,4 +116,4 @@ class RunEnded:
     seconds: float
 
 
-Event = RunStarted | LogWritten | StepDone | EpochDone | ProbeTaken | RunEnded
+Event = RunStarted | LogWritten | Waiting | StepDone | EpochDone | ProbeTaken | RunEnded

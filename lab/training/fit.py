@@ -97,12 +97,12 @@ class _Run:
         self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         self.network.use_generator(self.generator)
         self.counters = Counters(precision=plan.precision, compiled=plan.compiled)
+        self.stepper = Stepper(plan)  # its optimizer is made by enter_phase
         self.film_strip = FilmStrip(plan)
         self.monitor = Monitor(plan)
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.source: Source | None = None
-        self.stepper = Stepper(plan, plan.precision, compiled=plan.compiled)
         self.clock = time.monotonic()
         self.saved_at = self.clock
         self.save_seconds = 0.0
@@ -115,8 +115,6 @@ class _Run:
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
-        # As the run began, whatever the plan of today says; its optimizer is made by enter_phase.
-        self.stepper = Stepper(plan, counters.precision, compiled=counters.compiled)
         if counters.loss_scaler:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()
@@ -163,10 +161,10 @@ class _Run:
         source = yield from self.fed()
         self.network.train()
         unread: list[StepFigures] = []
-        if self.stepper.is_to_compile:
-            yield announcements.compiling()
         entered = time.monotonic()
         for batch in source.train(counters.epoch, counters.step_in_epoch):
+            if self.stepper.must_compile(batch):
+                yield from self.compile_for(source, batch)
             unread.append(self.take_step(source, batch))
             counters.step_in_epoch += 1
             counters.step += 1
@@ -185,22 +183,30 @@ class _Run:
         yield from self.tell(unread)
         counters.epoch_seconds += time.monotonic() - entered
 
+    def compile_for(self, source: Source, batch: Batch) -> Iterator[Event]:
+        """Before the first full batch of a phase or a session; it is no training time."""
+        self.stop_if_wanted()
+        yield announcements.compiling()
+        began = time.monotonic()
+        self.stepper.compile_for(source, batch)
+        seconds = time.monotonic() - began
+        self.leave_out(seconds)
+        yield from announcements.compiled(seconds)
+
     def take_step(self, source: Source, batch: Batch) -> StepFigures:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
-        compiles, began = self.stepper.is_to_compile, time.monotonic()
-        rehearse = partial(self.stepper.rehearse, source, batch) if self.stepper.compiled else None
+        stepper = self.stepper
+        rehearse = partial(stepper.rehearse, source, batch) if stepper.is_compiled(batch) else None
         with self.monitor.forward(self.counters.step + 1, len(batch.labels), rehearse=rehearse):
-            loss, logits = self.stepper.forward(source, batch)
+            loss, logits = stepper.forward(source, batch)
         if self.steps_per_reading == 1 and not math.isfinite(loss.item()):
             # Before the update: the weights stay as they were, and the resume state too.
             raise self.diverged("training loss", loss.item())
-        self.stepper.backward(loss)
+        stepper.backward(loss)
         self.monitor.before_update()
-        self.stepper.update(rate)
+        stepper.update(rate)
         self.monitor.after_update()
-        if compiles:
-            self.leave_out(time.monotonic() - began)
         correct = (logits.detach().argmax(1) == batch.labels).sum()
         return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
 
@@ -337,9 +343,9 @@ class _Run:
         return self.source
 
     def close(self) -> None:
-        self.close_source()
+        self.stepper.let_go()
         self.monitor.close()
-        self.stepper.close()
+        self.close_source()
 
     def close_source(self) -> None:
         if self.source is not None:

@@ -132,7 +132,7 @@ def _ramp(plan: Plan, progress: Report, cancel: Cancel) -> RateFinding:
         generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         plan.network.use_generator(generator)
         plan.network.train()
-        stepper = Stepper(plan, plan.precision)
+        stepper = Stepper(plan)
         stepper.begin_phase()
         for epoch, batch in _batches(source):
             passes = epoch

@@ -17,37 +17,12 @@ from lab.models.catalog import ARCHITECTURES, build_network, check_network, inpu
 from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.allocator import can_keep
+from lab.training import decisions
+from lab.training.checkpoint import read_counters
 from lab.training.compiling import what_is_missing
-from lab.training.features import find_cut, keeps_features
-from lab.training.precision import Precision, candidate
-from lab.training.trials import Workload, gain_of_compiling, gain_of_format, seconds_of_step
-
-FORMAT_WORTH_IT = 1.15
-"""A shorter number format is taken when it makes a step at least so many times as fast: less is
-within the noise of a short measurement, and fp32 is exact."""
-
-COMPILING_WORTH_IT = 1.05
-"""Less, because compiled steps are as exact, and it is asked for long runs only."""
-
-LONG_RUN = 60
-"""Minutes. Compiling takes up to three, and in most networks gains little or nothing on a CPU
-(benchmarks/RESULTS.md), so only longer runs try it."""
-
-FEWEST_STEPS_TO_COMPILE = 500
-"""In fewer, no usual step makes a long run; how long one takes need not be found out then."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One thing that the plan settled, and why."""
-
-    what: str
-    choice: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.choice} ({self.reason})"
+from lab.training.decisions import Decision
+from lab.training.precision import Precision
+from lab.training.trials import Workload
 
 
 @dataclass(frozen=True)
@@ -152,11 +127,10 @@ def make_plan(
         progress=progress,
         cancel=cancel,
     )
-    memory_format, layout = _memory_format(config, device)
+    memory_format, layout = decisions.memory_layout(config, device)
     network = network.to(device).to(memory_format=memory_format)
-    progress(Progress(0, 0, "Measuring which number format is fastest"))
     per_epoch = steps_in_epoch(splits, config, pack.labels)
-    apply_freeze(network, config, phase=1)  # as its steps will find it
+    apply_freeze(network, config, phase=1)  # as the steps of its first phase will find it
     work = Workload(
         config=config,
         network=network,
@@ -164,12 +138,14 @@ def make_plan(
         memory_format=memory_format,
         channels=preprocess.channels,
         image_size=preprocess.image_size,
+        steps=per_epoch * config.epochs,
+        cancel=cancel,
     )
-    precision, numbers = _precision(work, steps=per_epoch * config.epochs)
-    compiled, compiling = _compiling(
-        work, precision, steps=per_epoch * config.epochs, progress=progress, cancel=cancel
-    )
-    reuse_memory, allocation = _allocation(config)
+    begun = read_counters(folder)
+    progress(Progress(0, 0, "Measuring which number format is fastest"))
+    precision, numbers = decisions.number_format(work, begun)
+    compiled, compiling = decisions.compiling(work, precision, begun, progress=progress)
+    reuse_memory, allocation = decisions.freed_memory(config)
     return Plan(
         config=config,
         folder=folder,
@@ -194,93 +170,6 @@ def make_plan(
             *_balancing_decision(config),
         ),
     )
-
-
-def _memory_format(config: RunConfig, device: torch.device) -> tuple[torch.memory_format, Decision]:
-    what = "Memory layout"
-    last, first = torch.channels_last, torch.contiguous_format
-    if config.memory_layout != "auto":
-        chosen = last if config.memory_layout == "channels_last" else first
-        return chosen, Decision(what, config.memory_layout.replace("_", " "), "as asked")
-    convolves = ARCHITECTURES.get(config.architecture).family != "perceptron"
-    if convolves and device.type != "mps":
-        reason = "a convolution reads all channels of a pixel together: up to twice as fast"
-        return last, Decision(what, "channels last", reason)
-    reason = "nothing to gain without convolutions" if not convolves else "Apple's devices want it"
-    return first, Decision(what, "channels first", reason)
-
-
-def _precision(work: Workload, *, steps: int) -> tuple[Precision, Decision]:
-    """The number format of training steps, by a trial where it is not settled without."""
-    what = "Number format"
-    if work.config.precision != "auto":
-        return work.config.precision, Decision(what, work.config.precision, "as asked")
-    shorter = candidate(work.device)
-    if shorter == "fp32":
-        return "fp32", Decision(
-            what, "fp32", f"no units for a shorter one that PyTorch knows on {work.device}"
-        )
-    if _runs_frozen_once(work):
-        return "fp32", Decision(what, "fp32", FROZEN_ONCE)
-    gain = gain_of_format(work, shorter, steps=steps)
-    if gain is None:
-        reason = f"steps are too short, or too few, for {shorter} to pay"
-        return "fp32", Decision(what, "fp32", reason)
-    measured = f"a step in {shorter} takes {1 / gain:.2f} times as long as in fp32, measured here"
-    if gain < FORMAT_WORTH_IT:
-        return "fp32", Decision(what, "fp32", measured)
-    return shorter, Decision(what, shorter, f"{measured}; validation and test run in fp32")
-
-
-def _compiling(
-    work: Workload, precision: Precision, *, steps: int, progress: Report, cancel: Cancel
-) -> tuple[bool, Decision]:
-    """Whether training steps are compiled, by a trial where the run is long enough to try it."""
-    what = "Compiling"
-    asked = work.config.compile_steps
-    if asked != "auto":
-        reason = "as asked; the first step waits for it" if asked == "on" else "as asked"
-        return asked == "on", Decision(what, "yes" if asked == "on" else "no", reason)
-    if _runs_frozen_once(work):
-        return False, Decision(what, "no", FROZEN_ONCE)
-    too_short = Decision(
-        what,
-        "no",
-        "torch.compile works for seconds to minutes before the first step, so only runs of over "
-        f"{LONG_RUN} minutes try it",
-    )
-    if steps < FEWEST_STEPS_TO_COMPILE:
-        return False, too_short
-    if steps * seconds_of_step(work, precision) < LONG_RUN * 60:
-        return False, too_short
-    if missing := what_is_missing(work.device.type):
-        return False, Decision(what, "no", f"torch.compile needs {missing}")
-    check_cancel(cancel, "The run")
-    progress(Progress(0, 0, "Trying whether compiled steps are faster (some minutes, once)"))
-    gain = gain_of_compiling(work, precision)
-    if gain is None:
-        return False, Decision(what, "no", "torch.compile failed on this network when it was tried")
-    measured = f"a compiled step takes {1 / gain:.2f} times as long, measured here"
-    if gain < COMPILING_WORTH_IT:
-        return False, Decision(what, "no", measured)
-    return True, Decision(what, "yes", f"{measured}; the first step waits for it")
-
-
-FROZEN_ONCE = "frozen layers run once, so there is nothing to gain"
-
-
-def _runs_frozen_once(work: Workload) -> bool:
-    return find_cut(work.network) is not None and keeps_features(work.config)
-
-
-def _allocation(config: RunConfig) -> tuple[bool, Decision]:
-    what = "Freed memory"
-    if not config.reuse_memory:
-        return False, Decision(what, "handed back at every step", "as asked")
-    if not can_keep():
-        return False, Decision(what, "as the system does it", "only glibc has settings for it")
-    reason = "fresh pages for every step cost a small network a third of its time"
-    return True, Decision(what, "kept for the next step", reason)
 
 
 def _device_reason(config: RunConfig) -> str:

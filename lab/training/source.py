@@ -30,6 +30,7 @@ from lab.data.batches import (
     train_rows,
 )
 from lab.errors import ResourceError
+from lab.training.decisions import Decision
 from lab.training.feature_bank import FeatureBank
 from lab.training.features import (
     Cut,
@@ -41,7 +42,7 @@ from lab.training.features import (
     keeps_features,
     row_shape,
 )
-from lab.training.plan import Decision, Plan
+from lab.training.plan import Plan
 
 Rows = npt.NDArray[np.int64]
 
@@ -62,8 +63,16 @@ class Source(Protocol):
         """These images of the pack in the given order, never augmented."""
         ...
 
+    def ready(self, images: Tensor) -> Tensor:
+        """`Batch.images` as they should lie in memory."""
+        ...
+
+    def forward(self, ready: Tensor) -> Tensor:
+        """What is left to do of the network: -> logits (N, K). This is what can be compiled."""
+        ...
+
     def logits(self, images: Tensor) -> Tensor:
-        """`Batch.images` -> (N, K)."""
+        """`Batch.images` -> (N, K): both of these."""
         ...
 
     def keep(self) -> None:
@@ -80,6 +89,8 @@ class Images:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        # The very network: what a trial compiled is then found again in torch's cache.
+        self.forward = plan.network
 
     def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
         plan = self._plan
@@ -103,9 +114,11 @@ class Images:
             device=plan.device,
         )
 
+    def ready(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=self._plan.memory_format)
+
     def logits(self, images: Tensor) -> Tensor:
-        plan = self._plan
-        found: Tensor = plan.network(images.contiguous(memory_format=plan.memory_format))
+        found: Tensor = self.forward(self.ready(images))
         return found
 
     def keep(self) -> None:
@@ -169,8 +182,14 @@ class Features:
             features = self._features.batch(part, images)
             yield Batch(features, labels_of(plan.pack, part, plan.device), part)
 
+    def ready(self, images: Tensor) -> Tensor:
+        return images
+
+    def forward(self, ready: Tensor) -> Tensor:
+        return after(self._plan.network, self._cut, ready)
+
     def logits(self, images: Tensor) -> Tensor:
-        return after(self._plan.network, self._cut, images)
+        return self.forward(images)
 
     def keep(self) -> None:
         self._bank.flush()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import platform
 import statistics
 import time
@@ -27,8 +28,10 @@ from lab.config import RunConfig
 from lab.errors import ConfigError
 from lab.home import atomic_file, lab_home
 from lab.models.staged import StagedNet
+from lab.progress import Cancel, check_cancel, never
 from lab.training import compiling
 from lab.training.allocator import hand_back, keep_freed_memory
+from lab.training.failures import is_out_of_memory
 from lab.training.precision import Precision, autocast, bf16_units, cpu_facts
 
 logger = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ processor where it is 1.3 times as slow.)"""
 ROUNDS = 4
 SHORT_STEP, LONG_STEP = 0.01, 1.0
 """Seconds. Below the first the conversions of a number format cost more than they can save; of
-steps above the second one each way must do."""
+steps above the second one each way must do for it."""
 
 FEWEST_STEPS = 100
 """Of a run; in fewer, the ten steps of a trial do not come back."""
@@ -62,6 +65,9 @@ class Workload:
     memory_format: torch.memory_format
     channels: int
     image_size: int
+    steps: int
+    """Of the run in all."""
+    cancel: Cancel = never
 
     def twin(self) -> StagedNet:
         """A copy to try, in train mode, with a generator of its own."""
@@ -78,37 +84,46 @@ class Workload:
         return images.contiguous(memory_format=self.memory_format), labels
 
     def stepping(
-        self, twin: StagedNet, batch: int, *, forward: compiling.Forward | None = None
-    ) -> Callable[[Precision], float]:
-        """Takes a step of `twin` in a number format, by `forward` or by itself; gives seconds."""
+        self,
+        twin: StagedNet,
+        precision: Precision,
+        *,
+        batch: int,
+        forward: compiling.Forward | None = None,
+    ) -> Callable[[], float]:
+        """Takes a step of `twin` each time it is called, by `forward` or by itself, on `batch`
+        images, and gives its seconds."""
         images, labels = self.made_up(batch)
-        return lambda precision: timed_step(
-            twin, images, labels, self.device, precision, forward=forward
-        )
+        return lambda: timed_step(twin, images, labels, self.device, precision, forward=forward)
 
     def key(self, *what: str | int, batch: int) -> str:
         """All that a measurement of steps of `batch` images depends on, as one line."""
         config = self.config
-        network_knobs = (config.activation, config.head, config.head_units, *config.hidden_sizes)
-        facts = [TRIAL, *what, config.reuse_memory, *machine(self.device)]
-        facts += [config.architecture, *network_knobs, config.depth]
+        facts = [TRIAL, *what, config.reuse_memory, str(self.memory_format), *machine(self.device)]
+        facts += [config.architecture, config.activation, config.head, config.head_units]
+        facts += [*config.hidden_sizes, config.depth, str(config.dropout)]
         shape = [sorted(self.network.frozen), batch, self.channels, self.image_size]
         return json.dumps([*facts, *shape])
 
 
-def gain_of_format(work: Workload, precision: Precision, *, steps: int) -> float | None:
+def gain_of_format(work: Workload, precision: Precision) -> float | None:
     """How many times as fast a training step is in `precision` as in fp32 here; None when nothing
-    can be gained: steps are too short, or with `steps` in all too few for a trial.
+    can be gained: steps are too short, or too few for a trial.
 
     A copy of the network is tried. Takes up to ten steps the first time.
     """
     batch = min(work.config.batch_size, max(1, MOST_PIXELS // work.image_size**2))
     key = work.key(precision, batch=batch)
     known = _read()
-    if key in known or steps < FEWEST_STEPS:
+    if key in known or work.steps < FEWEST_STEPS:
         return known.get(key)
-    step = work.stepping(work.twin(), batch)
-    exact, shorter = _in_turn(work, lambda: step("fp32"), lambda: step(precision))
+    twin = work.twin()
+    exact, shorter = _in_turn(
+        work,
+        work.stepping(twin, "fp32", batch=batch),
+        work.stepping(twin, precision, batch=batch),
+        enough=LONG_STEP,
+    )
     gain = None if min(exact) < SHORT_STEP else _gain(exact, shorter)
     _keep(key, gain)
     return gain
@@ -121,8 +136,8 @@ def seconds_of_step(work: Workload, precision: Precision) -> float:
     key = work.key("step", precision, batch=batch)
     known = _read().get(key)
     if known is None:
-        step = work.stepping(work.twin(), batch)
-        (seconds,) = _in_turn(work, lambda: step(precision))
+        step = work.stepping(work.twin(), precision, batch=batch)
+        (seconds,) = _in_turn(work, step, enough=LONG_STEP)
         known = round(min(seconds), 5)
         _keep(key, known)
     return known
@@ -130,34 +145,40 @@ def seconds_of_step(work: Workload, precision: Precision) -> float:
 
 def gain_of_compiling(work: Workload, precision: Precision) -> float | None:
     """How many times as fast a training step of a full batch is compiled as uncompiled here; None
-    when torch could not compile it.
+    when torch could not compile it, or memory did not suffice to try.
 
     A copy of the network is tried. Takes seconds to minutes the first time, nearly all of it for
-    compiling, which the run then finds in torch's cache on disk.
+    compiling; the run compiles again, with the help of torch's cache.
     """
     batch = work.config.batch_size
     key = work.key("compiled", precision, batch=batch)
     known = _read()
     if key in known:
         return known[key]
-    twin = work.twin()
-    plain = work.stepping(twin, batch)
     compiling.begin_afresh()
-    fast = work.stepping(twin, batch, forward=compiling.Compiled(twin, twin))
-    gain = None
+    twin = work.twin()
+    plain = work.stepping(twin, precision, batch=batch)
+    fast = work.stepping(twin, precision, batch=batch, forward=compiling.Compiled(twin, twin))
     try:
         with compiling.compiler_errors():
-            gain = _gain(*_in_turn(work, lambda: plain(precision), lambda: fast(precision)))
-    except ConfigError as error:
-        logger.warning("steps could not be compiled for a trial: %s", error)
+            gain = _gain(*_in_turn(work, plain, fast))
+    except (ConfigError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, ConfigError) and not is_out_of_memory(error):
+            raise
+        # Not kept: it may be mended.
+        logger.warning("compiled steps could not be tried: %s", error)
+        return None
     finally:
         compiling.begin_afresh()
     _keep(key, gain)
     return gain
 
 
-def _in_turn(work: Workload, *ways: Callable[[], float]) -> list[list[float]]:
-    """Seconds of some steps each way; `ways` take a step and say how long it took.
+def _in_turn(
+    work: Workload, *ways: Callable[[], float], enough: float = math.inf
+) -> list[list[float]]:
+    """Seconds of some steps each way; `ways` take a step and say how long it took. One step each
+    must do where it is longer than `enough` seconds. Raises Cancelled.
 
     Freed memory is kept meanwhile as the run would keep it.
     """
@@ -168,8 +189,9 @@ def _in_turn(work: Workload, *ways: Callable[[], float]) -> list[list[float]]:
         seconds: list[list[float]] = [[] for _ in ways]
         for _ in range(ROUNDS):  # in turn, so that a busy moment meets all of them
             for taken, step in zip(seconds, ways, strict=True):
+                check_cancel(work.cancel, "The run")
                 taken.append(step())
-            if max(map(min, seconds)) > LONG_STEP:
+            if max(map(min, seconds)) > enough:
                 break
         return seconds
     finally:

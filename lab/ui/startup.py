@@ -51,8 +51,8 @@ def _warm_up() -> None:
 
     Without it the first press of Train would wait for the first three; the step is for what torch
     and torchvision import only when they are used, and for the trial of number formats that comes
-    before the first one of a shape. (What the trial finds is kept. Its formats take turns and the
-    quickest steps count, so a person who is busy beside it does not change what it finds.) The
+    before the first one of a shape. (What the trial finds is kept; it is made to stand a person who
+    is busy beside it, see `lab.training.trials`.) The
     freeze takes what was imported out of Python's garbage collections for good: scanning torch's
     objects costs a quarter of a second each time, with every thread waiting.
     """

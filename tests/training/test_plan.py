@@ -8,7 +8,7 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.progress import Cancelled
-from lab.training import plan as plan_module
+from lab.training import decisions
 from lab.training.plan import make_plan, resolve, resolve_device
 
 
@@ -74,18 +74,18 @@ def test_preparation_can_be_cancelled(tiny: RunConfig, tmp_path: Path) -> None:
 
 def test_decisions_say_what_and_why(tiny: RunConfig, tmp_path: Path) -> None:
     config = tiny.changed(class_balancing="weighted_loss")
-    decisions = {d.what: str(d) for d in make_plan(config, folder=tmp_path).decisions}
-    assert "(10% of each class's training images, by seed)" in decisions["Validation"]
-    assert "validation and test loss stay unweighted" in decisions["Class balancing"]
-    assert decisions["Compiling"].startswith("Compiling: no (torch.compile works for seconds to")
+    said = {d.what: str(d) for d in make_plan(config, folder=tmp_path).decisions}
+    assert "(10% of each class's training images, by seed)" in said["Validation"]
+    assert "validation and test loss stay unweighted" in said["Class balancing"]
+    assert said["Compiling"].startswith("Compiling: no (torch.compile works for seconds to")
 
 
 @pytest.mark.parametrize(
     ("step_seconds", "gain", "compiled", "said"),
     [
-        (0.5, 2.0, False, "only runs of over 60 minutes try it"),
-        (5.0, 2.0, True, "takes 0.50 times as long, measured here; the first step waits for it"),
-        (5.0, 1.04, False, "takes 0.96 times as long, measured here"),
+        (0.3, 2.0, False, "only runs of over 30 minutes and 200 steps try it"),
+        (5.0, 2.0, True, "takes 0.50 times as long, measured here; full batches only"),
+        (5.0, 1.04, False, "takes 0.96 times as long, measured here: no gain to wait for"),
         (5.0, None, False, "torch.compile failed on this network when it was tried"),
     ],
     ids=["short run", "faster", "hardly faster", "not possible"],
@@ -99,9 +99,9 @@ def test_long_runs_are_compiled_where_a_trial_says_so(
     compiled: bool,
     said: str,
 ) -> None:
-    monkeypatch.setattr(plan_module, "what_is_missing", lambda device: "")
-    monkeypatch.setattr(plan_module, "seconds_of_step", lambda *given: step_seconds)
-    monkeypatch.setattr(plan_module, "gain_of_compiling", lambda *given: gain)
+    monkeypatch.setattr(decisions, "what_is_missing", lambda device: "")
+    monkeypatch.setattr(decisions, "seconds_of_step", lambda *given: step_seconds)
+    monkeypatch.setattr(decisions, "gain_of_compiling", lambda *given: gain)
     plan = make_plan(tiny.changed(epochs=200), folder=tmp_path)
     assert plan.compiled is compiled
     decision = next(str(d) for d in plan.decisions if d.what == "Compiling")
@@ -113,7 +113,7 @@ def test_long_runs_are_compiled_where_a_trial_says_so(
 def test_a_short_run_does_not_even_time_a_step_to_decide_about_compiling(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "seconds_of_step", lambda *given: pytest.fail("timed"))
+    monkeypatch.setattr(decisions, "seconds_of_step", lambda *given: pytest.fail("timed"))
     assert make_plan(tiny, folder=tmp_path).compiled is False
 
 
@@ -121,6 +121,23 @@ def test_without_a_compiler_a_long_run_says_so(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(plan_module, "seconds_of_step", lambda *given: 5.0)
-    plan = make_plan(tiny.changed(epochs=200), folder=tmp_path)
+    monkeypatch.setattr(decisions, "seconds_of_step", lambda *given: 5.0)
+    plan = make_plan(tiny.changed(epochs=200, device="cpu"), folder=tmp_path)
     assert "needs a C++ compiler (no-such-compiler)" in " ".join(map(str, plan.decisions))
+
+
+def test_a_stop_during_the_trial_of_compiling_is_heeded(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+
+    def trial(*given: object) -> float:
+        stopped.append(True)
+        return 2.0
+
+    monkeypatch.setattr(decisions, "what_is_missing", lambda device: "")
+    monkeypatch.setattr(decisions, "seconds_of_step", lambda *given: 5.0)
+    monkeypatch.setattr(decisions, "gain_of_compiling", trial)
+    with pytest.raises(Cancelled):
+        make_plan(tiny.changed(epochs=200), folder=tmp_path, cancel=lambda: bool(stopped))
+    assert stopped

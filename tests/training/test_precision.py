@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.config import RunConfig
-from lab.training import plan as plan_module
-from lab.training import precision
+from lab.training import decisions, precision
 from lab.training.events import EpochDone, RunEnded, StepDone
 from lab.training.plan import Plan, make_plan
 from tests.tiny_data import make_tiny_pack
@@ -27,8 +26,8 @@ def test_auto_takes_bf16_only_where_it_is_clearly_faster(
     gain: float | None,
     chosen: str,
 ) -> None:
-    monkeypatch.setattr(plan_module, "candidate", lambda device: "bf16")
-    monkeypatch.setattr(plan_module, "gain_of_format", lambda *a, **k: gain)
+    monkeypatch.setattr(decisions, "candidate", lambda device: "bf16")
+    monkeypatch.setattr(decisions, "gain_of_format", lambda *a, **k: gain)
     plan = make_plan(tiny, folder=tmp_path)
     assert plan.precision == chosen
     said = number_format(plan)
@@ -41,7 +40,7 @@ def test_without_units_nothing_is_tried(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "bf16_units", set)
-    monkeypatch.setattr(plan_module, "gain_of_format", lambda *a, **k: pytest.fail("tried"))
+    monkeypatch.setattr(decisions, "gain_of_format", lambda *a, **k: pytest.fail("tried"))
     assert make_plan(tiny, folder=tmp_path).precision == "fp32"
     forced = make_plan(tiny.changed(precision="bf16"), folder=tmp_path)
     assert forced.precision == "bf16"

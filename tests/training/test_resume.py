@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from lab.config import RunConfig
+from lab.errors import NotFoundError
 from lab.models.catalog import build_network
 from lab.training import checkpoint
 from lab.training import fit as fit_module
@@ -146,7 +147,5 @@ def test_a_broken_resume_file_is_a_sentence(tiny: RunConfig, train: Train, tmp_p
     folder = tmp_path / "run"
     train(tiny, folder, until=lambda e: isinstance(e, StepDone))
     (folder / checkpoint.RESUME).write_bytes(b"nonsense")
-    end = train(tiny, folder)[-1]
-    assert isinstance(end, RunEnded)
-    assert end.status == "failed"
-    assert "cannot be read" in end.message
+    with pytest.raises(NotFoundError, match=r"resume state of run run cannot be read .* Start the"):
+        make_plan(tiny, folder=folder)

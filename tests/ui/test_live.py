@@ -80,20 +80,32 @@ def test_the_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-@pytest.mark.parametrize(
-    ("step", "said"),
-    [
-        (0, "Step 0 of 2,000 · 3 s of training · Compiling the training steps"),
-        (1, "Step 1 of 2,000 · 3 s of training"),
-    ],
-)
-def test_before_the_first_point_the_page_says_what_it_waits_for(
-    step: int, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [
-        SimpleNamespace(level="decision", text="Device: cpu (as asked)"),
-        SimpleNamespace(level="info", text="Compiling the training steps."),
-    ]
-    monkeypatch.setattr(live, "store", lambda: SimpleNamespace(log=lambda run_id: lines))
-    run = SimpleNamespace(id="r-1", step=step, seconds=3.0, status="running", requested="")
+@pytest.mark.parametrize("waits_for", ["", "compiling the training steps"])
+def test_the_page_says_what_the_next_step_waits_for(waits_for: str) -> None:
+    run = SimpleNamespace(
+        step=40, seconds=3.0, status="running", requested="", progress_text=waits_for
+    )
+    said = "Step 40 of 2,000 · 3 s of training" + (f" · {waits_for}" if waits_for else "")
     assert live._progress_text(run, 2000) == said  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("waits_for", "seconds"), [("", 0.3), ("compiling", 1.0)])
+def test_the_first_point_is_looked_for_often_unless_it_takes_long(
+    waits_for: str, seconds: float
+) -> None:
+    run = SimpleNamespace(is_live=True, status="running", seconds=0.0, progress_text=waits_for)
+    assert live._pace(run) == seconds  # type: ignore[arg-type]
+
+
+def test_the_time_left_in_the_first_epoch_does_not_count_compiling() -> None:
+    run = SimpleNamespace(
+        step=10,
+        total_steps=1010,
+        epoch=1,
+        seconds=60.0,
+        images_per_second=320.0,
+        settings={"batch_size": 32},
+    )
+    assert live._seconds_left(run) == 100  # type: ignore[arg-type]
+    run.epoch = 2
+    assert live._seconds_left(run) == 6000  # type: ignore[arg-type]
