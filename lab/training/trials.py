@@ -125,7 +125,11 @@ def gain_of_format(work: Workload, precision: Precision) -> float | None:
         enough=LONG_STEP,
     )
     gain = None if min(exact) < SHORT_STEP else _gain(exact, shorter)
-    _keep(key, gain)
+    found = {key: gain}
+    if batch == work.config.batch_size:  # `seconds_of_step` need not take them again
+        found[work.key("step", "fp32", batch=batch)] = round(min(exact), 5)
+        found[work.key("step", precision, batch=batch)] = round(min(shorter), 5)
+    _keep(found)
     return gain
 
 
@@ -139,7 +143,7 @@ def seconds_of_step(work: Workload, precision: Precision) -> float:
         step = work.stepping(work.twin(), precision, batch=batch)
         (seconds,) = _in_turn(work, step, enough=LONG_STEP)
         known = round(min(seconds), 5)
-        _keep(key, known)
+        _keep({key: known})
     return known
 
 
@@ -170,7 +174,7 @@ def gain_of_compiling(work: Workload, precision: Precision) -> float | None:
         return None
     finally:
         compiling.begin_afresh()
-    _keep(key, gain)
+    _keep({key: gain})
     return gain
 
 
@@ -249,11 +253,11 @@ def _read() -> dict[str, float | None]:
     return found if isinstance(found, dict) else {}
 
 
-def _keep(key: str, found: float | None) -> None:
+def _keep(found: dict[str, float | None]) -> None:
     """Where that fails, it is measured again next time."""
     try:
         with atomic_file(_file()) as temporary:
-            text = json.dumps({**_read(), key: found}, indent=1)
+            text = json.dumps({**_read(), **found}, indent=1)
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         logger.warning("a measurement could not be kept: %s", error)

@@ -57,7 +57,7 @@ def test_what_was_measured_is_kept(tiny: RunConfig, measured: list[str], name: s
     assert measure(work) == pytest.approx(expected)
     assert len(measured) == tried  # from the file
     kept = json.loads((lab_home() / "measurements.json").read_text()).values()
-    assert list(kept) == pytest.approx([expected])
+    assert next(iter(kept)) == pytest.approx(expected)
     for knobs in ({"batch_size": 8}, {"dropout": 0.1}):  # another shape is another measurement
         tried = len(measured)
         measure(workload(tiny.changed(**knobs)))
@@ -83,6 +83,15 @@ def test_a_busy_moment_does_not_make_a_format_fast(
         gain = gain_of_format(work, "bf16")
         assert gain is not None
         assert gain < 1
+
+
+def test_the_steps_of_one_trial_serve_the_next(tiny: RunConfig, measured: list[str]) -> None:
+    work = workload(tiny)
+    gain_of_format(work, "bf16")
+    tried = len(measured)
+    assert seconds_of_step(work, "fp32") == 0.3
+    assert seconds_of_step(work, "bf16") == 0.1
+    assert len(measured) == tried
 
 
 def test_a_short_run_tries_no_format(tiny: RunConfig, measured: list[str]) -> None:
