@@ -19,11 +19,11 @@ _LATER = 5.0
 SHARE = 0.03
 """Of the machine: aimed at for one page in a browser on it, after the run's first minute."""
 
-LOOK_SECONDS = 0.44
-"""Of one core, that the training lost to a look and its share of those at verdicts and film strip
-(benchmarks/live_page.py). Two thirds are the processor time of Chromium, which draws without a
+LOOK_SECONDS = 0.54
+"""Of one core, that the training loses to a look and its share of those at verdicts and film strip
+(benchmarks/live_page.py). A good half is the processor time of Chromium, which draws without a
 graphics card there: two fifths of that the chart, most of the other Streamlit's, whichever elements
-are on the page. The rest is the server's answer and caches gone cold.
+are on the page. The rest is the server's answer, and that one core of a step waits for the other.
 """
 
 
