@@ -34,8 +34,6 @@ ROOT = Path(__file__).parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ROUNDS = 2
 SECONDS = 40.0
-LOOKED_AT = 225.0
-"""Seconds."""
 PAGES = (1, 5)
 WORKS = {
     "sign CNN, batch 256": "architecture=sign-cnn&batch_size=256",
@@ -58,7 +56,7 @@ def main(*, quick: bool = False) -> None:
                 executable_path="/usr/bin/chromium", args=ARGUMENTS
             )
             lines += _start(browser, url, answered)
-            lines += _looked_at(browser, url)
+            lines += _looked_at(browser, url, 60.0 if quick else 225.0)
             lines += [
                 "",
                 "Steps per second of a run after its first minute, when a page looks every "
@@ -215,10 +213,10 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
     return f"| {name} | {speeds} | {costs} | {cores} |"
 
 
-def _looked_at(browser: Any, url: str) -> list[str]:
-    """What the looks of one page cost a run, told within the run: what steps right behind a look
-    take longer than those before the next one. A machine that grows slower does not change it, as
-    it does a comparison of minutes with a page and without."""
+def _looked_at(browser: Any, url: str, seconds: float) -> list[str]:
+    """What the looks of one page cost a run in so many seconds, told within the run: what steps
+    right behind a look take longer than those before the next one. A machine that grows slower does
+    not change it, as it does a comparison of minutes with a page and without."""
     import numpy as np
 
     from lab.runs.store import store
@@ -229,15 +227,17 @@ def _looked_at(browser: Any, url: str) -> list[str]:
     page.on("websocket", lambda ws: ws.on("framesent", lambda _: asked.append(time.time())))
     page.goto(link)
     page.wait_for_timeout(12_000)  # loading is not watching
-    # Seconds of training on the wall clock: a step is in the store a quarter of a second later at
-    # most, so the smallest of several differences.
-    offset = min(
-        time.time() - float(store().steps(run_id, after=store().run(run_id).step - 3).seconds[-1])
-        for _ in range(20)
-        if not time.sleep(0.05)
-    )
+
+    def behind() -> float:
+        """From training time to the clock on the wall, or up to a quarter of a second more: a step
+        is not in the store at once."""
+        time.sleep(0.05)
+        newest = store().steps(run_id, after=store().run(run_id).step - 3)
+        return time.time() - float(newest.seconds[-1])
+
+    offset = min(behind() for _ in range(20))
     began = time.time()
-    page.wait_for_timeout(int(LOOKED_AT * 1000))
+    page.wait_for_timeout(int(seconds * 1000))
     ended = time.time()
     steps = store().steps(run_id)
     store().request(run_id, "stop")
@@ -250,7 +250,7 @@ def _looked_at(browser: Any, url: str) -> list[str]:
     quiet = took[within & (since >= 2.5)].mean()
     lost = (took[within & (since < 2)] - quiet).sum()
     return [
-        f"- one page in a browser on the same cores, for {LOOKED_AT:.0f} s after the first minute: "
+        f"- one page in a browser on the same cores, for {seconds:.0f} s after the first minute: "
         f"{len(looks)} looks (the live view's every {_looks():.1f} s, and those at verdicts and "
         f"film strip), {lost / len(looks):.2f} s of training lost to each, "
         f"**{lost / took[within].sum():.1%}** in all (target 3%)",

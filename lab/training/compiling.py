@@ -1,7 +1,7 @@
 """Compiled training steps: `torch.compile` around what a step runs forward, and what can go wrong.
 
     full batches of a phase     compiled before the first of them, which takes seconds to minutes
-    a smaller last batch        not compiled: it would be compiled once more for its shape
+    a last batch of other size  not compiled: it would be compiled once more for its shape
     validation, test, probes    never compiled
 
 Compiled steps are the same up to rounding: kernels are fused, and sums run in another order. What

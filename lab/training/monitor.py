@@ -32,6 +32,7 @@ from torch.utils.hooks import RemovableHandle
 from lab.errors import LabError
 from lab.training import layer_stats
 from lab.training.counters import Counters
+from lab.training.device import wait_for
 from lab.training.events import LogWritten
 from lab.training.layer_figures import CAN_DIE, dead_share, norms, picked, summarised
 from lab.training.layer_stats import LayerWriter
@@ -193,11 +194,11 @@ class Monitor:
         if sample is None:
             return
         try:
-            self._wait_for_device()  # or the training's work would be counted as the look's
+            wait_for(self.plan.device)  # or the training's work would be counted as the look's
             began = self.clock()
             with torch.no_grad():
                 work(sample)
-            self._wait_for_device()
+            wait_for(self.plan.device)
             sample.cost += self.clock() - began
         except (LabError, OSError, MemoryError, RuntimeError) as error:
             self._give_up(error)
@@ -286,13 +287,6 @@ class Monitor:
             figures[row, places] = np.where(np.isfinite(found), found, np.inf)
             taken += len(places)
         return figures, numbers[taken:]
-
-    def _wait_for_device(self) -> None:
-        kind = self.plan.device.type
-        if kind == "cuda":
-            torch.cuda.synchronize(self.plan.device)
-        elif kind == "mps":
-            torch.mps.synchronize()
 
     # --- how often ------------------------------------------------------------------------------
     def _plan_next(self, sample: _Sample) -> None:

@@ -68,8 +68,7 @@ class Stepper:
             self._fast = compiling.Compiled(network, source.forward)
             loss, _ = self.forward(source, batch)
             loss.backward()  # type: ignore[no-untyped-call]
-        for parameter in self.trained:
-            parameter.grad = None
+        self.optimizer.zero_grad(set_to_none=True)
 
     def forward(self, source: Source, batch: Batch) -> tuple[Tensor, Tensor]:
         """The batch's mean loss, () and fp32, and its logits (N, K)."""

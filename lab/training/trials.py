@@ -31,7 +31,7 @@ from lab.models.staged import StagedNet
 from lab.progress import Cancel, check_cancel, never
 from lab.training import compiling
 from lab.training.allocator import hand_back, keep_freed_memory
-from lab.training.failures import is_out_of_memory
+from lab.training.device import wait_for
 from lab.training.precision import Precision, autocast, bf16_units, cpu_facts
 
 logger = logging.getLogger(__name__)
@@ -160,16 +160,15 @@ def gain_of_compiling(work: Workload, precision: Precision) -> float | None:
     if key in known:
         return known[key]
     compiling.begin_afresh()
-    twin = work.twin()
-    plain = work.stepping(twin, precision, batch=batch)
-    fast = work.stepping(twin, precision, batch=batch, forward=compiling.Compiled(twin, twin))
     try:
         with compiling.compiler_errors():
+            twin = work.twin()
+            compiled = compiling.Compiled(twin, twin)
+            plain = work.stepping(twin, precision, batch=batch)
+            fast = work.stepping(twin, precision, batch=batch, forward=compiled)
             gain = _gain(*_in_turn(work, plain, fast))
     except (ConfigError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, ConfigError) and not is_out_of_memory(error):
-            raise
-        # Not kept: it may be mended.
+        # All but a ConfigError says that memory is short. Not kept: it may be mended.
         logger.warning("compiled steps could not be tried: %s", error)
         return None
     finally:
@@ -224,14 +223,14 @@ def timed_step(
     forward: compiling.Forward | None = None,
 ) -> float:
     """Seconds of one pass forward, by `forward` or `network` itself, and backward."""
-    _wait_for(device)
+    wait_for(device)
     began = time.perf_counter()
     with autocast(device, precision):
         logits = (forward or network)(images)
     loss = F.cross_entropy(logits.float(), labels)
     network.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - began
 
 
@@ -265,8 +264,3 @@ def _keep(found: dict[str, float | None]) -> None:
 
 def _file() -> Path:
     return lab_home() / "measurements.json"
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
