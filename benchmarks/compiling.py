@@ -2,8 +2,8 @@
 
     python -m benchmarks compiling [--quick]     five minutes; two
 
-Compiled as runs are (`lab.training.compiling`). Why the plan tries it for long runs only. Needs a
-C++ compiler, as torch.compile does, and says so where there is none.
+Compiled as runs are (`lab.training.speed.compiling`). Why the plan tries it for long runs only.
+Needs a C++ compiler, as torch.compile does, and says so where there is none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,15 @@ import torch
 from benchmarks.results import write
 from lab.config import RunConfig
 from lab.models.catalog import build_network
-from lab.training.allocator import keep_freed_memory
-from lab.training.compiling import Compiled, Forward, begin_afresh, compiler_errors, what_is_missing
-from lab.training.trials import timed_step
+from lab.process import keep_freed_memory
+from lab.training.speed.compiling import (
+    Compiled,
+    Forward,
+    begin_afresh,
+    compiler_errors,
+    what_is_missing,
+)
+from lab.training.speed.trials import timed_step
 
 WORKS = {
     "sign CNN, 28, batch 256": (RunConfig(architecture="sign-cnn", batch_size=256), 1, 28),

@@ -22,11 +22,11 @@ import numpy.typing as npt
 from benchmarks.results import write
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.training import layer_stats
 from lab.training.control import Control
 from lab.training.events import EpochDone, StepDone
 from lab.training.fit import fit
 from lab.training.plan import make_plan
+from lab.training.watch import layer_file
 
 WORKS = {
     "sign CNN, batch 256": {"dataset": "drawn-signs", "architecture": "sign-cnn", "epochs": 48},
@@ -72,7 +72,7 @@ def main(*, quick: bool = False) -> None:
 def _row(name: str, config: RunConfig) -> str:
     with tempfile.TemporaryDirectory() as folder:
         seconds = _steps(config, Path(folder))
-        history = layer_stats.layer_history(Path(folder), points=10_000)
+        history = layer_file.layer_history(Path(folder), points=10_000)
         assert history is not None, "the monitor looked at nothing"
         looks = np.asarray([step - 1 for step in history.steps if step <= len(seconds)])
     added = _added(seconds, looks)

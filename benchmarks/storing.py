@@ -32,8 +32,8 @@ def main(*, quick: bool = False) -> None:
 def _history(lengths: tuple[int, ...]) -> list[str]:
     from lab.config import RunConfig
     from lab.runs.history import curve, tail
-    from lab.runs.recording import Smoother
     from lab.runs.store import store
+    from lab.runs.writing import Smoother
     from lab.training.events import RunStarted, StepDone
 
     opened = store()

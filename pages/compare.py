@@ -3,14 +3,14 @@
 import streamlit as st
 
 from lab.errors import LabError
-from lab.ui.compare_choice import choose
-from lab.ui.compare_curves import draw_curves
-from lab.ui.compare_figures import draw_figures
-from lab.ui.compare_knobs import draw_knobs
-from lab.ui.compare_mistakes import draw_mistakes
-from lab.ui.compare_settings import draw_differences
+from lab.ui.compare.choice import choose
+from lab.ui.compare.curves import draw_curves
+from lab.ui.compare.knobs import draw_knobs
+from lab.ui.compare.mistakes import draw_mistakes
+from lab.ui.compare.scores import draw_figures
 from lab.ui.entrance import require_entrance
-from lab.ui.preload import preload_elements
+from lab.ui.widgets.preload import preload_elements
+from lab.ui.widgets.settings_table import draw_differences
 
 require_entrance()
 page = st.container()

@@ -17,12 +17,12 @@ if "sweep" in st.query_params:  # a link to one sweep
 recipes, sweep = st.tabs(["Recipes", "Sweep"], key="experiments_tab", on_change="rerun")
 try:
     if recipes.open:
-        from lab.ui.recipes_view import draw_recipes
+        from lab.ui.experiments.recipes import draw_recipes
 
         with recipes:
             draw_recipes()
     if sweep.open:
-        from lab.ui.sweep_view import draw_sweep
+        from lab.ui.experiments.sweep import draw_sweep
 
         with sweep:
             draw_sweep()

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from lab.ui import starts
+from lab.ui import home
 from lab.ui.entrance import require_entrance
-from lab.ui.live_chart import preload_live_chart
+from lab.ui.run.live_chart import preload_live_chart
 from lab.ui.state import current_run
 from lab.ui.words import percent, status_badge
 
@@ -16,7 +16,7 @@ st.markdown(
     "and every run is kept for comparison."
 )
 
-run = current_run() or starts.active_run()
+run = current_run() or home.active_run()
 if run is not None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         status_badge(run.status)
@@ -32,7 +32,7 @@ if run is not None:
         )
 
 st.subheader("Start with one click", anchor=False)
-starts.draw_cards()
+home.draw_cards()
 
 st.subheader("Or go your own way", anchor=False)
 with st.container(horizontal=True):

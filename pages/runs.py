@@ -2,21 +2,21 @@
 
 import streamlit as st
 
-from lab.ui import run_table
 from lab.ui.entrance import require_entrance
-from lab.ui.film_strip import draw_film_strip
-from lab.ui.health_view import draw_gradient_health
-from lab.ui.live import live_view
-from lab.ui.preload import preload_elements
-from lab.ui.results import draw_results
-from lab.ui.verdict_view import draw_verdicts
+from lab.ui.results.view import draw_results
+from lab.ui.run import table
+from lab.ui.run.film_strip import draw_film_strip
+from lab.ui.run.health import draw_gradient_health
+from lab.ui.run.live import live_view
+from lab.ui.run.verdicts import draw_verdicts
+from lab.ui.widgets.preload import preload_elements
 
 require_entrance()
 st.title("Runs", anchor=False)
-run_table.draw_queue()
-run = run_table.draw_table()
+table.draw_queue()
+run = table.draw_table()
 if run is not None:
-    run_table.draw_actions(run)
+    table.draw_actions(run)
     curves, results, strip, health, settings = st.tabs(
         ["Curves", "Results", "Film strip", "Gradient health", "Settings"],
         key="runs_tab",
@@ -38,4 +38,4 @@ if run is not None:
             draw_gradient_health(run)
     if settings.open:
         with settings:
-            run_table.draw_settings(run)
+            table.draw_settings(run)

@@ -3,15 +3,15 @@
 import streamlit as st
 
 from lab.errors import LabError
-from lab.ui import train_form
 from lab.ui.entrance import require_entrance
-from lab.ui.film_strip import draw_film_strip
-from lab.ui.health_view import draw_gradient_health
-from lab.ui.live import live_view
-from lab.ui.lr_finder_view import draw_lr_finder
+from lab.ui.run.film_strip import draw_film_strip
+from lab.ui.run.health import draw_gradient_health
+from lab.ui.run.live import live_view
+from lab.ui.run.verdicts import draw_verdicts
 from lab.ui.state import current_run
-from lab.ui.train_summary import draw_summary
-from lab.ui.verdict_view import draw_verdicts
+from lab.ui.train import form
+from lab.ui.train.lr_finder import draw_lr_finder
+from lab.ui.train.summary import draw_summary
 
 require_entrance()
 run = current_run()
@@ -24,10 +24,10 @@ with view:
 with settings:
     st.subheader("Settings", anchor=False)
     button = st.container()
-    train_form.draw()
-    config = train_form.read()
+    form.draw()
+    config = form.read()
     with button:
-        train_form.draw_train_button(config)
+        form.draw_train_button(config)
         draw_lr_finder(config)
 
 with view:

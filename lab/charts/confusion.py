@@ -1,7 +1,7 @@
 """The confusion matrix: which class is taken for which, as the cells of a table.
 
 A table, not a Plotly figure: its cells can be clicked, focused and read aloud, and a page that
-shows one does not wait for Plotly's 4.7 MB. lab.ui.matrix draws what is computed here.
+shows one does not wait for Plotly's 4.7 MB. lab.ui.widgets.matrix draws what is computed here.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _add(options: argparse.Namespace) -> None:
 
 
 def _download(options: argparse.Namespace) -> None:
-    from lab.data.download import download_dataset
+    from lab.data.download.dataset import download_dataset
 
     _finish(options, download_dataset(options.name, progress=_tell))
 

@@ -16,7 +16,7 @@ from lab.progress import Progress as Told
 
 def run(options: argparse.Namespace) -> int:
     """0 with a suggested rate, 1 without one: a script then keeps its own."""
-    from lab.training.lr_finder import find_rates
+    from lab.training.lr_finder.ramp import find_rates
     from lab.training.plan import resolve
 
     config = resolve(config_from(options))

@@ -11,7 +11,7 @@ from rich.table import Table
 from lab.cli.console import Console
 from lab.errors import DataError
 from lab.experiments.estimates import rough_time
-from lab.experiments.recipe_results import Result
+from lab.experiments.recipes.results import Result
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,8 +21,8 @@ def run(options: argparse.Namespace) -> int:
 
 def list_recipes(options: argparse.Namespace) -> int:
     from lab.experiments.estimates import estimate, measured_speeds, past_runs
-    from lab.experiments.recipe_book import QUESTIONS
-    from lab.experiments.recipes import SIZES, all_recipes, prepare
+    from lab.experiments.recipes.book import QUESTIONS
+    from lab.experiments.recipes.recipe import SIZES, all_recipes, prepare
     from lab.runs.store import store
     from lab.training.plan import resolve_device
 
@@ -90,9 +90,9 @@ def list_recipes(options: argparse.Namespace) -> int:
 
 def run_recipe(options: argparse.Namespace) -> int:
     from lab.cli.train import EXIT_STATUS, reporter
-    from lab.experiments.recipe_results import results_of
-    from lab.experiments.recipes import Size, prepare, recipe
-    from lab.runs.here import run_here
+    from lab.experiments.recipes.recipe import Size, prepare, recipe
+    from lab.experiments.recipes.results import results_of
+    from lab.runs.foreground import run_here
     from lab.runs.store import store
     from lab.training.plan import resolve
 
@@ -184,7 +184,7 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    from lab.experiments import experiment_report
+    from lab.experiments import report as experiment_report
     from lab.runs.store import store
 
     print(experiment_report.report(store()))

@@ -18,14 +18,14 @@ from rich.table import Table
 from lab.cli.console import Console
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
-from lab.experiments.sweep import SweepConfig, value_text
-from lab.experiments.sweep_results import Figure, Line, lines, ranked
-from lab.experiments.sweep_stock import STOCK, stock
-from lab.experiments.sweeps import DriverThread, enter_sweep, left_out, stop_sweep
+from lab.experiments.sweeps.config import SweepConfig, value_text
+from lab.experiments.sweeps.results import Figure, Line, lines, ranked
+from lab.experiments.sweeps.stock import STOCK, stock
+from lab.experiments.sweeps.table import set_sweep_status, sweep, trial_of
+from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
 from lab.runs.queue import Queue, run_here
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.runs.sweeps import set_sweep_status, sweep, trial_of
 
 POLL_SECONDS = 0.2
 

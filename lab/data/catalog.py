@@ -17,8 +17,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.data.builtin import draw_pack, drawing_of
 from lab.data.decode import Fit
+from lab.data.drawn.pack import draw_pack, drawing_of
 from lab.data.importer import ImportReport, ImportTarget, import_images
 from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
 from lab.data.pack_lock import pack_lock

@@ -38,7 +38,7 @@ class DatasetSpec:
     expects: str = ""
     """The layouts that are read, in words."""
     downloadable: bool = False
-    """Whether lab.data.download can fetch it."""
+    """Whether lab.data.download.dataset can fetch it."""
 
     @property
     def drawn(self) -> bool:
@@ -69,20 +69,20 @@ for _spec in (
         title="Drawn cats and dogs",
         story="Cats and dogs as this program draws them: pose, fur, ears, muzzle, background and "
         "light vary. Drawings, not photographs; ready at once, without internet.",
-        source="Drawn by this program (lab/data/drawn_animals.py)",
+        source="Drawn by this program (lab/data/drawn/animals.py)",
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
-        drawn_module="lab.data.drawn_animals",
+        drawn_module="lab.data.drawn.animals",
     ),
     DatasetSpec(
         name="drawn-signs",
         title="Drawn signs",
         story="The 24 still letters of the American manual alphabet, drawn from a small model of a "
         "hand. Drawings, not photographs; ready at once, without internet.",
-        source="Drawn by this program (lab/data/drawn_signs.py)",
+        source="Drawn by this program (lab/data/drawn/signs.py)",
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
-        drawn_module="lab.data.drawn_signs",
+        drawn_module="lab.data.drawn.signs",
     ),
     DatasetSpec(
         name="sign-mnist",

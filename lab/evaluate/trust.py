@@ -8,7 +8,7 @@ from lab.errors import ConfigError, ResourceError
 from lab.evaluate.opened import open_own_network
 from lab.evaluate.pictures import Picture
 from lab.explain.layers import list_layers, require_cam_layer
-from lab.explain.sanity import Trust, trust_test
+from lab.explain.trust import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
@@ -31,7 +31,7 @@ def trust_of(
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Trust:
-    """Test the map of `picture` for class `target`: see `lab.explain.sanity.trust_test`.
+    """Test the map of `picture` for class `target`: see `lab.explain.trust.trust_test`.
 
     Takes seconds, so it loads a network of its own and may run in any thread. At most two networks
     are in memory: the run's and a random one. Raises NotFoundError without such a checkpoint, layer

@@ -26,7 +26,7 @@ import time
 from lab.config import RunConfig
 from lab.errors import ConfigError, LabError
 from lab.runs import locks
-from lab.runs.here import run_here
+from lab.runs.foreground import run_here
 from lab.runs.recorder import pass_on
 from lab.runs.recovery import recover
 from lab.runs.status import Request

@@ -8,8 +8,8 @@ import time
 from collections import deque
 
 from lab.progress import Progress
-from lab.runs.recording import Smoother
 from lab.runs.store import Store
+from lab.runs.writing import Smoother
 from lab.training.control import Control
 from lab.training.events import Event, ProbeTaken, StepDone, Waiting
 

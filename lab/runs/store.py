@@ -23,10 +23,9 @@ from sqlalchemy.exc import IntegrityError
 from lab.config import RunConfig
 from lab.errors import ConfigError, NotFoundError
 from lab.home import home_folder, writing
-from lab.runs import line, locks, reading, schema
+from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import CurveFigure, curves
 from lab.runs.database import Database, database_url
-from lab.runs.recording import Smoother, change_status, last_smoothed, write_events, write_log
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
 from lab.runs.status import (
     ACTIVE,
@@ -37,6 +36,7 @@ from lab.runs.status import (
     Request,
     refusal,
 )
+from lab.runs.writing import Smoother, change_status, last_smoothed, write_events, write_log
 from lab.training.events import Event
 
 __all__ = [
@@ -119,7 +119,7 @@ class Store:
                 with self._database.write() as connection:
                     connection.execute(schema.runs.insert().values(id=run_id, **values))
                     if status == "queued":
-                        line.append(connection, run_id)
+                        queue_order.append(connection, run_id)
                 return run_id
             except IntegrityError:  # the same four characters within one second
                 continue
@@ -164,7 +164,7 @@ class Store:
             if deleted.rowcount == 0:
                 status = self._status(connection, run_id)
                 raise ConfigError(f"Run {run_id} is {status}; stop it first, then delete it.")
-            line.renumber(connection)
+            queue_order.renumber(connection)
         folder = home_folder("runs") / run_id
         with writing(folder):
             if folder.exists():
@@ -181,7 +181,7 @@ class Store:
         with self._database.write() as connection:
             self._status(connection, run_id)
             change_status(connection, run_id, status, message=message)
-            line.renumber(connection)
+            queue_order.renumber(connection)
 
     def set_device(self, run_id: str, device: str) -> None:
         """Say on which device a queued run will train."""
@@ -245,7 +245,7 @@ class Store:
             ).get("device", "auto")
             device = "" if wanted == "auto" else wanted
             change_status(connection, run_id, "queued", message="", device=device)
-            line.append(connection, run_id, front=front)
+            queue_order.append(connection, run_id, front=front)
 
     def move(self, run_id: str, places: int) -> None:
         """Move a queued run by `places` in the line: negative is earlier, positive later."""
@@ -253,7 +253,7 @@ class Store:
             status = self._status(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "moved in the line")
-            line.move(connection, run_id, places)
+            queue_order.move(connection, run_id, places)
 
     def remove(self, run_id: str) -> None:
         """Take a queued run out of the line. It stays as a stopped run and can be resumed."""
@@ -289,7 +289,7 @@ class Store:
                 .where(runs.c.status == "queued", runs.c.progress_text != "")
                 .values(progress_text="")
             )
-            line.renumber(connection)
+            queue_order.renumber(connection)
             return claimed.rowcount == 1
 
     def interrupt(self, run_id: str, owner: str, message: str) -> bool:
@@ -390,7 +390,7 @@ class Store:
         was = "taken out of the line" if status == "queued" else f"stopped while {status}"
         message = f"It was {was}; it can be resumed."
         change_status(connection, run_id, "stopped", message=message)
-        line.renumber(connection)
+        queue_order.renumber(connection)
 
 
 def _not_found(run_id: str) -> NotFoundError:

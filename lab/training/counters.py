@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.config import RunConfig
-from lab.training.precision import Precision
+from lab.training.speed.precision import Precision
 
 
 @dataclass

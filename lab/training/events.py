@@ -92,7 +92,7 @@ class EpochDone:
 @dataclass(frozen=True, slots=True)
 class ProbeTaken:
     """The film strip has a new column: what the weights after `epoch` make of `count` pictures (see
-    `lab.training.probe_files`). Epoch 0 is before the first step."""
+    `lab.training.watch.film_files`). Epoch 0 is before the first step."""
 
     epoch: int
     count: int

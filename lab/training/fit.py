@@ -33,19 +33,19 @@ from numpy.typing import NDArray
 from lab.data.batches import Batch
 from lab.errors import DataError, DivergedError, LabError
 from lab.models.freezing import Phase, apply_freeze
+from lab.process import hand_back, keep_freed_memory
 from lab.training import announcements, checkpoint
-from lab.training.allocator import hand_back, keep_freed_memory
 from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, StepDone
 from lab.training.failures import diverged, is_out_of_memory, out_of_memory
-from lab.training.figures import StepFigures, evaluate, read
-from lab.training.monitor import Monitor
+from lab.training.metrics import StepFigures, evaluate, read
 from lab.training.optim import learning_rate
 from lab.training.plan import Plan
-from lab.training.probes import FilmStrip
 from lab.training.source import Source, open_source
 from lab.training.stepper import Stepper
+from lab.training.watch.film_strip import FilmStrip
+from lab.training.watch.layer_health import Monitor
 
 SAVE_AT_LEAST_EVERY = 2.0
 SAVE_COST_FACTOR = 33.0

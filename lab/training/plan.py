@@ -17,12 +17,12 @@ from lab.models.catalog import ARCHITECTURES, build_network, check_network, inpu
 from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training import decisions
 from lab.training.checkpoint import read_counters
-from lab.training.compiling import what_is_missing
-from lab.training.decisions import Decision
-from lab.training.precision import Precision
-from lab.training.trials import Workload
+from lab.training.speed import decisions
+from lab.training.speed.compiling import what_is_missing
+from lab.training.speed.decisions import Decision
+from lab.training.speed.precision import Precision
+from lab.training.speed.trials import Workload
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Plan:
     compiled: bool
     """Whether training steps are compiled; nothing else is."""
     reuse_memory: bool
-    """Whether the process keeps freed memory while the run trains (`lab.training.allocator`)."""
+    """Whether the process keeps freed memory while the run trains (`lab.process`)."""
     phases: tuple[Phase, ...]
     steps_per_epoch: int
     decisions: tuple[Decision, ...]

@@ -30,9 +30,8 @@ from lab.data.batches import (
     train_rows,
 )
 from lab.errors import ResourceError
-from lab.training.decisions import Decision
-from lab.training.feature_bank import FeatureBank
-from lab.training.features import (
+from lab.training.frozen.feature_bank import FeatureBank
+from lab.training.frozen.features import (
     Cut,
     FrozenFeatures,
     after,
@@ -43,6 +42,7 @@ from lab.training.features import (
     row_shape,
 )
 from lab.training.plan import Plan
+from lab.training.speed.decisions import Decision
 
 Rows = npt.NDArray[np.int64]
 

@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.data.batches import Batch
-from lab.training import compiling
 from lab.training.optim import make_optimizer
 from lab.training.plan import Plan
-from lab.training.precision import autocast
 from lab.training.source import Source
+from lab.training.speed import compiling
+from lab.training.speed.precision import autocast
 
 
 class Stepper:
     """Steps on `plan.network`; owns the optimizer and the scale of the loss.
 
-    Steps of full batches run compiled where the plan says so (`lab.training.compiling`).
+    Steps of full batches run compiled where the plan says so (`lab.training.speed.compiling`).
     """
 
     def __init__(self, plan: Plan) -> None:

@@ -15,10 +15,10 @@ import streamlit as st
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.presets import defaults_for
-from lab.experiments.sweeps import drive
+from lab.experiments.sweeps.thread import drive
 from lab.runs.queue import queue
 from lab.training.events import ProbeTaken, RunEnded
-from lab.ui.live_chart import ensure_plotly_js
+from lab.ui.run.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def _warm_up() -> None:
     Without it the first press of Train would wait for the first three; the step is for what torch
     and torchvision import only when they are used, and for the trial of number formats that comes
     before the first one of a shape. (What the trial finds is kept; it is made to stand a person who
-    is busy beside it, see `lab.training.trials`.) The
+    is busy beside it, see `lab.training.speed.trials`.) The
     freeze takes what was imported out of Python's garbage collections for good: scanning torch's
     objects costs a quarter of a second each time, with every thread waiting.
     """

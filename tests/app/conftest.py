@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from lab.data import drawn_animals, drawn_signs
+from lab.data.drawn import animals, signs
 from lab.runs.queue import queue, shutdown_queues
 from lab.runs.rows import RunRow
 from lab.runs.store import close_stores
@@ -21,8 +21,8 @@ OpenPage = Callable[..., AppTest]
 @pytest.fixture(autouse=True)
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(drawn_animals, "COUNTS", {"train": 40, "test": 6})
-    monkeypatch.setattr(drawn_signs, "COUNTS", {"train": 4, "test": 2})
+    monkeypatch.setattr(animals, "COUNTS", {"train": 40, "test": 6})
+    monkeypatch.setattr(signs, "COUNTS", {"train": 4, "test": 2})
     monkeypatch.setattr(startup, "_warm_up", lambda: None)
     _clear()
     yield

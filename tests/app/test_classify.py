@@ -16,7 +16,7 @@ from lab.evaluate.familiarity import familiarity_file, measure_familiarity
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.ui import classify_uploads
+from lab.ui.classify import uploads
 from lab.ui.words import probability
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, photo
@@ -147,7 +147,7 @@ def test_two_hundred_at_once(
     assert "“number 100.png”" in said
     assert "and 80 more" in said
     assert "1 to 12 of 100 pictures" in texts(app, "caption")
-    monkeypatch.setattr(classify_uploads, "MOST_BYTES", 2 * len(bars(0)[1]) + 500)
+    monkeypatch.setattr(uploads, "MOST_BYTES", 2 * len(bars(0)[1]) + 500)
     upload(app, [bars(0), bars(0, "b.png"), ("big.png", b"x" * 5000, "image/png")])
     assert "Not taken: “big.png”" in texts(app, "warning")
     assert "2 of 2 pictures" in texts(app, "caption")

@@ -26,7 +26,7 @@ SHOWN = 60
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest does not tick: a page waits for its job instead."""
-    monkeypatch.setattr("lab.ui.background.PATIENCE", SHOWN)
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", SHOWN)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab.data import catalog
-from lab.ui.dataset_view import AUGMENTATIONS
+from lab.ui.data.browse import AUGMENTATIONS
 from tests.app.conftest import OpenPage
 
 

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab.experiments import estimates
-from lab.experiments.recipe_book import QUESTIONS, RECIPES
+from lab.experiments.recipes.book import QUESTIONS, RECIPES
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from tests.app.conftest import OpenPage

@@ -10,7 +10,7 @@ from lab.data import catalog, probes
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.training import probe_files
+from lab.training.watch import film_files
 from tests.app.conftest import OpenPage
 
 Finished = Callable[[str], RunRow]
@@ -83,7 +83,7 @@ def test_a_run_from_before_there_were_strips_says_so(
     open_page: OpenPage, trained: Callable[[RunConfig], str]
 ) -> None:
     run_id = trained(CONVNET.changed(epochs=1))
-    probe_files.forget_from(store().folder(run_id), 0)
+    film_files.forget_from(store().folder(run_id), 0)
     app = open_page("train", run=run_id)
     assert "an earlier version of the lab trained it" in captions(app)
 

@@ -10,8 +10,8 @@ from lab.config import RunConfig
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.training import layer_stats, monitor
-from lab.training.layer_stats import BINS, LayerWriter, cut_back, layer_history
+from lab.training.watch import layer_file, layer_health
+from lab.training.watch.layer_file import BINS, LayerWriter, cut_back, layer_history
 from tests.app.conftest import OpenPage
 
 Finished = Callable[[str], RunRow]
@@ -25,7 +25,7 @@ DEEP_SIGMOID = RELU.changed(architecture="deep-mlp", activation="sigmoid", epoch
 
 @pytest.fixture
 def trained(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    monkeypatch.setattr(monitor, "SHARE", 1e9)  # every step
+    monkeypatch.setattr(layer_health, "SHARE", 1e9)  # every step
 
     def train(config: RunConfig) -> str:
         run_id = queue().submit(config)
@@ -168,7 +168,7 @@ def test_a_run_without_says_why(open_page: OpenPage, trained: Trained) -> None:
 
 def test_a_damaged_file_is_no_history(open_page: OpenPage, trained: Trained) -> None:
     run_id = trained(RELU.changed(epochs=1))
-    (store().folder(run_id) / layer_stats.FOLDER / "layers.json").write_text("nonsense")
+    (store().folder(run_id) / layer_file.FOLDER / "layers.json").write_text("nonsense")
     app = open_tab(open_page, run_id)
     assert "This run has none" in captions(app)
 

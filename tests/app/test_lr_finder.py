@@ -9,7 +9,7 @@ from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.runs.store import store
-from lab.ui.lr_finder_view import NO_MATTER, rates_key
+from lab.ui.train.lr_finder import NO_MATTER, rates_key
 from tests.app.conftest import OpenPage
 from tests.tiny_data import make_tiny_pack
 
@@ -24,7 +24,7 @@ LEARNS = {
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest does not tick: a page waits for its job instead."""
-    monkeypatch.setattr("lab.ui.background.PATIENCE", 60)
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)
     make_tiny_pack()
     with jobs._lock:
         jobs._jobs.clear()  # another test's ramp is the same one
@@ -91,7 +91,7 @@ def test_a_failure_is_a_sentence(finder: AppTest, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise ResourceError("Out of memory, said the test.")
 
-    monkeypatch.setattr("lab.training.lr_finder.find_rates", full)
+    monkeypatch.setattr("lab.training.lr_finder.ramp.find_rates", full)
     check(finder.button(key="train_rates_start").click().run())
     assert any("Out of memory, said the test" in e.value for e in finder.error)
 

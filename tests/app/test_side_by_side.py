@@ -25,7 +25,7 @@ TAB = "Runs side by side"
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest does not tick: a page waits for its job instead."""
-    monkeypatch.setattr("lab.ui.background.PATIENCE", 60)
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)
 
 
 @pytest.fixture

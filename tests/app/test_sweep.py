@@ -6,13 +6,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab.data import catalog
-from lab.experiments import sweeps as thread
-from lab.experiments.sweep import SweepConfig
-from lab.experiments.sweep_stock import STOCK
+from lab.experiments.sweeps import thread
+from lab.experiments.sweeps.config import SweepConfig
+from lab.experiments.sweeps.stock import STOCK
+from lab.experiments.sweeps.table import create_sweep, note_trial, set_sweep_status, sweep, sweeps
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.runs.sweeps import create_sweep, note_trial, set_sweep_status, sweep, sweeps
 from lab.training.events import RunEnded
 from tests.app.conftest import OpenPage
 

@@ -10,8 +10,9 @@ from lab.config import RunConfig
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.ui import results, verdict_view
-from lab.ui.verdict_view import TITLES
+from lab.ui.results import view
+from lab.ui.run import verdicts
+from lab.ui.run.verdicts import TITLES
 from tests.app.conftest import OpenPage
 from tests.tiny_data import make_tiny_pack
 
@@ -22,8 +23,8 @@ Trained = Callable[..., RunRow]
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest does not tick: a page waits for its job instead. Every step is sampled."""
-    monkeypatch.setattr("lab.ui.background.PATIENCE", 60)
-    monkeypatch.setattr("lab.training.monitor.spacing", lambda cost, step_seconds: 1)
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)
+    monkeypatch.setattr("lab.training.watch.layer_health.spacing", lambda cost, step_seconds: 1)
     make_tiny_pack(train=150, val=60)
 
 
@@ -122,7 +123,7 @@ def test_a_run_whose_loss_became_no_number(open_page: OpenPage, trained: Trained
 def test_where_nothing_stands_out_it_says_what_was_looked_at(
     open_page: OpenPage, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdict_view, "verdicts", lambda *_, **__: ())
+    monkeypatch.setattr(verdicts, "verdicts", lambda *_, **__: ())
     text = said(open_page("runs", run=trained(architecture="mlp").id))
     assert "Nothing so far. Looked at: the curves of 3 finished epoch(s)" in text
     assert "the answers to 60 validation images" in text
@@ -131,8 +132,8 @@ def test_where_nothing_stands_out_it_says_what_was_looked_at(
 def test_a_large_set_is_not_predicted_unasked(
     open_page: OpenPage, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdict_view, "UNASKED_PIXELS", 100)
-    monkeypatch.setattr(results, "predictions_of", pytest.fail)
+    monkeypatch.setattr(verdicts, "UNASKED_PIXELS", 100)
+    monkeypatch.setattr(view, "predictions_of", pytest.fail)
     run = trained(architecture="mlp")
     open_page("runs", run=run.id)
     assert not (store().folder(run.id) / "evaluation").exists()
@@ -142,8 +143,8 @@ def test_verdicts_are_judged_once_an_epoch_not_at_every_run_of_the_page(
     open_page: OpenPage, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = []
-    real = verdict_view.verdicts
-    monkeypatch.setattr(verdict_view, "verdicts", lambda *a, **k: judged.append(1) or real(*a, **k))
+    real = verdicts.verdicts
+    monkeypatch.setattr(verdicts, "verdicts", lambda *a, **k: judged.append(1) or real(*a, **k))
     run = trained(architecture="mlp")
     app = open_page("runs", run=run.id)
     before = said(app)
@@ -160,6 +161,6 @@ def test_a_waiting_run_has_its_page_too(open_page: OpenPage) -> None:
 def test_every_verdict_has_a_title() -> None:
     from typing import get_args
 
-    from lab.evaluate.verdict import Kind
+    from lab.evaluate.verdicts.evidence import Kind
 
     assert set(TITLES) == set(get_args(Kind))

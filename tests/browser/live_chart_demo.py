@@ -15,8 +15,8 @@ import numpy as np
 import streamlit as st
 
 from lab.charts.series import EpochSeries, StepSeries
-from lab.ui.live_chart import live_chart
-from lab.ui.live_feed import LiveHistory
+from lab.ui.run.live_chart import live_chart
+from lab.ui.run.live_feed import LiveHistory
 
 STEPS_PER_EPOCH = 100
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.ui.live_feed import OVERLAP
+from lab.ui.run.live_feed import OVERLAP
 
 DEMO = Path(__file__).with_name("live_chart_demo.py")
 PLOT = ".live-chart .js-plotly-plot"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lab.cli.main import main
-from lab.data import drawn_signs
+from lab.data.drawn import signs
 from tests.tiny_data import make_tiny_pack
 
 
@@ -72,11 +72,12 @@ def test_refusals_are_sentences(
 def test_prepare_draws_what_is_built_in(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawn_signs, "COUNTS", {"train": 2, "test": 1})
+    monkeypatch.setattr(signs, "COUNTS", {"train": 2, "test": 1})
     make_tiny_pack("drawn-cats-dogs")
-    from lab.data import catalog, drawn_animals
+    from lab.data import catalog
+    from lab.data.drawn import animals
 
-    monkeypatch.setattr(drawn_animals, "COUNTS", {"train": 2, "test": 1})
+    monkeypatch.setattr(animals, "COUNTS", {"train": 2, "test": 1})
     assert main(["datasets", "prepare"]) == 0
     assert all(
         catalog.describe(n).state == catalog.READY for n in ("drawn-signs", "drawn-cats-dogs")

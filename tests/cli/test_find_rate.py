@@ -7,7 +7,7 @@ import pytest
 from lab.cli.main import main
 from lab.config import RunConfig
 from lab.runs.store import store
-from lab.training.lr_finder import find_rates
+from lab.training.lr_finder.ramp import find_rates
 from tests.tiny_data import make_tiny_pack
 
 LEARNS = ["find-rate", "--dataset", "tiny", "--architecture", "mlp", "--activation", "relu"]

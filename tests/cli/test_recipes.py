@@ -6,7 +6,7 @@ import pytest
 
 from lab.cli.main import main
 from lab.experiments import estimates
-from lab.experiments.recipe_book import RECIPES
+from lab.experiments.recipes.book import RECIPES
 from lab.runs.store import store
 from tests.tiny_data import make_tiny_pack
 

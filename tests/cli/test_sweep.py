@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lab.cli.main import main
+from lab.experiments.sweeps.table import sweeps
 from lab.runs.store import close_stores, store
-from lab.runs.sweeps import sweeps
 from tests.tiny_data import make_tiny_pack
 
 SWEEP = """

@@ -18,10 +18,10 @@ from lab.experiments.estimates import (
     past_runs,
     rough_time,
 )
-from lab.experiments.recipes import SIZES, all_recipes, prepare
+from lab.experiments.recipes.recipe import SIZES, all_recipes, prepare
 from lab.jobs import start, wait
 from lab.progress import Progress
-from lab.runs.here import run_here
+from lab.runs.foreground import run_here
 from lab.runs.store import store
 from lab.training.plan import resolve
 from tests.tiny_data import make_tiny_pack

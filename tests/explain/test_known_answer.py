@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lab.config import RunConfig
 from lab.explain.grad_cam import METHODS, Method, class_activation_maps, enlarge
-from lab.explain.sanity import Trust, trust_test
+from lab.explain.trust import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.registry import Registry

@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+from lab import process
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.splits import make_splits
 from lab.errors import NotFoundError
 from lab.training import checkpoint
+from lab.training import fit as fit_module
 from lab.training.control import Control
 from lab.training.events import EpochDone, Event, LogWritten, RunEnded, RunStarted, StepDone
 from lab.training.fit import fit
@@ -241,3 +243,16 @@ def test_gradient_clipping_bounds_the_step(tiny: RunConfig, train: Train, tmp_pa
     after = load_file(tmp_path / "run" / "last.safetensors")
     moved = torch.cat([(after[k] - before[k]).flatten() for k in after]).norm()
     assert moved == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_freed_memory_is_kept_as_the_config_says(
+    tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(fit_module, "keep_freed_memory", calls.append)
+    monkeypatch.setattr(fit_module, "hand_back", lambda: calls.append("handed back"))
+    train(tiny.changed(epochs=1, reuse_memory=False))
+    assert calls == [False, "handed back"]
+    calls.clear()
+    train(tiny.changed(epochs=1, learning_rate=10, optimizer="sgd"))  # however it ends
+    assert calls == [process.can_keep(), "handed back"]

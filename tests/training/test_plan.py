@@ -8,8 +8,8 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.progress import Cancelled
-from lab.training import decisions
 from lab.training.plan import make_plan, resolve, resolve_device
+from lab.training.speed import decisions
 
 
 def test_resolve_settles_the_image_size(tiny: RunConfig) -> None:

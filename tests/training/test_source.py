@@ -9,8 +9,9 @@ from lab.config import RunConfig
 from lab.errors import ResourceError
 from lab.models.catalog import ARCHITECTURES
 from lab.models.weights import weights_file
-from lab.training import compiling, source
+from lab.training import source
 from lab.training.events import Event, LogWritten, RunEnded, StepDone
+from lab.training.speed import compiling
 from tests.models.torchvision_states import random_state, reference
 from tests.tiny_data import make_tiny_pack
 from tests.training.conftest import Train

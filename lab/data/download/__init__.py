@@ -1,0 +1,1 @@
+"""Public data sets from the network: resumable, checked, cancellable."""

@@ -1,0 +1,1 @@
+"""What a run's numbers mean, in words, with the evidence."""

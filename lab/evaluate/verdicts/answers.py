@@ -1,0 +1,175 @@
+"""Verdicts from the answers to single images, and from how many images there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.evaluate.metrics import MOST, NEARLY_ALL, wilson_interval
+from lab.evaluate.verdicts.evidence import Seen, Verdict, augmented, slower
+
+if TYPE_CHECKING:  # brings torch along
+    from lab.evaluate.predictions import Predictions
+
+SPLIT_WORDS = {"val": "validation", "test": "test"}
+
+FEWEST_IMAGES = 20
+WIDE = 0.05
+"""Half of the accuracy's interval: two epochs that differ by less cannot be told apart."""
+
+FLATTERED = 0.05
+"""Validation accuracy above test accuracy; a little is the luck of choosing the best epoch."""
+
+FULLY_SURE = 0.99
+OVERSURE = 0.1
+"""Mean probability of the answers above their accuracy."""
+
+
+def one_class(seen: Seen, cause: Verdict | None = None) -> Verdict | None:
+    """(Nearly) every image is given the same class, while the images are of several. `cause` is the
+    verdict that explains it, if there is one."""
+    predictions = seen.predictions
+    if predictions is None or len(predictions) < FEWEST_IMAGES:
+        return None
+    classes, n = len(predictions.class_names), len(predictions)
+    answers = np.bincount(predictions.predicted, minlength=classes)
+    images = np.bincount(predictions.labels, minlength=classes)
+    favourite = int(answers.argmax())
+    given, own = int(answers[favourite]), int(images[favourite])
+    if own == n or given <= NEARLY_ALL * n or (given < n and own >= MOST * n):
+        return None
+    suggestion, change = _against_one_class(seen, predictions.train_counts, cause)
+    right = float(np.mean(predictions.right))
+    return Verdict(
+        "one_class",
+        f"The network answers “{predictions.class_names[favourite]}” to "
+        f"{'every image' if given == n else f'{given / n:.1%} of the images'}: its accuracy of "
+        f"{right:.1%} says only how many images belong to that class.",
+        f"Of {_made_from(predictions)}, {given:,} were given that class and {own:,} belong to it.",
+        suggestion,
+        change,
+    )
+
+
+def _against_one_class(
+    seen: Seen, counts: npt.NDArray[np.int64], cause: Verdict | None
+) -> tuple[str, dict[str, Any]]:
+    if cause is not None:
+        return "The verdict above tells the likelier cause; mend that first.", {}
+    if counts.max() > 1.5 * max(1, counts.min()) and seen.config.class_balancing == "none":
+        return (
+            f"The training images are unequal: {int(counts.max()):,} of the most frequent class, "
+            f"{int(counts.min()):,} of the rarest. Draw the rare classes' images more often.",
+            {"class_balancing": "oversampling"},
+        )
+    if len(seen.epochs.train_loss) < 3:
+        longer = {"epochs": max(5, 2 * seen.config.epochs)}
+        return "It has hardly begun: train longer before judging it.", longer
+    return (
+        "Let the finder on the Train page look for a rate at which the loss falls: too long and "
+        "too short a step both end here.",
+        {},
+    )
+
+
+def saturated_softmax(seen: Seen) -> Verdict | None:
+    """Wrong, and fully sure of it, most of the time that it is wrong.
+
+    See C. Guo et al., "On calibration of modern neural networks" (ICML 2017).
+    """
+    predictions = seen.predictions
+    if predictions is None or len(predictions) < FEWEST_IMAGES:
+        return None
+    sureness = predictions.probabilities.max(axis=1)
+    right = predictions.right
+    wrong = int(np.count_nonzero(~right))
+    if wrong < 10:
+        return None
+    sure_and_wrong = int(np.count_nonzero(sureness[~right] > FULLY_SURE))
+    mean, accuracy = float(sureness.mean()), float(right.mean())
+    if sure_and_wrong < 0.5 * wrong or mean - accuracy < OVERSURE:
+        return None
+    config = seen.config
+    optimizer = "adamw" if config.optimizer == "adam" else config.optimizer
+    decay = 0.05 if optimizer == "adamw" else 1e-3
+    change: dict[str, Any] = {"optimizer": optimizer, "weight_decay": decay}
+    if config.weight_decay >= decay:
+        change = slower(config)
+    return Verdict(
+        "saturated_softmax",
+        "The softmax is saturated: the network is fully sure even where it is wrong, so its "
+        "probabilities say nothing, and a wrong answer can hardly be unlearned.",
+        f"Of {_made_from(predictions)}, {wrong:,} are wrong, and {sure_and_wrong:,} of those were "
+        f"given a probability above {FULLY_SURE:.0%}. On average the answers claim {mean:.1%}; "
+        f"{accuracy:.1%} are right.",
+        "Weight decay keeps the logits small."
+        if "weight_decay" in change
+        else "Take a tenth of the rate.",
+        change,
+    )
+
+
+def small_validation(seen: Seen) -> Verdict | None:
+    """So few validation images that chance decides which epoch looks best."""
+    epochs, n = seen.epochs, seen.val_samples
+    if not n or not len(epochs.val_accuracy):
+        return None
+    best = float(np.nanmax(epochs.val_accuracy))
+    low, high = wilson_interval(round(best * n), n)
+    if (high - low) / 2 <= WIDE:
+        return None
+    config = seen.config
+    share = n / max(1, n + seen.train_samples)
+    # Of a set that brings its own validation images the knob is not used; its share is then mostly
+    # another one than the knob's.
+    own = abs(share - config.validation_fraction) > 0.02
+    bigger = min(0.5, round(2 * config.validation_fraction, 2))
+    change = {} if own or bigger <= config.validation_fraction else {"validation_fraction": bigger}
+    return Verdict(
+        "small_validation",
+        f"{n:,} validation images are few: chance alone moves their accuracy by "
+        f"{50 * (high - low):.1f} points either way, so the “best” epoch may just be the luckiest.",
+        f"Best validation accuracy {best:.1%} of {n:,} images: 95 % interval {low:.1%} to "
+        f"{high:.1%} (Wilson).",
+        f"Set {bigger:.0%} of the training images aside. It costs training images; more images "
+        "in all would be better."
+        if change
+        else "Only more validation images help; do not read much into small differences.",
+        change,
+    )
+
+
+def flattering_validation(seen: Seen) -> Verdict | None:
+    """The kept weights answer the test images worse than the validation images, by more than chance
+    allows: so the two are not of one kind. Near-copies of training images in validation, or another
+    source."""
+    epochs, test = seen.epochs, seen.test_accuracy
+    kept = np.flatnonzero(epochs.epoch == seen.best_epoch)
+    if test is None or not seen.test_samples or not seen.val_samples or not len(kept):
+        return None
+    val = float(epochs.val_accuracy[kept[0]])
+    low, _ = wilson_interval(round(val * seen.val_samples), seen.val_samples)
+    _, high = wilson_interval(round(test * seen.test_samples), seen.test_samples)
+    if high >= low or val - test < FLATTERED:
+        return None
+    change = {} if seen.config.augments else augmented(seen.config)
+    return Verdict(
+        "flattering_validation",
+        f"The validation images flatter: {val:.1%} of them are answered right, but only "
+        f"{test:.1%} of the test images. They are probably much like the training images (pictures "
+        "of one series, copies), and the test images are not.",
+        f"{seen.val_samples:,} validation and {seen.test_samples:,} test images, the weights of "
+        f"epoch {seen.best_epoch}: the 95 % intervals (Wilson) lie apart, {low:.1%} and up against "
+        f"{high:.1%} and down.",
+        "Believe the test figure. Augmentation makes training images less like their copies."
+        if change
+        else "Believe the test figure; only validation images of the test images' kind would help.",
+        change,
+    )
+
+
+def _made_from(predictions: Predictions) -> str:
+    epoch = "" if predictions.epoch is None else f", after epoch {predictions.epoch}"
+    return f"{len(predictions):,} {SPLIT_WORDS[predictions.split]} images{epoch}"

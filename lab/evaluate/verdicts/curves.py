@@ -1,0 +1,302 @@
+"""Verdicts from the curves: loss and accuracy, step by step and epoch by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lab.config import KNOBS, RunConfig
+from lab.evaluate.metrics import wilson_interval
+from lab.evaluate.verdicts.evidence import Column, Seen, Verdict, augmented, faster, slower, times
+from lab.evaluate.verdicts.layers import update_ratio
+
+THROWN = 3.0
+"""A batch's loss at so many times that of guessing: nobody begins there."""
+
+WORSE_THAN_GUESSING = 1.5
+
+EPOCHS_AFTER_BEST = 3
+"""How long validation must get worse while training gets better."""
+
+GAP = 0.1
+"""Between training and validation accuracy."""
+
+FITS = 0.9
+"""A network that knows its training images to this accuracy is large enough for them."""
+
+FLAT = 0.03
+"""Change of the training loss, as a share of it, that counts as none over a third of the run."""
+
+FEWEST_FLAT = 8
+"""Epochs before a flat loss counts as the end: some networks hesitate before they learn."""
+
+STANDSTILL = 0.01
+
+TINY_UPDATE, NO_UPDATE = 3e-4, 3e-5
+"""Of the weights' length in one step; about 1e-3 is usual while a network learns."""
+
+
+def diverged(seen: Seen) -> Verdict | None:
+    """A run that failed because its loss was no number."""
+    if not seen.diverged:
+        return None
+    losses = seen.steps.loss
+    before = f" The last losses before were {_some(losses[-3:])}." if len(losses) else ""
+    return Verdict(
+        "exploding",
+        "The loss grew until it was no number any more: the steps threw the weights further and "
+        "further.",
+        f"{seen.diverged.split('. ')[0]}.{before}",
+        "Clip the gradient at a length of 1 and take a tenth of the rate.",
+        {**slower(seen.config), "gradient_clip": 1.0},
+    )
+
+
+def rate_too_high(seen: Seen) -> Verdict | None:
+    """A loss that was thrown far above guessing and has not come back below it."""
+    guess, losses = seen.guessing, seen.steps.loss
+    epochs = seen.epochs
+    if guess is None or not len(epochs.train_loss) or not len(losses):
+        return None
+    last = float(epochs.train_loss[-1])
+    highest = int(np.nanargmax(losses))
+    thrown = losses[highest] > max(THROWN * guess, 1.5 * losses[0]) and last > 0.9 * guess
+    if not thrown and not last > max(WORSE_THAN_GUESSING * guess, float(losses[0])):
+        return None
+    return Verdict(
+        "rate_too_high",
+        f"The learning rate of {seen.config.learning_rate:g} is too high: the steps threw the "
+        f"network off, and its loss is {'still' if thrown else 'now'} no lower than guessing's, or "
+        "hardly.",
+        f"Guessing among {seen.classes} classes costs a loss of {guess:.3g}. The first batch had "
+        f"{losses[0]:.3g}, the worst one {losses[highest]:.3g} (step {seen.steps.step[highest]:,}),"
+        f" and the mean of epoch {epochs.epoch[-1]} is {last:.3g}.",
+        "Take a tenth of the rate, or let the finder on the Train page look for one.",
+        slower(seen.config),
+    )
+
+
+def rate_too_low(seen: Seen) -> Verdict | None:
+    """A training loss that falls straight and slowly: every step in the right direction, none far.
+
+    Where layers were sampled their steps must be short as well; where those are next to nothing,
+    that the loss hardly moves is enough.
+    """
+    losses, guess = seen.epochs.train_loss, seen.guessing
+    n = len(losses)
+    if guess is None or n < 3 or not losses[-1] > 0.6 * guess or _rate_fell(seen):
+        return None
+    falls = losses[:-1] - losses[1:]
+    fall = float(losses[0] - losses[-1])
+    ratio = update_ratio(seen.layers)
+    if abs(fall) > 0.3 * losses[0] or (ratio is not None and ratio > TINY_UPDATE):
+        return None
+    if ratio is not None and ratio < NO_UPDATE:
+        how = "the weights hardly move, and so does the loss"
+    elif _straight_down(losses):
+        how = "the loss falls in a straight line, so slowly that most of the training is waiting"
+    else:
+        return None
+    moved = "" if ratio is None else f" One step moves the weights by {ratio:.1e} of their length."
+    return Verdict(
+        "rate_too_low",
+        f"The learning rate of {seen.config.learning_rate:g} is too low: {how}.",
+        f"Training loss {losses[0]:.4g} in epoch {seen.epochs.epoch[0]}, {losses[-1]:.4g} in epoch "
+        f"{seen.epochs.epoch[-1]}; it fell in {np.count_nonzero(falls > 0)} of {n - 1} epochs. "
+        f"Guessing costs {guess:.3g}.{moved}",
+        "Take ten times the rate, or let the finder on the Train page look for one.",
+        faster(seen.config),
+    )
+
+
+def overfitting(seen: Seen) -> Verdict | None:
+    """Validation gets worse while training gets better, or training is known by heart."""
+    epochs, n = seen.epochs, len(seen.epochs.val_loss)
+    if n < 1 + EPOCHS_AFTER_BEST or seen.val_samples < 20:
+        return None
+    best = int(np.nanargmin(epochs.val_loss))
+    now = float(np.mean(epochs.val_loss[-2:]))
+    train, val = float(epochs.train_accuracy[-1]), float(epochs.val_accuracy[-1])
+    low, high = wilson_interval(round(val * seen.val_samples), seen.val_samples)
+    rises = (
+        n - 1 - best >= EPOCHS_AFTER_BEST
+        and now > 1.1 * epochs.val_loss[best]
+        and epochs.train_loss[-1] < 0.9 * epochs.train_loss[best]
+        and train > val
+    )
+    by_heart = n >= 5 and train > FITS and train - val > max(GAP, high - low)
+    if not rises and not by_heart:
+        return None
+    sentence = "The network learns its training images by heart instead of what they share"
+    evidence = (
+        f"Epoch {epochs.epoch[-1]}: {train:.1%} of the training images right, {val:.1%} of the "
+        f"{seen.val_samples:,} validation images (95 % interval {low:.1%} to {high:.1%})."
+    )
+    if rises:
+        sentence += f": since epoch {epochs.epoch[best]} it gets worse on images it has not seen"
+        evidence = (
+            f"Since epoch {epochs.epoch[best]} the training loss fell from "
+            f"{epochs.train_loss[best]:.3g} to {epochs.train_loss[-1]:.3g}, while the validation "
+            f"loss rose from {epochs.val_loss[best]:.3g} to {now:.3g} (mean of the last two "
+            f"epochs). {evidence}"
+        )
+    suggestion, change = _against_overfitting(seen.config)
+    return Verdict("overfitting", sentence + ".", evidence, suggestion, change)
+
+
+def underfitting(seen: Seen) -> Verdict | None:
+    """Training and validation alike stay far from right, and more of the same will not help; or the
+    run ended while it was still learning."""
+    epochs, n, guess = seen.epochs, len(seen.epochs.train_loss), seen.guessing
+    if n < 5:
+        return None
+    train, val = float(epochs.train_accuracy[-1]), float(epochs.val_accuracy[-1])
+    gained = _gain(epochs.train_loss, max(4, n // 3))
+    if train > FITS or val > FITS or train - val > GAP / 2 or _rate_fell(seen):
+        return None
+    evidence = (
+        f"Epoch {epochs.epoch[-1]}: {train:.1%} of the training images right and {val:.1%} of the "
+        f"{seen.val_samples:,} validation images; training loss {epochs.train_loss[-1]:.3g}, which "
+        f"changed by {-gained:+.1%} over the last {times(max(4, n // 3), 'epoch')}."
+    )
+    if guess is not None and epochs.train_loss[-1] > 0.97 * guess and gained < FLAT:
+        return Verdict(
+            "underfitting",
+            f"The network has learned nothing so far: after {times(n, 'epoch')} it is no better "
+            "than guessing.",
+            f"{evidence} Guessing costs {guess:.3g}.",
+            "Let the finder on the Train page look for a rate at which the loss falls at all.",
+        )
+    if gained >= FLAT:
+        if not seen.ended or epochs.epoch[-1] < seen.config.epochs:  # it can go on first
+            return None
+        return Verdict(
+            "underfitting",
+            "The run ended while it was still learning: even its training images are not yet told "
+            "apart.",
+            evidence,
+            "Train twice as long.",
+            {"epochs": min(10_000, 2 * seen.config.epochs)},
+        )
+    if n < FEWEST_FLAT:
+        return None
+    suggestion, change = _against_underfitting(seen.config)
+    return Verdict(
+        "underfitting",
+        "The network does not even learn its training images, and has stopped getting better: it "
+        "cannot do more as it is.",
+        evidence,
+        suggestion,
+        change,
+    )
+
+
+def plateau(seen: Seen) -> Verdict | None:
+    """It did learn, and now neither loss moves any more, at an unchanged rate."""
+    epochs, n = seen.epochs, len(seen.epochs.train_loss)
+    window = max(4, n // 3)
+    if n < window + 3 or _rate_fell(seen):
+        return None
+    before, losses = epochs.train_loss[:-window], epochs.train_loss[-window:]
+    learned = before[0] - losses.mean() > 0.2 * before[0]
+    left = losses.mean() > 0.05
+    still = abs(_gain(epochs.train_loss, window)) < STANDSTILL
+    no_better = np.min(epochs.val_loss[-window:]) >= 0.99 * np.min(epochs.val_loss[:-window])
+    if not (learned and left and still and no_better):
+        return None
+    evidence = (
+        f"Epochs {epochs.epoch[-window]} to {epochs.epoch[-1]}: training loss {losses.max():.4g} "
+        f"to {losses.min():.4g}, best validation loss {np.min(epochs.val_loss[-window:]):.4g} "
+        f"(before: {np.min(epochs.val_loss[:-window]):.4g}). The rate was "
+        f"{epochs.learning_rate[-1]:g} all the while."
+    )
+    return Verdict(
+        "plateau",
+        "The training stands still: it learned, but its steps are now too long to get any lower.",
+        evidence,
+        "Let the rate drop to a tenth whenever validation stalls for three epochs.",
+        {"schedule": "on_plateau", "schedule_epochs": 3, "schedule_factor": 0.1},
+    )
+
+
+def _straight_down(losses: Column) -> bool:
+    """Falling nearly always, as fast at the end as at the beginning, and by more than noise."""
+    n = len(losses)
+    falls, half = losses[:-1] - losses[1:], (n - 1) // 2
+    line = np.polyval(np.polyfit(np.arange(n), losses, 1), np.arange(n))
+    clear = losses[0] - losses[-1] > max(4 * float(np.std(losses - line)), 0.002 * losses[0])
+    steady = np.mean(falls > 0) >= 0.8 and falls[-half:].mean() > 0.5 * falls[:half].mean()
+    return bool(clear and steady)
+
+
+def _gain(losses: Column, window: int) -> float:
+    """How much lower the second half of the last `window` values is than the first, as a share."""
+    recent = losses[-max(2, window) :].astype(np.float64)
+    half = len(recent) // 2
+    first, second = float(recent[:half].mean()), float(recent[-half:].mean())
+    return (first - second) / first if first else 0.0
+
+
+def _rate_fell(seen: Seen) -> bool:
+    """The schedule has brought the rate down: that the loss moves less is then its doing."""
+    rates = seen.epochs.learning_rate
+    return bool(len(rates) and rates[-1] < 0.3 * np.nanmax(rates))
+
+
+def _against_overfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """The first thing that is not in use yet."""
+    if not config.augments:
+        return (
+            "Augmentation: turned, zoomed and shifted a little, a picture is never the same twice "
+            "and cannot be learned by heart.",
+            augmented(config),
+        )
+    if config.dropout is None and config.architecture in MORE_DROPOUT:
+        return (
+            "Dropout: half of the units are switched off at random, so that none can rely on the "
+            "others' memory.",
+            {"dropout": 0.5},
+        )
+    if config.weight_decay < 0.01:
+        optimizer = "adamw" if config.optimizer == "adam" else config.optimizer
+        decay = 0.05 if optimizer == "adamw" else 1e-3
+        return (
+            "Weight decay pulls weights towards zero: only what many images agree on stays.",
+            {"optimizer": optimizer, "weight_decay": decay},
+        )
+    return (
+        "More images help most. Until then, stop early: the best epoch's weights are kept anyway.",
+        {} if config.early_stopping_patience else {"early_stopping_patience": 3},
+    )
+
+
+MORE_DROPOUT = ("simple-cnn", "sign-cnn", "googlenet", "mobilenet_v2", "mobilenet_v3_small")
+"""Architectures with a dropout of their own below a half. Elsewhere the knob does nothing, or they
+have a half already."""
+
+
+def _against_underfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """More room to learn: less in the way, then a network that can do more."""
+    weakened = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
+    if config.augments and not config.pretrained:
+        return "Train without augmentation first: the images may be changed too much.", weakened
+    if config.pretrained and config.freeze == "head_only":
+        return (
+            "Let the last stage learn too: what the frozen network sees is not enough.",
+            {"freeze": "last_k", "last_k": 1},
+        )
+    own = {"activation": "auto"}
+    if config.architecture == "single-layer-perceptron":
+        return "A hidden layer can bend the cut.", {**own, "architecture": "mlp"}
+    if config.architecture in ("mlp", "deep-mlp", "sign-mlp"):
+        return (
+            "A convolutional network sees neighbouring pixels together; a perceptron does not "
+            "know which pixels are neighbours.",
+            {**own, "architecture": "simple-cnn"},
+        )
+    return "Try a deeper architecture, larger images, or a network with ImageNet weights.", {}
+
+
+def _some(values: Column) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

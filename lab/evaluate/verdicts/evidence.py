@@ -1,0 +1,127 @@
+"""What a verdict is, and what verdicts are made from: plain columns, no torch, no store."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy.typing as npt
+
+from lab.config import RunConfig
+
+if TYPE_CHECKING:  # both would bring torch along
+    from lab.evaluate.predictions import Predictions
+    from lab.training.watch.layer_file import LayerHistory
+
+Kind = Literal[
+    "vanishing_gradients",
+    "exploding",
+    "dead_units",
+    "overfitting",
+    "underfitting",
+    "rate_too_high",
+    "rate_too_low",
+    "one_class",
+    "small_validation",
+    "flattering_validation",
+    "plateau",
+    "saturated_softmax",
+]
+
+Column = npt.NDArray[Any]
+"""(n,) numbers; NaN where there is none."""
+
+
+class EpochFigures(Protocol):
+    """One row an epoch, ascending; the run store's own columns fit as they are."""
+
+    @property
+    def epoch(self) -> Column: ...
+    @property
+    def train_loss(self) -> Column: ...
+    @property
+    def train_accuracy(self) -> Column: ...
+    @property
+    def val_loss(self) -> Column: ...
+    @property
+    def val_accuracy(self) -> Column: ...
+    @property
+    def learning_rate(self) -> Column: ...
+
+
+class StepFigures(Protocol):
+    """One row a step, ascending; may be thinned as long as first, last and extremes are there."""
+
+    @property
+    def step(self) -> Column: ...
+    @property
+    def loss(self) -> Column: ...
+    @property
+    def loss_smoothed(self) -> Column: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One thing that can be said of a run, with what it is said from."""
+
+    kind: Kind
+    sentence: str
+    """What is the matter."""
+    evidence: str
+    """The numbers, and over which epochs, steps or images they were taken."""
+    suggestion: str
+    """What to try."""
+    change: dict[str, Any] = field(default_factory=dict)
+    """The knobs of a run with just that changed; empty where no knob helps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Everything that is known of a run."""
+
+    config: RunConfig
+    epochs: EpochFigures
+    steps: StepFigures
+    layers: LayerHistory | None
+    predictions: Predictions | None
+    val_samples: int
+    train_samples: int
+    classes: int
+    """0 when nobody knows."""
+    ended: bool
+    """Nothing more will come by itself."""
+    best_epoch: int | None
+    """Whose weights are kept."""
+    test_samples: int
+    test_accuracy: float | None
+    """Of the kept weights, looked at once at the end; None before."""
+    diverged: str
+    """The sentence of a run that failed because its loss was no number; empty for others."""
+
+    @property
+    def guessing(self) -> float | None:
+        """The loss of giving every class the same probability, in nats."""
+        return math.log(self.classes) if self.classes > 1 else None
+
+
+def slower(config: RunConfig) -> dict[str, Any]:
+    """A tenth of the rate."""
+    return {"learning_rate": float(f"{config.learning_rate / 10:.3g}")}
+
+
+def faster(config: RunConfig) -> dict[str, Any]:
+    """Ten times the rate, up to the highest allowed."""
+    return {"learning_rate": min(10.0, float(f"{config.learning_rate * 10:.3g}"))}
+
+
+def augmented(config: RunConfig) -> dict[str, Any]:
+    """Pictures turned, zoomed and shifted a little, in a run that does none of that yet."""
+    change = {"rotation_degrees": 10, "zoom": 0.1, "width_shift": 0.1, "height_shift": 0.1}
+    if config.pretrained and config.freeze != "full" and not config.kept_views:
+        change["kept_views"] = 5  # frozen stages can then still be run once
+    return change
+
+
+def times(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -1,0 +1,93 @@
+"""What can be said of a run in words, each with its numbers and one thing to try.
+
+    curves      loss and accuracy, step by step and epoch by epoch      verdict_curves
+    layers      gradients, updates, silent units (if sampled)           verdict_layers
+    answers     to the images of one part (if predicted), and the
+                test figure beside the validation one (once tested)     verdict_answers
+
+Pure functions of what is given, careful rather than clever: a verdict comes only with its evidence,
+and not where another one explains it. The limits are named constants beside their rules. Imports no
+torch: pages that show a run must not wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.config import RunConfig
+from lab.evaluate.verdicts.answers import (
+    flattering_validation,
+    one_class,
+    saturated_softmax,
+    small_validation,
+)
+from lab.evaluate.verdicts.curves import (
+    diverged,
+    overfitting,
+    plateau,
+    rate_too_high,
+    rate_too_low,
+    underfitting,
+)
+from lab.evaluate.verdicts.evidence import EpochFigures, Kind, Seen, StepFigures, Verdict
+from lab.evaluate.verdicts.layers import dead_units, exploding_gradients, vanishing_gradients
+
+if TYPE_CHECKING:
+    from lab.evaluate.predictions import Predictions
+    from lab.training.watch.layer_file import LayerHistory
+
+__all__ = ["EpochFigures", "Kind", "StepFigures", "Verdict", "vanishing_gradients", "verdicts"]
+
+
+def verdicts(
+    config: RunConfig,
+    epochs: EpochFigures,
+    steps: StepFigures,
+    *,
+    layers: LayerHistory | None,
+    predictions: Predictions | None,
+    val_samples: int,
+    train_samples: int = 0,
+    classes: int = 0,
+    best_epoch: int | None = None,
+    test_samples: int = 0,
+    test_accuracy: float | None = None,
+    ended: bool = True,
+    diverged_message: str = "",
+) -> tuple[Verdict, ...]:
+    """The verdicts on a run, the most pressing first; an empty tuple when nothing stands out.
+
+    `classes` is how many the run tells apart (0: unknown, then no rule compares with guessing);
+    `ended`: it will not go on by itself; `diverged_message`: its closing sentence if its loss
+    became no number.
+    """
+    seen = Seen(
+        config=config,
+        epochs=epochs,
+        steps=steps,
+        layers=layers,
+        predictions=predictions,
+        val_samples=val_samples,
+        train_samples=train_samples,
+        classes=classes,
+        best_epoch=best_epoch,
+        test_samples=test_samples,
+        test_accuracy=test_accuracy,
+        ended=ended,
+        diverged=diverged_message,
+    )
+    exploding = diverged(seen) or exploding_gradients(seen)
+    thrown = exploding or rate_too_high(seen)
+    fading = None if exploding else vanishing_gradients(config, layers)
+    dead = None if exploding else dead_units(seen)
+    slow = None if thrown or fading else rate_too_low(seen)
+    same = one_class(seen, thrown or fading or dead or slow)
+    learned_too_well = None if thrown else overfitting(seen)
+    causes = (thrown, fading, dead, slow, same)
+    explained = any(causes) or learned_too_well
+    unable = None if explained else underfitting(seen)
+    still = None if unable or explained else plateau(seen)
+    oversure = None if same else saturated_softmax(seen)
+    flattered, few = flattering_validation(seen), small_validation(seen)
+    found = (*causes, unable, learned_too_well, still, flattered, oversure, few)
+    return tuple(verdict for verdict in found if verdict is not None)

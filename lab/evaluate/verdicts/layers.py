@@ -1,0 +1,220 @@
+"""Verdicts from what went on in the layers: gradients that fade or grow, units that are dead."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.config import RunConfig
+from lab.evaluate.verdicts.evidence import Column, Seen, Verdict, slower, times
+
+if TYPE_CHECKING:
+    from lab.training.watch.layer_file import LayerHistory
+
+FEWEST_SAMPLES = 3
+"""Sampled steps from which a median is worth something: a short run on a busy machine has no more,
+and what is looked for here is a matter of powers of ten."""
+
+RECENT, FEWEST_RECENT = 0.2, 5
+"""Of the samples, the newest ones, count as how it stands now; five at least, where there are."""
+
+FADED = 1 / 1000
+"""The first layer's gradient over the last one's. Ten layers with sigmoid end near 1/400,000; with
+ReLU or tanh, and in the lab's convolutional networks, it stayed above 1/500 in short runs."""
+
+LOST = 0.1
+"""Of the run's steps, from the first on, with a faded gradient: then it is told also when the
+network came out of it later."""
+
+FEWEST_LAYERS = 4
+"""Of trained ones: below that nothing can fade layer by layer."""
+
+GROWN = 100.0
+"""Times a gradient may become what it was at first."""
+
+DEAD = 0.75
+"""Of a layer's units. A unit may well be silent for the images of one batch and not for others, so
+half of them is nothing unusual."""
+
+SMALLEST_BATCH = 16
+"""Of fewer images, silence in one batch tells nothing."""
+
+SQUASHING = ("sigmoid", "tanh")
+
+
+def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdict | None:
+    """Whether the first trained layer gets less than a thousandth of the last one's gradient, layer
+    by layer less, in the newest samples; or did so for a tenth of the run, from its beginning.
+
+    X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks" (AISTATS 2010) show the same figure, layer by layer.
+    """
+    if layers is None or len(layers.steps) < FEWEST_SAMPLES:
+        return None
+    trained = np.flatnonzero(np.isfinite(_median(layers.gradient_norm[_recent(layers)])))
+    if len(trained) < FEWEST_LAYERS:
+        return None
+    first, last = int(trained[0]), int(trained[-1])
+    ends = layers.gradient_norm[:, [first, last]].astype(np.float64)
+    rows, still = _faded(ends, layers.steps, _recent(layers))
+    if rows is None:
+        return None
+    norms = _median(layers.gradient_norm[rows])
+    fading = np.mean(norms[trained][:-1] < norms[trained][1:])
+    dead = _median(layers.dead[rows])[trained]
+    if fading < 0.6 or np.any(dead > DEAD):  # some other reason: one narrow place, or dead units
+        return None
+    lost = float(norms[last] / norms[first]) if norms[first] > 0 else float("inf")
+    count, curve, steps = len(trained), _curve(config, layers), layers.steps[rows]
+    part = f"1/{_round(lost)}" if np.isfinite(lost) else "nothing"
+    fades, learns = ("fades", "learn") if still else ("faded", "learned")
+    why = (
+        f"with {curve} and {count} layers the signal {fades} on its way back"
+        if curve in SQUASHING
+        else f"over {count} layers the signal {fades} on its way back"
+    )
+    who = f"{layers.layers[first]} receives" if still else (
+        f"For the first {steps[-1]:,} of {layers.steps[-1]:,} steps {layers.layers[first]} received"
+    )  # fmt: skip
+    suggestion, change = _against_fading(config, curve, count)
+    a_layer = lost ** (1 / (count - 1))
+    passed = f"; from layer to layer about 1/{a_layer:.2g} is left" if np.isfinite(lost) else ""
+    return Verdict(
+        "vanishing_gradients",
+        f"{who} {part} of the gradient that reaches {layers.layers[last]}: {why}, and the first "
+        f"layers hardly {learns}{'' if still else ' all that time'}.",
+        f"Median length of the weights' gradient over {times(len(steps), 'sampled step')} "
+        f"({steps[0]:,} to {steps[-1]:,}): {norms[first]:.1e} in {layers.layers[first]}, "
+        f"{norms[last]:.1e} in {layers.layers[last]}{passed}.",
+        suggestion,
+        change,
+    )
+
+
+def _faded(ends: Column, steps: Column, recent: slice) -> tuple[slice | None, bool]:
+    """The samples in which the first layer's gradient had faded beside the last one's, and whether
+    those are the newest. `ends` (T, 2): first, last."""
+    faded = (ends[:, 1] > 0) & (ends[:, 0] <= FADED * ends[:, 1])
+    if np.mean(faded[recent]) > 0.5:
+        return recent, True
+    over = np.flatnonzero(~faded[:-1] & ~faded[1:])  # two in a row: one may be a stray
+    count = int(over[0]) if len(over) else len(faded)
+    if count < FEWEST_SAMPLES or steps[count - 1] < LOST * steps[-1]:
+        return None, False
+    return slice(0, count), False
+
+
+def exploding_gradients(seen: Seen) -> Verdict | None:
+    """Gradients a hundred times what they were, while the loss is above its first value."""
+    layers, losses = seen.layers, seen.steps.loss_smoothed
+    if layers is None or len(layers.steps) < 2 * FEWEST_SAMPLES or not len(losses):
+        return None
+    rows = _recent(layers)
+    then, now = _median(layers.gradient_norm[:FEWEST_SAMPLES]), _median(layers.gradient_norm[rows])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth = now / then
+    if not np.any(growth > GROWN) or not losses[-1] > seen.steps.loss[0]:
+        return None
+    worst = int(np.nanargmax(growth))
+    return Verdict(
+        "exploding",
+        f"Gradients explode: those of {layers.layers[worst]} are {_round(growth[worst])} times "
+        "what they were at first, and each step throws the weights further.",
+        f"Median length of the gradient in {layers.layers[worst]}: {then[worst]:.1e} in the first "
+        f"{FEWEST_SAMPLES} sampled steps, {now[worst]:.1e} in the last {len(layers.steps[rows])}. "
+        f"The loss began at {seen.steps.loss[0]:.3g} and is {losses[-1]:.3g} now.",
+        "Clip the gradient at a length of 1 and take a tenth of the rate.",
+        {**slower(seen.config), "gradient_clip": 1.0},
+    )
+
+
+def dead_units(seen: Seen) -> Verdict | None:
+    """A layer of the ReLU family in which most units answered 0 to whole batches."""
+    layers, config = seen.layers, seen.config
+    if layers is None or len(layers.steps) < FEWEST_SAMPLES or config.batch_size < SMALLEST_BATCH:
+        return None
+    rows = _recent(layers)
+    dead = layers.dead[rows]
+    shares = _median(dead)
+    if not np.any(shares > DEAD):
+        return None
+    worst = int(np.nanargmax(shares))
+    if not np.all(dead[:, worst] > DEAD - 0.1):  # not in each of the newest samples
+        return None
+    steps = layers.steps[rows]
+    several = int(np.count_nonzero(shares > DEAD))
+    also = f"; {several} layers are above {DEAD:.0%}" if several > 1 else ""
+    change: dict[str, Any]
+    if config.pretrained or config.activation == "leaky_relu":
+        suggestion = "Take a tenth of the rate: a large step pushes units over the edge."
+        change = slower(config)
+    else:
+        suggestion = (
+            "Leaky ReLU lets a little through below zero, so that a unit can come back. A smaller "
+            "rate keeps fewer from dying."
+        )
+        change = {"activation": "leaky_relu"}
+    return Verdict(
+        "dead_units",
+        f"{shares[worst]:.0%} of the units of {layers.layers[worst]} answer 0 to every image of a "
+        "batch: they get no gradient, and whoever is dead stays so.",
+        f"Median over {times(len(steps), 'sampled step')} ({steps[0]:,} to {steps[-1]:,}), "
+        f"batches of {config.batch_size} images{also}.",
+        suggestion,
+        change,
+    )
+
+
+def update_ratio(layers: LayerHistory | None) -> float | None:
+    """How far one step moves the weights, as a share of their own length: the median over trained
+    layers and newest samples. None when it was not sampled."""
+    if layers is None or len(layers.steps) < FEWEST_SAMPLES:
+        return None
+    ratios = _median(layers.update_ratio[_recent(layers)])
+    ratios = ratios[np.isfinite(ratios)]
+    return float(np.median(ratios)) if len(ratios) else None
+
+
+def _recent(layers: LayerHistory) -> slice:
+    count = len(layers.steps)
+    return slice(count - max(min(FEWEST_RECENT, count), round(RECENT * count)), count)
+
+
+def _median(samples: Column) -> Column:
+    """(T, L) -> (L,), NaN (frozen, not meaningful) left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a column of NaN only
+        return np.asarray(np.nanmedian(samples.astype(np.float64), axis=0))
+
+
+def _curve(config: RunConfig, layers: LayerHistory) -> str:
+    """The most frequent activation between the layers; "" when nobody knows."""
+    if config.activation != "auto":
+        return config.activation
+    curves = [name for name in layers.activations if name]
+    return max(set(curves), key=curves.count) if curves else ""
+
+
+def _against_fading(config: RunConfig, curve: str, layers: int) -> tuple[str, dict[str, Any]]:
+    if curve in SQUASHING and not config.pretrained:
+        return (
+            "Try ReLU: its slope is 1 wherever it lets something through, so the gradient keeps "
+            "its length.",
+            {"activation": "relu"},
+        )
+    if config.architecture == "deep-mlp" and config.depth > 3:
+        return "Try half as many layers.", {"depth": max(3, config.depth // 2)}
+    return (
+        "Try a network with shortcuts (a ResNet) or batch normalisation, which carry the gradient "
+        "past its layers.",
+        {},
+    )
+
+
+def _round(value: float) -> str:
+    """Two digits, with commas: 8,312 becomes 8,300."""
+    if not np.isfinite(value):
+        return "endless"
+    return f"{float(f'{value:.2g}'):,.0f}"

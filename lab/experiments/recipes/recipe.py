@@ -1,0 +1,248 @@
+"""Recipes: the experiments of the five source documents, each one click.
+
+    recipe   one question of one document, with one or several runs (its variants)
+    size     "full": the document's settings; "quick": the same idea in a minute or so
+    prepare  recipe, size, data set, network  ->  RunConfigs, or the sentence why one cannot run
+
+The recipes themselves are plain data in `lab.experiments.recipes.book`. A run that came from a
+recipe carries its origin, "recipe:<id>:<size>" and ":<variant>" where a recipe has several runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from lab.config import RunConfig
+from lab.data import catalog
+from lab.errors import ConfigError, NotFoundError, unknown_name
+
+Size = Literal["full", "quick"]
+SIZES: tuple[Size, ...] = get_args(Size)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What the document reports of one run. Accuracies are fractions."""
+
+    text: str
+    """As the document has it."""
+    low: float | None = None
+    high: float | None = None
+    """The same as numbers; None where the document gives only words."""
+    than: tuple[Literal["above", "below"], str] | None = None
+    """Words as something that can be checked: above or below the variant of that key."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a recipe."""
+
+    key: str
+    """The row of the digest that it stands for, such as "cd-deep-relu"."""
+    title: str
+    figure: Figure
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    """On top of the recipe's own quick knobs."""
+
+
+@dataclass(frozen=True)
+class Question:
+    key: str
+    title: str
+    answer: str
+    """What to keep in mind while the recipes of this question run."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment of a document, as plain data."""
+
+    id: str
+    title: str
+    question: str
+    """The key of its Question."""
+    document: str
+    """Number of the source document."""
+    story: str
+    watch_for: tuple[str, ...]
+    reported: str
+    """The document's result in its digest's words."""
+    datasets: tuple[str, ...]
+    """The document's own first, then what may stand in for it."""
+    knobs: Mapping[str, Any]
+    quick: Mapping[str, Any]
+    variants: tuple[Variant, ...]
+    differences: tuple[str, ...]
+    """What here is not as in the document, in plain words."""
+    networks: tuple[str, ...] = ()
+    """Architectures where there is a choice: the document's own first, then the stand-ins."""
+    beside: tuple[str, ...] = ()
+    """Recipes whose results belong next to these."""
+    inspect: bool = False
+    """Whether it is worth seeing afterwards where the networks look."""
+
+    def variant(self, key: str) -> Variant:
+        for variant in self.variants:
+            if variant.key == key:
+                return variant
+        raise NotFoundError(unknown_name("variant", key, [v.key for v in self.variants]))
+
+    def origin(self, size: Size | None = None, variant: Variant | None = None) -> str:
+        """What its runs carry in `RunRow.origin`; without a size the beginning that all share."""
+        parts = ["recipe", self.id]
+        if size is not None:
+            parts.append(size)
+            if variant is not None and len(self.variants) > 1:
+                parts.append(variant.key)
+        return ":".join(parts)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One run as it would be put in line."""
+
+    recipe: Recipe
+    variant: Variant
+    size: Size
+    config: RunConfig
+    missing: str = ""
+    """Why it cannot run and what to do about it; empty when it can."""
+    download: str = ""
+    """Which weights would be downloaded first, and from where; empty when all are here."""
+
+    @property
+    def origin(self) -> str:
+        return self.recipe.origin(self.size, self.variant)
+
+    @property
+    def name(self) -> str:
+        return self.variant.key if self.size == "full" else f"{self.variant.key} (quick)"
+
+
+def all_recipes() -> tuple[Recipe, ...]:
+    """In the order of the page: question by question."""
+    from lab.experiments.recipes.book import QUESTIONS, RECIPES
+
+    return tuple(r for q in QUESTIONS for r in RECIPES if r.question == q.key)
+
+
+def recipe(recipe_id: str) -> Recipe:
+    """Raises NotFoundError with the close names. A variant's key finds its recipe too."""
+    known = all_recipes()
+    for each in known:
+        if recipe_id == each.id or any(recipe_id == v.key for v in each.variants):
+            return each
+    raise NotFoundError(unknown_name("recipe", recipe_id, [r.id for r in known]))
+
+
+def dataset_choices(recipe: Recipe) -> list[catalog.DatasetInfo]:
+    """Its data sets that can be used now, the document's own first."""
+    return [info for name in recipe.datasets if (info := catalog.describe(name)).usable]
+
+
+def network_choices(recipe: Recipe) -> list[str]:
+    """Its architectures, those whose weights are on this machine first; imports torch."""
+    if not recipe.networks:
+        return []
+    from lab.models.catalog import ARCHITECTURES
+    from lab.models.weights import weights_ready
+
+    ready = {name: weights_ready(ARCHITECTURES.get(name)) for name in recipe.networks}
+    return sorted(recipe.networks, key=lambda name: not ready[name])  # stable: the own one leads
+
+
+def prepare(
+    recipe: Recipe,
+    size: Size,
+    *,
+    dataset: str | None = None,
+    network: str | None = None,
+    only: Iterable[str] = (),
+) -> tuple[Prepared, ...]:
+    """The runs of a recipe at one size, checked as far as that goes without reading an image.
+
+    `dataset` and `network` default to the first that is usable; `only` are keys of variants.
+    Raises NotFoundError or ConfigError for a name that this recipe does not know; data and weights
+    that are not on the machine are told in `Prepared` instead.
+    """
+    variants = tuple(recipe.variant(key) for key in only) or recipe.variants
+    if dataset is None:
+        usable = dataset_choices(recipe)
+        dataset = usable[0].name if usable else recipe.datasets[0]
+    choices = network_choices(recipe)
+    if network is not None and network not in recipe.networks:
+        allowed = ", ".join(recipe.networks) or "only the recipe's own"
+        raise ConfigError(
+            f"network is {network!r}; allowed for the recipe {recipe.id} is: {allowed}."
+        )
+    architecture = network or (choices[0] if choices else None)
+    return tuple(
+        Prepared(recipe, variant, size, config, _missing(config), _download(config))
+        for variant in variants
+        for config in [_config(recipe, variant, size, dataset, architecture)]
+    )
+
+
+def stand_ins(recipe: Recipe, config: RunConfig) -> tuple[str, ...]:
+    """How a run's data and network differ from the document's own, in words."""
+    told = []
+    own = recipe.datasets[0]
+    if config.dataset != own:
+        told.append(f"{_title(config.dataset)} instead of {_title(own)}")
+    if recipe.networks and config.architecture != recipe.networks[0]:
+        told.append(f"{config.architecture} instead of {recipe.networks[0]}")
+    return tuple(told)
+
+
+def _title(dataset: str) -> str:
+    try:
+        return catalog.describe(dataset).title
+    except NotFoundError:  # a set of one's own that was removed since
+        return dataset
+
+
+def _config(
+    recipe: Recipe, variant: Variant, size: Size, dataset: str, network: str | None
+) -> RunConfig:
+    knobs: dict[str, Any] = {"dataset": dataset, **recipe.knobs, **variant.knobs}
+    if network is not None:
+        knobs["architecture"] = network
+    if dataset != recipe.datasets[0]:
+        # Drawings have no more detail than their own size shows, and there are fewer of them.
+        knobs["image_size"] = None
+        knobs["subset_per_class"] = 0
+    if size == "quick":
+        knobs |= {**recipe.quick, **variant.quick}
+    names = catalog.describe(dataset).class_names
+    if knobs.get("reduced_class") and names and knobs["reduced_class"] not in names:
+        knobs["reduced_class"] = names[-1]  # a set of one's own has classes of its own
+    return RunConfig.from_mapping(knobs)
+
+
+def _missing(config: RunConfig) -> str:
+    info = catalog.describe(config.dataset)
+    if info.usable:
+        return ""
+    return f"The data set {info.title} is {info.state}. {info.how_to_get}"
+
+
+def _download(config: RunConfig) -> str:
+    return weights_to_get(config.architecture) if config.pretrained else ""
+
+
+def weights_to_get(architecture: str) -> str:
+    """What to know of ImageNet weights that are not on this machine; empty when they are."""
+    from lab.models.catalog import ARCHITECTURES
+    from lab.models.weights import weights_file, weights_megabytes, weights_ready, weights_url
+
+    spec = ARCHITECTURES.get(architecture)
+    if weights_ready(spec):
+        return ""
+    return (
+        f"The ImageNet weights of {spec.title} are not on this machine. They are downloaded when "
+        f"a run needs them ({weights_megabytes(spec):.0f} MB from {weights_url(spec)}); without "
+        f"internet, put that file at {weights_file(spec)}."
+    )

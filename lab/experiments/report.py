@@ -1,0 +1,134 @@
+"""What was run, as a Markdown page: recipes in full size beside the documents' figures, and sweeps.
+
+docs/RESULTS.md is made by it: `python -m lab recipes report > docs/RESULTS.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lab.config import KNOBS
+from lab.errors import LabError
+from lab.experiments.recipes.recipe import Recipe, all_recipes, recipe
+from lab.experiments.recipes.results import Result, newest, results_of
+from lab.experiments.sweeps.config import SweepConfig, value_text
+from lab.experiments.sweeps.results import Figure, Line, lines, ranked
+from lab.experiments.sweeps.table import SweepRow, sweeps
+from lab.runs.rows import RunRow
+from lab.runs.store import Store
+
+HEAD = """# The documents' experiments, run by this lab
+
+Made by `python -m lab recipes report` from the lab's own runs. Validation images (a tenth of the
+training images) chose the epoch; the test images were looked at once, at the end. The interval is
+what the number of test images leaves open, 95 times of 100 (Wilson); another seed can differ by
+more.
+"""
+
+
+def report(store: Store) -> str:
+    """Markdown; the newest completed full-size run of each variant, and every sweep that ended."""
+    parts = [HEAD]
+    for each in all_recipes():
+        found = [r for r in _results(each, store) if r.size == "full"]
+        if found:
+            parts.append(_recipe(each, found))
+    for row in sorted(sweeps(store), key=lambda row: row.created_at):
+        try:
+            config = SweepConfig.from_json(row.config_json)
+        except LabError:  # another version of the lab made it
+            continue
+        runs = store.runs(origin=row.origin)
+        every = lines(config, runs, row.notes)
+        if any(line.judged.count for line in every):
+            parts.append(_sweep(row, config, ranked(config, every), runs))
+    return "\n".join(parts)
+
+
+def _results(each: Recipe, store: Store) -> list[Result]:
+    others: list[Result] = []
+    for name in each.beside:
+        other = recipe(name)
+        runs = store.runs(origin=other.origin())
+        others += newest(results_of(other, runs), live=False)
+    return newest(results_of(each, store.runs(origin=each.origin()), others), live=False)
+
+
+def _recipe(each: Recipe, found: Sequence[Result]) -> str:
+    head = ("Run", "Validation", "Test", "95 % interval", "The document", "Beside it")
+    rows = [
+        (
+            result.variant.title,
+            _percent(result.run.best_val_accuracy),
+            f"**{_percent(result.run.test_accuracy)}**",
+            "–" if result.interval is None else " to ".join(map(_percent, result.interval)),
+            result.variant.figure.text,
+            result.comparison or "–",
+        )
+        for result in found
+    ]
+    newest_run = max(found, key=lambda r: r.run.created_at).run
+    seeds = sorted({str(result.run.settings.get("seed")) for result in found})
+    config = found[0].run.config
+    about = (
+        f"Recipe `{each.id}`, document {each.document}, which reports: {each.reported}. "
+        f"{newest_run.created_at:%Y-%m-%d}, seed {', '.join(seeds)}, {config.epochs} epochs, "
+        f"{_images(newest_run)}."
+    )
+    differences = "\n".join(f"- {line}" for line in each.differences)
+    return f"## {each.title}\n\n{about}\n\n{_table(head, rows)}\n\n{differences}\n"
+
+
+def _sweep(
+    row: SweepRow, config: SweepConfig, every: Sequence[Line], runs: Sequence[RunRow]
+) -> str:
+    by_accuracy = config.metric == "val_accuracy"
+    head = (
+        *(KNOBS[knob].title for knob in config.axes),
+        "Validation accuracy" if by_accuracy else "Validation loss",
+        "Test accuracy",
+        "State",
+    )
+    rows = [
+        (
+            *(value_text(line.params[knob]) for knob in config.axes),
+            _figure(line.judged, share=by_accuracy),
+            f"**{_figure(line.test, share=True)}**",
+            line.note or line.state,
+        )
+        for line in every
+    ]
+    base = config.base.differences()
+    settings = ", ".join(f"{name} {value}" for name, value in base.items())
+    seeds = ", ".join(map(str, config.seeds))
+    about = f"{row.created_at:%Y-%m-%d}, seed {seeds}; every run with {settings}"
+    if tested := next((run for run in runs if run.test_samples), None):
+        about += f"; {_images(tested)}"
+    story = f"{config.story}\n\n" if config.story else ""
+    return f"## Sweep: {row.name}\n\n{story}{about}.\n\n{_table(head, rows)}\n"
+
+
+def _images(run: RunRow) -> str:
+    return (
+        f"{run.train_samples or 0:,} training, {run.val_samples or 0:,} validation and "
+        f"{run.test_samples or 0:,} test images"
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    every = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in every)
+
+
+def _figure(figure: Figure, *, share: bool) -> str:
+    if figure.mean is None:
+        return "–"
+    text = _percent(figure.mean) if share else f"{figure.mean:.4f}"
+    if figure.spread is not None:
+        spread = f"{100 * figure.spread:.1f}" if share else f"{figure.spread:.4f}"
+        text += f" ± {spread} ({figure.count} runs)"
+    return text
+
+
+def _percent(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{fraction:.1%}"

@@ -1,0 +1,1 @@
+"""One network trained again and again while some knobs change."""

@@ -1,0 +1,251 @@
+"""One sweep at work: put runs in line, watch them, judge them, until every combination is settled.
+
+    every half second:
+        read the sweep's runs from the store
+        halving: report each rung's figure; stop the run that is not among the best
+        settle the combinations whose runs have all ended
+        keep two runs of the sweep waiting or training, so that a person's own run soon has its turn
+
+A driver never trains: runs go through `Queue`, so all that is true of runs (stop, pause, one a
+device, found again after a crash) is true of a sweep's. Truth is in the database; a driver that
+starts anew knows all from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lab.config import RunConfig
+from lab.errors import ConfigError, LabError
+from lab.experiments.sweeps.config import SweepConfig
+from lab.experiments.sweeps.study import OpenTrial, SweepStudy
+from lab.experiments.sweeps.table import SweepRow, note_trial, set_sweep_status, sweep, trial_of
+from lab.runs.queue import Queue
+from lab.runs.rows import RunRow
+
+logger = logging.getLogger(__name__)
+
+IN_LINE = 2
+"""Runs of one sweep that train or wait at a time."""
+
+PATIENCE = 5
+"""Failures in a row (a locked database, a full disk) before a driver gives its sweep up."""
+
+Check = Callable[[RunConfig], RunConfig]
+"""Settles a config's open knobs; raises LabError when it cannot be trained."""
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """`lab.training.plan.resolve`, imported late: it brings torch."""
+    from lab.training.plan import resolve
+
+    return resolve(config)
+
+
+class Driver:
+    """One sweep in the hands of this process. Belongs to one thread."""
+
+    def __init__(
+        self,
+        sweep_id: str,
+        config: SweepConfig,
+        study: SweepStudy,
+        *,
+        hands: Queue,
+        check: Check = resolved,
+    ) -> None:
+        self.sweep_id = sweep_id
+        self._config = config
+        self._study = study
+        self._hands = hands
+        self._check = check
+        self._seen: object = None
+        self._taken_up = False
+        self._failures = 0
+
+    def look(self) -> bool:
+        """One look around; False when the sweep has ended or was stopped."""
+        try:
+            going = self._look()
+            self._failures = 0
+            return going
+        except Exception as error:  # a locked database, a full disk: try again soon
+            logger.exception("sweep %s could not look around", self.sweep_id)
+            self._failures += 1
+            if self._failures < PATIENCE:
+                return True
+            with contextlib.suppress(Exception):
+                text = f"It could not go on: {error} It can be resumed."
+                set_sweep_status(self._hands.store, self.sweep_id, "failed", text)
+            return False
+
+    def _look(self) -> bool:
+        runs = self._hands.store
+        rows: dict[int, list[RunRow]] = defaultdict(list)
+        for row in runs.runs(origin=f"sweep:{self.sweep_id}", order="oldest"):
+            number = trial_of(row.origin)
+            if number is not None:
+                rows[number].append(row)
+        # Read after the runs: a run that "stop all" has ended must not be taken for one that a
+        # person ended by itself.
+        state = sweep(runs, self.sweep_id)
+        if not state.is_working:
+            stop_runs(self._hands, state)
+            return False
+        if not self._taken_up or state.status == "resuming":
+            self._taken_up = self._take_up(rows, state)
+            self._seen = None
+            return True
+        seen = [(row.id, row.status, row.epoch) for each in rows.values() for row in each]
+        if seen == self._seen:
+            return True
+        live = sum(row.is_live for each in rows.values() for row in each)
+        for trial in self._study.open_trials():
+            live += self._go_on(trial, rows[trial.number], IN_LINE - live)
+        while live < IN_LINE:
+            trial_or_none = self._study.next()
+            if trial_or_none is None:
+                break
+            live += self._go_on(trial_or_none, [], IN_LINE - live)
+        if live == 0 and not self._study.open_trials():
+            set_sweep_status(runs, self.sweep_id, "completed")
+            return False
+        self._seen = seen  # at the end: what went wrong on the way is tried again
+        return True
+
+    def _take_up(self, rows: dict[int, list[RunRow]], state: SweepRow) -> bool:
+        """At the start: put back in line what the end of a server paused, and what "stop all"
+        stopped when a person takes that back; False when it must be tried again."""
+        if state.status == "resuming" and any(
+            row.is_active and row.requested == "stop" for each in rows.values() for row in each
+        ):
+            return False  # it has not stopped yet
+        again = ["paused", "interrupted"]
+        if state.status == "resuming":
+            again.append("stopped")
+        for trial in self._study.open_trials():
+            for row in rows[trial.number]:
+                if row.status in again:
+                    with contextlib.suppress(ConfigError):  # somebody was faster
+                        self._hands.resume(row.id)
+        if state.status == "resuming":
+            set_sweep_status(self._hands.store, self.sweep_id, "running")
+        return True
+
+    def _go_on(self, trial: OpenTrial, rows: Sequence[RunRow], room: int) -> int:
+        """Settle the combination if that is possible, else put up to `room` of its runs in line;
+        returns how many."""
+        if why := trial.out or self._judged_out(trial, rows):
+            self._end(trial, rows, why)
+            return 0
+        by_seed = {int(row.settings["seed"]): row for row in rows}
+        missing = [s for s in self._config.seeds if s not in by_seed and s not in trial.submitted]
+        if self._config.kind == "halving" and not (rows and rows[0].status == "completed"):
+            # The first seed's run decides whether the others are worth their time.
+            missing = [] if rows or trial.submitted else missing[:1]
+        submitted = 0
+        for seed in missing[: max(0, room)]:
+            try:
+                config = self._check(self._config.run_config(trial.params, seed))
+            except LabError as error:
+                self._tell(trial, "left out", str(error))
+                return submitted
+            self._hands.submit(
+                config,
+                self._config.run_name(trial.params, seed),
+                origin=f"sweep:{self.sweep_id}:{trial.number}",
+            )
+            submitted += 1
+            self._study.mark_submitted(trial, [*by_seed, *missing[:submitted]])
+        # A paused or interrupted run may go on, so nothing is settled yet.
+        unsettled = any(row.is_live or row.status in ("paused", "interrupted") for row in rows)
+        if not missing and not unsettled:
+            self._settle(trial, rows)
+        return submitted
+
+    def _settle(self, trial: OpenTrial, rows: Sequence[RunRow]) -> None:
+        """All runs have ended: the combination's figure is the mean of those that completed."""
+        values = [v for row in rows if (v := measured(row, self._config)) is not None]
+        if values:
+            self._study.tell(trial, "complete", float(np.mean(values)))
+            return
+        reasons = [row.message for row in rows if row.status == "failed"]
+        text = reasons[0] if reasons else "its runs were stopped or deleted before they ended"
+        self._tell(trial, "failed", text)
+
+    def _judged_out(self, trial: OpenTrial, rows: Sequence[RunRow]) -> str:
+        """Halving: report what the first run measured at each rung; why it should go no further,
+        or ""."""
+        if not self._config.rungs or not rows:
+            return ""
+        epochs = self._hands.store.epochs(rows[0].id)
+        values = epochs.val_accuracy if self._config.higher_is_better else epochs.val_loss
+        better = np.fmax if self._config.higher_is_better else np.fmin
+        for rung in self._config.rungs:
+            if rung in trial.rungs or not len(epochs) or epochs.epoch[-1] < rung:
+                continue
+            value = float(better.reduce(values[epochs.epoch <= rung]))
+            if self._study.judge(trial, rung, value):
+                continue
+            why = (
+                f"{self._told(value)} after epoch {rung} was not among the best "
+                f"1/{self._config.reduction} of all that had come that far"
+            )
+            self._study.mark_out(trial, why)
+            if rows[0].is_live:
+                # Before the stop: whoever sees the run end can then tell why.
+                self._note(trial, "stopped early", why)
+                self._hands.store.write_log(rows[0].id, "decision", f"The sweep ends it: {why}.")
+            return why
+        return ""
+
+    def _end(self, trial: OpenTrial, rows: Sequence[RunRow], why: str) -> None:
+        """Stop the run that was judged out, and settle its combination once it has ended."""
+        run = rows[0] if rows else None
+        if run is not None and run.is_live:
+            if run.requested != "stop":
+                with contextlib.suppress(ConfigError):  # it has just ended by itself
+                    self._hands.stop(run.id)
+        elif run is not None and run.status == "completed":
+            self._note(trial, "done", f"{why}, but it had finished by then")
+            self._settle(trial, rows)
+        else:
+            self._study.tell(trial, "pruned")
+
+    def _told(self, value: float) -> str:
+        if self._config.higher_is_better:
+            return f"validation accuracy {value:.1%}"
+        return f"validation loss {value:.4f}"
+
+    def _tell(self, trial: OpenTrial, state: str, text: str) -> None:
+        self._note(trial, state, text)
+        self._study.tell(trial, "fail")
+
+    def _note(self, trial: OpenTrial, state: str, text: str) -> None:
+        params = dict(trial.params)
+        note_trial(
+            self._hands.store, self.sweep_id, trial.number, state=state, text=text, params=params
+        )
+
+
+def stop_runs(hands: Queue, row: SweepRow) -> None:
+    """Ask every run of the sweep that trains or waits to stop."""
+    for run in hands.store.runs(origin=row.origin, status=("queued", "preparing", "running")):
+        if run.requested != "stop":
+            with contextlib.suppress(ConfigError):  # it has just ended by itself
+                hands.stop(run.id)
+
+
+def measured(row: RunRow, config: SweepConfig) -> float | None:
+    """The figure by which the sweep judges a run; None unless it completed."""
+    return best(row, config) if row.status == "completed" else None
+
+
+def best(row: RunRow, config: SweepConfig) -> float | None:
+    """The figure of the run's best epoch so far."""
+    return row.best_val_accuracy if config.metric == "val_accuracy" else row.best_val_loss

@@ -1,0 +1,151 @@
+"""The list of sweeps: what each was asked, whether it works, what its driver says of its trials.
+
+What its trials measured is in their runs (`Store.runs(origin="sweep:<id>")`), and how they were
+drawn and judged in Optuna's study of the same name, in the same database.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from lab.errors import ConfigError, NotFoundError
+from lab.runs import schema
+from lab.runs.status import ACTIVE
+from lab.runs.store import Store
+
+WORKING = ("running", "resuming")
+"""A driver should work on it. "resuming": it first puts the runs back in line that a stop ended."""
+
+_CHANGES: dict[str, tuple[str, ...]] = {
+    "resuming": ("stopped", "failed"),
+    "running": ("resuming",),
+    "stopped": WORKING,
+    "completed": WORKING,
+    "failed": WORKING,
+}
+"""To each state, from which ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One sweep as it stood when it was read."""
+
+    id: str
+    name: str
+    status: str
+    """running, resuming, stopped, completed or failed."""
+    config_json: str
+    """`lab.experiments.sweeps.config.SweepConfig`."""
+    created_at: datetime
+    ended_at: datetime | None
+    message: str
+    notes: dict[int, dict[str, Any]]
+    """By trial number: what its driver says of it beyond what its runs say."""
+
+    @property
+    def is_working(self) -> bool:
+        return self.status in WORKING
+
+    @property
+    def origin(self) -> str:
+        """That of all its runs, up to the colon."""
+        return f"sweep:{self.id}"
+
+
+def create_sweep(runs: Store, *, name: str, config_json: str) -> str:
+    """Enter a sweep that a driver may take up at once; returns its id."""
+    now = time.time()
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
+    sweep_id = f"s-{stamp}-{secrets.token_hex(3)}"
+    with runs._database.write() as connection:
+        connection.execute(
+            schema.sweeps.insert().values(
+                id=sweep_id, name=name, status="running", config=config_json, created_at=now
+            )
+        )
+    return sweep_id
+
+
+def sweep(runs: Store, sweep_id: str) -> SweepRow:
+    """Raises NotFoundError."""
+    with runs._database.read() as connection:
+        query = sa.select(schema.sweeps).where(schema.sweeps.c.id == sweep_id)
+        row = connection.execute(query).mappings().first()
+    if row is None:
+        raise NotFoundError(
+            f"There is no sweep {sweep_id!r} here. The Experiments page lists what there is."
+        )
+    return _row(row)
+
+
+def sweeps(runs: Store, *, status: Sequence[str] | None = None) -> list[SweepRow]:
+    """All sweeps, the newest first."""
+    query = sa.select(schema.sweeps).order_by(schema.sweeps.c.created_at.desc())
+    if status is not None:
+        query = query.where(schema.sweeps.c.status.in_(status))
+    with runs._database.read() as connection:
+        return [_row(row) for row in connection.execute(query).mappings()]
+
+
+def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "") -> None:
+    """Move the sweep on. Raises ConfigError when its state does not allow it."""
+    table = schema.sweeps
+    ended = None if status in WORKING else time.time()
+    with runs._database.write() as connection:
+        changed = connection.execute(
+            table.update()
+            .where(table.c.id == sweep_id, table.c.status.in_(_CHANGES[status]))
+            .values(status=status, message=message, ended_at=ended)
+        )
+    if changed.rowcount == 0:
+        now = sweep(runs, sweep_id).status
+        raise ConfigError(f"Sweep {sweep_id} is {now} and cannot become {status}.")
+
+
+def note_trial(runs: Store, sweep_id: str, trial: int, **note: Any) -> None:
+    """Write what the driver says of a trial; a note that is there is replaced."""
+    table = schema.sweeps
+    with runs._database.write() as connection:
+        query = sa.select(table.c.notes).where(table.c.id == sweep_id)
+        notes = json.loads(connection.execute(query).scalar_one())
+        notes[str(trial)] = note
+        connection.execute(
+            table.update().where(table.c.id == sweep_id).values(notes=json.dumps(notes))
+        )
+
+
+def delete_sweep(runs: Store, sweep_id: str) -> None:
+    """Forget the sweep; its runs stay. One that works is refused."""
+    row = sweep(runs, sweep_id)
+    if row.is_working or runs.runs(origin=row.origin, status=ACTIVE):
+        raise ConfigError(f"Sweep {sweep_id} still works; stop it first, then delete it.")
+    with runs._database.write() as connection:
+        connection.execute(schema.sweeps.delete().where(schema.sweeps.c.id == sweep_id))
+
+
+def trial_of(origin: str) -> int | None:
+    """The trial's number out of the origin of one of a sweep's runs."""
+    found = re.fullmatch(r"sweep:[^:]+:(\d+)", origin)
+    return int(found[1]) if found else None
+
+
+def _row(row: sa.RowMapping) -> SweepRow:
+    return SweepRow(
+        id=row["id"],
+        name=row["name"],
+        status=row["status"],
+        config_json=row["config"],
+        created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        ended_at=None if row["ended_at"] is None else datetime.fromtimestamp(row["ended_at"], UTC),
+        message=row["message"],
+        notes={int(number): note for number, note in json.loads(row["notes"]).items()},
+    )

@@ -1,0 +1,1 @@
+"""Frozen layers run once an image instead of once a step."""

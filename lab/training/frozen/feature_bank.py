@@ -1,0 +1,135 @@
+"""Features on disk: one row an image, filled in as images are first asked for.
+
+LAB_HOME/features/<key>/
+├── features.npy   (N, ...) float32, mapped into memory; sparse until it is filled
+├── filled.npy     (N,) bool: which rows are there
+└── lock           held by the process that uses the bank
+
+The key names everything that the numbers depend on (see `lab.training.frozen.features`), so a
+bank that is there is right, whichever run made it. Rows count as filled on disk only after their
+numbers have been written: a process that dies loses at most what it computed since the last
+`flush`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from lab.errors import ResourceError
+from lab.home import atomic_file, home_folder, require_free_space, writing
+
+LARGEST_BYTES = 4_000_000_000
+"""A bank above this is not made: reading it back would cost what it saves."""
+
+KEPT_BYTES = 12_000_000_000
+"""All banks together; those used longest ago go first."""
+
+Rows = npt.NDArray[np.int64]
+
+
+class FeatureBank:
+    """Rows of features of `count` images, each of `shape`. One thread of one process uses it.
+
+    Raises ResourceError when it is too large, the disk is too full, or another process uses it.
+    """
+
+    def __init__(self, key: str, *, count: int, shape: tuple[int, ...]) -> None:
+        needed = count * int(np.prod(shape)) * 4
+        if needed > LARGEST_BYTES:
+            raise ResourceError(
+                f"The features would take {needed / 1e9:.1f} GB; up to "
+                f"{LARGEST_BYTES / 1e9:.0f} GB are kept."
+            )
+        self._folder = home_folder("features", key)
+        self._lock = FileLock(self._folder / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ResourceError("Another process uses the same features just now.") from None
+        try:
+            self._open((count, *shape), needed)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, shape: tuple[int, ...], needed: int) -> None:
+        data, flags = self._folder / "features.npy", self._folder / "filled.npy"
+        self._flags = flags
+        with writing(data):
+            if not self._fits(data, flags, shape):
+                flags.unlink(missing_ok=True)
+                data.unlink(missing_ok=True)
+                _make_room(needed, keep=self._folder)
+                require_free_space(self._folder, needed)
+                np.lib.format.open_memmap(data, mode="w+", dtype=np.float32, shape=shape)
+                self._filled = np.zeros(shape[0], dtype=bool)
+            self._data = np.load(data, mmap_mode="r+")
+            os.utime(self._folder)  # used now; see _make_room
+
+    def _fits(self, data: Path, flags: Path, shape: tuple[int, ...]) -> bool:
+        try:
+            filled = np.load(flags)
+            if np.load(data, mmap_mode="r").shape != shape or filled.shape != shape[:1]:
+                return False
+        except (OSError, ValueError, EOFError):
+            return False  # none yet, or cut short: it is made anew
+        self._filled = filled.astype(bool)
+        return True
+
+    @property
+    def filled(self) -> int:
+        """How many images are there."""
+        return int(self._filled.sum())
+
+    def missing(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """(n,) which of `rows` have no features yet."""
+        return ~self._filled[rows]
+
+    def read(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """(n, ...) a copy of the features of `rows`."""
+        return np.asarray(np.take(self._data, rows, axis=0))
+
+    def write(self, rows: Rows, features: npt.NDArray[np.float32]) -> None:
+        """Keep the features (n, ...) of `rows`."""
+        self._data[rows] = features
+        self._filled[rows] = True
+
+    def flush(self) -> None:
+        """Put on disk what is new."""
+        with writing(self._flags):
+            self._data.flush()
+            with atomic_file(self._flags) as temporary, temporary.open("wb") as file:
+                np.save(file, self._filled)
+
+    def close(self) -> None:
+        """Flush and let others use it."""
+        try:
+            self.flush()
+        finally:
+            self._lock.release()
+
+
+def _make_room(needed: int, *, keep: Path) -> None:
+    """Delete the banks used longest ago until `needed` bytes more fit into KEPT_BYTES."""
+    others = [folder for folder in keep.parent.iterdir() if folder != keep and folder.is_dir()]
+    others.sort(key=lambda folder: folder.stat().st_mtime)
+    total = needed + sum(map(_bytes_of, others))
+    for folder in others:
+        if total <= KEPT_BYTES:
+            return
+        lock = FileLock(folder / "lock")
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            total -= _bytes_of(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bytes_of(folder: Path) -> int:
+    # As allocated, not as announced: a bank that is half filled takes half.
+    return sum(file.stat().st_blocks * 512 for file in folder.glob("*") if file.is_file())

@@ -1,0 +1,1 @@
+"""The learning-rate finder: a short run whose rate grows."""

@@ -1,0 +1,1 @@
+"""What is decided by measuring: number format, compiled steps, device."""

@@ -1,0 +1,1 @@
+"""The Classify page: a person's own pictures through trained networks."""

@@ -1,0 +1,87 @@
+"""The Classify page: pictures on their way in.
+
+Nothing is written to disk. The bytes are in Streamlit's memory as long as the uploader shows them;
+what is made of them is in the session's Basket (`lab.ui.classify.answers`) and goes with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from lab.ui.words import plain, size
+
+MOST_FILES = 100
+"""Pictures answered at a time."""
+MOST_BYTES = 200_000_000
+"""Of all their files together."""
+NAMED = 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file as it came, not looked at yet."""
+
+    id: str
+    name: str
+    data: bytes = field(repr=False)
+
+
+def draw_uploader() -> list[Upload]:
+    """The uploader and the camera; the files that are taken. The others are named on the page."""
+    files = st.file_uploader(
+        "Pictures",
+        # No `type`: the browser would turn some files away with words of its own, and some
+        # browsers do not know what a HEIC is. Each file gets its answer from lab.data.decode.
+        accept_multiple_files=True,
+        key="classify_files",
+        help=f"JPEG, PNG or WebP; up to {MOST_FILES} at a time, {size(MOST_BYTES)} in all.",
+    )
+    given = list(files)
+    if st.toggle(
+        "Use the camera",
+        key="classify_camera_on",
+        help="The browser asks for your permission. Works on this machine or over https.",
+    ):
+        shot = st.camera_input("Take a picture", key="classify_camera")
+        if shot is not None:
+            given.append(shot)
+    st.caption(
+        ":material/lock: Nothing is kept on disk: pictures stay in the memory of this lab until "
+        "you remove them or close this tab."
+    )
+    taken, left = _within_limits(given)
+    if left:
+        names = ", ".join(f"“{file_name(file)}”" for file in left[:NAMED])
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        st.warning(
+            f"At most {MOST_FILES} pictures of {size(MOST_BYTES)} in all are answered at a time: "
+            f"the first {len(taken)} are. Not taken: {names}{more}.",
+            icon=":material/filter_none:",
+        )
+    return [Upload(file.file_id, _name(file), file.getvalue()) for file in taken]
+
+
+def _within_limits(files: Sequence[UploadedFile]) -> tuple[list[UploadedFile], list[UploadedFile]]:
+    """Those that are taken and those that are not; a file that is too much stops no later one."""
+    taken: list[UploadedFile] = []
+    left: list[UploadedFile] = []
+    total = 0
+    for file in files:
+        fits = len(taken) < MOST_FILES and total + file.size <= MOST_BYTES
+        (taken if fits else left).append(file)
+        total += file.size if fits else 0
+    return taken, left
+
+
+def _name(file: UploadedFile) -> str:
+    return "Camera picture" if file.name.startswith("camera_input") else file.name
+
+
+def file_name(upload: Upload | UploadedFile) -> str:
+    """A file's name as Markdown that shows just that name, the middle of a long one left out."""
+    name = " ".join(upload.name.split())
+    return plain(name if len(name) <= 80 else f"{name[:50]}…{name[-29:]}")

@@ -1,0 +1,1 @@
+"""The Compare page: several runs laid over each other."""

@@ -1,0 +1,197 @@
+"""Compare, "Knobs and results": any knob against any result, and all knobs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from lab.charts.compare_knobs import (
+    Axis,
+    knob_scatter,
+    knob_scatter_alt,
+    number_axis,
+    parallel,
+    parallel_alt,
+    word_axis,
+)
+from lab.config import KNOBS
+from lab.ui.compare.choice import Chosen
+from lab.ui.compare.scores import RESULTS
+from lab.ui.results.scores import CHART
+from lab.ui.widgets.settings_table import knob_title, setting_text
+
+MOST_WHISKERS = 60
+MOST_AXES = 7
+MOST_WORDS = 12
+"""Values that an axis of words can hold."""
+FEW_SEEDS = "seed"
+NOTHING = ""
+
+
+def draw_knobs(chosen: Sequence[Chosen]) -> None:
+    """The whole tab."""
+    from lab.evaluate.compare import differing_settings
+
+    different = differing_settings([c.row.settings for c in chosen])
+    if not different:
+        st.info(
+            "These runs have the same settings, the seed included, so no knob can be set against "
+            "a result. Choose runs that differ in at least one.",
+            icon=":material/tune:",
+        )
+        return
+    # What a person varied on purpose first.
+    knobs = sorted(different, key=lambda name: name == FEW_SEEDS)
+    _draw_scatter(chosen, knobs, different)
+    _draw_parallel(chosen, knobs, different)
+
+
+def _draw_scatter(
+    chosen: Sequence[Chosen], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
+) -> None:
+    from lab.evaluate.compare import share_interval
+
+    st.subheader("A knob against a result", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        across = st.selectbox(
+            "Across",
+            [*knobs, *RESULTS],
+            format_func=_title,
+            key="compare_knob",
+            width=220,
+            help="A setting in which the runs differ, or a figure, such as the training time.",
+        )
+        up = st.selectbox(
+            "Up",
+            list(RESULTS),
+            format_func=lambda name: RESULTS[name].title,
+            key="compare_result",
+            width=220,
+        )
+        by = st.selectbox(
+            "Colour by",
+            [NOTHING, *(name for name in knobs if len(set(map(str, different[name]))) <= 5)],
+            format_func=lambda name: knob_title(name) if name else "Nothing",
+            key="compare_knob_colour",
+            width=220,
+        )
+        log = st.toggle(
+            "Log scale",
+            value=across in KNOBS and KNOBS[across].log,
+            key=f"compare_knob_log_{across}",
+            help="Across: 0.001, 0.01, 0.1 at equal distances.",
+        )
+    knob, result = _axis(across, chosen, different, log=log), _axis(up, chosen, different)
+    names = [c.title for c in chosen]
+    counts = {"test_accuracy": "test_samples", "best_val_accuracy": "val_samples"}
+    intervals = (
+        [share_interval(RESULTS[up].of(c.row), getattr(c.row, counts[up])) for c in chosen]
+        if up in counts and len(chosen) <= MOST_WHISKERS
+        else []
+    )
+    st.plotly_chart(
+        knob_scatter(
+            knob,
+            result,
+            names,
+            by=_axis(by, chosen, different, as_words=True) if by else None,
+            intervals=intervals,
+        ),
+        key="compare_scatter",
+        config=CHART,
+        alt=knob_scatter_alt(knob, result, names),
+    )
+    said = ["A dot is a run."]
+    if knob.words:
+        said.append("The grey bar is the mean of the runs that have the same value.")
+    if any(intervals):
+        said.append("Whiskers are 95 % intervals from the number of images (Wilson).")
+    if len(knobs) > 1:
+        said.append(
+            "The runs differ in other settings too, so a trend may have another cause: colour by "
+            "one of those to see."
+        )
+    st.caption(" ".join(said))
+
+
+def _draw_parallel(
+    chosen: Sequence[Chosen], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
+) -> None:
+    st.subheader("All of them at once", anchor=False)
+    fitting = [name for name in knobs if _fits(name, different)]
+    up = st.selectbox(
+        "Result",
+        list(RESULTS),
+        format_func=lambda name: RESULTS[name].title,
+        key="compare_parallel_result",
+        width=220,
+    )
+    shown = st.multiselect(
+        "Axes",
+        fitting,
+        default=fitting[:MOST_AXES],
+        format_func=knob_title,
+        key="compare_axes_" + "_".join(fitting),
+        max_selections=MOST_AXES,
+        select_all=False,
+        wrap=True,
+    )
+    axes = [_axis(name, chosen, different, log=KNOBS[name].log) for name in shown]
+    axes.append(_axis(up, chosen, different))
+    names = [c.title for c in chosen]
+    higher = RESULTS[up].better == "high"
+    st.plotly_chart(
+        parallel(axes, names, higher_is_better=higher),
+        key="compare_parallel",
+        config=CHART,
+        alt=parallel_alt(axes, names, higher_is_better=higher),
+    )
+    said = (
+        "A line is a run: where it crosses an axis is its value there, the last axis is its "
+        "result. Where the strong lines, the best fifth, run together, good runs have something "
+        "in common."
+    )
+    if len(fitting) < len(knobs):
+        left = ", ".join(knob_title(name) for name in knobs if name not in fitting)
+        said += f" Left out, with more than {MOST_WORDS} names: {left}."
+    st.caption(said)
+
+
+def _title(name: str) -> str:
+    return RESULTS[name].title if name in RESULTS else knob_title(name)
+
+
+def _fits(name: str, different: dict[str, tuple[Any, ...]]) -> bool:
+    """Whether an axis can hold the knob's values."""
+    if name not in KNOBS:
+        return False
+    values = different[name]
+    return _is_number(name, values) or len({str(value) for value in values}) <= MOST_WORDS
+
+
+def _is_number(name: str, values: Sequence[Any]) -> bool:
+    """ "Automatic" is no number; such a knob has words on its axis."""
+    return name in KNOBS and KNOBS[name].kind in ("int", "float") and None not in values
+
+
+def _axis(
+    name: str,
+    chosen: Sequence[Chosen],
+    different: dict[str, tuple[Any, ...]],
+    *,
+    log: bool = False,
+    as_words: bool = False,
+) -> Axis:
+    if name in RESULTS:
+        result = RESULTS[name]
+        return number_axis(
+            result.title, [result.of(c.row) for c in chosen], log=log, share=result.share
+        )
+    values = different[name]
+    if not as_words and _is_number(name, values):
+        unit = KNOBS[name].unit
+        title = knob_title(name) + (f" ({unit})" if unit else "")
+        return number_axis(title, values, log=log)
+    return word_axis(knob_title(name), [setting_text(name, value) for value in values])

@@ -1,0 +1,210 @@
+"""Compare, "Same images": confusion matrices side by side, and whether two runs really differ.
+
+Whole arrays from the disk; predicting, where that was not done yet, is a background job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
+from lab.errors import LabError
+from lab.runs.store import store
+from lab.ui.compare.choice import Chosen
+from lab.ui.inspect.disagreements import Asked, answers_of
+from lab.ui.results.view import PART_WORDS, PARTS, part_counts
+from lab.ui.widgets.matrix import draw_matrix
+from lab.ui.words import percent, plain
+
+if TYPE_CHECKING:  # imports torch, which a first page must not wait for
+    from lab.evaluate.compare import PairedTest
+    from lab.evaluate.predictions import Predictions
+
+MOST_RUNS = 4
+KEY = "compare_same_images"
+_COUNTS = ("Images", "Both right", "Only the first", "Only the second", "Both wrong")
+
+
+def draw_mistakes(chosen: Sequence[Chosen]) -> None:
+    """The whole tab."""
+    able = {c.row.id: c for c in chosen if c.row.has_weights}
+    if not able:
+        st.info("None of these runs has a network yet: the first epoch has to end first.")
+        return
+    before = st.session_state.get(KEY)
+    if before is None or any(run_id not in able for run_id in before):
+        kept = [run_id for run_id in before or [] if run_id in able]
+        st.session_state[KEY] = kept or list(able)[:2]
+    ids = st.multiselect(
+        "Runs to set side by side",
+        list(able),
+        format_func=lambda run_id: able[run_id].title,
+        key=KEY,
+        max_selections=MOST_RUNS,
+        select_all=False,
+        wrap=True,
+        help="Of the chosen runs, up to four on one data set. Each answers with the weights of its "
+        "best epoch.",
+    )
+    if not ids:
+        st.caption("Choose two runs.")
+        return
+    try:
+        _draw([able[run_id] for run_id in ids])
+    except LabError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _draw(runs: Sequence[Chosen]) -> None:
+    from lab.training.checkpoint import NetworkCard, checkpoints
+
+    asked: list[Asked] = []
+    for letter, c in zip("ABCD", runs, strict=False):
+        folder = store().folder(c.row.id)
+        checkpoint = "best" if "best" in checkpoints(folder) else "last"
+        asked.append((letter, c.row, folder, checkpoint))
+    data = [NetworkCard.read(folder).dataset_hash for _, _, folder, _ in asked]
+    others = [a[0] for a, each in zip(asked, data, strict=True) if each != data[0]]
+    if others:
+        st.warning(
+            f"Left out, as trained on other images than A ({plain(runs[0].title)}): "
+            + ", ".join(
+                f"{letter} ({plain(c.title)})"
+                for (letter, *_), c in zip(asked, runs, strict=True)
+                if letter in others
+            )
+            + ". Only answers to the same images can be compared.",
+            icon=":material/warning:",
+        )
+    titles = {a[0]: c.title for a, c in zip(asked, runs, strict=True)}
+    same = [a for a in asked if a[0] not in others]
+    parts = list(part_counts(same[0][1]))
+    if not parts:
+        st.info("These runs have neither validation nor test images.")
+        return
+    part = st.segmented_control(
+        "Images of the part",
+        parts,
+        default=parts[-1],
+        format_func=PARTS.__getitem__,
+        key=f"compare_part_{'_'.join(parts)}",
+        required=True,
+        help="Test images took part in nothing. Validation images chose the checkpoints, and each "
+        "seed sets aside its own: two runs are then tested on those that both set aside.",
+    )
+    found = answers_of(same, part or parts[-1], place="compare")
+    if found is None:
+        return
+    letters = [letter for letter, *_ in same]
+    if len(same) > 1:
+        _draw_tests(letters, titles, found, part or parts[-1])
+    _draw_matrices(letters, titles, found, part or parts[-1])
+
+
+def _draw_tests(
+    letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
+) -> None:
+    from lab.evaluate.compare import in_words, paired
+
+    st.subheader("Do they really differ?", anchor=False)
+    tests: dict[str, PairedTest] = {}
+    for (one, first), (other, second) in combinations(zip(letters, found, strict=True), 2):
+        try:
+            test = paired(first, second).test()
+        except LabError as error:
+            st.warning(f"{one} and {other}: {error}", icon=":material/warning:")
+            continue
+        tests[f"{one} and {other}"] = test
+        names = [f"{letter} ({plain(titles[letter])})" for letter in (one, other)]
+        icon = ":material/balance:" if not test.more_than_chance else ":material/trending_up:"
+        st.markdown(f"{icon} {in_words(test, names[0], names[1])}")
+    if not tests:
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Runs": list(tests),
+                "Images": [t.n for t in tests.values()],
+                "Both right": [t.both_right for t in tests.values()],
+                "Only the first": [t.only_first for t in tests.values()],
+                "Only the second": [t.only_second for t in tests.values()],
+                "Both wrong": [t.both_wrong for t in tests.values()],
+                "Difference": [_points(t.difference) for t in tests.values()],
+                "95 %": [
+                    f"{_points(t.interval[0])} to {_points(t.interval[1])}" for t in tests.values()
+                ],
+                "p (mid-p)": [_p(t.p_mid) for t in tests.values()],
+                "p (exact)": [_p(t.p_exact) for t in tests.values()],
+            }
+        ),
+        hide_index=True,
+        column_config={
+            **{name: st.column_config.NumberColumn(format="localized") for name in _COUNTS},
+            "Difference": st.column_config.TextColumn(
+                help="Accuracy of the first minus that of the second, in percentage points."
+            ),
+            "p (mid-p)": st.column_config.TextColumn(
+                help="How often a split at least as uneven would come up if both were equally "
+                "good. Below 0.05 the difference is called more than chance."
+            ),
+        },
+        alt=f"McNemar's test of {len(tests)} pair(s) of runs on the {PART_WORDS[part]} images.",
+    )
+    said = (
+        f"McNemar's test on the {PART_WORDS[part]} images: only those count that exactly one of "
+        "the two gets right. It is about these two networks; another seed would give another "
+        "network, so train two or three seeds before you say that one setting is better."
+    )
+    if len(tests) > 1:
+        said += " Of twenty pairs that do not differ, one passes for different by luck."
+    st.caption(said)
+
+
+def _draw_matrices(
+    letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
+) -> None:
+    from lab.evaluate.metrics import confusion
+
+    st.subheader("Which class is taken for which", anchor=False)
+    share = st.segmented_control(
+        "Numbers",
+        (False, True),
+        default=False,
+        format_func={False: "Images", True: "Percent of the row"}.__getitem__,
+        key="compare_share",
+        required=True,
+        label_visibility="collapsed",
+    )
+    width = 300 if len(found[0].class_names) <= 5 else 460
+    with st.grid("auto", min_column_width=width, gap="small"):
+        for letter, each in zip(letters, found, strict=True):
+            matrix = confusion(each.labels, each.predicted, len(each.class_names))
+            with st.container(border=True):
+                epoch = "" if each.epoch is None else f", epoch {each.epoch}"
+                st.markdown(f"**{letter}** · {plain(titles[letter])}")
+                draw_matrix(
+                    confusion_matrix(matrix, each.class_names, share=bool(share)),
+                    key=f"compare_matrix_{letter}",
+                    alt=f"{letter}: {confusion_matrix_alt(matrix, each.class_names)}",
+                )
+                st.caption(
+                    f"{percent(float(each.right.mean()))} of {len(each):,} {PART_WORDS[part]} "
+                    f"images right; checkpoint “{each.checkpoint}”{epoch}."
+                )
+    st.caption(
+        "A row is a true class, a column an answer; right answers lie on the diagonal. The darker, "
+        "the larger the share of its row. The images behind a cell are in the run's Results."
+    )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f} points"
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -1,0 +1,201 @@
+"""The Data page's lower half: add, download and remove data sets, as background jobs."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import streamlit as st
+
+from lab import jobs
+from lab.data import catalog
+from lab.data.catalog import DatasetInfo
+from lab.errors import LabError
+from lab.home import home_folder
+from lab.progress import Cancel, Report
+from lab.ui.words import duration, size
+
+KIND = "dataset"
+
+
+def draw_how_to_get(info: DatasetInfo) -> None:
+    st.info(info.how_to_get, icon=":material/download:")
+
+
+def draw_jobs() -> None:
+    """Downloads and imports that go on, and how the last ones ended. Ticks while one is active."""
+    views = jobs.jobs(KIND)
+    active = any(view.active for view in views)
+    st.fragment(run_every=0.5 if active else None, key="data_jobs")(_jobs_body)(active)
+
+
+def _jobs_body(was_active: bool) -> None:
+    views = jobs.jobs(KIND)
+    active = any(view.active for view in views)
+    if active != was_active:
+        st.rerun()
+    for view in views[:3]:
+        if view.active:
+            share = view.progress.fraction if view.progress else None
+            with st.container(border=True, horizontal=True, vertical_alignment="center"):
+                st.progress(share or 0.0, text=f"**{view.title}** · {_progress_text(view)}")
+                st.button(
+                    "Cancel",
+                    key=f"data_cancel_{view.id}",
+                    icon=":material/close:",
+                    on_click=_cancel,
+                    args=(view.id,),
+                    disabled=view.cancelling,
+                )
+        elif view.state == "failed":
+            st.error(f"**{view.title}:** {view.message}", icon=":material/error:")
+        elif view.state == "cancelled":
+            st.caption(f"{view.title}: {view.message}")
+        else:
+            st.success(f"**{view.title}:** {view.result}", icon=":material/check_circle:")
+
+
+def _cancel(job_id: str) -> None:
+    jobs.cancel(job_id)
+
+
+def _progress_text(view: jobs.JobView) -> str:
+    if view.state == "waiting":
+        return "waits for another job"
+    progress = view.progress
+    if progress is None:
+        return "starting"
+    if progress.unit != "bytes":
+        count = f" · {progress.done:,} of {progress.total:,}" if progress.total else ""
+        return f"{progress.text}{count}"
+    parts = [progress.text, size(progress.done)]
+    if progress.total:
+        parts[-1] += f" of {size(progress.total)}"
+    if view.bytes_per_second:
+        parts.append(f"{size(view.bytes_per_second)}/s")
+    if view.seconds_left is not None:
+        parts.append(f"{duration(view.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def draw_add() -> None:
+    """From a folder or zip on this machine, or a small zip from the browser."""
+    with st.expander("From a folder or a zip", icon=":material/folder_open:", expanded=True):
+        st.caption(
+            "One folder for each class, with JPEG, PNG or WebP images in it; optionally train/, "
+            "val/ and test/ above. Kaggle's Sign-Language MNIST and cats/dogs archives work as "
+            "they are."
+        )
+        known = {
+            "sign-mnist": "Sign-Language MNIST (Kaggle's two CSV files)",
+            "cats-dogs": "Cats and dogs photographs",
+            "cats-dogs-filtered": "Cats and dogs, filtered (cats_and_dogs_filtered.zip)",
+            "": "My own images",
+        }
+        kind = st.selectbox(
+            "What is it?", list(reversed(known)), format_func=lambda k: known[k], key="data_kind"
+        )
+        name = kind
+        title = None
+        if not kind:
+            title = st.text_input("Name", key="data_name", placeholder="for example: leaves")
+            name = "-".join((title or "").lower().split())
+        path = st.text_input(
+            "Path on this machine",
+            key="data_path",
+            placeholder="/home/me/pictures or /home/me/pictures.zip",
+        )
+        upload = st.file_uploader(
+            "or a zip from your browser (up to 10 MB; larger ones by path)",
+            type=["zip"],
+            key="data_upload",
+        )
+        ready = bool(name) and bool(path or upload)
+        if st.button(
+            "Add",
+            key="data_add",
+            icon=":material/add:",
+            type="primary",
+            disabled=not ready,
+            help=None if ready else "Give a name, and a path or a zip.",
+        ):
+            if path:
+                _start_import(name, Path(path).expanduser(), title=title, delete_source=False)
+            elif upload is not None:
+                kept = _keep_upload(upload.getvalue())
+                _start_import(name, kept, title=title, delete_source=True)
+
+
+def _keep_upload(content: bytes) -> Path:
+    """Under a name of our own: the browser's file name never reaches the disk."""
+    target = home_folder("downloads") / f"upload-{uuid.uuid4().hex}.zip"
+    target.write_bytes(content)
+    return target
+
+
+def _start_import(name: str, source: Path, *, title: str | None, delete_source: bool) -> None:
+    def work(progress: Report, cancel: Cancel) -> str:
+        # Runs in a job thread; nothing of Streamlit in here.
+        try:
+            report = catalog.add_dataset(
+                name, source, title=title, progress=progress, cancel=cancel
+            )
+        finally:
+            if delete_source:
+                source.unlink(missing_ok=True)
+        return report.sentence
+
+    try:
+        jobs.start(KIND, f"Adding {title or name}", work, key=f"dataset-{name}")
+    except LabError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def draw_downloads() -> None:
+    from lab.data.download.dataset import OFFERS, download_dataset
+
+    with st.expander("Download a public data set", icon=":material/cloud_download:"):
+        for offer in OFFERS:
+            with st.container(border=True, horizontal=True, vertical_alignment="center"):
+                st.markdown(
+                    f"**{offer.title}** · about {size(offer.size_bytes)}  \n"
+                    f"{offer.licence} · [source]({offer.page})",
+                    width="stretch",
+                )
+                if st.button("Download", key=f"data_get_{offer.id}", icon=":material/download:"):
+
+                    def work(progress: Report, cancel: Cancel, offer_id: str = offer.id) -> str:
+                        return download_dataset(offer_id, progress=progress, cancel=cancel).sentence
+
+                    jobs.start(
+                        KIND, f"Downloading {offer.title}", work, key=f"dataset-{offer.dataset}"
+                    )
+                    st.rerun()
+        st.caption(
+            "Needs the internet. A download that breaks off goes on where it stopped when you "
+            "press again."
+        )
+
+
+def draw_remove(info: DatasetInfo) -> None:
+    if st.button(
+        f"Remove {info.title} from this machine", key="data_remove", icon=":material/delete:"
+    ):
+        _confirm_removal(info.name, info.title, info.bytes_on_disk)
+
+
+@st.dialog("Remove this data set?")
+def _confirm_removal(name: str, title: str, bytes_on_disk: int) -> None:
+    st.markdown(
+        f"**{title}** frees {size(bytes_on_disk)}. Your original files stay where they are, and so "
+        "do the runs; runs that used it can no longer be resumed."
+    )
+    if st.button("Remove it", type="primary", key="data_remove_sure"):
+        try:
+            catalog.remove_dataset(name)
+        except LabError as error:
+            st.error(str(error))
+            return
+        st.rerun()

@@ -1,0 +1,155 @@
+"""The results of one recipe: our figures beside the document's, filling in while runs go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from lab.data import catalog
+from lab.errors import NotFoundError
+from lab.experiments.recipes.recipe import Recipe, recipe
+from lab.experiments.recipes.results import Result, newest, results_of
+from lab.runs.store import store
+from lab.ui.words import percent, plain, status_word
+
+TICK = 2.0
+"""Seconds between two looks at the store while a run of the recipe is under way."""
+
+
+def draw_results(each: Recipe) -> None:
+    """Nothing while the recipe never ran; the table ticks while one of its runs is live."""
+    live = any(run.is_live for run in store().runs(origin=each.origin()))
+    place = f"experiments_results_{each.id}"
+    st.fragment(run_every=TICK if live else None, key=place)(_body)(each.id, live)
+
+
+def _body(recipe_id: str, ticking: bool) -> None:
+    each = recipe(recipe_id)
+    results = results_of(each, store().runs(origin=each.origin()), _others(each))
+    if any(result.run.is_live for result in results) != ticking:
+        st.rerun()  # once: the whole page learns that runs began or ended
+    if not results:
+        return
+    shown = newest(results)
+    st.dataframe(
+        _frame(shown),
+        key=f"experiments_table_{each.id}",
+        hide_index=True,
+        placeholder="",
+        column_config=_COLUMNS,
+        alt=f"Results of {each.title}: {len(shown)} runs beside the document's figures.",
+    )
+    sentences = [
+        f"- **{plain(result.run.name)}**: {plain(result.comparison)}"
+        for result in shown
+        if result.comparison
+    ]
+    if sentences:
+        st.markdown("\n".join(sentences))
+    older = len(results) - len(shown)
+    st.caption(
+        "Validation images chose the epoch; test images were looked at once, at the end. The "
+        "interval is what the number of test images leaves open, 95 times of 100."
+        + (f" The newest run of each kind; {older} older ones are on the Runs page." * (older > 0))
+    )
+    _links(each, shown)
+
+
+_COLUMNS = {
+    "Validation": st.column_config.NumberColumn(
+        format="percent", help="Best accuracy on the validation images."
+    ),
+    "Test": st.column_config.NumberColumn(
+        format="percent", help="Accuracy on images that took part in nothing before."
+    ),
+    "95 % interval": st.column_config.TextColumn(
+        help="Where the accuracy on endlessly many such images would lie."
+    ),
+    "The document": st.column_config.TextColumn(help="What the document reports of this run."),
+}
+
+
+def _frame(results: Sequence[Result]) -> pd.DataFrame:
+    rows = []
+    for result in results:
+        run = result.run
+        done = f" {run.progress:.0%}" if run.status == "running" else ""
+        rows.append(
+            {
+                "Run": result.variant.title,
+                "Size": "Full" if result.size == "full" else "Quick",
+                "Status": status_word(run.status) + done,
+                "Validation": run.best_val_accuracy,
+                "Test": run.test_accuracy,
+                "95 % interval": _interval(result),
+                "The document": result.variant.figure.text,
+                "Pictures": _title(run.dataset),
+                "Network": run.architecture,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _interval(result: Result) -> str:
+    if result.interval is None:
+        return ""
+    low, high = result.interval
+    return f"{percent(low)} to {percent(high)}"
+
+
+def _title(dataset: str) -> str:
+    try:
+        return catalog.describe(dataset).title
+    except NotFoundError:
+        return dataset
+
+
+def _others(each: Recipe) -> list[Result]:
+    """Results of the recipes beside it, for figures such as "below the CNN"."""
+    found: list[Result] = []
+    for name in each.beside:
+        other = recipe(name)
+        found += newest(results_of(other, store().runs(origin=other.origin())), live=False)
+    return found
+
+
+def _links(each: Recipe, results: Sequence[Result]) -> None:
+    """To the live run, to all of them side by side, to where a finished one is looked at."""
+    with st.container(horizontal=True):
+        live = next((r.run for r in results if r.run.is_live), None)
+        if live is not None:
+            st.page_link(
+                "pages/train.py",
+                label=f"Watch {plain(live.name)} live",
+                icon=":material/monitoring:",
+                query_params={"run": live.id},
+            )
+        begun = [r.run.id for r in results if r.run.epoch]
+        if len(begun) > 1:
+            st.page_link(
+                "pages/compare.py",
+                label="Compare them",
+                icon=":material/compare_arrows:",
+                query_params={"runs": ",".join(begun)},
+                help="Curves, figures and mistakes side by side.",
+            )
+        for result in results:
+            if result.run.has_weights and not result.run.is_live:
+                st.page_link(
+                    "pages/runs.py",
+                    label=plain(result.run.name),
+                    icon=":material/table_chart:",
+                    query_params={"run": result.run.id},
+                    help="Its curves, confusion matrix and scores per class.",
+                )
+        opened = next((r.run for r in results if r.run.has_weights), None)
+        if each.inspect and opened is not None:
+            st.page_link(
+                "pages/inspect.py",
+                label="See where it looks",
+                icon=":material/frame_inspect:",
+                query_params={"run": opened.id},
+                help=f"Grad-CAM and feature maps of {plain(opened.name)}.",
+            )

@@ -1,0 +1,294 @@
+"""Sweeps on the Experiments page: start one, watch its table and picture fill, stop, resume."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from lab.config import KNOBS
+from lab.errors import LabError, NotFoundError
+from lab.experiments.sweeps.config import SweepConfig
+from lab.experiments.sweeps.results import Line, lines, ranked
+from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
+from lab.runs.store import store
+from lab.ui.experiments.sweep_charts import draw_picture
+from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
+from lab.ui.widgets.knob_form import value_word
+from lab.ui.words import duration, percent, plain
+
+CHOSEN = "sweep"
+"""In the URL and in the session: the sweep that is looked at."""
+
+POLL = 2.0
+COMPARED = 40
+"""Runs that a link to Compare takes along: the best ones."""
+
+_STATUS = {
+    "running": "At work",
+    "resuming": "Going on",
+    "stopped": "Stopped",
+    "completed": "Completed",
+    "failed": "Failed",
+}
+
+
+def draw_sweep() -> None:
+    """The tab: the form of a new sweep, and the sweep that is looked at."""
+    every = sweeps(store())
+    row = _chosen(every)
+    with st.expander(
+        "New sweep", expanded=row is None, icon=":material/grid_on:", key=f"{KEY}_new",
+        on_change="rerun",
+    ) as expander:  # fmt: skip
+        if expander.open:
+            _draw_new()
+    if row is None:
+        st.caption(
+            "A sweep trains one network many times and changes only the knobs you choose. Its runs "
+            "wait in line like any others; you may leave this page meanwhile."
+        )
+        return
+    _draw_choice(every, row)
+    pace = POLL if _moves(row) else None
+    st.fragment(run_every=pace, key=f"{KEY}_live")(_body)(row.id, pace)
+
+
+def _draw_new() -> None:
+    config = draw_form()
+    wrong = config is None
+    if config is not None:
+        try:
+            wrong = not _check(config)
+        except LabError as error:
+            st.error(plain(str(error)), icon=":material/error:")
+            wrong = True
+    st.button(
+        "Start the sweep", key=f"{KEY}_begin", type="primary", icon=":material/play_arrow:",
+        disabled=wrong, on_click=_begin, args=(config,),
+    )  # fmt: skip
+
+
+def _begin(config: SweepConfig) -> None:
+    """The button's callback: from then on a driver thread sees to it, without this page."""
+    from lab.experiments.sweeps.thread import start_sweep
+
+    try:
+        _look_at(start_sweep(config))
+    except LabError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+        return
+    st.session_state[f"{KEY}_new"] = False  # closes the form
+
+
+def _check(config: SweepConfig) -> bool:
+    """Say how many runs it will be and what is left out; raises LabError when nothing is left."""
+    from lab.experiments.sweeps.thread import left_out
+
+    missing = left_out(config)
+    st.markdown(plain(cost_words(config, len(missing))))
+    for reason in sorted(set(missing.values())):
+        count = list(missing.values()).count(reason)
+        st.caption(f"{count} left out: {plain(reason)}")
+    return True
+
+
+# --- which sweep --------------------------------------------------------------------------------
+def _chosen(every: list[SweepRow]) -> SweepRow | None:
+    """That of the URL, of the session, or the newest one."""
+    wanted = st.query_params.get(CHOSEN) or st.session_state.get(CHOSEN)
+    found = next((row for row in every if row.id == wanted), every[0] if every else None)
+    if found is not None:
+        _look_at(found.id)
+    return found
+
+
+def _look_at(sweep_id: str | None) -> None:
+    st.session_state[CHOSEN] = sweep_id
+    if sweep_id is None:
+        st.query_params.pop(CHOSEN, None)
+    elif st.query_params.get(CHOSEN) != sweep_id:
+        st.query_params[CHOSEN] = sweep_id
+
+
+def _draw_choice(every: list[SweepRow], row: SweepRow) -> None:
+    if len(every) < 2:
+        return
+    by_id = {each.id: each for each in every}
+    key = f"{KEY}_choice"
+    st.session_state[key] = row.id
+    st.selectbox(
+        "Sweep",
+        list(by_id),
+        format_func=lambda i: (
+            f"{by_id[i].name} · {_STATUS[by_id[i].status].lower()} · "
+            f"{by_id[i].created_at.astimezone():%Y-%m-%d %H:%M}"
+        ),
+        key=key,
+        on_change=lambda: _look_at(st.session_state[key]),
+    )
+
+
+def _moves(row: SweepRow) -> bool:
+    """Whether something about it may still change by itself."""
+    return row.is_working or any(run.is_live for run in store().runs(origin=row.origin))
+
+
+# --- the sweep that is looked at ----------------------------------------------------------------
+def _body(sweep_id: str, pace: float | None) -> None:
+    """The fragment: ticks while the sweep moves, then has the page run once more and is still."""
+    try:
+        row = sweep(store(), sweep_id)
+    except NotFoundError:  # deleted in another tab
+        _look_at(None)
+        st.rerun()
+    if _moves(row) != (pace is not None):
+        st.rerun()
+    try:
+        config = SweepConfig.from_json(row.config_json)
+    except (LabError, ValueError) as error:
+        st.error(f"Another version of the lab made this sweep. {plain(str(error))}")
+        return
+    found = lines(config, store().runs(origin=row.origin), row.notes)
+    _heading(row, config, found)
+    _buttons(row, config, found)
+    draw_picture(config, found)
+    _table(config, ranked(config, found))
+
+
+def _heading(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
+    st.subheader(plain(row.name), anchor=False)
+    if config.story:
+        st.caption(plain(config.story))
+    settled = sum(x.state in ("done", "stopped early", "failed", "left out") for x in found)
+    total = max(config.combinations, len(found))
+    told = f"{_STATUS[row.status]}: {settled} of {total} combinations settled"
+    seconds = sum(x.seconds for x in found)
+    if seconds:
+        told += f", {duration(seconds)} of training so far"
+    st.progress(min(1.0, settled / total), text=plain(told))
+    if row.message:
+        (st.error if row.status == "failed" else st.caption)(plain(row.message))
+    if config.kind == "halving":
+        st.caption(halving_words(config))
+
+
+def _buttons(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if row.is_working:
+            st.button(
+                "Stop all", key=f"{KEY}_stop", icon=":material/stop_circle:", on_click=_act,
+                args=("stop", row.id),
+                help="Ends what trains within one step and takes the rest out of the line. Resume "
+                "goes on exactly there.",
+            )  # fmt: skip
+        elif row.status in ("stopped", "failed"):
+            st.button(
+                "Resume", key=f"{KEY}_resume", icon=":material/play_arrow:", on_click=_act,
+                args=("resume", row.id), help="Goes on with its stopped runs where they were.",
+            )  # fmt: skip
+        runs = [run.id for x in ranked(config, found) for run in x.runs if run.has_weights]
+        if len(runs) > 1:
+            st.page_link(
+                "pages/compare.py",
+                label="Compare its runs"
+                if len(runs) <= COMPARED
+                else f"Compare the best {COMPARED}",
+                icon=":material/compare_arrows:",
+                query_params={"runs": ",".join(runs[:COMPARED])},
+            )
+        st.download_button(
+            "As YAML", config.to_yaml(), file_name=f"{row.id}.yaml", key=f"{KEY}_yaml",
+            icon=":material/download:", on_click="ignore",
+            help="The same sweep for the command line: python -m lab sweep FILE.yaml",
+        )  # fmt: skip
+        if not row.is_working:
+            st.button(
+                "Forget", key=f"{KEY}_forget", icon=":material/delete:", on_click=_act,
+                args=("forget", row.id),
+                help="Takes the sweep off this list. Its runs stay on the Runs page.",
+            )  # fmt: skip
+
+
+def _act(action: str, sweep_id: str) -> None:
+    """A button's callback: leaves a wish, never waits for it to be fulfilled."""
+    from lab.experiments.sweeps.thread import resume_sweep, stop_sweep
+
+    try:
+        if action == "stop":
+            stop_sweep(sweep_id)
+        elif action == "resume":
+            resume_sweep(sweep_id)
+        else:
+            delete_sweep(store(), sweep_id)
+            _look_at(None)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _table(config: SweepConfig, found: list[Line]) -> None:
+    by_accuracy = config.metric == "val_accuracy"
+    seeds = len(config.seeds)
+    metric = "Validation accuracy" if by_accuracy else "Validation loss"
+    columns: dict[str, list[object]] = {
+        KNOBS[knob].title: [value_word(knob, x.params[knob]) for x in found] for knob in config.axes
+    }
+    columns[metric] = [x.judged.mean for x in found]
+    if seeds > 1:
+        columns["±"] = [x.judged.spread for x in found]
+    columns["Test accuracy"] = [x.test.mean for x in found]
+    if seeds > 1:
+        columns["± test"] = [x.test.spread for x in found]
+        columns["Seeds"] = [f"{x.judged.count} of {seeds}" for x in found]
+    columns["State"] = [x.state.capitalize() for x in found]
+    columns["Seconds"] = [x.seconds or None for x in found]
+    columns["Run"] = [f"/runs?run={x.runs[0].id}" if x.runs else None for x in found]
+    if any(x.note for x in found):
+        columns["Why"] = [x.note for x in found]
+    figure = "percent" if by_accuracy else "%.4f"
+    st.dataframe(
+        pd.DataFrame(columns),
+        key=f"{KEY}_table",
+        hide_index=True,
+        placeholder="–",
+        column_config={
+            metric: st.column_config.NumberColumn(format=figure),
+            "±": st.column_config.NumberColumn(
+                format=figure, help="Standard deviation over seeds."
+            ),
+            "Test accuracy": st.column_config.NumberColumn(format="percent"),
+            "± test": st.column_config.NumberColumn(
+                format="percent", help="Standard deviation over seeds."
+            ),
+            "Seconds": st.column_config.NumberColumn(format="%.0f"),
+            "Run": st.column_config.LinkColumn(display_text="open"),
+            "Why": st.column_config.TextColumn(width="large"),
+        },
+        alt=_table_alt(config, found),
+    )
+    st.caption(_table_words(config, found))
+
+
+def _table_alt(config: SweepConfig, found: list[Line]) -> str:
+    done = sum(x.judged.count > 0 for x in found)
+    return f"Table of {len(found)} combinations, {done} with a figure, the best first."
+
+
+def _table_words(config: SweepConfig, found: list[Line]) -> str:
+    """What the figures are made of, and what must not be read into them."""
+    done = [x for x in found if x.judged.count]
+    said = "The best first. "
+    if done:
+        samples = next((r.val_samples for x in done for r in x.runs if r.val_samples), None)
+        if samples:
+            said += f"Judged on {samples:,} validation images at each run's best epoch. "
+    if len(config.seeds) > 1:
+        said += f"Means over {len(config.seeds)} seeds with their standard deviation. "
+    if len(done) > 1:
+        said += (
+            f"The best of {len(done)} tries flatters itself on validation images: part of its lead "
+            "is luck. Its test accuracy, looked at after the choice, does not."
+        )
+        best = done[0].test.mean
+        if best is not None:
+            said += f" Here that is {percent(best)}."
+    return plain(said)

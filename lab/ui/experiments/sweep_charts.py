@@ -1,0 +1,173 @@
+"""The picture of a sweep: a coloured grid for two knobs, curves over one knob for any number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from lab.charts.sweep import (
+    Series,
+    sweep_grid,
+    sweep_grid_alt,
+    sweep_points,
+    sweep_points_alt,
+)
+from lab.config import KNOBS
+from lab.experiments.sweeps.config import Range, SweepConfig
+from lab.experiments.sweeps.results import Figure, Line
+from lab.ui.widgets.knob_form import value_word
+
+KEY = "experiments_sweep"
+MOST_LINES = 5
+MOST_CELLS = 12
+
+
+def draw_picture(config: SweepConfig, found: Sequence[Line]) -> None:
+    """Where it makes sense, the choice between the grid and one knob; then the picture."""
+    knobs = list(config.axes)
+    as_grid = len(knobs) == 2 and all(
+        len(_distinct(found, knob)) <= MOST_CELLS and _is_listed(config, knob) for knob in knobs
+    )
+    pictures = ["All combinations"] if as_grid else []
+    choice = [*pictures, *knobs]
+    chosen = choice[0]
+    if len(choice) > 1:
+        chosen = (
+            st.segmented_control(
+                "Picture",
+                choice,
+                default=choice[0],
+                required=True,
+                format_func=lambda c: c if c in pictures else f"Over {KNOBS[c].title.lower()}",
+                key=f"{KEY}_picture_{'_'.join(choice)}",
+            )
+            or choice[0]
+        )
+    if chosen in pictures:
+        _grid(config, found)
+    else:
+        _points(config, found, chosen)
+
+
+def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
+    row, column = sorted(config.axes, key=lambda k: len(_distinct(found, k)), reverse=True)
+    rows, columns = _distinct(found, row), _distinct(found, column)
+    mean = np.full((len(rows), len(columns)), np.nan)
+    spread = mean.copy()
+    for x in found:
+        place = rows.index(x.params[row]), columns.index(x.params[column])
+        mean[place] = _number(x.judged.mean)
+        spread[place] = _number(x.judged.spread)
+    said: dict[str, Any] = {
+        "row_title": KNOBS[row].title,
+        "column_title": KNOBS[column].title,
+        "percent": config.metric == "val_accuracy",
+        "higher_is_better": config.higher_is_better,
+    }
+    names = [value_word(row, v) for v in rows], [value_word(column, v) for v in columns]
+    st.plotly_chart(
+        sweep_grid(*names, mean, spread, **said),
+        key=f"{KEY}_grid",
+        config={"displayModeBar": False},
+        alt=sweep_grid_alt(*names, mean, **said),
+    )
+    st.caption(f"{_metric(config)} of the best epoch{_seeds(config)}; darker is better.")
+
+
+def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
+    others = [k for k in config.axes if k != knob]
+    drawn = any(isinstance(axis, Range) for axis in config.axes.values()) and config.kind != "grid"
+    second = others[0] if len(others) == 1 and _is_listed(config, others[0]) else None
+    if second is not None and len(_distinct(found, second)) > MOST_LINES:
+        second = None
+    groups: dict[Any, list[Line]] = defaultdict(list)
+    for x in found:
+        groups[x.params[second] if second else ""].append(x)
+    series = [
+        _series(f"{KNOBS[second].title} {value_word(second, value)}" if second else "", each, knob)
+        for value, each in groups.items()
+    ]
+    if config.kind == "halving":
+        if second is None:
+            series = [replace(each, name="Trained to the end") for each in series]
+        early = [x for x in found if x.state == "stopped early"]
+        series.append(_series("Stopped early, best until then", early, knob, unfinished=True))
+    # Many combinations may lie over one value: then a line through them would mean nothing.
+    alone = all(len(set(each.x)) == len(each.x) for each in series)
+    axis = config.axes[knob]
+    said: dict[str, Any] = {
+        "x_title": KNOBS[knob].title,
+        "y_title": _metric(config),
+        "percent": config.metric == "val_accuracy",
+    }
+    st.plotly_chart(
+        sweep_points(series, **said, log=_is_log(config, knob, found), lines=alone and not drawn),
+        key=f"{KEY}_points_{knob}",
+        config={"displayModeBar": False},
+        alt=sweep_points_alt(series, **said, higher_is_better=config.higher_is_better),
+    )
+    more = f" Each point also differs in {_words(others)}." if others and second is None else ""
+    drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
+    st.caption(f"{_metric(config)} of the best epoch{_seeds(config)}.{more}{drawn_words}")
+
+
+def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = False) -> Series:
+    numeric = all(_is_number(x.params[knob]) for x in found)
+    ordered = sorted(found, key=lambda x: x.params[knob]) if numeric else list(found)
+    own = [x.params[knob] for x in ordered]
+    values = [float(value) if numeric else value_word(knob, value) for value in own]
+    figures: list[Figure] = [x.reached if unfinished else x.judged for x in ordered]
+    return Series(
+        name,
+        values,  # type: ignore[arg-type]  # all numbers or all texts
+        np.array([_number(each.mean) for each in figures]),
+        np.array([_number(each.spread) for each in figures]),
+        unfinished,
+    )
+
+
+def _is_log(config: SweepConfig, knob: str, found: Sequence[Line]) -> bool:
+    """Whether the axis goes by factors: as drawn, else when the values do."""
+    axis = config.axes[knob]
+    if isinstance(axis, Range):
+        return axis.log
+    values = [v for v in _distinct(found, knob) if _is_number(v)]
+    return bool(values) and min(values) > 0 and max(values) / min(values) >= 8
+
+
+def _is_listed(config: SweepConfig, knob: str) -> bool:
+    return config.kind == "grid" or not isinstance(config.axes[knob], Range)
+
+
+def _distinct(found: Sequence[Line], knob: str) -> list[Any]:
+    """The knob's values: numbers in order, others as they come."""
+    values = list(dict.fromkeys(x.params[knob] for x in found))
+    return sorted(values) if all(_is_number(v) for v in values) else values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _metric(config: SweepConfig) -> str:
+    return "Validation accuracy" if config.metric == "val_accuracy" else "Validation loss"
+
+
+def _seeds(config: SweepConfig) -> str:
+    count = len(config.seeds)
+    if count == 1:
+        return ", one seed"
+    return f", mean ± one standard deviation over the seeds that have ended, {count} in the end"
+
+
+def _words(knobs: Sequence[str]) -> str:
+    return " and ".join(KNOBS[knob].title.lower() for knob in knobs)

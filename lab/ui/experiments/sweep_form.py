@@ -1,0 +1,312 @@
+"""The form of a new sweep: what it starts from, which knobs vary, how combinations are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from lab.config import KNOBS, Knob, RunConfig
+from lab.data import catalog
+from lab.errors import LabError
+from lab.experiments.sweeps.config import NOT_VARIED, Kind, SweepConfig, value_text
+from lab.experiments.sweeps.stock import STOCK, Stock
+from lab.runs.store import store
+from lab.ui.state import current_run
+from lab.ui.widgets.knob_form import read_form, word
+from lab.ui.words import plain
+
+KEY = "experiments_sweep"
+
+OWN, THIS_RUN = "own", "run"
+OFTEN = (
+    "learning_rate",
+    "batch_size",
+    "architecture",
+    "activation",
+    "freeze",
+    "optimizer",
+    "epochs",
+    "dropout",
+    "weight_decay",
+    "schedule",
+    "subset_per_class",
+)
+"""The knobs that people vary most; the others follow in the form's order."""
+
+MOST_SEEDS = 10
+ESTIMATED = 40
+"""Combinations whose time is estimated one by one; the rest is taken to be like them."""
+
+KINDS: dict[Kind, str] = {"grid": "Grid", "random": "Random", "halving": "Halving"}
+_KIND_HELP = (
+    "Grid: every combination of the values. Random: some combinations drawn by chance, which finds "
+    "good ones sooner when there are many knobs (Bergstra and Bengio, 2012). Halving: drawn by "
+    "chance as well, and the weak ones are stopped after a few epochs."
+)
+_METRICS = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
+
+
+def draw_form() -> SweepConfig | None:
+    """The form; what it says as a config, None when something in it does not fit (and is told)."""
+    stocks = {each.id: each for each in STOCK}
+    options = [OWN, *([THIS_RUN] if current_run() else []), *stocks]
+    titles = {OWN: "The settings on the Train page", THIS_RUN: "The run you look at"}
+    start = st.selectbox(
+        "Start from",
+        options,
+        format_func=lambda o: titles.get(o) or f"Stock grid: {stocks[o].title}",
+        key=f"{KEY}_start",
+        persist_state="session",
+        help="Every run of the sweep has these settings; only the knobs below differ.",
+    )
+    try:
+        if start in stocks:
+            return _stock(stocks[start])
+        run = current_run()
+        base = run.config if start == THIS_RUN and run is not None else read_form()
+        return _own(base)
+    except LabError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return None
+
+
+def _stock(chosen: Stock) -> SweepConfig | None:
+    st.markdown(plain(chosen.story))
+    infos = [catalog.describe(name) for name in chosen.datasets]
+    info = next((each for each in infos if each.usable), None)
+    if info is None:
+        st.info(f"It needs the data set “{plain(infos[0].title)}”, which is not here yet.")
+        st.page_link("pages/data.py", label=f"Get {infos[0].title}", icon=":material/download:")
+        return None
+    size = st.segmented_control(
+        "Size",
+        ["Quick", "Full"],
+        default="Quick",
+        required=True,
+        key=f"{KEY}_size",
+        help="Quick trains on few images for two epochs: it shows how the table fills, its figures "
+        "mean little.",
+    )
+    if info.name != infos[0].name:
+        st.caption(
+            f"On {plain(info.title)}: {plain(infos[0].title)} is not on this machine, so the "
+            "document's figures cannot be expected."
+        )
+    return chosen.sweep(info.name, quick=size == "Quick")
+
+
+def _own(base: RunConfig) -> SweepConfig:
+    from lab.models.catalog import ARCHITECTURES
+
+    title = catalog.describe(base.dataset).title
+    network = ARCHITECTURES.get(base.architecture).title
+    st.caption(
+        f"{plain(title)}, {plain(network)}, {word(base.freeze).lower()}, batch {base.batch_size}, "
+        f"learning rate {base.learning_rate:g}, seed {base.seed}; as far as it is not varied below."
+    )
+    kind: Kind = st.segmented_control(
+        "Combinations",
+        list(KINDS),
+        format_func=lambda k: KINDS[k],
+        default="grid",
+        required=True,
+        key=f"{KEY}_kind",
+        help=_KIND_HELP,
+    )
+    first = [name for name in OFTEN if kind == "grid" or name != "epochs"]
+    others = [name for name in KNOBS if name not in (*OFTEN, *NOT_VARIED)]
+    names: list[str] = st.multiselect(
+        "Knobs to vary",
+        [*first, *others],
+        default=["learning_rate"],
+        format_func=lambda name: KNOBS[name].title,
+        key=f"{KEY}_knobs",
+        placeholder="Choose one knob or more",
+        help="Two or three at most: the number of runs is the product of their numbers of values.",
+    )
+    axes = {name: _values(KNOBS[name], getattr(base, name), kind) for name in names}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        epochs = st.number_input(
+            "Epochs of each run", 1, 10_000, base.epochs, key=f"{KEY}_epochs_{base.epochs}",
+            disabled="epochs" in names, width=160,
+        )  # fmt: skip
+        seeds = st.number_input(
+            "Repeats", 1, MOST_SEEDS, 1, key=f"{KEY}_seeds", width=140,
+            help="Each combination is trained this many times, with different seeds. Two runs that "
+            "differ by less than the spread over seeds do not differ.",
+        )  # fmt: skip
+        trials = 12
+        if kind != "grid":
+            trials = st.number_input(
+                "Combinations to draw", 1, 200, 12, key=f"{KEY}_trials", width=190
+            )
+        metric = st.selectbox(
+            "Judged by", list(_METRICS), format_func=lambda m: _METRICS[m], key=f"{KEY}_metric",
+            width=210, help="Of the best epoch. Test images choose nothing.",
+        )  # fmt: skip
+    if "epochs" not in names:
+        base = base.changed(epochs=epochs)
+    words = " and ".join(KNOBS[name].title.lower() for name in names)
+    config = SweepConfig.from_mapping(
+        {
+            "name": f"{words[:1].upper()}{words[1:]}"[:60] or "Sweep",
+            "kind": kind,
+            "base": base,
+            "axes": axes,
+            "trials": trials,
+            "seeds": [base.seed + n for n in range(seeds)],
+            "metric": metric,
+        }
+    )
+    if kind == "halving":
+        st.caption(halving_words(config))
+    return config
+
+
+def halving_words(config: SweepConfig) -> str:
+    """How runs are stopped early, and what that is worth."""
+    rungs = ", ".join(str(rung) for rung in config.rungs)
+    return (
+        f"Runs are compared after epoch {rungs}. A run goes on only if its best figure so far is "
+        f"among the best 1/{config.reduction} of all that have come that far; else it is stopped, "
+        "within about a second, in which a quick run may get some epochs further. "
+        "The first runs have little to be compared with and go on more easily. With repeats, the "
+        "first seed decides. (Asynchronous successive halving, Li et al. 2020.)"
+    )
+
+
+# --- the values of one knob ---------------------------------------------------------------------
+def _values(knob: Knob, current: Any, kind: Kind) -> Any:
+    """A widget for the values of one knob; a list, or a mapping with low and high."""
+    key = f"{KEY}_values_{knob.name}"
+    choices = _choices(knob)
+    if choices is not None:
+        names, label = choices
+        if len(names) > 8:
+            return st.multiselect(
+                knob.title, names, default=names[:3], format_func=label, key=key, help=knob.help
+            )
+        return st.pills(
+            knob.title,
+            names,
+            default=names,
+            format_func=label,
+            selection_mode="multi",
+            key=key,
+            help=knob.help,
+        )
+    if knob.kind == "ints":
+        text = st.text_input(
+            f"{knob.title}: one network each, between semicolons", "50; 128; 128, 64", key=key,
+            help=knob.help,
+        )  # fmt: skip
+        return [
+            [part for part in each.replace(" ", "").split(",") if part]
+            for each in text.split(";")
+            if each.strip()
+        ]
+    suggested = suggest(knob, current)
+    unit = f" ({knob.unit})" if knob.unit else ""
+    if kind != "grid":
+        return _range(knob, suggested, key, unit)
+    text = st.text_input(
+        f"{knob.title}{unit}: values, between commas",
+        ", ".join(f"{value:g}" for value in suggested),
+        key=key,
+        help=f"{knob.help} Allowed: {knob.allowed}.",
+    )
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _range(knob: Knob, suggested: list[float], key: str, unit: str) -> dict[str, Any]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        low = st.text_input(
+            f"{knob.title}{unit} from", f"{suggested[0]:g}", key=f"{key}_low", width=220,
+            help=f"{knob.help} Allowed: {knob.allowed}.",
+        )  # fmt: skip
+        high = st.text_input("to", f"{suggested[-1]:g}", key=f"{key}_high", width=120)
+        log = st.toggle(
+            "by factors",
+            value=knob.log and suggested[0] > 0,
+            key=f"{key}_log",
+            help="On: 0.001 to 0.01 is drawn as often as 0.01 to 0.1. Right for learning rates.",
+        )
+    return {"low": low, "high": high, "log": log}
+
+
+def _choices(knob: Knob) -> tuple[list[Any], Callable[[Any], str]] | None:
+    """All values of a knob that has a few, and how they read."""
+    if knob.kind == "choice":
+        return list(knob.choices), word
+    if knob.kind == "bool":
+        return [False, True], value_text
+    if knob.name == "architecture":
+        from lab.models.catalog import ARCHITECTURES
+
+        return list(ARCHITECTURES.names()), lambda name: ARCHITECTURES.get(name).title
+    if knob.name == "dataset":
+        infos = {info.name: info for info in catalog.list_datasets() if info.usable}
+        return list(infos), lambda name: infos[name].title
+    if knob.name == "reduced_class":
+        return [""], lambda name: name or "none"
+    return None
+
+
+def suggest(knob: Knob, current: Any) -> list[float]:
+    """A few values around the current one, inside the knob's limits."""
+    low, high = knob.minimum, knob.maximum
+    start = current if current is not None else knob.default
+    if knob.log:
+        middle = start or 1e-4
+        found = [middle / 10, middle, middle * 10]
+    elif knob.kind == "int":
+        middle = start or 32
+        found = [middle // 2, middle, middle * 2]
+    else:
+        step = knob.step or 0.1
+        middle = start or 0.0
+        found = [middle, middle + 2 * step, middle + 4 * step]
+    if low is not None:
+        found = [v for v in found if v > low or (v == low and not knob.open_ended[0])]
+    if high is not None:
+        found = [v for v in found if v < high or (v == high and not knob.open_ended[1])]
+    return list(dict.fromkeys(float(f"{v:.6g}") for v in found)) or [float(low or 0)]
+
+
+# --- what it will cost --------------------------------------------------------------------------
+def cost_words(config: SweepConfig, left_out: int) -> str:
+    """ "12 combinations × 3 seeds = 36 runs of 4 epochs, about 5 min (...)." """
+    combinations = config.combinations - left_out
+    seeds = len(config.seeds)
+    said = f"{combinations} combination{'s' * (combinations != 1)}"
+    if seeds > 1:
+        said += f" × {seeds} seeds"
+    runs = combinations * seeds
+    most = "at most " if config.kind == "halving" else ""
+    said += f" = {most}{runs} run{'s' * (runs != 1)}"
+    if "epochs" not in config.axes:
+        said += f" of {config.base.epochs} epoch{'s' * (config.base.epochs != 1)}"
+    return f"{said}{_time_words(config)}."
+
+
+def _time_words(config: SweepConfig) -> str:
+    from lab.experiments.estimates import estimate, past_runs, rough_time
+    from lab.training.plan import resolve
+
+    past = past_runs(store())
+    seconds, known, basis = 0.0, 0, ""
+    points = config.points or ({},)
+    for point in points[:ESTIMATED]:
+        try:
+            found = estimate(resolve(config.run_config(point, config.seeds[0])), past=past)
+        except LabError:  # left out
+            continue
+        if found is not None:
+            seconds, known, basis = seconds + found.seconds, known + 1, found.said
+    if not known:
+        return ""
+    whole = seconds / known * config.combinations * len(config.seeds)
+    less = ", less as weak ones are stopped" if config.kind == "halving" else ""
+    return f", {rough_time(whole)} in all{less} ({basis.rstrip('.')})"

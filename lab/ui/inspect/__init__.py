@@ -1,0 +1,1 @@
+"""The Inspect page: one image through one network."""

@@ -1,0 +1,123 @@
+"""Inspect, "Gallery": right and wrong answers of a class with what each was decided by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from lab.ui.inspect.cam import choose_layer_and_method
+from lab.ui.inspect.choice import Subject
+from lab.ui.results.view import Choice, predictions_of
+from lab.ui.widgets.background import computed
+from lab.ui.words import plain, probability
+
+if TYPE_CHECKING:
+    from lab.evaluate.inspecting import GalleryItem
+
+EACH = 6
+SIDE = 150
+
+
+def draw_gallery(subject: Subject) -> None:
+    """The tab: the surest right and the surest wrong answers for images of one class."""
+    from lab.evaluate.inspecting import gallery
+
+    if subject.splits is None:
+        st.caption("The data set of this run is not here, so there are no images to show.")
+        return
+    if not subject.anatomy.stages:
+        st.info("This network has no layer with places, so there are no maps to show.")
+        return
+    names = subject.anatomy.class_names
+    parts = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        label = st.selectbox(
+            "Images of class",
+            range(len(names)),
+            format_func=names.__getitem__,
+            key=f"inspect_gallery_class_{subject.run.id}",
+            width=180,
+        )
+        part = st.segmented_control(
+            "Part",
+            parts,
+            default=parts[0],
+            format_func={"val": "Validation", "test": "Test"}.__getitem__,
+            key=f"inspect_gallery_part_{subject.run.id}",
+            required=True,
+        )
+    layer, method = choose_layer_and_method(subject, place="gallery")
+    choice = Choice(subject.folder, subject.checkpoint, part, len(getattr(subject.splits, part)))
+    predictions = predictions_of(subject.run, choice)
+    if predictions is None:
+        return
+    sure = predictions.probabilities.max(1)
+    lists = {}
+    for title, wanted in (("Right", predictions.right), ("Wrong", ~predictions.right)):
+        there = (predictions.labels == label) & wanted
+        found = there.nonzero()[0]
+        lists[title] = predictions.indices[found[(-sure[found]).argsort(kind="stable")]][:EACH]
+    indices = [int(i) for part_ in lists.values() for i in part_]
+    items: list[GalleryItem] | None = computed(
+        f"gallery:{subject.key}:{layer}:{method}:{indices}",
+        "Drawing the gallery",
+        lambda report, cancel: gallery(
+            subject.folder,
+            subject.checkpoint,
+            indices,
+            layer=layer,
+            method=method,
+            progress=report,
+            cancel=cancel,
+        ),
+    )
+    if items is None:
+        return
+    by_index = {item.index: item for item in items}
+    shared = st.toggle(
+        "One colour scale for all images",
+        key="inspect_gallery_scale",
+        help="On: a map that is weak beside the others looks weak.",
+    )
+    top = max((float(item.map.values.max()) for item in items), default=0.0) if shared else None
+    for title, chosen in lists.items():
+        st.markdown(f"**{title}**, the surest first")
+        if not len(chosen):
+            st.caption(f"None of the images of {plain(names[label])}.")
+        with st.container(horizontal=True, gap="small"):
+            for index in chosen.tolist():
+                _card(subject, by_index[index], top)
+    st.caption(
+        "Each map says what speaks for the class that the image was taken for. "
+        + (
+            f"Full colour is {top:.3g}, the largest value of all of them."
+            if top is not None
+            else "Full colour is each map's own largest value."
+        )
+    )
+
+
+def _card(subject: Subject, item: GalleryItem, scale: float | None) -> None:
+    from lab.explain.overlay import overlay
+
+    names = subject.anatomy.class_names
+    answer = names[item.predicted]
+    with st.container(width=SIDE + 10, gap="xxsmall"):
+        st.image(
+            overlay(item.pixels, item.map.values, scale=scale, side=SIDE),
+            width=SIDE,
+            alt=f"{names[item.label]} taken for {answer} with {probability(item.probability)}",
+        )
+        faint = "" if item.map.meaningful else " (map not meaningful)"
+        st.caption(f"{plain(answer)} {probability(item.probability)}{faint}")
+        st.page_link(
+            "pages/inspect.py",
+            label="Look closer",
+            icon="",
+            query_params={
+                "run": subject.run.id,
+                "image": str(item.index),
+                "checkpoint": subject.checkpoint,
+            },
+        )

@@ -1,0 +1,301 @@
+"""Which image the Inspect page looks at: from a list of the data set, pinned, linked, or one's own.
+
+What is chosen lives in the widgets, so it stays while the person changes run, checkpoint or tab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from lab.data import probes
+from lab.errors import LabError
+from lab.ui.results.view import Choice, predictions_of
+from lab.ui.words import plain
+
+if TYPE_CHECKING:  # they import torch, which a first page must not wait for
+    from PIL.Image import Image
+
+    from lab.evaluate.pictures import Crop, Picture
+    from lab.evaluate.report import Order
+    from lab.ui.inspect.choice import Subject
+
+NEIGHBOURS = 8
+"""Thumbnails beside the pager."""
+THUMBNAIL = 56
+"""Their side on the page, in pixels."""
+
+SOURCES = {
+    "val": "Validation",
+    "test": "Test",
+    "pinned": "Pinned",
+    "upload": "Your own",
+    "link": "From a link",
+}
+WHICH = {
+    "all": "All",
+    "wrong": "Wrong ones, surest first",
+    "right": "Right ones, surest first",
+    "worst": "Worst first",
+    "least_sure": "Least sure first",
+}
+_ORDERS: dict[str, Order] = {
+    "wrong": "confident_wrong",
+    "right": "least_sure",  # and then the other way round
+    "worst": "worst",
+    "least_sure": "least_sure",
+}
+ALL = -1
+_SOURCE, _POSITION = "inspect_source", "inspect_position"
+_LINKED, _SEEN = "inspect_linked", "inspect_seen_image"
+_GIVEN = "inspect_given"
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A person's own picture, as a file's bytes. Lives in the session, not on disk."""
+
+    id: str
+    """Of the upload and what was cut out of it."""
+    name: str
+    data: bytes = field(repr=False)
+    crop: Crop | None = None
+
+
+def give(picture: Given) -> None:
+    """The next visit of the Inspect page begins with this picture (another page has it already)."""
+    st.session_state[_GIVEN] = picture
+    st.session_state[_SOURCE] = "upload"
+    st.query_params.pop("image", None)
+
+
+def choose_image(subject: Subject) -> tuple[Picture, Image | None] | None:
+    """The picture for the subject's network, and of an upload the original; None, with a sentence,
+    while there is none."""
+    from lab.evaluate.pictures import pack_picture
+
+    source, linked = _choose_source(subject)
+    if source == "upload":
+        st.query_params.pop("image", None)
+        return _upload(subject)
+    assert subject.pack is not None
+    if source == "link":
+        _show_in_url(subject, linked)
+        return pack_picture(subject.pack, linked), None
+    indices = _candidates(subject, source)
+    if indices is None:
+        return None
+    if not len(indices):
+        st.query_params.pop("image", None)
+        st.caption("No image here. Choose another class or another list.")
+        return None
+    index = int(indices[_pager(subject, indices)])
+    _show_in_url(subject, index)
+    return pack_picture(subject.pack, index), None
+
+
+def _show_in_url(subject: Subject, index: int) -> None:
+    """The URL names what is looked at, so that it can be passed on; for this session it is no
+    news."""
+    st.session_state[_SEEN] = f"{subject.run.id}:{index}"
+    st.query_params["image"] = str(index)
+
+
+def changed(place: str, value: str) -> bool:
+    """Whether a link brought something new since this session last looked."""
+    before = st.session_state.get(place)
+    st.session_state[place] = value
+    return before != value
+
+
+def _choose_source(subject: Subject) -> tuple[str, int]:
+    """The list to choose from, and the image that a link brought (0 where none did)."""
+    sources = []
+    if subject.splits is not None:
+        sources = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
+        sources.append("pinned")
+    sources.append("upload")
+    default: str | None = sources[0]
+    linked = st.query_params.get("image", "")
+    known = linked.isdecimal() and subject.pack is not None
+    if known and changed(_SEEN, f"{subject.run.id}:{linked}"):
+        st.session_state[_LINKED] = (subject.run.id, int(linked))
+        st.session_state[_SOURCE] = "link"
+        default = None  # Streamlit wants one or the other
+    of, index = st.session_state.get(_LINKED, ("", 0))
+    if of == subject.run.id and subject.pack is not None:
+        sources.append("link")
+    if st.session_state.get(_SOURCE, sources[0]) not in sources:
+        del st.session_state[_SOURCE]
+    source = st.segmented_control(
+        "Images",
+        sources,
+        default=default if _SOURCE not in st.session_state else None,
+        format_func=SOURCES.__getitem__,
+        key=_SOURCE,
+        required=True,
+        on_change=_begin,
+    )
+    return source or sources[0], index
+
+
+def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
+    """Indices into the pack, in the order in which they are paged through; None while that order
+    is not known yet."""
+    assert subject.pack is not None
+    assert subject.splits is not None
+    if source == "pinned":
+        try:
+            return probes.chosen_probes(subject.pack, subject.splits)
+        except LabError as error:
+            st.caption(plain(str(error)))
+            return ()
+    names = subject.anatomy.class_names
+    with st.container(horizontal=True):
+        label = st.selectbox(
+            "True class",
+            [ALL, *range(len(names))],
+            format_func=lambda k: "All" if k == ALL else names[k],
+            key=f"inspect_class_{subject.run.id}",
+            width=160,
+            on_change=_begin,
+        )
+        which = st.selectbox(
+            "Which",
+            list(WHICH),
+            format_func=WHICH.__getitem__,
+            key="inspect_which",
+            width=240,
+            help="Surest: by the probability of the predicted class. Worst: by the loss, which is "
+            "high when the true class got a low probability.",
+            on_change=_begin,
+        )
+    indices = getattr(subject.splits, source)
+    if which != "all":
+        from lab.evaluate.report import ordered
+
+        choice = Choice(subject.folder, subject.checkpoint, source, len(indices))
+        predictions = predictions_of(subject.run, choice)
+        if predictions is None:
+            return None
+        order = ordered(predictions, _ORDERS[which])
+        if which == "right":
+            order = order[predictions.right[order]][::-1]
+        indices = predictions.indices[order]
+    if label != ALL:
+        indices = indices[subject.pack.labels[indices] == label]
+    return list(map(int, indices))
+
+
+def _pager(subject: Subject, indices: Sequence[int]) -> int:
+    """Which of the candidates, counted from 0: previous and next, a number, or a thumbnail."""
+    if not 1 <= st.session_state.get(_POSITION, 1) <= len(indices):
+        st.session_state[_POSITION] = 1
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        st.button(
+            "Previous",
+            key="inspect_previous",
+            icon=":material/chevron_left:",
+            on_click=_step,
+            args=(-1, len(indices)),
+        )
+        number = st.number_input(
+            f"Image (of {len(indices):,})",
+            min_value=1,
+            max_value=len(indices),
+            key=_POSITION,
+            width=150,
+        )
+        st.button(
+            "Next",
+            key="inspect_next",
+            icon=":material/chevron_right:",
+            on_click=_step,
+            args=(1, len(indices)),
+        )
+    position = int(number) - 1
+    _draw_neighbours(subject, indices, position)
+    return position
+
+
+def _draw_neighbours(subject: Subject, indices: Sequence[int], position: int) -> None:
+    """The images around the one that is looked at, each with a button to go there."""
+    from lab.explain.overlay import square
+
+    assert subject.pack is not None
+    first = max(0, min(position - NEIGHBOURS // 2, len(indices) - NEIGHBOURS))
+    with st.container(horizontal=True, gap="xsmall"):
+        for place in range(first, min(first + NEIGHBOURS, len(indices))):
+            index = indices[place]
+            name = subject.anatomy.class_names[int(subject.pack.labels[index])]
+            with st.container(width=THUMBNAIL + 8, gap=None, horizontal_alignment="center"):
+                st.image(
+                    square(subject.pack.images[index], 2 * THUMBNAIL),
+                    width=THUMBNAIL,
+                    alt=f"Image {place + 1}: {name}",
+                )
+                st.button(
+                    f"{place + 1}",
+                    key=f"inspect_thumbnail_{place - first}",
+                    type="secondary" if place == position else "tertiary",
+                    help=f"Look at image {place + 1}, {plain(name)}",
+                    on_click=_go,
+                    args=(place + 1,),
+                )
+
+
+def _begin() -> None:
+    """Another list begins with its first image."""
+    _go(1)
+
+
+def _go(number: int) -> None:
+    st.session_state[_POSITION] = number
+
+
+def _step(by: int, count: int) -> None:
+    _go(min(max(1, st.session_state.get(_POSITION, 1) + by), count))
+
+
+def _upload(subject: Subject) -> tuple[Picture, Image] | None:
+    from lab.evaluate.pictures import upload_picture
+    from lab.training.checkpoint import NetworkCard
+
+    file = st.file_uploader(
+        "A picture of your own",
+        key="inspect_upload",
+        help="JPEG, PNG or WebP. It stays in this session's memory and is not kept on disk.",
+    )
+    given: Given | None = st.session_state.get(_GIVEN)
+    if file is not None:  # newer than what another page gave
+        st.session_state.pop(_GIVEN, None)
+        given = Given(file.file_id, file.name, file.getvalue())
+    elif given is not None:
+        st.caption(f"“{plain(given.name)}”, from the Classify page.")
+    else:
+        st.caption("Drop in a JPEG, PNG or WebP picture. It is not kept on disk.")
+        return None
+    try:
+        image = _decoded(given)
+        return upload_picture(image, NetworkCard.read(subject.folder), name=given.name), image
+    except LabError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return None
+
+
+def _decoded(given: Given) -> Image:
+    """Decoded once an upload, not at every rerun: a large photograph takes half a second."""
+    from lab.data.decode import decode_image
+
+    kept: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
+    if kept is None or kept[0] != given.id:
+        with st.spinner("Reading the picture"):
+            image = decode_image(given.data, name=given.name)
+        if given.crop is not None:
+            image = image.crop(given.crop.box(*image.size))
+        kept = (given.id, image)
+        st.session_state["inspect_decoded"] = kept
+    return kept[1]

@@ -1,0 +1,128 @@
+"""What the trust test found, as a verdict, two figures and the numbers behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from lab.charts.trust import hiding, hiding_alt, likeness, likeness_alt
+from lab.ui.words import percent
+
+if TYPE_CHECKING:  # it imports torch, which a first page must not wait for
+    from lab.explain.trust import Trust
+
+_CHART = {"displayModeBar": False}
+
+
+def draw_trust(trust: Trust, *, key: str = "trust") -> None:
+    """The verdict and what it rests on. `key` tells two of them on one page apart."""
+    if trust.verdict == "depends":
+        st.success(trust.sentence, icon=":material/verified:")
+    elif trust.verdict == "not_meaningful":
+        st.info(trust.sentence, icon=":material/do_not_disturb_on:")
+    else:
+        st.warning(trust.sentence, icon=":material/gpp_bad:")
+    if trust.correlations:
+        _draw_likeness(trust, key)
+    if trust.deletion is not None and trust.insertion is not None:
+        _draw_hiding(trust, key)
+    if trust.correlations:
+        with st.expander("The numbers of this test"):
+            _draw_details(trust)
+
+
+def _draw_likeness(trust: Trust, key: str) -> None:
+    from lab.explain.trust import ALIKE
+
+    what = [step.what for step in trust.correlations]
+    means = np.array([step.mean for step in trust.correlations])
+    draws = [np.clip(np.nan_to_num(np.array(step.draws)), 0, 1) for step in trust.correlations]
+    st.markdown("**The same map with random weights**")
+    st.plotly_chart(
+        likeness(what, means, draws, unchanged=ALIKE),
+        key=f"{key}_likeness",
+        config=_CHART,
+        alt=likeness_alt(what, means),
+    )
+    st.caption(
+        "From left to right more of the network is random. A map of what was learned must become "
+        "another one: 1 is the same order of places, 0 is an unlike, an empty or a turned-over map."
+    )
+
+
+def _draw_hiding(trust: Trust, key: str) -> None:
+    deletion, insertion = trust.deletion, trust.insertion
+    assert deletion is not None
+    assert insertion is not None
+    st.markdown("**Hiding and showing the places that it marks**")
+    st.plotly_chart(
+        hiding(
+            deletion.fractions,
+            deletion.of_map,
+            deletion.of_random,
+            insertion.fractions,
+            insertion.of_map,
+            insertion.of_random,
+        ),
+        key=f"{key}_hiding",
+        config=_CHART,
+        alt=hiding_alt(deletion.area, insertion.area, float(deletion.random_areas.mean())),
+    )
+    st.caption(
+        "Places marked most go first. If they matter, hiding them takes the class away sooner than "
+        "random places do (left: below the band), and showing them brings it sooner (right: above)."
+    )
+
+
+def _draw_details(trust: Trust) -> None:
+    deletion, insertion = trust.deletion, trust.insertion
+    st.dataframe(
+        [
+            {
+                "Random weights in": step.what,
+                "Rank correlation": step.mean,
+                "Spread": step.spread,
+                "Each random network": ", ".join(
+                    "empty map" if np.isnan(value) else f"{value:.2f}" for value in step.draws
+                ),
+            }
+            for step in trust.correlations
+        ],
+        hide_index=True,
+        column_config={
+            "Rank correlation": st.column_config.NumberColumn(format="%.2f"),
+            "Spread": st.column_config.NumberColumn(
+                format="%.2f", help="Standard deviation over the random networks."
+            ),
+        },
+        alt="Rank correlation of the map for each step of random weights.",
+    )
+    if deletion is not None and insertion is not None:
+        areas = deletion.random_areas
+        st.dataframe(
+            [
+                {
+                    "Average probability": what,
+                    "The map's order": percent(own),
+                    "Random orders": percent(mean),
+                }
+                for what, own, mean in (
+                    ("while hiding (less is better)", deletion.area, areas.mean()),
+                    ("while showing (more is better)", insertion.area, areas.mean()),
+                )
+            ],
+            hide_index=True,
+            alt="Areas under the curves of hiding and showing.",
+        )
+        st.caption(
+            f"{len(areas)} random orders of the same places, spread {areas.std(ddof=1):.1%}. A "
+            "hidden place takes the picture's mean colour; a network may find that odd in itself, "
+            "which is why random places are hidden for comparison."
+        )
+    st.caption(
+        "Random weights: Adebayo et al. 2018, arXiv 1810.03292. Hiding: Petsiuk et al. 2018 "
+        "(RISE), arXiv 1806.07421. A passed test says that the map is about this network, not that "
+        "the network is right."
+    )

@@ -1,0 +1,1 @@
+"""A run as the Train and Runs pages show it: curves, film strip, gradient health, verdicts."""

@@ -1,0 +1,137 @@
+"""Which pictures the film strip follows: the pinned ones or the lab's choice, and changing that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from lab.data import catalog, probes
+from lab.errors import LabError
+from lab.runs.store import RunRow
+from lab.training.watch import film_files
+from lab.training.watch.film_files import Pixels, Take
+
+_PARTS = {
+    "train": "the network trains on it",
+    "val": "set aside for validation",
+    "test": "of the test set",
+    "unused": "not used by this run",
+}
+
+
+def draw_pins(run: RunRow, folder: Path, newest: Take) -> None:
+    """An expander with the pictures of the strip and the data set's pins."""
+    panel = st.expander(
+        f"Which pictures: {len(newest.indices)} followed here",
+        icon=":material/keep:",
+        key="film_pins",
+        on_change="rerun",
+    )
+    if not panel.open:
+        return
+    with panel:
+        try:
+            pins = probes.pins(run.dataset)
+        except LabError as error:
+            st.caption(str(error))
+            return
+        st.markdown(_what_is_followed(pins))
+        coming = [i for i in pins.indices if i not in newest.indices]
+        if coming:
+            st.caption(
+                f"{len(coming)} pinned picture(s) join when the next column is taken."
+                if run.is_live
+                else f"{len(coming)} picture(s) were pinned since; the next run follows them."
+            )
+        with st.container(horizontal=True, gap="medium"):
+            for row, index in enumerate(newest.indices.tolist()):
+                name = _title(run.class_names, int(newest.labels[row]))
+                pixels = film_files.read_picture(folder, index)
+                _card(run, index, name, _PARTS.get(newest.parts[row], ""), pixels, pins)
+            content_hash = catalog.describe(run.dataset).content_hash
+            for index, name, pixels in _pinned(run.dataset, content_hash, tuple(coming)):
+                _card(run, index, name, "pinned, not in the strip yet", pixels, pins)
+        st.page_link(
+            "pages/data.py",
+            label="Choose others on the Data page: “Pin pictures” above the images",
+            icon=":material/photo_library:",
+        )
+
+
+def _what_is_followed(pins: probes.Pins) -> str:
+    if pins.indices:
+        return (
+            f"**{len(pins.indices)} of at most {probes.MOST} pictures of this data set are "
+            "pinned**; every run on it follows them."
+        )
+    forgotten = ""
+    if pins.forgotten:
+        forgotten = (
+            f"{pins.forgotten} picture(s) were pinned in an earlier version of this data set. It "
+            "was replaced, so they are forgotten. "
+        )
+    return (
+        f"{forgotten}Nothing is pinned, so the lab chose: pictures of all sorts of classes that "
+        "the network does not train on. Pinned ones take their place."
+    )
+
+
+def _title(class_names: tuple[str, ...], label: int) -> str:
+    return class_names[label] if label < len(class_names) else f"class {label}"
+
+
+def _card(
+    run: RunRow, index: int, name: str, part: str, pixels: Pixels | None, pins: probes.Pins
+) -> None:
+    with st.container(width=132, gap="xsmall"):
+        if pixels is not None:
+            st.image(pixels[..., 0] if pixels.shape[2] == 1 else pixels, width=84, alt=name)
+        st.text(name)
+        st.caption(part)
+        if index in pins.indices:
+            st.button(
+                "Unpin",
+                key=f"film_unpin_{index}",
+                icon=":material/keep_off:",
+                on_click=unpin,
+                args=(run.dataset, index),
+            )
+        st.page_link(
+            "pages/inspect.py",
+            label="Inspect",
+            icon=":material/frame_inspect:",
+            query_params={"run": run.id, "image": str(index)},
+        )
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _pinned(
+    dataset: str, content_hash: str, indices: tuple[int, ...]
+) -> list[tuple[int, str, Pixels]]:
+    """Index, class and pixels of pictures that no file of the run has yet; the hash makes those of
+    a changed data set be read again."""
+    if not indices:
+        return []
+    pack = catalog.open_pack(dataset)
+    return [
+        (i, _title(pack.meta.class_names, int(pack.labels[i])), pack.images[i].copy())
+        for i in indices
+        if i < len(pack)
+    ]
+
+
+def pin(dataset: str, index: int) -> None:
+    """A button's callback."""
+    try:
+        probes.pin(dataset, index)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def unpin(dataset: str, index: int) -> None:
+    """A button's callback."""
+    try:
+        probes.unpin(dataset, index)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")

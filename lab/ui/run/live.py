@@ -1,0 +1,257 @@
+"""The live view of one run: numbers, curves, buttons and the log of decisions.
+
+A fragment that ticks while the run is active, once a second in its first minute, and reads only
+what is new from the store. It never touches the training thread: the buttons leave a wish in the
+store.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import streamlit as st
+
+from lab.errors import LabError, NotFoundError
+from lab.runs.history import curve
+from lab.runs.queue import queue
+from lab.runs.rows import LogLine
+from lab.runs.store import RunRow, store
+from lab.ui.run.live_chart import live_chart
+from lab.ui.run.live_feed import LiveHistory
+from lab.ui.widgets.pace import pace
+from lab.ui.words import duration, percent, status_badge
+
+CHART_HEIGHT = 260
+"""Of one panel, in pixels; fixed, so that nothing on the page moves when the points come."""
+
+FIRST_SECONDS = 3.0
+"""Of training, in which the page looks more often."""
+
+WAIT, GLANCE = 0.25, 0.03
+"""Seconds. Before the first point a tick waits up to so long for it, looking into the store so
+often: it is on its way to the page at once, and ticks that bring nothing do not hold it up. Longer
+would be felt at a press of Stop."""
+
+_DRAWN_WHOLE = "live_drawn_whole"
+"""In the session while the whole page is drawn: its other parts must not wait for a point."""
+
+
+def live_view(run: RunRow) -> None:
+    """Draw `run` and keep it moving while it is active."""
+    seconds = _pace(run)
+    st.session_state[_DRAWN_WHOLE] = True
+    st.fragment(run_every=seconds, key="live_view")(_body)(run.id, seconds)
+
+
+def _pace(run: RunRow) -> float | None:
+    """Seconds between two ticks; None when nothing changes any more by itself. A paused run may be
+    resumed from another tab, so it is looked at now and then."""
+    if run.status == "paused":
+        return 3.0
+    # A short wait should look short, and the first points should not wait either. (The new pace
+    # costs a run of the whole page: not before the first point.)
+    is_waiting = run.status == "running" and run.progress_text
+    if run.is_live and not is_waiting and (run.status != "running" or run.seconds <= FIRST_SECONDS):
+        return 0.3
+    return pace(run, 1.0)
+
+
+def _body(run_id: str, seconds: float | None) -> None:
+    try:
+        if not st.session_state.pop(_DRAWN_WHOLE, False):
+            _wait_for_first_point(run_id)
+        run = store().run(run_id)
+    except NotFoundError:  # deleted in another tab
+        st.rerun()
+    if _pace(run) != seconds:
+        st.rerun()  # once: the whole page learns that the run began or ended, and the timer with it
+    _heading(run)
+    _buttons(run)
+    _progress(run)
+    _numbers(run)
+    if run.message:
+        _message(run)
+    live_chart(
+        partial(_read_history, run),
+        run_id=run.id,
+        key="live",
+        live=run.is_live,
+        height=CHART_HEIGHT,
+    )
+    _log(run)
+
+
+def _wait_for_first_point(run_id: str) -> None:
+    """Until the first step of a run that starts is there, its status changes, or WAIT is over.
+
+    The one sleep in a page: shorter than the pause between two ticks, and only in a tick.
+    """
+    run, until = store().run(run_id), time.monotonic() + WAIT
+    # A preparation that tells how far it is (a download, a decoding) takes longer.
+    if run.status not in ("preparing", "running") or (run.status == "preparing" and run.progress):
+        return
+    while store().newest(run_id).loss is None and time.monotonic() < until:
+        time.sleep(GLANCE)
+        if store().run(run_id).status != run.status:
+            return
+
+
+def _read_history(run: RunRow, after_step: int) -> LiveHistory:
+    """What is new after a step; the whole history thinned when everything is asked for."""
+    steps = store().steps(run.id, after=after_step) if after_step else curve(store(), run.id)
+    return LiveHistory(steps, store().epochs(run.id, after_step=after_step), run.best_epoch)
+
+
+def _heading(run: RunRow) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(run.name, anchor=False, width="content")
+        status_badge(run.status)
+
+
+def _buttons(run: RunRow) -> None:
+    with st.container(horizontal=True):
+        if run.status == "running":
+            _button("Pause", "pause", run, "Free the machine; Resume goes on with the next step.")
+            _button("Stop", "stop", run, "End within one step. The test set stays untouched.")
+            _button(
+                "Finish now", "finish", run, "End the training and test the best weights so far."
+            )
+        elif run.status in ("queued", "preparing"):
+            _button("Stop", "stop", run, "Take this run out before it begins.")
+        elif run.can_resume:
+            _button("Resume", "resume", run, "Go on from the last saved step.")
+
+
+_ICONS = {"Pause": "pause", "Stop": "stop", "Finish now": "flag", "Resume": "play_arrow"}
+
+
+def _button(label: str, action: str, run: RunRow, help: str) -> None:
+    st.button(
+        label,
+        key=f"live_{action}",
+        icon=f":material/{_ICONS[label]}:",
+        help=help,
+        on_click=_act,
+        args=(action, run.id),
+        disabled=run.requested == action,
+    )
+
+
+def _act(action: str, run_id: str) -> None:
+    """A button's callback: a wish for the queue, never waiting for it to be fulfilled."""
+    actions = {
+        "pause": queue().pause,
+        "stop": queue().stop,
+        "finish": queue().finish,
+        "resume": queue().resume,
+    }
+    try:
+        actions[action](run_id)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _progress(run: RunRow) -> None:
+    if run.status == "queued":
+        st.progress(0.0, text=run.progress_text or "Waiting in line for the machine.")
+    elif run.status == "preparing":
+        st.progress(run.progress or 0.0, text=run.progress_text or "Preparing")
+    elif run.total_steps:
+        st.progress(run.progress, text=_progress_text(run, run.total_steps))
+
+
+def _progress_text(run: RunRow, total: int) -> str:
+    parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
+    if run.progress_text:
+        parts.append(run.progress_text)
+    if run.requested and run.status == "running":
+        parts.append(f"{run.requested} asked for")
+    return " · ".join(parts)
+
+
+def _numbers(run: RunRow) -> None:
+    newest = store().newest(run.id)
+    with st.grid(4, min_column_width=150, gap="small"):
+        st.metric("Epoch", f"{run.epoch} of {run.settings['epochs']}", border=True)
+        st.metric(
+            "Training loss",
+            "–" if newest.loss is None else f"{newest.loss:.3f}",
+            border=True,
+            help="Smoothed: a batch counts half after 20 steps.",
+        )
+        st.metric(
+            "Training accuracy",
+            percent(newest.accuracy),
+            border=True,
+            help="Smoothed likewise; while the weights move, with dropout and augmentation on.",
+        )
+        st.metric(
+            "Validation",
+            percent(newest.val_accuracy),
+            border=True,
+            help="Accuracy at the end of the last whole epoch, on images it never trained on.",
+        )
+        if run.test_accuracy is None:
+            chosen = f" Kept: epoch {run.best_epoch}." if run.best_epoch else ""
+            st.metric(
+                "Best epoch",
+                percent(run.best_val_accuracy),
+                border=True,
+                help="Validation accuracy of the epoch whose weights are kept." + chosen,
+            )
+        else:
+            st.metric(
+                "Test accuracy",
+                percent(run.test_accuracy),
+                border=True,
+                help=f"Of the weights of epoch {run.best_epoch}, measured once, on "
+                f"{run.test_samples:,} images set apart.",
+            )
+        st.metric(
+            "Learning rate",
+            "–" if newest.learning_rate is None else f"{newest.learning_rate:.2g}",
+            border=True,
+        )
+        st.metric(
+            "Images per s",
+            f"{run.images_per_second:,.0f}" if run.images_per_second else "–",
+            border=True,
+            help="Training images over the time spent on training steps.",
+        )
+        if run.status == "running":
+            st.metric("Time left", duration(_seconds_left(run)), border=True, help="About.")
+        else:
+            st.metric("Training time", duration(run.seconds), border=True)
+
+
+def _seconds_left(run: RunRow) -> float | None:
+    """From the pace so far, validation included; unknown until a few steps are done."""
+    if run.step < 3 or not run.total_steps:
+        return None
+    if run.epoch <= 1 and run.images_per_second:
+        # Nothing has been validated yet, and compiling may have been most of the time.
+        images = (run.total_steps - run.step) * int(run.settings["batch_size"])
+        return images / run.images_per_second
+    return run.seconds / run.step * (run.total_steps - run.step)
+
+
+def _message(run: RunRow) -> None:
+    if run.status == "failed":
+        st.error(run.message, icon=":material/error:")
+    else:
+        st.caption(run.message)
+
+
+def _log(run: RunRow) -> None:
+    lines = store().log(run.id)
+    if not lines:
+        return
+    with st.expander("What the lab decided, and why", icon=":material/receipt_long:"):
+        # One element: each costs the browser time at every tick.
+        st.markdown("\n".join(f"- {_line(line)}" for line in lines))
+
+
+def _line(line: LogLine) -> str:
+    text = line.text.replace("$", "\\$").replace("\n", " ")
+    return f":red[{text}]" if line.level == "error" else text

@@ -1,0 +1,1 @@
+"""The Train page's settings: form, summary, learning-rate finder."""

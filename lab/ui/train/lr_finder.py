@@ -1,0 +1,168 @@
+"""The Train page's learning-rate finder: a short ramp in the background, its curve, one button.
+
+Runs in the page's script thread; the ramp runs in a job's, on a network of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from lab import jobs
+from lab.charts.lr_finder import loss_against_rate, loss_against_rate_alt
+from lab.config import RunConfig
+from lab.data import catalog
+from lab.errors import LabError
+from lab.progress import Cancel, Report
+from lab.ui.state import knob_key
+from lab.ui.widgets import background
+from lab.ui.widgets.background import computed
+
+if TYPE_CHECKING:
+    from lab.training.lr_finder.ramp import RateFinding
+
+NO_MATTER = (
+    "learning_rate",
+    "schedule",
+    "schedule_epochs",
+    "schedule_factor",
+    "epochs",
+    "steps_per_epoch",
+    "head_epochs",
+    "second_phase_factor",
+    "best_metric",
+    "early_stopping_patience",
+    "early_stopping_metric",
+    "keep_every",
+    "film_strip",
+    "layer_statistics",
+)
+"""Knobs that the ramp does not depend on: its result stays on the page when they are changed."""
+
+
+def draw_lr_finder(config: RunConfig | LabError) -> None:
+    """An expander with the finder for the form's settings as they are now."""
+    with st.expander(
+        "Find a learning rate", key="train_rates", icon=":material/speed:", on_change="rerun"
+    ) as finder:
+        if not finder.open:
+            return
+        if isinstance(config, LabError):
+            st.caption("Something in the settings does not fit; the red sentence says what.")
+            return
+        try:
+            _draw(config)
+        except LabError as error:
+            st.error(str(error), icon=":material/error:")
+
+
+def _draw(config: RunConfig) -> None:
+    key = rates_key(config)
+    job = jobs.latest(key)
+    if job is None or job.state == "cancelled":
+        st.caption(
+            "Takes 100 training steps with these settings, each at a slightly larger rate than "
+            "the one before, and looks where the loss begins to fall and where it is thrown off. "
+            "On a network of its own, which is thrown away: no run is touched."
+        )
+        if st.button("Try the rates", key="train_rates_start", icon=":material/play_arrow:"):
+            _start(config, key)
+            st.rerun()
+        return
+    if job.active:
+        st.button(
+            "Cancel", key="train_rates_cancel", icon=":material/close:", on_click=_cancel,
+            args=(job.id,),
+        )  # fmt: skip
+    finding = computed(key, "Trying learning rates", _work(config), kind="rates")
+    if finding is not None:
+        _draw_finding(finding, config)
+
+
+def rates_key(config: RunConfig) -> str:
+    """Of the background job: everything that the ramp depends on."""
+    info = catalog.describe(config.dataset)
+    # Drawings are always the same; other images may be replaced under the same name.
+    images = "" if info.drawn else info.content_hash
+    values = config.model_dump(mode="json")
+    told = {name: value for name, value in values.items() if name not in NO_MATTER}
+    return f"rates:{images}:{json.dumps(told, sort_keys=True)}"
+
+
+def _work(config: RunConfig) -> jobs.Work:
+    def work(report: Report, cancel: Cancel) -> RateFinding:
+        from lab.training.lr_finder.ramp import find_rates
+
+        return find_rates(config, progress=report, cancel=cancel)
+
+    return work
+
+
+def _start(config: RunConfig, key: str) -> None:
+    job = jobs.start("rates", "Trying learning rates", _work(config), key=key)
+    jobs.wait(job.id, timeout=background.PATIENCE)
+
+
+def _draw_finding(finding: RateFinding, config: RunConfig) -> None:
+    st.plotly_chart(
+        loss_against_rate(
+            finding.rates,
+            finding.losses,
+            finding.smoothed,
+            low=finding.low,
+            high=finding.high,
+            suggested=finding.suggested,
+            current=config.learning_rate,
+        ),
+        key="train_rates_chart",
+        config={"displayModeBar": False},
+        alt=loss_against_rate_alt(
+            finding.rates,
+            finding.smoothed,
+            low=finding.low,
+            high=finding.high,
+            suggested=finding.suggested,
+        ),
+    )
+    if finding.suggested is None or finding.low is None or finding.high is None:
+        st.warning(finding.reason, icon=":material/help:")
+    else:
+        st.markdown(f"**{finding.low:.1e} to {finding.high:.1e}**, shaded: here the loss falls.")
+        st.button(
+            f"Use {rounded(finding.suggested):g}",
+            key="train_rates_use",
+            type="primary",
+            icon=":material/check:",
+            help="Puts this rate into the form.",
+            on_click=_use,
+            args=(rounded(finding.suggested),),
+            disabled=config.learning_rate == rounded(finding.suggested),
+        )
+        st.caption(finding.reason)
+    st.caption(_made_from(finding, config))
+
+
+def _made_from(finding: RateFinding, config: RunConfig) -> str:
+    passes = "one pass" if finding.passes == 1 else f"{finding.passes} passes"
+    end = "; it ended where the loss was thrown off" if finding.ended_early else ""
+    return (
+        f"From {len(finding.rates)} steps of {config.batch_size} images, in {passes} over the "
+        f"training images, seed {config.seed}{end}. A place to start, not the best rate: that "
+        "may lie a few times beside it, and longer runs often want a smaller one."
+    )
+
+
+def rounded(rate: float) -> float:
+    """Two digits: more are not known."""
+    return float(f"{rate:.1e}")
+
+
+def _cancel(job_id: str) -> None:
+    jobs.cancel(job_id)
+
+
+def _use(rate: float) -> None:
+    """A button's callback: it runs before the form's widgets are drawn."""
+    st.session_state[knob_key("learning_rate")] = rate

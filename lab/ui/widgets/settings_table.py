@@ -1,0 +1,56 @@
+"""The settings that are not the same in several runs; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from lab.config import KNOBS
+from lab.ui.widgets.knob_form import word
+
+MOST_COLUMNS = 6
+"""Up to so many runs each have a column; more each have a row."""
+
+
+def draw_differences(titles: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:
+    """A table of the knobs that differ among runs called `titles`, or the sentence that none do."""
+    from lab.evaluate.compare import differing_settings
+
+    different = differing_settings(settings)
+    if not different:
+        st.caption("Nothing: these runs have the same settings, the seed included.")
+        return
+    table = pd.DataFrame(
+        {
+            knob_title(name): [setting_text(name, value) for value in values]
+            for name, values in different.items()
+        },
+        index=pd.Index(titles, name="Run"),
+    )
+    if len(titles) <= MOST_COLUMNS:
+        table = table.transpose().rename_axis("Setting")
+    st.dataframe(
+        table.reset_index(),
+        hide_index=True,
+        alt=f"The {len(different)} settings that are not the same in all of these runs.",
+    )
+
+
+def knob_title(name: str) -> str:
+    return KNOBS[name].title if name in KNOBS else name
+
+
+def setting_text(name: str, value: Any) -> str:
+    """A knob's value as the person reads it."""
+    if value is None:
+        return "automatic"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return word(value) if name in KNOBS and KNOBS[name].kind == "choice" else str(value)

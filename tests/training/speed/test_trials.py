@@ -1,0 +1,151 @@
+"""Trials of training steps: what is measured, kept, and left untouched."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lab.config import RunConfig
+from lab.home import lab_home
+from lab.models.catalog import build_network
+from lab.training.speed import compiling, trials
+from lab.training.speed.trials import Workload, gain_of_compiling, gain_of_format, seconds_of_step
+
+
+def workload(config: RunConfig, *, steps: int = 1000) -> Workload:
+    """Steps on 16x16 grey images."""
+    return Workload(
+        config=config,
+        network=build_network(config, channels=1, image_size=16, classes=3).train(),
+        device=torch.device("cpu"),
+        memory_format=torch.channels_last,
+        channels=1,
+        image_size=16,
+        steps=steps,
+    )
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Steps take 0.3 s in fp32, 0.1 s in bf16, 0.2 s compiled; what was timed, in order."""
+    calls: list[str] = []
+
+    def step(*given: object, forward: object = None) -> float:
+        way = "compiled" if forward else str(given[-1])
+        calls.append(way)
+        return {"fp32": 0.3, "bf16": 0.1, "compiled": 0.2}[way]
+
+    monkeypatch.setattr(trials, "timed_step", step)
+    return calls
+
+
+MEASURES: dict[str, tuple[Callable[[Workload], float | None], float]] = {
+    "format": (lambda work: gain_of_format(work, "bf16"), 3.0),
+    "step": (lambda work: seconds_of_step(work, "fp32"), 0.3),
+    "compiling": (lambda work: gain_of_compiling(work, "fp32"), 1.5),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_what_was_measured_is_kept(tiny: RunConfig, measured: list[str], name: str) -> None:
+    measure, expected = MEASURES[name]
+    work = workload(tiny)
+    assert measure(work) == pytest.approx(expected)
+    tried = len(measured)
+    assert tried >= 2
+    assert measure(work) == pytest.approx(expected)
+    assert len(measured) == tried  # from the file
+    kept = json.loads((lab_home() / "measurements.json").read_text()).values()
+    assert next(iter(kept)) == pytest.approx(expected)
+    for knobs in ({"batch_size": 8}, {"dropout": 0.1}):  # another shape is another measurement
+        tried = len(measured)
+        measure(workload(tiny.changed(**knobs)))
+        assert len(measured) > tried
+
+
+def test_each_way_is_tried_in_turn(tiny: RunConfig, measured: list[str]) -> None:
+    gain_of_format(workload(tiny), "bf16")
+    assert measured == ["fp32", "bf16"] * (1 + trials.ROUNDS)
+
+
+def test_a_busy_moment_does_not_make_a_format_fast(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step in bf16 was lucky; or three in fp32 were not."""
+    for exact, short in (
+        ([0.06, 0.07, 0.06, 0.05], [0.09, 0.04, 0.08, 0.09]),  # quickest: 1.25; pairs: 0.7
+        ([0.04, 0.09, 0.09, 0.08], [0.05, 0.05, 0.05, 0.05]),  # quickest: 0.8; pairs: 1.7
+    ):
+        steps = iter([1.0, 1.0, *(s for pair in zip(exact, short, strict=True) for s in pair)])
+        monkeypatch.setattr(trials, "timed_step", lambda *given, steps=steps, **_: next(steps))
+        work = workload(tiny.changed(batch_size=int(1000 * exact[0])))
+        gain = gain_of_format(work, "bf16")
+        assert gain is not None
+        assert gain < 1
+
+
+def test_the_steps_of_one_trial_serve_the_next(tiny: RunConfig, measured: list[str]) -> None:
+    work = workload(tiny)
+    gain_of_format(work, "bf16")
+    tried = len(measured)
+    assert seconds_of_step(work, "fp32") == 0.3
+    assert seconds_of_step(work, "bf16") == 0.1
+    assert len(measured) == tried
+
+
+def test_a_short_run_tries_no_format(tiny: RunConfig, measured: list[str]) -> None:
+    assert gain_of_format(workload(tiny, steps=trials.FEWEST_STEPS - 1), "bf16") is None
+    assert not measured
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_real_trial_touches_nothing(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    work = workload(tiny)
+    before = {key: tensor.clone() for key, tensor in work.network.state_dict().items()}
+    drawn = torch.random.get_rng_state()
+    found = MEASURES[name][0](work)
+    assert found is None or found > 0
+    assert work.network.training
+    after = work.network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(p.grad is None for p in work.network.parameters())
+    assert torch.equal(drawn, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "words", ["no such compiler", "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_a_trial_of_compiling_that_fails_is_no_gain(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, words: str
+) -> None:
+    def broken(graph: object, inputs: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(compiling, "BACKEND", broken)
+    work = workload(tiny)
+    assert gain_of_compiling(work, "fp32") is None
+    assert words in caplog.text
+    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    assert gain_of_compiling(work, "fp32") is not None  # mended: it is tried again
+
+
+def test_a_trial_keeps_freed_memory_as_training_does(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[object] = []
+
+    def step(*_: object, **__: object) -> float:
+        order.append("step")
+        return 0.1
+
+    monkeypatch.setattr(trials, "timed_step", step)
+    monkeypatch.setattr(trials, "keep_freed_memory", order.append)
+    monkeypatch.setattr(trials, "hand_back", lambda: order.append("back"))
+    gain_of_format(workload(tiny), "bf16")
+    assert order[0] is True
+    assert order[-1] == "back"
+    assert set(order[1:-1]) == {"step"}

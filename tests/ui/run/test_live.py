@@ -1,0 +1,111 @@
+"""The live view's wait for a run's first point, and its words meanwhile.
+
+(What it draws: tests/app/test_pages.py.)
+"""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from lab.ui.run import live
+
+
+class Rows:
+    """Stands in for the store: a run that changes after so many looks."""
+
+    def __init__(
+        self, *, status: str, ends: int = 10**9, first_step: int = 10**9, progress: float = 0.0
+    ) -> None:
+        self.status, self.ends, self.first_step = status, ends, first_step
+        self.progress = progress
+        self.looks = 0
+
+    def run(self, run_id: str) -> SimpleNamespace:
+        status = self.status if self.looks < self.ends else "failed"
+        return SimpleNamespace(status=status, progress=self.progress)
+
+    def newest(self, run_id: str) -> SimpleNamespace:
+        self.looks += 1
+        return SimpleNamespace(loss=1.0 if self.looks >= self.first_step else None)
+
+
+def waited(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(live, "store", lambda: rows)
+    monkeypatch.setattr(live, "WAIT", 5.0)
+    monkeypatch.setattr(live, "GLANCE", 0.001)
+    began = time.monotonic()
+    live._wait_for_first_point("r-1")
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("status", ["preparing", "running"])
+def test_a_tick_waits_for_the_first_step_and_no_longer(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(status=status, first_step=4)
+    assert waited(rows, monkeypatch) < live.WAIT
+    assert rows.looks == 4
+
+
+@pytest.mark.parametrize("status", ["queued", "paused", "completed", "failed"])
+def test_where_no_step_is_on_its_way_nothing_waits(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(status=status)
+    waited(rows, monkeypatch)
+    assert rows.looks == 0
+
+
+def test_nothing_waits_for_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(status="preparing", progress=0.2)
+    waited(rows, monkeypatch)
+    assert rows.looks == 0
+
+
+def test_a_change_of_status_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(status="preparing", ends=3)
+    assert waited(rows, monkeypatch) < live.WAIT
+    assert rows.looks == 3
+
+
+def test_the_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(status="running")
+    monkeypatch.setattr(live, "store", lambda: rows)
+    monkeypatch.setattr(live, "WAIT", 0.05)
+    began = time.monotonic()
+    live._wait_for_first_point("r-1")
+    assert time.monotonic() - began >= 0.05
+
+
+@pytest.mark.parametrize("waits_for", ["", "compiling the training steps"])
+def test_the_page_says_what_the_next_step_waits_for(waits_for: str) -> None:
+    run = SimpleNamespace(
+        step=40, seconds=3.0, status="running", requested="", progress_text=waits_for
+    )
+    said = "Step 40 of 2,000 · 3 s of training" + (f" · {waits_for}" if waits_for else "")
+    assert live._progress_text(run, 2000) == said  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("waits_for", "seconds"), [("", 0.3), ("compiling", 1.0)])
+def test_the_first_point_is_looked_for_often_unless_it_takes_long(
+    waits_for: str, seconds: float
+) -> None:
+    run = SimpleNamespace(is_live=True, status="running", seconds=0.0, progress_text=waits_for)
+    assert live._pace(run) == seconds  # type: ignore[arg-type]
+
+
+def test_the_time_left_in_the_first_epoch_does_not_count_compiling() -> None:
+    run = SimpleNamespace(
+        step=10,
+        total_steps=1010,
+        epoch=1,
+        seconds=60.0,
+        images_per_second=320.0,
+        settings={"batch_size": 32},
+    )
+    assert live._seconds_left(run) == 100  # type: ignore[arg-type]
+    run.epoch = 2
+    assert live._seconds_left(run) == 6000  # type: ignore[arg-type]
