@@ -13,18 +13,18 @@ st.markdown(
     "Show trained networks your own pictures: what they say, how sure they are, and where they "
     "look."
 )
-asks = choose()
-if asks:
+choices = choose()
+if choices:
     uploads = draw_uploader()
-    kept = answers.basket()
-    newer = answers.find_weights(kept, asks)
-    panel = crop.draw(uploads, asks)
-    kept.keep_only(uploads, asks, panel.cuts)
-    complete = answers.ask_all(kept, uploads, asks, panel.cuts)
-    panel.draw_preview(kept, asks)
-    view.draw_problems(kept, uploads, asks)
-    answers.draw_newer(kept, newer)
-    measured = familiarity.known(asks)
+    state = answers.classify_state()
+    newer = answers.find_weights(state, choices)
+    panel = crop.draw(uploads, choices)
+    state.keep_only(uploads, choices, panel.cuts)
+    complete = answers.ask_all(state, uploads, choices, panel.cuts)
+    panel.draw_preview(state, choices)
+    view.draw_problems(state, uploads, choices)
+    answers.draw_newer(state, newer)
+    measured = familiarity.known(choices)
     if uploads and complete:
-        familiarity.draw_status(kept, asks, measured)
-    view.draw_answers(kept, uploads, asks, panel.cuts, measured)
+        familiarity.draw_status(state, choices, measured)
+    view.draw_answers(state, uploads, choices, panel.cuts, measured)

@@ -4,6 +4,8 @@ import streamlit as st
 
 from lab.errors import LabError
 from lab.ui.entrance import require_entrance
+from lab.ui.experiments.recipes import draw_recipes
+from lab.ui.experiments.sweep import draw_sweep
 
 require_entrance()
 st.title("Experiments", anchor=False)
@@ -17,13 +19,9 @@ if "sweep" in st.query_params:  # a link to one sweep
 recipes, sweep = st.tabs(["Recipes", "Sweep"], key="experiments_tab", on_change="rerun")
 try:
     if recipes.open:
-        from lab.ui.experiments.recipes import draw_recipes
-
         with recipes:
             draw_recipes()
     if sweep.open:
-        from lab.ui.experiments.sweep import draw_sweep
-
         with sweep:
             draw_sweep()
 except LabError as error:

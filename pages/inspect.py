@@ -4,7 +4,11 @@ import streamlit as st
 
 from lab.errors import LabError
 from lab.ui.entrance import require_entrance
+from lab.ui.inspect.cam import draw_cam
 from lab.ui.inspect.choice import choose_picture, choose_subject
+from lab.ui.inspect.features import draw_features
+from lab.ui.inspect.gallery import draw_gallery
+from lab.ui.inspect.side_by_side import draw_side_by_side
 
 require_entrance()
 st.title("Inspect", anchor=False)
@@ -18,23 +22,15 @@ try:
             on_change="rerun",
         )
         if looks.open and chosen is not None:
-            from lab.ui.inspect.cam import draw_cam
-
             with looks:
                 draw_cam(subject, chosen)
         if features.open and chosen is not None:
-            from lab.ui.inspect.features import draw_features
-
             with features:
                 draw_features(subject, chosen)
         if gallery.open:
-            from lab.ui.inspect.gallery import draw_gallery
-
             with gallery:
                 draw_gallery(subject)
         if runs.open:
-            from lab.ui.inspect.side_by_side import draw_side_by_side
-
             with runs:
                 draw_side_by_side(
                     chosen.picture if chosen else None,

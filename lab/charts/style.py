@@ -47,3 +47,6 @@ def styled(
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False)
     return figure
+
+
+CHART = {"displayModeBar": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -11,61 +12,58 @@ _ENTERED = "entered"
 _ICON = str(Path(__file__).with_name("icon.svg"))
 
 
+class Page(NamedTuple):
+    """One page of the lab, in `pages/<name>.py`."""
+
+    name: str
+    title: str
+    icon: str
+    """Of Google's Material Symbols."""
+    help: str
+
+
+PAGES = (
+    Page("home", "Home", "home", "What the lab is, and three ready starts."),
+    Page(
+        "data",
+        "Data",
+        "photo_library",
+        "Look at the data sets, add your own images, download public ones.",
+    ),
+    Page("train", "Train", "model_training", "Choose the knobs, press Train, watch the run live."),
+    Page(
+        "experiments",
+        "Experiments",
+        "science",
+        "The documents' experiments, one click each, and sweeps over any knob.",
+    ),
+    Page("runs", "Runs", "history", "All runs: find, test, resume, rename, delete."),
+    Page(
+        "compare",
+        "Compare",
+        "compare_arrows",
+        "Several runs: their curves, results and mistakes side by side.",
+    ),
+    Page("inspect", "Inspect", "frame_inspect", "Where a network looks and what its layers see."),
+    Page("classify", "Classify", "image_search", "Your own pictures: an answer, and why."),
+)
+"""In the order of the navigation. To add a page, add it here; the first one is the default."""
+
+
 def navigation() -> StreamlitPage:
-    """The page that the URL asks for, in the lab's frame. To add a page, add it here."""
+    """The page that the URL asks for, in the lab's frame."""
     # An icon of our own: Streamlit would fetch a named one from the internet.
     st.set_page_config(page_title="Trainscope", page_icon=_ICON, layout="wide")
     return st.navigation(
         [
             st.Page(
-                "pages/home.py",
-                title="Home",
-                icon=":material/home:",
-                default=True,
-                help="What the lab is, and three ready starts.",
-            ),
-            st.Page(
-                "pages/data.py",
-                title="Data",
-                icon=":material/photo_library:",
-                help="Look at the data sets, add your own images, download public ones.",
-            ),
-            st.Page(
-                "pages/train.py",
-                title="Train",
-                icon=":material/model_training:",
-                help="Choose the knobs, press Train, watch the run live.",
-            ),
-            st.Page(
-                "pages/experiments.py",
-                title="Experiments",
-                icon=":material/science:",
-                help="The documents' experiments, one click each, and sweeps over any knob.",
-            ),
-            st.Page(
-                "pages/runs.py",
-                title="Runs",
-                icon=":material/history:",
-                help="All runs: find, test, resume, rename, delete.",
-            ),
-            st.Page(
-                "pages/compare.py",
-                title="Compare",
-                icon=":material/compare_arrows:",
-                help="Several runs: their curves, figures and mistakes side by side.",
-            ),
-            st.Page(
-                "pages/inspect.py",
-                title="Inspect",
-                icon=":material/frame_inspect:",
-                help="Where a network looks and what its layers see.",
-            ),
-            st.Page(
-                "pages/classify.py",
-                title="Classify",
-                icon=":material/image_search:",
-                help="Your own pictures: an answer, and why.",
-            ),
+                f"pages/{page.name}.py",
+                title=page.title,
+                icon=f":material/{page.icon}:",
+                default=page is PAGES[0],
+                help=page.help,
+            )
+            for page in PAGES
         ],
         position="top",
     )

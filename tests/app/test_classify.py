@@ -201,12 +201,12 @@ def test_the_crop_shows_what_the_network_gets(
     app.checkbox(key=f"classify_crop_on_{upload_id}").check().run()
     app.slider(key=f"classify_crop_x_{upload_id}").set_value(100).run()
     settled(app)
-    [answer] = app.session_state["classify_basket"].answers.values()
+    [answer] = app.session_state["classify_state"].answers.values()
     np.testing.assert_array_equal(answer.seen, catalog.open_pack("tiny").images[5])
     assert "cropped" in texts(app, "caption")
     app.checkbox(key=f"classify_crop_on_{upload_id}").uncheck().run()
     settled(app)
-    [answer] = app.session_state["classify_basket"].answers.values()
+    [answer] = app.session_state["classify_state"].answers.values()
     assert (answer.seen != catalog.open_pack("tiny").images[5]).any()
 
 
@@ -216,13 +216,18 @@ def _keys(app: AppTest, start: str) -> list[str]:
 
 def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..., str]) -> None:
     app = upload(open_page("classify", run=train()), [bars(0), bars(1), ("a.svg", b"<svg/>", "")])
-    kept = app.session_state["classify_basket"]
-    assert (len(kept.answers), len(kept.thumbs), len(kept.broken)) == (2, 2, 1)
+    state = app.session_state["classify_state"]
+    assert (len(state.answers), len(state.thumbs), len(state.broken)) == (2, 2, 1)
     # The list of jobs, which all sessions share, holds a number only.
     assert all(type(job.result) is int for job in jobs.jobs("classify"))
     upload(app, [])
-    kept = app.session_state["classify_basket"]
-    assert (len(kept.answers), len(kept.thumbs), len(kept.broken), len(kept.shown)) == (0, 0, 0, 0)
+    state = app.session_state["classify_state"]
+    assert (len(state.answers), len(state.thumbs), len(state.broken), len(state.shown)) == (
+        0,
+        0,
+        0,
+        0,
+    )
     upload(app, [bars(0)])
     assert len(app.get("progress")) == 3
 
@@ -306,7 +311,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def _epoch(app: AppTest) -> int:
-    [answer] = app.session_state["classify_basket"].answers.values()
+    [answer] = app.session_state["classify_state"].answers.values()
     assert answer.epoch is not None
     return int(answer.epoch)
 

@@ -91,7 +91,7 @@ def test_a_failure_is_a_sentence(finder: AppTest, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise ResourceError("Out of memory, said the test.")
 
-    monkeypatch.setattr("lab.training.lr_finder.ramp.find_rates", full)
+    monkeypatch.setattr("lab.ui.train.lr_finder.find_rates", full)
     check(finder.button(key="train_rates_start").click().run())
     assert any("Out of memory, said the test" in e.value for e in finder.error)
 

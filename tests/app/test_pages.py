@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from lab.data import catalog
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.ui.entrance import PAGES
 from tests.app.conftest import OpenPage
 
 Finished = Callable[[str], RunRow]
@@ -29,12 +31,19 @@ def run_id(finished: Finished) -> str:
     return run_id
 
 
-@pytest.mark.parametrize("page", ["home", "data", "train", "runs"])
+every_page = pytest.mark.parametrize("page", [page.name for page in PAGES])
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    assert {page.name for page in PAGES} == {file.stem for file in Path("pages").glob("*.py")}
+
+
+@every_page
 def test_every_page_opens_in_an_empty_lab(open_page: OpenPage, page: str) -> None:
     open_page(page)
 
 
-@pytest.mark.parametrize("page", ["home", "data", "train", "runs"])
+@every_page
 def test_every_page_opens_with_a_run(open_page: OpenPage, run_id: str, page: str) -> None:
     app = open_page(page, run=run_id)
     assert app.session_state["run"] == run_id

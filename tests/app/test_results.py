@@ -14,7 +14,7 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.training.checkpoint import load_network, publish
-from lab.ui.results import view
+from lab.ui.widgets import predictions
 from lab.ui.words import percent
 from tests.app.conftest import OpenPage
 from tests.tiny_data import CLASSES, make_tiny_pack
@@ -206,7 +206,7 @@ def test_a_data_set_that_is_gone_is_said(
 def test_much_work_waits_for_a_button(
     open_results: Callable[[str], AppTest], run: RunRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "UNASKED_PIXELS", 100)
+    monkeypatch.setattr(predictions, "UNASKED_PIXELS", 100)
     app = open_results(run.id)
     assert "have not been shown to this checkpoint yet" in texts(app, "caption")
     assert "Accuracy" not in metrics(app)

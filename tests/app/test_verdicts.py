@@ -10,7 +10,6 @@ from lab.config import RunConfig
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from lab.ui.results import view
 from lab.ui.run import verdicts
 from lab.ui.run.verdicts import TITLES
 from tests.app.conftest import OpenPage
@@ -106,7 +105,7 @@ def test_a_fix_that_cannot_be_queued_is_a_sentence(
         raise ConfigError("Not today, said the test.")
 
     app = open_page("runs", run=fading.id)
-    monkeypatch.setattr("lab.training.plan.resolve", refuse)
+    monkeypatch.setattr(verdicts, "resolve", refuse)
     check(app.button(key="verdict_fix_vanishing_gradients").click().run())
     assert any("Not today, said the test" in error.value for error in app.error)
     assert store().runs(origin=f"fix:{fading.id}") == []
@@ -133,7 +132,7 @@ def test_a_large_set_is_not_predicted_unasked(
     open_page: OpenPage, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdicts, "UNASKED_PIXELS", 100)
-    monkeypatch.setattr(view, "predictions_of", pytest.fail)
+    monkeypatch.setattr(verdicts, "predictions_of", pytest.fail)
     run = trained(architecture="mlp")
     open_page("runs", run=run.id)
     assert not (store().folder(run.id) / "evaluation").exists()

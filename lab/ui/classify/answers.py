@@ -1,39 +1,37 @@
 """The Classify page: asking the networks, in the background, and what the session keeps of it.
 
 The pictures are the person's own, so the answers are not left in the list of jobs, which every
-session of this server shares: the job puts them into the Basket of the session that asked.
+session of this server shares: the job puts them into the ClassifyState of the session that asked.
 """
 
 from __future__ import annotations
 
-import io
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from lab import jobs
+from lab.data.decode import UnreadableFile, decode
 from lab.errors import LabError
+from lab.evaluate.classify import Answer, answer, side_needed
+from lab.evaluate.opened import Opened, checkpoint_identity, open_network
+from lab.evaluate.pictures import Crop, upload_picture
 from lab.progress import Cancel, Progress, Report, check_cancel
-from lab.ui.classify.runs import Ask
 from lab.ui.classify.uploads import Upload
 from lab.ui.widgets.background import computed
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from lab.evaluate.classify import Answer
+from lab.ui.widgets.checkpoints import CheckpointChoice
 
 Cut = tuple[float, float, float]
 """x, y, side of a `lab.evaluate.pictures.Crop`."""
 Key = tuple[str, Cut | None, str, str, str]
 """Upload, cut, run, checkpoint, identity of its weights."""
 
-Plan = list[tuple[Upload, Cut | None, tuple[Ask, ...]]]
+Plan = list[tuple[Upload, Cut | None, tuple[CheckpointChoice, ...]]]
 """What is to be done: an upload, its cut, and who is to be asked about it."""
 
 THUMB_SIDE = 480
@@ -51,7 +49,7 @@ class Thumb:
 
 
 @dataclass(eq=False)
-class Basket:
+class ClassifyState:
     """What a session keeps of its uploads. The page's script reads it while a job's thread writes
     entries into the dictionaries (each in one step); only the script removes any."""
 
@@ -70,18 +68,21 @@ class Basket:
     a button encodes none anew."""
     job_key: str = ""
 
-    def key(self, upload: Upload, cut: Cut | None, ask: Ask) -> Key:
-        weights = (ask.run_id, ask.checkpoint)
+    def key(self, upload: Upload, cut: Cut | None, choice: CheckpointChoice) -> Key:
+        weights = (choice.run.id, choice.checkpoint)
         return (upload.id, cut, *weights, self.identities.get(weights, ""))
 
     def keep_only(
-        self, uploads: Sequence[Upload], asks: Sequence[Ask], cuts: Mapping[str, Cut]
+        self,
+        uploads: Sequence[Upload],
+        choices: Sequence[CheckpointChoice],
+        cuts: Mapping[str, Cut],
     ) -> None:
         """Forget what is made of uploads that the page no longer has, of other cuts of them and by
         older weights; and why a run that is no longer asked could not be: when it is chosen again
         it is tried again."""
         wanted = {upload.id: cuts.get(upload.id) for upload in uploads}
-        chosen = {(ask.run_id, ask.checkpoint) for ask in asks}
+        chosen = {(choice.run.id, choice.checkpoint) for choice in choices}
         for key in list(self.answers):
             upload_id, cut, run_id, checkpoint, identity = key
             stale = self.identities.get((run_id, checkpoint)) != identity
@@ -101,35 +102,36 @@ class Basket:
                 del self.failures[weights]
 
 
-def basket() -> Basket:
+def classify_state() -> ClassifyState:
     """This session's."""
-    if "classify_basket" not in st.session_state:
-        st.session_state["classify_basket"] = Basket()
-    kept: Basket = st.session_state["classify_basket"]
-    return kept
+    if "classify_state" not in st.session_state:
+        st.session_state["classify_state"] = ClassifyState()
+    state: ClassifyState = st.session_state["classify_state"]
+    return state
 
 
-def find_weights(kept: Basket, asks: Sequence[Ask]) -> list[Ask]:
+def find_weights(
+    state: ClassifyState, choices: Sequence[CheckpointChoice]
+) -> list[CheckpointChoice]:
     """Note whose weights are asked; returns those whose weights have been written anew since.
 
     A run that cannot be asked is told on the page.
     """
-    from lab.evaluate.opened import checkpoint_identity
 
     newer = []
-    for ask in asks:
-        weights = (ask.run_id, ask.checkpoint)
+    for choice in choices:
+        weights = (choice.run.id, choice.checkpoint)
         try:
-            identity = checkpoint_identity(ask.folder, ask.checkpoint)
+            identity = checkpoint_identity(choice.folder, choice.checkpoint)
         except LabError as error:
-            kept.failures[weights] = str(error)
+            state.failures[weights] = str(error)
             continue
-        if kept.identities.setdefault(weights, identity) != identity:
-            newer.append(ask)
+        if state.identities.setdefault(weights, identity) != identity:
+            newer.append(choice)
     return newer
 
 
-def draw_newer(kept: Basket, newer: Sequence[Ask]) -> None:
+def draw_newer(state: ClassifyState, newer: Sequence[CheckpointChoice]) -> None:
     """Offer the weights that a training run has written since the pictures were answered."""
     if newer and st.button(
         "Ask the newest weights",
@@ -137,109 +139,112 @@ def draw_newer(kept: Basket, newer: Sequence[Ask]) -> None:
         icon=":material/update:",
         help="The training has gone on since these answers were given.",
     ):
-        for ask in newer:
-            kept.identities.pop((ask.run_id, ask.checkpoint), None)
+        for choice in newer:
+            state.identities.pop((choice.run.id, choice.checkpoint), None)
         st.rerun()
 
 
 def ask_all(
-    kept: Basket,
+    state: ClassifyState,
     uploads: Sequence[Upload],
-    asks: Sequence[Ask],
+    choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> bool:
     """See that every upload has its answers; False while they are being made, with that told."""
     for _ in range(3):  # again when a training run wrote new weights in between
-        plan = _missing(kept, uploads, asks, cuts)
+        plan = _missing(state, uploads, choices, cuts)
         if not plan:
-            _give_up(kept, "")
+            _give_up(state, "")
             return True
-        if not _done(kept, plan):
+        if not _done(state, plan):
             return False
     return True
 
 
 def _missing(
-    kept: Basket, uploads: Sequence[Upload], asks: Sequence[Ask], cuts: Mapping[str, Cut]
+    state: ClassifyState,
+    uploads: Sequence[Upload],
+    choices: Sequence[CheckpointChoice],
+    cuts: Mapping[str, Cut],
 ) -> Plan:
-    open_asks = [ask for ask in asks if (ask.run_id, ask.checkpoint) not in kept.failures]
+    open_choices = [
+        choice for choice in choices if (choice.run.id, choice.checkpoint) not in state.failures
+    ]
     plan: Plan = []
     for upload in uploads:
-        if upload.id in kept.broken:
+        if upload.id in state.broken:
             continue
         cut = cuts.get(upload.id)
-        own = tuple(ask for ask in open_asks if kept.key(upload, cut, ask) not in kept.answers)
-        if own or upload.id not in kept.thumbs:
+        own = tuple(
+            choice for choice in open_choices if state.key(upload, cut, choice) not in state.answers
+        )
+        if own or upload.id not in state.thumbs:
             plan.append((upload, cut, own))
     return plan
 
 
-def _done(kept: Basket, plan: Plan) -> bool:
+def _done(state: ClassifyState, plan: Plan) -> bool:
     asked = hash(
-        tuple((u.id, cut, tuple(kept.key(u, cut, a) for a in own)) for u, cut, own in plan)
+        tuple((u.id, cut, tuple(state.key(u, cut, a) for a in own)) for u, cut, own in plan)
     )
-    known = jobs.latest(f"classify/{kept.token}/{asked:x}")
+    known = jobs.latest(f"classify/{state.token}/{asked:x}")
     if known is not None and known.state == "done":
-        kept.token = uuid.uuid4().hex  # its answers have been forgotten since: ask anew
-    key = f"classify/{kept.token}/{asked:x}"
-    _give_up(kept, key)
+        state.token = uuid.uuid4().hex  # its answers have been forgotten since: ask anew
+    key = f"classify/{state.token}/{asked:x}"
+    _give_up(state, key)
     what = "1 picture" if len(plan) == 1 else f"{len(plan):,} pictures"
 
     def work(report: Report, cancel: Cancel) -> int:
-        return _answer_all(kept, plan, report, cancel)
+        return _answer_all(state, plan, report, cancel)
 
     return computed(key, f"Classifying {what}", work, kind="classify") is not None
 
 
-def _give_up(kept: Basket, key: str) -> None:
+def _give_up(state: ClassifyState, key: str) -> None:
     """Cancel what the page asked for before, if it now wants something else."""
-    if kept.job_key and kept.job_key != key:
-        old = jobs.latest(kept.job_key)
+    if state.job_key and state.job_key != key:
+        old = jobs.latest(state.job_key)
         if old is not None and old.active:
             jobs.cancel(old.id)
-    kept.job_key = key
+    state.job_key = key
 
 
-def _answer_all(kept: Basket, plan: Plan, report: Report, cancel: Cancel) -> int:
+def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel) -> int:
     """Runs in a job's thread. Picture by picture, so that a bad one stops no other; all pictures
     see the same weights."""
-    from lab.data.decode import UnreadableFile
-    from lab.evaluate.classify import answer, side_needed
-    from lab.evaluate.opened import Opened, open_network
-    from lab.evaluate.pictures import Crop, upload_picture
 
     opened: dict[tuple[str, str], Opened] = {}
-    for ask in {(a.run_id, a.checkpoint): a for _, _, own in plan for a in own}.values():
-        weights = (ask.run_id, ask.checkpoint)
+    for choice in {(a.run.id, a.checkpoint): a for _, _, own in plan for a in own}.values():
+        weights = (choice.run.id, choice.checkpoint)
         try:
-            with open_network(ask.folder, ask.checkpoint) as network:
+            with open_network(choice.folder, choice.checkpoint) as network:
                 opened[weights] = network
         except LabError as error:
-            kept.failures[weights] = str(error)
+            state.failures[weights] = str(error)
             continue
         # Written anew since the page looked: these are the weights that answer.
-        kept.identities[weights] = network.identity
-    for done, (upload, cut, asks) in enumerate(plan):
+        state.identities[weights] = network.identity
+    for done, (upload, cut, choices) in enumerate(plan):
         check_cancel(cancel, "Classifying")
         report(Progress(done, len(plan), "Classifying", "pictures"))
         decoded = _Decoded(upload)
         crop = None if cut is None else Crop(*cut)
         try:
-            if upload.id not in kept.thumbs:
-                kept.thumbs[upload.id] = decoded.thumb()
-            for ask in asks:
-                weights = (ask.run_id, ask.checkpoint)
-                if weights in kept.failures or weights not in opened:
+            if upload.id not in state.thumbs:
+                state.thumbs[upload.id] = decoded.thumb()
+            for choice in choices:
+                weights = (choice.run.id, choice.checkpoint)
+                if weights in state.failures or weights not in opened:
                     continue
                 network = opened[weights]
                 image = decoded.at_least(side_needed(network.card, crop))
                 picture = upload_picture(image, network.card, name=upload.name, crop=crop)
                 try:
-                    kept.answers[kept.key(upload, cut, ask)] = answer(network, picture)
+                    state.answers[state.key(upload, cut, choice)] = answer(network, picture)
                 except LabError as error:
-                    kept.failures[weights] = str(error)
+                    state.failures[weights] = str(error)
         except UnreadableFile as error:
-            kept.broken[upload.id] = error.reason
+            state.broken[upload.id] = error.reason
     return len(plan)
 
 
@@ -260,21 +265,9 @@ class _Decoded:
         return Thumb(np.asarray(small), size)
 
     def _decode(self, side: int) -> tuple[Image, tuple[int, int]]:
-        from lab.data.decode import decode
-
         # Only a JPEG comes in several scales.
         scale = side if self._upload.data.startswith(b"\xff\xd8") else 0
         if scale not in self._images:
             found = decode(self._upload.data, name=self._upload.name, at_least=side)
             self._images[scale] = (found.image, found.size)
         return self._images[scale]
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """(H, W, 1 or 3) uint8, losslessly; quick rather than small."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    Image.fromarray(np.ascontiguousarray(shown)).save(file, "PNG", compress_level=1)
-    return file.getvalue()

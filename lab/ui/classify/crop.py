@@ -9,9 +9,13 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from lab.ui.classify.answers import Basket, Cut, png
-from lab.ui.classify.runs import Ask
+from lab.evaluate.pictures import Crop
+from lab.explain.overlay import square
+from lab.training.checkpoint import NetworkCard
+from lab.ui.classify.answers import ClassifyState, Cut
 from lab.ui.classify.uploads import Upload, file_name
+from lab.ui.widgets.checkpoints import CheckpointChoice
+from lab.ui.widgets.pictures import png
 
 _CUTS = "classify_cuts"
 SHOWN_SIDE = 280
@@ -26,10 +30,10 @@ class CropPanel:
     ) -> None:
         self.cuts, self._upload, self._slot = cuts, upload, slot
 
-    def draw_preview(self, kept: Basket, asks: Sequence[Ask]) -> None:
+    def draw_preview(self, state: ClassifyState, choices: Sequence[CheckpointChoice]) -> None:
         if self._upload is None or self._slot is None:
             return
-        thumb = kept.thumbs.get(self._upload.id)
+        thumb = state.thumbs.get(self._upload.id)
         if thumb is None:
             return
         cut = self.cuts.get(self._upload.id)
@@ -43,12 +47,12 @@ class CropPanel:
                 alt="The picture" + (" with a frame around the part that is used" if cut else ""),
             )
             sizes = set()
-            for ask in asks:
-                said = kept.answers.get(kept.key(self._upload, cut, ask))
+            for choice in choices:
+                said = state.answers.get(state.key(self._upload, cut, choice))
                 if said is None or said.seen.shape in sizes:
                     continue
                 sizes.add(said.seen.shape)
-                side, grey = said.seen.shape[0], ", grey" * (ask.data_channels == 1)
+                side, grey = said.seen.shape[0], ", grey" * _is_grey(choice)
                 st.image(
                     png(in_blocks(said.seen)),
                     width=SHOWN_SIDE,
@@ -57,10 +61,15 @@ class CropPanel:
                 )
 
 
-def draw(uploads: Sequence[Upload], asks: Sequence[Ask]) -> CropPanel:
+def _is_grey(choice: CheckpointChoice) -> bool:
+    """Whether the network learned from grey pictures."""
+    return NetworkCard.read(choice.folder).data_channels == 1
+
+
+def draw(uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]) -> CropPanel:
     """The switch and the sliders; shown by itself for networks that learned from grey pictures."""
-    grey = any(ask.data_channels == 1 for ask in asks)
-    if not uploads or not asks:
+    grey = any(map(_is_grey, choices))
+    if not uploads or not choices:
         return CropPanel({}, None, None)
     wanted = st.toggle(
         "Crop",
@@ -136,7 +145,6 @@ def _sliders(upload: Upload, stored: dict[str, Cut]) -> None:
 def with_box(pixels: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
     """A copy with a frame around what is cut out: a dark line beside a bright one, which shows on
     any picture."""
-    from lab.evaluate.pictures import Crop
 
     shown = pixels.copy()
     height, width = shown.shape[:2]
@@ -152,7 +160,6 @@ def with_box(pixels: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
 
 def in_blocks(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, C) -> (H', W', 3), small ones in whole blocks without blur."""
-    from lab.explain.overlay import square
 
     side = seen.shape[0]
     return square(seen, side * max(1, SHOWN_SIDE // side))

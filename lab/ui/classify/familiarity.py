@@ -9,102 +9,99 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from lab import jobs
 from lab.errors import LabError
+from lab.evaluate.familiarity import Familiarity, measure_familiarity, saved_familiarity
 from lab.progress import Cancel, Report
 from lab.runs.status import ACTIVE
 from lab.runs.store import store
-from lab.ui.classify.answers import Basket
-from lab.ui.classify.runs import Ask
+from lab.ui.classify.answers import ClassifyState
+from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.words import duration, plain
-
-if TYPE_CHECKING:
-    from lab.evaluate.familiarity import Familiarity
 
 KIND = "familiarity"
 POLL = 0.5
 
 
-def known(asks: Sequence[Ask]) -> dict[tuple[str, str], Familiarity]:
+def known(choices: Sequence[CheckpointChoice]) -> dict[tuple[str, str], Familiarity]:
     """(run, checkpoint) -> what was measured of its present weights, where it was."""
-    from lab.evaluate.familiarity import saved_familiarity
 
     found = {}
-    for ask in asks:
+    for choice in choices:
         try:
-            measured = saved_familiarity(ask.folder, ask.checkpoint)
+            measured = saved_familiarity(choice.folder, choice.checkpoint)
         except LabError:
             continue  # the run cannot be asked either, and that is told
         if measured is not None:
-            found[(ask.run_id, ask.checkpoint)] = measured
+            found[(choice.run.id, choice.checkpoint)] = measured
     return found
 
 
 def draw_status(
-    kept: Basket, asks: Sequence[Ask], measured: dict[tuple[str, str], Familiarity]
+    state: ClassifyState,
+    choices: Sequence[CheckpointChoice],
+    measured: dict[tuple[str, str], Familiarity],
 ) -> None:
     """Where it has not been measured: begin, and show how far it is.
 
     One measurement at a time in the whole lab, so that answers, which are jobs too, find a place.
     """
-    for ask in asks:
-        weights = (ask.run_id, ask.checkpoint)
-        if weights in measured or weights in kept.failures or weights not in kept.identities:
+    for choice in choices:
+        weights = (choice.run.id, choice.checkpoint)
+        if weights in measured or weights in state.failures or weights not in state.identities:
             continue
-        job = jobs.latest(_key(kept, ask))
+        job = jobs.latest(_key(state, choice))
         if job is not None and job.active:
-            st.fragment(run_every=POLL, key=f"classify_familiarity_{ask.run_id}")(_progress)(
-                job.id, ask.run_name
+            st.fragment(run_every=POLL, key=f"classify_familiarity_{choice.run.id}")(_progress)(
+                job.id, choice.run.name
             )
         elif job is not None and job.state == "failed":
             st.caption(
                 f":material/help: Whether pictures are unlike the training pictures of "
-                f"{plain(ask.run_name)} cannot be told: {plain(job.message)}"
+                f"{plain(choice.run.name)} cannot be told: {plain(job.message)}"
             )
-            _offer(kept, ask, "Try again")
+            _offer(state, choice, "Try again")
         elif any(view.active for view in jobs.jobs(KIND)):
             st.caption(
                 "What the training pictures look like to "
-                f"{plain(ask.run_name)} is measured after that of another run."
+                f"{plain(choice.run.name)} is measured after that of another run."
             )
         elif (job is not None and job.state == "cancelled") or store().runs(status=ACTIVE):
             st.caption(
-                f"Whether pictures are unlike the training pictures of {plain(ask.run_name)} has "
-                "not been measured"
+                "Whether pictures are unlike the training pictures of "
+                f"{plain(choice.run.name)} has not been measured"
                 + ("." if job else ", because a run is training and would be slowed down.")
             )
-            _offer(kept, ask, "Measure it")
+            _offer(state, choice, "Measure it")
         else:
-            _start(kept, ask)
+            _start(state, choice)
 
 
-def _key(kept: Basket, ask: Ask) -> str:
-    identity = kept.identities[(ask.run_id, ask.checkpoint)]
-    return f"familiarity/{ask.run_id}/{ask.checkpoint}/{identity}"
+def _key(state: ClassifyState, choice: CheckpointChoice) -> str:
+    identity = state.identities[(choice.run.id, choice.checkpoint)]
+    return f"familiarity/{choice.run.id}/{choice.checkpoint}/{identity}"
 
 
-def _offer(kept: Basket, ask: Ask, label: str) -> None:
-    if st.button(label, key=f"classify_measure_{ask.run_id}", icon=":material/straighten:"):
-        _start(kept, ask)
+def _offer(state: ClassifyState, choice: CheckpointChoice, label: str) -> None:
+    if st.button(label, key=f"classify_measure_{choice.run.id}", icon=":material/straighten:"):
+        _start(state, choice)
 
 
-def _start(kept: Basket, ask: Ask) -> None:
+def _start(state: ClassifyState, choice: CheckpointChoice) -> None:
     jobs.start(
         KIND,
-        f"Measuring the training pictures of {ask.run_name}",
-        partial(_measure, ask.folder, ask.checkpoint),
-        key=_key(kept, ask),
+        f"Measuring the training pictures of {choice.run.name}",
+        partial(_measure, choice.folder, choice.checkpoint),
+        key=_key(state, choice),
     )
     st.rerun()
 
 
 def _measure(folder: Path, checkpoint: str, report: Report, cancel: Cancel) -> bool:
     """Runs in a job's thread; the page reads what it saved."""
-    from lab.evaluate.familiarity import measure_familiarity
 
     measure_familiarity(folder, checkpoint, report, cancel)
     return True

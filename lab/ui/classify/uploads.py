@@ -1,7 +1,8 @@
 """The Classify page: pictures on their way in.
 
 Nothing is written to disk. The bytes are in Streamlit's memory as long as the uploader shows them;
-what is made of them is in the session's Basket (`lab.ui.classify.answers`) and goes with them.
+what is made of them is in the session's ClassifyState (`lab.ui.classify.answers`) and goes with
+them.
 """
 
 from __future__ import annotations

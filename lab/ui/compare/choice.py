@@ -10,18 +10,14 @@ import streamlit as st
 
 from lab.data import catalog
 from lab.runs.store import RunRow, store
+from lab.ui.widgets.links import COMPARED, COMPARED_LAST
 from lab.ui.words import percent, plain, status_word
 
-RUNS = "runs"
-"""The name in the URL."""
 KEY = "compare_runs"
-_SEEN = "compare_url"
-"""What the URL said when this session last looked: what is different was followed or typed."""
 _GONE = "compare_gone"
 MANY = 12
 """From here on the names stay in one row that can be scrolled."""
 SUGGESTIONS = 4
-MOST_LINKED = 300
 
 
 @dataclass(frozen=True)
@@ -30,17 +26,6 @@ class Chosen:
 
     row: RunRow
     title: str
-
-
-def link_to(run_ids: Sequence[str]) -> dict[str, str]:
-    """The query of a link to the Compare page with these runs, as many as an address can hold."""
-    return {RUNS: ",".join(run_ids[:MOST_LINKED])}
-
-
-def link_with(run_id: str) -> dict[str, str]:
-    """As `link_to`, with the runs that this session compared last and `run_id`."""
-    before = filter(None, (st.session_state.get(_SEEN) or "").split(","))
-    return link_to(list(dict.fromkeys([*before, run_id])))
 
 
 def choose() -> list[Chosen]:
@@ -78,24 +63,24 @@ def choose() -> list[Chosen]:
 
 
 def _adopt_url(rows: dict[str, RunRow]) -> None:
-    in_url = st.query_params.get(RUNS)
-    if in_url is None or in_url == st.session_state.get(_SEEN):
+    in_url = st.query_params.get(COMPARED)
+    if in_url is None or in_url == st.session_state.get(COMPARED_LAST):
         return
     asked = list(dict.fromkeys(part.strip() for part in in_url.split(",") if part.strip()))
     st.session_state[KEY] = [run_id for run_id in asked if run_id in rows]
     st.session_state[_GONE] = [run_id[:40] for run_id in asked if run_id not in rows][:5]
-    st.session_state[_SEEN] = in_url
+    st.session_state[COMPARED_LAST] = in_url
 
 
 def _write_url(ids: Sequence[str]) -> None:
     said = ",".join(ids)
-    st.session_state[_SEEN] = said
-    if said == st.query_params.get(RUNS, ""):
+    st.session_state[COMPARED_LAST] = said
+    if said == st.query_params.get(COMPARED, ""):
         return
     if said:
-        st.query_params[RUNS] = said
+        st.query_params[COMPARED] = said
     else:
-        st.query_params.pop(RUNS, None)
+        st.query_params.pop(COMPARED, None)
 
 
 def _by_hand() -> None:

@@ -10,13 +10,14 @@ import numpy as np
 import streamlit as st
 
 from lab.charts.compare import MOST_SINGLE, Line, overlaid, overlaid_alt, smooth
+from lab.charts.style import CHART
 from lab.config import KNOBS
+from lab.evaluate.compare import differing_settings
 from lab.runs import history
 from lab.runs.curves import CurveFigure
 from lab.runs.rows import Curve
 from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import Chosen
-from lab.ui.results.scores import CHART
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 ALL_POINTS = 20_000
@@ -202,7 +203,6 @@ def _made_from(
 # --- colour by a knob, for many runs -------------------------------------------------------------
 def _choose_groups(rows: Sequence[RunRow]) -> list[str] | None:
     """The group of each run; None while all have one colour."""
-    from lab.evaluate.compare import differing_settings
 
     different = differing_settings([row.settings for row in rows])
     offered = {

@@ -16,10 +16,11 @@ from lab.charts.compare_knobs import (
     parallel_alt,
     word_axis,
 )
+from lab.charts.style import CHART
 from lab.config import KNOBS
+from lab.evaluate.compare import differing_settings, share_interval
 from lab.ui.compare.choice import Chosen
 from lab.ui.compare.scores import RESULTS
-from lab.ui.results.scores import CHART
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 MOST_WHISKERS = 60
@@ -32,7 +33,6 @@ NOTHING = ""
 
 def draw_knobs(chosen: Sequence[Chosen]) -> None:
     """The whole tab."""
-    from lab.evaluate.compare import differing_settings
 
     different = differing_settings([c.row.settings for c in chosen])
     if not different:
@@ -51,8 +51,6 @@ def draw_knobs(chosen: Sequence[Chosen]) -> None:
 def _draw_scatter(
     chosen: Sequence[Chosen], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
-    from lab.evaluate.compare import share_interval
-
     st.subheader("A knob against a result", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         across = st.selectbox(

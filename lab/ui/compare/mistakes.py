@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.errors import LabError
-from lab.runs.store import store
+from lab.evaluate.compare import PairedTest, in_words, paired
+from lab.evaluate.metrics import confusion
+from lab.evaluate.predictions import Predictions
+from lab.training.checkpoint import NetworkCard
 from lab.ui.compare.choice import Chosen
-from lab.ui.inspect.disagreements import Asked, answers_of
-from lab.ui.results.view import PART_WORDS, PARTS, part_counts
+from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, default_checkpoint, part_counts
 from lab.ui.widgets.matrix import draw_matrix
+from lab.ui.widgets.predictions import predictions_of_all
 from lab.ui.words import percent, plain
-
-if TYPE_CHECKING:  # imports torch, which a first page must not wait for
-    from lab.evaluate.compare import PairedTest
-    from lab.evaluate.predictions import Predictions
 
 MOST_RUNS = 4
 KEY = "compare_same_images"
@@ -49,7 +47,7 @@ def draw_mistakes(chosen: Sequence[Chosen]) -> None:
         select_all=False,
         wrap=True,
         help="Of the chosen runs, up to four on one data set. Each answers with the weights of its "
-        "best epoch.",
+        "best epoch, one that still trains with its newest.",
     )
     if not ids:
         st.caption("Choose two runs.")
@@ -61,29 +59,19 @@ def draw_mistakes(chosen: Sequence[Chosen]) -> None:
 
 
 def _draw(runs: Sequence[Chosen]) -> None:
-    from lab.training.checkpoint import NetworkCard, checkpoints
-
-    asked: list[Asked] = []
-    for letter, c in zip("ABCD", runs, strict=False):
-        folder = store().folder(c.row.id)
-        checkpoint = "best" if "best" in checkpoints(folder) else "last"
-        asked.append((letter, c.row, folder, checkpoint))
-    data = [NetworkCard.read(folder).dataset_hash for _, _, folder, _ in asked]
-    others = [a[0] for a, each in zip(asked, data, strict=True) if each != data[0]]
+    choices = {letter: default_checkpoint(c.row) for letter, c in zip("ABCD", runs, strict=False)}
+    titles = {letter: c.title for letter, c in zip(choices, runs, strict=True)}
+    data = {letter: NetworkCard.read(c.folder).dataset_hash for letter, c in choices.items()}
+    others = [letter for letter in choices if data[letter] != data["A"]]
     if others:
         st.warning(
-            f"Left out, as trained on other images than A ({plain(runs[0].title)}): "
-            + ", ".join(
-                f"{letter} ({plain(c.title)})"
-                for (letter, *_), c in zip(asked, runs, strict=True)
-                if letter in others
-            )
+            f"Left out, as trained on other images than A ({plain(titles['A'])}): "
+            + ", ".join(f"{letter} ({plain(titles[letter])})" for letter in others)
             + ". Only answers to the same images can be compared.",
             icon=":material/warning:",
         )
-    titles = {a[0]: c.title for a, c in zip(asked, runs, strict=True)}
-    same = [a for a in asked if a[0] not in others]
-    parts = list(part_counts(same[0][1]))
+    same = {letter: choice for letter, choice in choices.items() if letter not in others}
+    parts = list(part_counts(same["A"].run))
     if not parts:
         st.info("These runs have neither validation nor test images.")
         return
@@ -97,10 +85,10 @@ def _draw(runs: Sequence[Chosen]) -> None:
         help="Test images took part in nothing. Validation images chose the checkpoints, and each "
         "seed sets aside its own: two runs are then tested on those that both set aside.",
     )
-    found = answers_of(same, part or parts[-1], place="compare")
+    found = predictions_of_all(same, part or parts[-1], place="compare")
     if found is None:
         return
-    letters = [letter for letter, *_ in same]
+    letters = list(same)
     if len(same) > 1:
         _draw_tests(letters, titles, found, part or parts[-1])
     _draw_matrices(letters, titles, found, part or parts[-1])
@@ -109,8 +97,6 @@ def _draw(runs: Sequence[Chosen]) -> None:
 def _draw_tests(
     letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
 ) -> None:
-    from lab.evaluate.compare import in_words, paired
-
     st.subheader("Do they really differ?", anchor=False)
     tests: dict[str, PairedTest] = {}
     for (one, first), (other, second) in combinations(zip(letters, found, strict=True), 2):
@@ -168,8 +154,6 @@ def _draw_tests(
 def _draw_matrices(
     letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
 ) -> None:
-    from lab.evaluate.metrics import confusion
-
     st.subheader("Which class is taken for which", anchor=False)
     share = st.segmented_control(
         "Numbers",

@@ -9,9 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from lab.charts.compare import Final, finals, finals_alt
+from lab.charts.style import CHART
+from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
 from lab.runs.store import RunRow
 from lab.ui.compare.choice import Chosen
-from lab.ui.results.scores import CHART
 from lab.ui.words import percent, plain, status_word
 
 MOST_ROWS = 40
@@ -47,7 +48,6 @@ RESULTS = {
 
 def draw_figures(chosen: Sequence[Chosen]) -> None:
     """The whole tab."""
-    from lab.evaluate.compare import share_interval
 
     rows = [
         Final(
@@ -124,8 +124,6 @@ def _interval(ends: tuple[float, float] | None) -> str:
 
 
 def _draw_seeds(chosen: Sequence[Chosen]) -> None:
-    from lab.evaluate.compare import SeedSpread, over_seeds
-
     st.subheader("Same settings, other seeds", anchor=False)
     settings = [c.row.settings for c in chosen]
     found: list[tuple[str, SeedSpread]] = [

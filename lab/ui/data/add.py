@@ -10,6 +10,7 @@ import streamlit as st
 from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
+from lab.data.download.dataset import OFFERS, download_dataset
 from lab.errors import LabError
 from lab.home import home_folder
 from lab.progress import Cancel, Report
@@ -154,8 +155,6 @@ def _start_import(name: str, source: Path, *, title: str | None, delete_source: 
 
 
 def draw_downloads() -> None:
-    from lab.data.download.dataset import OFFERS, download_dataset
-
     with st.expander("Download a public data set", icon=":material/cloud_download:"):
         for offer in OFFERS:
             with st.container(border=True, horizontal=True, vertical_alignment="center"):

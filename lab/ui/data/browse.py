@@ -6,20 +6,17 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from lab.charts.labels import label_distribution, label_distribution_alt
 from lab.charts.series import LabelCounts
 from lab.config import RunConfig
 from lab.data import catalog, probes
+from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
-from lab.ui.run import film_pins
+from lab.data.preprocess import statistics
+from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
+from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import size
-
-SHOWN_SIDE = 112
-"""Smallest side in pixels at which images are shown; 28-pixel images are enlarged without blur."""
-
-PER_PAGE = 24
 
 AUGMENTATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "horizontal_flip": ("Horizontal flip", {"horizontal_flip": True}),
@@ -137,23 +134,17 @@ def _gallery(info: DatasetInfo) -> None:
                     alt=f"{name}, {pack.names[index]}",
                 )
                 if pinning:
-                    _pin_button(info.name, index, pinned=index in pinned)
+                    draw_pin_button(
+                        info.name,
+                        index,
+                        key=f"data_pin_{info.name}_{index}",
+                        pinned=index in pinned,
+                        width="stretch",
+                    )
     if pinning:
         st.caption(f"{len(pinned)} of at most {probes.MOST} pictures of this data set are pinned.")
     first = (page - 1) * PER_PAGE + 1
     st.caption(f"{first:,} to {first + len(chosen) - 1:,} of {len(indices):,} images of {name}.")
-
-
-def _pin_button(dataset: str, index: int, *, pinned: bool) -> None:
-    st.button(
-        "Unpin" if pinned else "Pin",
-        key=f"data_pin_{dataset}_{index}",
-        icon=":material/keep_off:" if pinned else ":material/keep:",
-        type="primary" if pinned else "secondary",
-        on_click=film_pins.unpin if pinned else film_pins.pin,
-        args=(dataset, index),
-        width="stretch",
-    )
 
 
 def _labels(info: DatasetInfo) -> None:
@@ -182,7 +173,6 @@ def _labels(info: DatasetInfo) -> None:
 @st.cache_data(max_entries=16, show_spinner="Measuring the training images")
 def _statistics(name: str, content_hash: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation a channel; the hash makes a changed data set be measured again."""
-    from lab.data.preprocess import statistics
 
     pack = catalog.open_pack(name)
     found = statistics(pack, pack.indices("train"))
@@ -227,8 +217,6 @@ def _pixels(info: DatasetInfo) -> None:
 
 
 def _augmentation(info: DatasetInfo) -> None:
-    from lab.data.augment import preview
-
     pack = catalog.open_pack(info.name)
     train = pack.indices("train")
     st.caption(
@@ -251,10 +239,3 @@ def _augmentation(info: DatasetInfo) -> None:
         with st.container(horizontal=True, gap="xsmall"):
             for number_, draw in enumerate(draws, start=1):
                 st.image(enlarge(draw), width=84, alt=f"{title}, draw {number_}")
-
-
-def enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, C) uint8 as the network sees it, small ones in whole-number blocks without blur."""
-    factor = max(1, SHOWN_SIDE // image.shape[0])
-    shown = np.repeat(np.repeat(np.asarray(image), factor, axis=0), factor, axis=1)
-    return shown[..., 0] if shown.shape[-1] == 1 else shown

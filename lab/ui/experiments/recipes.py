@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lab import jobs
+from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError, NotFoundError
 from lab.experiments.estimates import (
@@ -15,6 +16,7 @@ from lab.experiments.estimates import (
     PastRun,
     Speed,
     estimate,
+    measure_speeds,
     measured_speeds,
     past_runs,
     rough_time,
@@ -32,9 +34,12 @@ from lab.experiments.recipes.recipe import (
     recipe,
     weights_to_get,
 )
+from lab.models.catalog import ARCHITECTURES
+from lab.models.weights import weights_ready
 from lab.progress import Cancel, Report
 from lab.runs.queue import queue
 from lab.runs.store import store
+from lab.training.plan import resolve, resolve_device
 from lab.ui.experiments.recipe_results import draw_results
 from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.background import computed
@@ -100,8 +105,6 @@ def _wanted() -> tuple[Recipe, ...]:
 
 
 def _machine() -> _Machine:
-    from lab.config import RunConfig
-    from lab.training.plan import resolve_device
 
     device = resolve_device(RunConfig())
     return _Machine(device, past_runs(store()), measured_speeds(device))
@@ -180,8 +183,6 @@ def _choose(each: Recipe) -> tuple[str, str | None]:
 
 
 def _network_title(each: Recipe, name: str) -> str:
-    from lab.models.catalog import ARCHITECTURES
-    from lab.models.weights import weights_ready
 
     spec = ARCHITECTURES.get(name)
     role = "the document's" if name == each.networks[0] else "stands in"
@@ -212,8 +213,6 @@ def _say_what_is_missing(each: Recipe, runs: tuple[Prepared, ...]) -> None:
 
 
 def _title(architecture: str) -> str:
-    from lab.models.catalog import ARCHITECTURES
-
     return ARCHITECTURES.get(architecture).title
 
 
@@ -238,7 +237,6 @@ def _queue_button(
 
 def _queue(runs: tuple[Prepared, ...]) -> None:
     """All runs of the recipe go in line together; none, when one of them does not fit."""
-    from lab.training.plan import resolve
 
     try:
         ready = [(resolve(run.config), run) for run in runs]
@@ -308,8 +306,6 @@ def _draw_measuring(device: str, *, rough: bool) -> None:
 
 def _measure(device: str) -> jobs.Work:
     def work(report: Report, cancel: Cancel) -> int:
-        from lab.experiments.estimates import measure_speeds
-
         return len(measure_speeds(device=device, progress=report, cancel=cancel))
 
     return work

@@ -10,6 +10,7 @@ from lab.errors import LabError, NotFoundError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
+from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
 from lab.runs.store import store
 from lab.ui.experiments.sweep_charts import draw_picture
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
@@ -70,7 +71,6 @@ def _draw_new() -> None:
 
 def _begin(config: SweepConfig) -> None:
     """The button's callback: from then on a driver thread sees to it, without this page."""
-    from lab.experiments.sweeps.thread import start_sweep
 
     try:
         _look_at(start_sweep(config))
@@ -82,7 +82,6 @@ def _begin(config: SweepConfig) -> None:
 
 def _check(config: SweepConfig) -> bool:
     """Say how many runs it will be and what is left out; raises LabError when nothing is left."""
-    from lab.experiments.sweeps.thread import left_out
 
     missing = left_out(config)
     st.markdown(plain(cost_words(config, len(missing))))
@@ -211,7 +210,6 @@ def _buttons(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
 
 def _act(action: str, sweep_id: str) -> None:
     """A button's callback: leaves a wish, never waits for it to be fulfilled."""
-    from lab.experiments.sweeps.thread import resume_sweep, stop_sweep
 
     try:
         if action == "stop":

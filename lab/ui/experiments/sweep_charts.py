@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from lab.charts.style import CHART
 from lab.charts.sweep import (
     Series,
     sweep_grid,
@@ -73,7 +74,7 @@ def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
     st.plotly_chart(
         sweep_grid(*names, mean, spread, **said),
         key=f"{KEY}_grid",
-        config={"displayModeBar": False},
+        config=CHART,
         alt=sweep_grid_alt(*names, mean, **said),
     )
     st.caption(f"{_metric(config)} of the best epoch{_seeds(config)}; darker is better.")
@@ -108,7 +109,7 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
     st.plotly_chart(
         sweep_points(series, **said, log=_is_log(config, knob, found), lines=alone and not drawn),
         key=f"{KEY}_points_{knob}",
-        config={"displayModeBar": False},
+        config=CHART,
         alt=sweep_points_alt(series, **said, higher_is_better=config.higher_is_better),
     )
     more = f" Each point also differs in {_words(others)}." if others and second is None else ""

@@ -10,9 +10,12 @@ import streamlit as st
 from lab.config import KNOBS, Knob, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
+from lab.experiments.estimates import estimate, past_runs, rough_time
 from lab.experiments.sweeps.config import NOT_VARIED, Kind, SweepConfig, value_text
 from lab.experiments.sweeps.stock import STOCK, Stock
+from lab.models.catalog import ARCHITECTURES
 from lab.runs.store import store
+from lab.training.plan import resolve
 from lab.ui.state import current_run
 from lab.ui.widgets.knob_form import read_form, word
 from lab.ui.words import plain
@@ -98,8 +101,6 @@ def _stock(chosen: Stock) -> SweepConfig | None:
 
 
 def _own(base: RunConfig) -> SweepConfig:
-    from lab.models.catalog import ARCHITECTURES
-
     title = catalog.describe(base.dataset).title
     network = ARCHITECTURES.get(base.architecture).title
     st.caption(
@@ -243,8 +244,6 @@ def _choices(knob: Knob) -> tuple[list[Any], Callable[[Any], str]] | None:
     if knob.kind == "bool":
         return [False, True], value_text
     if knob.name == "architecture":
-        from lab.models.catalog import ARCHITECTURES
-
         return list(ARCHITECTURES.names()), lambda name: ARCHITECTURES.get(name).title
     if knob.name == "dataset":
         infos = {info.name: info for info in catalog.list_datasets() if info.usable}
@@ -292,8 +291,6 @@ def cost_words(config: SweepConfig, left_out: int) -> str:
 
 
 def _time_words(config: SweepConfig) -> str:
-    from lab.experiments.estimates import estimate, past_runs, rough_time
-    from lab.training.plan import resolve
 
     past = past_runs(store())
     seconds, known, basis = 0.0, 0, ""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from lab.ui.inspect.choice import Chosen, Subject
+from lab import jobs
+from lab.evaluate.inspecting import Map, maps, sensitivity
+from lab.evaluate.trust import trust_of
+from lab.explain.grad_cam import METHODS
+from lab.explain.layers import Layer
+from lab.explain.overlay import COLOURS, overlay
+from lab.explain.saliency import WHY_SALIENCY
+from lab.ui.inspect.subject import Chosen, Subject
+from lab.ui.inspect.trust import draw_trust
 from lab.ui.widgets.background import computed
 from lab.ui.words import plain
-
-if TYPE_CHECKING:
-    from lab.evaluate.inspecting import Map
-    from lab.explain.layers import Layer
 
 LARGE, SMALL = 336, 150
 
@@ -49,7 +52,6 @@ def draw_cam(subject: Subject, chosen: Chosen) -> None:
 
 def choose_layer_and_method(subject: Subject, *, place: str = "cam") -> tuple[str, str]:
     """Two select boxes: any layer with places, any method."""
-    from lab.explain.grad_cam import METHODS
 
     layers = {layer.name: layer for layer in subject.anatomy.layers if layer.spatial}
     key = f"inspect_{place}_layer_{subject.run.id}"
@@ -95,8 +97,6 @@ def not_meaningful(found: Map, target: str) -> str:
 
 
 def _maps(subject: Subject, chosen: Chosen, layer: str, method: str) -> dict[str, Map] | None:
-    from lab.evaluate.inspecting import maps
-
     names = [*subject.anatomy.stages, *([layer] if layer not in subject.anatomy.stages else [])]
     key = f"maps:{chosen.key}:{chosen.target}:{method}:{layer}"
     return computed(
@@ -116,8 +116,6 @@ def _maps(subject: Subject, chosen: Chosen, layer: str, method: str) -> dict[str
 def _draw_large(
     subject: Subject, chosen: Chosen, found: Map, *, strength: float, scale: float | None
 ) -> None:
-    from lab.explain.overlay import COLOURS, overlay
-
     target = subject.anatomy.class_names[chosen.target]
     if not found.meaningful:
         st.warning(not_meaningful(found, target), icon=":material/do_not_disturb_on:")
@@ -167,8 +165,6 @@ def _draw_stages(
     strength: float,
     scale: float | None,
 ) -> None:
-    from lab.explain.overlay import overlay
-
     st.markdown("**All stages, from edges to parts**")
     target = subject.anatomy.class_names[chosen.target]
     with st.container(horizontal=True, gap="small"):
@@ -209,9 +205,6 @@ def _look_at_layer(run_id: str, name: str) -> None:
 
 def _draw_trust(subject: Subject, chosen: Chosen, layer: str, method: str) -> None:
     """A test of a few seconds, started by a button, kept by the job."""
-    from lab import jobs
-    from lab.evaluate.trust import trust_of
-    from lab.ui.inspect.trust import draw_trust
 
     st.markdown("**Can this map be trusted?**")
     key = f"trust:{chosen.key}:{chosen.target}:{layer}:{method}"
@@ -242,9 +235,6 @@ def _draw_trust(subject: Subject, chosen: Chosen, layer: str, method: str) -> No
 
 
 def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
-    from lab.evaluate.inspecting import sensitivity
-    from lab.explain.overlay import overlay
-    from lab.explain.saliency import WHY_SALIENCY
 
     target = subject.anatomy.class_names[chosen.target]
     st.info(WHY_SALIENCY, icon=":material/info:")

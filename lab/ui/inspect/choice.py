@@ -7,71 +7,32 @@ is chosen, so that it can be passed on.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from lab.data import probes
 from lab.errors import LabError
-from lab.runs.store import RunRow, store
-from lab.ui.data.browse import enlarge
-from lab.ui.inspect.images import changed, choose_image
-from lab.ui.results.view import checkpoint_title
-from lab.ui.run import film_pins
+from lab.evaluate.inspecting import anatomy, probabilities
+from lab.evaluate.opened import checkpoint_identity, open_data
+from lab.evaluate.pictures import Picture
+from lab.runs.store import store
+from lab.training.checkpoint import NetworkCard, checkpoints
+from lab.ui.inspect.images import choose_image
+from lab.ui.inspect.subject import Chosen, Subject, changed
 from lab.ui.state import current_run, look_at
 from lab.ui.widgets.background import computed
+from lab.ui.widgets.checkpoints import choose_checkpoint, run_label
+from lab.ui.widgets.pictures import enlarge
+from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain, probability
-
-if TYPE_CHECKING:  # they import torch, which a first page must not wait for
-    from PIL.Image import Image
-
-    from lab.data.pack import Pack
-    from lab.data.splits import Splits
-    from lab.evaluate.inspecting import Anatomy
-    from lab.evaluate.pictures import Picture
-
 
 PREDICTED, TRUE = -1, -2
 """Classes to explain that have no number of their own."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One run with one checkpoint, as the page looks at it."""
-
-    run: RunRow
-    folder: Path
-    checkpoint: str
-    key: str
-    """Run, checkpoint and its identity: the beginning of every job's key."""
-    anatomy: Anatomy
-    pack: Pack | None
-    """None when the data set is gone; uploads can be looked at even so."""
-    splits: Splits | None
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A picture in front of a network."""
-
-    picture: Picture
-    key: str
-    """The subject's key and the picture."""
-    probabilities: np.ndarray
-    target: int
-    """The class that is explained."""
-    original: Image | None
-    """The upload as it was, for networks of another image size."""
-
-
 def choose_subject() -> Subject | None:
     """The run and the checkpoint; None, with a sentence, where there is none."""
-    from lab.evaluate.inspecting import anatomy
-    from lab.evaluate.opened import checkpoint_identity, open_data
-    from lab.training.checkpoint import NetworkCard, checkpoint_epoch, checkpoints
 
     rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
@@ -94,7 +55,7 @@ def choose_subject() -> Subject | None:
     run_id = left.selectbox(
         "Run",
         list(rows),
-        format_func=lambda i: f"{rows[i].name} · {rows[i].dataset} · {i[-4:]}",
+        format_func=lambda i: run_label(rows[i]),
         key="inspect_run",
         on_change=_take_run,
     )
@@ -107,14 +68,8 @@ def choose_subject() -> Subject | None:
     if linked in names and changed("inspect_seen_checkpoint", f"{run_id}:{linked}"):
         st.session_state[f"inspect_checkpoint_{run_id}"] = linked
     with right:
-        checkpoint = st.selectbox(
-            "Checkpoint",
-            names,
-            index=names.index("last") if run.is_live and "last" in names else 0,
-            format_func=lambda n: checkpoint_title(run, n, checkpoint_epoch(folder, n)),
-            key=f"inspect_checkpoint_{run_id}",
-            help="The network as it was after one epoch. “Best” had the best validation figure.",
-        )
+        choice = choose_checkpoint(run, names, key="inspect_checkpoint")
+    checkpoint = choice.checkpoint
     st.session_state["inspect_seen_checkpoint"] = f"{run_id}:{checkpoint}"
     st.query_params["checkpoint"] = checkpoint
     key = f"{run_id}:{checkpoint}:{checkpoint_identity(folder, checkpoint)}"
@@ -129,12 +84,11 @@ def choose_subject() -> Subject | None:
             pack, splits = open_data(NetworkCard.read(folder))
     except LabError as error:
         st.warning(f"{error} Pictures of your own can be looked at even so.")
-    return Subject(run, folder, checkpoint, key, found, pack, splits)
+    return Subject(choice, key, found, pack, splits)
 
 
 def choose_picture(subject: Subject) -> Chosen | None:
     """The image, shown with the network's answer, and the class to explain."""
-    from lab.evaluate.inspecting import probabilities
 
     with st.container(border=True):
         given = choose_image(subject)
@@ -217,14 +171,7 @@ def _pin_button(subject: Subject, picture: Picture) -> None:
         pinned = probes.is_pinned(subject.run.dataset, picture.index)
     except LabError:
         return
-    st.button(
-        "Unpin" if pinned else "Pin",
-        key="inspect_pin",
-        icon=":material/keep_off:" if pinned else ":material/keep:",
-        help="Pinned images are followed by the film strip of every run on this data set.",
-        on_click=film_pins.unpin if pinned else film_pins.pin,
-        args=(subject.run.dataset, picture.index),
-    )
+    draw_pin_button(subject.run.dataset, picture.index, key="inspect_pin", pinned=pinned)
 
 
 def _take_run() -> None:

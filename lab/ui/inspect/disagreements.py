@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from lab.data.pack import Pack
 from lab.errors import LabError
-from lab.progress import Cancel, Report
-from lab.runs.store import RunRow
-from lab.ui.data.browse import enlarge
-from lab.ui.results.view import PART_WORDS, PARTS, part_counts
-from lab.ui.widgets.background import computed
+from lab.evaluate.opened import open_data
+from lab.evaluate.side_by_side import Disagreement, disagreement
+from lab.training.checkpoint import NetworkCard
+from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, CheckpointChoice, part_counts
+from lab.ui.widgets.pictures import enlarge
+from lab.ui.widgets.predictions import predictions_of_all
 from lab.ui.words import percent, plain, probability
-
-if TYPE_CHECKING:  # they import torch, which a first page must not wait for
-    from lab.data.pack import Pack
-    from lab.evaluate.predictions import Predictions
-    from lab.evaluate.side_by_side import Disagreement
-
-Asked = tuple[str, RunRow, Path, str]
-"""Letter, run, its folder, checkpoint."""
 
 PER_PAGE = 12
 CARD_WIDTH = 170
 IMAGE_WIDTH = 128
 
 
-def draw_disagreements(asked: Sequence[Asked], run_id: str) -> None:
-    """Of two runs or more; those on another data set than the first are left out, and named.
+def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> None:
+    """Of two runs or more, by letter; those on another data set than the first are left out, named.
 
     Links keep looking at run `run_id`, if it is one of them.
     """
-    from lab.evaluate.opened import open_data
-    from lab.evaluate.side_by_side import disagreement
-    from lab.training.checkpoint import NetworkCard
 
     st.markdown("**Where they disagree**")
-    first = NetworkCard.read(asked[0][2])
-    same = [a for a in asked if NetworkCard.read(a[2]).dataset_hash == first.dataset_hash]
-    others = [letter for letter, *_ in asked if letter not in [a[0] for a in same]]
+    letter = next(iter(choices))
+    first, run = NetworkCard.read(choices[letter].folder), choices[letter].run
+    same = {
+        other: choice
+        for other, choice in choices.items()
+        if NetworkCard.read(choice.folder).dataset_hash == first.dataset_hash
+    }
+    others = ", ".join(other for other in choices if other not in same)
     if others:
-        st.caption(
-            f"Left out here, as trained on other images than {asked[0][0]}: {', '.join(others)}."
-        )
+        st.caption(f"Left out here, as trained on other images than {letter}: {others}.")
     if len(same) < 2:
         return
-    run = same[0][1]
     parts = list(part_counts(run))
     if not parts:
         st.caption("These runs have neither validation nor test images.")
@@ -64,7 +55,7 @@ def draw_disagreements(asked: Sequence[Asked], run_id: str) -> None:
         "best of several runs by the test images makes their figure too good.",
     )
     try:
-        predictions = answers_of(same, part, place="inspect_side")
+        predictions = predictions_of_all(same, part, place="inspect_side")
         if predictions is None:
             return
         found = disagreement(predictions)
@@ -72,72 +63,26 @@ def draw_disagreements(asked: Sequence[Asked], run_id: str) -> None:
     except LabError as error:
         st.warning(str(error), icon=":material/warning:")
         return
-    link = next((a for a in same if a[1].id == run_id), same[0])
-    _draw(same, found, pack, part, link={"run": link[1].id, "checkpoint": link[3]})
-
-
-def answers_of(asked: Sequence[Asked], part: str, *, place: str) -> list[Predictions] | None:
-    """Of all runs; None, with a button or a progress bar, while some have not answered yet.
-
-    `place` begins the button's key: "<page>_<where>"."""
-    from lab import jobs
-    from lab.evaluate.opened import checkpoint_identity
-    from lab.evaluate.predictions import predict, saved_predictions
-
-    def saved() -> list[Predictions | None]:
-        # A run in training has newer weights after each epoch; its last answers will do.
-        return [
-            saved_predictions(folder, checkpoint, part, outdated=run.is_live)
-            for _, run, folder, checkpoint in asked
-        ]
-
-    found = saved()
-    missing = [a for a, there in zip(asked, found, strict=True) if there is None]
-    if missing:
-        what = [
-            (run.id, name, "live" if run.is_live else checkpoint_identity(folder, name))
-            for _, run, folder, name in missing
-        ]
-        key = f"side-predict:{part}:{what}"
-        who = ", ".join(f"{letter} ({plain(run.name)})" for letter, run, *_ in missing)
-        images = missing[0][1].val_samples if part == "val" else missing[0][1].test_samples
-        if jobs.latest(key) is None:
-            slot = st.empty()  # what is done at once leaves no button behind
-            with slot.container():
-                st.caption(
-                    f"Not asked yet about the {images or 0:,} {PART_WORDS[part]} images: "
-                    f"{who}. That is done once, in the background, and then kept."
-                )
-                if not st.button("Ask them", key=f"{place}_ask", icon=":material/play_arrow:"):
-                    return None
-            slot.empty()
-
-        def work(report: Report, cancel: Cancel) -> int:
-            return sum(
-                len(predict(folder, checkpoint, part, progress=report, cancel=cancel))
-                for _, _, folder, checkpoint in missing
-            )
-
-        if computed(key, f"Asking {who}", work, kind="predict") is None:
-            return None
-        found = saved()
-    if any(each is None for each in found):  # a folder was tidied, or weights written since
-        st.warning("Some answers are no longer there. Open the run's results to make them again.")
-        return None
-    return [each for each in found if each is not None]
+    link = next((c for c in same.values() if c.run.id == run_id), choices[letter])
+    _draw(same, found, pack, part, link={"run": link.run.id, "checkpoint": link.checkpoint})
 
 
 def _draw(
-    asked: Sequence[Asked], found: Disagreement, pack: Pack, part: str, *, link: dict[str, str]
+    choices: Mapping[str, CheckpointChoice],
+    found: Disagreement,
+    pack: Pack,
+    part: str,
+    *,
+    link: dict[str, str],
 ) -> None:
-    letters = [letter for letter, *_ in asked]
+    letters = list(choices)
     count = int(found.differ.sum())
     st.markdown(_sentence(found, letters, count, part))
     slot = st.container()
     pages = -(-len(found) // PER_PAGE)
     page = 1
     if pages > 1:
-        where = "_".join(run.id for _, run, *_ in asked)
+        where = "_".join(choice.run.id for choice in choices.values())
         page = st.pagination(pages, key=f"inspect_side_page_{part}_{where}")
     start = (page - 1) * PER_PAGE
     with slot, st.grid("auto", min_column_width=CARD_WIDTH, gap="small"):

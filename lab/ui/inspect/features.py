@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from lab.evaluate.inspecting import channels, filters, one_channel, stages_of
+from lab.explain import overlay
+from lab.explain.feature_maps import FeatureMaps
+from lab.explain.overlay import square
 from lab.ui.inspect.cam import layer_words
-from lab.ui.inspect.choice import Chosen, Subject
+from lab.ui.inspect.subject import Chosen, Subject
 from lab.ui.widgets.background import computed
 from lab.ui.words import percent, plain
-
-if TYPE_CHECKING:
-    from lab.explain.feature_maps import FeatureMaps
 
 PER_PAGE = 48
 TILE, ROW, LARGE = 84, 128, 336
@@ -29,8 +28,6 @@ def draw_features(subject: Subject, chosen: Chosen) -> None:
 
 
 def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
-    from lab.evaluate.inspecting import stages_of
-
     st.markdown("**The same image through all stages**")
     found = computed(
         f"stages:{chosen.key}",
@@ -63,8 +60,6 @@ def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
 
 
 def _draw_layer(subject: Subject, chosen: Chosen) -> None:
-    from lab.evaluate.inspecting import channels
-
     layers = {layer.name: layer for layer in subject.anatomy.layers}
     key = f"inspect_maps_layer_{subject.run.id}"
     if st.session_state.get(key) not in layers:
@@ -167,8 +162,6 @@ def _draw_flat(maps: FeatureMaps, names: tuple[str, ...]) -> None:
 
 
 def _draw_one(subject: Subject, chosen: Chosen, maps: FeatureMaps) -> None:
-    from lab.evaluate.inspecting import one_channel
-
     numbers = maps.shown.tolist()
     number = st.selectbox(
         "Enlarge channel",
@@ -196,8 +189,6 @@ def _draw_one(subject: Subject, chosen: Chosen, maps: FeatureMaps) -> None:
 
 
 def _draw_filters(subject: Subject) -> None:
-    from lab.evaluate.inspecting import filters
-    from lab.explain.overlay import square
 
     with st.expander("What the first layer looks for: its weights", on_change="rerun") as panel:
         if not panel.open:
@@ -236,7 +227,6 @@ def _picture(
 ) -> npt.NDArray[np.uint8]:
     """(side, side, 3) in the lab's colours: amounts from dark to bright, signed numbers about
     white. `limit` is full colour; by default the largest of the values."""
-    from lab.explain import overlay
 
     if signed:
         top = float(np.abs(values).max()) if limit is None else limit

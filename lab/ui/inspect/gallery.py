@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
+from lab.evaluate.inspecting import GalleryItem, gallery
+from lab.explain.overlay import overlay
 from lab.ui.inspect.cam import choose_layer_and_method
-from lab.ui.inspect.choice import Subject
-from lab.ui.results.view import Choice, predictions_of
+from lab.ui.inspect.subject import Subject
 from lab.ui.widgets.background import computed
+from lab.ui.widgets.predictions import predictions_of
 from lab.ui.words import plain, probability
-
-if TYPE_CHECKING:
-    from lab.evaluate.inspecting import GalleryItem
 
 EACH = 6
 SIDE = 150
@@ -21,7 +18,6 @@ SIDE = 150
 
 def draw_gallery(subject: Subject) -> None:
     """The tab: the surest right and the surest wrong answers for images of one class."""
-    from lab.evaluate.inspecting import gallery
 
     if subject.splits is None:
         st.caption("The data set of this run is not here, so there are no images to show.")
@@ -48,8 +44,7 @@ def draw_gallery(subject: Subject) -> None:
             required=True,
         )
     layer, method = choose_layer_and_method(subject, place="gallery")
-    choice = Choice(subject.folder, subject.checkpoint, part, len(getattr(subject.splits, part)))
-    predictions = predictions_of(subject.run, choice)
+    predictions = predictions_of(subject.choice, part)
     if predictions is None:
         return
     sure = predictions.probabilities.max(1)
@@ -99,8 +94,6 @@ def draw_gallery(subject: Subject) -> None:
 
 
 def _card(subject: Subject, item: GalleryItem, scale: float | None) -> None:
-    from lab.explain.overlay import overlay
-
     names = subject.anatomy.class_names
     answer = names[item.predicted]
     with st.container(width=SIDE + 10, gap="xxsmall"):

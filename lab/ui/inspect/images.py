@@ -6,22 +6,21 @@ What is chosen lives in the widgets, so it stays while the person changes run, c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import streamlit as st
+from PIL.Image import Image
 
 from lab.data import probes
+from lab.data.decode import decode_image
 from lab.errors import LabError
-from lab.ui.results.view import Choice, predictions_of
+from lab.evaluate.pictures import Picture, pack_picture, upload_picture
+from lab.evaluate.report import Order, ordered
+from lab.explain.overlay import square
+from lab.training.checkpoint import NetworkCard
+from lab.ui.inspect.subject import Subject, changed
+from lab.ui.widgets.links import INSPECT_SOURCE, INSPECT_UPLOAD, Upload
+from lab.ui.widgets.predictions import predictions_of
 from lab.ui.words import plain
-
-if TYPE_CHECKING:  # they import torch, which a first page must not wait for
-    from PIL.Image import Image
-
-    from lab.evaluate.pictures import Crop, Picture
-    from lab.evaluate.report import Order
-    from lab.ui.inspect.choice import Subject
 
 NEIGHBOURS = 8
 """Thumbnails beside the pager."""
@@ -49,33 +48,13 @@ _ORDERS: dict[str, Order] = {
     "least_sure": "least_sure",
 }
 ALL = -1
-_SOURCE, _POSITION = "inspect_source", "inspect_position"
+_POSITION = "inspect_position"
 _LINKED, _SEEN = "inspect_linked", "inspect_seen_image"
-_GIVEN = "inspect_given"
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """A person's own picture, as a file's bytes. Lives in the session, not on disk."""
-
-    id: str
-    """Of the upload and what was cut out of it."""
-    name: str
-    data: bytes = field(repr=False)
-    crop: Crop | None = None
-
-
-def give(picture: Given) -> None:
-    """The next visit of the Inspect page begins with this picture (another page has it already)."""
-    st.session_state[_GIVEN] = picture
-    st.session_state[_SOURCE] = "upload"
-    st.query_params.pop("image", None)
 
 
 def choose_image(subject: Subject) -> tuple[Picture, Image | None] | None:
     """The picture for the subject's network, and of an upload the original; None, with a sentence,
     while there is none."""
-    from lab.evaluate.pictures import pack_picture
 
     source, linked = _choose_source(subject)
     if source == "upload":
@@ -104,13 +83,6 @@ def _show_in_url(subject: Subject, index: int) -> None:
     st.query_params["image"] = str(index)
 
 
-def changed(place: str, value: str) -> bool:
-    """Whether a link brought something new since this session last looked."""
-    before = st.session_state.get(place)
-    st.session_state[place] = value
-    return before != value
-
-
 def _choose_source(subject: Subject) -> tuple[str, int]:
     """The list to choose from, and the image that a link brought (0 where none did)."""
     sources = []
@@ -123,19 +95,19 @@ def _choose_source(subject: Subject) -> tuple[str, int]:
     known = linked.isdecimal() and subject.pack is not None
     if known and changed(_SEEN, f"{subject.run.id}:{linked}"):
         st.session_state[_LINKED] = (subject.run.id, int(linked))
-        st.session_state[_SOURCE] = "link"
+        st.session_state[INSPECT_SOURCE] = "link"
         default = None  # Streamlit wants one or the other
     of, index = st.session_state.get(_LINKED, ("", 0))
     if of == subject.run.id and subject.pack is not None:
         sources.append("link")
-    if st.session_state.get(_SOURCE, sources[0]) not in sources:
-        del st.session_state[_SOURCE]
+    if st.session_state.get(INSPECT_SOURCE, sources[0]) not in sources:
+        del st.session_state[INSPECT_SOURCE]
     source = st.segmented_control(
         "Images",
         sources,
-        default=default if _SOURCE not in st.session_state else None,
+        default=default if INSPECT_SOURCE not in st.session_state else None,
         format_func=SOURCES.__getitem__,
-        key=_SOURCE,
+        key=INSPECT_SOURCE,
         required=True,
         on_change=_begin,
     )
@@ -175,10 +147,7 @@ def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
         )
     indices = getattr(subject.splits, source)
     if which != "all":
-        from lab.evaluate.report import ordered
-
-        choice = Choice(subject.folder, subject.checkpoint, source, len(indices))
-        predictions = predictions_of(subject.run, choice)
+        predictions = predictions_of(subject.choice, source)
         if predictions is None:
             return None
         order = ordered(predictions, _ORDERS[which])
@@ -223,7 +192,6 @@ def _pager(subject: Subject, indices: Sequence[int]) -> int:
 
 def _draw_neighbours(subject: Subject, indices: Sequence[int], position: int) -> None:
     """The images around the one that is looked at, each with a button to go there."""
-    from lab.explain.overlay import square
 
     assert subject.pack is not None
     first = max(0, min(position - NEIGHBOURS // 2, len(indices) - NEIGHBOURS))
@@ -261,41 +229,38 @@ def _step(by: int, count: int) -> None:
 
 
 def _upload(subject: Subject) -> tuple[Picture, Image] | None:
-    from lab.evaluate.pictures import upload_picture
-    from lab.training.checkpoint import NetworkCard
 
     file = st.file_uploader(
         "A picture of your own",
         key="inspect_upload",
         help="JPEG, PNG or WebP. It stays in this session's memory and is not kept on disk.",
     )
-    given: Given | None = st.session_state.get(_GIVEN)
+    upload: Upload | None = st.session_state.get(INSPECT_UPLOAD)
     if file is not None:  # newer than what another page gave
-        st.session_state.pop(_GIVEN, None)
-        given = Given(file.file_id, file.name, file.getvalue())
-    elif given is not None:
-        st.caption(f"“{plain(given.name)}”, from the Classify page.")
+        st.session_state.pop(INSPECT_UPLOAD, None)
+        upload = Upload(file.file_id, file.name, file.getvalue())
+    elif upload is not None:
+        st.caption(f"“{plain(upload.name)}”, from the Classify page.")
     else:
         st.caption("Drop in a JPEG, PNG or WebP picture. It is not kept on disk.")
         return None
     try:
-        image = _decoded(given)
-        return upload_picture(image, NetworkCard.read(subject.folder), name=given.name), image
+        image = _decoded(upload)
+        return upload_picture(image, NetworkCard.read(subject.folder), name=upload.name), image
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
 
 
-def _decoded(given: Given) -> Image:
+def _decoded(upload: Upload) -> Image:
     """Decoded once an upload, not at every rerun: a large photograph takes half a second."""
-    from lab.data.decode import decode_image
 
     kept: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
-    if kept is None or kept[0] != given.id:
+    if kept is None or kept[0] != upload.id:
         with st.spinner("Reading the picture"):
-            image = decode_image(given.data, name=given.name)
-        if given.crop is not None:
-            image = image.crop(given.crop.box(*image.size))
-        kept = (given.id, image)
+            image = decode_image(upload.data, name=upload.name)
+        if upload.crop is not None:
+            image = image.crop(upload.crop.box(*image.size))
+        kept = (upload.id, image)
         st.session_state["inspect_decoded"] = kept
     return kept[1]

@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
+from PIL.Image import Image
 
 from lab.errors import LabError
+from lab.evaluate.opened import checkpoint_identity
+from lab.evaluate.pictures import Picture
+from lab.evaluate.side_by_side import View, agreement, view_of
+from lab.explain.grad_cam import METHODS
+from lab.explain.overlay import coloured, overlay, scaled, square
 from lab.jobs import Work
 from lab.runs.store import RunRow, store
+from lab.training.checkpoint import checkpoint_epoch
 from lab.ui.inspect.disagreements import draw_disagreements
-from lab.ui.results.view import checkpoint_title
 from lab.ui.widgets.background import computed
+from lab.ui.widgets.checkpoints import (
+    CheckpointChoice,
+    checkpoint_title,
+    default_checkpoint,
+    run_label,
+)
 from lab.ui.widgets.settings_table import draw_differences
-from lab.ui.words import percent, plain, probability
-
-if TYPE_CHECKING:  # they import torch, which a first page must not wait for
-    from PIL.Image import Image
-
-    from lab.evaluate.pictures import Picture
-    from lab.evaluate.side_by_side import View
+from lab.ui.words import plain, probability
 
 MOST_RUNS = 4
 MOST_CLASSES = 5
@@ -41,12 +46,14 @@ class Side:
     """One of the runs that are compared."""
 
     letter: str
-    run: RunRow
-    folder: Path
-    checkpoint: str
+    choice: CheckpointChoice
     title: str
     """Of the checkpoint."""
     identity: str
+
+    @property
+    def run(self) -> RunRow:
+        return self.choice.run
 
 
 def draw_side_by_side(
@@ -70,7 +77,7 @@ def draw_side_by_side(
         _draw_views(picture, sides, reference=store().folder(run_id), original=original)
     if len(sides) > 1:
         _draw_settings(sides)
-        draw_disagreements([(s.letter, s.run, s.folder, s.checkpoint) for s in sides], run_id)
+        draw_disagreements({side.letter: side.choice for side in sides}, run_id)
 
 
 # --- which runs ----------------------------------------------------------------------------------
@@ -91,7 +98,7 @@ def _choose(run_id: str, checkpoint: str | None) -> list[Side]:
     chosen = st.multiselect(
         "Runs to compare",
         list(rows),
-        format_func=lambda i: _label(rows[i]),
+        format_func=lambda i: run_label(rows[i]),
         key=key,
         max_selections=MOST_RUNS,
         select_all=False,
@@ -108,35 +115,25 @@ def _choose(run_id: str, checkpoint: str | None) -> list[Side]:
     sides = []
     for letter, i in zip("ABCD", chosen, strict=False):
         try:
-            sides.append(_side(letter, rows[i], checkpoint if i == run_id else None))
+            choice = default_checkpoint(rows[i])
+            if i == run_id and checkpoint is not None:
+                choice = replace(choice, checkpoint=checkpoint)
+            sides.append(_side(letter, choice))
         except LabError as error:
             st.error(str(error), icon=":material/error:")
     return sides
 
 
-def _label(row: RunRow) -> str:
-    figure = f", validation {percent(row.best_val_accuracy)}" if row.best_val_accuracy else ""
-    going_on = ", training" if row.is_active else ""
-    return f"{row.name} ({row.architecture} on {row.dataset}{figure}{going_on}) {row.id[-4:]}"
-
-
-def _side(letter: str, row: RunRow, checkpoint: str | None) -> Side:
-    from lab.evaluate.opened import checkpoint_identity
-    from lab.training.checkpoint import checkpoint_epoch
-
-    folder = store().folder(row.id)
-    name = checkpoint or ("last" if row.is_active else "best")
-    identity = checkpoint_identity(folder, name)
-    title = checkpoint_title(row, name, checkpoint_epoch(folder, name))
-    return Side(letter, row, folder, name, title, identity)
+def _side(letter: str, choice: CheckpointChoice) -> Side:
+    folder, name = choice.folder, choice.checkpoint
+    title = checkpoint_title(choice.run, name, checkpoint_epoch(folder, name))
+    return Side(letter, choice, title, checkpoint_identity(folder, name))
 
 
 # --- one image -----------------------------------------------------------------------------------
 def _draw_views(
     picture: Picture, sides: Sequence[Side], *, reference: Path, original: Image | None
 ) -> None:
-    from lab.evaluate.side_by_side import agreement
-    from lab.explain.grad_cam import METHODS
 
     names = sides[0].run.class_names
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -167,7 +164,7 @@ def _draw_views(
         with column:
             _draw_head(side)
             view = computed(
-                f"side:{side.run.id}:{side.checkpoint}:{side.identity}:{reference.name}:{place}"
+                f"side:{side.run.id}:{side.choice.checkpoint}:{side.identity}:{reference.name}:{place}"
                 f":{target}:{method}",
                 f"Asking run {side.letter}",
                 _asking(
@@ -211,11 +208,10 @@ def _asking(
     original: Image | None,
 ) -> Work:
     """The job of one run."""
-    from lab.evaluate.side_by_side import view_of
 
     return lambda report, cancel: view_of(
-        side.folder,
-        side.checkpoint,
+        side.choice.folder,
+        side.choice.checkpoint,
         picture,
         reference=reference,
         target=target,
@@ -242,8 +238,6 @@ def _classes(views: Sequence[View], label: int | None) -> list[int]:
 
 
 def _draw_view(side: Side, view: View, names: Sequence[str], shown: Sequence[int]) -> None:
-    from lab.explain.overlay import coloured, overlay, scaled, square
-
     for k in shown:
         share = float(view.probabilities[k])
         mark = "**" if k == view.answer else ""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import streamlit as st
 
+from lab.charts.style import CHART
 from lab.charts.trust import hiding, hiding_alt, likeness, likeness_alt
+from lab.explain.trust import ALIKE, Trust
 from lab.ui.words import percent
-
-if TYPE_CHECKING:  # it imports torch, which a first page must not wait for
-    from lab.explain.trust import Trust
-
-_CHART = {"displayModeBar": False}
 
 
 def draw_trust(trust: Trust, *, key: str = "trust") -> None:
@@ -34,8 +29,6 @@ def draw_trust(trust: Trust, *, key: str = "trust") -> None:
 
 
 def _draw_likeness(trust: Trust, key: str) -> None:
-    from lab.explain.trust import ALIKE
-
     what = [step.what for step in trust.correlations]
     means = np.array([step.mean for step in trust.correlations])
     draws = [np.clip(np.nan_to_num(np.array(step.draws)), 0, 1) for step in trust.correlations]
@@ -43,7 +36,7 @@ def _draw_likeness(trust: Trust, key: str) -> None:
     st.plotly_chart(
         likeness(what, means, draws, unchanged=ALIKE),
         key=f"{key}_likeness",
-        config=_CHART,
+        config=CHART,
         alt=likeness_alt(what, means),
     )
     st.caption(
@@ -67,7 +60,7 @@ def _draw_hiding(trust: Trust, key: str) -> None:
             insertion.of_random,
         ),
         key=f"{key}_hiding",
-        config=_CHART,
+        config=CHART,
         alt=hiding_alt(deletion.area, insertion.area, float(deletion.random_areas.mean())),
     )
     st.caption(

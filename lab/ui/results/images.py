@@ -6,22 +6,19 @@ One fragment: a click on a cell or another page of images redraws this and nothi
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.data import probes
+from lab.data.pack import Pack
 from lab.errors import LabError
-from lab.ui.data.browse import PER_PAGE, enlarge
-from lab.ui.run import film_pins
+from lab.evaluate.predictions import Predictions
+from lab.evaluate.report import Report, cell, most_frequent_error, ordered
 from lab.ui.widgets.matrix import draw_matrix
+from lab.ui.widgets.pictures import PER_PAGE, enlarge
+from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain, probability
-
-if TYPE_CHECKING:
-    from lab.data.pack import Pack
-    from lab.evaluate.predictions import Predictions
-    from lab.evaluate.report import Report
 
 MATRIX_WIDTH = 880
 """At most; wider cells would be stripes."""
@@ -48,7 +45,6 @@ def draw_matrix_and_images(
     run_id: str, predictions: Predictions, report: Report, pack: Pack | None, *, dataset: str
 ) -> None:
     """`pack` is None when the images are no longer there; the matrix is drawn even so."""
-    from lab.evaluate.report import most_frequent_error
 
     names = predictions.class_names
     true_key, predicted_key = f"results_true_{run_id}", f"results_predicted_{run_id}"
@@ -112,8 +108,6 @@ def _draw_images(
     chosen: tuple[int, int],
     dataset: str,
 ) -> None:
-    from lab.evaluate.report import cell, ordered
-
     names = predictions.class_names
     true, predicted = (plain(names[label]) for label in chosen)
     if shown == CELL:
@@ -156,7 +150,6 @@ def _draw_card(
     dataset: str,
 ) -> None:
     index = int(predictions.indices[position])
-    is_pinned = index in pinned
     answer, alt = _answer(predictions, position, pack.names[index])
     with st.container(border=True, gap="xxsmall"):
         st.image(enlarge(pack.images[index]), width=IMAGE_WIDTH, alt=alt)
@@ -173,17 +166,7 @@ def _draw_card(
                     "checkpoint": predictions.checkpoint,
                 },
             )
-            st.button(
-                "Unpin" if is_pinned else "Pin",
-                key=f"results_pin_{index}",
-                icon=":material/keep_off:" if is_pinned else ":material/keep:",
-                type="tertiary",
-                help="No longer follow this image."
-                if is_pinned
-                else "Follow this image through all trainings on this data set, epoch by epoch.",
-                on_click=film_pins.unpin if is_pinned else film_pins.pin,
-                args=(dataset, index),
-            )
+            draw_pin_button(dataset, index, key=f"results_pin_{index}", pinned=index in pinned)
 
 
 def _answer(predictions: Predictions, position: int, name: str) -> tuple[str, str]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from lab.charts.reliability import reliability, reliability_alt
+from lab.charts.style import CHART
 from lab.charts.two_classes import precision_recall, precision_recall_alt, roc, roc_alt
+from lab.evaluate.metrics import precision_recall_curve, roc_curve
+from lab.evaluate.predictions import Predictions
+from lab.evaluate.report import Report
 from lab.ui.words import percent, plain
-
-if TYPE_CHECKING:
-    from lab.evaluate.predictions import Predictions
-    from lab.evaluate.report import Report
-
-CHART = {"displayModeBar": False}
 
 
 def draw_numbers(report: Report, made_from: str) -> None:
@@ -132,7 +129,6 @@ _COLUMNS = {
 
 def draw_two_classes(predictions: Predictions, *, key: str) -> None:
     """ROC and precision-recall, for a class that the person calls positive."""
-    from lab.evaluate.metrics import precision_recall_curve, roc_curve
 
     st.subheader("At every threshold", anchor=False)
     names = predictions.class_names

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lab.explain.overlay import COLOURS
 from lab.training.watch.film_files import Floats, Pixels, Take
 
 CELL = 72
@@ -201,7 +202,6 @@ def _overlays(strip: Strip, column: int, plain: Mapping[int, Pixels]) -> dict[in
     indices = take.indices[rows].tolist()
     if maps is None or not rows:
         return {index: plain[index] for index in indices}
-    from lab.explain.overlay import COLOURS  # here, because it brings torch
 
     tops = np.array([strip.scales.get(index, 0.0) for index in indices], np.float32)
     pictures = np.stack([plain[index] for index in indices])

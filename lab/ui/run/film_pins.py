@@ -11,6 +11,7 @@ from lab.errors import LabError
 from lab.runs.store import RunRow
 from lab.training.watch import film_files
 from lab.training.watch.film_files import Pixels, Take
+from lab.ui.widgets.pin_button import draw_pin_button
 
 _PARTS = {
     "train": "the network trains on it",
@@ -90,13 +91,7 @@ def _card(
         st.text(name)
         st.caption(part)
         if index in pins.indices:
-            st.button(
-                "Unpin",
-                key=f"film_unpin_{index}",
-                icon=":material/keep_off:",
-                on_click=unpin,
-                args=(run.dataset, index),
-            )
+            draw_pin_button(run.dataset, index, key=f"film_unpin_{index}", pinned=True)
         st.page_link(
             "pages/inspect.py",
             label="Inspect",
@@ -119,19 +114,3 @@ def _pinned(
         for i in indices
         if i < len(pack)
     ]
-
-
-def pin(dataset: str, index: int) -> None:
-    """A button's callback."""
-    try:
-        probes.pin(dataset, index)
-    except LabError as error:
-        st.toast(str(error), icon=":material/error:")
-
-
-def unpin(dataset: str, index: int) -> None:
-    """A button's callback."""
-    try:
-        probes.unpin(dataset, index)
-    except LabError as error:
-        st.toast(str(error), icon=":material/error:")

@@ -17,7 +17,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from lab.charts import gradient_health as charts
+from lab.charts.style import CHART
 from lab.errors import LabError, NotFoundError
+from lab.evaluate.verdicts.layers import vanishing_gradients
 from lab.runs.store import RunRow, store
 from lab.training.watch.layer_file import LayerHistory, layer_history, newest_sample
 from lab.ui.widgets.pace import pace
@@ -45,7 +47,7 @@ class _Chart:
     look_for: str
 
 
-_CHARTS = {
+CHARTS = {
     "Gradient": _Chart(
         charts.gradient_strength,
         charts.gradient_strength_alt,
@@ -106,7 +108,7 @@ def _body(run_id: str, seconds: float | None, verdict: bool) -> None:
     if chart == _ACTIVATIONS:
         _draw_activations(run_id, history)
         return
-    st.caption(_CHARTS[chart].look_for)
+    st.caption(CHARTS[chart].look_for)
     shown = charts.quiet_shares(history) if chart == "Quiet units" else history.gradient_norm
     if np.isnan(shown).all():
         st.info(
@@ -116,10 +118,10 @@ def _body(run_id: str, seconds: float | None, verdict: bool) -> None:
         )
         return
     st.plotly_chart(
-        _figure((run_id, newest, window, chart), lambda: _CHARTS[chart].figure(history)),
+        _figure((run_id, newest, window, chart), lambda: CHARTS[chart].figure(history)),
         key=f"health_{chart}",
-        config={"displayModeBar": False},
-        alt=_CHARTS[chart].alt(history),
+        config=CHART,
+        alt=CHARTS[chart].alt(history),
     )
     st.caption(_made_from(history, window) + _blanks(run, history, chart))
 
@@ -140,7 +142,7 @@ def _choose(run_id: str, *, samples: int) -> tuple[str, int | None]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chart = st.segmented_control(
             "What to look at",
-            [*_CHARTS, _ACTIVATIONS],
+            [*CHARTS, _ACTIVATIONS],
             default="Gradient",
             key="health_chart",
             required=True,
@@ -216,7 +218,7 @@ def _draw_activations(run_id: str, history: LayerHistory) -> None:
     st.plotly_chart(
         _figure(made_from, lambda: charts.activation_histogram(history, layer=layer, row=row)),
         key="health_histogram",
-        config={"displayModeBar": False},
+        config=CHART,
         alt=charts.activation_histogram_alt(history, layer=layer, row=row),
     )
     curve = history.activations[layer]
@@ -252,7 +254,6 @@ def _chosen_row(run_id: str, history: LayerHistory) -> int:
 
 def _draw_verdict(run: RunRow, folder: Path) -> None:
     """What the figures mean, where they mean trouble."""
-    from lab.evaluate.verdicts.layers import vanishing_gradients
 
     try:
         found = vanishing_gradients(run.config, layer_history(folder))

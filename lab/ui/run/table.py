@@ -11,9 +11,9 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
-from lab.ui.compare.choice import MOST_LINKED, link_to, link_with
 from lab.ui.state import current_run, fill_form, look_at
 from lab.ui.widgets.knob_form import word
+from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
 from lab.ui.words import status_word
 
 STATUSES = ("running", "queued", "paused", "stopped", "completed", "failed", "interrupted")
@@ -66,10 +66,10 @@ def draw_table() -> RunRow | None:
     if len(rows) > 1:
         st.page_link(
             "pages/compare.py",
-            label=f"Compare these {min(len(rows), MOST_LINKED)} runs",
+            label=f"Compare these {min(len(rows), MOST_COMPARED)} runs",
             icon=":material/compare_arrows:",
             help="Those that the filter above lets through.",
-            query_params=link_to([row.id for row in rows]),
+            query_params=compare_query([row.id for row in rows]),
         )
     if not chosen:
         return current
@@ -172,7 +172,7 @@ def draw_actions(run: RunRow) -> None:
             icon=":material/compare_arrows:",
             help="Adds it to the runs on the Compare page.",
         ):
-            st.switch_page("pages/compare.py", query_params=link_with(run.id))
+            st.switch_page("pages/compare.py", query_params=compare_query_with(run.id))
         if st.button("Rename", key="runs_rename", icon=":material/edit:"):
             _rename(run.id, run.name)
         if st.button(

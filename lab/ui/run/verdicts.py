@@ -10,26 +10,27 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.errors import LabError, NotFoundError
+from lab.evaluate.predictions import Predictions, saved_predictions
 from lab.evaluate.verdicts.judge import Verdict, verdicts
 from lab.runs.history import curve
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.failures import is_divergence
+from lab.training.plan import resolve
 from lab.training.watch.layer_file import layer_history, newest_sample
-from lab.ui.results.view import UNASKED_PIXELS, Choice, predictions_of
+from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.widgets.knob_form import value_word
+from lab.ui.widgets.links import compare_query
 from lab.ui.widgets.pace import pace
+from lab.ui.widgets.predictions import UNASKED_PIXELS, predictions_of
 from lab.ui.words import plain, status_word
-
-if TYPE_CHECKING:  # imports torch, which a page must not wait for
-    from lab.evaluate.predictions import Predictions
 
 TICK = 4.0
 """Seconds between two looks in a run's first minute; there is something new once an epoch."""
@@ -155,8 +156,6 @@ def _predictions(run: RunRow) -> Predictions | None:
         return None
     folder = store().folder(run.id)
     if (folder / "evaluation" / "best-val.npz").exists() and _goes_on(run):
-        from lab.evaluate.predictions import saved_predictions
-
         return saved_predictions(folder, "best", "val", outdated=True)
     if _goes_on(run):
         return None
@@ -164,7 +163,7 @@ def _predictions(run: RunRow) -> Predictions | None:
         side = run.settings["image_size"] or catalog.describe(run.dataset).image_size
         if run.val_samples * side**2 > UNASKED_PIXELS:
             return None
-        return predictions_of(run, Choice(folder, "best", "val", run.val_samples))
+        return predictions_of(CheckpointChoice(run, folder, "best"), "val")
     except LabError as error:  # its data set is gone, for example: the curves still tell something
         st.caption(f"The answers to single images are not judged. {plain(str(error))}")
         return None
@@ -203,7 +202,7 @@ def _one(run: RunRow, config: RunConfig, verdict: Verdict) -> None:
                 "pages/compare.py",
                 label=f"Compare with “{plain(there.name)}” ({status_word(there.status).lower()})",
                 icon=":material/compare_arrows:",
-                query_params={"runs": f"{run.id},{there.id}"},
+                query_params=compare_query([run.id, there.id]),
             )
         else:
             st.button(
@@ -239,7 +238,6 @@ def _already(run: RunRow, fixed: RunConfig) -> RunRow | None:
 def _run_fix(run: RunRow, fixed: RunConfig, title: str) -> None:
     """The button's callback. Not in the page's run: by then the next epoch may have taken the
     verdict and its button away."""
-    from lab.training.plan import resolve
 
     try:
         name = f"{run.name[:50]}, against: {title.lower()}"
@@ -255,4 +253,4 @@ def _go_on() -> None:
     if trouble:
         st.error(plain(trouble), icon=":material/error:")
     elif new:
-        st.switch_page("pages/compare.py", query_params={"runs": f"{run_id},{new}"})
+        st.switch_page("pages/compare.py", query_params=compare_query([run_id, new]))

@@ -8,7 +8,9 @@ from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.presets import defaults_for
+from lab.models.catalog import ARCHITECTURES
 from lab.runs.queue import queue
+from lab.training.plan import resolve
 from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.knob_form import ESSENTIAL, draw_group, draw_knob, is_used, read_form, word
 
@@ -16,7 +18,6 @@ from lab.ui.widgets.knob_form import ESSENTIAL, draw_group, draw_knob, is_used, 
 def draw() -> None:
     """All knobs, the essential ones open."""
     _adopt_settings_from_url()
-    from lab.models.catalog import ARCHITECTURES
 
     infos = {info.name: info for info in catalog.list_datasets() if info.usable}
     draw_knob(
@@ -71,7 +72,6 @@ def draw() -> None:
 
 def read() -> RunConfig | LabError:
     """The form's config, its open knobs settled; or what is wrong with it, as a sentence."""
-    from lab.training.plan import resolve
 
     try:
         return resolve(read_form())

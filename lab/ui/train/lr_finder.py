@@ -6,22 +6,20 @@ Runs in the page's script thread; the ramp runs in a job's, on a network of its 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from lab import jobs
 from lab.charts.lr_finder import loss_against_rate, loss_against_rate_alt
+from lab.charts.style import CHART
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.progress import Cancel, Report
+from lab.training.lr_finder.ramp import RateFinding, find_rates
 from lab.ui.state import knob_key
 from lab.ui.widgets import background
 from lab.ui.widgets.background import computed
-
-if TYPE_CHECKING:
-    from lab.training.lr_finder.ramp import RateFinding
 
 NO_MATTER = (
     "learning_rate",
@@ -93,8 +91,6 @@ def rates_key(config: RunConfig) -> str:
 
 def _work(config: RunConfig) -> jobs.Work:
     def work(report: Report, cancel: Cancel) -> RateFinding:
-        from lab.training.lr_finder.ramp import find_rates
-
         return find_rates(config, progress=report, cancel=cancel)
 
     return work
@@ -117,7 +113,7 @@ def _draw_finding(finding: RateFinding, config: RunConfig) -> None:
             current=config.learning_rate,
         ),
         key="train_rates_chart",
-        config={"displayModeBar": False},
+        config=CHART,
         alt=loss_against_rate_alt(
             finding.rates,
             finding.smoothed,

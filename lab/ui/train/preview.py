@@ -11,6 +11,11 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lab.config import RunConfig
+from lab.data import catalog
+from lab.data.splits import make_splits, steps_in_epoch
+from lab.models.catalog import build_network, input_channels
+from lab.models.freezing import apply_freeze, phases, stage_locks
+from lab.models.summary import layer_table
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,6 @@ def preview(config: RunConfig) -> Preview:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _preview(config_json: str) -> Preview:
-    from lab.data import catalog
-    from lab.data.splits import make_splits, steps_in_epoch
-    from lab.models.catalog import build_network, input_channels
-    from lab.models.freezing import phases, stage_locks
 
     config = RunConfig.from_json(config_json)
     pack = catalog.open_pack(config.dataset)
@@ -85,9 +86,6 @@ class Layers:
 @st.cache_data(max_entries=32, show_spinner="Counting layers")
 def layers(config_json: str, channels: int, classes: int) -> Layers:
     """The layer table of a resolved config, as plain rows."""
-    from lab.models.catalog import build_network, input_channels
-    from lab.models.freezing import apply_freeze
-    from lab.models.summary import layer_table
 
     config = RunConfig.from_json(config_json)
     assert config.image_size is not None

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from lab.config import KNOBS
+from lab.evaluate.compare import differing_settings
 from lab.ui.widgets.knob_form import word
 
 MOST_COLUMNS = 6
@@ -17,7 +18,6 @@ MOST_COLUMNS = 6
 
 def draw_differences(titles: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:
     """A table of the knobs that differ among runs called `titles`, or the sentence that none do."""
-    from lab.evaluate.compare import differing_settings
 
     different = differing_settings(settings)
     if not different:

@@ -1,0 +1,86 @@
+"""Which weights of a run a page asks: the choice, its default, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from lab.runs.store import RunRow, store
+from lab.training.checkpoint import checkpoint_epoch, checkpoints
+from lab.ui.words import percent
+
+PARTS = {"val": "Validation", "test": "Test"}
+PART_WORDS = {"val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class CheckpointChoice:
+    """One checkpoint of one run."""
+
+    run: RunRow = field(compare=False)
+    """As it was read; of two readings of one run the choice is the same."""
+    folder: Path
+    checkpoint: str
+
+
+def run_label(run: RunRow) -> str:
+    """A run in a select box, told apart from others of its name."""
+    accuracy = f", validation {percent(run.best_val_accuracy)}" if run.best_val_accuracy else ""
+    training = ", training" if run.is_active else ""
+    return f"{run.name} ({run.architecture} on {run.dataset}{accuracy}{training}) {run.id[-4:]}"
+
+
+def default_checkpoint(run: RunRow) -> CheckpointChoice:
+    """The newest weights while the run trains or waits, the best ones afterwards.
+
+    The run has at least one checkpoint (`RunRow.has_weights`); where its folder was tidied, opening
+    the checkpoint says so.
+    """
+    folder = store().folder(run.id)
+    return CheckpointChoice(run, folder, _default(run, checkpoints(folder)))
+
+
+def choose_checkpoint(
+    run: RunRow, names: Sequence[str], *, key: str, width: int | None = None
+) -> CheckpointChoice:
+    """The select box of the checkpoints `names` of `run`; its key is `key` and the run's id."""
+    folder = store().folder(run.id)
+    epochs = {name: checkpoint_epoch(folder, name) for name in names}
+    checkpoint = st.selectbox(
+        "Checkpoint",
+        names,
+        index=list(names).index(_default(run, names)),
+        format_func=lambda name: checkpoint_title(run, name, epochs[name]),
+        key=f"{key}_{run.id}",
+        width=width or "stretch",
+        help="A checkpoint is the network as it was after one epoch. “Best” did best on the "
+        "validation images; every n-th epoch is kept when “Keep weights every” is set before "
+        "training.",
+    )
+    return CheckpointChoice(run, folder, checkpoint)
+
+
+def _default(run: RunRow, names: Sequence[str]) -> str:
+    wanted = "last" if run.is_live else "best"
+    return wanted if wanted in names or not names else names[0]
+
+
+def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
+    """How a checkpoint is called, such as "Best (epoch 7)"."""
+    if name.startswith("epoch-"):
+        return f"Epoch {int(name.removeprefix('epoch-'))}"
+    if epoch is None and name == "best" and run.status == "completed":
+        epoch = run.best_epoch  # written by lab version 0.1, which did not note it in the file
+    word = {"best": "Best", "last": "Last"}.get(name, name)
+    if run.is_live:
+        word = {"best": "Best so far", "last": "Newest"}.get(name, name)
+    return word if epoch is None else f"{word} (epoch {epoch})"
+
+
+def part_counts(run: RunRow) -> dict[str, int]:
+    """ "val" and "test", as far as the run has images there, and how many."""
+    counts = {"val": run.val_samples or 0, "test": run.test_samples or 0}
+    return {part: images for part, images in counts.items() if images}

@@ -1,0 +1,46 @@
+"""The button that pins a picture: runs follow pinned ones through their training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+
+from lab.data import probes
+from lab.errors import LabError
+
+
+def draw_pin_button(
+    dataset: str,
+    index: int,
+    *,
+    key: str,
+    pinned: bool,
+    width: Literal["content", "stretch"] = "content",
+) -> None:
+    """ "Pin", or "Unpin" where image `index` of the data set's pack is `pinned` already."""
+    st.button(
+        "Unpin" if pinned else "Pin",
+        key=key,
+        icon=":material/keep_off:" if pinned else ":material/keep:",
+        help="Pinned images are followed by the film strip of every run on this data set.",
+        on_click=_unpin if pinned else _pin,
+        args=(dataset, index),
+        width=width,
+    )
+
+
+def _pin(dataset: str, index: int) -> None:
+    """The button's callback."""
+    try:
+        probes.pin(dataset, index)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _unpin(dataset: str, index: int) -> None:
+    """The button's callback."""
+    try:
+        probes.unpin(dataset, index)
+    except LabError as error:
+        st.toast(str(error), icon=":material/error:")
