@@ -262,7 +262,7 @@ def test_the_checkpoint_can_be_chosen(open_page: OpenPage, train: Callable[..., 
     run_id = train(keep_every=1)
     app = open_page("classify", run=run_id)
     box = app.selectbox(key=f"classify_checkpoint_{run_id}")
-    assert box.options == ["best epoch", "newest epoch", "epoch 0001", "epoch 0002"]
+    assert [title.split(" (")[0] for title in box.options] == ["Best", "Last", "Epoch 1", "Epoch 2"]
     box.select("epoch-0001").run()
     upload(app, [bars(0)])
     assert "Weights “epoch-0001”, epoch 1" in texts(app, "caption")

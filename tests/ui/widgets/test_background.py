@@ -17,7 +17,7 @@ from lab.ui.widgets import background
 SCRIPT = """
 import streamlit as st
 from lab.ui.widgets.background import computed
-from tests.ui import test_background as given
+from tests.ui.widgets import test_background as given
 
 answer = computed(given.key, "Reading *images*", given.work)
 if answer is not None:
