@@ -26,7 +26,7 @@ PER_EPOCH = 100
 ROUNDS, QUICK_ROUNDS = 7, 2
 TARGET_SECONDS = 1.5
 DRAWN = "document.querySelector('.js-plotly-plot .scatterlayer path.js-line')"
-TRAINING = "&compare_figure=Training+loss"
+TRAINING = "&compare_curve=Training+loss"
 
 
 def main(*, quick: bool = False) -> None:

@@ -51,7 +51,7 @@ def _history(lengths: tuple[int, ...]) -> list[str]:
         inserting = []
         while done < length:
             steps = [
-                StepDone(step, 1, 1 / step, 0.5, 32, 1e-3, step / 1000)
+                StepDone(step, 1, {"loss": 1 / step, "accuracy": 0.5}, 32, 1e-3, step / 1000)
                 for step in range(done + 1, done + 1 + BATCH)
             ]
             insert = partial(opened.record, run_id, steps, smoother=smoother)

@@ -7,7 +7,7 @@ from lab.ui.compare.choice import choose
 from lab.ui.compare.curves import draw_curves
 from lab.ui.compare.knobs import draw_knobs
 from lab.ui.compare.mistakes import draw_mistakes
-from lab.ui.compare.scores import draw_figures
+from lab.ui.compare.scores import draw_scores
 from lab.ui.entrance import require_entrance
 from lab.ui.widgets.preload import preload_elements
 from lab.ui.widgets.settings_table import draw_differences
@@ -20,8 +20,8 @@ with page:
     chosen = choose()
     if not chosen:
         st.stop()
-    curves, figures, knobs, images = st.tabs(
-        ["Curves", "Final figures", "Knobs and results", "Same images"],
+    curves, scores, knobs, images = st.tabs(
+        ["Curves", "Final results", "Knobs and results", "Same images"],
         key="compare_tab",
         bind="query-params",
         on_change="rerun",
@@ -32,9 +32,9 @@ with page:
                 draw_curves(chosen)
                 st.subheader("What differs in their settings", anchor=False)
                 draw_differences([c.title for c in chosen], [c.row.settings for c in chosen])
-        if figures.open:
-            with figures:
-                draw_figures(chosen)
+        if scores.open:
+            with scores:
+                draw_scores(chosen)
         if knobs.open:
             with knobs:
                 draw_knobs(chosen)

@@ -1,7 +1,6 @@
 """What the charts read: columns of plain numpy arrays, all of one length.
 
-The protocols are what a chart needs; the run store's own columns fit them as they are. The
-dataclasses are the smallest things that fit, for callers that have nothing else.
+The protocols are what a chart needs; the run store's own columns fit them as they are.
 """
 
 from __future__ import annotations
@@ -18,20 +17,12 @@ Column: TypeAlias = npt.NDArray[Any]
 
 
 class Steps(Protocol):
-    """One row a step, steps ascending. Accuracies are fractions in [0, 1]."""
+    """One row a step, steps ascending."""
 
     @property
     def step(self) -> Column: ...
-    @property
-    def loss(self) -> Column: ...
-    @property
-    def loss_smoothed(self) -> Column: ...
-    @property
-    def accuracy(self) -> Column: ...
-    @property
-    def accuracy_smoothed(self) -> Column: ...
-    @property
-    def learning_rate(self) -> Column: ...
+    def __getitem__(self, column: str, /) -> Column:
+        """Of a metric, such as "loss" and "loss_smoothed"."""
 
 
 class Epochs(Protocol):
@@ -41,50 +32,8 @@ class Epochs(Protocol):
     def epoch(self) -> Column: ...
     @property
     def step(self) -> Column: ...
-    @property
-    def train_loss(self) -> Column: ...
-    @property
-    def train_accuracy(self) -> Column: ...
-    @property
-    def val_loss(self) -> Column: ...
-    @property
-    def val_accuracy(self) -> Column: ...
-
-
-def _none() -> Column:
-    return np.empty(0)
-
-
-@dataclass(frozen=True, slots=True)
-class StepSeries:
-    """The plainest `Steps`."""
-
-    step: Column
-    loss: Column
-    loss_smoothed: Column
-    accuracy: Column
-    accuracy_smoothed: Column
-    learning_rate: Column
-
-    @classmethod
-    def empty(cls) -> StepSeries:
-        return cls(*(_none() for _ in range(6)))
-
-
-@dataclass(frozen=True, slots=True)
-class EpochSeries:
-    """The plainest `Epochs`."""
-
-    epoch: Column
-    step: Column
-    train_loss: Column
-    train_accuracy: Column
-    val_loss: Column
-    val_accuracy: Column
-
-    @classmethod
-    def empty(cls) -> EpochSeries:
-        return cls(*(_none() for _ in range(6)))
+    def __getitem__(self, column: str, /) -> Column:
+        """Of a metric, such as "train_loss" and "val_loss"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,9 +158,8 @@ class _Teller:
                 seed=seed,
                 status=row.status,
                 message=row.message,
-                best_val_accuracy=row.best_val_accuracy,
-                best_val_loss=row.best_val_loss,
-                test_accuracy=row.test_accuracy,
+                **{f"best_val_{name}": value for name, value in row.best_val.items()},
+                **{f"test_{name}": value for name, value in row.test.items()},
                 seconds=row.seconds,
             )
 

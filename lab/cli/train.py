@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from rich.table import Table
 from lab.cli.console import Console
 from lab.config import KNOBS, RunConfig, assignments
 from lab.errors import ConfigError
+from lab.metrics import METRICS, Metric, epoch_columns, metrics_of
 from lab.training.events import (
     EpochDone,
     Event,
@@ -25,6 +25,7 @@ from lab.training.events import (
     RunStarted,
     StepDone,
     Waiting,
+    as_row,
 )
 
 EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
@@ -77,8 +78,8 @@ def list_runs(*, as_json: bool) -> int:
                         "run": row.id,
                         "name": row.name,
                         "status": row.status,
-                        "best_val_accuracy": row.best_val_accuracy,
-                        "test_accuracy": row.test_accuracy,
+                        **{f"best_val_{name}": row.best_val.get(name) for name in METRICS},
+                        **{f"test_{name}": row.test.get(name) for name in METRICS},
                         "config": row.settings,
                     }
                 )
@@ -116,13 +117,14 @@ class reporter:
 
 
 def print_json(event: Event) -> None:
-    """One line: the event's name in snake_case, then its fields."""
+    """One line: the event's name in snake_case, then its fields, with metrics by name as in the
+    store's columns."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    print(json.dumps({"event": name, **_plain(asdict(event))}), flush=True)
+    print(json.dumps({"event": name, **_plain(as_row(event))}), flush=True)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN; a figure that is none is null."""
+    """JSON has no NaN; a value that is none is null."""
     return {k: None if isinstance(v, float) and v != v else v for k, v in values.items()}
 
 
@@ -135,38 +137,56 @@ class _Bar:
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[now]}"),
             console=Console(file=sys.stderr),
         )
         self.task: TaskID | None = None
+        self.columns: list[tuple[str, Metric, str]] = []
+        """Of the table of epochs: the metric's column, the metric, the title."""
         self.out = Console()
 
     def tell(self, event: Event) -> None:
         if isinstance(event, RunStarted):
+            words = {"train": "training", "val": "validation"}
             self.out.print(
                 f"{event.train_samples:,} training, {event.val_samples:,} validation, "
                 f"{event.test_samples:,} test images; {event.trainable_parameters:,} of "
                 f"{event.total_parameters:,} parameters trained on {event.device}."
             )
-            self.out.print("epoch  training loss  accuracy  validation loss  accuracy  images/s")
+            self.columns = [
+                (column, metric, f"{words[column.partition('_')[0]]} {metric.title.lower()}")
+                for metric in metrics_of(len(event.class_names))
+                for column in epoch_columns([metric])
+            ]
+            titles = "  ".join(title for _, _, title in self.columns)
+            self.out.print(f"epoch  {titles}  images/s", highlight=False)
             self.task = self.progress.add_task(
-                "training", total=event.total_steps, completed=event.resumed_from_step, figures=""
+                "training", total=event.total_steps, completed=event.resumed_from_step, now=""
             )
         elif isinstance(event, StepDone) and self.task is not None:
-            self.progress.update(self.task, completed=event.step, figures=f"loss {event.loss:.3f}")
+            self.progress.update(
+                self.task, completed=event.step, now=f"loss {event.values['loss']:.3f}"
+            )
         elif isinstance(event, EpochDone):
             best = "  best so far" if event.is_best else ""
+            row = as_row(event)
+            values = "  ".join(
+                f"{metric.text(row.get(column)):>{len(title)}}"
+                for column, metric, title in self.columns
+            )
             self.out.print(
-                f"{event.epoch:5d}  {event.train_loss:13.4f}  {event.train_accuracy:8.1%}  "
-                f"{event.val_loss:15.4f}  {event.val_accuracy:8.1%}  "
-                f"{event.images_per_second:8,.0f}{best}",
+                f"{event.epoch:5d}  {values}  {event.images_per_second:8,.0f}{best}",
                 highlight=False,
             )
         elif isinstance(event, LogWritten | Waiting) and event.text:
             self.out.print(event.text, style="dim", markup=False, highlight=False)
-        elif isinstance(event, RunEnded) and event.test_accuracy is not None:
+        elif isinstance(event, RunEnded) and event.test:
+            values = ", ".join(
+                f"{METRICS[name].title.lower()} {METRICS[name].text(value)}"
+                for name, value in event.test.items()
+            )
             self.out.print(
-                f"Test accuracy {event.test_accuracy:.1%} (weights of epoch {event.best_epoch})."
+                f"Test of epoch {event.best_epoch}'s weights: {values}.", highlight=False
             )
 
 

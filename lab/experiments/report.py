@@ -11,7 +11,7 @@ from lab.config import KNOBS
 from lab.errors import LabError
 from lab.experiments.recipes.recipe import Recipe, all_recipes, recipe
 from lab.experiments.recipes.results import Result, newest, results_of
-from lab.experiments.sweeps.config import SweepConfig, value_text
+from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
 from lab.experiments.sweeps.results import Figure, Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, sweeps
 from lab.runs.rows import RunRow
@@ -82,17 +82,16 @@ def _recipe(each: Recipe, found: Sequence[Result]) -> str:
 def _sweep(
     row: SweepRow, config: SweepConfig, every: Sequence[Line], runs: Sequence[RunRow]
 ) -> str:
-    by_accuracy = config.metric == "val_accuracy"
     head = (
         *(KNOBS[knob].title for knob in config.axes),
-        "Validation accuracy" if by_accuracy else "Validation loss",
+        JUDGED_BY[config.metric],
         "Test accuracy",
         "State",
     )
     rows = [
         (
             *(value_text(line.params[knob]) for knob in config.axes),
-            _figure(line.judged, share=by_accuracy),
+            _figure(line.judged, share=config.measured.is_share),
             f"**{_figure(line.test, share=True)}**",
             line.note or line.state,
         )

@@ -1,4 +1,4 @@
-"""One figure along many runs at once: what a page that compares them draws.
+"""One column of many runs at once: what a page that compares them draws.
 
 Of a run's steps only those that are drawn are looked up, each by its key, so the cost does not grow
 with the length of the runs: 200 runs of 2,000 steps take some 50 ms, of 2,000,000 steps no more.
@@ -7,7 +7,7 @@ with the length of the runs: 200 runs of 2,000 steps take some 50 ms, of 2,000,0
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,26 +15,22 @@ import sqlalchemy as sa
 from lab.runs import schema
 from lab.runs.rows import Curve
 
-StepFigure = Literal["loss", "loss_smoothed", "accuracy", "accuracy_smoothed", "learning_rate"]
-EpochFigure = Literal["train_loss", "train_accuracy", "val_loss", "val_accuracy"]
-CurveFigure = StepFigure | EpochFigure
-
-STEP_FIGURES: tuple[str, ...] = get_args(StepFigure)
-EPOCH_FIGURES: tuple[str, ...] = get_args(EpochFigure)
+STEP_COLUMNS = (*schema.STEP_METRICS, "learning_rate")
+EPOCH_COLUMNS = schema.EPOCH_METRICS
 
 
 def curves(
-    connection: sa.Connection, run_ids: Sequence[str], figure: CurveFigure, *, points: int
+    connection: sa.Connection, run_ids: Sequence[str], column: str, *, points: int
 ) -> dict[str, Curve]:
     """See `Store.curves`. One query, whatever it finds."""
     if points < 2:
         raise ValueError(f"points is {points}; at least 2 are needed, the first and the last")
-    if figure in STEP_FIGURES:
-        query = _evenly(run_ids, figure, points)
-    elif figure in EPOCH_FIGURES:
-        query = _all_epochs(run_ids, figure)
+    if column in STEP_COLUMNS:
+        query = _evenly(run_ids, column, points)
+    elif column in EPOCH_COLUMNS:
+        query = _all_epochs(run_ids, column)
     else:
-        raise ValueError(f"figure is {figure!r}; allowed are {STEP_FIGURES + EPOCH_FIGURES}")
+        raise ValueError(f"column is {column!r}; allowed are {STEP_COLUMNS + EPOCH_COLUMNS}")
     cursor = connection.execute(query).cursor
     assert cursor is not None  # a SELECT always has one
     rows = cursor.fetchall()
@@ -48,7 +44,7 @@ def curves(
     return found
 
 
-def _evenly(run_ids: Sequence[str], figure: str, points: int) -> sa.Select[Any]:
+def _evenly(run_ids: Sequence[str], column: str, points: int) -> sa.Select[Any]:
     """At most `points` steps of each run, evenly spread, the first and the last among them."""
     steps = schema.steps.c
     of_run = schema.steps.alias().c
@@ -66,7 +62,7 @@ def _evenly(run_ids: Sequence[str], figure: str, points: int) -> sa.Select[Any]:
     # A short run has each of its steps; further numbers find no row.
     wanted = of.c.first + sa.case((span < points, k), else_=k * span // (points - 1))
     return (
-        sa.select(steps.run_id, steps.step, steps.seconds, steps[figure])
+        sa.select(steps.run_id, steps.step, steps.seconds, steps[column])
         .select_from(of)
         .join(counted, sa.true())
         .join(schema.steps, sa.and_(steps.run_id == of.c.id, steps.step == wanted))
@@ -74,10 +70,10 @@ def _evenly(run_ids: Sequence[str], figure: str, points: int) -> sa.Select[Any]:
     )
 
 
-def _all_epochs(run_ids: Sequence[str], figure: str) -> sa.Select[Any]:
+def _all_epochs(run_ids: Sequence[str], column: str) -> sa.Select[Any]:
     epochs = schema.epochs.c
     return (
-        sa.select(epochs.run_id, epochs.step, epochs.seconds, epochs[figure])
+        sa.select(epochs.run_id, epochs.step, epochs.seconds, epochs[column])
         .where(epochs.run_id.in_(run_ids))
         .order_by(epochs.run_id, epochs.epoch)
     )

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from lab.errors import ConfigError, DataError, LabError, ResourceError
 from lab.home import home_folder, lab_home
-from lab.runs import schema
+from lab.runs import migrations, schema
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one; the lab's own transactions take milliseconds."""
@@ -91,27 +91,18 @@ class Database:
                 with contextlib.closing(self.engine.raw_connection()) as connection:
                     connection.cursor().execute("PRAGMA journal_mode = WAL").close()
             with self.write() as connection:
-                if sa.inspect(connection).has_table(schema.schema_version.name):
-                    self._check_version(connection)
+                if not sa.inspect(connection).has_table(schema.runs.name):
+                    schema.metadata.create_all(connection)
+                    migrations.stamp(connection)
                     return
-                schema.metadata.create_all(connection)
-                connection.execute(schema.schema_version.insert().values(version=schema.VERSION))
-
-    def _check_version(self, connection: sa.Connection) -> None:
-        """Refuse a newer store; bring an older one up, in the caller's transaction."""
-        version = connection.execute(sa.select(schema.schema_version.c.version)).scalar()
-        if version is None:
-            return
-        if version > schema.VERSION:
-            raise DataError(
-                f"The run store {self._where} was written by a newer Trainscope (format {version}; "
-                f"this one knows up to {schema.VERSION}). Update Trainscope, or set LAB_HOME to "
-                "another folder."
-            )
-        for older in range(version, schema.VERSION):
-            _STEPS_UP[older](connection)
-        if version < schema.VERSION:
-            connection.execute(schema.schema_version.update().values(version=schema.VERSION))
+                try:
+                    migrations.bring_up(connection)
+                except ValueError as error:
+                    raise DataError(
+                        f"The run store {self._where} was written by a newer Trainscope (format "
+                        f"{error}; this one knows up to {migrations.HEAD}). Update Trainscope, or "
+                        "set LAB_HOME to another folder."
+                    ) from None
 
     @contextlib.contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -147,17 +138,6 @@ class Database:
                 "lab starts a new one."
             )
         return None
-
-
-def _up_to_2(connection: sa.Connection) -> None:
-    """Version 2 knows who asked for a run, and has sweeps."""
-    connection.exec_driver_sql("ALTER TABLE runs ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
-    schema.sweeps.create(connection)
-
-
-_STEPS_UP = {1: _up_to_2}
-"""From each older version to the next one. SQLite alters tables within a transaction, so a store
-is of the old version or of the new one, never between."""
 
 
 def _set_up_connection(connection: Any, _record: object) -> None:

@@ -6,7 +6,7 @@ cost of a tick depends on what is new, not on how long the run is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tsdownsample import MinMaxLTTBDownsampler
 
+from lab.metrics import METRICS
 from lab.runs.rows import Curve, Floats, StepColumns
 from lab.runs.store import Store
 
@@ -22,6 +23,10 @@ OVERLAP = 50
 """Steps that a tick reads again, so that a tick that got lost is mended by the next one."""
 
 FEWEST_POINTS = 50
+
+SHAPES = tuple(m.name for m in METRICS.values() if m.of_batches)
+EXTREMES = tuple(f"{name}_smoothed" for name in SHAPES)
+"""Columns of steps: a thinned history keeps the shapes of the first and the extremes of both."""
 
 _SAMPLER: Any = MinMaxLTTBDownsampler()  # type: ignore[no-untyped-call]
 Columns = TypeVar("Columns", StepColumns, Curve)
@@ -41,9 +46,9 @@ def curve(store: Store, run_id: str, *, after: int = 0, points: int = POINTS) ->
     best = epochs.step[epochs.is_best][-1:]
     rows = thin(
         len(steps),
-        shapes=[steps.loss, steps.accuracy],
         # The raw curves decide which steps are shown; the smoothed ones need their extremes only.
-        extremes=[steps.loss_smoothed, steps.accuracy_smoothed, steps.learning_rate],
+        shapes=[steps[name] for name in SHAPES],
+        extremes=[*(steps[name] for name in EXTREMES), steps.learning_rate],
         keep=np.flatnonzero(np.isin(steps.step, best)),
         points=points,
     )
@@ -62,7 +67,7 @@ def tail(
 
 
 def thinned(of_one: Curve, *, points: int = POINTS) -> Curve:
-    """At most `points` rows of one figure's curve: the first, the last, the lowest, the highest and
+    """At most `points` rows of one column's curve: the first, the last, the lowest, the highest and
     those that keep the shape."""
     nothing = np.empty(0, dtype=np.intp)
     rows = thin(len(of_one.step), shapes=[of_one.value], extremes=[], keep=nothing, points=points)
@@ -80,7 +85,8 @@ def thin(
     """At most `points` ascending row numbers of curves of `length` rows.
 
     Always among them: the first, the last, those in `keep`, and the lowest and highest of each
-    curve in `shapes` and `extremes`. The others keep the shape of the curves in `shapes`.
+    curve in `shapes` and `extremes`. The others keep the shape of the curves in `shapes`, as far as
+    these have any finite value.
     """
     if points < FEWEST_POINTS:
         raise ValueError(f"points is {points}; at least {FEWEST_POINTS} are needed")
@@ -89,8 +95,9 @@ def thin(
     forced = [np.array([0, length - 1]), keep]
     forced += [_extremes(values) for values in (*shapes, *extremes)]
     kept = np.unique(np.concatenate(forced))
-    budget = (points - len(kept)) // len(shapes)
-    return np.unique(np.concatenate([kept, *(_shape(values, budget) for values in shapes)]))
+    drawn = [values for values in shapes if np.isfinite(values).any()]
+    budget = (points - len(kept)) // max(1, len(drawn))
+    return np.unique(np.concatenate([kept, *(_shape(values, budget) for values in drawn)]))
 
 
 def _extremes(values: Floats) -> Indexes:
@@ -110,5 +117,11 @@ def _shape(values: Floats, budget: int) -> Indexes:
 
 
 def _take(columns: Columns, rows: Indexes) -> Columns:
-    picked: dict[str, Any] = {f.name: getattr(columns, f.name)[rows] for f in fields(columns)}
+    picked: dict[str, Any] = {}
+    for field in fields(columns):
+        values = getattr(columns, field.name)
+        if isinstance(values, Mapping):
+            picked[field.name] = {name: column[rows] for name, column in values.items()}
+        else:
+            picked[field.name] = values[rows]
     return type(columns)(**picked)

@@ -6,7 +6,7 @@ than SQLAlchemy's row objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -32,28 +32,11 @@ _ORDERS: dict[Order, sa.ColumnElement[Any]] = {
 
 PIECE = 2000
 
-_STEP_FIELDS = (
-    "step",
-    "epoch",
-    "loss",
-    "loss_smoothed",
-    "accuracy",
-    "accuracy_smoothed",
-    "learning_rate",
-    "seconds",
-)
+_STEP_FIELDS = ("step", "epoch", "learning_rate", "seconds", *schema.STEP_METRICS)
 _EPOCH_FIELDS = (
-    "epoch",
-    "step",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "learning_rate",
-    "seconds",
-    "images_per_second",
-    "is_best",
-)
+    "epoch", "step", "learning_rate", "seconds", "images_per_second", "is_best",
+    *schema.EPOCH_METRICS,
+)  # fmt: skip
 
 
 def run(connection: sa.Connection, run_id: str) -> RunRow | None:
@@ -118,8 +101,13 @@ def steps(
     while rows := cursor.fetchmany(PIECE):
         pieces.append(np.array(rows, dtype=np.float64))
     columns = _columns(_STEP_FIELDS, np.concatenate(pieces))
-    step, epoch = columns.pop("step"), columns.pop("epoch")
-    return StepColumns(step=step.astype(np.int64), epoch=epoch.astype(np.int64), **columns)
+    return StepColumns(
+        step=columns["step"].astype(np.int64),
+        epoch=columns["epoch"].astype(np.int64),
+        learning_rate=columns["learning_rate"],
+        seconds=columns["seconds"],
+        metrics={name: columns[name] for name in schema.STEP_METRICS},
+    )
 
 
 def epochs(
@@ -135,38 +123,36 @@ def epochs(
     rows = _fetch(connection, query)
     table = np.array([row[1:] for row in rows], dtype=np.float64)
     columns = _columns(_EPOCH_FIELDS, table.reshape(-1, len(_EPOCH_FIELDS)))
-    epoch, step, is_best = (columns.pop(name) for name in ("epoch", "step", "is_best"))
     return EpochColumns(
-        epoch=epoch.astype(np.int64),
-        step=step.astype(np.int64),
-        is_best=is_best.astype(np.bool_),
+        epoch=columns["epoch"].astype(np.int64),
+        step=columns["step"].astype(np.int64),
+        learning_rate=columns["learning_rate"],
+        seconds=columns["seconds"],
+        images_per_second=columns["images_per_second"],
+        is_best=columns["is_best"].astype(np.bool_),
         phase=tuple(row[0] for row in rows),
-        **columns,
+        metrics={name: columns[name] for name in schema.EPOCH_METRICS},
     )
 
 
 def newest(connection: sa.Connection, run_id: str) -> Newest:
-    """The figures of the last step and of the last finished epoch."""
-    steps, epochs = schema.steps.c, schema.epochs.c
-    step = connection.execute(
-        sa.select(steps.step, steps.loss_smoothed, steps.accuracy_smoothed, steps.learning_rate)
-        .where(steps.run_id == run_id)
-        .order_by(steps.step.desc())
-        .limit(1)
-    ).first()
-    epoch = connection.execute(
-        sa.select(
-            epochs.epoch,
-            epochs.train_loss,
-            epochs.train_accuracy,
-            epochs.val_loss,
-            epochs.val_accuracy,
-        )
-        .where(epochs.run_id == run_id)
-        .order_by(epochs.epoch.desc())
-        .limit(1)
-    ).first()
-    return Newest(*(step or [None] * 4), *(epoch or [None] * 5))
+    """The last step and the last finished epoch."""
+    step = _last(connection, schema.steps, run_id, by="step")
+    epoch = _last(connection, schema.epochs, run_id, by="epoch")
+    columns = {name: step.get(name) for name in schema.STEP_METRICS}
+    columns |= {name: epoch.get(name) for name in schema.EPOCH_METRICS}
+    return Newest(
+        step=step.get("step"),
+        learning_rate=step.get("learning_rate"),
+        epoch=epoch.get("epoch"),
+        metrics={name: value for name, value in columns.items() if value is not None},
+    )
+
+
+def _last(connection: sa.Connection, table: sa.Table, run_id: str, *, by: str) -> Mapping[str, Any]:
+    """The run's row with the largest `by`; empty when there is none."""
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c[by].desc()).limit(1)
+    return dict(connection.execute(query).mappings().first() or {})
 
 
 def log(connection: sa.Connection, run_id: str, *, after: int = 0) -> list[LogLine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from sqlalchemy import RowMapping
 
 from lab.config import RunConfig
+from lab.metrics import METRICS
 from lab.runs.status import ACTIVE, RESUMABLE
 
 Ints = npt.NDArray[np.int64]
@@ -21,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run as it stood when it was read. Figures that are not known yet are None."""
+    """One run as it stood when it was read. What is not known yet is None."""
 
     id: str
     name: str
@@ -61,10 +63,10 @@ class RunRow:
     test_samples: int | None
     class_names: tuple[str, ...]
     best_epoch: int | None
-    best_val_loss: float | None
-    best_val_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
+    best_val: Mapping[str, float]
+    """By metric, of the best epoch; without those that are not measured, or not yet."""
+    test: Mapping[str, float]
+    """Likewise, of the best epoch's weights on the test images."""
     seconds: float
     """Training time, pauses left out."""
     images_per_second: float | None
@@ -81,13 +83,23 @@ class RunRow:
         return dict(json.loads(self.config_json))
 
     @property
+    def best_val_accuracy(self) -> float | None:
+        """What most lists show of a run; None before the first epoch has ended."""
+        return self.best_val.get("accuracy")
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """What most lists show of a run; None until it is tested."""
+        return self.test.get("accuracy")
+
+    @property
     def is_active(self) -> bool:
         """A process is working on it."""
         return self.status in ACTIVE
 
     @property
     def is_live(self) -> bool:
-        """Its figures may still change by themselves: a page that shows it should tick."""
+        """It may still change by itself: a page that shows it should tick."""
         return self.status in ACTIVE or self.status == "queued"
 
     @property
@@ -105,6 +117,8 @@ class RunRow:
         return cls(
             config_json=row["config"],
             class_names=tuple(json.loads(row["class_names"])),
+            best_val=_known(row, "best_val"),
+            test=_known(row, "test"),
             created_at=datetime.fromtimestamp(row["created_at"], UTC),
             started_at=_time(row["started_at"]),
             ended_at=_time(row["ended_at"]),
@@ -112,8 +126,15 @@ class RunRow:
         )
 
 
-_CONVERTED = ("config_json", "class_names", "created_at", "started_at", "ended_at")
+_CONVERTED = (
+    "config_json", "class_names", "created_at", "started_at", "ended_at", "best_val", "test",
+)  # fmt: skip
 _DIRECT = tuple(f.name for f in fields(RunRow) if f.name not in _CONVERTED)
+
+
+def _known(row: RowMapping, part: str) -> Mapping[str, float]:
+    values = {name: row[f"{part}_{name}"] for name in METRICS}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -127,16 +148,19 @@ def _time(seconds: float | None) -> datetime | None:
 
 @dataclass(frozen=True)
 class StepColumns:
-    """Steps of a run in order, one array a figure, all of shape (n,). Unknown figures are NaN."""
+    """Steps of a run in order, one array a column, all of shape (n,). NaN where nothing is known.
+
+    `steps["loss"]` and `steps["loss_smoothed"]` are the columns of a metric.
+    """
 
     step: Ints
     epoch: Ints
-    loss: Floats
-    loss_smoothed: Floats
-    accuracy: Floats
-    accuracy_smoothed: Floats
     learning_rate: Floats
     seconds: Floats
+    metrics: Mapping[str, Floats]
+
+    def __getitem__(self, column: str) -> Floats:
+        return self.metrics[column]
 
     def __len__(self) -> int:
         return len(self.step)
@@ -144,20 +168,23 @@ class StepColumns:
 
 @dataclass(frozen=True)
 class EpochColumns:
-    """Epochs of a run in order, one array a figure, all of shape (n,). Unknown figures are NaN."""
+    """Epochs of a run in order, one array a column, all of shape (n,). NaN where nothing is known.
+
+    `epochs["train_loss"]` and `epochs["val_loss"]` are the columns of a metric.
+    """
 
     epoch: Ints
     step: Ints
-    train_loss: Floats
-    train_accuracy: Floats
-    val_loss: Floats
-    val_accuracy: Floats
     learning_rate: Floats
     seconds: Floats
     images_per_second: Floats
     is_best: npt.NDArray[np.bool_]
     """The best so far when it was measured; the last True is the best of all."""
     phase: tuple[str, ...]
+    metrics: Mapping[str, Floats]
+
+    def __getitem__(self, column: str) -> Floats:
+        return self.metrics[column]
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -165,7 +192,7 @@ class EpochColumns:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One figure along one run, in order, arrays of shape (n,). Unknown figures are NaN."""
+    """One column of one run, in order, arrays of shape (n,). NaN where nothing is known."""
 
     step: Ints
     seconds: Floats
@@ -175,20 +202,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The latest figures of a run; None where there is none yet. Costs the same at any length."""
+    """A run's latest step and last finished epoch. Costs the same at any length."""
 
     step: int | None
-    loss: float | None
-    """Training loss, smoothed."""
-    accuracy: float | None
-    """Training accuracy, smoothed."""
     learning_rate: float | None
     epoch: int | None
-    """The last finished epoch, to which the figures below belong."""
-    train_loss: float | None
-    train_accuracy: float | None
-    val_loss: float | None
-    val_accuracy: float | None
+    metrics: Mapping[str, float]
+    """By column, such as "loss_smoothed" and "val_accuracy"; without those not known yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """The tables of the run store.
 
-Times of day are seconds since 1970 (UTC), durations are seconds. SQLite keeps NaN as NULL, so every
-measured figure may be NULL; readers turn NULL into NaN again.
+Times of day are seconds since 1970 (UTC), durations are seconds. The columns of metrics follow from
+`lab.metrics`; a metric that a run does not measure is NULL there. SQLite keeps NaN as NULL too;
+readers turn NULL into NaN again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import (
     Boolean,
@@ -19,12 +22,25 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 2
-"""Raise it with every change of a table; `database.py` is where an older store is brought up."""
+from lab.metrics import METRICS, epoch_columns, run_columns, step_columns
+
+STEP_METRICS = step_columns(METRICS.values())
+EPOCH_METRICS = epoch_columns(METRICS.values())
+RUN_METRICS = run_columns(METRICS.values())
 
 metadata = MetaData()
 
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+version = Table("lab_version", metadata, Column("version_num", String(32), primary_key=True))
+"""Alembic's own; see `lab.runs.migrations`. By this name, because Optuna keeps its tables, and its
+version, in the same database."""
+
+first_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+"""What the lab looked at before Alembic: still there, so that an old lab refuses a newer store."""
+
+
+def _metrics(columns: Iterable[str]) -> Iterator[Column[float]]:
+    return (Column(name, Float) for name in columns)
+
 
 runs = Table(
     "runs",
@@ -62,10 +78,7 @@ runs = Table(
     Column("test_samples", Integer),
     Column("class_names", Text, nullable=False, default="[]"),  # JSON list
     Column("best_epoch", Integer),
-    Column("best_val_loss", Float),
-    Column("best_val_accuracy", Float),
-    Column("test_loss", Float),
-    Column("test_accuracy", Float),
+    *_metrics(RUN_METRICS),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("images_per_second", Float),
     Index("runs_by_status", "status", "queue_position"),
@@ -96,10 +109,7 @@ steps = Table(
     _run_id(),
     Column("step", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Integer, nullable=False),
-    Column("loss", Float),
-    Column("accuracy", Float),
-    Column("loss_smoothed", Float),
-    Column("accuracy_smoothed", Float),
+    *_metrics(STEP_METRICS),
     Column("learning_rate", Float),
     Column("seconds", Float),
     Column("samples", Integer),
@@ -114,10 +124,7 @@ epochs = Table(
     Column("epoch", Integer, primary_key=True, autoincrement=False),
     Column("step", Integer, nullable=False),
     Column("phase", Text, nullable=False),
-    Column("train_loss", Float),
-    Column("train_accuracy", Float),
-    Column("val_loss", Float),
-    Column("val_accuracy", Float),
+    *_metrics(EPOCH_METRICS),
     Column("learning_rate", Float),
     Column("seconds", Float),
     Column("images_per_second", Float),

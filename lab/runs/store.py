@@ -24,7 +24,7 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, NotFoundError
 from lab.home import home_folder, writing
 from lab.runs import locks, queue_order, reading, schema
-from lab.runs.curves import CurveFigure, curves
+from lab.runs.curves import curves
 from lab.runs.database import Database, database_url
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
 from lab.runs.status import (
@@ -345,16 +345,14 @@ class Store:
         with self._database.read() as connection:
             return reading.epochs(connection, run_id, after=after, after_step=after_step)
 
-    def curves(
-        self, run_ids: Sequence[str], figure: CurveFigure, *, points: int = 150
-    ) -> dict[str, Curve]:
-        """One figure of many runs at once, those without it left out: of a step's figures at most
+    def curves(self, run_ids: Sequence[str], column: str, *, points: int = 150) -> dict[str, Curve]:
+        """One column of many runs at once, those without it left out: of a step's columns at most
         `points` a run, evenly spread with the first and the last; of an epoch's all."""
         with self._database.read() as connection:
-            return curves(connection, run_ids, figure, points=points)
+            return curves(connection, run_ids, column, points=points)
 
     def newest(self, run_id: str) -> Newest:
-        """The figures of the last step and of the last finished epoch."""
+        """The last step and the last finished epoch."""
         with self._database.read() as connection:
             return reading.newest(connection, run_id)
 

@@ -202,7 +202,7 @@ def _record_ending(store: Store, run_id: str, ended: RunEnded) -> None:
 
 
 def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
-    """An ending with the figures that are recorded so far."""
+    """An ending with what is recorded so far."""
     row = store.run(run_id)
     return RunEnded(
         status=status,
@@ -210,10 +210,8 @@ def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEn
         epochs=store.newest(run_id).epoch or 0,
         steps=row.step,
         best_epoch=row.best_epoch,
-        best_val_loss=row.best_val_loss,
-        best_val_accuracy=row.best_val_accuracy,
-        test_loss=None,
-        test_accuracy=None,
+        best_val=dict(row.best_val),
+        test={},
         seconds=row.seconds,
     )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite, nan
 from typing import Any
 
 import sqlalchemy as sa
 
+from lab.metrics import METRICS
 from lab.runs import locks, schema
 from lab.runs.status import refusal, sources
 from lab.training.events import (
@@ -22,51 +23,51 @@ from lab.training.events import (
     RunStarted,
     StepDone,
     Waiting,
+    as_row,
 )
 
 SMOOTHING_HALF_LIFE = 20
-"""Steps after which a figure counts half in the smoothed curve."""
+"""Steps after which a value counts half in the moving average."""
 
 _KEEP = 0.5 ** (1 / SMOOTHING_HALF_LIFE)
+_ADD = 1.0 - _KEEP
 
 LONGEST_TEXT = 20_000
 
-_STEP_COLUMNS = tuple(column.name for column in schema.steps.columns)
-_INSERT_STEPS = {
-    # Past SQLAlchemy's handling of parameters, which costs as much as all the rest of a step.
-    "sqlite": f"INSERT OR REPLACE INTO steps ({', '.join(_STEP_COLUMNS)}) "
-    f"VALUES ({', '.join('?' * len(_STEP_COLUMNS))})"
-}
+TUPLE_DIALECTS = ("sqlite",)
+"""Databases whose driver takes rows as tuples for `?`, and replaces a row that is there."""
 
 
 class Smoother:
-    """The exponential moving average of loss and accuracy, corrected for its start at zero.
+    """The exponential moving average of each metric, corrected for its start at zero.
 
-    With b = 0.5 ** (1 / half-life) and m(t) = b m(t-1) + (1 - b) x(t), the smoothed figure is
+    With b = 0.5 ** (1 / half-life) and m(t) = b m(t-1) + (1 - b) x(t), the average is
     m(t) / (1 - b ** t): from the first step on a proper weighted mean of what was seen. Since t is
-    the step, the average can go on from its last value alone. A figure that is no finite number
-    leaves it unchanged.
+    the step, it can go on from its last value alone. A value that is no finite number leaves it
+    unchanged.
     """
 
     def __init__(self) -> None:
-        self.restart(0, math.nan, math.nan)
+        self._metrics: dict[str, list[float]] = {}
+        """m(t) and 1 - b ** t of each; the weight also tells whether anything was seen."""
 
-    def restart(self, step: int, loss: float, accuracy: float) -> None:
-        """Go on after `step` steps whose smoothed figures are `loss` and `accuracy`."""
-        seen = math.isfinite(loss) and math.isfinite(accuracy)
-        self._weight = 1.0 - _KEEP**step if seen else 0.0
-        self._loss = loss * self._weight if seen else 0.0
-        self._accuracy = accuracy * self._weight if seen else 0.0
+    def restart(self, step: int, averages: Mapping[str, float]) -> None:
+        """Go on after `step` steps, by metric."""
+        weight = 1.0 - _KEEP**step
+        self._metrics = {name: [average * weight, weight] for name, average in averages.items()}
 
-    def add(self, loss: float, accuracy: float) -> tuple[float, float]:
-        """The smoothed loss and accuracy after one more step."""
-        if math.isfinite(loss) and math.isfinite(accuracy):
-            self._weight = _KEEP * self._weight + (1.0 - _KEEP)
-            self._loss = _KEEP * self._loss + (1.0 - _KEEP) * loss
-            self._accuracy = _KEEP * self._accuracy + (1.0 - _KEEP) * accuracy
-        if not self._weight:
-            return math.nan, math.nan
-        return self._loss / self._weight, self._accuracy / self._weight
+    def add(self, values: Mapping[str, float]) -> list[float]:
+        """The averages after one more step, in the order of `values`; NaN before the first one."""
+        averages = []
+        for name, value in values.items():
+            metric = self._metrics.get(name)
+            if metric is None:
+                metric = self._metrics[name] = [0.0, 0.0]
+            if isfinite(value):
+                metric[0] = _KEEP * metric[0] + _ADD * value
+                metric[1] = _KEEP * metric[1] + _ADD
+            averages.append(metric[0] / metric[1] if metric[1] else nan)
+        return averages
 
 
 def write_events(
@@ -83,24 +84,23 @@ def write_events(
     ConfigError when the run is not in a state in which it could start or end that way.
     """
     now = time.time()
-    step_rows: list[tuple[Any, ...]] = []  # in the order of _STEP_COLUMNS
+    step_rows: list[tuple[Any, ...]] = []  # in the order of _step_columns
     last_step: StepDone | None = None
     changes: dict[str, Any] = {}
     for event in events:
-        # In the order of likelihood; the figures of a step are the hot path.
+        # In the order of likelihood; steps are the hot path.
         if isinstance(event, StepDone):
-            smoothed = smoother.add(event.loss, event.accuracy)
+            values = event.values
             step_rows.append(
                 (
                     run_id,
                     event.step,
                     event.epoch,
-                    event.loss,
-                    event.accuracy,
-                    *smoothed,
                     event.learning_rate,
                     event.seconds,
                     event.samples,
+                    *values.values(),
+                    *smoother.add(values),
                 )
             )
             last_step = event
@@ -109,7 +109,7 @@ def write_events(
         elif isinstance(event, LogWritten):
             write_log(connection, run_id, [(event.level, event.text)], at=now)
         elif isinstance(event, RunStarted):
-            _write_steps(connection, step_rows)
+            _write_steps(connection, step_rows, last_step)
             changes |= _start(connection, run_id, event, smoother)
         elif isinstance(event, Waiting):
             changes["progress_text"] = event.text
@@ -120,7 +120,7 @@ def write_events(
             level = "error" if event.status == "failed" else "info"
             write_log(connection, run_id, [(level, event.message)], at=now)
             change_status(connection, run_id, event.status, message=event.message)
-    _write_steps(connection, step_rows)
+    _write_steps(connection, step_rows, last_step)
     if last_step is not None:
         changes["epoch"] = max(changes.get("epoch", 0), last_step.epoch)
         if last_step.step > changes.get("step", 0):
@@ -169,28 +169,42 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
 def last_smoothed(connection: sa.Connection, run_id: str, smoother: Smoother) -> None:
     """Let `smoother` go on from the last recorded step."""
     steps = schema.steps
-    row = connection.execute(
-        sa.select(steps.c.step, steps.c.loss_smoothed, steps.c.accuracy_smoothed)
-        .where(steps.c.run_id == run_id)
-        .order_by(steps.c.step.desc())
-        .limit(1)
-    ).first()
-    if row is None:
-        smoother.restart(0, math.nan, math.nan)
-    else:
-        nan = math.nan
-        smoother.restart(
-            row[0], nan if row[1] is None else row[1], nan if row[2] is None else row[2]
+    row = (
+        connection.execute(
+            sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.step.desc()).limit(1)
         )
-
-
-def _write_steps(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
-    if not rows:
+        .mappings()
+        .first()
+    )
+    if row is None:
+        smoother.restart(0, {})
         return
-    if connection.dialect.name in _INSERT_STEPS:
-        connection.exec_driver_sql(_INSERT_STEPS[connection.dialect.name], rows)
+    averages = {name: row[f"{name}_smoothed"] for name in METRICS if f"{name}_smoothed" in row}
+    known = {name: average for name, average in averages.items() if average is not None}
+    smoother.restart(row["step"], known)
+
+
+@functools.cache
+def _step_columns(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    own = ("run_id", "step", "epoch", "learning_rate", "seconds", "samples")
+    return (*own, *metrics, *(f"{name}_smoothed" for name in metrics))
+
+
+def _write_steps(
+    connection: sa.Connection, rows: list[tuple[Any, ...]], last: StepDone | None
+) -> None:
+    """Insert `rows`, all of one run and so with the same metrics as its step `last`, and empty the
+    list."""
+    if last is None or not rows:
+        return
+    columns = _step_columns(tuple(last.values))
+    if connection.dialect.name in TUPLE_DIALECTS:
+        # Past SQLAlchemy's handling of parameters, which costs as much as all the rest of a step.
+        places = ", ".join("?" * len(columns))
+        insert = f"INSERT OR REPLACE INTO steps ({', '.join(columns)}) VALUES ({places})"
+        connection.exec_driver_sql(insert, rows)
     else:
-        named = [dict(zip(_STEP_COLUMNS, row, strict=True)) for row in rows]
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
         connection.execute(schema.steps.insert(), named)
     rows.clear()
 
@@ -201,7 +215,7 @@ def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> di
     connection.execute(
         epochs.delete().where(epochs.c.run_id == run_id, epochs.c.epoch == event.epoch)
     )
-    connection.execute(epochs.insert().values(run_id=run_id, **asdict(event)))
+    connection.execute(epochs.insert().values(run_id=run_id, **as_row(event)))
     changes: dict[str, Any] = {
         "step": event.step,
         "epoch": event.epoch,
@@ -209,11 +223,7 @@ def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> di
         "images_per_second": event.images_per_second,
     }
     if event.is_best:
-        changes |= {
-            "best_epoch": event.epoch,
-            "best_val_loss": event.val_loss,
-            "best_val_accuracy": event.val_accuracy,
-        }
+        changes |= _results(event.epoch, event.val, {})
     return changes
 
 
@@ -231,12 +241,16 @@ def _start(
         epochs.delete().where(epochs.c.run_id == run_id, epochs.c.step > kept)
     ).rowcount
     last_smoothed(connection, run_id, smoother)
-    best = connection.execute(
-        sa.select(epochs.c.epoch, epochs.c.val_loss, epochs.c.val_accuracy)
-        .where(epochs.c.run_id == run_id, epochs.c.is_best)
-        .order_by(epochs.c.epoch.desc())
-        .limit(1)
-    ).first()
+    best = (
+        connection.execute(
+            sa.select(epochs)
+            .where(epochs.c.run_id == run_id, epochs.c.is_best)
+            .order_by(epochs.c.epoch.desc())
+            .limit(1)
+        )
+        .mappings()
+        .first()
+    )
     last = connection.execute(
         sa.select(steps.c.epoch, steps.c.seconds)
         .where(steps.c.run_id == run_id)
@@ -256,14 +270,25 @@ def _start(
         "step": kept,
         "epoch": last[0] if last else 0,
         "seconds": (last[1] if last else 0.0) or 0.0,
-        "best_epoch": best[0] if best else None,
-        "best_val_loss": best[1] if best else None,
-        "best_val_accuracy": best[2] if best else None,
-        "test_loss": None,
-        "test_accuracy": None,
+        **_results(
+            best["epoch"] if best else None,
+            {name: best[f"val_{name}"] for name in METRICS} if best else {},
+            {},
+        ),
         "images_per_second": None,
         "revision": runs.c.revision + (1 if taken_back else 0),
     }
+
+
+def _results(
+    best_epoch: int | None, best_val: Mapping[str, float], test: Mapping[str, float]
+) -> dict[str, Any]:
+    """The columns of a run's row that say how well it does, by metric; NULL where unknown."""
+    columns: dict[str, Any] = {"best_epoch": best_epoch}
+    for name in METRICS:
+        columns[f"best_val_{name}"] = best_val.get(name)
+        columns[f"test_{name}"] = test.get(name)
+    return columns
 
 
 def _progress(changes: dict[str, Any]) -> Any:
@@ -277,12 +302,8 @@ def _progress(changes: dict[str, Any]) -> Any:
 def _ending(event: RunEnded) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "step": event.steps,
-        "best_epoch": event.best_epoch,
-        "best_val_loss": event.best_val_loss,
-        "best_val_accuracy": event.best_val_accuracy,
-        "test_loss": event.test_loss,
-        "test_accuracy": event.test_accuracy,
         "seconds": event.seconds,
+        **_results(event.best_epoch, event.best_val, event.test),
     }
     if event.status == "completed":
         changes["progress"] = 1.0  # early stopping completes a run before its last step

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ def save_resume(
             else:
                 numbers.setdefault(str(index), {})[key] = value
     tensors["generator"] = generator.get_state()
-    header = {"counters": json.dumps(asdict(counters)), "optimizer": json.dumps(numbers)}
+    header = {"counters": counters.to_json(), "optimizer": json.dumps(numbers)}
     with atomic_file(folder / RESUME) as temporary:
         save_file(tensors, temporary, metadata=header)
 
@@ -184,7 +184,7 @@ def read_counters(folder: Path) -> Counters | None:
     """The counters of the resume state, or None when there is none to resume."""
     try:
         with safe_open(folder / RESUME, framework="pt") as file:
-            return Counters(**json.loads(file.metadata()["counters"]))
+            return Counters.from_json(file.metadata()["counters"])
     except FileNotFoundError:
         return None
     except SafetensorError as error:

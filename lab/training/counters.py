@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lab.config import RunConfig
+from lab.metrics import METRICS
 from lab.training.speed.precision import Precision
 
 
@@ -22,13 +24,12 @@ class Counters:
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     """Time spent on training steps of the running epoch."""
-    loss_sum: float = 0.0
-    """Of the running epoch, over samples, like the two below."""
-    correct: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    """Of each metric over the samples of the running epoch."""
     samples: int = 0
     best_epoch: int | None = None
-    best_val_loss: float | None = None
-    best_val_accuracy: float | None = None
+    best_val: dict[str, float] = field(default_factory=dict)
+    """By metric: of the best epoch."""
     stopping_best: float | None = None
     """The best value so far of the figure that early stopping watches, turned so that higher is
     better."""
@@ -45,35 +46,49 @@ class Counters:
     loss_scaler: dict[str, Any] | None = None
     """State of the loss scaler, with fp16."""
 
-    @property
-    def train_loss(self) -> float:
-        """Mean over the samples of the running epoch."""
-        return self.loss_sum / max(1, self.samples)
+    @classmethod
+    def from_json(cls, text: str) -> Counters:
+        """As `to_json` wrote them, in this version of the lab or an earlier one."""
+        values = json.loads(text)
+        if "loss_sum" in values:  # before metrics had names
+            loss, correct = values.pop("loss_sum"), values.pop("correct")
+            values["sums"] = {"loss": loss, "accuracy": correct} if values["samples"] else {}
+            best = {name: values.pop(f"best_val_{name}") for name in ("loss", "accuracy")}
+            values["best_val"] = {name: v for name, v in best.items() if v is not None}
+        return cls(**values)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def add(self, sums: dict[str, float], samples: int) -> None:
+        """Count a batch: of each metric the sum over its samples.
+
+        A metric that the epoch's first steps lack, because an earlier version of the lab took them,
+        has no average of that epoch.
+        """
+        known = self.sums if self.samples else dict.fromkeys(sums, 0.0)
+        self.sums = {name: known[name] + sums[name] for name in sums if name in known}
+        self.samples += samples
 
     @property
-    def train_accuracy(self) -> float:
-        return self.correct / max(1, self.samples)
+    def train(self) -> dict[str, float]:
+        """By metric: means over the samples of the running epoch."""
+        return {name: total / max(1, self.samples) for name, total in self.sums.items()}
 
     @property
     def images_per_second(self) -> float:
         return self.samples / max(1e-9, self.epoch_seconds)
 
-    def validated(self, config: RunConfig, val_loss: float, val_accuracy: float) -> bool:
-        """Take in the epoch's validation figures; True when it is the best so far.
+    def validated(self, config: RunConfig, val: dict[str, float]) -> bool:
+        """Take in the epoch's validation metrics; True when it is the best so far.
 
-        By the chosen figure; ties in accuracy go to the lower loss.
+        By the metric that the config chooses; ties go to the lower loss.
         """
-        best_loss, best_accuracy = self.best_val_loss, self.best_val_accuracy
-        if best_loss is None or best_accuracy is None:
-            is_best = True
-        elif config.best_metric == "val_loss":
-            is_best = val_loss < best_loss
-        else:
-            is_best = (val_accuracy, -val_loss) > (best_accuracy, -best_loss)
+        is_best = not self.best_val or _is_better(config.best_metric, val, self.best_val)
         if is_best:
-            self.best_epoch = self.epoch
-            self.best_val_loss, self.best_val_accuracy = val_loss, val_accuracy
-        watched = val_accuracy if config.early_stopping_metric == "val_accuracy" else -val_loss
+            self.best_epoch, self.best_val = self.epoch, val
+        metric = METRICS[config.early_stopping_metric.removeprefix("val_")]
+        watched = val[metric.name] if metric.higher_is_better else -val[metric.name]
         if self.stopping_best is None or watched > self.stopping_best:
             self.stopping_best, self.epochs_without_improvement = watched, 0
         else:
@@ -96,5 +111,13 @@ class Counters:
     def next_epoch(self) -> None:
         self.epoch += 1
         self.step_in_epoch = 0
-        self.loss_sum, self.correct, self.samples = 0.0, 0, 0
+        self.sums, self.samples = {}, 0
         self.epoch_seconds = 0.0
+
+
+def _is_better(column: str, val: dict[str, float], than: dict[str, float]) -> bool:
+    """By `column`, such as "val_accuracy"; ties go to the lower loss."""
+    metric = METRICS[column.removeprefix("val_")]
+    if val[metric.name] == than[metric.name]:
+        return val["loss"] < than["loss"]
+    return metric.is_better(val[metric.name], than[metric.name])

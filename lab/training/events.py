@@ -4,7 +4,7 @@
     ----------------------  ----------------------------------------------------------------------
     any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
                             behind the first StepDones of a new run; LogWritten, Waiting anywhere
-    completed               ... RunEnded(status="completed", test figures filled in)
+    completed               ... RunEnded(status="completed", test metrics filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)
 
@@ -15,8 +15,8 @@ update.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 EndStatus = Literal["completed", "stopped", "paused", "failed"]
 
@@ -54,12 +54,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """One parameter update. `loss` and `accuracy` are of this batch, before the update."""
+    """One parameter update. `values` are of this batch, before the update."""
 
     step: int
     epoch: int
-    loss: float
-    accuracy: float
+    values: dict[str, float]
+    """By metric (`lab.metrics`)."""
     samples: int
     learning_rate: float
     seconds: float
@@ -68,19 +68,16 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """One pass over the training images and one over the validation images.
-
-    `train_loss` and `train_accuracy` are averages over the epoch's batches while the weights were
-    moving, dropout and augmentation on; the validation figures are of the weights at its end.
-    """
+    """One pass over the training images and one over the validation images."""
 
     epoch: int
     step: int
     phase: str
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
+    train: dict[str, float]
+    """By metric: averages over the epoch's batches while the weights were moving, dropout and
+    augmentation on."""
+    val: dict[str, float]
+    """By metric: of the weights at the epoch's end."""
     learning_rate: float
     seconds: float
     """Training time since the run began, this epoch's validation included."""
@@ -102,18 +99,33 @@ class ProbeTaken:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The last word. Test figures are of the best checkpoint; None unless the run completed."""
+    """The last event of every run."""
 
     status: EndStatus
     message: str
     epochs: int
     steps: int
     best_epoch: int | None
-    best_val_loss: float | None
-    best_val_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
+    best_val: dict[str, float]
+    """By metric: of the best epoch; empty before the first one has ended."""
+    test: dict[str, float]
+    """By metric: of the best epoch's weights on the test images; empty unless the run completed and
+    has any."""
     seconds: float
 
 
 Event = RunStarted | LogWritten | Waiting | StepDone | EpochDone | ProbeTaken | RunEnded
+
+
+def as_row(event: Event) -> dict[str, Any]:
+    """The event as one flat row: metrics under the names of the store's columns, such as
+    "val_accuracy" (see `lab.metrics`)."""
+    row: dict[str, Any] = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, dict):
+            prefix = "" if field.name == "values" else f"{field.name}_"
+            row |= {f"{prefix}{name}": number for name, number in value.items()}
+        else:
+            row[field.name] = value
+    return row

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from lab.data.batches import Batch
 from lab.errors import DataError, DivergedError, LabError
+from lab.metrics import metrics_of
 from lab.models.freezing import Phase, apply_freeze
 from lab.process import hand_back, keep_freed_memory
 from lab.training import announcements, checkpoint
@@ -39,7 +40,7 @@ from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, StepDone
 from lab.training.failures import diverged, is_out_of_memory, out_of_memory
-from lab.training.metrics import StepFigures, evaluate, read
+from lab.training.metrics import StepMetrics, evaluate, of_batch, read
 from lab.training.optim import learning_rate
 from lab.training.plan import Plan
 from lab.training.source import Source, open_source
@@ -97,6 +98,8 @@ class _Run:
         self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
         self.network.use_generator(self.generator)
         self.counters = Counters(precision=plan.precision, compiled=plan.compiled)
+        self.metrics = metrics_of(len(plan.class_names))
+        self.step_metrics = [metric for metric in self.metrics if metric.of_batches]
         self.stepper = Stepper(plan)  # its optimizer is made by enter_phase
         self.film_strip = FilmStrip(plan)
         self.monitor = Monitor(plan)
@@ -160,7 +163,7 @@ class _Run:
         counters = self.counters
         source = yield from self.fed()
         self.network.train()
-        unread: list[StepFigures] = []
+        unread: list[StepMetrics] = []
         entered = time.monotonic()
         for batch in source.train(counters.epoch, counters.step_in_epoch):
             if self.stepper.must_compile(batch):
@@ -193,7 +196,7 @@ class _Run:
         self.leave_out(seconds)
         yield from announcements.compiled(seconds)
 
-    def take_step(self, source: Source, batch: Batch) -> StepFigures:
+    def take_step(self, source: Source, batch: Batch) -> StepMetrics:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
         stepper = self.stepper
@@ -207,10 +210,10 @@ class _Run:
         self.monitor.before_update()
         stepper.update(rate)
         self.monitor.after_update()
-        correct = (logits.detach().argmax(1) == batch.labels).sum()
-        return StepFigures(self.counters.step + 1, loss.detach(), correct, len(batch.labels), rate)
+        numbers = of_batch(self.step_metrics, loss, logits, batch.labels)
+        return StepMetrics(self.counters.step + 1, numbers, len(batch.labels), rate)
 
-    def tell(self, unread: list[StepFigures]) -> Iterator[Event]:
+    def tell(self, unread: list[StepMetrics]) -> Iterator[Event]:
         """The steps not told yet; behind the first ones, the untrained network's film strip, which
         is no training time."""
         yield from self.read(unread)
@@ -224,24 +227,22 @@ class _Run:
         self.counters.epoch_seconds -= seconds
         self.monitor.leave_out(seconds)
 
-    def read(self, unread: list[StepFigures]) -> Iterator[StepDone]:
+    def read(self, unread: list[StepMetrics]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""
         if not unread:
             return
-        figures = read(unread)
+        steps, all_sums = unread[:], read(self.step_metrics, unread)
         unread.clear()
         counters = self.counters
-        for step, loss, correct in figures:
-            if not math.isfinite(loss):
-                raise self.diverged("training loss", loss, step.step)
-            counters.loss_sum += loss * step.samples
-            counters.correct += correct
-            counters.samples += step.samples
+        for step, sums in zip(steps, all_sums, strict=True):
+            values = {name: total / step.samples for name, total in sums.items()}
+            if not math.isfinite(values["loss"]):
+                raise self.diverged("training loss", values["loss"], step.step)
+            counters.add(sums, step.samples)
             yield StepDone(
                 step=step.step,
                 epoch=counters.epoch,
-                loss=loss,
-                accuracy=correct / step.samples,
+                values=values,
                 samples=step.samples,
                 learning_rate=step.learning_rate,
                 seconds=self.seconds(),
@@ -251,23 +252,24 @@ class _Run:
         """Validate, publish, count."""
         counters, config, plan = self.counters, self.config, self.plan
         source = yield from self.fed()
-        val_loss, val_accuracy = self.evaluate(source, plan.splits.val)
+        val = self.evaluate(source, plan.splits.val)
         source.keep()
-        if not math.isfinite(val_loss):
-            raise self.diverged("validation loss", val_loss)
-        is_best = counters.validated(config, val_loss, val_accuracy)
+        if not math.isfinite(val["loss"]):
+            raise self.diverged("validation loss", val["loss"])
+        is_best = counters.validated(config, val)
         kept = bool(config.keep_every) and counters.epoch % config.keep_every == 0
         checkpoint.publish(self.network, plan.folder, epoch=counters.epoch, best=is_best, kept=kept)
         yield announcements.epoch_done(
             counters,
             phase=self.phase,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
+            val=val,
             learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
             seconds=self.seconds(),
             is_best=is_best,
         )
-        if config.schedule == "on_plateau" and counters.plateau(val_loss, config.schedule_epochs):
+        if config.schedule == "on_plateau" and counters.plateau(
+            val["loss"], config.schedule_epochs
+        ):
             yield announcements.rate_dropped(config)
         patience = config.early_stopping_patience
         if patience and counters.epochs_without_improvement >= patience:
@@ -282,22 +284,22 @@ class _Run:
     def test(self) -> Iterator[Event]:
         """The only look at the test set: the best weights, once, at the end."""
         counters, plan = self.counters, self.plan
-        test_loss = test_accuracy = None
+        test: dict[str, float] = {}
         if len(plan.splits.test):
             yield LogWritten("info", f"Testing the weights of epoch {counters.best_epoch}, once.")
             checkpoint.load_weights(self.network, plan.folder, "best")
             source = yield from self.fed()
             try:
-                test_loss, test_accuracy = self.evaluate(source, plan.splits.test)
+                test = self.evaluate(source, plan.splits.test)
             except _Interrupted:
                 # A resume must find the weights of the last epoch again, not the best ones.
                 checkpoint.load_weights(self.network, plan.folder, "last")
                 raise
         else:
-            yield LogWritten("warning", "The data set has no test images: no test figure.")
+            yield LogWritten("warning", "The data set has no test images: no test result.")
         (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
         message = announcements.completed(self.config, counters)
-        yield self.ended("completed", message, test_loss, test_accuracy)
+        yield self.ended("completed", message, test)
 
     # --- parts ----------------------------------------------------------------------------------
     def enter_phase(self) -> Phase | None:
@@ -352,12 +354,14 @@ class _Run:
             self.source.close()
             self.source = None
 
-    def evaluate(self, source: Source, indices: NDArray[np.int64]) -> tuple[float, float]:
-        """Mean loss and accuracy over the images at `indices`; a stop or pause breaks it off."""
+    def evaluate(self, source: Source, indices: NDArray[np.int64]) -> dict[str, float]:
+        """Every metric over the images at `indices`; a stop or pause breaks it off."""
         return evaluate(
             self.network,
             source.logits,
             source.in_order(indices),
+            metrics=self.metrics,
+            classes=len(self.plan.class_names),
             between=self.stop_if_wanted,
         )
 
@@ -393,16 +397,14 @@ class _Run:
         self,
         status: EndStatus,
         message: str,
-        test_loss: float | None = None,
-        test_accuracy: float | None = None,
+        test: dict[str, float] | None = None,
     ) -> RunEnded:
         return announcements.run_ended(
             self.counters,
             status,
             message,
             seconds=self.seconds(),
-            test_loss=test_loss,
-            test_accuracy=test_accuracy,
+            test=test or {},
         )
 
     def diverged(self, what: str, value: float, step: int | None = None) -> DivergedError:

@@ -1,8 +1,8 @@
-"""Loss and accuracy: of training steps as they come, and of a whole set in eval mode."""
+"""The formulas of the metrics: of training steps as they come, and of a whole set in eval mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,26 +10,67 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.data.batches import Batch
+from lab.metrics import Metric
 from lab.models.staged import StagedNet
+
+Formula = Callable[[Tensor, Tensor], Tensor]
+"""Logits (N, K) and labels (N,) -> values (N,), one a sample."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Minus the logarithm of the true class's probability, in nats."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def is_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """1.0 where the true class has the largest logit, else 0.0."""
+    return (logits.argmax(1) == labels).float()
+
+
+def is_in_top_5(logits: Tensor, labels: Tensor) -> Tensor:
+    """1.0 where fewer than five classes have a larger logit than the true one, else 0.0."""
+    own = logits.gather(1, labels[:, None])
+    larger = ~(logits <= own)  # NaN counts as larger: what is no number is no right answer
+    return (larger.sum(1) < 5).float()
+
+
+FORMULAS: dict[str, Formula] = {
+    "loss": cross_entropy,
+    "accuracy": is_right,
+    "top5_accuracy": is_in_top_5,
+    "macro_recall": is_right,  # averaged within each class first
+}
+"""By the names of `lab.metrics.METRICS`."""
 
 
 @dataclass(frozen=True, slots=True)
-class StepFigures:
-    """Of one training step; `loss` and `correct` are scalars that may still be on the device."""
+class StepMetrics:
+    """One training step's numbers, which may still be on the device."""
 
     step: int
-    loss: Tensor
-    correct: Tensor
+    numbers: Tensor
+    """As `of_batch` returns them."""
     samples: int
     learning_rate: float
 
 
-def read(steps: list[StepFigures]) -> list[tuple[StepFigures, float, int]]:
-    """Each step with its loss and count of correct answers as numbers: two waits for the device,
-    however many steps there are."""
-    losses = torch.stack([s.loss for s in steps]).tolist()
-    corrects = torch.stack([s.correct for s in steps]).tolist()
-    return list(zip(steps, losses, corrects, strict=True))
+def of_batch(metrics: Sequence[Metric], loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean loss (), as it was minimised, and the sums of the other `metrics` over the batch:
+    (1 + M,) on the device of `logits` (N, K) and `labels` (N,)."""
+    logits = logits.detach()
+    others = (FORMULAS[m.name](logits, labels).sum() for m in metrics if m.name != "loss")
+    return torch.stack([loss.detach(), *others])
+
+
+def read(metrics: Sequence[Metric], steps: Sequence[StepMetrics]) -> list[dict[str, float]]:
+    """The sums of each step over its samples, by name: one wait for the device, however many steps
+    there are."""
+    names = [metric.name for metric in metrics if metric.name != "loss"]
+    numbers = torch.stack([step.numbers for step in steps]).tolist()
+    return [
+        {"loss": loss * step.samples, **dict(zip(names, sums, strict=True))}
+        for step, (loss, *sums) in zip(steps, numbers, strict=True)
+    ]
 
 
 def evaluate(
@@ -37,21 +78,37 @@ def evaluate(
     logits_of: Callable[[Tensor], Tensor],
     batches: Iterable[Batch],
     *,
+    metrics: Sequence[Metric],
+    classes: int,
     between: Callable[[], None],
-) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over all samples of `batches`, unweighted, in eval mode.
+) -> dict[str, float]:
+    """Each of `metrics` over all samples of `batches`, unweighted, in eval mode.
 
     `logits_of` turns a batch's images into logits by `network`, or by the part of it that is left
     to do. `between` is called before each batch and may raise to break off. Leaves the network in
-    eval mode.
+    eval mode. With no samples at all every value is 0.
     """
     network.eval()
-    loss, correct, samples = 0.0, 0, 0
+    # Sums a class, because a metric may average within each class first.
+    sums = torch.zeros(len(metrics), classes, dtype=torch.float64)
+    samples = torch.zeros(classes, dtype=torch.float64)
     with torch.inference_mode():
         for batch in batches:
             between()
             logits = logits_of(batch.images)
-            loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
-            correct += int((logits.argmax(1) == batch.labels).sum())
-            samples += len(batch.labels)
-    return loss / max(1, samples), correct / max(1, samples)
+            values = torch.stack([FORMULAS[m.name](logits, batch.labels) for m in metrics])
+            labels = batch.labels.cpu()
+            sums.index_add_(1, labels, values.double().cpu())
+            samples += torch.bincount(labels, minlength=classes)
+    return {
+        metric.name: _averaged(metric, total, samples)
+        for metric, total in zip(metrics, sums, strict=True)
+    }
+
+
+def _averaged(metric: Metric, sums: Tensor, samples: Tensor) -> float:
+    """From sums (K,) and counts (K,) of the classes; classes without a sample do not count."""
+    if metric.average == "samples":
+        return float(sums.sum() / samples.sum().clamp(min=1))
+    seen = samples > 0
+    return float((sums[seen] / samples[seen]).mean()) if seen.any() else 0.0

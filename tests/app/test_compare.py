@@ -151,14 +151,14 @@ def test_curves_and_only_the_differences(compare: Open) -> None:
     table = app.dataframe[-1].value
     assert list(table["Setting"]) == ["Learning rate", "Seed"]
     assert list(table["trial 1"]) == ["0.01", "1"]
-    check(app.selectbox(key="compare_figure").select("train_loss").run())
+    check(app.selectbox(key="compare_curve").select("train_loss").run())
     assert alts(app)[0].startswith("Training loss of 2 runs")
     for across in ("step", "seconds", "epoch"):
         app.session_state["compare_across"] = across
         check(app.run())
     check(app.toggle(key="compare_log").set_value(True).run())
     check(app.select_slider(key="compare_smooth_steps").set_value(-1).run())
-    last = [store().steps(run_id).loss[-1] for run_id in ids]
+    last = [store().steps(run_id)["loss"][-1] for run_id in ids]
     assert f"lowest is trial 2 with {last[1]:.3g}" in alts(app)[0]
 
 
@@ -180,7 +180,7 @@ def test_many_runs_are_coloured_by_a_knob(compare: Open) -> None:
     check(colour.select("learning_rate").run())
     check(colour.select("").run())
     assert len(app.dataframe[-1].value) == 14  # a row a run, so many columns would not be read
-    app.session_state["compare_figure"] = "train_loss"
+    app.session_state["compare_curve"] = "train_loss"
     check(app.run())
     assert -1 not in app.select_slider(key="compare_smooth_steps").options
 
@@ -190,7 +190,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
     app = compare(recorded(1), waiting)
     assert "1 of the 2 runs have no such figure yet" in texts(app, "caption")
     assert "on several data sets" in texts(app, "caption")
-    for tab in ("Final figures", "Knobs and results", "Same images"):
+    for tab in ("Final results", "Knobs and results", "Same images"):
         app.session_state["compare_tab"] = tab
         check(app.run())
     assert "has no network yet" in texts(app, "error")
@@ -200,7 +200,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
 def test_final_figures_with_their_intervals_and_the_spread_over_seeds(
     compare: Open, trained: list[RunRow]
 ) -> None:
-    app = compare(*(row.id for row in trained), tab="Final figures")
+    app = compare(*(row.id for row in trained), tab="Final results")
     table, seeds = (each.value for each in app.dataframe)
     assert list(table["Run"]) == [
         f"my $bars$ · {trained[0].id[-4:]}",
@@ -217,7 +217,7 @@ def test_final_figures_with_their_intervals_and_the_spread_over_seeds(
 
 
 def test_no_seeds_to_compare_is_said(compare: Open) -> None:
-    app = compare(recorded(1), recorded(2, epochs=3), tab="Final figures")
+    app = compare(recorded(1), recorded(2, epochs=3), tab="Final results")
     assert "No two of these runs differ in the seed alone" in texts(app, "caption")
 
 

@@ -104,7 +104,7 @@ def test_looking_at_the_test_set_early_is_explained(
     ]
     check(checkpoint.select("epoch-0001").run())
     # Any other checkpoint opens with the validation images, whose figure is the recorded one.
-    recorded = store().epochs(run.id).val_accuracy[0]
+    recorded = store().epochs(run.id)["val_accuracy"][0]
     assert metrics(app)["Accuracy"] == percent(recorded)
     assert not app.info
     app.session_state[f"results_part_{run.id}_epoch-0001"] = "test"

@@ -72,10 +72,8 @@ def add_run(sweep_id: str, trial: int, accuracy: float | None, **knobs: object) 
                 epochs=1,
                 steps=1,
                 best_epoch=None if accuracy is None else 1,
-                best_val_loss=0.5,
-                best_val_accuracy=accuracy,
-                test_loss=0.6,
-                test_accuracy=None if accuracy is None else accuracy - 0.1,
+                best_val={} if accuracy is None else {"loss": 0.5, "accuracy": accuracy},
+                test={} if accuracy is None else {"loss": 0.6, "accuracy": accuracy - 0.1},
                 seconds=2.0,
             )
         ],

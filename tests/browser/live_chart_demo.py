@@ -10,11 +10,13 @@ import dataclasses
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from lab.charts.series import EpochSeries, StepSeries
+from lab.metrics import METRICS
+from lab.runs.rows import EpochColumns, StepColumns
 from lab.ui.run.live_chart import live_chart
 from lab.ui.run.live_feed import LiveHistory
 
@@ -22,7 +24,7 @@ STEPS_PER_EPOCH = 100
 
 
 @cache
-def whole_history(count: int = 200_000) -> tuple[StepSeries, EpochSeries]:
+def whole_history(count: int = 200_000) -> tuple[StepColumns, EpochColumns]:
     random = np.random.default_rng(7)
     step = np.arange(1, count + 1)
     trend = 0.25 + 2.0 * np.exp(-step / 350)
@@ -30,21 +32,44 @@ def whole_history(count: int = 200_000) -> tuple[StepSeries, EpochSeries]:
     accuracy = np.clip(1 - trend / 2.6 + random.normal(0, 0.06, count), 0, 1)
     ends = step[STEPS_PER_EPOCH - 1 :: STEPS_PER_EPOCH]
     at_end = trend[ends - 1]
-    steps = StepSeries(step, loss, trend, accuracy, 1 - trend / 2.6, np.full(count, 1e-3))
+    steps = StepColumns(
+        step=step,
+        epoch=step // STEPS_PER_EPOCH + 1,
+        learning_rate=np.full(count, 1e-3),
+        seconds=step * 0.01,
+        metrics={
+            "loss": loss,
+            "loss_smoothed": trend,
+            "accuracy": accuracy,
+            "accuracy_smoothed": 1 - trend / 2.6,
+        },
+    )
     wobble = random.normal(0, 0.02, len(ends))
-    epochs = EpochSeries(
+    val_accuracy = 1 - at_end / 2.45 - wobble / 2
+    epochs = EpochColumns(
         epoch=np.arange(1, len(ends) + 1),
         step=ends,
-        train_loss=at_end,
-        train_accuracy=1 - at_end / 2.6,
-        val_loss=at_end * 1.08 + wobble,
-        val_accuracy=1 - at_end / 2.45 - wobble / 2,
+        learning_rate=np.full(len(ends), 1e-3),
+        seconds=ends * 0.01,
+        images_per_second=np.full(len(ends), 100.0),
+        is_best=np.zeros(len(ends), dtype=bool),
+        phase=("all",) * len(ends),
+        metrics={
+            "train_loss": at_end,
+            "train_accuracy": 1 - at_end / 2.6,
+            "val_loss": at_end * 1.08 + wobble,
+            "val_accuracy": val_accuracy,
+            "val_macro_recall": val_accuracy - 0.02,
+        },
     )
     return steps, epochs
 
 
-def columns(series: object, wanted: slice) -> list[np.ndarray]:
-    return [getattr(series, field.name)[wanted] for field in dataclasses.fields(series)]
+def part(columns: Any, wanted: slice) -> Any:
+    """These rows of StepColumns or EpochColumns."""
+    values = {f.name: getattr(columns, f.name) for f in dataclasses.fields(columns)}
+    metrics = {name: column[wanted] for name, column in values.pop("metrics").items()}
+    return type(columns)(**{n: v[wanted] for n, v in values.items()}, metrics=metrics)
 
 
 def page() -> None:
@@ -66,10 +91,10 @@ def page() -> None:
         steps, epochs = whole_history()
         now = steps_now()
         first, last = after_step // STEPS_PER_EPOCH, now // STEPS_PER_EPOCH
-        best = int(epochs.val_loss[:last].argmin()) + 1 if last else None
+        best = int(epochs["val_loss"][:last].argmin()) + 1 if last else None
         return LiveHistory(
-            StepSeries(*columns(steps, slice(after_step, now))),
-            EpochSeries(*columns(epochs, slice(first, last))),
+            part(steps, slice(after_step, now)),
+            part(epochs, slice(first, last)),
             best_epoch=best,
         )
 
@@ -78,7 +103,12 @@ def page() -> None:
             st.rerun()  # once: then the timer goes away
         began_tick = time.thread_time()
         live_chart(
-            read, run_id=run_id, key="demo", live=live, static=Path(__file__).parent / "static"
+            read,
+            run_id=run_id,
+            metrics=[METRICS[name] for name in ("loss", "accuracy", "macro_recall")],
+            key="demo",
+            live=live,
+            static=Path(__file__).parent / "static",
         )
         busy = (time.thread_time() - began_tick) * 1000
         st.session_state["demo_busy"] = [*st.session_state.get("demo_busy", [])[-50:], busy]
@@ -90,7 +120,7 @@ def page() -> None:
         """Pretend that a message with 100 steps went out and never arrived."""
         sent = st.session_state["live_chart_demo"]
         step = sent.step + 100
-        loss = float(whole_history()[0].loss[step - 1])
+        loss = float(whole_history()[0]["loss"][step - 1])
         st.session_state["demo_began"] -= 150 / max(rate, 1)
         st.session_state["live_chart_demo"] = dataclasses.replace(sent, step=step, loss=loss)
 

@@ -36,9 +36,9 @@ def test_compare_and_send_the_link_on(
     page.get_by_role("option", name=re.compile(other[-4:])).click(timeout=SOON)
     page.wait_for_url(re.compile(rf"runs={one}(%2C|,){other}"), timeout=SOON)
     page.keyboard.press("Escape")
-    page.locator(".st-key-compare_figure input").first.click()
+    page.locator(".st-key-compare_curve input").first.click()
     page.get_by_role("option", name="Training loss").click(timeout=SOON)
-    page.wait_for_url(re.compile("compare_figure=Training"), timeout=SOON)
+    page.wait_for_url(re.compile("compare_curve=Training"), timeout=SOON)
     page.wait_for_function(f"document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
 
     # Somebody else opens the address: the same runs, the same figure.

@@ -48,7 +48,7 @@ def test_the_run_is_in_the_store_like_one_of_the_pages(capsys: pytest.CaptureFix
     assert main([*QUICK, "--name", "by hand"]) == 0
     out = capsys.readouterr().out
     assert "validation loss" in out
-    assert "Test accuracy" in out
+    assert "Test of epoch" in out
     run = store().runs()[0]
     assert run.name == "by hand"
     assert run.status == "completed"

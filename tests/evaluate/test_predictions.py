@@ -42,14 +42,14 @@ def test_the_figures_are_those_of_the_training(tmp_path: Path, architecture: str
     ended = events[-1]
     assert isinstance(ended, RunEnded)
     tested = predict(folder, "best", "test")
-    assert tested.right.mean() == ended.test_accuracy
-    assert tested.losses.mean() == pytest.approx(ended.test_loss, rel=1e-5)
+    assert tested.right.mean() == ended.test["accuracy"]
+    assert tested.losses.mean() == pytest.approx(ended.test["loss"], rel=1e-5)
     assert tested.epoch == ended.best_epoch
     assert len(tested) == 31
     for epoch in (e for e in events if isinstance(e, EpochDone)):
         validated = predict(folder, f"epoch-{epoch.epoch:04d}", "val")
-        assert validated.right.mean() == epoch.val_accuracy
-        assert validated.losses.mean() == pytest.approx(epoch.val_loss, rel=1e-5)
+        assert validated.right.mean() == epoch.val["accuracy"]
+        assert validated.losses.mean() == pytest.approx(epoch.val["loss"], rel=1e-5)
         assert validated.epoch == epoch.epoch
 
 

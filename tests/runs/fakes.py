@@ -39,12 +39,21 @@ def started(resumed_from_step: int = 0, *, per_epoch: int = 5, epochs: int = 2) 
     )
 
 
-def step(number: int, *, per_epoch: int = 5, loss: float | None = None) -> StepDone:
+def step(
+    number: int,
+    *,
+    per_epoch: int = 5,
+    loss: float | None = None,
+    values: dict[str, float] | None = None,
+) -> StepDone:
     return StepDone(
         step=number,
         epoch=(number - 1) // per_epoch + 1,
-        loss=1.0 / number if loss is None else loss,
-        accuracy=1.0 - 1.0 / number,
+        values=values
+        or {
+            "loss": 1.0 / number if loss is None else loss,
+            "accuracy": 1.0 - 1.0 / number,
+        },
         samples=32,
         learning_rate=1e-3,
         seconds=number * 0.01,
@@ -56,10 +65,8 @@ def epoch(number: int, *, per_epoch: int = 5, is_best: bool = True) -> EpochDone
         epoch=number,
         step=number * per_epoch,
         phase="all",
-        train_loss=1.0 / number,
-        train_accuracy=0.5,
-        val_loss=2.0 / number,
-        val_accuracy=1.0 - 0.5 / number,
+        train={"loss": 1.0 / number, "accuracy": 0.5},
+        val={"loss": 2.0 / number, "accuracy": 1.0 - 0.5 / number},
         learning_rate=1e-3,
         seconds=number * per_epoch * 0.01 + 0.001,
         images_per_second=3200.0,
@@ -75,10 +82,8 @@ def ended(status: EndStatus = "completed", *, steps: int = 10, message: str = ""
         epochs=steps // 5,
         steps=steps,
         best_epoch=steps // 5 or None,
-        best_val_loss=0.5 if steps >= 5 else None,
-        best_val_accuracy=0.75 if steps >= 5 else None,
-        test_loss=0.6 if done else None,
-        test_accuracy=0.7 if done else None,
+        best_val={"loss": 0.5, "accuracy": 0.75} if steps >= 5 else {},
+        test={"loss": 0.6, "accuracy": 0.7} if done else {},
         seconds=steps * 0.01,
     )
 

@@ -35,5 +35,5 @@ def test_a_real_run_is_stopped_resumed_and_completed(runs: Store) -> None:
         line.resume(again)
     assert line.wait(again, 60).status == "completed"
     # Stopped or not, the curve is the same: the resume is exact.
-    assert list(runs.steps(again).loss) == list(runs.steps(first).loss)
-    assert list(runs.epochs(again).val_loss) == list(runs.epochs(first).val_loss)
+    assert list(runs.steps(again)["loss"]) == list(runs.steps(first)["loss"])
+    assert list(runs.epochs(again)["val_loss"]) == list(runs.epochs(first)["val_loss"])

@@ -322,7 +322,7 @@ def test_the_database_is_set_up_for_sharing(runs: Store) -> None:
 
 def test_a_newer_format_is_refused(runs: Store) -> None:
     with runs._database.write() as connection:
-        connection.execute(schema.schema_version.update().values(version=99))
+        connection.execute(schema.version.update().values(version_num="99"))
     with pytest.raises(DataError, match=r"newer Trainscope \(format 99.*Update Trainscope"):
         Store(runs.url)
 

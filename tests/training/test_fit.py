@@ -46,10 +46,10 @@ def test_a_whole_run(tiny: RunConfig, train: Train, tmp_path: Path) -> None:
     steps = of_kind(events, StepDone)
     assert [s.step for s in steps] == list(range(1, started.total_steps + 1))
     assert end.status == "completed"
-    assert end.test_accuracy == 1.0
+    assert end.test["accuracy"] == 1.0
     assert end.steps == started.total_steps
     epochs = of_kind(events, EpochDone)
-    assert end.best_epoch == min(epochs, key=lambda e: e.val_loss).epoch
+    assert end.best_epoch == min(epochs, key=lambda e: e.val["loss"]).epoch
     assert any(e.level == "decision" for e in of_kind(events, LogWritten))
     assert checkpoint.checkpoints(folder) == ["best", "last"]
     assert not (folder / checkpoint.RESUME).exists()
@@ -61,10 +61,10 @@ def test_epoch_averages_are_weighted_by_sample_count(tiny: RunConfig, train: Tra
         steps = [s for s in of_kind(events, StepDone) if s.epoch == epoch.epoch]
         samples = [s.samples for s in steps]
         assert len(set(samples)) > 1, "the last batch must be smaller for this test to mean much"
-        loss = np.average([s.loss for s in steps], weights=samples)
-        assert epoch.train_loss == pytest.approx(loss)
-        assert epoch.train_accuracy == pytest.approx(
-            np.average([s.accuracy for s in steps], weights=samples)
+        loss = np.average([s.values["loss"] for s in steps], weights=samples)
+        assert epoch.train["loss"] == pytest.approx(loss)
+        assert epoch.train["accuracy"] == pytest.approx(
+            np.average([s.values["accuracy"] for s in steps], weights=samples)
         )
 
 
@@ -87,9 +87,9 @@ def test_published_weights_give_the_figures_that_were_told(
         return float(F.cross_entropy(logits, labels)), accuracy
 
     last = of_kind(events, EpochDone)[-1]
-    assert by_hand("last", splits.val) == pytest.approx((last.val_loss, last.val_accuracy))
+    assert by_hand("last", splits.val) == pytest.approx((last.val["loss"], last.val["accuracy"]))
     end = ended(events)
-    assert by_hand("best", splits.test) == pytest.approx((end.test_loss, end.test_accuracy))
+    assert by_hand("best", splits.test) == pytest.approx((end.test["loss"], end.test["accuracy"]))
 
 
 def test_kept_epochs_and_missing_checkpoints(tiny: RunConfig, train: Train, tmp_path: Path) -> None:
@@ -102,7 +102,8 @@ def test_kept_epochs_and_missing_checkpoints(tiny: RunConfig, train: Train, tmp_
 
 def test_another_seed_gives_another_curve(tiny: RunConfig, train: Train) -> None:
     first, second = (
-        [s.loss for s in of_kind(train(tiny.changed(seed=seed)), StepDone)] for seed in (0, 1)
+        [s.values["loss"] for s in of_kind(train(tiny.changed(seed=seed)), StepDone)]
+        for seed in (0, 1)
     )
     assert first != second
 
@@ -120,7 +121,7 @@ def test_a_set_without_test_images_completes_without_a_test_figure(train: Train)
     config = RunConfig(dataset=make_tiny_pack(test=0), architecture="mlp", epochs=1)
     events = train(config)
     assert ended(events).status == "completed"
-    assert ended(events).test_accuracy is None
+    assert ended(events).test == {}
     assert any("no test images" in e.text for e in of_kind(events, LogWritten))
 
 
@@ -131,7 +132,7 @@ def test_stop_and_pause_take_effect_within_one_step(
     events = train(tiny, until=lambda e: isinstance(e, StepDone) and e.step == 8, wish=wish)
     assert ended(events).status == ("stopped" if wish == "request_stop" else "paused")
     assert of_kind(events, StepDone)[-1].step == 8
-    assert ended(events).test_accuracy is None
+    assert ended(events).test == {}
 
 
 def test_finish_tests_what_is_best_so_far(tiny: RunConfig, train: Train) -> None:
@@ -141,7 +142,7 @@ def test_finish_tests_what_is_best_so_far(tiny: RunConfig, train: Train) -> None
         wish="request_finish",
     )
     assert ended(events).status == "completed"
-    assert ended(events).test_accuracy is not None
+    assert ended(events).test
     assert "of 50" in ended(events).message
     assert of_kind(events, StepDone)[-1].step == 20
 

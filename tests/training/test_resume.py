@@ -56,19 +56,19 @@ def test_a_stopped_run_resumes_bit_for_bit(
     assert_same_weights(whole, parts)
     told = [e for e in (*stopped, *resumed) if isinstance(e, StepDone)]
     wanted = [e for e in expected if isinstance(e, StepDone)]
-    assert [(e.step, e.loss, e.learning_rate) for e in told] == [
-        (e.step, e.loss, e.learning_rate) for e in wanted
+    assert [(e.step, e.values["loss"], e.learning_rate) for e in told] == [
+        (e.step, e.values["loss"], e.learning_rate) for e in wanted
     ]
     epochs = [
         [
-            (e.epoch, e.train_loss, e.train_accuracy, e.val_loss, e.is_best)
+            (e.epoch, e.train["loss"], e.train["accuracy"], e.val["loss"], e.is_best)
             for e in events
             if isinstance(e, EpochDone)
         ]
         for events in ((*stopped, *resumed), expected)
     ]
     assert epochs[0] == epochs[1]
-    assert resumed[-1].test_accuracy == expected[-1].test_accuracy  # type: ignore[union-attr]
+    assert resumed[-1].test["accuracy"] == expected[-1].test["accuracy"]  # type: ignore[union-attr]
 
 
 def test_a_stop_during_the_test_evaluation_leaves_it_to_the_resume(
@@ -78,10 +78,10 @@ def test_a_stop_during_the_test_evaluation_leaves_it_to_the_resume(
     expected = train(tiny, whole)
     stopped = train(tiny, parts, until=lambda e: isinstance(e, EpochDone) and e.epoch == 3)
     assert stopped[-1].status == "stopped"  # type: ignore[union-attr]
-    assert stopped[-1].test_accuracy is None  # type: ignore[union-attr]
+    assert stopped[-1].test == {}  # type: ignore[union-attr]
     resumed = train(tiny, parts)
     assert not [e for e in resumed if isinstance(e, StepDone)]
-    assert resumed[-1].test_loss == expected[-1].test_loss  # type: ignore[union-attr]
+    assert resumed[-1].test["loss"] == expected[-1].test["loss"]  # type: ignore[union-attr]
     assert_same_weights(whole, parts)
 
 

@@ -64,7 +64,7 @@ def _against_one_class(
             f"{int(counts.min()):,} of the rarest. Draw the rare classes' images more often.",
             {"class_balancing": "oversampling"},
         )
-    if len(seen.epochs.train_loss) < 3:
+    if len(seen.epochs["train_loss"]) < 3:
         longer = {"epochs": max(5, 2 * seen.config.epochs)}
         return "It has hardly begun: train longer before judging it.", longer
     return (
@@ -114,9 +114,9 @@ def saturated_softmax(seen: Seen) -> Verdict | None:
 def small_validation(seen: Seen) -> Verdict | None:
     """So few validation images that chance decides which epoch looks best."""
     epochs, n = seen.epochs, seen.val_samples
-    if not n or not len(epochs.val_accuracy):
+    if not n or not len(epochs["val_accuracy"]):
         return None
-    best = float(np.nanmax(epochs.val_accuracy))
+    best = float(np.nanmax(epochs["val_accuracy"]))
     low, high = wilson_interval(round(best * n), n)
     if (high - low) / 2 <= WIDE:
         return None
@@ -149,7 +149,7 @@ def flattering_validation(seen: Seen) -> Verdict | None:
     kept = np.flatnonzero(epochs.epoch == seen.best_epoch)
     if test is None or not seen.test_samples or not seen.val_samples or not len(kept):
         return None
-    val = float(epochs.val_accuracy[kept[0]])
+    val = float(epochs["val_accuracy"][kept[0]])
     low, _ = wilson_interval(round(val * seen.val_samples), seen.val_samples)
     _, high = wilson_interval(round(test * seen.test_samples), seen.test_samples)
     if high >= low or val - test < FLATTERED:

@@ -41,7 +41,7 @@ def diverged(seen: Seen) -> Verdict | None:
     """A run that failed because its loss was no number."""
     if not seen.diverged:
         return None
-    losses = seen.steps.loss
+    losses = seen.steps["loss"]
     before = f" The last losses before were {_some(losses[-3:])}." if len(losses) else ""
     return Verdict(
         "exploding",
@@ -55,11 +55,11 @@ def diverged(seen: Seen) -> Verdict | None:
 
 def rate_too_high(seen: Seen) -> Verdict | None:
     """A loss that was thrown far above guessing and has not come back below it."""
-    guess, losses = seen.guessing, seen.steps.loss
+    guess, losses = seen.guessing, seen.steps["loss"]
     epochs = seen.epochs
-    if guess is None or not len(epochs.train_loss) or not len(losses):
+    if guess is None or not len(epochs["train_loss"]) or not len(losses):
         return None
-    last = float(epochs.train_loss[-1])
+    last = float(epochs["train_loss"][-1])
     highest = int(np.nanargmax(losses))
     thrown = losses[highest] > max(THROWN * guess, 1.5 * losses[0]) and last > 0.9 * guess
     if not thrown and not last > max(WORSE_THAN_GUESSING * guess, float(losses[0])):
@@ -83,7 +83,7 @@ def rate_too_low(seen: Seen) -> Verdict | None:
     Where layers were sampled their steps must be short as well; where those are next to nothing,
     that the loss hardly moves is enough.
     """
-    losses, guess = seen.epochs.train_loss, seen.guessing
+    losses, guess = seen.epochs["train_loss"], seen.guessing
     n = len(losses)
     if guess is None or n < 3 or not losses[-1] > 0.6 * guess or _rate_fell(seen):
         return None
@@ -112,17 +112,17 @@ def rate_too_low(seen: Seen) -> Verdict | None:
 
 def overfitting(seen: Seen) -> Verdict | None:
     """Validation gets worse while training gets better, or training is known by heart."""
-    epochs, n = seen.epochs, len(seen.epochs.val_loss)
+    epochs, n = seen.epochs, len(seen.epochs["val_loss"])
     if n < 1 + EPOCHS_AFTER_BEST or seen.val_samples < 20:
         return None
-    best = int(np.nanargmin(epochs.val_loss))
-    now = float(np.mean(epochs.val_loss[-2:]))
-    train, val = float(epochs.train_accuracy[-1]), float(epochs.val_accuracy[-1])
+    best = int(np.nanargmin(epochs["val_loss"]))
+    now = float(np.mean(epochs["val_loss"][-2:]))
+    train, val = float(epochs["train_accuracy"][-1]), float(epochs["val_accuracy"][-1])
     low, high = wilson_interval(round(val * seen.val_samples), seen.val_samples)
     rises = (
         n - 1 - best >= EPOCHS_AFTER_BEST
-        and now > 1.1 * epochs.val_loss[best]
-        and epochs.train_loss[-1] < 0.9 * epochs.train_loss[best]
+        and now > 1.1 * epochs["val_loss"][best]
+        and epochs["train_loss"][-1] < 0.9 * epochs["train_loss"][best]
         and train > val
     )
     by_heart = n >= 5 and train > FITS and train - val > max(GAP, high - low)
@@ -137,9 +137,9 @@ def overfitting(seen: Seen) -> Verdict | None:
         sentence += f": since epoch {epochs.epoch[best]} it gets worse on images it has not seen"
         evidence = (
             f"Since epoch {epochs.epoch[best]} the training loss fell from "
-            f"{epochs.train_loss[best]:.3g} to {epochs.train_loss[-1]:.3g}, while the validation "
-            f"loss rose from {epochs.val_loss[best]:.3g} to {now:.3g} (mean of the last two "
-            f"epochs). {evidence}"
+            f"{epochs['train_loss'][best]:.3g} to {epochs['train_loss'][-1]:.3g}, while the "
+            f"validation loss rose from {epochs['val_loss'][best]:.3g} to {now:.3g} (mean of the "
+            f"last two epochs). {evidence}"
         )
     suggestion, change = _against_overfitting(seen.config)
     return Verdict("overfitting", sentence + ".", evidence, suggestion, change)
@@ -148,19 +148,19 @@ def overfitting(seen: Seen) -> Verdict | None:
 def underfitting(seen: Seen) -> Verdict | None:
     """Training and validation alike stay far from right, and more of the same will not help; or the
     run ended while it was still learning."""
-    epochs, n, guess = seen.epochs, len(seen.epochs.train_loss), seen.guessing
+    epochs, n, guess = seen.epochs, len(seen.epochs["train_loss"]), seen.guessing
     if n < 5:
         return None
-    train, val = float(epochs.train_accuracy[-1]), float(epochs.val_accuracy[-1])
-    gained = _gain(epochs.train_loss, max(4, n // 3))
+    train, val = float(epochs["train_accuracy"][-1]), float(epochs["val_accuracy"][-1])
+    gained = _gain(epochs["train_loss"], max(4, n // 3))
     if train > FITS or val > FITS or train - val > GAP / 2 or _rate_fell(seen):
         return None
     evidence = (
         f"Epoch {epochs.epoch[-1]}: {train:.1%} of the training images right and {val:.1%} of the "
-        f"{seen.val_samples:,} validation images; training loss {epochs.train_loss[-1]:.3g}, which "
-        f"changed by {-gained:+.1%} over the last {times(max(4, n // 3), 'epoch')}."
+        f"{seen.val_samples:,} validation images; training loss {epochs['train_loss'][-1]:.3g}, "
+        f"which changed by {-gained:+.1%} over the last {times(max(4, n // 3), 'epoch')}."
     )
-    if guess is not None and epochs.train_loss[-1] > 0.97 * guess and gained < FLAT:
+    if guess is not None and epochs["train_loss"][-1] > 0.97 * guess and gained < FLAT:
         return Verdict(
             "underfitting",
             f"The network has learned nothing so far: after {times(n, 'epoch')} it is no better "
@@ -194,21 +194,21 @@ def underfitting(seen: Seen) -> Verdict | None:
 
 def plateau(seen: Seen) -> Verdict | None:
     """It did learn, and now neither loss moves any more, at an unchanged rate."""
-    epochs, n = seen.epochs, len(seen.epochs.train_loss)
+    epochs, n = seen.epochs, len(seen.epochs["train_loss"])
     window = max(4, n // 3)
     if n < window + 3 or _rate_fell(seen):
         return None
-    before, losses = epochs.train_loss[:-window], epochs.train_loss[-window:]
+    before, losses = epochs["train_loss"][:-window], epochs["train_loss"][-window:]
     learned = before[0] - losses.mean() > 0.2 * before[0]
     left = losses.mean() > 0.05
-    still = abs(_gain(epochs.train_loss, window)) < STANDSTILL
-    no_better = np.min(epochs.val_loss[-window:]) >= 0.99 * np.min(epochs.val_loss[:-window])
+    still = abs(_gain(epochs["train_loss"], window)) < STANDSTILL
+    no_better = np.min(epochs["val_loss"][-window:]) >= 0.99 * np.min(epochs["val_loss"][:-window])
     if not (learned and left and still and no_better):
         return None
     evidence = (
         f"Epochs {epochs.epoch[-window]} to {epochs.epoch[-1]}: training loss {losses.max():.4g} "
-        f"to {losses.min():.4g}, best validation loss {np.min(epochs.val_loss[-window:]):.4g} "
-        f"(before: {np.min(epochs.val_loss[:-window]):.4g}). The rate was "
+        f"to {losses.min():.4g}, best validation loss {np.min(epochs['val_loss'][-window:]):.4g} "
+        f"(before: {np.min(epochs['val_loss'][:-window]):.4g}). The rate was "
         f"{epochs.learning_rate[-1]:g} all the while."
     )
     return Verdict(

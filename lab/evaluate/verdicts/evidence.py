@@ -33,32 +33,24 @@ Column = npt.NDArray[Any]
 """(n,) numbers; NaN where there is none."""
 
 
-class EpochFigures(Protocol):
+class Epochs(Protocol):
     """One row an epoch, ascending; the run store's own columns fit as they are."""
 
     @property
     def epoch(self) -> Column: ...
     @property
-    def train_loss(self) -> Column: ...
-    @property
-    def train_accuracy(self) -> Column: ...
-    @property
-    def val_loss(self) -> Column: ...
-    @property
-    def val_accuracy(self) -> Column: ...
-    @property
     def learning_rate(self) -> Column: ...
+    def __getitem__(self, column: str, /) -> Column:
+        """Of a metric, such as "val_loss"."""
 
 
-class StepFigures(Protocol):
+class Steps(Protocol):
     """One row a step, ascending; may be thinned as long as first, last and extremes are there."""
 
     @property
     def step(self) -> Column: ...
-    @property
-    def loss(self) -> Column: ...
-    @property
-    def loss_smoothed(self) -> Column: ...
+    def __getitem__(self, column: str, /) -> Column:
+        """Of a metric, such as "loss" and "loss_smoothed"."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +73,8 @@ class Seen:
     """Everything that is known of a run."""
 
     config: RunConfig
-    epochs: EpochFigures
-    steps: StepFigures
+    epochs: Epochs
+    steps: Steps
     layers: LayerHistory | None
     predictions: Predictions | None
     val_samples: int

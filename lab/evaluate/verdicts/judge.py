@@ -29,20 +29,20 @@ from lab.evaluate.verdicts.curves import (
     rate_too_low,
     underfitting,
 )
-from lab.evaluate.verdicts.evidence import EpochFigures, Kind, Seen, StepFigures, Verdict
+from lab.evaluate.verdicts.evidence import Epochs, Kind, Seen, Steps, Verdict
 from lab.evaluate.verdicts.layers import dead_units, exploding_gradients, vanishing_gradients
 
 if TYPE_CHECKING:
     from lab.evaluate.predictions import Predictions
     from lab.training.watch.layer_file import LayerHistory
 
-__all__ = ["EpochFigures", "Kind", "StepFigures", "Verdict", "vanishing_gradients", "verdicts"]
+__all__ = ["Epochs", "Kind", "Steps", "Verdict", "vanishing_gradients", "verdicts"]
 
 
 def verdicts(
     config: RunConfig,
-    epochs: EpochFigures,
-    steps: StepFigures,
+    epochs: Epochs,
+    steps: Steps,
     *,
     layers: LayerHistory | None,
     predictions: Predictions | None,

@@ -108,14 +108,14 @@ def _faded(ends: Column, steps: Column, recent: slice) -> tuple[slice | None, bo
 
 def exploding_gradients(seen: Seen) -> Verdict | None:
     """Gradients a hundred times what they were, while the loss is above its first value."""
-    layers, losses = seen.layers, seen.steps.loss_smoothed
+    layers, losses = seen.layers, seen.steps["loss_smoothed"]
     if layers is None or len(layers.steps) < 2 * FEWEST_SAMPLES or not len(losses):
         return None
     rows = _recent(layers)
     then, now = _median(layers.gradient_norm[:FEWEST_SAMPLES]), _median(layers.gradient_norm[rows])
     with np.errstate(divide="ignore", invalid="ignore"):
         growth = now / then
-    if not np.any(growth > GROWN) or not losses[-1] > seen.steps.loss[0]:
+    if not np.any(growth > GROWN) or not losses[-1] > seen.steps["loss"][0]:
         return None
     worst = int(np.nanargmax(growth))
     return Verdict(
@@ -124,7 +124,7 @@ def exploding_gradients(seen: Seen) -> Verdict | None:
         "what they were at first, and each step throws the weights further.",
         f"Median length of the gradient in {layers.layers[worst]}: {then[worst]:.1e} in the first "
         f"{FEWEST_SAMPLES} sampled steps, {now[worst]:.1e} in the last {len(layers.steps[rows])}. "
-        f"The loss began at {seen.steps.loss[0]:.3g} and is {losses[-1]:.3g} now.",
+        f"The loss began at {seen.steps['loss'][0]:.3g} and is {losses[-1]:.3g} now.",
         "Clip the gradient at a length of 1 and take a tenth of the rate.",
         {**slower(seen.config), "gradient_clip": 1.0},
     )

@@ -127,6 +127,6 @@ def _words(result: Result, than: tuple[str, str], everything: Sequence[Result]) 
     where = "above" if ours > theirs else "below" if ours < theirs else "equal to"
     apart = f"{abs(ours - theirs) * 100:.1f} points {where}" if ours != theirs else "equal to"
     losses = ""
-    if result.run.test_loss is not None and rival.run.test_loss is not None:
-        losses = f"; test loss {result.run.test_loss:.3f} against {rival.run.test_loss:.3f}"
+    if "loss" in result.run.test and "loss" in rival.run.test:
+        losses = f"; test loss {result.run.test['loss']:.3f} against {rival.run.test['loss']:.3f}"
     return f"{verdict}: {apart} {key} ({theirs:.1%}){losses}."

@@ -24,9 +24,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.config import KNOBS, RunConfig
 from lab.errors import ConfigError, unknown_name
+from lab.metrics import METRICS, Metric
 
 Kind = Literal["grid", "random", "halving"]
-Metric = Literal["val_accuracy", "val_loss"]
+JUDGED_BY = {f"val_{m.name}": f"Validation {m.title.lower()}" for m in METRICS.values()}
+"""What a sweep may be judged by, with its title."""
 Params = dict[str, Any]
 """A value for each varied knob: one combination."""
 
@@ -69,8 +71,9 @@ class SweepConfig(BaseModel):
     trials: int = Field(20, ge=1, le=MOST_RUNS)
     """How many combinations are drawn; a grid takes all of its own."""
     seeds: tuple[int, ...] = (0,)
-    metric: Metric = "val_accuracy"
-    """The best epoch's figure on validation images. Test images choose nothing, as everywhere."""
+    metric: str = "val_accuracy"
+    """A metric of the validation images, at the best epoch; one of JUDGED_BY. Test images choose
+    nothing, as everywhere."""
     draw_seed: int = Field(0, ge=0, le=2**31 - 1)
     """Fixes which combinations are drawn."""
     first_rung: int = Field(1, ge=1, le=1000)
@@ -111,6 +114,10 @@ class SweepConfig(BaseModel):
         return sweep
 
     def _check(self) -> None:
+        if self.metric not in JUDGED_BY:
+            raise ConfigError(
+                f"metric is {self.metric!r}; allowed is one of {', '.join(JUDGED_BY)}."
+            )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds is {list(self.seeds)}; give one or more different numbers.")
         for seed in self.seeds:
@@ -201,8 +208,13 @@ class SweepConfig(BaseModel):
         return tuple(epochs)
 
     @property
+    def measured(self) -> Metric:
+        """The metric that the sweep is judged by."""
+        return METRICS[self.metric.removeprefix("val_")]
+
+    @property
     def higher_is_better(self) -> bool:
-        return self.metric == "val_accuracy"
+        return self.measured.higher_is_better
 
     def run_config(self, params: Mapping[str, Any], seed: int) -> RunConfig:
         """Raises ConfigError when the combination does not fit together."""

@@ -184,7 +184,7 @@ class Driver:
         if not self._config.rungs or not rows:
             return ""
         epochs = self._hands.store.epochs(rows[0].id)
-        values = epochs.val_accuracy if self._config.higher_is_better else epochs.val_loss
+        values = epochs[self._config.metric]
         better = np.fmax if self._config.higher_is_better else np.fmin
         for rung in self._config.rungs:
             if rung in trial.rungs or not len(epochs) or epochs.epoch[-1] < rung:
@@ -218,9 +218,8 @@ class Driver:
             self._study.tell(trial, "pruned")
 
     def _told(self, value: float) -> str:
-        if self._config.higher_is_better:
-            return f"validation accuracy {value:.1%}"
-        return f"validation loss {value:.4f}"
+        metric = self._config.measured
+        return f"validation {metric.title.lower()} {metric.text(value)}"
 
     def _tell(self, trial: OpenTrial, state: str, text: str) -> None:
         self._note(trial, state, text)
@@ -242,10 +241,10 @@ def stop_runs(hands: Queue, row: SweepRow) -> None:
 
 
 def measured(row: RunRow, config: SweepConfig) -> float | None:
-    """The figure by which the sweep judges a run; None unless it completed."""
+    """The value by which the sweep judges a run; None unless it completed."""
     return best(row, config) if row.status == "completed" else None
 
 
 def best(row: RunRow, config: SweepConfig) -> float | None:
-    """The figure of the run's best epoch so far."""
-    return row.best_val_accuracy if config.metric == "val_accuracy" else row.best_val_loss
+    """The value of the run's best epoch so far."""
+    return row.best_val.get(config.measured.name)

@@ -1,4 +1,4 @@
-"""Compare, "Curves": one figure of all chosen runs, laid over each other."""
+"""Compare, "Curves": one metric of all chosen runs, laid over each other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lab.charts.compare import MOST_SINGLE, Line, overlaid, overlaid_alt, smooth
 from lab.charts.style import CHART
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings
+from lab.metrics import metrics_of
 from lab.runs import history
-from lab.runs.curves import CurveFigure
 from lab.runs.rows import Curve
 from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import Chosen
@@ -22,6 +22,8 @@ from lab.ui.widgets.settings_table import knob_title, setting_text
 
 ALL_POINTS = 20_000
 """Of all lines together, at most; more would make the browser slow and are not seen."""
+FEWEST_CLASSES = 2
+"""Of runs that have not started."""
 FEWEST, MOST = 50, 400
 """Points of one line."""
 MOST_RAW = 6
@@ -31,35 +33,53 @@ RANGES = 4
 
 
 @dataclass(frozen=True)
-class Figure:
+class CurveChoice:
+    """What can be drawn along the training."""
+
     title: str
-    column: CurveFigure
-    share: bool = False
+    column: str
+    """As `lab.runs.store.Store.curves` knows it."""
+    is_share: bool = False
     per_epoch: bool = False
     about: str = ""
+    raw: str = ""
+    """The column of single batches; empty where there is none."""
 
 
-FIGURES = {
-    "val_accuracy": Figure(
-        "Validation accuracy", "val_accuracy", True, True,
-        "Measured at the end of each epoch on images that were not trained on.",
-    ),
-    "val_loss": Figure(
-        "Validation loss", "val_loss", False, True,
-        "Measured at the end of each epoch on images that were not trained on.",
-    ),
-    "train_accuracy": Figure(
-        "Training accuracy", "accuracy_smoothed", True, False,
-        "Of the training batches while the weights move, with dropout and augmentation on: a run "
-        "that augments looks worse here than it is.",
-    ),
-    "train_loss": Figure(
-        "Training loss", "loss_smoothed", False, False,
-        "Of the training batches while the weights move, with dropout and augmentation on: a run "
-        "that augments looks worse here than it is.",
-    ),
-    "learning_rate": Figure("Learning rate", "learning_rate", False, False, "Of each step."),
-}  # fmt: skip
+VALIDATED = "Measured at the end of each epoch on images that were not trained on."
+TRAINED = (
+    "Of the training batches while the weights move, with dropout and augmentation on: a run that "
+    "augments looks worse here than it is."
+)
+
+
+def curve_choices(classes: int) -> dict[str, CurveChoice]:
+    """By the name in the URL, for runs of at most so many classes."""
+    metrics = metrics_of(classes)
+    val = {
+        f"val_{m.name}": CurveChoice(
+            f"Validation {m.title.lower()}", f"val_{m.name}", m.is_share, True, VALIDATED
+        )
+        for m in metrics
+    }
+    train = {
+        f"train_{m.name}": CurveChoice(
+            f"Training {m.title.lower()}",
+            f"{m.name}_smoothed",
+            m.is_share,
+            about=TRAINED,
+            raw=m.name,
+        )
+        for m in metrics
+        if m.of_batches
+    }
+    return {
+        **val,
+        **train,
+        "learning_rate": CurveChoice("Learning rate", "learning_rate", about="Of each step."),
+    }
+
+
 ACROSS = {"epoch": "Epochs", "step": "Steps", "seconds": "Seconds"}
 ACROSS_HELP = (
     "Epochs: the same number of looks at each training image. Steps: the same number of updates of "
@@ -70,7 +90,7 @@ BATCH_SMOOTHING = {RAW: "None", 0: "20 steps", 100: "100 steps", 500: "500 steps
 EPOCH_SMOOTHING = {0: "None", 2: "2 epochs", 5: "5 epochs"}
 SMOOTHING_HELP = (
     "The line becomes a moving average in which a value counts half after so long. It shows the "
-    "trend and hides the jumps; compare final figures in the next tab, not here."
+    "trend and hides the jumps; compare final results in the next tab, not here."
 )
 ONE_COLOUR = ""
 
@@ -78,11 +98,13 @@ ONE_COLOUR = ""
 def draw_curves(chosen: Sequence[Chosen]) -> None:
     """The choices and the chart."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        choices = curve_choices(max(len(c.row.class_names) for c in chosen) or FEWEST_CLASSES)
         name = st.selectbox(
-            "Figure",
-            list(FIGURES),
-            format_func=lambda name: FIGURES[name].title,
-            key="compare_figure",
+            "Curve",
+            list(choices),
+            index=list(choices).index("val_accuracy"),
+            format_func=lambda name: choices[name].title,
+            key="compare_curve",
             width=220,
             bind="query-params",
         )
@@ -96,8 +118,8 @@ def draw_curves(chosen: Sequence[Chosen]) -> None:
             help=ACROSS_HELP,
             bind="query-params",
         )
-        figure = FIGURES[name]
-        half_life = _choose_smoothing(figure, len(chosen))
+        curve = choices[name]
+        half_life = _choose_smoothing(curve, len(chosen))
         log = st.toggle(
             "Log scale",
             key="compare_log",
@@ -107,9 +129,9 @@ def draw_curves(chosen: Sequence[Chosen]) -> None:
         )
         groups = _choose_groups([c.row for c in chosen]) if len(chosen) > MOST_SINGLE else None
     points = max(FEWEST, min(MOST, ALL_POINTS // max(1, len(chosen))))
-    curves = _read([c.row for c in chosen], figure, raw=half_life == RAW, points=points)
+    curves = _read([c.row for c in chosen], curve, raw=half_life == RAW, points=points)
     lines = [
-        _line(c, curves[c.row.id], across or "epoch", figure, half_life, group)
+        _line(c, curves[c.row.id], across or "epoch", curve, half_life, group)
         for c, group in zip(chosen, groups or [""] * len(chosen), strict=True)
         if c.row.id in curves and (across != "epoch" or c.row.steps_per_epoch)
     ]
@@ -117,22 +139,22 @@ def draw_curves(chosen: Sequence[Chosen]) -> None:
         overlaid(
             lines,
             x_title={"epoch": "epoch", "step": "step", "seconds": "seconds"}[across or "epoch"],
-            y_title=figure.title.lower(),
-            share=figure.share,
+            y_title=curve.title.lower(),
+            share=curve.is_share,
             log=log,
         ),
         key="compare_curves",
         config=CHART,
-        alt=overlaid_alt(lines, what=figure.title, share=figure.share),
+        alt=overlaid_alt(lines, what=curve.title, share=curve.is_share),
     )
-    st.caption(_made_from(chosen, lines, figure, points, grouped=groups is not None))
+    st.caption(_made_from(chosen, lines, curve, points, grouped=groups is not None))
 
 
-def _choose_smoothing(figure: Figure, runs: int) -> int:
+def _choose_smoothing(curve: CurveChoice, runs: int) -> int:
     """The half-life: in epochs for what is measured once an epoch, else in steps; RAW for none."""
-    if figure.column == "learning_rate":
+    if curve.column == "learning_rate":
         return 0
-    if figure.per_epoch:
+    if curve.per_epoch:
         options, key = EPOCH_SMOOTHING, "compare_smooth_epochs"
     else:
         options, key = dict(BATCH_SMOOTHING), "compare_smooth_steps"
@@ -154,49 +176,55 @@ def _choose_smoothing(figure: Figure, runs: int) -> int:
     )
 
 
-def _read(rows: Sequence[RunRow], figure: Figure, *, raw: bool, points: int) -> dict[str, Curve]:
+def _read(
+    rows: Sequence[RunRow], choice: CurveChoice, *, raw: bool, points: int
+) -> dict[str, Curve]:
     if not raw:
-        found = store().curves([row.id for row in rows], figure.column, points=points)
-        if figure.per_epoch:  # all epochs come; every high and low of them is kept
+        found = store().curves([row.id for row in rows], choice.column, points=points)
+        if choice.per_epoch:  # all epochs come; every high and low of them is kept
             return {run_id: history.thinned(c, points=points) for run_id, c in found.items()}
         return found
-    name = "loss" if figure.column == "loss_smoothed" else "accuracy"
     raw_curves = {}
     for row in rows:  # a few: every jump is kept
         steps = history.curve(store(), row.id, points=1000)
-        raw_curves[row.id] = Curve(steps.step, steps.seconds, getattr(steps, name))
+        raw_curves[row.id] = Curve(steps.step, steps.seconds, steps[choice.raw])
     return raw_curves
 
 
 def _line(
-    chosen: Chosen, curve: Curve, across: str, figure: Figure, half_life: int, group: str
+    chosen: Chosen, curve: Curve, across: str, choice: CurveChoice, half_life: int, group: str
 ) -> Line:
     per_epoch = chosen.row.steps_per_epoch or 1
     y = curve.value
     if half_life > 0:
-        y = smooth(curve.step, y, half_life * per_epoch if figure.per_epoch else half_life)
+        y = smooth(curve.step, y, half_life * per_epoch if choice.per_epoch else half_life)
     x = {"step": curve.step, "epoch": curve.step / per_epoch, "seconds": curve.seconds}[across]
     return Line(chosen.title, x, y, group)
 
 
 def _made_from(
-    chosen: Sequence[Chosen], lines: Sequence[Line], figure: Figure, points: int, *, grouped: bool
+    chosen: Sequence[Chosen],
+    lines: Sequence[Line],
+    curve: CurveChoice,
+    points: int,
+    *,
+    grouped: bool,
 ) -> str:
-    said = [figure.about]
+    said = [curve.about]
     missing = len(chosen) - len(lines)
     if missing:
-        said.append(f"{missing} of the {len(chosen)} runs have no such figure yet.")
+        said.append(f"{missing} of the {len(chosen)} runs have no such curve yet.")
     live = sum(c.row.is_live for c in chosen)
     if live:
         said.append(f"{live} still train or wait; reload the page to see how far they are.")
-    if not figure.per_epoch and any(len(line.x) >= points for line in lines):
+    if not curve.per_epoch and any(len(line.x) >= points for line in lines):
         said.append(
             f"Each line goes through at most {points} evenly spread steps, first and last included."
         )
     if grouped:
         said.append("Colour and dash tell the group, the pointer the run.")
     if len({c.row.dataset for c in chosen}) > 1:
-        said.append("The runs are on several data sets: their figures are of different images.")
+        said.append("The runs are on several data sets: their metrics are of different images.")
     return " ".join(said)
 
 

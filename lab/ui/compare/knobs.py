@@ -20,7 +20,7 @@ from lab.charts.style import CHART
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings, share_interval
 from lab.ui.compare.choice import Chosen
-from lab.ui.compare.scores import RESULTS
+from lab.ui.compare.scores import RESULTS, results_of
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 MOST_WHISKERS = 60
@@ -52,18 +52,19 @@ def _draw_scatter(
     chosen: Sequence[Chosen], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
     st.subheader("A knob against a result", anchor=False)
+    results = results_of(chosen)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         across = st.selectbox(
             "Across",
-            [*knobs, *RESULTS],
+            [*knobs, *results],
             format_func=_title,
             key="compare_knob",
             width=220,
-            help="A setting in which the runs differ, or a figure, such as the training time.",
+            help="A setting in which the runs differ, or a result, such as the training time.",
         )
         up = st.selectbox(
             "Up",
-            list(RESULTS),
+            results,
             format_func=lambda name: RESULTS[name].title,
             key="compare_result",
             width=220,
@@ -121,7 +122,7 @@ def _draw_parallel(
     fitting = [name for name in knobs if _fits(name, different)]
     up = st.selectbox(
         "Result",
-        list(RESULTS),
+        results_of(chosen),
         format_func=lambda name: RESULTS[name].title,
         key="compare_parallel_result",
         width=220,
@@ -139,7 +140,7 @@ def _draw_parallel(
     axes = [_axis(name, chosen, different, log=KNOBS[name].log) for name in shown]
     axes.append(_axis(up, chosen, different))
     names = [c.title for c in chosen]
-    higher = RESULTS[up].better == "high"
+    higher = RESULTS[up].higher_is_better
     st.plotly_chart(
         parallel(axes, names, higher_is_better=higher),
         key="compare_parallel",
@@ -185,7 +186,7 @@ def _axis(
     if name in RESULTS:
         result = RESULTS[name]
         return number_axis(
-            result.title, [result.of(c.row) for c in chosen], log=log, share=result.share
+            result.title, [result.of(c.row) for c in chosen], log=log, share=result.is_share
         )
     values = different[name]
     if not as_words and _is_number(name, values):

@@ -1,9 +1,10 @@
-"""Compare, "Final figures": each run's result, how sure it is, the spread over seeds."""
+"""Compare, "Final results": each run's result, how sure it is, the spread over seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +12,7 @@ import streamlit as st
 from lab.charts.compare import Final, finals, finals_alt
 from lab.charts.style import CHART
 from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
+from lab.metrics import METRICS, Metric
 from lab.runs.store import RunRow
 from lab.ui.compare.choice import Chosen
 from lab.ui.words import percent, plain, status_word
@@ -21,32 +23,45 @@ MOST_ROWS = 40
 
 @dataclass(frozen=True)
 class Result:
-    """A figure that a run ends with."""
+    """A number that a run ends with."""
 
     title: str
     of: Callable[[RunRow], float | int | None]
-    share: bool = False
-    better: str = "high"
-    """Or "low"."""
+    is_share: bool = False
+    higher_is_better: bool = True
+
+
+def _of_metric(part: str, words: str, metric: Metric) -> Result:
+    values = attrgetter(part)
+    return Result(
+        f"{words} {metric.title.lower()}",
+        lambda run: values(run).get(metric.name),
+        metric.is_share,
+        metric.higher_is_better,
+    )
 
 
 RESULTS = {
-    "test_accuracy": Result("Test accuracy", lambda r: r.test_accuracy, share=True),
-    "best_val_accuracy": Result(
-        "Best validation accuracy", lambda r: r.best_val_accuracy, share=True
-    ),
-    "test_loss": Result("Test loss", lambda r: r.test_loss, better="low"),
-    "best_val_loss": Result("Best validation loss", lambda r: r.best_val_loss, better="low"),
-    "seconds": Result("Training seconds", lambda r: r.seconds or None, better="low"),
+    **{f"test_{m.name}": _of_metric("test", "Test", m) for m in METRICS.values()},
+    **{
+        f"best_val_{m.name}": _of_metric("best_val", "Best validation", m) for m in METRICS.values()
+    },
+    "seconds": Result("Training seconds", lambda r: r.seconds or None, higher_is_better=False),
     "images_per_second": Result("Images per second", lambda r: r.images_per_second),
-    "total_parameters": Result("Weights", lambda r: r.total_parameters, better="low"),
+    "total_parameters": Result("Weights", lambda r: r.total_parameters, higher_is_better=False),
     "trainable_parameters": Result("Trained weights", lambda r: r.trainable_parameters),
     "train_samples": Result("Training images", lambda r: r.train_samples),
-    "best_epoch": Result("Best epoch", lambda r: r.best_epoch, better="low"),
+    "best_epoch": Result("Best epoch", lambda r: r.best_epoch, higher_is_better=False),
 }
 
 
-def draw_figures(chosen: Sequence[Chosen]) -> None:
+def results_of(chosen: Sequence[Chosen]) -> list[str]:
+    """The names of those that any of the runs has, accuracy first."""
+    known = [n for n, r in RESULTS.items() if any(r.of(c.row) is not None for c in chosen)]
+    return sorted(known or RESULTS, key=lambda name: not name.endswith("_accuracy"))
+
+
+def draw_scores(chosen: Sequence[Chosen]) -> None:
     """The whole tab."""
 
     rows = [
@@ -66,16 +81,16 @@ def draw_figures(chosen: Sequence[Chosen]) -> None:
         key="compare_table",
         hide_index=True,
         column_config=_COLUMNS,
-        alt=f"Final figures of {len(rows)} runs with their 95 % intervals.",
+        alt=f"Final results of {len(rows)} runs with their 95 % intervals.",
     )
     said = (
         "The interval tells where the accuracy on endlessly many images of this kind plausibly "
         "lies (Wilson, 95 %): fewer images, wider interval. It does not tell how another seed "
         "would do; for that see below. Validation chose the weights, which flatters it; choosing "
-        "the best of many runs by the test figure flatters that one too."
+        "the best of many runs by the test result flatters that one too."
     )
     if len({c.row.dataset for c in chosen}) > 1:
-        said += " These runs are on several data sets: their figures are of different images."
+        said += " These runs are on several data sets: their results are of different images."
     st.caption(said)
     _draw_seeds(chosen)
 
@@ -92,7 +107,11 @@ def _frame(chosen: Sequence[Chosen], rows: Sequence[Final]) -> pd.DataFrame:
             "Best validation": [r.best_val_accuracy for r in runs],
             "Validation, 95 %": [_interval(row.validation_interval) for row in rows],
             "Best epoch": [r.best_epoch for r in runs],
-            "Test loss": [r.test_loss for r in runs],
+            **{
+                RESULTS[name].title: [RESULTS[name].of(r) for r in runs]
+                for name in (f"test_{metric}" for metric in METRICS if metric != "accuracy")
+                if any(RESULTS[name].of(r) is not None for r in runs)
+            },
             "Weights": [r.total_parameters for r in runs],
             "Seconds": [r.seconds for r in runs],
         }
@@ -109,11 +128,12 @@ _COLUMNS = {
     "Best validation": st.column_config.NumberColumn(
         format="percent", help="Accuracy on the validation images at the epoch that was kept."
     ),
-    "Test loss": st.column_config.NumberColumn(
-        format="%.3f",
-        help="Mean cross-entropy: minus the logarithm of the probability that was given to the "
-        "true class. 0 is perfect.",
-    ),
+    **{
+        f"Test {m.title.lower()}": st.column_config.NumberColumn(
+            format="percent" if m.is_share else "%.3f", help=m.about
+        )
+        for m in METRICS.values()
+    },
     "Weights": st.column_config.NumberColumn(format="localized", help="Numbers in the network."),
     "Seconds": st.column_config.NumberColumn(format="%.0f", help="Of training."),
 }
@@ -145,7 +165,7 @@ def _draw_seeds(chosen: Sequence[Chosen]) -> None:
         pd.DataFrame(
             {
                 "Runs": [", ".join(chosen[i].title for i in s.members) for _, s in found],
-                "Figure": [title for title, _ in found],
+                "Result": [title for title, _ in found],
                 "Seeds": [", ".join(map(str, s.seeds)) for _, s in found],
                 "Mean": [s.mean for _, s in found],
                 "± deviation": [f"{100 * s.deviation:.2f} points" for _, s in found],
@@ -162,9 +182,9 @@ def _draw_seeds(chosen: Sequence[Chosen]) -> None:
     )
     title, first = max(found, key=lambda each: len(each[1].seeds))
     st.caption(
-        "Deviation: how far one seed's figure usually lies from the mean (sample standard "
+        "Deviation: how far one seed's result usually lies from the mean (sample standard "
         f"deviation). For {plain(chosen[first.members[0]].title)} and the same with other seeds, "
         f"{len(first.seeds)} in all: {title.lower()} {percent(first.mean)} ± "
         f"{100 * first.deviation:.2f} points. With so few seeds the deviation is itself a rough "
-        "figure. A seed that was run twice counts once."
+        "one. A seed that was run twice counts once."
     )

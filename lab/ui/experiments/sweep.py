@@ -7,7 +7,7 @@ import streamlit as st
 
 from lab.config import KNOBS
 from lab.errors import LabError, NotFoundError
-from lab.experiments.sweeps.config import SweepConfig
+from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
@@ -224,9 +224,8 @@ def _act(action: str, sweep_id: str) -> None:
 
 
 def _table(config: SweepConfig, found: list[Line]) -> None:
-    by_accuracy = config.metric == "val_accuracy"
     seeds = len(config.seeds)
-    metric = "Validation accuracy" if by_accuracy else "Validation loss"
+    metric = JUDGED_BY[config.metric]
     columns: dict[str, list[object]] = {
         KNOBS[knob].title: [value_word(knob, x.params[knob]) for x in found] for knob in config.axes
     }
@@ -242,16 +241,16 @@ def _table(config: SweepConfig, found: list[Line]) -> None:
     columns["Run"] = [f"/runs?run={x.runs[0].id}" if x.runs else None for x in found]
     if any(x.note for x in found):
         columns["Why"] = [x.note for x in found]
-    figure = "percent" if by_accuracy else "%.4f"
+    number = "percent" if config.measured.is_share else "%.4f"
     st.dataframe(
         pd.DataFrame(columns),
         key=f"{KEY}_table",
         hide_index=True,
         placeholder="–",
         column_config={
-            metric: st.column_config.NumberColumn(format=figure),
+            metric: st.column_config.NumberColumn(format=number),
             "±": st.column_config.NumberColumn(
-                format=figure, help="Standard deviation over seeds."
+                format=number, help="Standard deviation over seeds."
             ),
             "Test accuracy": st.column_config.NumberColumn(format="percent"),
             "± test": st.column_config.NumberColumn(

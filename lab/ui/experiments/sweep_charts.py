@@ -19,7 +19,7 @@ from lab.charts.sweep import (
     sweep_points_alt,
 )
 from lab.config import KNOBS
-from lab.experiments.sweeps.config import Range, SweepConfig
+from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
 from lab.experiments.sweeps.results import Figure, Line
 from lab.ui.widgets.knob_form import value_word
 
@@ -67,7 +67,7 @@ def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
     said: dict[str, Any] = {
         "row_title": KNOBS[row].title,
         "column_title": KNOBS[column].title,
-        "percent": config.metric == "val_accuracy",
+        "percent": config.measured.is_share,
         "higher_is_better": config.higher_is_better,
     }
     names = [value_word(row, v) for v in rows], [value_word(column, v) for v in columns]
@@ -77,7 +77,7 @@ def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
         config=CHART,
         alt=sweep_grid_alt(*names, mean, **said),
     )
-    st.caption(f"{_metric(config)} of the best epoch{_seeds(config)}; darker is better.")
+    st.caption(f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better.")
 
 
 def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
@@ -103,8 +103,8 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
     axis = config.axes[knob]
     said: dict[str, Any] = {
         "x_title": KNOBS[knob].title,
-        "y_title": _metric(config),
-        "percent": config.metric == "val_accuracy",
+        "y_title": JUDGED_BY[config.metric],
+        "percent": config.measured.is_share,
     }
     st.plotly_chart(
         sweep_points(series, **said, log=_is_log(config, knob, found), lines=alone and not drawn),
@@ -114,7 +114,7 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
     )
     more = f" Each point also differs in {_words(others)}." if others and second is None else ""
     drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
-    st.caption(f"{_metric(config)} of the best epoch{_seeds(config)}.{more}{drawn_words}")
+    st.caption(f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}.{more}{drawn_words}")
 
 
 def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = False) -> Series:
@@ -157,10 +157,6 @@ def _is_number(value: Any) -> bool:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _metric(config: SweepConfig) -> str:
-    return "Validation accuracy" if config.metric == "val_accuracy" else "Validation loss"
 
 
 def _seeds(config: SweepConfig) -> str:

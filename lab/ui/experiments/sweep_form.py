@@ -11,7 +11,7 @@ from lab.config import KNOBS, Knob, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.estimates import estimate, past_runs, rough_time
-from lab.experiments.sweeps.config import NOT_VARIED, Kind, SweepConfig, value_text
+from lab.experiments.sweeps.config import JUDGED_BY, NOT_VARIED, Kind, SweepConfig, value_text
 from lab.experiments.sweeps.stock import STOCK, Stock
 from lab.models.catalog import ARCHITECTURES
 from lab.runs.store import store
@@ -48,7 +48,6 @@ _KIND_HELP = (
     "good ones sooner when there are many knobs (Bergstra and Bengio, 2012). Halving: drawn by "
     "chance as well, and the weak ones are stopped after a few epochs."
 )
-_METRICS = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
 
 
 def draw_form() -> SweepConfig | None:
@@ -144,7 +143,7 @@ def _own(base: RunConfig) -> SweepConfig:
                 "Combinations to draw", 1, 200, 12, key=f"{KEY}_trials", width=190
             )
         metric = st.selectbox(
-            "Judged by", list(_METRICS), format_func=lambda m: _METRICS[m], key=f"{KEY}_metric",
+            "Judged by", list(JUDGED_BY), format_func=JUDGED_BY.__getitem__, key=f"{KEY}_metric",
             width=210, help="Of the best epoch. Test images choose nothing.",
         )  # fmt: skip
     if "epochs" not in names:

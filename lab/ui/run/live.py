@@ -8,14 +8,16 @@ store.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
 
 from lab.errors import LabError, NotFoundError
+from lab.metrics import METRICS, metrics_of
 from lab.runs.history import curve
 from lab.runs.queue import queue
-from lab.runs.rows import LogLine
+from lab.runs.rows import LogLine, Newest
 from lab.runs.store import RunRow, store
 from lab.ui.run.live_chart import live_chart
 from lab.ui.run.live_feed import LiveHistory
@@ -32,6 +34,9 @@ WAIT, GLANCE = 0.25, 0.03
 """Seconds. Before the first point a tick waits up to so long for it, looking into the store so
 often: it is on its way to the page at once, and ticks that bring nothing do not hold it up. Longer
 would be felt at a press of Stop."""
+
+FEWEST_CLASSES = 2
+"""Of a run that has not started, so that the chart's panels stand where they will stay."""
 
 _DRAWN_WHOLE = "live_drawn_whole"
 """In the session while the whole page is drawn: its other parts must not wait for a point."""
@@ -75,6 +80,7 @@ def _body(run_id: str, seconds: float | None) -> None:
     live_chart(
         partial(_read_history, run),
         run_id=run.id,
+        metrics=metrics_of(len(run.class_names) or FEWEST_CLASSES),
         key="live",
         live=run.is_live,
         height=CHART_HEIGHT,
@@ -91,7 +97,7 @@ def _wait_for_first_point(run_id: str) -> None:
     # A preparation that tells how far it is (a download, a decoding) takes longer.
     if run.status not in ("preparing", "running") or (run.status == "preparing" and run.progress):
         return
-    while store().newest(run_id).loss is None and time.monotonic() < until:
+    while store().newest(run_id).step is None and time.monotonic() < until:
         time.sleep(GLANCE)
         if store().run(run_id).status != run.status:
             return
@@ -176,19 +182,19 @@ def _numbers(run: RunRow) -> None:
         st.metric("Epoch", f"{run.epoch} of {run.settings['epochs']}", border=True)
         st.metric(
             "Training loss",
-            "–" if newest.loss is None else f"{newest.loss:.3f}",
+            METRICS["loss"].text(newest.metrics.get("loss_smoothed")),
             border=True,
             help="Smoothed: a batch counts half after 20 steps.",
         )
         st.metric(
             "Training accuracy",
-            percent(newest.accuracy),
+            percent(newest.metrics.get("accuracy_smoothed")),
             border=True,
             help="Smoothed likewise; while the weights move, with dropout and augmentation on.",
         )
         st.metric(
             "Validation",
-            percent(newest.val_accuracy),
+            percent(newest.metrics.get("val_accuracy")),
             border=True,
             help="Accuracy at the end of the last whole epoch, on images it never trained on.",
         )
@@ -223,6 +229,20 @@ def _numbers(run: RunRow) -> None:
             st.metric("Time left", duration(_seconds_left(run)), border=True, help="About.")
         else:
             st.metric("Training time", duration(run.seconds), border=True)
+    _further_metrics(run, newest)
+
+
+def _further_metrics(run: RunRow, newest: Newest) -> None:
+    """One line for the metrics that have no tile of their own."""
+    values: Mapping[str, float | None] = run.test
+    where = "On the test images"
+    if not values:
+        values = {name: newest.metrics.get(f"val_{name}") for name in METRICS}
+        where = f"On the validation images, epoch {newest.epoch}"
+    further = [m for m in METRICS.values() if not m.shown and values.get(m.name) is not None]
+    if further:
+        told = ", ".join(f"{m.title.lower()} {m.text(values[m.name])}" for m in further)
+        st.caption(f"{where}: {told}.", help=" ".join(m.about for m in further))
 
 
 def _seconds_left(run: RunRow) -> float | None:

@@ -56,7 +56,8 @@ async function loadFiles(files) {
 class LiveChart {
   constructor(root) {
     this.root = root
-    this.hidden = new Set()
+    this.hidden = new Set() // lines
+    this.shown = new Map() // metric -> whether the person wants its panel
     this.waiting = [] // messages that came before Plotly was there
     this.seen = null
     this.asked = 0 // when the whole history was last asked for; 0: not waiting for one
@@ -73,10 +74,10 @@ class LiveChart {
     this.run = run
     this.last = 0
     this.steps = []
-    this.columns = { loss: [], loss_smoothed: [], accuracy: [], accuracy_smoothed: [] }
+    this.columns = {} // of a step, by name
     this.epochs = []
     this.epochSteps = []
-    this.epochColumns = { train_loss: [], val_loss: [], train_accuracy: [], val_accuracy: [] }
+    this.epochColumns = {}
     this.best = null
   }
 
@@ -106,7 +107,10 @@ class LiveChart {
     for (const data of this.waiting.splice(0)) this.take(data)
   }
 
+  /** The frame of the chart: a button a line, a button a panel that can be hidden. */
   build(height, empty) {
+    this.height = height
+    this.emptyText = empty
     this.legend = element("div", { class: "live-chart-legend", role: "group" })
     this.legend.setAttribute("aria-label", "Lines to show")
     for (const { id, label } of this.figure.SERIES) {
@@ -119,19 +123,55 @@ class LiveChart {
       }
       this.legend.append(button)
     }
-    const row = element("div", { class: "live-chart-panels" })
-    this.panels = this.figure.PANELS.map((spec) => this.buildPanel(spec, height, empty, row))
-    this.root.replaceChildren(this.legend, row)
+    this.choices = element("div", { class: "live-chart-choices", role: "group" })
+    this.choices.setAttribute("aria-label", "Further metrics to show")
+    this.row = element("div", { class: "live-chart-panels" })
+    this.panels = []
+    this.root.replaceChildren(this.legend, this.row, this.choices)
     this.root.style.minHeight = ""
     this.follow(this.figure.readTheme(this.root))
     this.resizes = new ResizeObserver(() => this.panels?.forEach((panel) => fit(panel)))
-    this.resizes.observe(row)
+    this.resizes.observe(this.row)
   }
 
-  buildPanel(spec, height, empty, row) {
-    const panel = { ...spec, height, log: false, zooms: 0 }
+  /** A panel for each of the run's metrics that is wanted, and a button for those at choice. */
+  offer(metrics) {
+    const wanted = metrics.filter(({ id, shown }) => this.shown.get(id) ?? shown)
+    const signature = JSON.stringify([metrics, wanted])
+    if (signature === this.signature) return
+    this.signature = signature
+    const buttons = metrics.filter(({ shown }) => !shown).map(({ id, title }) => {
+      const pressed = wanted.some((metric) => metric.id === id)
+      const button = element("button", { type: "button", "aria-pressed": String(pressed) }, title)
+      button.onclick = () => {
+        this.shown.set(id, !pressed)
+        this.offer(metrics)
+        this.choices.querySelectorAll("button").forEach((other) => {
+          if (other.textContent === title) other.focus()
+        })
+      }
+      return button
+    })
+    this.choices.replaceChildren(...buttons)
+    this.choices.hidden = !buttons.length
+    const kept = new Map(this.panels.map((panel) => [panel.id, panel]))
+    this.panels = wanted.map((metric) => kept.get(metric.id) ?? this.buildPanel(metric))
+    for (const [id, panel] of kept) {
+      if (!this.panels.includes(panel)) window.Plotly.purge(panel.plot)
+    }
+    this.row.replaceChildren(...this.panels.map((panel) => panel.box))
+    for (const panel of this.panels) {
+      panel.empty.hidden = this.steps.length > 0
+      if (!kept.has(panel.id)) this.draw(panel)
+    }
+  }
+
+  buildPanel(metric) {
+    const { height, emptyText } = this
+    const panel = { ...metric, height, log: false, zooms: 0 }
     panel.plot = element("div", { role: "img", style: `height:${height}px` })
-    panel.empty = element("div", { class: "live-chart-empty" }, empty)
+    panel.plot.setAttribute("aria-label", this.alt?.[metric.id] ?? metric.title)
+    panel.empty = element("div", { class: "live-chart-empty" }, emptyText)
     const frame = element("div", { class: "live-chart-frame" })
     frame.append(panel.plot, panel.empty)
 
@@ -143,7 +183,7 @@ class LiveChart {
     }
     const tools = element("div", { class: "live-chart-tools" })
     tools.append(panel.reset)
-    if (!spec.percent) {
+    if (!metric.percent) {
       const log = element("button", { type: "button", "aria-pressed": "false" }, "Log scale")
       log.onclick = () => {
         panel.log = !panel.log
@@ -153,10 +193,9 @@ class LiveChart {
       tools.append(log)
     }
     const head = element("div", { class: "live-chart-head" })
-    head.append(element("div", { class: "live-chart-title" }, spec.title), tools)
-    const box = element("div", { class: "live-chart-panel" })
-    box.append(head, frame)
-    row.append(box)
+    head.append(element("div", { class: "live-chart-title" }, metric.title), tools)
+    panel.box = element("div", { class: "live-chart-panel" })
+    panel.box.append(head, frame)
     return panel
   }
 
@@ -165,8 +204,10 @@ class LiveChart {
     this.follow(this.figure.readTheme(this.root))
     if (data === this.seen) return // only the theme changed
     this.seen = data
+    this.alt = data.alt
+    this.emptyText = data.empty
     for (const panel of this.panels) {
-      panel.plot.setAttribute("aria-label", data.alt[panel.id])
+      panel.plot.setAttribute("aria-label", data.alt[panel.id] ?? panel.title)
       panel.empty.textContent = data.empty
     }
     if (data.whole) {
@@ -176,6 +217,7 @@ class LiveChart {
     } else if (data.run !== this.run || data.after > this.last) {
       return this.resync()
     }
+    this.offer(data.metrics)
     const drawn = this.steps.length
     const added = this.append(data)
     const bestMoved = data.best_epoch !== this.best
@@ -193,7 +235,7 @@ class LiveChart {
   append(data) {
     const steps = Array.isArray(data.step)
       ? data.step
-      : data.loss.map((_, index) => data.step + index)
+      : data.step_columns.loss.map((_, index) => data.step + index)
     const from = firstAbove(steps, this.last)
     const fromEpoch = firstAbove(data.epoch, this.epochs.at(-1) ?? 0)
     if (from === steps.length && fromEpoch === data.epoch.length) return null
@@ -203,13 +245,17 @@ class LiveChart {
       epochSteps: data.epoch_step.slice(fromEpoch),
       columns: {},
     }
-    for (const name in this.columns) added.columns[name] = data[name].slice(from)
-    for (const name in this.epochColumns) added.columns[name] = data[name].slice(fromEpoch)
+    for (const name in data.step_columns) {
+      added.columns[name] = data.step_columns[name].slice(from)
+      ;(this.columns[name] ??= []).push(...added.columns[name])
+    }
+    for (const name in data.epoch_columns) {
+      added.columns[name] = data.epoch_columns[name].slice(fromEpoch)
+      ;(this.epochColumns[name] ??= []).push(...added.columns[name])
+    }
     this.steps.push(...added.steps)
     this.epochs.push(...added.epochs)
     this.epochSteps.push(...added.epochSteps)
-    for (const name in this.columns) this.columns[name].push(...added.columns[name])
-    for (const name in this.epochColumns) this.epochColumns[name].push(...added.columns[name])
     this.last = this.steps.at(-1) ?? 0
     return added
   }
@@ -222,15 +268,10 @@ class LiveChart {
   }
 
   extend(panel, added) {
-    const lines = [
-      [added.steps, added.columns[panel.id], added.steps],
-      [added.steps, added.columns[`${panel.id}_smoothed`], added.steps],
-      [added.epochSteps, added.columns[`train_${panel.id}`], added.epochs],
-      [added.epochSteps, added.columns[`val_${panel.id}`], added.epochs],
-    ]
-    const longer = [0, 1, 2, 3].filter((trace) => lines[trace][0].length)
-    const [x, y, customdata] = [0, 1, 2].map((part) => longer.map((trace) => lines[trace][part]))
-    window.Plotly.extendTraces(panel.plot, { x, y, customdata }, longer)
+    const lines = this.figure.additions(panel, added)
+    if (!lines.length) return
+    const [x, y, customdata] = ["x", "y", "customdata"].map((part) => lines.map((l) => l[part]))
+    window.Plotly.extendTraces(panel.plot, { x, y, customdata }, lines.map((l) => l.trace))
   }
 
   drawAll() {

@@ -1,4 +1,4 @@
-"""The chart that moves while a run trains: loss and accuracy, zoom and hover kept over the ticks.
+"""The chart that moves while a run trains: a panel a metric, zoom and hover kept over the ticks.
 
 `st.plotly_chart` rebuilds its element whenever the data change, so a zoom would last one second.
 This is a small v2 component around `Plotly.extendTraces` instead (live_chart.js), fed with what is
@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import streamlit as st
 
 from lab.errors import ResourceError
 from lab.home import atomic_file, writing
+from lab.metrics import Metric
 from lab.ui.run.live_feed import HistoryReader, Sent, alt_texts, next_message
 
 STATIC = Path(__file__).parents[3] / "static"
@@ -64,13 +66,15 @@ def live_chart(
     history_reader: HistoryReader,
     *,
     run_id: str,
+    metrics: Sequence[Metric],
     key: str,
     live: bool,
     height: int = 260,
     empty: str = "The first point appears here a moment after training starts.",
     static: Path = STATIC,
 ) -> None:
-    """Draw loss and accuracy of `run_id`, side by side, or one above the other on a narrow screen.
+    """Draw the `metrics` of `run_id` in a panel each, two side by side, or one above the other on a
+    narrow screen; those that are not shown at first behind a button each.
 
     Call it inside the page's `st.fragment(run_every=...)`: each call reads what is new and sends
     that. `key` names the place on the page and stays the same when the run changes. `live` says
@@ -80,7 +84,7 @@ def live_chart(
     """
     place = f"live_chart_{key}"
     sent: Sent | None = st.session_state.get(place)
-    message, sent = next_message(history_reader, run_id=run_id, sent=sent)
+    message, sent = next_message(history_reader, run_id=run_id, metrics=metrics, sent=sent)
     st.session_state[place] = sent
     texts = alt_texts(sent, live=live, best_epoch=message["best_epoch"])
     _mount(

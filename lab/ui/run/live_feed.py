@@ -8,7 +8,7 @@ out, thinned. So a tick costs a few kilobytes however long the run is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.charts.series import Column, Epochs, Steps, row_of
+from lab.metrics import Metric, epoch_columns, step_columns
 from lab.runs.history import OVERLAP, thin
 
 NEW_PER_TICK = 100
@@ -24,9 +25,6 @@ NEW_PER_TICK = 100
 WHOLE = 1000
 """Points of a whole history. The browser keeps 2,000 a line and asks for a whole one beyond that,
 so half of them leave room for at least ten ticks."""
-
-_STEP_COLUMNS = ("loss", "loss_smoothed", "accuracy", "accuracy_smoothed")
-_EPOCH_COLUMNS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +50,75 @@ class Sent:
     step: int
     loss: float
     """Loss at `step`: if the store now says something else, the run went back and trained on."""
-    now: tuple[float, float]
-    """The last smoothed loss and accuracy."""
-    epoch: tuple[float, ...] | None
-    """The last epoch: its number, then `_EPOCH_COLUMNS`."""
+    metrics: tuple[Metric, ...]
+    """Whose columns were sent."""
+    epoch: int | None
+    """The last epoch."""
+    latest: Mapping[str, float]
+    """By column, of the last step and the last epoch."""
 
 
 def next_message(
-    read: HistoryReader, *, run_id: str, sent: Sent | None
+    read: HistoryReader, *, run_id: str, metrics: Sequence[Metric], sent: Sent | None
 ) -> tuple[dict[str, Any], Sent]:
     """The next message to the browser (plain JSON values) and what it will then have.
 
-    `sent` is None at the start and when the browser asked for everything.
+    `metrics` are those that the run measures. `sent` is None at the start and when the browser
+    asked for everything.
     """
     if sent is not None and sent.run_id == run_id and sent.step > 0:
         after = max(0, sent.step - OVERLAP)
         history = read(after)
         if _continues(history.steps, sent):
-            return _message(history, after=after, run_id=run_id, sent=sent)
-    return _message(read(0), after=0, run_id=run_id, sent=None)
+            return _message(history, after=after, run_id=run_id, metrics=sent.metrics, sent=sent)
+    history = read(0)
+    there = tuple(metric for metric in metrics if _is_there(metric, history.epochs))
+    return _message(history, after=0, run_id=run_id, metrics=there, sent=None)
 
 
 def _continues(steps: Steps, sent: Sent) -> bool:
     row = row_of(steps.step, sent.step)
-    return row is not None and bool(np.isclose(steps.loss[row], sent.loss, equal_nan=True))
+    return row is not None and bool(np.isclose(steps["loss"][row], sent.loss, equal_nan=True))
+
+
+def _is_there(metric: Metric, epochs: Epochs) -> bool:
+    """False for a metric that the lab did not know yet when it trained the run."""
+    values = epochs[f"val_{metric.name}"]
+    return metric.shown or not len(values) or bool(np.isfinite(values).any())
 
 
 def _message(
-    history: LiveHistory, *, after: int, run_id: str, sent: Sent | None
+    history: LiveHistory,
+    *,
+    after: int,
+    run_id: str,
+    metrics: tuple[Metric, ...],
+    sent: Sent | None,
 ) -> tuple[dict[str, Any], Sent]:
     steps, epochs = history.steps, history.epochs
     last = int(steps.step[-1]) if len(steps.step) else 0
+    names = step_columns(metrics)
     if sent is None:
-        rows = _thinned(steps, np.arange(len(steps.step)), WHOLE)
+        rows = _thinned(steps, names, np.arange(len(steps.step)), WHOLE)
     elif last == sent.step:
         rows = np.empty(0, dtype=np.intp)  # nothing new: an equal message costs the browser nothing
     else:
         known = int(np.searchsorted(steps.step, sent.step, side="right"))
-        new = _thinned(steps, np.arange(known, len(steps.step)), NEW_PER_TICK)
+        new = _thinned(steps, names, np.arange(known, len(steps.step)), NEW_PER_TICK)
         rows = np.concatenate([np.arange(known), new])
 
     message: dict[str, Any] = {
         "run": run_id,
+        "metrics": [
+            {
+                "id": metric.name,
+                "title": metric.title,
+                "percent": metric.is_share,
+                "batches": metric.of_batches,
+                "shown": metric.shown,
+            }
+            for metric in metrics
+        ],
         "whole": sent is None,
         # The step before the first row: a browser that has not got that far has a hole.
         "after": after if len(rows) or sent is None else sent.step,
@@ -101,28 +126,29 @@ def _message(
         "best_epoch": history.best_epoch,
         "epoch": [int(n) for n in epochs.epoch],
         "epoch_step": [int(n) for n in epochs.step],
+        "step_columns": {name: _short(steps[name][rows]) for name in names},
+        "epoch_columns": {name: _short(epochs[name]) for name in epoch_columns(metrics)},
     }
-    for name in _STEP_COLUMNS:
-        message[name] = _short(getattr(steps, name)[rows])
-    for name in _EPOCH_COLUMNS:
-        message[name] = _short(getattr(epochs, name))
-
+    latest = dict(sent.latest) if sent else {}
+    if len(steps.step):
+        latest |= {name: float(steps[name][-1]) for name in names}
     epoch = sent.epoch if sent else None
     if len(epochs.epoch):
-        epoch = tuple(float(getattr(epochs, name)[-1]) for name in ("epoch", *_EPOCH_COLUMNS))
-    now = sent.now if sent else (math.nan, math.nan)
-    if len(steps.step):
-        now = (float(steps.loss_smoothed[-1]), float(steps.accuracy_smoothed[-1]))
-    loss = float(steps.loss[-1]) if len(steps.step) else math.nan
-    return message, Sent(run_id, last, loss, now, epoch)
+        epoch = int(epochs.epoch[-1])
+        latest |= {name: float(epochs[name][-1]) for name in epoch_columns(metrics)}
+    loss = float(steps["loss"][-1]) if len(steps.step) else math.nan
+    return message, Sent(run_id, last, loss, metrics, epoch, latest)
 
 
-def _thinned(steps: Steps, rows: npt.NDArray[np.intp], points: int) -> npt.NDArray[np.intp]:
+def _thinned(
+    steps: Steps, names: Sequence[str], rows: npt.NDArray[np.intp], points: int
+) -> npt.NDArray[np.intp]:
     """At most `points` of `rows`, ascending: shape, extremes, the first and the last are kept."""
+    smoothed = [name for name in names if name.endswith("_smoothed")]
     kept = thin(
         len(rows),
-        shapes=[steps.loss[rows], steps.accuracy[rows]],
-        extremes=[steps.loss_smoothed[rows], steps.accuracy_smoothed[rows]],
+        shapes=[steps[name][rows] for name in names if name not in smoothed],
+        extremes=[steps[name][rows] for name in smoothed],
         keep=np.empty(0, dtype=np.intp),  # the best epoch has a mark of its own
         points=points,
     )
@@ -130,30 +156,32 @@ def _thinned(steps: Steps, rows: npt.NDArray[np.intp], points: int) -> npt.NDArr
 
 
 def alt_texts(sent: Sent, *, live: bool, best_epoch: int | None) -> dict[str, str]:
-    """One true sentence for each of the two panels."""
-    if sent.step == 0:
-        return {
-            "loss": "Loss: no point to show yet.",
-            "accuracy": "Accuracy: no point to show yet.",
-        }
+    """One true sentence for each panel, by metric."""
     texts = {}
-    for panel, now, columns, number in (
-        ("loss", sent.now[0], (1, 2), "{:.3g}"),
-        ("accuracy", sent.now[1], (3, 4), "{:.1%}"),
-    ):
-        text = f"{panel.capitalize()} after {sent.step:,} steps{' so far' if live else ''}: "
-        text += f"{_say(now, number)} smoothed over batches"
+    for metric in sent.metrics:
+        if sent.step == 0:
+            texts[metric.name] = f"{metric.title}: no point to show yet."
+            continue
+        said = []
+        if metric.of_batches:
+            now = sent.latest.get(f"{metric.name}_smoothed")
+            said.append(f"{_say(metric, now)} smoothed over batches")
         if sent.epoch is not None:
-            train, val = (_say(sent.epoch[column], number) for column in columns)
-            text += f"; epoch {int(sent.epoch[0])}: training {train}, validation {val}"
+            parts = [
+                f"{word} {_say(metric, sent.latest[f'{part}_{metric.name}'])}"
+                for part, word in (("train", "training"), ("val", "validation"))
+                if f"{part}_{metric.name}" in sent.latest
+            ]
+            said.append(f"epoch {sent.epoch}: {', '.join(parts)}")
         if best_epoch is not None:
-            text += f"; best epoch {best_epoch}"
-        texts[panel] = text + "."
+            said.append(f"best epoch {best_epoch}")
+        so_far = " so far" if live else ""
+        texts[metric.name] = f"{metric.title} after {sent.step:,} steps{so_far}: {'; '.join(said)}."
     return texts
 
 
-def _say(value: float, number: str) -> str:
-    return number.format(value) if math.isfinite(value) else "not a number"
+def _say(metric: Metric, value: float | None) -> str:
+    return "not a number" if value is None or math.isnan(value) else metric.text(value)
 
 
 def _compact(steps: Column) -> int | list[int]:

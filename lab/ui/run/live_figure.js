@@ -11,32 +11,32 @@ export const SERIES = [
   { id: "best", label: "Best epoch" },
 ]
 
-export const PANELS = [
-  { id: "loss", title: "Loss", percent: false },
-  { id: "accuracy", title: "Accuracy", percent: true },
-]
+/** The lines of SERIES that a metric has: a metric of whole sets only has none of batches. */
+function seriesOf({ batches }) {
+  return SERIES.filter(({ id }) => batches || id === "validation" || id === "best")
+}
 
-/** The five lines of one panel, in the order of SERIES. */
+/** The lines of one panel: of its metric, in the order of SERIES. */
 export function traces(chart, panel) {
   const { train, validation, best, background } = chart.theme
   const own = (values) => values.slice() // extendTraces appends to what it was given
   const mode = chart.epochs.length > MARKERS_UP_TO ? "lines" : "lines+markers"
   const bestAt = chart.epochs.indexOf(chart.best)
-  const validated = chart.epochColumns[`val_${panel.id}`]
+  const validated = chart.epochColumns[`val_${panel.id}`] ?? []
   const byId = {
     batch: {
-      y: own(chart.columns[panel.id]),
+      y: own(chart.columns[panel.id] ?? []),
       line: { color: train, width: 1 },
       opacity: 0.4,
     },
     smoothed: {
-      y: own(chart.columns[`${panel.id}_smoothed`]),
+      y: own(chart.columns[`${panel.id}_smoothed`] ?? []),
       mode: chart.steps.length < 2 ? "markers" : "lines",
       line: { color: train, width: 2.5 },
       marker: { color: train, size: 7 },
     },
     train: {
-      y: own(chart.epochColumns[`train_${panel.id}`]),
+      y: own(chart.epochColumns[`train_${panel.id}`] ?? []),
       mode,
       line: { color: train, width: 1.25 },
       marker: { size: 7, color: background, line: { color: train, width: 2 } },
@@ -56,7 +56,7 @@ export function traces(chart, panel) {
     },
   }
   const isEpoch = (id) => id === "train" || id === "validation"
-  return SERIES.map(({ id, label }) => ({
+  return seriesOf(panel).map(({ id, label }) => ({
     type: "scatter",
     mode: "lines",
     name: label,
@@ -147,4 +147,22 @@ export function swatch(id) {
   box.style.color = `var(--live-chart-${colour})` // set by LiveChart.follow
   box.innerHTML = `<svg width="24" height="12" fill="none" stroke="currentColor">${shapes[id]}</svg>`
   return box
+}
+
+/** What one tick adds to the lines of a panel: [{ trace, x, y, customdata }], empty ones left out. */
+export function additions(panel, added) {
+  const columns = {
+    batch: panel.id,
+    smoothed: `${panel.id}_smoothed`,
+    train: `train_${panel.id}`,
+    validation: `val_${panel.id}`,
+  }
+  return seriesOf(panel)
+    .map(({ id }, trace) => {
+      const isEpoch = id === "train" || id === "validation"
+      const x = isEpoch ? added.epochSteps : added.steps
+      const customdata = isEpoch ? added.epochs : added.steps
+      return { trace, x, y: added.columns[columns[id]], customdata }
+    })
+    .filter(({ x, y }) => y && x.length)
 }

@@ -15,10 +15,11 @@ from lab.evaluate.predictions import Predictions, predict
 from lab.evaluate.verdicts.curves import MORE_DROPOUT
 from lab.evaluate.verdicts.evidence import Kind
 from lab.evaluate.verdicts.judge import Verdict, verdicts
+from lab.metrics import epoch_columns, metrics_of
 from lab.models.catalog import ARCHITECTURES, build_network
 from lab.models.dropout import RandomLayer
 from lab.training.control import Control
-from lab.training.events import EpochDone, RunEnded, RunStarted, StepDone
+from lab.training.events import EpochDone, RunEnded, RunStarted, StepDone, as_row
 from lab.training.failures import diverged, is_divergence
 from lab.training.fit import fit
 from lab.training.plan import make_plan
@@ -32,18 +33,24 @@ GUESSING = float(np.log(K))
 @dataclass(frozen=True)
 class Epochs:
     epoch: np.ndarray
-    train_loss: np.ndarray
-    train_accuracy: np.ndarray
-    val_loss: np.ndarray
-    val_accuracy: np.ndarray
     learning_rate: np.ndarray
+    metrics: dict[str, np.ndarray]
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.metrics[column]
+
+    def but(self, **metrics: np.ndarray) -> Epochs:
+        """The same with other columns."""
+        return replace(self, metrics={**self.metrics, **metrics})
 
 
 @dataclass(frozen=True)
 class Steps:
     step: np.ndarray
-    loss: np.ndarray
-    loss_smoothed: np.ndarray
+    metrics: dict[str, np.ndarray]
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.metrics[column]
 
 
 def epochs_of(
@@ -63,17 +70,19 @@ def epochs_of(
 
     return Epochs(
         np.arange(1, n + 1),
-        losses,
-        column(train_accuracy),
-        losses + 0.01 if val_loss is None else column(val_loss),
-        column(val_accuracy),
         column(learning_rate),
+        {
+            "train_loss": losses,
+            "train_accuracy": column(train_accuracy),
+            "val_loss": losses + 0.01 if val_loss is None else column(val_loss),
+            "val_accuracy": column(val_accuracy),
+        },
     )
 
 
 def steps_of(losses: Any) -> Steps:
     values = np.asarray(losses, dtype=float)
-    return Steps(np.arange(1, len(values) + 1), values, values)
+    return Steps(np.arange(1, len(values) + 1), {"loss": values, "loss_smoothed": values})
 
 
 def judge(
@@ -90,7 +99,7 @@ def judge(
     return verdicts(
         config or RunConfig(epochs=max(1, len(epochs.epoch))),
         epochs,
-        steps or steps_of([GUESSING, *epochs.train_loss]),
+        steps or steps_of([GUESSING, *epochs["train_loss"]]),
         layers=layers,
         predictions=predictions,
         val_samples=val_samples,
@@ -130,12 +139,15 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
         ended = events[-1]
         assert isinstance(ended, RunEnded)
         done = [event for event in events if isinstance(event, EpochDone)]
-        losses = [event.loss for event in events if isinstance(event, StepDone)]
-        names = Epochs.__dataclass_fields__
-        columns = {name: np.array([getattr(event, name) for event in done]) for name in names}
+        losses = [event.values["loss"] for event in events if isinstance(event, StepDone)]
+        rows = [as_row(event) for event in done]
+        columns = {
+            name: np.array([row[name] for row in rows])
+            for name in ("epoch", "learning_rate", *epoch_columns(metrics_of(K)))
+        }
         return verdicts(
             config,
-            Epochs(**columns),
+            Epochs(columns["epoch"], columns["learning_rate"], columns),
             steps_of(losses),
             layers=layer_history(tmp_path),
             predictions=predict(tmp_path, "last", "val") if done else None,
@@ -311,7 +323,7 @@ def test_a_wide_gap_is_overfitting_even_while_validation_does_not_rise() -> None
     by_heart = epochs_of(LEARNING, train_accuracy=0.99, val_accuracy=0.8)
     verdict = the(judge(by_heart), "overfitting")
     assert verdict.sentence.endswith("instead of what they share.")
-    near = replace(by_heart, val_accuracy=np.full(N, 0.92))
+    near = by_heart.but(val_accuracy=np.full(N, 0.92))
     assert "overfitting" not in kinds(judge(near))
     # 30 images: the interval is as wide as the gap, which may then be chance.
     assert "overfitting" not in kinds(judge(by_heart, val_samples=30))
@@ -322,8 +334,8 @@ def test_a_wide_gap_is_overfitting_even_while_validation_does_not_rise() -> None
     [
         epochs_of(LEARNING),  # validation follows
         epochs_of(LEARNING[:3], val_loss=[0.5, 0.6, 0.7]),  # too early to tell
-        replace(OVERFIT, train_loss=np.full(N, 0.6), train_accuracy=np.full(N, 0.8)),
-        replace(OVERFIT, val_loss=LEARNING + 0.05, val_accuracy=np.full(N, 0.96)),
+        OVERFIT.but(train_loss=np.full(N, 0.6), train_accuracy=np.full(N, 0.8)),
+        OVERFIT.but(val_loss=LEARNING + 0.05, val_accuracy=np.full(N, 0.96)),
     ],
 )
 def test_what_is_not_overfitting(epochs: Epochs) -> None:
@@ -411,10 +423,10 @@ def test_plateau() -> None:
     [
         HEALTHY,
         replace(STILL, learning_rate=np.geomspace(1e-3, 1e-5, 12)),  # the schedule's doing
-        replace(STILL, val_loss=np.linspace(1, 0.2, 12)),  # validation goes on
-        replace(STILL, train_loss=STILL.train_loss * 0.01),  # nothing left to learn
+        STILL.but(val_loss=np.linspace(1, 0.2, 12)),  # validation goes on
+        STILL.but(train_loss=STILL["train_loss"] * 0.01),  # nothing left to learn
         epochs_of([0.25] * 12, train_accuracy=0.93, val_accuracy=0.92),  # never learned here
-        replace(STILL, train_loss=np.array([1.0, 0.6, 0.4, 0.3, *np.geomspace(0.25, 0.2, 8)])),
+        STILL.but(train_loss=np.array([1.0, 0.6, 0.4, 0.3, *np.geomspace(0.25, 0.2, 8)])),
     ],
 )
 def test_what_is_not_a_plateau(epochs: Epochs) -> None:

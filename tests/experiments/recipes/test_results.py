@@ -35,7 +35,7 @@ def row(key: str, size: Size = "full", *, age: int = 0, **values: object) -> Run
     ],
 )
 def test_numbers_beside_numbers(accuracy: float, said: str) -> None:
-    results = results_of(recipe("cd-slp"), [row("cd-slp-slow", test_accuracy=accuracy)])
+    results = results_of(recipe("cd-slp"), [row("cd-slp-slow", test={"accuracy": accuracy})])
     assert [r.comparison for r in results] == [said]
     low, high = results[0].interval or (1, 0)
     assert low < accuracy < high
@@ -43,7 +43,7 @@ def test_numbers_beside_numbers(accuracy: float, said: str) -> None:
 
 
 def test_quick_runs_and_stand_ins_are_not_compared() -> None:
-    quick = row("sl-cnn", "quick", dataset="drawn-signs", test_accuracy=0.95)
+    quick = row("sl-cnn", "quick", dataset="drawn-signs", test={"accuracy": 0.95})
     result = results_of(recipe("sl-cnn"), [quick])[0]
     assert result.caveats == ("quick size", "Drawn signs instead of Sign-Language MNIST")
     assert result.comparison.startswith("Not to be compared: quick size; Drawn signs")
@@ -51,18 +51,18 @@ def test_quick_runs_and_stand_ins_are_not_compared() -> None:
 
 def test_words_are_checked_against_the_rival() -> None:
     mlp, cnn = recipe("sl-mlp"), recipe("sl-cnn")
-    ours = [row("sl-mlp", test_accuracy=0.85)]
+    ours = [row("sl-mlp", test={"accuracy": 0.85})]
     alone = results_of(mlp, ours)[0]
     assert alone.comparison == "Run sl-cnn in the same size as well; then the two can be compared."
-    quick = results_of(cnn, [row("sl-cnn", "quick", test_accuracy=0.95)])
+    quick = results_of(cnn, [row("sl-cnn", "quick", test={"accuracy": 0.95})])
     assert results_of(mlp, ours, quick)[0].comparison.startswith("Run sl-cnn in the same size")
-    rival = results_of(cnn, [row("sl-cnn", test_accuracy=0.95)])
+    rival = results_of(cnn, [row("sl-cnn", test={"accuracy": 0.95})])
     held = results_of(mlp, ours, rival)[0].comparison
     assert held == "As the document has it: 10.0 points below sl-cnn (95.0%)."
-    lossy = [replace(ours[0], test_loss=0.5)]
-    rival = results_of(cnn, [row("sl-cnn", test_accuracy=0.95, test_loss=0.2)])
+    lossy = [replace(ours[0], test={**ours[0].test, "loss": 0.5})]
+    rival = results_of(cnn, [row("sl-cnn", test={"accuracy": 0.95, "loss": 0.2})])
     assert "test loss 0.500 against 0.200" in results_of(mlp, lossy, rival)[0].comparison
-    better = [row("sl-mlp", test_accuracy=0.96)]
+    better = [row("sl-mlp", test={"accuracy": 0.96})]
     assert results_of(mlp, better, rival)[0].comparison.startswith("Not as the document has it")
 
 
@@ -70,8 +70,8 @@ def test_order_and_newest() -> None:
     each = recipe("cd-deep")
     runs = [
         row("cd-deep-relu", "quick"),
-        row("cd-deep-relu", age=2, test_accuracy=0.5),
-        row("cd-deep-sigmoid", test_accuracy=0.5),
+        row("cd-deep-relu", age=2, test={"accuracy": 0.5}),
+        row("cd-deep-sigmoid", test={"accuracy": 0.5}),
         row("cd-deep-relu", age=1, status="running"),
     ]
     results = results_of(each, runs)
@@ -101,6 +101,6 @@ def test_runs_of_nothing_here_are_left_out() -> None:
 
 def test_a_run_of_another_version_is_still_listed() -> None:
     config = RunConfig().to_json().replace('"depth"', '"depths"')
-    old = replace(row("sl-cnn", test_accuracy=0.95), config_json=config)
+    old = replace(row("sl-cnn", test={"accuracy": 0.95}), config_json=config)
     result = results_of(recipe("sl-cnn"), [old])[0]
     assert result.caveats == ("made by another version of the lab",)

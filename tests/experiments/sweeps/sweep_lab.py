@@ -56,7 +56,7 @@ class KnobEngine:
             state.write_text(json.dumps(number))
             if number % PER_EPOCH == 0:
                 finished = epoch(number // PER_EPOCH, per_epoch=PER_EPOCH)
-                yield replace(finished, val_accuracy=accuracy(config))
+                yield replace(finished, val={**finished.val, "accuracy": accuracy(config)})
                 hold = self.hold_after
                 if number // PER_EPOCH == (hold if isinstance(hold, int) else hold(config)):
                     self.held.set()
@@ -66,7 +66,11 @@ class KnobEngine:
                 yield ended("stopped" if control.wanted == "stop" else "paused", steps=number)
                 return
         end = ended(steps=PER_EPOCH * config.epochs)
-        yield replace(end, best_val_accuracy=accuracy(config), test_accuracy=accuracy(config) - 0.1)
+        yield replace(
+            end,
+            best_val={**end.best_val, "accuracy": accuracy(config)},
+            test={**end.test, "accuracy": accuracy(config) - 0.1},
+        )
 
 
 def sweep(**values: object) -> SweepConfig:

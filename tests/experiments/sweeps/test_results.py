@@ -27,13 +27,13 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> RunRow:
 
 
 def run(blank: RunRow, trial: int, status: str, accuracy: float | None = None) -> RunRow:
-    test = None if accuracy is None or status != "completed" else accuracy - 0.1
+    tested = accuracy is not None and status == "completed"
     return replace(
         blank,
         origin=f"sweep:s-1:{trial}",
         status=status,
-        best_val_accuracy=accuracy,
-        test_accuracy=test,
+        best_val={} if accuracy is None else {"accuracy": accuracy},
+        test={"accuracy": (accuracy or 0) - 0.1} if tested else {},
         message="It broke." if status == "failed" else "",
         seconds=2.0,
     )
@@ -90,8 +90,8 @@ def test_figures_are_of_completed_runs_only(blank: RunRow) -> None:
 def test_a_loss_ranks_the_other_way(blank: RunRow) -> None:
     by_loss = SWEEP.model_copy(update={"metric": "val_loss"})
     rows = [
-        replace(run(blank, 0, "completed", 0.9), best_val_loss=0.7),
-        replace(run(blank, 1, "completed", 0.1), best_val_loss=0.2),
+        replace(run(blank, 0, "completed", 0.9), best_val={"loss": 0.7}),
+        replace(run(blank, 1, "completed", 0.1), best_val={"loss": 0.2}),
     ]
     assert [x.number for x in ranked(by_loss, lines(by_loss, rows, {}))] == [1, 0, 2]
 

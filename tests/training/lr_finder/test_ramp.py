@@ -23,7 +23,7 @@ def config(tiny: RunConfig) -> RunConfig:
 
 
 def losses_of_a_run(train: Train, config: RunConfig) -> list[float]:
-    return [event.loss for event in train(config) if isinstance(event, StepDone)]
+    return [event.values["loss"] for event in train(config) if isinstance(event, StepDone)]
 
 
 @pytest.mark.parametrize(

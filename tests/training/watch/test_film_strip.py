@@ -68,8 +68,8 @@ def test_training_is_bit_for_bit_the_same_with_and_without(
     for name in ("last", "best"):
         one, two = (load_file(folder / f"{name}.safetensors") for folder in (on, off))
         assert all(torch.equal(one[key], two[key]) for key in two)
-    assert [e.loss for e in of_kind(watched, StepDone)] == [
-        e.loss for e in of_kind(alone, StepDone)
+    assert [e.values["loss"] for e in of_kind(watched, StepDone)] == [
+        e.values["loss"] for e in of_kind(alone, StepDone)
     ]
 
 

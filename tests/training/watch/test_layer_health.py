@@ -323,8 +323,8 @@ def test_training_is_bit_for_bit_the_same_with_and_without(
     for name in ("last", "best"):
         one, two = (load_file(folder / f"{name}.safetensors") for folder in (on, off))
         assert all(torch.equal(one[key], two[key]) for key in two)
-    assert [e.loss for e in seen if isinstance(e, StepDone)] == [
-        e.loss for e in alone if isinstance(e, StepDone)
+    assert [e.values["loss"] for e in seen if isinstance(e, StepDone)] == [
+        e.values["loss"] for e in alone if isinstance(e, StepDone)
     ]
 
 
@@ -392,7 +392,7 @@ def test_what_goes_wrong_is_told_once_and_the_run_goes_on(
     assert warnings[0].endswith("The training goes on.")
     alone = train(small.changed(layer_statistics="off"), tmp_path / "alone")[-1]
     assert isinstance(alone, RunEnded)
-    assert end.test_loss == alone.test_loss
+    assert end.test["loss"] == alone.test["loss"]
 
 
 def test_a_full_disk_ends_the_looking_only(

@@ -7,7 +7,8 @@ import json
 
 import numpy as np
 
-from lab.charts.series import EpochSeries, StepSeries
+from lab.metrics import METRICS, epoch_columns, metrics_of, step_columns
+from lab.runs.rows import EpochColumns, StepColumns
 from lab.ui.run.live_feed import (
     NEW_PER_TICK,
     OVERLAP,
@@ -32,10 +33,43 @@ class Run:
         epoch = np.arange(after_step // 10 + 1, self.count // 10 + 1)
         value = self.loss[epoch * 10 - 1]
         return LiveHistory(
-            StepSeries(step, loss, loss, loss / 3, loss / 3, loss),
-            EpochSeries(epoch, epoch * 10, value, value / 3, value, value / 3),
+            StepColumns(
+                step, step, loss, loss, {name: loss for name in step_columns(METRICS.values())}
+            ),
+            EpochColumns(
+                epoch,
+                epoch * 10,
+                value,
+                value,
+                value,
+                value > 0,
+                ("all",) * len(epoch),
+                {name: value for name in epoch_columns(METRICS.values())},
+            ),
             best_epoch=1 if self.count >= 10 else None,
         )
+
+
+class Blank:
+    """The same history from before top-5 accuracy was measured."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def read(self, after_step: int, /) -> LiveHistory:
+        history = self.run.read(after_step)
+        assert isinstance(history.epochs, EpochColumns)
+        none = np.full(len(history.epochs), np.nan)
+        metrics = {**history.epochs.metrics, "val_top5_accuracy": none}
+        epochs = dataclasses.replace(history.epochs, metrics=metrics)
+        return dataclasses.replace(history, epochs=epochs)
+
+
+FEW = metrics_of(2)
+
+
+def next_of(run: Run, sent: Sent | None, *, run_id: str = "r") -> tuple[dict, Sent]:
+    return next_message(run.read, run_id=run_id, metrics=FEW, sent=sent)
 
 
 class Browser:
@@ -56,8 +90,12 @@ class Browser:
             return
         steps = message["step"]
         if isinstance(steps, int):
-            steps = list(range(steps, steps + len(message["loss"])))
-        assert len(steps) == len(message["loss"]) == len(message["accuracy_smoothed"])
+            steps = list(range(steps, steps + len(message["step_columns"]["loss"])))
+        assert (
+            len(steps)
+            == len(message["step_columns"]["loss"])
+            == len(message["step_columns"]["accuracy_smoothed"])
+        )
         self.steps += [step for step in steps if step > last]
         self.epochs += [n for n in message["epoch"] if n > (self.epochs or [0])[-1]]
 
@@ -65,7 +103,7 @@ class Browser:
 def test_every_step_arrives_once_and_in_order() -> None:
     run, browser, sent = Run(), Browser(), None
     for run.count in (0, 0, 1, 2, 30, 30, 75, 160, 240):
-        message, sent = next_message(run.read, run_id="r", sent=sent)
+        message, sent = next_of(run, sent)
         browser.take(message)
     assert browser.steps == list(range(1, 241))
     assert browser.epochs == list(range(1, 25))
@@ -76,7 +114,7 @@ def test_a_tick_costs_the_same_after_100_000_steps() -> None:
     for start in (1_000, 99_000):
         run, sent = Run(), None
         for run.count in (start, start + 20):
-            message, sent = next_message(run.read, run_id="r", sent=sent)
+            message, sent = next_of(run, sent)
         sizes.append(len(json.dumps(message)))
     assert max(sizes) < 3_000
 
@@ -84,31 +122,31 @@ def test_a_tick_costs_the_same_after_100_000_steps() -> None:
 def test_nothing_new_is_an_equal_message() -> None:
     run = Run()
     run.count = 105
-    _, sent = next_message(run.read, run_id="r", sent=None)
-    first, sent = next_message(run.read, run_id="r", sent=sent)
-    second, _ = next_message(run.read, run_id="r", sent=sent)
+    _, sent = next_of(run, None)
+    first, sent = next_of(run, sent)
+    second, _ = next_of(run, sent)
     assert first == second
-    assert first["loss"] == []
+    assert first["step_columns"]["loss"] == []
 
 
 def test_a_short_loss_is_mended_by_the_overlap_and_a_long_one_by_asking() -> None:
     run, browser, sent = Run(), Browser(), None
     run.count = 200
-    message, sent = next_message(run.read, run_id="r", sent=sent)
+    message, sent = next_of(run, sent)
     browser.take(message)
     run.count = 200 + OVERLAP
-    _, sent = next_message(run.read, run_id="r", sent=sent)  # lost on its way
+    _, sent = next_of(run, sent)  # lost on its way
     run.count += 10
-    message, sent = next_message(run.read, run_id="r", sent=sent)
+    message, sent = next_of(run, sent)
     browser.take(message)
     assert browser.steps == list(range(1, run.count + 1))
 
     for more in (80, 20):
         run.count += more
-        message, sent = next_message(run.read, run_id="r", sent=sent)
+        message, sent = next_of(run, sent)
     browser.take(message)  # only the second of the two
     assert browser.asks
-    message, sent = next_message(run.read, run_id="r", sent=None)
+    message, sent = next_of(run, None)
     browser.take(message)
     assert browser.steps == list(range(1, run.count + 1))
     assert not browser.asks
@@ -117,18 +155,18 @@ def test_a_short_loss_is_mended_by_the_overlap_and_a_long_one_by_asking() -> Non
 def test_another_run_and_a_run_that_went_back_are_sent_whole() -> None:
     run = Run()
     run.count = 300
-    _, sent = next_message(run.read, run_id="r", sent=None)
-    message, _ = next_message(run.read, run_id="other", sent=sent)
+    _, sent = next_of(run, None)
+    message, _ = next_of(run, sent, run_id="other")
     assert message["whole"]
     assert message["run"] == "other"
 
     run.count = 280  # resumed from its last checkpoint
-    message, _ = next_message(run.read, run_id="r", sent=sent)
+    message, _ = next_of(run, sent)
     assert message["whole"]
 
     again = Run(seed=1)  # resumed and already past the old end, on another path
     again.count = 320
-    message, _ = next_message(again.read, run_id="r", sent=sent)
+    message, _ = next_of(again, sent)
     assert message["whole"]
 
 
@@ -136,11 +174,11 @@ def test_a_run_that_stopped_being_a_number_still_arrives() -> None:
     run, browser, sent = Run(), Browser(), None
     run.loss[59:] = np.nan
     for run.count in (50, 60, 60, 61):
-        message, sent = next_message(run.read, run_id="r", sent=sent)
+        message, sent = next_of(run, sent)
         browser.take(message)
         assert not message["whole"] or run.count == 50
     assert browser.steps[-1] == 61
-    assert message["loss"][-1] is None
+    assert message["step_columns"]["loss"][-1] is None
     assert "not a number smoothed" in alt_texts(sent, live=False, best_epoch=1)["loss"]
 
 
@@ -148,34 +186,58 @@ def test_a_long_history_comes_thinned_with_its_extremes() -> None:
     run, browser = Run(), Browser()
     run.count = 50_000
     run.loss[[12_345, 23_456, 34_567]] = (99, -99, np.nan)
-    message, _ = next_message(run.read, run_id="r", sent=None)
+    message, _ = next_of(run, None)
     browser.take(message)
     assert WHOLE / 3 < len(browser.steps) <= WHOLE
     assert {1, 12_346, 23_457, run.count} <= set(browser.steps)
-    assert {99.0, -99.0} <= set(message["loss"])
+    assert {99.0, -99.0} <= set(message["step_columns"]["loss"])
 
 
 def test_fast_runs_are_thinned_as_they_come() -> None:
     run = Run()
     run.count = 1_000
-    _, sent = next_message(run.read, run_id="r", sent=None)
+    _, sent = next_of(run, None)
     run.count = 2_000
-    message, sent = next_message(run.read, run_id="r", sent=sent)
-    assert len(message["loss"]) <= OVERLAP + NEW_PER_TICK
+    message, sent = next_of(run, sent)
+    assert len(message["step_columns"]["loss"]) <= OVERLAP + NEW_PER_TICK
     assert message["step"][-1] == sent.step == 2_000
 
 
+def test_a_metric_that_an_older_run_lacks_is_not_offered() -> None:
+    run = Run()
+    run.count = 30
+    many = metrics_of(24)
+
+    message, sent = next_message(run.read, run_id="r", metrics=many, sent=None)
+    assert [metric["id"] for metric in message["metrics"]] == [m.name for m in many]
+    assert "val_macro_recall" in message["epoch_columns"]
+    assert "macro_recall" not in message["step_columns"]
+    blank = Blank(run)
+    message, sent = next_message(blank.read, run_id="r", metrics=many, sent=None)
+    assert [metric["id"] for metric in message["metrics"]] == ["loss", "accuracy", "macro_recall"]
+    run.count = 40
+    message, _ = next_message(blank.read, run_id="r", metrics=many, sent=sent)
+    assert "val_top5_accuracy" not in message["epoch_columns"]
+
+
 def test_sentences() -> None:
-    nothing = Sent("r", 0, np.nan, (np.nan, np.nan), None)
+    loss_and_accuracy = tuple(METRICS[name] for name in ("loss", "accuracy"))
+    nothing = Sent("r", 0, np.nan, loss_and_accuracy, None, {})
     assert alt_texts(nothing, live=True, best_epoch=None)["loss"] == "Loss: no point to show yet."
-    sent = Sent("r", 1240, 0.5, (0.41234, 0.8765), (3.0, 0.4, 0.38, 0.88, 0.9))
+    latest = {
+        "loss_smoothed": 0.41234, "accuracy_smoothed": 0.8765, "train_loss": 0.4, "val_loss": 0.38,
+        "train_accuracy": 0.88, "val_accuracy": 0.9, "val_macro_recall": 0.85,
+    }  # fmt: skip
+    sent = Sent("r", 1240, 0.5, (*loss_and_accuracy, METRICS["macro_recall"]), 3, latest)
     assert alt_texts(sent, live=True, best_epoch=2) == {
-        "loss": "Loss after 1,240 steps so far: 0.412 smoothed over batches; "
+        "loss": "Loss after 1,240 steps so far: 0.4123 smoothed over batches; "
         "epoch 3: training 0.4, validation 0.38; best epoch 2.",
         "accuracy": "Accuracy after 1,240 steps so far: 87.6% smoothed over batches; "
         "epoch 3: training 88.0%, validation 90.0%; best epoch 2.",
+        "macro_recall": "Macro recall after 1,240 steps so far: "
+        "epoch 3: validation 85.0%; best epoch 2.",
     }
     early = dataclasses.replace(sent, epoch=None)
     assert alt_texts(early, live=False, best_epoch=None)["loss"] == (
-        "Loss after 1,240 steps: 0.412 smoothed over batches."
+        "Loss after 1,240 steps: 0.4123 smoothed over batches."
     )
