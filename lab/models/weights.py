@@ -13,32 +13,20 @@ import pickle
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lab.errors import ResourceError, WeightsError
 from lab.home import atomic_file
+from lab.models.architecture import ARCHITECTURES, ArchitectureSpec, Pretrained
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-
-if TYPE_CHECKING:
-    from lab.models.catalog import ArchitectureSpec
 
 # For the connection and for each read: a dead line must not hold a run for ever.
 _TIMEOUT_SECONDS = 20.0
 _CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A loaded weights file: tensors by torchvision's names."""
-
-    file: Path
-    tensors: Mapping[str, Tensor]
 
 
 def weights_url(spec: ArchitectureSpec) -> str:
@@ -61,21 +49,16 @@ def weights_ready(spec: ArchitectureSpec) -> bool:
 
 
 def load_pretrained(
-    spec: ArchitectureSpec,
-    others: Iterable[ArchitectureSpec] = (),
-    *,
-    progress: Report = silent,
-    cancel: Cancel = never,
+    spec: ArchitectureSpec, *, progress: Report = silent, cancel: Cancel = never
 ) -> Pretrained:
     """Read the weights of `spec`, downloading them first when they are not there.
 
-    Raises WeightsError that says what is wrong with which file and what else can be chosen:
-    `others` are looked through for architectures whose weights are there. Cancelled when the
-    download is no longer wanted.
+    Raises WeightsError that says what is wrong with which file and what else can be chosen;
+    Cancelled when the download is no longer wanted.
     """
     file = weights_file(spec)
     if not file.is_file():
-        _download(spec, file, others, progress=progress, cancel=cancel)
+        _download(spec, file, progress=progress, cancel=cancel)
     try:
         # weights_only: tensors and nothing that could run.
         tensors = torch.load(file, map_location="cpu", weights_only=True)
@@ -128,7 +111,6 @@ def load_backbone(
 def _download(
     spec: ArchitectureSpec,
     file: Path,
-    others: Iterable[ArchitectureSpec],
     *,
     progress: Report,
     cancel: Cancel,
@@ -162,7 +144,7 @@ def _download(
                     f"what arrived ({done / 2**20:.1f} MB) is not the file that was asked for"
                 )
     except (OSError, http.client.HTTPException, ResourceError) as error:
-        raise WeightsError(_not_to_be_had(spec, file, url, _reason(error), others)) from error
+        raise WeightsError(_not_to_be_had(spec, file, url, _reason(error))) from error
 
 
 def _reason(error: Exception) -> str:
@@ -178,9 +160,8 @@ def _not_to_be_had(
     file: Path,
     url: str,
     reason: str,
-    others: Iterable[ArchitectureSpec],
 ) -> str:
-    ready = ", ".join(other.name for other in others if weights_ready(other))
+    ready = ", ".join(other.name for other in ARCHITECTURES if weights_ready(other))
     instead = f"an architecture whose weights are there: {ready}" if ready else ""
     return (
         f"The ImageNet weights of {spec.name} are not on this machine and could not be downloaded "

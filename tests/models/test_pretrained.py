@@ -17,7 +17,8 @@ from torch import Tensor
 from lab.config import RunConfig
 from lab.errors import WeightsError
 from lab.models import weights
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.freezing import apply_freeze
 from lab.models.staged import StagedNet
 from lab.models.weights import load_pretrained, weights_file, weights_ready, weights_url

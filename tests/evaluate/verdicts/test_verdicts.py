@@ -15,7 +15,8 @@ from lab.evaluate.predictions import Predictions, predict
 from lab.evaluate.verdicts.curves import MORE_DROPOUT
 from lab.evaluate.verdicts.evidence import Kind
 from lab.evaluate.verdicts.judge import Verdict, verdicts
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.dropout import RandomLayer
 from lab.training.control import Control
 from lab.training.events import EpochDone, RunEnded, RunStarted, StepDone
