@@ -23,10 +23,9 @@ from lab.data.download import refusals
 from lab.data.download.part_file import PartFile
 from lab.data.download.patience import Patience, cancel_ends_reading
 from lab.data.download.zip_check import damage_in_zip
-from lab.data.throttle import throttled
 from lab.errors import DataError, LabError
 from lab.home import require_free_space, writing
-from lab.progress import Cancel, Cancelled, Progress, Report, never, silent
+from lab.progress import Cancel, Cancelled, Progress, Report, never, silent, throttled
 
 if TYPE_CHECKING:
     import requests

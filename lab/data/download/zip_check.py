@@ -6,8 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from lab.data.throttle import throttled
-from lab.progress import Cancel, Cancelled, Progress, Report, never, silent
+from lab.progress import Cancel, Cancelled, Progress, Report, never, silent, throttled
 
 
 def damage_in_zip(
