@@ -10,7 +10,8 @@ import streamlit as st
 from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
-from lab.data.download.dataset import OFFERS, download_dataset
+from lab.data.download.dataset import download_dataset
+from lab.data.download.offers import OFFERS
 from lab.errors import LabError
 from lab.home import home_folder
 from lab.progress import Cancel, Report
