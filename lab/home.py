@@ -5,7 +5,7 @@ LAB_HOME (default .lab/ in the working directory)
 ├── runs/<run id>/  weights, resume state
 ├── packs/<name>/   decoded data sets
 ├── downloads/      archives on their way in
-├── locks/          one file a device, one a process
+├── locks/          one file a device, a process, a download
 └── measurements.json   which way of training was faster on this machine
 
 What torch compiles is the exception: it keeps that in the system's folder for temporary files.
@@ -45,8 +45,11 @@ def home_folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write `target` into one clear sentence."""
+def writing(target: Path, *, variable: str = "LAB_HOME") -> Iterator[None]:
+    """Turn the operating system's refusals to write `target` into one clear sentence.
+
+    `variable` is the environment variable that moves the folder.
+    """
     try:
         yield
     except OSError as error:
@@ -58,18 +61,21 @@ def writing(target: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
             raise ResourceError(
                 f"{target} cannot be written ({error.strerror}). "
-                "Set LAB_HOME to a folder you can write to."
+                f"Set {variable} to a folder you can write to."
             ) from error
         raise
 
 
-def require_free_space(folder: Path, needed_bytes: int) -> None:
-    """Refuse before the work starts, not in the middle; leaves 200 MB to the rest of the system."""
+def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_HOME") -> None:
+    """Refuse before the work starts, not in the middle; leaves 200 MB to the rest of the system.
+
+    `variable` is the environment variable that moves the folder.
+    """
     free = shutil.disk_usage(folder).free
     if needed_bytes + 200_000_000 > free:
         raise ResourceError(
             f"This needs {needed_bytes / 1e6:,.0f} MB in {folder} and only "
-            f"{free / 1e6:,.0f} MB are free. Free some space or set LAB_HOME to a larger disk."
+            f"{free / 1e6:,.0f} MB are free. Free some space or set {variable} to a larger disk."
         )
 
 

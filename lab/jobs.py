@@ -16,12 +16,11 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lab.progress import Cancel, Progress, Report
+from lab.progress import Cancel, Progress, Rate, Report
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,6 @@ Work = Callable[[Report, Cancel], Any]
 
 AT_ONCE = 2
 KEPT = 50  # finished jobs that can still be asked about
-RATE_WINDOW_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,47 +61,6 @@ class JobView:
     def active(self) -> bool:
         return self.state in ("waiting", "working")
 
-    @property
-    def bytes_per_second(self) -> float | None:
-        """The rate, where what is counted is bytes."""
-        if self.progress is None or self.progress.unit != "bytes":
-            return None
-        return self.units_per_second
-
-
-class Rate:
-    """Units a second over the last few seconds of one phase (a phase is one text and unit).
-
-    Not thread-safe: its owner locks. Times are of one monotonic clock, in seconds.
-    """
-
-    def __init__(self, window_seconds: float = RATE_WINDOW_SECONDS) -> None:
-        self._window = window_seconds
-        self._phase: tuple[str, str] | None = None
-        self._marks: deque[tuple[float, int]] = deque()
-        self._done = 0
-
-    def add(self, progress: Progress, *, now: float) -> None:
-        phase = (progress.text, progress.unit)
-        if phase != self._phase or progress.done < self._done:
-            self._phase = phase
-            self._marks.clear()
-        self._done = progress.done
-        # A quarter of a second between marks bounds the memory, however often the work reports.
-        if not self._marks or now - self._marks[-1][0] >= 0.25:
-            self._marks.append((now, progress.done))
-        while len(self._marks) > 2 and now - self._marks[0][0] > self._window:
-            self._marks.popleft()
-
-    def per_second(self, *, now: float) -> float | None:
-        """None until half a second has passed. Up to `now`: a stall is seen as slowing down."""
-        if not self._marks:
-            return None
-        since, before = self._marks[0]
-        if now - since < 0.5:
-            return None
-        return (self._done - before) / (now - since)
-
 
 class _Job:
     """The shared record; every field is read and written under `_lock`."""
@@ -130,8 +87,7 @@ class _Job:
         per_second = left = None
         if self.state == "working" and self.progress is not None:
             per_second = self.rate.per_second(now=time.monotonic())
-            if per_second and self.progress.total:
-                left = max(0, self.progress.total - self.progress.done) / per_second
+            left = self.progress.seconds_left(per_second)
         return JobView(
             id=self.id,
             kind=self.kind,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +23,26 @@ class Progress:
     def fraction(self) -> float | None:
         """In [0, 1], or None when the total is unknown."""
         return min(1.0, self.done / self.total) if self.total else None
+
+    def seconds_left(self, per_second: float | None) -> float | None:
+        """At so many units a second; None when that or the total is unknown."""
+        return max(0, self.total - self.done) / per_second if per_second and self.total else None
+
+    def in_words(self, per_second: float | None = None) -> str:
+        """Such as "Downloading Pets · 12.3 MB of 46.8 MB · 3.1 MB/s · 11 s left"."""
+        parts = [self.text]
+        if self.unit == "bytes":
+            parts.append(
+                f"{size(self.done)} of {size(self.total)}" if self.total else size(self.done)
+            )
+            if per_second:
+                parts.append(f"{size(per_second)}/s")
+        elif self.total:
+            parts.append(f"{self.done:,} of {self.total:,} {self.unit}".rstrip())
+        left = self.seconds_left(per_second)
+        if left is not None and left >= 2:
+            parts.append(f"{duration(left)} left")
+        return " · ".join(parts)
 
 
 Report = Callable[[Progress], None]
@@ -47,3 +69,76 @@ def check_cancel(cancel: Cancel, what: str) -> None:
     """Raise Cancelled when the work is no longer wanted."""
     if cancel():
         raise Cancelled(f"{what} was cancelled; nothing was kept.")
+
+
+def throttled(report: Report, *, per_second: float = 10.0) -> Report:
+    """`report`, called at most `per_second` times a second; the first and the last always pass.
+
+    The last is the one whose `done` reaches its `total`.
+    """
+    interval = 1.0 / per_second
+    next_time = 0.0
+
+    def paced(progress: Progress) -> None:
+        nonlocal next_time
+        now = time.monotonic()
+        if now >= next_time or (progress.total and progress.done >= progress.total):
+            next_time = now + interval
+            report(progress)
+
+    return paced
+
+
+class Rate:
+    """Units a second over the last few seconds of one phase (a phase is one text and unit).
+
+    Not thread-safe: its owner locks. Times are of one monotonic clock, in seconds.
+    """
+
+    def __init__(self, window_seconds: float = 10.0) -> None:
+        self._window = window_seconds
+        self._phase: tuple[str, str] | None = None
+        self._marks: deque[tuple[float, int]] = deque()
+        self._done = 0
+
+    def add(self, progress: Progress, *, now: float) -> None:
+        phase = (progress.text, progress.unit)
+        if phase != self._phase or progress.done < self._done:
+            self._phase = phase
+            self._marks.clear()
+        self._done = progress.done
+        # A quarter of a second between marks bounds the memory, however often the work reports.
+        if not self._marks or now - self._marks[-1][0] >= 0.25:
+            self._marks.append((now, progress.done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > self._window:
+            self._marks.popleft()
+
+    def per_second(self, *, now: float) -> float | None:
+        """None until half a second has passed. Up to `now`: a stall is seen as slowing down."""
+        if not self._marks:
+            return None
+        since, before = self._marks[0]
+        if now - since < 0.5:
+            return None
+        return (self._done - before) / (now - since)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as "8 s", "3 min 20 s" or "2 h 05 min"."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes as "12.3 MB"."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

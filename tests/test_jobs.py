@@ -65,7 +65,6 @@ def test_a_job_works_reports_and_is_done() -> None:
     working = seen(job.id)
     assert (working.state, working.kind, working.title) == ("working", "import", "Importing pets")
     assert working.progress == Progress(3, 10, "Reading", "images")
-    assert working.bytes_per_second is None  # images are not bytes
     go_on.set()
     done = ended(job.id)
     assert (done.state, done.result, done.message) == ("done", {"images": 10}, "")
@@ -213,27 +212,6 @@ def test_many_threads_start_and_poll() -> None:
     assert 5 <= len(calls) <= count
 
 
-def test_the_rate_counts_the_last_seconds_of_one_phase() -> None:
-    rate = jobs.Rate(window_seconds=10)
-    assert rate.per_second(now=0.0) is None
-    rate.add(
-        Progress(40_000_000, 68_000_000, "Downloading", "bytes"), now=0.0
-    )  # a resumed download
-    assert rate.per_second(now=0.1) is None
-    for second in range(1, 31):
-        rate.add(
-            Progress(40_000_000 + second * 1000, 68_000_000, "Downloading", "bytes"), now=second
-        )
-    assert rate.per_second(now=30.0) == pytest.approx(1000)  # what was there before does not count
-    assert rate.per_second(now=40.0) == pytest.approx(500, rel=0.1)  # it stalls: the rate falls
-    rate.add(Progress(0, 3000, "Decoding", "images"), now=41.0)  # another phase starts afresh
-    rate.add(Progress(100, 3000, "Decoding", "images"), now=42.0)
-    assert rate.per_second(now=42.0) == pytest.approx(100)
-    for tick in range(100_000):
-        rate.add(Progress(100 + tick, 0, "Decoding", "images"), now=42.0 + tick * 1e-4)
-    assert len(rate._marks) < 60
-
-
 def test_bytes_a_second_and_seconds_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
@@ -253,7 +231,7 @@ def test_bytes_a_second_and_seconds_left(monkeypatch: pytest.MonkeyPatch) -> Non
         time.sleep(0.005)
     view = seen(job.id)
     go_on.set()
-    assert view.bytes_per_second == pytest.approx(500_000)
+    assert view.units_per_second == pytest.approx(500_000)
     assert view.seconds_left == pytest.approx(6.0)
     monkeypatch.undo()
     finished = ended(job.id)

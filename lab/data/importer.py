@@ -17,10 +17,9 @@ from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, Rejections
 from lab.data.sources import SOURCE_FORMATS
 from lab.data.sources.archive import Archive, open_archive
 from lab.data.sources.source import ClassRule, Source
-from lab.data.throttle import throttled
 from lab.errors import DataError
 from lab.home import require_free_space
-from lab.progress import Cancel, Progress, Report
+from lab.progress import Cancel, Progress, Report, throttled
 
 TEST_SHARE = 0.15
 """Share of each class that becomes the test set when the data set brings none."""

@@ -15,10 +15,9 @@ from PIL import Image
 from lab.data.decode import to_square
 from lab.data.pack import Pack, PackWriter, load_pack
 from lab.data.pack_lock import pack_lock
-from lab.data.throttle import throttled
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
-from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent, throttled
 
 SMALLEST, LARGEST = 16, 512
 _CHUNK = 128

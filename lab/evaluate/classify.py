@@ -27,7 +27,7 @@ from lab.evaluate.opened import Opened, open_network
 from lab.evaluate.pictures import Crop, Picture, upload_picture
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
 from lab.explain.layers import cam_layers, captured, require_cam_layer
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import NetworkCard

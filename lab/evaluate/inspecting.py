@@ -28,7 +28,7 @@ from lab.explain.filters import Filters, first_filters
 from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
 from lab.explain.layers import Layer, cam_layers, require_cam_layer
 from lab.explain.saliency import input_saliency
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
 Floats = npt.NDArray[np.float32]

@@ -289,7 +289,8 @@ def _measure(architecture: str, image_size: int, device: str) -> Speed:
     import torch
     import torch.nn.functional as F
 
-    from lab.models.catalog import ARCHITECTURES, build_network
+    from lab.models.architecture import ARCHITECTURES
+    from lab.models.catalog import build_network
 
     family = ARCHITECTURES.get(architecture).family
     # The recipes' own head: VGG16's three dense layers would be most of what is timed.

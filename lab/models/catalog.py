@@ -1,139 +1,17 @@
-"""The registry of architectures, and the one door through which a network is built.
-
-To add an architecture, write one function that returns a StagedNet and register it with its facts:
-
-    @architecture(
-        name="tiny", title="Tiny", family="cnn", year=2026, story="...",
-        native_activation="relu", min_image_size=4,
-    )
-    def tiny(given: NetworkInput) -> StagedNet: ...
-
-It then appears in every list, form, table and test.
-"""
+"""The one door through which a network is checked and built."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
-from torch import nn
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, ResourceError
-from lab.models.activations import ACTIVATIONS, ActivationSpec
+from lab.models.architecture import ARCHITECTURES, NetworkInput
 from lab.models.freezing import check_phases, check_stage_count
 from lab.models.initialisation import SeededRandomness
 from lab.models.staged import StagedNet
-from lab.models.weights import Pretrained, load_pretrained
+from lab.models.weights import load_pretrained
 from lab.progress import Cancel, Report, never, silent
-from lab.registry import Registry
-
-
-@dataclass(frozen=True)
-class NetworkInput:
-    """What an architecture's function is given."""
-
-    channels: int
-    """1 or 3."""
-    image_size: int
-    """Side of the square images, in pixels."""
-    classes: int
-    config: RunConfig
-    pretrained: Pretrained | None = None
-
-    @property
-    def spec(self) -> ArchitectureSpec:
-        return ARCHITECTURES.get(self.config.architecture)
-
-    @property
-    def activation(self) -> ActivationSpec:
-        """The curve between layers: the chosen one, or the architecture's own."""
-        chosen = self.config.activation
-        return ACTIVATIONS.get(self.spec.native_activation if chosen == "auto" else chosen)
-
-    @property
-    def is_native(self) -> bool:
-        """Whether the network keeps the curve it was designed with."""
-        return self.activation.name == self.spec.native_activation
-
-    def make_activation(self) -> nn.Module:
-        return self.activation.make()
-
-    def dropout(self, own: float) -> float:
-        """The share to drop: the knob's, or the architecture's `own` when the knob is empty."""
-        return own if self.config.dropout is None else self.config.dropout
-
-
-Build = Callable[[NetworkInput], StagedNet]
-
-
-@dataclass(frozen=True)
-class ArchitectureSpec:
-    """The facts of one architecture.
-
-    Its stages and parameters are not among them: they are read off a network on the meta device.
-    """
-
-    name: str
-    title: str
-    family: Literal["perceptron", "cnn", "torchvision"]
-    year: int
-    story: str
-    """One line for a learner."""
-    native_activation: str
-    min_image_size: int
-    """The smallest side, in pixels, that goes through; batches of two or more while training."""
-    build: Build
-    weights: str | None = None
-    """torchvision's name of the ImageNet weights, such as "IMAGENET1K_V1"."""
-    default_cam_stage: str | None = None
-    """Where Grad-CAM looks at first: the last stage that still has a height and a width."""
-    knobs: tuple[str, ...] = ()
-    """Knobs of RunConfig that only this architecture uses."""
-
-
-ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
-    "architecture",
-    # Their order is the order in every list: from simple to deep.
-    filled_by=("lab.models.perceptrons", "lab.models.convnets", "lab.models.torchvision_nets"),
-)
-
-
-def architecture(
-    *,
-    name: str,
-    title: str,
-    family: Literal["perceptron", "cnn", "torchvision"],
-    year: int,
-    story: str,
-    native_activation: str,
-    min_image_size: int,
-    weights: str | None = None,
-    default_cam_stage: str | None = None,
-    knobs: tuple[str, ...] = (),
-) -> Callable[[Build], Build]:
-    """Register the decorated function as an architecture; ValueError when the name is taken."""
-
-    def register(build: Build) -> Build:
-        spec = ArchitectureSpec(
-            name=name,
-            title=title,
-            family=family,
-            year=year,
-            story=story,
-            native_activation=native_activation,
-            min_image_size=min_image_size,
-            build=build,
-            weights=weights,
-            default_cam_stage=default_cam_stage,
-            knobs=knobs,
-        )
-        ARCHITECTURES.add(name, spec)
-        return build
-
-    return register
 
 
 def input_channels(config: RunConfig, pack_channels: int) -> int:
@@ -183,7 +61,7 @@ def build_network(
     on_meta = device.type == "meta"
     pretrained = None
     if config.pretrained and not on_meta:
-        pretrained = load_pretrained(spec, ARCHITECTURES, progress=progress, cancel=cancel)
+        pretrained = load_pretrained(spec, progress=progress, cancel=cancel)
     given = NetworkInput(
         input_channels(config, channels), image_size, classes, config, pretrained=pretrained
     )

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lab.models.catalog import NetworkInput, architecture
+from lab.models.architecture import NetworkInput, architecture
 from lab.models.dropout import Dropout
 from lab.models.initialisation import start_weights
 from lab.models.perceptrons import dense

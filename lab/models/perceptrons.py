@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lab.models.catalog import NetworkInput, architecture
+from lab.models.architecture import NetworkInput, architecture
 from lab.models.initialisation import start_weights
 from lab.models.staged import HEAD, StagedNet
 

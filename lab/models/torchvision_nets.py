@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.models.catalog import NetworkInput, architecture
+from lab.models.architecture import NetworkInput, architecture
 from lab.models.staged import HEAD, StagedNet
 from lab.models.torchvision_staging import chain, pooled, staged, torchvision_net
 

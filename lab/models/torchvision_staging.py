@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lab.models.activations import replace_activations
-from lab.models.catalog import NetworkInput
+from lab.models.architecture import NetworkInput
 from lab.models.dropout import Dropout, replace_dropouts
 from lab.models.initialisation import start_weights
 from lab.models.staged import HEAD, StagedNet

@@ -7,38 +7,17 @@ for ImageNet weights gets them or a WeightsError.
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import pickle
 import re
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lab.errors import ResourceError, WeightsError
-from lab.home import atomic_file
-from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-
-if TYPE_CHECKING:
-    from lab.models.catalog import ArchitectureSpec
-
-# For the connection and for each read: a dead line must not hold a run for ever.
-_TIMEOUT_SECONDS = 20.0
-_CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A loaded weights file: tensors by torchvision's names."""
-
-    file: Path
-    tensors: Mapping[str, Tensor]
+from lab.errors import DataError, ResourceError, WeightsError
+from lab.models.architecture import ARCHITECTURES, ArchitectureSpec, Pretrained
+from lab.progress import Cancel, Report, never, silent
 
 
 def weights_url(spec: ArchitectureSpec) -> str:
@@ -61,21 +40,16 @@ def weights_ready(spec: ArchitectureSpec) -> bool:
 
 
 def load_pretrained(
-    spec: ArchitectureSpec,
-    others: Iterable[ArchitectureSpec] = (),
-    *,
-    progress: Report = silent,
-    cancel: Cancel = never,
+    spec: ArchitectureSpec, *, progress: Report = silent, cancel: Cancel = never
 ) -> Pretrained:
     """Read the weights of `spec`, downloading them first when they are not there.
 
-    Raises WeightsError that says what is wrong with which file and what else can be chosen:
-    `others` are looked through for architectures whose weights are there. Cancelled when the
-    download is no longer wanted.
+    Raises WeightsError that says what is wrong with which file and what else can be chosen;
+    Cancelled when the download is no longer wanted.
     """
     file = weights_file(spec)
     if not file.is_file():
-        _download(spec, file, others, progress=progress, cancel=cancel)
+        _download(spec, file, progress=progress, cancel=cancel)
     try:
         # weights_only: tensors and nothing that could run.
         tensors = torch.load(file, map_location="cpu", weights_only=True)
@@ -125,76 +99,39 @@ def load_backbone(
         raise _unusable(pretrained.file, spec, f"its layer {empty[0]!r} is all zeros")
 
 
-def _download(
-    spec: ArchitectureSpec,
-    file: Path,
-    others: Iterable[ArchitectureSpec],
-    *,
-    progress: Report,
-    cancel: Cancel,
-) -> None:
+def _download(spec: ArchitectureSpec, file: Path, *, progress: Report, cancel: Cancel) -> None:
     """Fetch the file to where torchvision would put it; it appears there whole and checked, or not
     at all."""
-    # As torch.hub.load_state_dict_from_url(check_hash=True) does it: the name ends in the first
-    # digits of the file's SHA-256. Written out because torch.hub knows neither a time limit nor a
-    # way to give up.
+    # Here, not at the top: see lab.download.
+    from lab.download.fetch import fetch
+    from lab.download.remote_file import RemoteFile
+
     url = weights_url(spec)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer,
-            atomic_file(file) as temporary,
-            temporary.open("wb") as out,
-        ):
-            total = int(answer.headers.get("Content-Length") or 0)
-            digest = hashlib.sha256()
-            done = 0
-            while chunk := answer.read(_CHUNK_BYTES):
-                check_cancel(cancel, f"The download of {spec.name}'s weights")
-                out.write(chunk)
-                digest.update(chunk)
-                done += len(chunk)
-                progress(Progress(done, total, f"Downloading the weights of {spec.name}", "bytes"))
-            out.flush()
-            expected = re.search(r"-([0-9a-f]{8,})\.", file.name)
-            if expected and not digest.hexdigest().startswith(expected.group(1)):
-                raise OSError(
-                    f"what arrived ({done / 2**20:.1f} MB) is not the file that was asked for"
-                )
-    except (OSError, http.client.HTTPException, ResourceError) as error:
-        raise WeightsError(_not_to_be_had(spec, file, url, _reason(error), others)) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code}"
-    if isinstance(error, urllib.error.URLError):
-        return f"no connection: {error.reason}"
-    return str(error) or type(error).__name__
-
-
-def _not_to_be_had(
-    spec: ArchitectureSpec,
-    file: Path,
-    url: str,
-    reason: str,
-    others: Iterable[ArchitectureSpec],
-) -> str:
-    ready = ", ".join(other.name for other in others if weights_ready(other))
-    instead = f"an architecture whose weights are there: {ready}" if ready else ""
-    return (
-        f"The ImageNet weights of {spec.name} are not on this machine and could not be downloaded "
-        f"({reason.rstrip('.')}). The file belongs at {file} and comes from {url} "
-        f"({weights_megabytes(spec):.0f} MB). Put it there, or choose freeze=scratch"
-        f"{f', or {instead}' if instead else ''}."
+    # As torch.hub checks it: the name ends in the first digits of the file's SHA-256.
+    digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    ready = ", ".join(other.name for other in ARCHITECTURES if weights_ready(other))
+    instead = f", or an architecture whose weights are there: {ready}" if ready else ""
+    remote = RemoteFile(
+        url=url,
+        title=f"the ImageNet weights file of {spec.name}",
+        by_hand=(
+            f"Or put {url} ({weights_megabytes(spec):.0f} MB) at {file} yourself, or choose "
+            f"freeze=scratch{instead}."
+        ),
+        again="start the run again",
+        sha256=digits[1] if digits else "",
+        folder_variable="TORCH_HOME",
     )
+    try:
+        fetch(remote, file, progress=progress, cancel=cancel)
+    except (DataError, ResourceError) as error:
+        raise WeightsError(str(error)) from error
 
 
 def _unusable(file: Path, spec: ArchitectureSpec, why: str) -> WeightsError:
     return WeightsError(
-        f"The weights file {file} cannot be used for {spec.name}: {why}. Delete it, so that it"
-        f" is downloaded "
-        "again, or choose freeze=scratch."
+        f"The weights file {file} cannot be used for {spec.name}: {why}. Delete it, so that it is "
+        "downloaded again, or choose freeze=scratch."
     )
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 
-from lab.progress import Progress
+from lab.progress import Progress, Rate
 from lab.runs.store import Store
 from lab.runs.writing import Smoother
 from lab.training.control import Control
@@ -44,6 +44,7 @@ class Recorder:
         self._any_step = False
         self._error: Exception | None = None
         self._reported_at = -FLUSH_SECONDS
+        self._preparation_rate = Rate()
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._keep_writing, name=f"recorder-{run_id}", daemon=True
@@ -103,13 +104,12 @@ class Recorder:
     def report(self, progress: Progress) -> None:
         """A Report: shows the preparation's progress in the run's row, a few times a second."""
         now = time.monotonic()
+        self._preparation_rate.add(progress, now=now)
         finished = progress.total and progress.done >= progress.total
         if now - self._reported_at < FLUSH_SECONDS and not finished:
             return
         self._reported_at = now
-        text = progress.text
-        if progress.total:
-            text += f" {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
+        text = progress.in_words(self._preparation_rate.per_second(now=now))
         pass_on(self._store.report(self._run_id, text, progress.fraction), self._control)
 
     def _keep_writing(self) -> None:

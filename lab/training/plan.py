@@ -13,7 +13,8 @@ from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess, make_preprocess
 from lab.data.splits import Splits, make_splits, steps_in_epoch
 from lab.errors import ConfigError, DataError
-from lab.models.catalog import ARCHITECTURES, build_network, check_network, input_channels
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network, check_network, input_channels
 from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent

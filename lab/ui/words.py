@@ -7,6 +7,9 @@ from typing import Literal
 
 import streamlit as st
 
+from lab.progress import duration as duration
+from lab.progress import size as size  # a run's row says these, too
+
 _Colour = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
 _STATUS: dict[str, tuple[str, str, _Colour]] = {
@@ -48,24 +51,3 @@ def probability(value: float) -> str:
     if value > 0.9995:
         return ">99.9%"
     return "<0.1%" if value < 0.0005 else percent(value)
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as "8 s", "3 min 20 s" or "2 h 05 min"."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(count: float) -> str:
-    """Bytes as "12.3 MB"."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

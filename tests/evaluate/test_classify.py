@@ -19,7 +19,7 @@ from lab.evaluate.opened import open_network
 from lab.evaluate.pictures import Crop, pack_picture
 from lab.explain.grad_cam import class_activation_maps
 from lab.explain.layers import cam_layers, find_layer, list_layers
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.training.checkpoint import NetworkCard, load_network, publish
 from lab.training.control import Control
 from lab.training.fit import fit

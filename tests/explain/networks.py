@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import RunConfig
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 
 SIZE = 32

@@ -9,7 +9,7 @@ from torch import nn
 
 from lab.explain.filters import MOST, TILE_SIDE, first_filters
 from lab.explain.overlay import SIGNED_COLOURS
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from tests.explain.networks import random_network
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lab.errors import ConfigError, DivergedError, NotFoundError
 from lab.explain.grad_cam import METHODS, class_activation_maps, enlarge, require_numbers
 from lab.explain.layers import list_layers
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from tests.explain.networks import (
     SIZE,

@@ -16,7 +16,7 @@ from lab.explain.layers import (
     list_layers,
     require_cam_layer,
 )
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from tests.explain.networks import random_images, random_network
 

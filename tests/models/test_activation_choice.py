@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lab.config import Activation, RunConfig
 from lab.errors import NotFoundError
 from lab.models.activations import ACTIVATIONS, replace_activations
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from tests.models.test_architectures import TORCHVISION, build, images, train_once
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lab.config import RunConfig
 from lab.models.activations import ACTIVATIONS
-from lab.models.catalog import ARCHITECTURES, architecture, build_network, input_channels
+from lab.models.architecture import ARCHITECTURES, architecture
+from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import count_parameters
 from lab.models.staged import HEAD, StagedNet
 from tests.models.torchvision_states import (

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, NotFoundError
-from lab.models.catalog import ARCHITECTURES, build_network, check_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network, check_network
 from lab.models.freezing import (
     Phase,
     apply_freeze,

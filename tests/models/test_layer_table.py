@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import RunConfig
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import apply_freeze, count_parameters
 from lab.models.summary import layer_table
 from tests.models.test_architectures import build, images

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import urllib.error
-import urllib.request
-from email.message import Message
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -17,11 +20,13 @@ from torch import Tensor
 from lab.config import RunConfig
 from lab.errors import WeightsError
 from lab.models import weights
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.freezing import apply_freeze
 from lab.models.staged import StagedNet
 from lab.models.weights import load_pretrained, weights_file, weights_ready, weights_url
 from lab.progress import Cancelled, Progress
+from tests.download.scripted_server import Answer, ScriptedServer, scripted_server, serve, status
 from tests.models.test_architectures import images, train_once
 from tests.models.torchvision_states import build_pretrained, last_layer, random_state, reference
 
@@ -34,10 +39,16 @@ def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "torch-home"
     monkeypatch.setenv("TORCH_HOME", str(home))
 
-    def offline(url: str, **_: object) -> None:
-        raise urllib.error.URLError(OSError("Temporary failure in name resolution"))
+    monkeypatch.setenv("NO_PROXY", "*")
 
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    known = socket.getaddrinfo
+
+    def offline(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "127.0.0.1":
+            return known(host, *arguments, **options)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
     return home
 
 
@@ -83,7 +94,7 @@ def test_without_weights_there_is_no_network(torch_home: Path, state: dict[str, 
         str(torch_home / "hub" / "checkpoints" / "resnet18-f37072fd.pth"),
         "https://download.pytorch.org/models/resnet18-f37072fd.pth",
         "45 MB",
-        "no connection",
+        "No connection to download.pytorch.org (its address could not be looked up)",
         "freeze=scratch",
         "squeezenet1_1",  # its file is there
     ):
@@ -161,69 +172,83 @@ def test_a_broken_file_is_refused(
     assert "cannot be read" in str(refused.value)
 
 
-class Answer(io.BytesIO):
-    """What urlopen gives back."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self.headers = Message()
-        self.headers["Content-Length"] = str(len(content))
+@pytest.fixture
+def content(state: dict[str, Tensor]) -> bytes:
+    """SqueezeNet's file."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 @pytest.fixture
-def server(torch_home: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """A server that has SqueezeNet's file, under a name that ends in its right checksum."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
-    url = f"https://example.org/squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    monkeypatch.setattr(weights, "weights_url", lambda spec: url)
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, **_: Answer(content))
-    return content
+def server(
+    torch_home: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ScriptedServer]:
+    """A server for SqueezeNet's file, under a name that ends in its right checksum."""
+    with scripted_server() as running:
+        url = running.url(f"/squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth")
+        monkeypatch.setattr(weights, "weights_url", lambda spec: url)
+        yield running
 
 
-def test_a_download_is_used_and_kept(server: bytes) -> None:
+def answer(server: ScriptedServer, *answers: Answer) -> None:
+    server.on(urlsplit(weights.weights_url(SQUEEZENET)).path, *answers)
+
+
+def test_a_download_is_used_and_kept(server: ScriptedServer, content: bytes) -> None:
+    answer(server, serve(content))
     seen: list[Progress] = []
     assert not weights_ready(SQUEEZENET)
     loaded = load_pretrained(SQUEEZENET, progress=seen.append)
-    assert loaded.file.read_bytes() == server
+    assert loaded.file.read_bytes() == content
     assert weights_ready(SQUEEZENET)
-    assert seen[-1].done == seen[-1].total == len(server)
-    assert seen[-1].unit == "bytes"
-    assert "squeezenet1_1" in seen[-1].text
+    text = "Downloading the ImageNet weights file of squeezenet1_1"
+    assert Progress(len(content), len(content), text, "bytes") in seen
+    load_pretrained(SQUEEZENET)
+    assert len(server.asked) == 1
 
 
-def left_behind(home: Path) -> list[Path]:
-    return [path for path in home.rglob("*") if path.is_file()]
+def left_behind(home: Path) -> list[str]:
+    return [path.name for path in home.rglob("*") if path.is_file()]
 
 
 def test_a_wrong_download_leaves_nothing(
-    server: bytes, torch_home: Path, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, torch_home: Path, content: bytes
 ) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, **_: Answer(server[:-1]))
-    with pytest.raises(WeightsError, match="is not the file that was asked for"):
-        load_pretrained(SQUEEZENET)
-    assert not left_behind(torch_home)
+    answer(server, serve(content[:-1] + b"!"), serve(b"<html><title>Sign in</title></html>"))
+    for said in ("is not the file it should be", r"A web page \('Sign in'\) arrived"):
+        with pytest.raises(WeightsError, match=said) as refused:
+            load_pretrained(SQUEEZENET)
+        assert "freeze=scratch" in str(refused.value)
+        assert not left_behind(torch_home)
 
 
-def test_a_cancelled_download_leaves_nothing(server: bytes, torch_home: Path) -> None:
-    with pytest.raises(Cancelled):
-        load_pretrained(SQUEEZENET, cancel=lambda: True)
-    assert not left_behind(torch_home)
+def test_a_cancelled_download_goes_on(
+    server: ScriptedServer, torch_home: Path, content: bytes
+) -> None:
+    answer(server, serve(content, stall_after=1_000_000), serve(content))
+    pressed = threading.Event()
+    threading.Timer(0.5, pressed.set).start()  # by then the server is silent
+    began = time.monotonic()
+    with pytest.raises(Cancelled, match="are kept: start the run again to go on from there"):
+        load_pretrained(SQUEEZENET, cancel=pressed.is_set)
+    assert time.monotonic() - began < 0.5 + 1
+    (part, _) = sorted(left_behind(torch_home))
+    assert part.endswith(".pth.part")
+    assert load_pretrained(SQUEEZENET).file.read_bytes() == content
+    start = int(str(server.ranges()[-1]).removeprefix("bytes=").removesuffix("-"))
+    assert 900_000 < start <= 1_000_000
 
 
-def test_a_server_that_refuses_is_told(torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(url: str, **_: object) -> None:
-        raise urllib.error.HTTPError(url, 404, "Not Found", Message(), None)
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(WeightsError, match="the server answered 404"):
+def test_a_server_that_refuses_is_told(server: ScriptedServer) -> None:
+    answer(server, status(404))
+    with pytest.raises(WeightsError, match="HTTP 404 Not Found"):
         load_pretrained(SQUEEZENET)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, torch_home: Path) -> None:
     torch_home.write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match="could not be downloaded"):
+    with pytest.raises(WeightsError, match=r"cannot be written .* Set TORCH_HOME to a folder"):
         load_pretrained(SQUEEZENET)
 
 

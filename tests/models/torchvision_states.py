@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from lab.config import RunConfig
 from lab.models import catalog
+from lab.models.architecture import Pretrained
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
-from lab.models.weights import Pretrained
 
 OPTIONS = {"googlenet": {"transform_input": True, "aux_logits": True, "init_weights": False}}
 

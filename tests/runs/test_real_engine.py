@@ -1,12 +1,22 @@
 """The queue with the engine that trains: what the fakes leave out."""
 
 import contextlib
+import hashlib
+import io
+import re
 import time
+from pathlib import Path
+
+import pytest
+import torch
 
 from lab.config import RunConfig
 from lab.errors import ConfigError
+from lab.models import weights
 from lab.runs.queue import queue
 from lab.runs.store import Store
+from tests.download.scripted_server import scripted_server, serve
+from tests.models.torchvision_states import random_state, reference
 from tests.tiny_data import make_tiny_pack
 
 
@@ -37,3 +47,47 @@ def test_a_real_run_is_stopped_resumed_and_completed(runs: Store) -> None:
     # Stopped or not, the curve is the same: the resume is exact.
     assert list(runs.steps(again)["loss"]) == list(runs.steps(first)["loss"])
     assert list(runs.epochs(again)["val_loss"]) == list(runs.epochs(first)["val_loss"])
+
+
+def test_weights_arrive_in_sight_stop_at_once_and_go_on(
+    runs: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    torch.save(random_state(reference("squeezenet1_1")), buffer)
+    content = buffer.getvalue()
+    name = f"squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "*")
+    config = RunConfig(
+        dataset=make_tiny_pack(),
+        architecture="squeezenet1_1",
+        freeze="head_only",
+        image_size=32,
+        epochs=1,
+        device="cpu",
+    )
+    line = queue()
+    with scripted_server() as server:
+        url = server.on(f"/{name}", serve(content, seconds_a_piece=0.03), serve(content))
+        monkeypatch.setattr(weights, "weights_url", lambda spec: url)
+        run_id = line.submit(config)
+        shown = re.compile(
+            r"Downloading the ImageNet weights file of squeezenet1_1 · .* [kM]B of 5.0 MB · "
+            r".* kB/s · \d+ s left"
+        )
+        until = time.monotonic() + 60
+        while not shown.fullmatch(text := runs.run(run_id).progress_text):
+            assert time.monotonic() < until, text
+            time.sleep(0.05)
+        assert runs.run(run_id).status == "preparing"
+        assert 0 < runs.run(run_id).progress < 1
+        line.stop(run_id)
+        stopped = time.monotonic()
+        assert line.wait(run_id, 10).status == "stopped"
+        assert time.monotonic() - stopped < 2
+        line.resume(run_id)
+        row = line.wait(run_id, 60)
+        assert row.status == "completed", row.message
+        first, second = server.ranges()
+        assert (first, str(second)[:6]) == (None, "bytes=")
+    assert (tmp_path / "hub" / "checkpoints" / name).read_bytes() == content

@@ -280,7 +280,7 @@ def test_preparation_is_shown_a_few_times_a_second(
     recorder.report(Progress(0, 2000, "Decoding", "images"))
     recorder.report(Progress(5, 2000, "Decoding", "images"))
     row = runs.run(run_id)
-    assert (row.progress_text, row.progress) == ("Decoding 0 of 2,000 images", 0.0)
+    assert (row.progress_text, row.progress) == ("Decoding · 0 of 2,000 images", 0.0)
     now += 0.3
     recorder.report(Progress(1000, 2000, "Decoding", "images"))
     assert runs.run(run_id).progress == 0.5

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_file
 from lab.training.events import EpochDone, RunEnded
 from tests.training.conftest import Train

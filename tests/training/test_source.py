@@ -7,7 +7,7 @@ import torch
 
 from lab.config import RunConfig
 from lab.errors import ResourceError
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_file
 from lab.training import source
 from lab.training.events import Event, LogWritten, RunEnded, StepDone

@@ -1,8 +1,7 @@
 """A data set by one click: fetched, checked, imported, and the archive thrown away.
 
-    LAB_HOME/downloads/<file>.zip, <id>/    arrived and checked; imported next, then deleted
-    LAB_HOME/downloads/<file>.zip.part      on its way (lab.data.download.http)
-    LAB_HOME/downloads/kaggle/              on its way (lab.data.download.kaggle)
+    LAB_HOME/downloads/<id>.zip         arrived and checked; imported next, then deleted
+    LAB_HOME/downloads/<id>.zip.part    on its way (lab.download.fetch)
 
 Whatever happens in between, the data set appears whole or not at all, and pressing Download again
 goes on from what is there.
@@ -10,29 +9,27 @@ goes on from what is there.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
-import shutil
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from lab.data.download.http import fetch
-from lab.data.download.kaggle import download_from_kaggle, forget
-from lab.data.download.offers import OFFERS, Needed, Offer
-from lab.data.download.part_file import PartFile
-from lab.data.download.patience import Patience
-from lab.data.download.refusals import by_hand
+from filelock import FileLock, Timeout
+
+from lab.data import catalog
+from lab.data.catalog import ImportReport
+from lab.data.download.offers import OFFERS, Offer
 from lab.errors import DataError, ResourceError
-from lab.home import home_folder, require_free_space, writing
+from lab.home import home_folder
 from lab.progress import Cancel, Cancelled, Report, never, silent
 
 if TYPE_CHECKING:
-    from lab.data.catalog import ImportReport
-
-__all__ = ["OFFERS", "Needed", "Offer", "discard_download", "download_dataset"]
+    from lab.download.fetch import Patience
+    from lab.download.remote_file import Login
 
 
 def download_dataset(
@@ -44,34 +41,29 @@ def download_dataset(
 ) -> ImportReport:
     """Fetch one of OFFERS and add it to the lab under its data set's name.
 
-    Progress counts bytes while it arrives, images while they are decoded; `cancel` is asked from
-    several threads. Raises NotFoundError, DataError, ResourceError, Cancelled; each says what is
-    kept for the next try.
+    Progress counts bytes while it arrives, images while they are decoded. Raises NotFoundError,
+    DataError, ResourceError, Cancelled; each says what is kept for the next try.
     """
-    from lab.data import catalog
+    # Here, not at the top: see lab.download.
+    from lab.download.fetch import PATIENCE, fetch
+    from lab.download.remote_file import RemoteFile
 
     offer = OFFERS.get(offer_id)
+    file = RemoteFile(
+        url=offer.url,
+        title=offer.title,
+        by_hand=_by_hand(offer),
+        kind="zip",
+        expected_bytes=offer.expected_bytes,
+        login=_kaggle_login() if offer.is_on_kaggle else None,
+    )
     with _alone(offer):
-        arrived = _arrived(offer)
-        if not arrived.exists():
-            require_free_space(arrived.parent, offer.disk_bytes)
-            if offer.kaggle:
-                _bring_from_kaggle(offer, arrived, progress, cancel, patience)
-            else:
-                fetch(
-                    offer.url,
-                    arrived,
-                    expected_bytes=offer.expected_bytes,
-                    what=offer.title,
-                    page=offer.page,
-                    progress=progress,
-                    cancel=cancel,
-                    patience=patience,
-                )
+        archive = home_folder("downloads") / f"{offer.id}.zip"
+        fetch(file, archive, progress=progress, cancel=cancel, patience=patience or PATIENCE)
         try:
-            _check_layout(offer, arrived)
+            _check_layout(offer, archive)
             report = catalog.add_dataset(
-                offer.dataset, arrived, title=offer.title, progress=progress, cancel=cancel
+                offer.dataset, archive, title=offer.title, progress=progress, cancel=cancel
             )
         except Cancelled as cancelled:
             raise Cancelled(
@@ -79,76 +71,31 @@ def download_dataset(
                 "again to go on with the import."
             ) from cancelled
         except DataError:
-            _remove(arrived)  # importing the same files again would only fail again
+            archive.unlink()  # importing the same file again would only fail again
             raise
-        _remove(arrived)
+        archive.unlink()
         return report
 
 
-def discard_download(offer_id: str) -> int:
-    """Delete what an unfinished download keeps for the next try; returns the bytes set free."""
-    offer = OFFERS.get(offer_id)
-    with _alone(offer):
-        arrived = _arrived(offer)
-        left = [arrived, PartFile(arrived).path, _kaggle_cache(offer)]
-        freed = sum(_bytes_in(path) for path in left)
-        PartFile(arrived).discard()
-        for path in left:
-            _remove(path)
-        return freed
+def _by_hand(offer: Offer) -> str:
+    return f"Or download it in a browser from {offer.page} and add the file on the Data page."
 
 
-def _arrived(offer: Offer) -> Path:
-    """Where the zip (or, from kagglehub, the unpacked folder) is once it is complete."""
-    name = offer.id if offer.kaggle else PurePosixPath(urlsplit(offer.url).path).name
-    return home_folder("downloads") / name
-
-
-def _kaggle_cache(offer: Offer) -> Path:
-    return home_folder("downloads") / "kaggle" / offer.id
-
-
-def _bring_from_kaggle(
-    offer: Offer, arrived: Path, progress: Report, cancel: Cancel, patience: Patience | None
-) -> None:
-    cache = _kaggle_cache(offer)
-    folder = download_from_kaggle(
-        offer.kaggle,
-        cache,
-        what=offer.title,
-        page=offer.page,
-        progress=progress,
-        cancel=cancel,
-        patience=patience,
-    )
-    # Out of kagglehub's cache in one step: from now on this is ours to import and to delete.
-    with writing(arrived):
-        os.replace(folder, arrived)
-    forget(cache)
-
-
-def _check_layout(offer: Offer, arrived: Path) -> None:
-    if arrived.is_dir():
-        files = [
-            path.relative_to(arrived).as_posix() for path in arrived.rglob("*") if path.is_file()
-        ]
-    else:
-        with zipfile.ZipFile(arrived) as archive:
-            files = archive.namelist()
+def _check_layout(offer: Offer, archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        files = opened.namelist()
     missing = [lack for needed in offer.needs if (lack := needed.missing_from(files))]
     if missing:
         raise DataError(
             f"What arrived is not laid out as {offer.title} should be: {'; '.join(missing)} "
             f"({len(files):,} files in all). It was thrown away; the source may have changed. "
-            f"{by_hand(offer.page)}"
+            f"{_by_hand(offer)}"
         )
 
 
 @contextlib.contextmanager
 def _alone(offer: Offer) -> Iterator[None]:
-    """Two downloads into the same files would spoil each other; the system frees the lock."""
-    from filelock import FileLock, Timeout
-
+    """One download and import of a data set at a time; the system frees the lock."""
     lock = FileLock(home_folder("locks") / f"download-{offer.id}.lock")
     try:
         lock.acquire(timeout=0)
@@ -163,14 +110,28 @@ def _alone(offer: Offer) -> Iterator[None]:
         lock.release()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _kaggle_login() -> Login | None:
+    """The account that Kaggle's own programs would use, looked for where they look.
 
+    Public data sets need none. Raises DataError for a kaggle.json that is none.
+    """
+    from lab.download.remote_file import Login
 
-def _bytes_in(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    if token := os.environ.get("KAGGLE_API_TOKEN"):
+        return Login("KAGGLE_API_TOKEN", f"Bearer {token}")
+    source = "KAGGLE_USERNAME and KAGGLE_KEY"
+    name, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
+    file = Path(os.environ.get("KAGGLE_CONFIG_DIR") or "~/.kaggle").expanduser() / "kaggle.json"
+    if not (name and key) and file.is_file():
+        source = str(file)
+        try:
+            account = json.loads(file.read_text(encoding="utf-8"))
+            name, key = account["username"], account["key"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{file} holds no username and key of a Kaggle account. Download it again from "
+                "your Kaggle settings, or delete it: public data sets need no account."
+            ) from error
+    if not (name and key):
+        return None
+    return Login(source, f"Basic {base64.b64encode(f'{name}:{key}'.encode()).decode()}")

@@ -10,9 +10,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from lab.data.specs import DATASETS
 from lab.registry import Registry
+
+KAGGLE = "www.kaggle.com"
+"""Its address `/api/v1/datasets/download/<owner>/<name>` leads to the zip of the newest version; a
+public data set needs no account."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Needed:
 
 @dataclass(frozen=True)
 class Offer:
-    """A data set that the lab can fetch. Exactly one of `kaggle` and `url` is given."""
+    """A data set that the lab can fetch: one zip file, read where it lies and never unpacked."""
 
     id: str
     dataset: str
@@ -54,22 +59,16 @@ class Offer:
     page: str
     """Where a person reads about it, and finds it when the download does not work."""
     licence: str
+    url: str
     size_bytes: int
-    """How much is downloaded, about."""
-    disk_bytes: int
-    """How much room that takes while it arrives and is unpacked, about; the pack comes on top."""
+    """How much is downloaded, about; the pack comes on top."""
     needs: tuple[Needed, ...]
-    kaggle: str = ""
-    """owner/name, fetched through kagglehub."""
-    url: str = ""
-    """Of a zip file, fetched over HTTPS."""
     expected_bytes: int | None = None
     """The exact size, where the file at `url` is known not to change."""
 
     @property
-    def how(self) -> str:
-        """How it is fetched, in words."""
-        return "through kagglehub" if self.kaggle else "over HTTPS"
+    def is_on_kaggle(self) -> bool:
+        return urlsplit(self.page).hostname == KAGGLE
 
 
 OFFERS: Registry[Offer] = Registry("download")
@@ -81,10 +80,9 @@ for _offer in (
         title="Sign-Language MNIST",
         page="https://www.kaggle.com/datasets/datamunge/sign-language-mnist",
         licence=DATASETS.get("sign-mnist").licence,
+        url=f"https://{KAGGLE}/api/v1/datasets/download/datamunge/sign-language-mnist",
         size_bytes=65_600_000,
-        disk_bytes=290_000_000,  # Kaggle's zip holds each CSV twice
         needs=(Needed("sign_mnist_train.csv"), Needed("sign_mnist_test.csv")),
-        kaggle="datamunge/sign-language-mnist",
     ),
     Offer(
         id="cats-dogs",
@@ -92,13 +90,12 @@ for _offer in (
         title="Cats and dogs",
         page="https://www.kaggle.com/datasets/tongpython/cat-and-dog",
         licence=DATASETS.get("cats-dogs").licence,
+        url=f"https://{KAGGLE}/api/v1/datasets/download/tongpython/cat-and-dog",
         size_bytes=228_500_000,
-        disk_bytes=470_000_000,
         needs=(  # 4,000 + 4,005 and 1,011 + 1,012
             Needed("training_set", (("cats", 4000), ("dogs", 4000))),
             Needed("test_set", (("cats", 1000), ("dogs", 1000))),
         ),
-        kaggle="tongpython/cat-and-dog",
     ),
     Offer(
         # A name of its own: these are other images than those of cats-dogs, and fewer.
@@ -107,13 +104,12 @@ for _offer in (
         title="Cats and dogs, filtered",
         page="https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip",
         licence=DATASETS.get("cats-dogs").licence,
+        url="https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip",
         size_bytes=68_606_236,
-        disk_bytes=68_606_236,  # read from the zip, never unpacked
         needs=(
             Needed("train", (("cats", 1000), ("dogs", 1000))),
             Needed("validation", (("cats", 500), ("dogs", 500))),
         ),
-        url="https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip",
         expected_bytes=68_606_236,
     ),
 ):

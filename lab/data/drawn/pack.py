@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from lab.data.pack import SPLITS, PackMeta, PackWriter
 from lab.data.specs import DatasetSpec
-from lab.data.throttle import throttled
 from lab.home import require_free_space
-from lab.progress import Cancel, Progress, Report, check_cancel
+from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 
 SEED = 0
 """Everybody has the same drawings."""

@@ -147,7 +147,7 @@ def network_choices(recipe: Recipe) -> list[str]:
     """Its architectures, those whose weights are on this machine first; imports torch."""
     if not recipe.networks:
         return []
-    from lab.models.catalog import ARCHITECTURES
+    from lab.models.architecture import ARCHITECTURES
     from lab.models.weights import weights_ready
 
     ready = {name: weights_ready(ARCHITECTURES.get(name)) for name in recipe.networks}
@@ -235,7 +235,7 @@ def _download(config: RunConfig) -> str:
 
 def weights_to_get(architecture: str) -> str:
     """What to know of ImageNet weights that are not on this machine; empty when they are."""
-    from lab.models.catalog import ARCHITECTURES
+    from lab.models.architecture import ARCHITECTURES
     from lab.models.weights import weights_file, weights_megabytes, weights_ready, weights_url
 
     spec = ARCHITECTURES.get(architecture)

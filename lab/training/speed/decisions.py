@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from lab.config import RunConfig
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.process import can_keep
 from lab.progress import Progress, Report, check_cancel
 from lab.training.counters import Counters

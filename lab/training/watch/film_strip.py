@@ -31,7 +31,7 @@ from lab.data.probes import chosen_probes
 from lab.errors import LabError
 from lab.explain.grad_cam import Cams, class_activation_maps
 from lab.explain.layers import cam_layers, list_layers
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
 from lab.training.events import LogWritten, ProbeTaken

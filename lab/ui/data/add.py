@@ -10,11 +10,12 @@ import streamlit as st
 from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
-from lab.data.download.dataset import OFFERS, download_dataset
+from lab.data.download.dataset import download_dataset
+from lab.data.download.offers import OFFERS
 from lab.errors import LabError
 from lab.home import home_folder
 from lab.progress import Cancel, Report
-from lab.ui.words import duration, size
+from lab.ui.words import size
 
 KIND = "dataset"
 
@@ -63,20 +64,7 @@ def _cancel(job_id: str) -> None:
 def _progress_text(view: jobs.JobView) -> str:
     if view.state == "waiting":
         return "waits for another job"
-    progress = view.progress
-    if progress is None:
-        return "starting"
-    if progress.unit != "bytes":
-        count = f" · {progress.done:,} of {progress.total:,}" if progress.total else ""
-        return f"{progress.text}{count}"
-    parts = [progress.text, size(progress.done)]
-    if progress.total:
-        parts[-1] += f" of {size(progress.total)}"
-    if view.bytes_per_second:
-        parts.append(f"{size(view.bytes_per_second)}/s")
-    if view.seconds_left is not None:
-        parts.append(f"{duration(view.seconds_left)} left")
-    return " · ".join(parts)
+    return view.progress.in_words(view.units_per_second) if view.progress else "starting"
 
 
 def draw_add() -> None:

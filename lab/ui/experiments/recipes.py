@@ -34,7 +34,7 @@ from lab.experiments.recipes.recipe import (
     recipe,
     weights_to_get,
 )
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_ready
 from lab.progress import Cancel, Report
 from lab.runs.queue import queue

@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lab.experiments.estimates import estimate, past_runs, rough_time
 from lab.experiments.sweeps.config import JUDGED_BY, NOT_VARIED, Kind, SweepConfig, value_text
 from lab.experiments.sweeps.stock import STOCK, Stock
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.runs.store import store
 from lab.training.plan import resolve
 from lab.ui.state import current_run

@@ -8,7 +8,7 @@ from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.presets import defaults_for
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.runs.queue import queue
 from lab.training.plan import resolve
 from lab.ui.state import fill_form, knob_key, look_at

@@ -1,7 +1,8 @@
-"""The offers, end to end: a local server, the real kagglehub, no network, no decoding."""
+"""The offers, end to end: a local server, no network, no decoding."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 import threading
@@ -11,25 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from filelock import FileLock
 
 from lab import jobs
 from lab.data import catalog
-from lab.data.download import dataset as download_module
-from lab.data.download import kaggle
-from lab.data.download.dataset import (
-    OFFERS,
-    Needed,
-    Offer,
-    discard_download,
-    download_dataset,
-)
-from lab.data.download.kaggle_child import verdict
-from lab.data.download.patience import Patience
-from lab.errors import DataError, LabError, NotFoundError, ResourceError
+from lab.data.download.dataset import download_dataset
+from lab.data.download.offers import OFFERS, Needed, Offer
+from lab.download.fetch import Patience
+from lab.errors import DataError, NotFoundError, ResourceError
 from lab.progress import Cancelled, Progress
-from tests.data.download.scripted_server import (
+from tests.download.scripted_server import (
     Answer,
     ScriptedServer,
     a_zip,
@@ -56,7 +48,7 @@ FILTERED = a_zip(
 )
 SIGNS = a_zip(
     {
-        "sign_mnist_train.csv": os.urandom(3_000_000),  # three of kagglehub's pieces
+        "sign_mnist_train.csv": os.urandom(3_000_000),
         "sign_mnist_train/sign_mnist_train.csv": b"label,pixel1\n",
         "sign_mnist_test.csv": b"label,pixel1\n",
         "amer_sign2.png": b"a picture",
@@ -115,7 +107,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, offer_id: str, **changes: Any) -> Off
     few = tuple(
         Needed(needed.name, tuple((name, 2) for name, _ in needed.classes)) for needed in real.needs
     )
-    changes = {"needs": few, "disk_bytes": 1000, **changes}
+    changes = {"needs": few, **changes}
     small = dataclasses.replace(real, **changes)
     monkeypatch.setitem(OFFERS._entries, offer_id, small)
     return small
@@ -132,12 +124,11 @@ def left(home: Path) -> list[str]:
 def test_the_offers_are_whole() -> None:
     assert OFFERS.names() == ("sign-mnist", "cats-dogs", "cats-dogs-filtered")
     for one in OFFERS:
-        assert bool(one.kaggle) != bool(one.url)
+        assert one.url.startswith("https://")
         assert one.page.startswith("https://")
         assert one.licence
         assert one.title
-        assert one.how in ("through kagglehub", "over HTTPS")
-        assert 60_000_000 < one.size_bytes <= one.disk_bytes
+        assert one.size_bytes > 60_000_000
         assert one.needs
     with pytest.raises(NotFoundError, match="Did you mean 'sign-mnist'"):
         download_dataset("sign-mnst")
@@ -175,7 +166,7 @@ def test_a_zip_is_fetched_imported_and_thrown_away(
     report = download_dataset("cats-dogs-filtered", progress=seen.append)
     assert report == "report on cats-dogs-filtered"
     assert imported == [
-        Imported("cats-dogs-filtered", ["cats_and_dogs_filtered.zip"], "Cats and dogs, filtered")
+        Imported("cats-dogs-filtered", ["cats-dogs-filtered.zip"], "Cats and dogs, filtered")
     ]
     assert left(home) == []
     assert (
@@ -184,7 +175,7 @@ def test_a_zip_is_fetched_imported_and_thrown_away(
     )
 
 
-def test_a_cancelled_download_goes_on_and_can_be_discarded(
+def test_a_cancelled_download_goes_on(
     home: Path, filtered: Callable[..., Offer], imported: list[Imported], server: ScriptedServer
 ) -> None:
     filtered(serve(FILTERED, stall_after=100_000), serve(FILTERED, stall_after=0), serve(FILTERED))
@@ -193,19 +184,12 @@ def test_a_cancelled_download_goes_on_and_can_be_discarded(
         threading.Timer(0.3, pressed.set).start()
         with pytest.raises(Cancelled, match=r"bytes are kept: press Download again"):
             download_dataset("cats-dogs-filtered", cancel=pressed.is_set)
-        assert left(home)[0] == "cats_and_dogs_filtered.zip.part"
+        assert left(home)[0] == "cats-dogs-filtered.zip.part"
     assert imported == []
     download_dataset("cats-dogs-filtered")
     assert [bool(wanted) for wanted in server.ranges()] == [False, True, True]
     assert len(imported) == 1
     assert left(home) == []
-
-    filtered(serve(FILTERED, cut_after=100_000), serve(FILTERED, cut_after=0))
-    with pytest.raises(DataError, match="is incomplete"):
-        download_dataset("cats-dogs-filtered", patience=QUICK)
-    assert discard_download("cats-dogs-filtered") > 90_000
-    assert left(home) == []
-    assert discard_download("cats-dogs-filtered") == 0
 
 
 def test_another_layout_is_thrown_away(
@@ -241,7 +225,7 @@ def test_an_import_that_is_cancelled_or_out_of_disk_keeps_the_download(
         monkeypatch.setattr(catalog, "add_dataset", failing)
         with pytest.raises(type(error)) as caught:
             download_dataset("cats-dogs-filtered")
-        assert left(home) == ["cats_and_dogs_filtered.zip"]
+        assert left(home) == ["cats-dogs-filtered.zip"]
         if isinstance(error, Cancelled):
             assert "The download is kept" in str(caught.value)
     monkeypatch.setattr(catalog, "add_dataset", working)
@@ -260,12 +244,10 @@ def test_an_import_that_finds_nothing_usable_throws_the_download_away(
     assert not (home / "packs" / "cats-dogs-filtered").exists()
 
 
-def test_a_small_disk_and_a_second_download_are_refused_at_once(
+def test_a_second_download_is_refused_at_once(
     home: Path, filtered: Callable[..., Offer], server: ScriptedServer
 ) -> None:
-    filtered(serve(FILTERED), disk_bytes=10**18)
-    with pytest.raises(ResourceError, match=r"only .* are free"):
-        download_dataset("cats-dogs-filtered")
+    filtered(serve(FILTERED))
     with (
         FileLock(home / "locks" / "download-cats-dogs-filtered.lock"),
         pytest.raises(ResourceError, match="is already being downloaded"),
@@ -292,242 +274,136 @@ def test_as_a_background_job(filtered: Callable[..., Offer], imported: list[Impo
     assert view.result == "report on cats-dogs-filtered"
 
 
-# --- through the real kagglehub, in its child process ---------------------------------------------
-
-API = "http://localhost/api/v1/datasets.DatasetApiService"
-STORAGE = "http://storage.test/archive.zip"
+# --- from Kaggle --------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def kaggle_server(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., ScriptedServer]:
-    """Kaggle as kagglehub sees it, played by our server, which kagglehub takes for its proxy."""
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, server.base)
-    server.on(
-        f"{API}/GetDataset",
-        status(200, b'{"currentVersionNumber": 3}', Content_Type="application/json"),
-    )
-    server.on(f"{API}/DownloadDataset", status(302, Location=STORAGE))
-
-    def script(*answers: Answer) -> ScriptedServer:
-        server.on(STORAGE, *answers)
-        return server
-
-    return script
+def kaggle(monkeypatch: pytest.MonkeyPatch, server: ScriptedServer) -> ScriptedServer:
+    """Kaggle, played by the local server: its public address leads to a storage with the zip."""
+    for offer_id in ("sign-mnist", "cats-dogs"):
+        url = server.on(f"/{offer_id}", status(302, Location="/storage/archive.zip"))
+        offer(monkeypatch, offer_id, url=url)
+    return server
 
 
-def test_kagglehub_brings_a_folder(
-    home: Path,
-    kaggle_server: Callable[..., ScriptedServer],
-    imported: list[Imported],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    offer(monkeypatch, "cats-dogs")
-    kaggle_server(serve(CATS, seconds_a_piece=0.03))
-    seen: list[Progress] = []
-    assert download_dataset("cats-dogs", progress=seen.append) == "report on cats-dogs"
-    assert imported[0].name == "cats-dogs"
-    assert "training_set/training_set/cats/0.jpg" in imported[0].files
-    assert "test_set/test_set/dogs/1.jpg" in imported[0].files
-    assert len(imported[0].files) == 9
-    assert left(home) == []
-    assert not (home / "downloads" / "kaggle" / "cats-dogs").exists()
-    assert {told.total for told in seen if told.text == "Downloading Cats and dogs"} <= {
-        0,
-        len(CATS),
+def test_kaggles_sets_have_their_public_addresses() -> None:
+    on_kaggle = {one.id: one.url for one in OFFERS if one.is_on_kaggle}
+    address = "https://www.kaggle.com/api/v1/datasets/download/"
+    assert on_kaggle == {
+        "sign-mnist": address + "datamunge/sign-language-mnist",
+        "cats-dogs": address + "tongpython/cat-and-dog",
     }
 
 
-def test_kagglehub_is_cancelled_at_once_and_goes_on(
+@pytest.mark.parametrize(
+    ("offer_id", "content"), [("sign-mnist", SIGNS), ("cats-dogs", CATS)], ids=["signs", "cats"]
+)
+def test_kaggle_brings_a_zip(
     home: Path,
-    kaggle_server: Callable[..., ScriptedServer],
+    kaggle: ScriptedServer,
     imported: list[Imported],
-    monkeypatch: pytest.MonkeyPatch,
+    offer_id: str,
+    content: bytes,
 ) -> None:
-    offer(monkeypatch, "sign-mnist")
-    server = kaggle_server(serve(SIGNS, stall_after=2_200_000), serve(SIGNS))
+    kaggle.on("/storage/archive.zip", serve(content))
     seen: list[Progress] = []
+    assert download_dataset(offer_id, progress=seen.append) == f"report on {offer_id}"
+    title = OFFERS.get(offer_id).title
+    assert imported == [Imported(offer_id, [f"{offer_id}.zip"], title)]
+    assert Progress(len(content), len(content), f"Downloading {title}", "bytes") in seen
+    assert left(home) == []
+    assert "authorization" not in kaggle.asked[0].headers
+
+
+def test_kaggle_is_cancelled_at_once_and_goes_on(
+    home: Path, kaggle: ScriptedServer, imported: list[Imported]
+) -> None:
+    kaggle.on("/storage/archive.zip", serve(SIGNS, stall_after=2_200_000), serve(SIGNS))
     pressed = threading.Event()
-
-    def press(progress: Progress) -> None:
-        seen.append(progress)
-        if progress.done >= 1 << 21:
-            pressed.set()
-
+    threading.Timer(0.7, pressed.set).start()  # by then the server is silent
     with pytest.raises(Cancelled) as caught:
-        download_dataset("sign-mnist", progress=press, cancel=pressed.is_set)
+        download_dataset("sign-mnist", cancel=pressed.is_set)
+    kept = (home / "downloads" / "sign-mnist.zip.part").stat().st_size
+    assert kept > 2_000_000
     assert str(caught.value) == (
-        f"The download of Sign-Language MNIST was cancelled. 2,097,152 of {len(SIGNS):,} bytes are "
+        f"The download of Sign-Language MNIST was cancelled. {kept:,} of {len(SIGNS):,} bytes are "
         "kept: press Download again to go on from there."
     )
-    assert seen[-1] == Progress(1 << 21, len(SIGNS), "Downloading Sign-Language MNIST", "bytes")
-    assert left(home) == ["kaggle/sign-mnist/datasets/datamunge/sign-language-mnist/3.archive"]
+    assert left(home) == ["sign-mnist.zip.part", "sign-mnist.zip.part.json"]
     assert imported == []
 
     download_dataset("sign-mnist")
-    assert server.ranges()[-1] == "bytes=2097152-"
+    # Asked at Kaggle's own address again: the storage's is signed for a short time only.
+    assert [asked.path for asked in kaggle.asked] == ["/sign-mnist", "/storage/archive.zip"] * 2
+    assert kaggle.ranges()[-1] == f"bytes={kept}-"
     assert [one.name for one in imported] == ["sign-mnist"]
-    assert imported[0].files[-1] == "sign_mnist_train/sign_mnist_train.csv"
     assert left(home) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "answers", "said"),
+    ("answer", "said"),
     [
         (
-            f"{API}/DownloadDataset",
-            [status(404)],
-            "localhost does not have Sign-Language MNIST any more (HTTP 404 Not Found): it was not "
+            status(404),
+            "127.0.0.1 does not have Sign-Language MNIST any more (HTTP 404 Not Found): it was not "
             "downloaded. Or download it in a browser from "
             "https://www.kaggle.com/datasets/datamunge/sign-language-mnist",
         ),
         (
-            STORAGE,
-            [serve(SIGNS, headers={"x-goog-hash": "md5=AAAAAAAAAAAAAAAAAAAAAA=="})],
-            "What arrived from Kaggle cannot be used as Sign-Language MNIST (its checksum is wr",
+            status(403),
+            "127.0.0.1 refuses to hand out Sign-Language MNIST without an account or permission "
+            "(HTTP 403 Forbidden): it was not downloaded. Or download it in a browser from",
+        ),
+        (
+            serve(b"<html><title>Login | Kaggle</title></html>", kind="text/html"),
+            "A web page ('Login | Kaggle') arrived from 127.0.0.1 instead of Sign-Language MNIST",
+        ),
+        (
+            serve(SIGNS[:100] + b"junk" + SIGNS[104:]),
+            "What arrived from 127.0.0.1 as Sign-Language MNIST is a damaged zip file (Bad CRC-32",
         ),
     ],
 )
 def test_what_kaggle_refuses_is_one_sentence(
-    home: Path,
-    kaggle_server: Callable[..., ScriptedServer],
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    answers: list[Answer],
-    said: str,
+    home: Path, kaggle: ScriptedServer, answer: Answer, said: str
 ) -> None:
-    offer(monkeypatch, "sign-mnist")
-    kaggle_server(serve(SIGNS)).on(path, *answers)
+    kaggle.on("/storage/archive.zip", answer)
     with pytest.raises(DataError) as caught:
         download_dataset("sign-mnist", patience=QUICK)
-    print(caught.value)
     assert str(caught.value).startswith(said)
-    assert "\n" not in str(caught.value)
     assert left(home) == []
 
 
-def test_what_the_child_makes_of_errors() -> None:
-    def said(error: Exception, *, answered: bool = False) -> dict[str, Any]:
-        return verdict(error, "Pets", "https://x.test", answered=answered)
-
-    def http(code: int, reason: str) -> requests.HTTPError:
-        response = requests.Response()
-        response.status_code, response.reason = code, reason
-        request = requests.Request("GET", "https://api.kaggle.com/v1").prepare()
-        return requests.HTTPError("no", response=response, request=request)
-
-    assert said(http(403, "Forbidden"))["refused"].startswith(
-        "api.kaggle.com refuses to hand out Pets without an account or permission (HTTP 403 For"
-    )
-    assert said(http(503, "Unavailable")) == {
-        "dropped": "api.kaggle.com answers with an error (HTTP 503 Unavailable)"
-    }
-    assert said(requests.ReadTimeout("slow")) == {"dropped": "www.kaggle.com sent nothing for 15 s"}
-    offline = requests.ConnectionError("no route")
-    assert said(offline)["refused"].startswith("No connection to www.kaggle.com")
-    assert said(offline, answered=True) == {"dropped": "www.kaggle.com cannot be reached any more"}
-    assert "pip install" in said(ModuleNotFoundError("No module named 'kagglehub'"))["refused"]
-    assert said(OSError(28, "No space left on device")) == {"full": True}
-    assert said(ValueError("Unsupported archive type.")) == {
-        "damaged": "it is neither a zip nor a tar file"
-    }
-
-
-def test_kagglehub_truncated_then_whole(
-    kaggle_server: Callable[..., ScriptedServer],
+def test_a_kaggle_account_is_used_where_there_is_one(
+    kaggle: ScriptedServer,
     imported: list[Imported],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    offer(monkeypatch, "sign-mnist")
-    # kagglehub asks the address twice for a resume: for the size, then for the rest.
-    server = kaggle_server(serve(SIGNS, cut_after=1_500_000), serve(SIGNS))
-    download_dataset("sign-mnist", patience=QUICK)
-    assert server.ranges()[-1] == "bytes=1048576-"
-    assert len(imported) == 1
+    kaggle.on("/storage/archive.zip", serve(SIGNS))
 
-
-def test_kagglehub_offline(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")  # localhost:7777, where nobody listens
-    monkeypatch.setenv("NO_PROXY", "*")
-    offer(monkeypatch, "sign-mnist")
-    with pytest.raises(DataError) as caught:
+    def authorization() -> str:
         download_dataset("sign-mnist")
-    assert str(caught.value).startswith(
-        "No connection to localhost (connection refused): Sign-Language MNIST was not downloaded."
-    )
-    assert left(home) == []
+        return kaggle.asked[-2].headers["authorization"]
 
+    folder = tmp_path / "nobody" / ".kaggle"
+    folder.mkdir(parents=True)
+    (folder / "kaggle.json").write_text('{"username": "ann", "key": "of-a-file"}')
+    assert authorization() == "Basic " + base64.b64encode(b"ann:of-a-file").decode()
+    monkeypatch.setenv("KAGGLE_USERNAME", "ann")
+    monkeypatch.setenv("KAGGLE_KEY", "of-the-environment")
+    assert authorization() == "Basic " + base64.b64encode(b"ann:of-the-environment").decode()
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "token")
+    assert authorization() == "Bearer token"
 
-# --- a child that misbehaves ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Another program in the place of kaggle_child.py."""
-
-    def program(code: str) -> None:
-        script = tmp_path / "child.py"
-        script.write_text("import json, os, sys, time\n" + code)
-        real = kaggle.subprocess.Popen
-
-        def popen(command: list[str], **options: Any) -> Any:
-            return real([command[0], str(script)], **options)
-
-        monkeypatch.setattr(kaggle.subprocess, "Popen", popen)
-
-    return program
-
-
-def ask(tmp_path: Path, **options: Any) -> str:
-    with pytest.raises(LabError) as caught:
-        kaggle.download_from_kaggle(
-            "a/b", tmp_path / "cache", what="Pets", page="https://x.test", patience=QUICK, **options
-        )
-    print(caught.value)
-    return str(caught.value)
-
-
-def test_a_silent_kaggle_is_given_up(child: Callable[[str], None], tmp_path: Path) -> None:
-    child('print(json.dumps({"total": 100}), flush=True)\ntime.sleep(60)')
-    began = time.monotonic()
-    assert ask(tmp_path, silence_seconds=0.3).startswith(
-        "www.kaggle.com sent nothing for 0.3 s, 2 times in a row: Pets was not downloaded."
-    )
-    assert time.monotonic() - began < 10
-
-
-def test_a_child_that_dies_or_babbles(child: Callable[[str], None], tmp_path: Path) -> None:
-    child('print("hello"); print("[1]"); sys.exit(7)')
-    assert ask(tmp_path).startswith("kagglehub ended without a word (status 7): Pets was not")
-
-
-def test_a_full_disk_under_kagglehub(child: Callable[[str], None], tmp_path: Path) -> None:
-    child('print(json.dumps({"full": True}))')
-    assert ask(tmp_path).startswith("The disk is full: Pets could not be written to")
-
-
-def test_the_child_does_not_outlive_the_lab(
-    kaggle_server: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    server = kaggle_server(serve(SIGNS, stall_after=1_100_000))
-    cache = tmp_path / "cache"
-    with (
-        (tmp_path / "printed").open("w+b") as printed,
-        kaggle._child(["a/b", "Pets", "https://x.test"], cache, printed) as running,
-    ):
-        end = time.monotonic() + 10
-        while not any(asked.path == STORAGE for asked in server.asked):
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        assert running.process.stdin is not None
-        running.process.stdin.close()  # as when the lab is killed
-        assert running.process.wait(5) == 3
-
-
-def test_the_layout_check_reads_folders_too(tmp_path: Path) -> None:
-    (tmp_path / "sign_mnist_train.csv").write_text("label")
-    with pytest.raises(DataError, match=r"there is no file sign_mnist_test.csv \(1 files in all\)"):
-        download_module._check_layout(OFFERS.get("sign-mnist"), tmp_path)
+    kaggle.on("/storage/archive.zip", status(401))
+    with pytest.raises(DataError, match=r"to the account in KAGGLE_API_TOKEN \(HTTP 401"):
+        download_dataset("sign-mnist")
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
+        monkeypatch.delenv(name)
+    for broken in ("not JSON", "[]", '{"username": "ann"}'):
+        (folder / "kaggle.json").write_text(broken)
+        with pytest.raises(DataError, match=r"kaggle\.json holds no username and key"):
+            download_dataset("sign-mnist")
+    # Nobody else is told.
+    assert OFFERS.get("cats-dogs-filtered").is_on_kaggle is False

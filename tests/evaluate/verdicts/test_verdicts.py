@@ -16,7 +16,8 @@ from lab.evaluate.verdicts.curves import MORE_DROPOUT
 from lab.evaluate.verdicts.evidence import Kind
 from lab.evaluate.verdicts.judge import Verdict, verdicts
 from lab.metrics import epoch_columns, metrics_of
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.dropout import RandomLayer
 from lab.training.control import Control
 from lab.training.events import EpochDone, RunEnded, RunStarted, StepDone, as_row

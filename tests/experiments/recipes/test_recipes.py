@@ -26,7 +26,7 @@ from lab.experiments.recipes.recipe import (
     recipe,
     stand_ins,
 )
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import phases
 from lab.models.weights import weights_ready
 from lab.runs.foreground import run_here

@@ -9,7 +9,8 @@ import torch
 from lab.config import RunConfig
 from lab.data.preprocess import Preprocess
 from lab.errors import ResourceError
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.freezing import apply_freeze
 from lab.models.staged import StagedNet
 from lab.training.frozen import feature_bank

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lab.models.catalog import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES
 from lab.training.frozen.features import before, find_cut, frozen_part
 from lab.training.frozen.folding import folded
 from tests.training.frozen.test_features import SIZE, frozen

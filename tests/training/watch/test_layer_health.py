@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lab.config import RunConfig
-from lab.models.catalog import ARCHITECTURES, build_network
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.models.weights import weights_file
 from lab.training.control import Control

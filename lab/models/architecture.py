@@ -1,0 +1,139 @@
+"""What an architecture is: a function that returns a StagedNet, registered with its facts.
+
+To add one, write the function in a module that the registry is `filled_by`:
+
+    @architecture(
+        name="tiny", title="Tiny", family="cnn", year=2026, story="...",
+        native_activation="relu", min_image_size=4,
+    )
+    def tiny(given: NetworkInput) -> StagedNet: ...
+
+It then appears in every list, form, table and test. `lab.models.catalog` builds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lab.config import RunConfig
+from lab.models.activations import ACTIVATIONS, ActivationSpec
+from lab.models.staged import StagedNet
+from lab.registry import Registry
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A loaded weights file: tensors by torchvision's names."""
+
+    file: Path
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """What an architecture's function is given."""
+
+    channels: int
+    """1 or 3."""
+    image_size: int
+    """Side of the square images, in pixels."""
+    classes: int
+    config: RunConfig
+    pretrained: Pretrained | None = None
+
+    @property
+    def spec(self) -> ArchitectureSpec:
+        return ARCHITECTURES.get(self.config.architecture)
+
+    @property
+    def activation(self) -> ActivationSpec:
+        """The curve between layers: the chosen one, or the architecture's own."""
+        chosen = self.config.activation
+        return ACTIVATIONS.get(self.spec.native_activation if chosen == "auto" else chosen)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the network keeps the curve it was designed with."""
+        return self.activation.name == self.spec.native_activation
+
+    def make_activation(self) -> nn.Module:
+        return self.activation.make()
+
+    def dropout(self, own: float) -> float:
+        """The share to drop: the knob's, or the architecture's `own` when the knob is empty."""
+        return own if self.config.dropout is None else self.config.dropout
+
+
+Build = Callable[[NetworkInput], StagedNet]
+
+
+@dataclass(frozen=True)
+class ArchitectureSpec:
+    """The facts of one architecture.
+
+    Its stages and parameters are not among them: they are read off a network on the meta device.
+    """
+
+    name: str
+    title: str
+    family: Literal["perceptron", "cnn", "torchvision"]
+    year: int
+    story: str
+    """One line for a learner."""
+    native_activation: str
+    min_image_size: int
+    """The smallest side, in pixels, that goes through; batches of two or more while training."""
+    build: Build
+    weights: str | None = None
+    """torchvision's name of the ImageNet weights, such as "IMAGENET1K_V1"."""
+    default_cam_stage: str | None = None
+    """Where Grad-CAM looks at first: the last stage that still has a height and a width."""
+    knobs: tuple[str, ...] = ()
+    """Knobs of RunConfig that only this architecture uses."""
+
+
+ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
+    "architecture",
+    # Their order is the order in every list: from simple to deep.
+    filled_by=("lab.models.perceptrons", "lab.models.convnets", "lab.models.torchvision_nets"),
+)
+
+
+def architecture(
+    *,
+    name: str,
+    title: str,
+    family: Literal["perceptron", "cnn", "torchvision"],
+    year: int,
+    story: str,
+    native_activation: str,
+    min_image_size: int,
+    weights: str | None = None,
+    default_cam_stage: str | None = None,
+    knobs: tuple[str, ...] = (),
+) -> Callable[[Build], Build]:
+    """Register the decorated function as an architecture; ValueError when the name is taken."""
+
+    def register(build: Build) -> Build:
+        spec = ArchitectureSpec(
+            name=name,
+            title=title,
+            family=family,
+            year=year,
+            story=story,
+            native_activation=native_activation,
+            min_image_size=min_image_size,
+            build=build,
+            weights=weights,
+            default_cam_stage=default_cam_stage,
+            knobs=knobs,
+        )
+        ARCHITECTURES.add(name, spec)
+        return build
+
+    return register
