@@ -156,6 +156,7 @@ class _Bar:
             self.columns = [
                 (column, metric, f"{words[column.partition('_')[0]]} {metric.title.lower()}")
                 for metric in metrics_of(len(event.class_names))
+                if metric.shown  # the others have no room in a terminal; JSON has them all
                 for column in epoch_columns([metric])
             ]
             titles = "  ".join(title for _, _, title in self.columns)
