@@ -13,7 +13,6 @@ from types import FrameType
 from lab.config import RunConfig
 from lab.runs import locks
 from lab.runs.recorder import pass_on
-from lab.runs.recovery import recover
 from lab.runs.status import RESUMABLE, refusal
 from lab.runs.store import RunRow, Store, store
 from lab.runs.worker import (
@@ -25,6 +24,7 @@ from lab.runs.worker import (
     failure,
     lab_device,
     lab_engine,
+    recover,
     write_unwritten,
 )
 from lab.training.control import Control

@@ -28,7 +28,6 @@ from lab.errors import ConfigError, LabError
 from lab.runs import locks
 from lab.runs.foreground import run_here
 from lab.runs.recorder import pass_on
-from lab.runs.recovery import recover
 from lab.runs.status import Request
 from lab.runs.store import RunRow, Store, store
 from lab.runs.worker import (
@@ -39,6 +38,7 @@ from lab.runs.worker import (
     failure,
     lab_device,
     lab_engine,
+    recover,
     write_unwritten,
 )
 from lab.training.control import Control

@@ -1,4 +1,4 @@
-"""One run from its first preparation to its last word, in the thread that calls `execute`.
+"""One run from its first preparation to its end, in the thread that calls `execute`.
 
 However a run ends, exactly one RunEnded is recorded, and the sentence in it is for a person:
 
@@ -23,6 +23,7 @@ from lab.errors import LabError, ResourceError
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
 from lab.runs.recorder import Recorder
+from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded
@@ -76,12 +77,12 @@ def execute(
     `listener` gets every event; RunEnded once it is recorded. An error in it stops the run and is
     raised at the end. Errors of the run itself are recorded, not raised.
     """
-    ears = _Ears(listener, control)
+    guarded = _GuardedListener(listener, control)
     with Recorder(store, run_id, control) as recorder:
-        ended, last_words = _to_the_end(store, run_id, control, engine, recorder, ears)
-        _write_ending(store, run_id, recorder, last_words, ended)
-    ears.hear(ended)
-    ears.complain()
+        ended, final_log = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
+        _write_ending(store, run_id, recorder, final_log, ended)
+    guarded.call(ended)
+    guarded.raise_error()
     return ended
 
 
@@ -101,6 +102,24 @@ def write_unwritten() -> None:
         _record_ending(store, run_id, ended)
 
 
+def recover(store: Store) -> list[str]:
+    """Mark the runs whose process has died as interrupted; returns their ids.
+
+    Safe at any time and from any number of processes: a run is only touched when the owner that its
+    row names no longer holds its lock, which the system frees when a process dies.
+    """
+    interrupted = []
+    for row in store.runs(status=ACTIVE):
+        if locks.is_alive(row.owner):
+            continue
+        where = f" after step {row.step:,}" if row.step else ""
+        message = f"Interrupted{where}: the process that trained it ended. It can be resumed."
+        if store.interrupt(row.id, row.owner, message):
+            interrupted.append(row.id)
+    locks.sweep()
+    return interrupted
+
+
 def failure(error: Exception, row: RunRow) -> str:
     """The sentence for a person; what is a bug in the lab also goes to the logging system."""
     if isinstance(error, LabError):
@@ -113,17 +132,17 @@ def failure(error: Exception, row: RunRow) -> str:
     return f"Unexpected error, {what} (a bug in the lab; the log has the details)."
 
 
-def _to_the_end(
+def _train_to_the_end(
     store: Store,
     run_id: str,
     control: Control,
     engine: Engine,
     recorder: Recorder,
-    ears: _Ears,
+    listener: _GuardedListener,
 ) -> tuple[RunEnded, list[LogWritten]]:
-    """Train, and find the words for however it ends: RunEnded, and what the log says before it."""
+    """Trains the run; returns how it ended, whatever happened, and the log lines before that."""
     try:
-        return _train(store, run_id, control, engine, recorder, ears), []
+        return _train(store, run_id, control, engine, recorder, listener), []
     except Cancelled:
         recorder.flush_or_drop()
         status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
@@ -147,7 +166,7 @@ def _train(
     control: Control,
     engine: Engine,
     recorder: Recorder,
-    ears: _Ears,
+    listener: _GuardedListener,
 ) -> RunEnded:
     recorder.report(Progress(0, 0, "Preparing"))
     if control.wanted in ("stop", "pause"):
@@ -159,7 +178,7 @@ def _train(
             if isinstance(event, RunEnded):
                 return event
             recorder.add(event)
-            ears.hear(event)
+            listener.call(event)
     finally:
         _close(events)
     raise RuntimeError("the engine ended without RunEnded")
@@ -176,11 +195,11 @@ def _close(events: Iterator[Event]) -> None:
 
 
 def _write_ending(
-    store: Store, run_id: str, recorder: Recorder, last_words: list[LogWritten], ended: RunEnded
+    store: Store, run_id: str, recorder: Recorder, final_log: list[LogWritten], ended: RunEnded
 ) -> None:
     """Record what still waits and the ending; if there is no room, at least the ending."""
     try:
-        for line in last_words:
+        for line in final_log:
             recorder.add(line)
         recorder.add(ended)
     except Exception:
@@ -216,7 +235,7 @@ def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEn
     )
 
 
-class _Ears:
+class _GuardedListener:
     """A listener whose errors stop the run instead of being taken for the engine's."""
 
     def __init__(self, listener: Listener | None, control: Control) -> None:
@@ -224,7 +243,7 @@ class _Ears:
         self._control = control
         self._error: Exception | None = None
 
-    def hear(self, event: Event) -> None:
+    def call(self, event: Event) -> None:
         if self._listener is None:
             return
         try:
@@ -234,6 +253,6 @@ class _Ears:
             self._listener = None
             self._control.request_stop()
 
-    def complain(self) -> None:
+    def raise_error(self) -> None:
         if self._error is not None:
             raise self._error

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.evaluate.metrics import MOST, NEARLY_ALL, wilson_interval
-from lab.evaluate.verdicts.evidence import Seen, Verdict, augmented, slower
+from lab.evaluate.verdicts.evidence import RunEvidence, Verdict, augmented, slower
 
 if TYPE_CHECKING:  # brings torch along
     from lab.evaluate.predictions import Predictions
@@ -27,10 +27,10 @@ OVERSURE = 0.1
 """Mean probability of the answers above their accuracy."""
 
 
-def one_class(seen: Seen, cause: Verdict | None = None) -> Verdict | None:
+def one_class(run: RunEvidence, cause: Verdict | None = None) -> Verdict | None:
     """(Nearly) every image is given the same class, while the images are of several. `cause` is the
     verdict that explains it, if there is one."""
-    predictions = seen.predictions
+    predictions = run.predictions
     if predictions is None or len(predictions) < FEWEST_IMAGES:
         return None
     classes, n = len(predictions.class_names), len(predictions)
@@ -40,7 +40,7 @@ def one_class(seen: Seen, cause: Verdict | None = None) -> Verdict | None:
     given, own = int(answers[favourite]), int(images[favourite])
     if own == n or given <= NEARLY_ALL * n or (given < n and own >= MOST * n):
         return None
-    suggestion, change = _against_one_class(seen, predictions.train_counts, cause)
+    suggestion, change = _against_one_class(run, predictions.train_counts, cause)
     right = float(np.mean(predictions.right))
     return Verdict(
         "one_class",
@@ -54,18 +54,18 @@ def one_class(seen: Seen, cause: Verdict | None = None) -> Verdict | None:
 
 
 def _against_one_class(
-    seen: Seen, counts: npt.NDArray[np.int64], cause: Verdict | None
+    run: RunEvidence, counts: npt.NDArray[np.int64], cause: Verdict | None
 ) -> tuple[str, dict[str, Any]]:
     if cause is not None:
         return "The verdict above tells the likelier cause; mend that first.", {}
-    if counts.max() > 1.5 * max(1, counts.min()) and seen.config.class_balancing == "none":
+    if counts.max() > 1.5 * max(1, counts.min()) and run.config.class_balancing == "none":
         return (
             f"The training images are unequal: {int(counts.max()):,} of the most frequent class, "
             f"{int(counts.min()):,} of the rarest. Draw the rare classes' images more often.",
             {"class_balancing": "oversampling"},
         )
-    if len(seen.epochs["train_loss"]) < 3:
-        longer = {"epochs": max(5, 2 * seen.config.epochs)}
+    if len(run.epochs["train_loss"]) < 3:
+        longer = {"epochs": max(5, 2 * run.config.epochs)}
         return "It has hardly begun: train longer before judging it.", longer
     return (
         "Let the finder on the Train page look for a rate at which the loss falls: too long and "
@@ -74,12 +74,12 @@ def _against_one_class(
     )
 
 
-def saturated_softmax(seen: Seen) -> Verdict | None:
+def saturated_softmax(run: RunEvidence) -> Verdict | None:
     """Wrong, and fully sure of it, most of the time that it is wrong.
 
     See C. Guo et al., "On calibration of modern neural networks" (ICML 2017).
     """
-    predictions = seen.predictions
+    predictions = run.predictions
     if predictions is None or len(predictions) < FEWEST_IMAGES:
         return None
     sureness = predictions.probabilities.max(axis=1)
@@ -91,7 +91,7 @@ def saturated_softmax(seen: Seen) -> Verdict | None:
     mean, accuracy = float(sureness.mean()), float(right.mean())
     if sure_and_wrong < 0.5 * wrong or mean - accuracy < OVERSURE:
         return None
-    config = seen.config
+    config = run.config
     optimizer = "adamw" if config.optimizer == "adam" else config.optimizer
     decay = 0.05 if optimizer == "adamw" else 1e-3
     change: dict[str, Any] = {"optimizer": optimizer, "weight_decay": decay}
@@ -111,17 +111,17 @@ def saturated_softmax(seen: Seen) -> Verdict | None:
     )
 
 
-def small_validation(seen: Seen) -> Verdict | None:
+def small_validation(run: RunEvidence) -> Verdict | None:
     """So few validation images that chance decides which epoch looks best."""
-    epochs, n = seen.epochs, seen.val_samples
+    epochs, n = run.epochs, run.val_samples
     if not n or not len(epochs["val_accuracy"]):
         return None
     best = float(np.nanmax(epochs["val_accuracy"]))
     low, high = wilson_interval(round(best * n), n)
     if (high - low) / 2 <= WIDE:
         return None
-    config = seen.config
-    share = n / max(1, n + seen.train_samples)
+    config = run.config
+    share = n / max(1, n + run.train_samples)
     # Of a set that brings its own validation images the knob is not used; its share is then mostly
     # another one than the knob's.
     own = abs(share - config.validation_fraction) > 0.02
@@ -141,27 +141,27 @@ def small_validation(seen: Seen) -> Verdict | None:
     )
 
 
-def flattering_validation(seen: Seen) -> Verdict | None:
+def flattering_validation(run: RunEvidence) -> Verdict | None:
     """The kept weights answer the test images worse than the validation images, by more than chance
     allows: so the two are not of one kind. Near-copies of training images in validation, or another
     source."""
-    epochs, test = seen.epochs, seen.test_accuracy
-    kept = np.flatnonzero(epochs.epoch == seen.best_epoch)
-    if test is None or not seen.test_samples or not seen.val_samples or not len(kept):
+    epochs, test = run.epochs, run.test_accuracy
+    kept = np.flatnonzero(epochs.epoch == run.best_epoch)
+    if test is None or not run.test_samples or not run.val_samples or not len(kept):
         return None
     val = float(epochs["val_accuracy"][kept[0]])
-    low, _ = wilson_interval(round(val * seen.val_samples), seen.val_samples)
-    _, high = wilson_interval(round(test * seen.test_samples), seen.test_samples)
+    low, _ = wilson_interval(round(val * run.val_samples), run.val_samples)
+    _, high = wilson_interval(round(test * run.test_samples), run.test_samples)
     if high >= low or val - test < FLATTERED:
         return None
-    change = {} if seen.config.augments else augmented(seen.config)
+    change = {} if run.config.augments else augmented(run.config)
     return Verdict(
         "flattering_validation",
         f"The validation images flatter: {val:.1%} of them are answered right, but only "
         f"{test:.1%} of the test images. They are probably much like the training images (pictures "
         "of one series, copies), and the test images are not.",
-        f"{seen.val_samples:,} validation and {seen.test_samples:,} test images, the weights of "
-        f"epoch {seen.best_epoch}: the 95 % intervals (Wilson) lie apart, {low:.1%} and up against "
+        f"{run.val_samples:,} validation and {run.test_samples:,} test images, the weights of "
+        f"epoch {run.best_epoch}: the 95 % intervals (Wilson) lie apart, {low:.1%} and up against "
         f"{high:.1%} and down.",
         "Believe the test figure. Augmentation makes training images less like their copies."
         if change

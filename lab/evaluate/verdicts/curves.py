@@ -8,7 +8,15 @@ import numpy as np
 
 from lab.config import KNOBS, RunConfig
 from lab.evaluate.metrics import wilson_interval
-from lab.evaluate.verdicts.evidence import Column, Seen, Verdict, augmented, faster, slower, times
+from lab.evaluate.verdicts.evidence import (
+    Column,
+    RunEvidence,
+    Verdict,
+    augmented,
+    faster,
+    slower,
+    times,
+)
 from lab.evaluate.verdicts.layers import update_ratio
 
 THROWN = 3.0
@@ -37,26 +45,26 @@ TINY_UPDATE, NO_UPDATE = 3e-4, 3e-5
 """Of the weights' length in one step; about 1e-3 is usual while a network learns."""
 
 
-def diverged(seen: Seen) -> Verdict | None:
+def diverged(run: RunEvidence) -> Verdict | None:
     """A run that failed because its loss was no number."""
-    if not seen.diverged:
+    if not run.diverged:
         return None
-    losses = seen.steps["loss"]
+    losses = run.steps["loss"]
     before = f" The last losses before were {_some(losses[-3:])}." if len(losses) else ""
     return Verdict(
         "exploding",
         "The loss grew until it was no number any more: the steps threw the weights further and "
         "further.",
-        f"{seen.diverged.split('. ')[0]}.{before}",
+        f"{run.diverged.split('. ')[0]}.{before}",
         "Clip the gradient at a length of 1 and take a tenth of the rate.",
-        {**slower(seen.config), "gradient_clip": 1.0},
+        {**slower(run.config), "gradient_clip": 1.0},
     )
 
 
-def rate_too_high(seen: Seen) -> Verdict | None:
+def rate_too_high(run: RunEvidence) -> Verdict | None:
     """A loss that was thrown far above guessing and has not come back below it."""
-    guess, losses = seen.guessing, seen.steps["loss"]
-    epochs = seen.epochs
+    guess, losses = run.guessing, run.steps["loss"]
+    epochs = run.epochs
     if guess is None or not len(epochs["train_loss"]) or not len(losses):
         return None
     last = float(epochs["train_loss"][-1])
@@ -66,30 +74,30 @@ def rate_too_high(seen: Seen) -> Verdict | None:
         return None
     return Verdict(
         "rate_too_high",
-        f"The learning rate of {seen.config.learning_rate:g} is too high: the steps threw the "
+        f"The learning rate of {run.config.learning_rate:g} is too high: the steps threw the "
         f"network off, and its loss is {'still' if thrown else 'now'} no lower than guessing's, or "
         "hardly.",
-        f"Guessing among {seen.classes} classes costs a loss of {guess:.3g}. The first batch had "
-        f"{losses[0]:.3g}, the worst one {losses[highest]:.3g} (step {seen.steps.step[highest]:,}),"
+        f"Guessing among {run.classes} classes costs a loss of {guess:.3g}. The first batch had "
+        f"{losses[0]:.3g}, the worst one {losses[highest]:.3g} (step {run.steps.step[highest]:,}),"
         f" and the mean of epoch {epochs.epoch[-1]} is {last:.3g}.",
         "Take a tenth of the rate, or let the finder on the Train page look for one.",
-        slower(seen.config),
+        slower(run.config),
     )
 
 
-def rate_too_low(seen: Seen) -> Verdict | None:
+def rate_too_low(run: RunEvidence) -> Verdict | None:
     """A training loss that falls straight and slowly: every step in the right direction, none far.
 
     Where layers were sampled their steps must be short as well; where those are next to nothing,
     that the loss hardly moves is enough.
     """
-    losses, guess = seen.epochs["train_loss"], seen.guessing
+    losses, guess = run.epochs["train_loss"], run.guessing
     n = len(losses)
-    if guess is None or n < 3 or not losses[-1] > 0.6 * guess or _rate_fell(seen):
+    if guess is None or n < 3 or not losses[-1] > 0.6 * guess or _rate_fell(run):
         return None
     falls = losses[:-1] - losses[1:]
     fall = float(losses[0] - losses[-1])
-    ratio = update_ratio(seen.layers)
+    ratio = update_ratio(run.layers)
     if abs(fall) > 0.3 * losses[0] or (ratio is not None and ratio > TINY_UPDATE):
         return None
     if ratio is not None and ratio < NO_UPDATE:
@@ -101,24 +109,24 @@ def rate_too_low(seen: Seen) -> Verdict | None:
     moved = "" if ratio is None else f" One step moves the weights by {ratio:.1e} of their length."
     return Verdict(
         "rate_too_low",
-        f"The learning rate of {seen.config.learning_rate:g} is too low: {how}.",
-        f"Training loss {losses[0]:.4g} in epoch {seen.epochs.epoch[0]}, {losses[-1]:.4g} in epoch "
-        f"{seen.epochs.epoch[-1]}; it fell in {np.count_nonzero(falls > 0)} of {n - 1} epochs. "
+        f"The learning rate of {run.config.learning_rate:g} is too low: {how}.",
+        f"Training loss {losses[0]:.4g} in epoch {run.epochs.epoch[0]}, {losses[-1]:.4g} in epoch "
+        f"{run.epochs.epoch[-1]}; it fell in {np.count_nonzero(falls > 0)} of {n - 1} epochs. "
         f"Guessing costs {guess:.3g}.{moved}",
         "Take ten times the rate, or let the finder on the Train page look for one.",
-        faster(seen.config),
+        faster(run.config),
     )
 
 
-def overfitting(seen: Seen) -> Verdict | None:
+def overfitting(run: RunEvidence) -> Verdict | None:
     """Validation gets worse while training gets better, or training is known by heart."""
-    epochs, n = seen.epochs, len(seen.epochs["val_loss"])
-    if n < 1 + EPOCHS_AFTER_BEST or seen.val_samples < 20:
+    epochs, n = run.epochs, len(run.epochs["val_loss"])
+    if n < 1 + EPOCHS_AFTER_BEST or run.val_samples < 20:
         return None
     best = int(np.nanargmin(epochs["val_loss"]))
     now = float(np.mean(epochs["val_loss"][-2:]))
     train, val = float(epochs["train_accuracy"][-1]), float(epochs["val_accuracy"][-1])
-    low, high = wilson_interval(round(val * seen.val_samples), seen.val_samples)
+    low, high = wilson_interval(round(val * run.val_samples), run.val_samples)
     rises = (
         n - 1 - best >= EPOCHS_AFTER_BEST
         and now > 1.1 * epochs["val_loss"][best]
@@ -131,7 +139,7 @@ def overfitting(seen: Seen) -> Verdict | None:
     sentence = "The network learns its training images by heart instead of what they share"
     evidence = (
         f"Epoch {epochs.epoch[-1]}: {train:.1%} of the training images right, {val:.1%} of the "
-        f"{seen.val_samples:,} validation images (95 % interval {low:.1%} to {high:.1%})."
+        f"{run.val_samples:,} validation images (95 % interval {low:.1%} to {high:.1%})."
     )
     if rises:
         sentence += f": since epoch {epochs.epoch[best]} it gets worse on images it has not seen"
@@ -141,23 +149,23 @@ def overfitting(seen: Seen) -> Verdict | None:
             f"validation loss rose from {epochs['val_loss'][best]:.3g} to {now:.3g} (mean of the "
             f"last two epochs). {evidence}"
         )
-    suggestion, change = _against_overfitting(seen.config)
+    suggestion, change = _against_overfitting(run.config)
     return Verdict("overfitting", sentence + ".", evidence, suggestion, change)
 
 
-def underfitting(seen: Seen) -> Verdict | None:
+def underfitting(run: RunEvidence) -> Verdict | None:
     """Training and validation alike stay far from right, and more of the same will not help; or the
     run ended while it was still learning."""
-    epochs, n, guess = seen.epochs, len(seen.epochs["train_loss"]), seen.guessing
+    epochs, n, guess = run.epochs, len(run.epochs["train_loss"]), run.guessing
     if n < 5:
         return None
     train, val = float(epochs["train_accuracy"][-1]), float(epochs["val_accuracy"][-1])
     gained = _gain(epochs["train_loss"], max(4, n // 3))
-    if train > FITS or val > FITS or train - val > GAP / 2 or _rate_fell(seen):
+    if train > FITS or val > FITS or train - val > GAP / 2 or _rate_fell(run):
         return None
     evidence = (
         f"Epoch {epochs.epoch[-1]}: {train:.1%} of the training images right and {val:.1%} of the "
-        f"{seen.val_samples:,} validation images; training loss {epochs['train_loss'][-1]:.3g}, "
+        f"{run.val_samples:,} validation images; training loss {epochs['train_loss'][-1]:.3g}, "
         f"which changed by {-gained:+.1%} over the last {times(max(4, n // 3), 'epoch')}."
     )
     if guess is not None and epochs["train_loss"][-1] > 0.97 * guess and gained < FLAT:
@@ -169,7 +177,7 @@ def underfitting(seen: Seen) -> Verdict | None:
             "Let the finder on the Train page look for a rate at which the loss falls at all.",
         )
     if gained >= FLAT:
-        if not seen.ended or epochs.epoch[-1] < seen.config.epochs:  # it can go on first
+        if not run.ended or epochs.epoch[-1] < run.config.epochs:  # it can go on first
             return None
         return Verdict(
             "underfitting",
@@ -177,11 +185,11 @@ def underfitting(seen: Seen) -> Verdict | None:
             "apart.",
             evidence,
             "Train twice as long.",
-            {"epochs": min(10_000, 2 * seen.config.epochs)},
+            {"epochs": min(10_000, 2 * run.config.epochs)},
         )
     if n < FEWEST_FLAT:
         return None
-    suggestion, change = _against_underfitting(seen.config)
+    suggestion, change = _against_underfitting(run.config)
     return Verdict(
         "underfitting",
         "The network does not even learn its training images, and has stopped getting better: it "
@@ -192,11 +200,11 @@ def underfitting(seen: Seen) -> Verdict | None:
     )
 
 
-def plateau(seen: Seen) -> Verdict | None:
+def plateau(run: RunEvidence) -> Verdict | None:
     """It did learn, and now neither loss moves any more, at an unchanged rate."""
-    epochs, n = seen.epochs, len(seen.epochs["train_loss"])
+    epochs, n = run.epochs, len(run.epochs["train_loss"])
     window = max(4, n // 3)
-    if n < window + 3 or _rate_fell(seen):
+    if n < window + 3 or _rate_fell(run):
         return None
     before, losses = epochs["train_loss"][:-window], epochs["train_loss"][-window:]
     learned = before[0] - losses.mean() > 0.2 * before[0]
@@ -238,9 +246,9 @@ def _gain(losses: Column, window: int) -> float:
     return (first - second) / first if first else 0.0
 
 
-def _rate_fell(seen: Seen) -> bool:
+def _rate_fell(run: RunEvidence) -> bool:
     """The schedule has brought the rate down: that the loss moves less is then its doing."""
-    rates = seen.epochs.learning_rate
+    rates = run.epochs.learning_rate
     return bool(len(rates) and rates[-1] < 0.3 * np.nanmax(rates))
 
 

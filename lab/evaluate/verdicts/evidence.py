@@ -69,7 +69,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class RunEvidence:
     """Everything that is known of a run."""
 
     config: RunConfig

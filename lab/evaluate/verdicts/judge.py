@@ -29,7 +29,7 @@ from lab.evaluate.verdicts.curves import (
     rate_too_low,
     underfitting,
 )
-from lab.evaluate.verdicts.evidence import Epochs, Kind, Seen, Steps, Verdict
+from lab.evaluate.verdicts.evidence import Epochs, Kind, RunEvidence, Steps, Verdict
 from lab.evaluate.verdicts.layers import dead_units, exploding_gradients, vanishing_gradients
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def verdicts(
     `ended`: it will not go on by itself; `diverged_message`: its closing sentence if its loss
     became no number.
     """
-    seen = Seen(
+    run = RunEvidence(
         config=config,
         epochs=epochs,
         steps=steps,
@@ -76,18 +76,18 @@ def verdicts(
         ended=ended,
         diverged=diverged_message,
     )
-    exploding = diverged(seen) or exploding_gradients(seen)
-    thrown = exploding or rate_too_high(seen)
+    exploding = diverged(run) or exploding_gradients(run)
+    thrown = exploding or rate_too_high(run)
     fading = None if exploding else vanishing_gradients(config, layers)
-    dead = None if exploding else dead_units(seen)
-    slow = None if thrown or fading else rate_too_low(seen)
-    same = one_class(seen, thrown or fading or dead or slow)
-    learned_too_well = None if thrown else overfitting(seen)
+    dead = None if exploding else dead_units(run)
+    slow = None if thrown or fading else rate_too_low(run)
+    same = one_class(run, thrown or fading or dead or slow)
+    learned_too_well = None if thrown else overfitting(run)
     causes = (thrown, fading, dead, slow, same)
     explained = any(causes) or learned_too_well
-    unable = None if explained else underfitting(seen)
-    still = None if unable or explained else plateau(seen)
-    oversure = None if same else saturated_softmax(seen)
-    flattered, few = flattering_validation(seen), small_validation(seen)
+    unable = None if explained else underfitting(run)
+    still = None if unable or explained else plateau(run)
+    oversure = None if same else saturated_softmax(run)
+    flattered, few = flattering_validation(run), small_validation(run)
     found = (*causes, unable, learned_too_well, still, flattered, oversure, few)
     return tuple(verdict for verdict in found if verdict is not None)

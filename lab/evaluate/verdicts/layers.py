@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.config import RunConfig
-from lab.evaluate.verdicts.evidence import Column, Seen, Verdict, slower, times
+from lab.evaluate.verdicts.evidence import Column, RunEvidence, Verdict, slower, times
 
 if TYPE_CHECKING:
     from lab.training.watch.layer_file import LayerHistory
@@ -106,16 +106,16 @@ def _faded(ends: Column, steps: Column, recent: slice) -> tuple[slice | None, bo
     return slice(0, count), False
 
 
-def exploding_gradients(seen: Seen) -> Verdict | None:
+def exploding_gradients(run: RunEvidence) -> Verdict | None:
     """Gradients a hundred times what they were, while the loss is above its first value."""
-    layers, losses = seen.layers, seen.steps["loss_smoothed"]
+    layers, losses = run.layers, run.steps["loss_smoothed"]
     if layers is None or len(layers.steps) < 2 * FEWEST_SAMPLES or not len(losses):
         return None
     rows = _recent(layers)
     then, now = _median(layers.gradient_norm[:FEWEST_SAMPLES]), _median(layers.gradient_norm[rows])
     with np.errstate(divide="ignore", invalid="ignore"):
         growth = now / then
-    if not np.any(growth > GROWN) or not losses[-1] > seen.steps["loss"][0]:
+    if not np.any(growth > GROWN) or not losses[-1] > run.steps["loss"][0]:
         return None
     worst = int(np.nanargmax(growth))
     return Verdict(
@@ -124,15 +124,15 @@ def exploding_gradients(seen: Seen) -> Verdict | None:
         "what they were at first, and each step throws the weights further.",
         f"Median length of the gradient in {layers.layers[worst]}: {then[worst]:.1e} in the first "
         f"{FEWEST_SAMPLES} sampled steps, {now[worst]:.1e} in the last {len(layers.steps[rows])}. "
-        f"The loss began at {seen.steps['loss'][0]:.3g} and is {losses[-1]:.3g} now.",
+        f"The loss began at {run.steps['loss'][0]:.3g} and is {losses[-1]:.3g} now.",
         "Clip the gradient at a length of 1 and take a tenth of the rate.",
-        {**slower(seen.config), "gradient_clip": 1.0},
+        {**slower(run.config), "gradient_clip": 1.0},
     )
 
 
-def dead_units(seen: Seen) -> Verdict | None:
+def dead_units(run: RunEvidence) -> Verdict | None:
     """A layer of the ReLU family in which most units answered 0 to whole batches."""
-    layers, config = seen.layers, seen.config
+    layers, config = run.layers, run.config
     if layers is None or len(layers.steps) < FEWEST_SAMPLES or config.batch_size < SMALLEST_BATCH:
         return None
     rows = _recent(layers)
