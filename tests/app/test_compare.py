@@ -188,7 +188,7 @@ def test_many_runs_are_coloured_by_a_knob(compare: Open) -> None:
 def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
     waiting = store().create_run(RunConfig(seed=5), status="paused")
     app = compare(recorded(1), waiting)
-    assert "1 of the 2 runs have no such figure yet" in texts(app, "caption")
+    assert "1 of the 2 runs have no such curve yet" in texts(app, "caption")
     assert "on several data sets" in texts(app, "caption")
     for tab in ("Final results", "Knobs and results", "Same images"):
         app.session_state["compare_tab"] = tab
@@ -197,7 +197,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
 
 
 # --- figures, knobs ------------------------------------------------------------------------------
-def test_final_figures_with_their_intervals_and_the_spread_over_seeds(
+def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     compare: Open, trained: list[RunRow]
 ) -> None:
     app = compare(*(row.id for row in trained), tab="Final results")
@@ -213,7 +213,7 @@ def test_final_figures_with_their_intervals_and_the_spread_over_seeds(
     (spread,) = over_seeds([r.settings for r in trained], [r.test_accuracy for r in trained])
     assert spread.members == (0, 1)
     assert seeds["Mean"][0] == spread.mean
-    assert list(seeds["Figure"]) == ["Test", "Best validation"]
+    assert list(seeds["Result"]) == ["Test", "Best validation"]
 
 
 def test_no_seeds_to_compare_is_said(compare: Open) -> None:
