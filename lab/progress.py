@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.errors import LabError
+from lab.words import duration, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +122,3 @@ class Rate:
         if now - since < 0.5:
             return None
         return (self._done - before) / (now - since)
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as "8 s", "3 min 20 s" or "2 h 05 min"."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(count: float) -> str:
-    """Bytes as "12.3 MB"."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -6,7 +6,8 @@ from lab.ui import home
 from lab.ui.entrance import require_entrance
 from lab.ui.run.live_chart import preload_live_chart
 from lab.ui.state import current_run
-from lab.ui.words import percent, status_badge
+from lab.ui.words import status_badge
+from lab.words import percent
 
 require_entrance()
 st.title("Trainscope", anchor=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -252,4 +253,4 @@ def _spread(rows: Sequence[Final]) -> float:
 def _short(name: str, longest: int = LONGEST_NAME) -> str:
     """Plotly reads some HTML in texts; names of runs are a person's own."""
     cut = name if len(name) <= longest else f"{name[: longest - 1]}…"
-    return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(cut, quote=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -333,4 +334,4 @@ def _wrapped(title: str, longest: int = 14) -> str:
 
 def _plain(text: str) -> str:
     """Plotly reads some HTML in texts; names are a person's own."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(text, quote=False)

@@ -13,6 +13,8 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from lab.words import whole_percent
+
 Counts = npt.NDArray[np.int64]
 
 # From few to many, with a jump at half of the row: up to it dark text is readable, from it white.
@@ -67,7 +69,7 @@ def confusion_matrix(
             Cell(
                 true=true,
                 predicted=predicted,
-                text=_percent(part) if share else f"{count:,}",
+                text=whole_percent(part) if share else f"{count:,}",
                 about=f"{count:,} of {int(totals[true]):,} images, {part:.1%} of the row",
                 colour=colour,
                 ink=ink,
@@ -94,11 +96,6 @@ def confusion_matrix_alt(matrix: Counts, class_names: Sequence[str]) -> str:
         f"{text}; the most frequent mistake is {class_names[int(true)]} taken for "
         f"{class_names[int(predicted)]}, {int(errors.max()):,} times."
     )
-
-
-def _percent(share: float) -> str:
-    text = f"{share:.0%}"
-    return "<1%" if text == "0%" else text  # one in a thousand is not 0 %
 
 
 def _paint(share: float) -> tuple[str, str]:

@@ -6,6 +6,7 @@ figure that is no finite number. Columns come thinned: a few hundred sampled ste
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any, Protocol
 
 import numpy as np
@@ -272,4 +273,4 @@ def _short(name: str) -> str:
 
 def _plain(name: str) -> str:
     """Plotly reads some HTML in texts."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(name, quote=False)

@@ -12,6 +12,7 @@ from lab.cli.console import Console
 from lab.errors import DataError
 from lab.experiments.estimates import rough_time
 from lab.experiments.recipes.results import Result
+from lab.words import percent
 
 
 def run(options: argparse.Namespace) -> int:
@@ -133,8 +134,8 @@ def run_recipe(options: argparse.Namespace) -> int:
     for result in results:
         table.add_row(
             result.run.name,
-            _percent(result.run.best_val_accuracy),
-            _percent(result.run.test_accuracy),
+            percent(result.run.best_val_accuracy),
+            percent(result.run.test_accuracy),
             result.variant.figure.text,
             result.comparison,
         )
@@ -195,7 +196,3 @@ def _time(runs: list[dict[str, Any]]) -> str:
     if any(run["seconds"] is None for run in runs):
         return "unknown"
     return rough_time(sum(run["seconds"] for run in runs))
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{fraction:.1%}"

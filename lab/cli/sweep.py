@@ -19,13 +19,14 @@ from lab.cli.console import Console
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
 from lab.experiments.sweeps.config import SweepConfig, value_text
-from lab.experiments.sweeps.results import Figure, Line, lines, ranked
+from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.stock import STOCK, stock
 from lab.experiments.sweeps.table import set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
 from lab.runs.queue import Queue, run_here
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.words import percent
 
 POLL_SECONDS = 0.2
 
@@ -149,8 +150,8 @@ class _Teller:
             self._told.add(row.id)
             seed = row.settings["seed"]
             self._say(
-                f"{row.name}: {row.status}, validation {_percent(row.best_val_accuracy)}, test "
-                f"{_percent(row.test_accuracy)} ({row.seconds:.0f} s)",
+                f"{row.name}: {row.status}, validation {percent(row.best_val_accuracy)}, test "
+                f"{percent(row.test_accuracy)} ({row.seconds:.0f} s)",
                 event="run_ended",
                 run=row.id,
                 trial=trial_of(row.origin),
@@ -227,23 +228,9 @@ def _table(config: SweepConfig, found: list[Line]) -> Table:
         table.add_row(
             str(line.number),
             *(value_text(value) for value in line.params.values()),
-            _figure(line.judged, percent=config.metric == "val_accuracy"),
-            _figure(line.test, percent=True),
+            line.judged.text(share=config.metric == "val_accuracy"),
+            line.test.text(share=True),
             f"{line.judged.count} of {len(config.seeds)}",
             line.state,
         )
     return table
-
-
-def _figure(figure: Figure, *, percent: bool) -> str:
-    """ "95.1 % ± 0.4": the mean and the standard deviation over seeds."""
-    if figure.mean is None:
-        return "-"
-    spread = figure.spread
-    if percent:
-        return f"{figure.mean:.1%}" + ("" if spread is None else f" ± {100 * spread:.1f}")
-    return f"{figure.mean:.4f}" + ("" if spread is None else f" ± {spread:.4f}")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

@@ -27,6 +27,7 @@ from lab.training.events import (
     Waiting,
     as_row,
 )
+from lab.words import percent
 
 EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
 """By how the run ended; anything else is 1."""
@@ -91,8 +92,8 @@ def list_runs(*, as_json: bool) -> int:
             row.id,
             row.name,
             row.status,
-            _percent(row.best_val_accuracy),
-            _percent(row.test_accuracy),
+            percent(row.best_val_accuracy),
+            percent(row.test_accuracy),
         )
     Console().print(table if rows else "No runs yet.")
     return 0
@@ -189,7 +190,3 @@ class _Bar:
             self.out.print(
                 f"Test of epoch {event.best_epoch}'s weights: {values}.", highlight=False
             )
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{fraction:.1%}"

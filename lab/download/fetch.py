@@ -36,11 +36,11 @@ from lab.progress import (
     Progress,
     Report,
     check_cancel,
-    duration,
     never,
     silent,
     throttled,
 )
+from lab.words import duration
 
 logger = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from lab.evaluate.pictures import Picture, pack_picture, upload_picture
 from lab.evaluate.predictions import Predictions
 from lab.explain.feature_maps import StageView
 from lab.training.checkpoint import NetworkCard
+from lab.words import probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def agreement(answers: Mapping[str, tuple[str, float]], true: str | None) -> str
     for run, (name, _) in answers.items():
         said.setdefault(name, []).append(run)
     shares = [probability for _, probability in answers.values()]
-    low, high = _percent(min(shares)), _percent(max(shares))
+    low, high = probability(min(shares)), probability(max(shares))
     between = low if low == high else f"{low} to {high}"
     truth = "" if true is None else f" It is {true}."
     if len(answers) == 1:
@@ -200,8 +201,3 @@ def disagreement(predictions: Sequence[Predictions]) -> Disagreement:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _percent(probability: float) -> str:
-    """What rounds to certainty is not called certain."""
-    return ">99.9%" if probability > 0.9995 else f"{probability:.1%}"

@@ -16,6 +16,7 @@ from lab.experiments.sweeps.results import Figure, Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, sweeps
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
+from lab.words import NONE, percent
 
 HEAD = """# The documents' experiments, run by this lab
 
@@ -59,11 +60,11 @@ def _recipe(each: Recipe, found: Sequence[Result]) -> str:
     rows = [
         (
             result.variant.title,
-            _percent(result.run.best_val_accuracy),
-            f"**{_percent(result.run.test_accuracy)}**",
-            "–" if result.interval is None else " to ".join(map(_percent, result.interval)),
+            percent(result.run.best_val_accuracy),
+            f"**{percent(result.run.test_accuracy)}**",
+            NONE if result.interval is None else " to ".join(map(percent, result.interval)),
             result.variant.figure.text,
-            result.comparison or "–",
+            result.comparison or NONE,
         )
         for result in found
     ]
@@ -120,14 +121,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _figure(figure: Figure, *, share: bool) -> str:
-    if figure.mean is None:
-        return "–"
-    text = _percent(figure.mean) if share else f"{figure.mean:.4f}"
-    if figure.spread is not None:
-        spread = f"{100 * figure.spread:.1f}" if share else f"{figure.spread:.4f}"
-        text += f" ± {spread} ({figure.count} runs)"
-    return text
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{fraction:.1%}"
+    runs = f" ({figure.count} runs)" if figure.spread is not None else ""
+    return figure.text(share=share) + runs

@@ -1,4 +1,4 @@
-"""Numbers and states as a person reads them."""
+"""A run's state, and people's own words, as a page shows them (numbers: `lab.words`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import re
 from typing import Literal
 
 import streamlit as st
-
-from lab.progress import duration as duration
-from lab.progress import size as size  # a run's row says these, too
 
 _Colour = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
@@ -39,15 +36,3 @@ _MARKDOWN = re.compile(r"([\\`*_\[\](){}$<>~:#&!|/.@=+^-])")
 def plain(text: str) -> str:
     """A person's own words (names of classes, files, runs) as Markdown that shows just those."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-
-
-def percent(fraction: float | None) -> str:
-    """A fraction in [0, 1] as a percentage with one digit; a dash when there is none."""
-    return "–" if fraction is None else f"{fraction:.1%}"
-
-
-def probability(value: float) -> str:
-    """As a percentage; what rounds to certainty is not called certain."""
-    if value > 0.9995:
-        return ">99.9%"
-    return "<0.1%" if value < 0.0005 else percent(value)

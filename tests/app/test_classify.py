@@ -17,7 +17,7 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.classify import uploads
-from lab.ui.words import probability
+from lab.words import probability
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, photo
 from tests.tiny_data import make_tiny_pack

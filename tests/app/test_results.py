@@ -15,7 +15,7 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.training.checkpoint import load_network, publish
 from lab.ui.widgets import predictions
-from lab.ui.words import percent
+from lab.words import percent
 from tests.app.conftest import OpenPage
 from tests.tiny_data import CLASSES, make_tiny_pack
 

@@ -17,6 +17,7 @@ from lab.experiments.sweeps.config import Params, SweepConfig
 from lab.experiments.sweeps.driver import best, measured
 from lab.experiments.sweeps.table import trial_of
 from lab.runs.rows import RunRow
+from lab.words import NONE, percent
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,15 @@ class Figure:
     spread: float | None
     """None for fewer than two runs."""
     count: int
+
+    def text(self, *, share: bool) -> str:
+        """Such as "95.1% ± 0.4" (of a `share` the spread is in points), or a dash."""
+        if self.mean is None:
+            return NONE
+        mean = percent(self.mean) if share else f"{self.mean:.4f}"
+        if self.spread is None:
+            return mean
+        return f"{mean} ± {100 * self.spread:.1f}" if share else f"{mean} ± {self.spread:.4f}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from lab.runs.status import ACTIVE
 from lab.runs.store import store
 from lab.ui.classify.answers import ClassifyState
 from lab.ui.widgets.checkpoints import CheckpointChoice
-from lab.ui.words import duration, plain
+from lab.ui.words import plain
+from lab.words import duration
 
 KIND = "familiarity"
 POLL = 0.5

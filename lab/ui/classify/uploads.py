@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from lab.ui.words import plain, size
+from lab.ui.words import plain
+from lab.words import size
 
 MOST_FILES = 100
 """Pictures answered at a time."""

@@ -20,7 +20,8 @@ from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.widgets.links import Upload as InspectUpload
 from lab.ui.widgets.links import inspect_upload
 from lab.ui.widgets.pictures import png
-from lab.ui.words import plain, probability
+from lab.ui.words import plain
+from lab.words import probability
 
 PER_PAGE = 12
 """Answers on a page; with several runs fewer pictures, so that a page stays as quick."""

@@ -11,7 +11,8 @@ import streamlit as st
 from lab.data import catalog
 from lab.runs.store import RunRow, store
 from lab.ui.widgets.links import COMPARED, COMPARED_LAST
-from lab.ui.words import percent, plain, status_word
+from lab.ui.words import plain, status_word
+from lab.words import percent
 
 KEY = "compare_runs"
 _GONE = "compare_gone"

@@ -21,7 +21,8 @@ from lab.ui.compare.choice import Chosen
 from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, default_checkpoint, part_counts
 from lab.ui.widgets.matrix import draw_matrix
 from lab.ui.widgets.predictions import predictions_of_all
-from lab.ui.words import percent, plain
+from lab.ui.words import plain
+from lab.words import percent
 
 MOST_RUNS = 4
 KEY = "compare_same_images"

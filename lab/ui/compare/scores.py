@@ -15,7 +15,8 @@ from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
 from lab.metrics import METRICS, Metric
 from lab.runs.store import RunRow
 from lab.ui.compare.choice import Chosen
-from lab.ui.words import percent, plain, status_word
+from lab.ui.words import plain, status_word
+from lab.words import percent
 
 MOST_ROWS = 40
 """Of the chart; more runs have the table."""

@@ -15,7 +15,7 @@ from lab.data.download.offers import OFFERS
 from lab.errors import LabError
 from lab.home import home_folder
 from lab.progress import Cancel, Report
-from lab.ui.words import size
+from lab.words import size
 
 KIND = "dataset"
 

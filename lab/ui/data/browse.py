@@ -16,7 +16,7 @@ from lab.data.catalog import DatasetInfo
 from lab.data.preprocess import statistics
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
-from lab.ui.words import size
+from lab.words import size
 
 AUGMENTATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "horizontal_flip": ("Horizontal flip", {"horizontal_flip": True}),

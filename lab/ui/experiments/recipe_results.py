@@ -12,7 +12,8 @@ from lab.errors import NotFoundError
 from lab.experiments.recipes.recipe import Recipe, recipe
 from lab.experiments.recipes.results import Result, newest, results_of
 from lab.runs.store import store
-from lab.ui.words import percent, plain, status_word
+from lab.ui.words import plain, status_word
+from lab.words import percent
 
 TICK = 2.0
 """Seconds between two looks at the store while a run of the recipe is under way."""

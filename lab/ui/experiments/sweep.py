@@ -15,7 +15,8 @@ from lab.runs.store import store
 from lab.ui.experiments.sweep_charts import draw_picture
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
 from lab.ui.widgets.knob_form import value_word
-from lab.ui.words import duration, percent, plain
+from lab.ui.words import plain
+from lab.words import duration, percent
 
 CHOSEN = "sweep"
 """In the URL and in the session: the sweep that is looked at."""

@@ -25,7 +25,8 @@ from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import choose_checkpoint, run_label
 from lab.ui.widgets.pictures import enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
-from lab.ui.words import plain, probability
+from lab.ui.words import plain
+from lab.words import probability
 
 PREDICTED, TRUE = -1, -2
 """Classes to explain that have no number of their own."""

@@ -14,7 +14,8 @@ from lab.training.checkpoint import NetworkCard
 from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, CheckpointChoice, part_counts
 from lab.ui.widgets.pictures import enlarge
 from lab.ui.widgets.predictions import predictions_of_all
-from lab.ui.words import percent, plain, probability
+from lab.ui.words import plain
+from lab.words import percent, probability
 
 PER_PAGE = 12
 CARD_WIDTH = 170

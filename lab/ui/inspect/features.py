@@ -13,7 +13,8 @@ from lab.explain.overlay import square
 from lab.ui.inspect.cam import layer_words
 from lab.ui.inspect.subject import Chosen, Subject
 from lab.ui.widgets.background import computed
-from lab.ui.words import percent, plain
+from lab.ui.words import plain
+from lab.words import percent
 
 PER_PAGE = 48
 TILE, ROW, LARGE = 84, 128, 336

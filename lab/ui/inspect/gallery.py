@@ -10,7 +10,8 @@ from lab.ui.inspect.cam import choose_layer_and_method
 from lab.ui.inspect.subject import Subject
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.predictions import predictions_of
-from lab.ui.words import plain, probability
+from lab.ui.words import plain
+from lab.words import probability
 
 EACH = 6
 SIDE = 150

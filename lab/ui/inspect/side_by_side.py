@@ -31,7 +31,8 @@ from lab.ui.widgets.checkpoints import (
     run_label,
 )
 from lab.ui.widgets.settings_table import draw_differences
-from lab.ui.words import plain, probability
+from lab.ui.words import plain
+from lab.words import probability
 
 MOST_RUNS = 4
 MOST_CLASSES = 5

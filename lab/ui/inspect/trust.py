@@ -8,7 +8,7 @@ import streamlit as st
 from lab.charts.style import CHART
 from lab.charts.trust import hiding, hiding_alt, likeness, likeness_alt
 from lab.explain.trust import ALIKE, Trust
-from lab.ui.words import percent
+from lab.words import percent
 
 
 def draw_trust(trust: Trust, *, key: str = "trust") -> None:

@@ -18,7 +18,8 @@ from lab.evaluate.report import Report, cell, most_frequent_error, ordered
 from lab.ui.widgets.matrix import draw_matrix
 from lab.ui.widgets.pictures import PER_PAGE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
-from lab.ui.words import plain, probability
+from lab.ui.words import plain
+from lab.words import probability
 
 MATRIX_WIDTH = 880
 """At most; wider cells would be stripes."""

@@ -12,7 +12,8 @@ from lab.charts.two_classes import precision_recall, precision_recall_alt, roc, 
 from lab.evaluate.metrics import precision_recall_curve, roc_curve
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import Report
-from lab.ui.words import percent, plain
+from lab.ui.words import plain
+from lab.words import percent
 
 
 def draw_numbers(report: Report, made_from: str) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from lab.explain.overlay import COLOURS
 from lab.training.watch.film_files import Floats, Pixels, Take
+from lab.words import whole_percent
 
 CELL = 72
 """Side of a cell's picture in pixels; narrow pages show it smaller."""
@@ -103,20 +104,11 @@ def large_html(strip: Strip, column: int) -> str:
         says = _answer(strip, take, row)
         if int(take.predicted[row]) != true:
             name = html.escape(_class_name(strip, true))
-            says += f"<br>{name}, the true class: {percent(float(take.probabilities[row, true]))}"
+            says += f"<br>{name}, the true class: {_share(take, row, true)}"
         says += _note(strip, take, row)
         picture = _image(drawn.get(index), _alt(strip, take, row), LARGE)
         figures.append(f"<figure>{picture}<figcaption>{says}</figcaption></figure>")
     return f'<div class="film">{_STYLE}<div class="film-large">{"".join(figures)}</div></div>'
-
-
-def percent(share: float) -> str:
-    """Whole percent as HTML, and neither 0 nor 100 unless it is."""
-    if 0 < share < 0.005:
-        return "&lt;1&nbsp;%"
-    if 0.995 <= share < 1:
-        return "&gt;99&nbsp;%"
-    return f"{share * 100:.0f}&nbsp;%"
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -166,11 +158,15 @@ def _answer(strip: Strip, take: Take, row: int) -> str:
     right = said == int(take.labels[row])
     mark, word = ("✓", "right") if right else ("✗", "wrong")
     name = html.escape(_class_name(strip, said))
-    share = percent(float(take.probabilities[row, said]))
     return (
         f'<span class="film-{word}"><span role="img" aria-label="{word}:">{mark}</span> '
-        f"{name} {share}</span>"
+        f"{name} {_share(take, row, said)}</span>"
     )
+
+
+def _share(take: Take, row: int, label: int) -> str:
+    """The class's probability, as HTML."""
+    return html.escape(whole_percent(float(take.probabilities[row, label])))
 
 
 def _note(strip: Strip, take: Take, row: int) -> str:

@@ -22,7 +22,8 @@ from lab.runs.store import RunRow, store
 from lab.ui.run.live_chart import live_chart
 from lab.ui.run.live_feed import LiveHistory
 from lab.ui.widgets.pace import pace
-from lab.ui.words import duration, percent, status_badge
+from lab.ui.words import status_badge
+from lab.words import duration, percent
 
 CHART_HEIGHT = 260
 """Of one panel, in pixels; fixed, so that nothing on the page moves when the points come."""

@@ -16,7 +16,8 @@ from typing import Any
 import streamlit as st
 
 from lab import jobs
-from lab.ui.words import duration, plain
+from lab.ui.words import plain
+from lab.words import duration
 
 PATIENCE = 0.5
 """Seconds that a page waits for a new job before it shows a progress bar: what is quick appears at

@@ -10,7 +10,7 @@ import streamlit as st
 
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import checkpoint_epoch, checkpoints
-from lab.ui.words import percent
+from lab.words import percent
 
 PARTS = {"val": "Validation", "test": "Test"}
 PART_WORDS = {"val": "validation", "test": "test"}

@@ -1,0 +1,53 @@
+"""Numbers as a person reads them, the same on pages, charts, command line and in reports.
+
+No module of the lab is below this one: everybody may use it.
+
+Accuracies, probabilities and shares are fractions in [0, 1] everywhere else.
+"""
+
+from __future__ import annotations
+
+NONE = "–"
+"""In place of a number that is not there."""
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage with one digit, such as "93.1%"; a dash when there is none."""
+    return NONE if fraction is None else f"{fraction:.1%}"
+
+
+def whole_percent(share: float) -> str:
+    """A share without digits, where there is little room; neither "0%" nor "100%" unless it is."""
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def probability(value: float) -> str:
+    """A network's answer as a percentage; what rounds to certainty is not called certain."""
+    if value > 0.9995:
+        return ">99.9%"
+    return "<0.1%" if value < 0.0005 else percent(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as "8 s", "3 min 20 s" or "2 h 05 min"."""
+    if seconds is None:
+        return NONE
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes as "512 bytes" or "12.3 MB", in powers of 1000."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"

@@ -1,0 +1,51 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.words import duration, percent, probability, size, whole_percent
+
+
+def test_percent_has_one_digit_and_a_dash_for_nothing() -> None:
+    assert percent(0.9314) == "93.1%"
+    assert percent(0.0) == "0.0%"
+    assert percent(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0%"), (0.001, "<1%"), (0.5, "50%"), (0.994, "99%"), (0.999, ">99%"), (1, "100%")],
+)
+def test_whole_percent_is_never_rounded_to_nothing_or_all(share: float, text: str) -> None:
+    assert whole_percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, ">99.9%"), (0.99951, ">99.9%"), (0.999, "99.9%"), (0.0004, "<0.1%"), (0.0, "<0.1%")],
+)
+def test_a_network_is_never_certain(value: float, text: str) -> None:
+    assert probability(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (7.6, "8 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_duration(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(512, "512 bytes"), (12_345, "12.3 kB"), (12_345_678, "12.3 MB"), (3.2e12, "3200.0 GB")],
+)
+def test_size(count: float, text: str) -> None:
+    assert size(count) == text
