@@ -22,8 +22,8 @@ def run(options: argparse.Namespace) -> int:
 
 def list_recipes(options: argparse.Namespace) -> int:
     from lab.experiments.estimates import estimate, measured_speeds, past_runs
-    from lab.experiments.recipes.book import QUESTIONS
-    from lab.experiments.recipes.recipe import SIZES, all_recipes, prepare
+    from lab.experiments.recipes.book import QUESTIONS, all_recipes
+    from lab.experiments.recipes.recipe import SIZES, prepare
     from lab.runs.store import store
     from lab.training.plan import resolve_device
 
@@ -44,7 +44,7 @@ def list_recipes(options: argparse.Namespace) -> int:
                         "variant": prepared.variant.key,
                         "dataset": prepared.config.dataset,
                         "architecture": prepared.config.architecture,
-                        "reported": prepared.variant.figure.text,
+                        "reported": prepared.variant.reported.text,
                         "seconds": None if guess is None else round(guess.seconds, 1),
                         "seconds_from": None if guess is None else guess.said,
                         "missing": prepared.missing or None,
@@ -91,8 +91,9 @@ def list_recipes(options: argparse.Namespace) -> int:
 
 def run_recipe(options: argparse.Namespace) -> int:
     from lab.cli.train import EXIT_STATUS, reporter
-    from lab.experiments.recipes.recipe import Size, prepare, recipe
-    from lab.experiments.recipes.results import results_of
+    from lab.experiments.recipes.book import recipe
+    from lab.experiments.recipes.recipe import Size, prepare
+    from lab.experiments.recipes.results import results_beside, results_of
     from lab.runs.foreground import run_here
     from lab.runs.store import store
     from lab.training.plan import resolve
@@ -119,13 +120,7 @@ def run_recipe(options: argparse.Namespace) -> int:
         status = max(status, EXIT_STATUS.get(row.status, 1))
         if row.status in ("stopped", "paused"):  # Ctrl-C is meant for all of them
             break
-    others = [
-        result
-        for name in wanted.beside
-        for other in [recipe(name)]
-        for result in results_of(other, store().runs(origin=other.origin()))
-    ]
-    results = results_of(wanted, rows, others)
+    results = results_of(wanted, rows, results_beside(wanted, store()))
     if options.json:
         for result in results:
             print(json.dumps(_figures(result)), flush=True)
@@ -136,7 +131,7 @@ def run_recipe(options: argparse.Namespace) -> int:
             result.run.name,
             percent(result.run.best_val_accuracy),
             percent(result.run.test_accuracy),
-            result.variant.figure.text,
+            result.variant.reported.text,
             result.comparison,
         )
     console = Console()
@@ -158,7 +153,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "best_val_accuracy": result.run.best_val_accuracy,
         "test_accuracy": result.run.test_accuracy,
         "test_interval_95": result.interval,
-        "reported": result.variant.figure.text,
+        "reported": result.variant.reported.text,
         "comparison": result.comparison or None,
         "caveats": result.caveats,
     }

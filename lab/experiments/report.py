@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from lab.config import KNOBS
 from lab.errors import LabError
-from lab.experiments.recipes.recipe import Recipe, all_recipes, recipe
-from lab.experiments.recipes.results import Result, newest, results_of
+from lab.experiments.recipes.book import all_recipes
+from lab.experiments.recipes.recipe import Recipe
+from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
 from lab.experiments.sweeps.results import Figure, Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, sweeps
@@ -31,9 +32,9 @@ def report(store: Store) -> str:
     """Markdown; the newest completed full-size run of each variant, and every sweep that ended."""
     parts = [HEAD]
     for each in all_recipes():
-        found = [r for r in _results(each, store) if r.size == "full"]
-        if found:
-            parts.append(_recipe(each, found))
+        results = newest(stored_results(each, store), live=False)
+        if full := [result for result in results if result.size == "full"]:
+            parts.append(_recipe(each, full))
     for row in sorted(sweeps(store), key=lambda row: row.created_at):
         try:
             config = SweepConfig.from_json(row.config_json)
@@ -46,16 +47,7 @@ def report(store: Store) -> str:
     return "\n".join(parts)
 
 
-def _results(each: Recipe, store: Store) -> list[Result]:
-    others: list[Result] = []
-    for name in each.beside:
-        other = recipe(name)
-        runs = store.runs(origin=other.origin())
-        others += newest(results_of(other, runs), live=False)
-    return newest(results_of(each, store.runs(origin=each.origin()), others), live=False)
-
-
-def _recipe(each: Recipe, found: Sequence[Result]) -> str:
+def _recipe(each: Recipe, results: Sequence[Result]) -> str:
     head = ("Run", "Validation", "Test", "95 % interval", "The document", "Beside it")
     rows = [
         (
@@ -63,14 +55,14 @@ def _recipe(each: Recipe, found: Sequence[Result]) -> str:
             percent(result.run.best_val_accuracy),
             f"**{percent(result.run.test_accuracy)}**",
             NONE if result.interval is None else " to ".join(map(percent, result.interval)),
-            result.variant.figure.text,
+            result.variant.reported.text,
             result.comparison or NONE,
         )
-        for result in found
+        for result in results
     ]
-    newest_run = max(found, key=lambda r: r.run.created_at).run
-    seeds = sorted({str(result.run.settings.get("seed")) for result in found})
-    config = found[0].run.config
+    newest_run = max(results, key=lambda r: r.run.created_at).run
+    seeds = sorted({str(result.run.settings.get("seed")) for result in results})
+    config = results[0].run.config
     about = (
         f"Recipe `{each.id}`, document {each.document}, which reports: {each.reported}. "
         f"{newest_run.created_at:%Y-%m-%d}, seed {', '.join(seeds)}, {config.epochs} epochs, "

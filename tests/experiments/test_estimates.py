@@ -18,7 +18,8 @@ from lab.experiments.estimates import (
     past_runs,
     rough_time,
 )
-from lab.experiments.recipes.recipe import SIZES, all_recipes, prepare
+from lab.experiments.recipes.book import all_recipes
+from lab.experiments.recipes.recipe import SIZES, prepare
 from lab.jobs import start, wait
 from lab.progress import Progress
 from lab.runs.foreground import run_here

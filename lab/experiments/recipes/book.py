@@ -1,14 +1,21 @@
-"""The documents' experiments as data. To add a recipe, add an entry to `book_small.py` or
-`book_large.py`; the Experiments page, `python -m lab recipes` and the tests follow.
+"""The book of recipes: which documents and questions there are, and the recipe of an id.
 
-Settings and figures are the documents' (see `Recipe.document`); every sentence is the lab's own.
+To add a recipe, add an entry of plain data to its document's file; the Experiments page,
+`python -m lab recipes` and the tests follow. Settings and reported numbers are the documents' (see
+`Recipe.document`); every sentence is the lab's own.
 """
 
 from __future__ import annotations
 
-from lab.experiments.recipes.large_networks import LARGE_NETWORKS
+from lab.errors import NotFoundError, unknown_name
+from lab.experiments.recipes import (
+    cats_and_dogs,
+    resnet_depth,
+    sign_mnist,
+    unequal_classes,
+    vgg16_features,
+)
 from lab.experiments.recipes.recipe import Question, Recipe
-from lab.experiments.recipes.small_networks import SMALL_NETWORKS
 
 DOCUMENTS = {
     "000": "cats and dogs, from perceptrons to ResNet-18",
@@ -57,4 +64,23 @@ QUESTIONS = (
     ),
 )
 
-RECIPES: tuple[Recipe, ...] = (*SMALL_NETWORKS, *LARGE_NETWORKS)
+RECIPES: tuple[Recipe, ...] = (
+    *cats_and_dogs.RECIPES,
+    *sign_mnist.RECIPES,
+    *vgg16_features.RECIPES,
+    *resnet_depth.RECIPES,
+    *unequal_classes.RECIPES,
+)
+
+
+def all_recipes() -> tuple[Recipe, ...]:
+    """In the order of the page: question by question."""
+    return tuple(r for q in QUESTIONS for r in RECIPES if r.question == q.key)
+
+
+def recipe(recipe_id: str) -> Recipe:
+    """Raises NotFoundError with the close names. A variant's key finds its recipe too."""
+    for each in RECIPES:
+        if recipe_id == each.id or any(recipe_id == v.key for v in each.variants):
+            return each
+    raise NotFoundError(unknown_name("recipe", recipe_id, [r.id for r in all_recipes()]))

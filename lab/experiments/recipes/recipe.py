@@ -4,8 +4,9 @@
     size     "full": the document's settings; "quick": the same idea in a minute or so
     prepare  recipe, size, data set, network  ->  RunConfigs, or the sentence why one cannot run
 
-The recipes themselves are plain data in `lab.experiments.recipes.book`. A run that came from a
-recipe carries its origin, "recipe:<id>:<size>" and ":<variant>" where a recipe has several runs.
+The recipes themselves are plain data, a file a document; `lab.experiments.recipes.book` knows all.
+A run that came from a recipe carries its origin, "recipe:<id>:<size>" and ":<variant>" where a
+recipe has several runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SIZES: tuple[Size, ...] = get_args(Size)
 
 
 @dataclass(frozen=True)
-class Figure:
+class Reported:
     """What the document reports of one run. Accuracies are fractions."""
 
     text: str
@@ -42,7 +43,7 @@ class Variant:
     key: str
     """The row of the digest that it stands for, such as "cd-deep-relu"."""
     title: str
-    figure: Figure
+    reported: Reported
     knobs: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)
     """On top of the recipe's own quick knobs."""
@@ -122,22 +123,6 @@ class Prepared:
         return self.variant.key if self.size == "full" else f"{self.variant.key} (quick)"
 
 
-def all_recipes() -> tuple[Recipe, ...]:
-    """In the order of the page: question by question."""
-    from lab.experiments.recipes.book import QUESTIONS, RECIPES
-
-    return tuple(r for q in QUESTIONS for r in RECIPES if r.question == q.key)
-
-
-def recipe(recipe_id: str) -> Recipe:
-    """Raises NotFoundError with the close names. A variant's key finds its recipe too."""
-    known = all_recipes()
-    for each in known:
-        if recipe_id == each.id or any(recipe_id == v.key for v in each.variants):
-            return each
-    raise NotFoundError(unknown_name("recipe", recipe_id, [r.id for r in known]))
-
-
 def dataset_choices(recipe: Recipe) -> list[catalog.DatasetInfo]:
     """Its data sets that can be used now, the document's own first."""
     return [info for name in recipe.datasets if (info := catalog.describe(name)).usable]
@@ -188,13 +173,13 @@ def prepare(
 
 def stand_ins(recipe: Recipe, config: RunConfig) -> tuple[str, ...]:
     """How a run's data and network differ from the document's own, in words."""
-    told = []
+    swaps = []
     own = recipe.datasets[0]
     if config.dataset != own:
-        told.append(f"{_title(config.dataset)} instead of {_title(own)}")
+        swaps.append(f"{_title(config.dataset)} instead of {_title(own)}")
     if recipe.networks and config.architecture != recipe.networks[0]:
-        told.append(f"{config.architecture} instead of {recipe.networks[0]}")
-    return tuple(told)
+        swaps.append(f"{config.architecture} instead of {recipe.networks[0]}")
+    return tuple(swaps)
 
 
 def _title(dataset: str) -> str:

@@ -1,4 +1,4 @@
-"""What the runs of a recipe came to, beside the document's figure."""
+"""What the runs of a recipe came to, beside what the document reports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 
 from lab.errors import ConfigError
 from lab.evaluate.metrics import wilson_interval
-from lab.experiments.recipes.recipe import Figure, Recipe, Size, Variant, stand_ins
+from lab.experiments.recipes.book import recipe
+from lab.experiments.recipes.recipe import SIZES, Recipe, Reported, Size, Variant, stand_ins
 from lab.runs.rows import RunRow
+from lab.runs.store import Store
+from lab.words import percent
 
 
 @dataclass(frozen=True)
@@ -22,88 +25,100 @@ class Result:
     interval: tuple[float, float] | None
     """95 % interval of the test accuracy, from the number of test images alone."""
     caveats: tuple[str, ...]
-    """Why the run's figure and the document's cannot be compared, or only in part."""
+    """Why the run's accuracy and the document's cannot be compared, or only in part."""
     comparison: str
-    """The two figures in a sentence; empty while there is nothing to compare."""
+    """The two in a sentence; empty while there is nothing to compare."""
 
 
-def results_of(
-    recipe: Recipe, runs: Iterable[RunRow], others: Sequence[Result] = ()
-) -> list[Result]:
+def stored_results(each: Recipe, store: Store) -> list[Result]:
+    """`results_of` all the recipe's runs in the store, compared with those of recipes beside it."""
+    return results_of(each, store.runs(origin=each.origin()), results_beside(each, store))
+
+
+def results_beside(each: Recipe, store: Store) -> list[Result]:
+    """The newest completed results of the recipes beside it."""
+    beside: list[Result] = []
+    for other in map(recipe, each.beside):
+        runs = store.runs(origin=other.origin())
+        beside += newest(results_of(other, runs), live=False)
+    return beside
+
+
+def results_of(each: Recipe, runs: Iterable[RunRow], others: Sequence[Result] = ()) -> list[Result]:
     """One Result for each of `runs` that belongs to the recipe, in the order of its variants, full
     size first, the newest first among equals. `others` are results of the recipes beside it, for
-    figures such as "below the CNN"."""
-    found: list[Result] = []
+    words such as "below the CNN"."""
+    results: list[Result] = []
     for run in runs:
-        place = _place(recipe, run.origin)
+        place = _place(each, run.origin)
         if place is not None:
-            found.append(_result(recipe, *place, run))
-    order = {variant.key: number for number, variant in enumerate(recipe.variants)}
-    found.sort(key=lambda r: r.run.created_at, reverse=True)
-    found.sort(key=lambda r: (r.size != "full", order[r.variant.key]))
-    everything = [*found, *others]
-    return [_with_comparison(result, everything) for result in found]
+            results.append(_result(each, *place, run))
+    order = {variant.key: number for number, variant in enumerate(each.variants)}
+    results.sort(key=lambda r: r.run.created_at, reverse=True)
+    results.sort(key=lambda r: (r.size != "full", order[r.variant.key]))
+    everything = [*results, *others]
+    return [_with_comparison(result, everything) for result in results]
 
 
 def newest(results: Iterable[Result], *, live: bool = True) -> list[Result]:
     """The newest run of each variant and size; with `live` False the newest that has ended."""
-    kept: dict[tuple[str, str], Result] = {}
+    first: dict[tuple[str, str], Result] = {}
     for result in results:
         if live or result.run.status == "completed":
-            kept.setdefault((result.size, result.variant.key), result)
-    return list(kept.values())
+            first.setdefault((result.size, result.variant.key), result)
+    return list(first.values())
 
 
-def _place(recipe: Recipe, origin: str) -> tuple[Variant, Size] | None:
+def _place(each: Recipe, origin: str) -> tuple[Variant, Size] | None:
     """The variant and size that an origin names; None for what is none of this recipe."""
-    for size in ("full", "quick"):
-        for variant in recipe.variants:
-            if origin == recipe.origin(size, variant):
+    for size in SIZES:
+        for variant in each.variants:
+            if origin == each.origin(size, variant):
                 return variant, size
     return None
 
 
-def _result(recipe: Recipe, variant: Variant, size: Size, run: RunRow) -> Result:
+def _result(each: Recipe, variant: Variant, size: Size, run: RunRow) -> Result:
     interval = None
     if run.test_accuracy is not None and run.test_samples:
         interval = wilson_interval(round(run.test_accuracy * run.test_samples), run.test_samples)
     try:
-        caveats = stand_ins(recipe, run.config)
+        caveats = stand_ins(each, run.config)
     except ConfigError:  # another version of the lab wrote it
         caveats = ("made by another version of the lab",)
     if size == "quick":
         caveats = ("quick size", *caveats)
-    return Result(recipe, variant, size, run, interval, caveats, "")
+    return Result(each, variant, size, run, interval, caveats, "")
 
 
 def _with_comparison(result: Result, everything: Sequence[Result]) -> Result:
-    figure, ours = result.variant.figure, result.run.test_accuracy
+    reported, ours = result.variant.reported, result.run.test_accuracy
     sentence = ""
     if result.run.status == "completed" and ours is not None and result.interval is not None:
-        if figure.than is not None:
-            sentence = _words(result, figure.than, everything)
-        elif figure.low is not None and result.caveats:
+        if reported.than is not None:
+            sentence = _beside_rival(result, reported.than, everything)
+        elif reported.low is not None and result.caveats:
             sentence = f"Not to be compared: {'; '.join(result.caveats)}."
-        elif figure.low is not None:
-            sentence = _numbers(ours, result.interval, figure)
+        elif reported.low is not None:
+            sentence = _beside_number(ours, result.interval, reported)
     return replace(result, comparison=sentence)
 
 
-def _numbers(ours: float, interval: tuple[float, float], figure: Figure) -> str:
-    assert figure.low is not None
-    assert figure.high is not None
-    if figure.low <= ours <= figure.high:
+def _beside_number(ours: float, interval: tuple[float, float], reported: Reported) -> str:
+    assert reported.low is not None
+    assert reported.high is not None
+    if reported.low <= ours <= reported.high:
         return "As the document has it."
-    nearest = figure.low if ours < figure.low else figure.high
+    nearest = reported.low if ours < reported.low else reported.high
     points = abs(ours - nearest) * 100
     direction = "above" if ours > nearest else "below"
-    told = f"{points:.1f} points {direction}"
+    distance = f"{points:.1f} points {direction}"
     if interval[0] <= nearest <= interval[1]:
-        return f"{told}: no more than the test images' chance."
-    return f"{told} the document's figure."
+        return f"{distance}: no more than the test images' chance."
+    return f"{distance} the document's figure."
 
 
-def _words(result: Result, than: tuple[str, str], everything: Sequence[Result]) -> str:
+def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Result]) -> str:
     """ "below the CNN" is checked against the newest finished run of the same size and data."""
     direction, key = than
     rival = next(
@@ -129,4 +144,4 @@ def _words(result: Result, than: tuple[str, str], everything: Sequence[Result]) 
     losses = ""
     if "loss" in result.run.test and "loss" in rival.run.test:
         losses = f"; test loss {result.run.test['loss']:.3f} against {rival.run.test['loss']:.3f}"
-    return f"{verdict}: {apart} {key} ({theirs:.1%}){losses}."
+    return f"{verdict}: {apart} {key} ({percent(theirs)}){losses}."

@@ -9,8 +9,9 @@ import streamlit as st
 
 from lab.data import catalog
 from lab.errors import NotFoundError
-from lab.experiments.recipes.recipe import Recipe, recipe
-from lab.experiments.recipes.results import Result, newest, results_of
+from lab.experiments.recipes.book import recipe
+from lab.experiments.recipes.recipe import Recipe
+from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.runs.store import store
 from lab.ui.words import plain, status_word
 from lab.words import percent
@@ -28,7 +29,7 @@ def draw_results(each: Recipe) -> None:
 
 def _body(recipe_id: str, ticking: bool) -> None:
     each = recipe(recipe_id)
-    results = results_of(each, store().runs(origin=each.origin()), _others(each))
+    results = stored_results(each, store())
     if any(result.run.is_live for result in results) != ticking:
         st.rerun()  # once: the whole page learns that runs began or ended
     if not results:
@@ -85,7 +86,7 @@ def _frame(results: Sequence[Result]) -> pd.DataFrame:
                 "Validation": run.best_val_accuracy,
                 "Test": run.test_accuracy,
                 "95 % interval": _interval(result),
-                "The document": result.variant.figure.text,
+                "The document": result.variant.reported.text,
                 "Pictures": _title(run.dataset),
                 "Network": run.architecture,
             }
@@ -105,15 +106,6 @@ def _title(dataset: str) -> str:
         return catalog.describe(dataset).title
     except NotFoundError:
         return dataset
-
-
-def _others(each: Recipe) -> list[Result]:
-    """Results of the recipes beside it, for figures such as "below the CNN"."""
-    found: list[Result] = []
-    for name in each.beside:
-        other = recipe(name)
-        found += newest(results_of(other, store().runs(origin=other.origin())), live=False)
-    return found
 
 
 def _links(each: Recipe, results: Sequence[Result]) -> None:

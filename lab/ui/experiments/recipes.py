@@ -21,17 +21,15 @@ from lab.experiments.estimates import (
     past_runs,
     rough_time,
 )
-from lab.experiments.recipes.book import DOCUMENTS, QUESTIONS
+from lab.experiments.recipes.book import DOCUMENTS, QUESTIONS, all_recipes, recipe
 from lab.experiments.recipes.recipe import (
     SIZES,
     Prepared,
     Recipe,
     Size,
-    all_recipes,
     dataset_choices,
     network_choices,
     prepare,
-    recipe,
     weights_to_get,
 )
 from lab.models.architecture import ARCHITECTURES

@@ -14,16 +14,14 @@ from lab.data import catalog
 from lab.data.drawn import animals
 from lab.data.drawn import signs as drawn_signs
 from lab.errors import ConfigError, NotFoundError
-from lab.experiments.recipes.book import DOCUMENTS, QUESTIONS, RECIPES
+from lab.experiments.recipes.book import DOCUMENTS, QUESTIONS, RECIPES, all_recipes, recipe
 from lab.experiments.recipes.recipe import (
     SIZES,
     Prepared,
     Size,
-    all_recipes,
     dataset_choices,
     network_choices,
     prepare,
-    recipe,
     stand_ins,
 )
 from lab.models.architecture import ARCHITECTURES
@@ -60,8 +58,8 @@ def test_the_book_is_in_order() -> None:
         assert len(each.differences) >= 3
         assert all(recipe(other).id == other for other in each.beside)
         for variant in each.variants:
-            if variant.figure.than is not None:
-                rival = recipe(variant.figure.than[1])
+            if variant.reported.than is not None:
+                rival = recipe(variant.reported.than[1])
                 assert rival.id in each.beside
 
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from lab.config import RunConfig
-from lab.experiments.recipes.recipe import Size, prepare, recipe
+from lab.experiments.recipes.book import recipe
+from lab.experiments.recipes.recipe import Size, prepare
 from lab.experiments.recipes.results import newest, results_of
 from lab.runs.rows import RunRow
 from lab.runs.store import store
