@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from lab.words import NONE, percent
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -54,8 +56,8 @@ class Metric:
     def text(self, value: float | None) -> str:
         """`value` as a person reads it; a dash where there is none."""
         if value is None or math.isnan(value):
-            return "–"
-        return f"{value:.1%}" if self.is_share else f"{value:.4g}"
+            return NONE
+        return percent(value) if self.is_share else f"{value:.4g}"
 
     def is_better(self, value: float, than: float) -> bool:
         return value > than if self.higher_is_better else value < than

@@ -18,11 +18,12 @@ from rich.table import Table
 from lab.cli.console import Console
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
-from lab.experiments.sweeps.config import SweepConfig, value_text
+from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
+from lab.experiments.sweeps.presets import PRESETS
 from lab.experiments.sweeps.results import Line, lines, ranked
-from lab.experiments.sweeps.stock import STOCK, stock
 from lab.experiments.sweeps.table import set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
+from lab.metrics import METRICS
 from lab.runs.queue import Queue, run_here
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -32,16 +33,16 @@ POLL_SECONDS = 0.2
 
 
 def run(options: argparse.Namespace) -> int:
-    hands = Queue(store())  # never started: this process trains in its main thread
+    queue = Queue(store())  # never started: this process trains in its main thread
     sweep_id, config = _begin(options.what, quick=options.quick)
     teller = _Teller(sweep_id, config, as_json=options.json)
     teller.started()
-    driver = DriverThread(hands, only=sweep_id)
+    driver = DriverThread(queue, only=sweep_id)
     driver.start()
     try:
-        _train(sweep_id, hands, teller)
+        _train(sweep_id, queue, teller)
     except KeyboardInterrupt:
-        _stop(sweep_id, hands)
+        _stop(sweep_id, queue)
     finally:
         driver.end(10.0)
     return teller.ended()
@@ -49,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _begin(what: str, *, quick: bool) -> tuple[str, SweepConfig]:
     """Enter a new sweep, or take up a stopped one."""
-    if what in {each.id for each in STOCK}:
-        chosen = stock(what)
+    chosen = next((each for each in PRESETS if each.id == what), None)
+    if chosen is not None:
         known = [catalog.describe(name) for name in chosen.datasets]
         here = next((info for info in known if info.usable), None)
         if here is None:
@@ -61,7 +62,7 @@ def _begin(what: str, *, quick: bool) -> tuple[str, SweepConfig]:
         config = chosen.sweep(here.name, quick=quick)
         return enter_sweep(config), config
     if quick:
-        names = ", ".join(each.id for each in STOCK)
+        names = ", ".join(each.id for each in PRESETS)
         raise ConfigError(f"--quick goes with a stock sweep only; there are: {names}.")
     path = Path(what)
     if what.startswith("s-") and not path.exists():
@@ -74,7 +75,7 @@ def _begin(what: str, *, quick: bool) -> tuple[str, SweepConfig]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
-        names = ", ".join(each.id for each in STOCK)
+        names = ", ".join(each.id for each in PRESETS)
         raise ConfigError(
             f"{what} cannot be read: {reason}. Name a YAML file, a sweep's id, or a stock sweep: "
             f"{names}."
@@ -83,9 +84,9 @@ def _begin(what: str, *, quick: bool) -> tuple[str, SweepConfig]:
     return enter_sweep(config), config
 
 
-def _train(sweep_id: str, hands: Queue, teller: _Teller) -> None:
+def _train(sweep_id: str, queue: Queue, teller: _Teller) -> None:
     """Train the sweep's runs as its driver puts them in line, until none comes any more."""
-    runs = hands.store
+    runs = queue.store
     origin = f"sweep:{sweep_id}"
     while True:
         waiting = [row for row in runs.queued() if row.origin.startswith(f"{origin}:")]
@@ -97,7 +98,7 @@ def _train(sweep_id: str, hands: Queue, teller: _Teller) -> None:
             state = sweep(runs, sweep_id)
             judged = "state" in state.notes.get(trial_of(ended.origin) or 0, {})
             if ended.status == "stopped" and not judged and state.is_working:
-                _stop(sweep_id, hands)  # by Ctrl-C: all of it is meant
+                _stop(sweep_id, queue)  # by Ctrl-C: all of it is meant
         elif not sweep(runs, sweep_id).is_working and not runs.runs(
             origin=origin, status=("preparing", "running")
         ):
@@ -107,9 +108,9 @@ def _train(sweep_id: str, hands: Queue, teller: _Teller) -> None:
         teller.tell_runs()
 
 
-def _stop(sweep_id: str, hands: Queue) -> None:
+def _stop(sweep_id: str, queue: Queue) -> None:
     try:
-        stop_sweep(sweep_id, hands=hands)
+        stop_sweep(sweep_id, queue=queue)
     except LabError as error:  # it has just ended
         print(error, file=sys.stderr)
 
@@ -222,14 +223,13 @@ def _plain(line: Line) -> dict[str, Any]:
 
 
 def _table(config: SweepConfig, found: list[Line]) -> Table:
-    metric = "Validation accuracy" if config.metric == "val_accuracy" else "Validation loss"
-    table = Table("", *config.axes, metric, "Test accuracy", "Seeds", "State")
+    table = Table("", *config.axes, JUDGED_BY[config.metric], "Test accuracy", "Seeds", "State")
     for line in found:
         table.add_row(
             str(line.number),
             *(value_text(value) for value in line.params.values()),
-            line.judged.text(share=config.metric == "val_accuracy"),
-            line.test.text(share=True),
+            line.judged.text(config.measured),
+            line.test.text(METRICS["accuracy"]),
             f"{line.judged.count} of {len(config.seeds)}",
             line.state,
         )

@@ -13,8 +13,9 @@ from lab.experiments.recipes.book import all_recipes
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
-from lab.experiments.sweeps.results import Figure, Line, lines, ranked
+from lab.experiments.sweeps.results import Line, SeedMean, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, sweeps
+from lab.metrics import METRICS, Metric
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
 from lab.words import NONE, percent
@@ -84,8 +85,8 @@ def _sweep(
     rows = [
         (
             *(value_text(line.params[knob]) for knob in config.axes),
-            _figure(line.judged, share=config.measured.is_share),
-            f"**{_figure(line.test, share=True)}**",
+            _mean(line.judged, config.measured),
+            f"**{_mean(line.test, METRICS['accuracy'])}**",
             line.note or line.state,
         )
         for line in every
@@ -112,6 +113,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in every)
 
 
-def _figure(figure: Figure, *, share: bool) -> str:
-    runs = f" ({figure.count} runs)" if figure.spread is not None else ""
-    return figure.text(share=share) + runs
+def _mean(value: SeedMean, metric: Metric) -> str:
+    runs = f" ({value.count} runs)" if value.spread is not None else ""
+    return value.text(metric) + runs

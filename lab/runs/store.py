@@ -81,10 +81,11 @@ class Store:
 
     def __init__(self, url: str | None = None) -> None:
         self.url = url or database_url()
-        self._database = Database(self.url)
+        self.database = Database(self.url)
+        """Also for tables that others keep beside the runs: sweeps, Optuna's studies."""
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
     # --- runs -----------------------------------------------------------------------------------
     def create_run(
@@ -116,7 +117,7 @@ class Store:
         for _ in range(100):
             run_id = f"r-{stamp}-{secrets.token_hex(2)}"
             try:
-                with self._database.write() as connection:
+                with self.database.write() as connection:
                     connection.execute(schema.runs.insert().values(id=run_id, **values))
                     if status == "queued":
                         queue_order.append(connection, run_id)
@@ -126,7 +127,7 @@ class Store:
         raise RuntimeError("no free run id")
 
     def run(self, run_id: str) -> RunRow:
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             row = reading.run(connection, run_id)
         if row is None:
             raise _not_found(run_id)
@@ -145,7 +146,7 @@ class Store:
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person asked for.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return reading.runs(
                 connection, status=status, search=search, order=order, origin=origin
             )
@@ -157,7 +158,7 @@ class Store:
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
         runs = schema.runs
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             deleted = connection.execute(
                 runs.delete().where(runs.c.id == run_id, runs.c.status.not_in(ACTIVE))
             )
@@ -178,7 +179,7 @@ class Store:
 
     def set_status(self, run_id: str, status: str, *, message: str = "") -> None:
         """Move the run on, as the transition table allows."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             self._status(connection, run_id)
             change_status(connection, run_id, status, message=message)
             queue_order.renumber(connection)
@@ -194,13 +195,13 @@ class Store:
         if progress is not None:
             values["progress"] = progress
         self._update(run_id, **values)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return self._requested(connection, run_id)
 
     def request(self, run_id: str, what: Request) -> None:
         """Ask the trainer of an active run to stop, pause or finish. A run that nobody works on
         (queued, paused) is stopped at once. Raises ConfigError when its state does not allow it."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status not in REQUESTABLE[what]:
                 raise refusal(run_id, status, REQUESTABLE[what], REQUEST_VERBS[what])
@@ -213,7 +214,7 @@ class Store:
     def say_waiting(self, run_id: str, text: str) -> None:
         """Say what a run waits for, if it still waits."""
         runs = schema.runs
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.status == "queued")
@@ -222,19 +223,19 @@ class Store:
 
     def requested(self, run_id: str) -> str | None:
         """What was asked of an active run and not answered yet."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return self._requested(connection, run_id)
 
     # --- the line -------------------------------------------------------------------------------
     def queued(self, device: str | None = None) -> list[RunRow]:
         """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return reading.queued(connection, device)
 
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the line. Its device is
         resolved anew: the machine may be another one."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status not in RESUMABLE:
                 raise refusal(run_id, status, RESUMABLE, "resumed")
@@ -249,7 +250,7 @@ class Store:
 
     def move(self, run_id: str, places: int) -> None:
         """Move a queued run by `places` in the line: negative is earlier, positive later."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "moved in the line")
@@ -257,7 +258,7 @@ class Store:
 
     def remove(self, run_id: str) -> None:
         """Take a queued run out of the line. It stays as a stopped run and can be resumed."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "taken out of the line")
@@ -267,7 +268,7 @@ class Store:
         """Take a run in one of `statuses` for this process; False when somebody was faster. The
         claimed run is "preparing"."""
         runs = schema.runs
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             claimed = connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.status.in_(statuses))
@@ -295,7 +296,7 @@ class Store:
     def interrupt(self, run_id: str, owner: str, message: str) -> bool:
         """Mark a run whose process `owner` has died; False when it is no longer that process's."""
         runs = schema.runs
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             query = sa.select(runs.c.status).where(runs.c.id == run_id, runs.c.owner == owner)
             if connection.execute(query).scalar() not in ACTIVE:
                 return False
@@ -318,7 +319,7 @@ class Store:
         from the last recorded step. The run must be preparing for RunStarted (which makes it
         running) and active for RunEnded (which ends it). `Recorder` is the usual caller.
         """
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             if smoother is None:
                 smoother = Smoother()
                 last_smoothed(connection, run_id, smoother)
@@ -332,39 +333,39 @@ class Store:
             return self._requested(connection, run_id)
 
     def write_log(self, run_id: str, level: str, text: str) -> None:
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             write_log(connection, run_id, [(level, text)], at=time.time())
 
     def steps(self, run_id: str, *, after: int = 0, limit: int | None = None) -> StepColumns:
         """The first `limit` steps with a number above `after`. Costs what it returns."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return reading.steps(connection, run_id, after=after, limit=limit)
 
     def epochs(self, run_id: str, *, after: int = 0, after_step: int = 0) -> EpochColumns:
         """The epochs with a number above `after` that ended after step `after_step`."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return reading.epochs(connection, run_id, after=after, after_step=after_step)
 
     def curves(self, run_ids: Sequence[str], column: str, *, points: int = 150) -> dict[str, Curve]:
         """One column of many runs at once, those without it left out: of a step's columns at most
         `points` a run, evenly spread with the first and the last; of an epoch's all."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return curves(connection, run_ids, column, points=points)
 
     def newest(self, run_id: str) -> Newest:
         """The last step and the last finished epoch."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return reading.newest(connection, run_id)
 
     def log(self, run_id: str, *, after: int = 0) -> list[LogLine]:
         """The run's log lines with a `seq` above `after`."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return reading.log(connection, run_id, after=after)
 
     # --- parts ----------------------------------------------------------------------------------
     def _update(self, run_id: str, **values: Any) -> None:
         runs = schema.runs
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
             if changed.rowcount == 0:
                 raise _not_found(run_id)

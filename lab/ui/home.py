@@ -6,7 +6,7 @@ import streamlit as st
 
 from lab.data import catalog
 from lab.errors import LabError
-from lab.experiments.presets import STARTS, Start
+from lab.experiments.starts import STARTS, Start
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.ui.state import fill_form, look_at

@@ -14,7 +14,7 @@ import streamlit as st
 
 from lab.data import catalog
 from lab.errors import LabError
-from lab.experiments.presets import defaults_for
+from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.thread import drive
 from lab.runs.queue import queue
 from lab.training.events import ProbeTaken, RunEnded

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from lab.data import catalog
 from lab.experiments.sweeps import thread
 from lab.experiments.sweeps.config import SweepConfig
-from lab.experiments.sweeps.stock import STOCK
+from lab.experiments.sweeps.presets import PRESETS
 from lab.experiments.sweeps.table import create_sweep, note_trial, set_sweep_status, sweep, sweeps
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
@@ -27,7 +27,7 @@ BASE = {
 
 @pytest.fixture(autouse=True)
 def driver(small_lab: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(thread, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(thread, "POLL_SECONDS", 0.05)
     yield
     thread.stop_driving()
 
@@ -208,12 +208,12 @@ def test_ranges_are_drawn_from(open_sweeps: OpenPage, kind: str) -> None:
     assert "The range of learning_rate: low is 'x'" in texts(app, "error").replace("\\", "")
 
 
-@pytest.mark.parametrize("stock", [each.id for each in STOCK])
-def test_stock_grids_start_or_say_what_they_need(open_sweeps: OpenPage, stock: str) -> None:
+@pytest.mark.parametrize("preset", [each.id for each in PRESETS])
+def test_presets_start_or_say_what_they_need(open_sweeps: OpenPage, preset: str) -> None:
     app = open_sweeps()
-    app.selectbox(key=f"{KEY}_start").select(stock).run()
+    app.selectbox(key=f"{KEY}_start").select(preset).run()
     assert not app.exception
-    if stock.startswith("freeze"):
+    if preset.startswith("freeze"):
         assert "needs the data set “Cats and dogs”" in texts(app, "info").replace("\\", "")
         assert app.button(key=f"{KEY}_begin").disabled
     else:

@@ -79,7 +79,7 @@ def test_one_query_for_any_number_of_runs(runs: Store, figure: str) -> None:
     ids = [train(runs, 20) for _ in range(5)]
     asked: list[str] = []
     sa.event.listen(
-        runs._database.engine, "before_cursor_execute", lambda *args: asked.append(args[2])
+        runs.database.engine, "before_cursor_execute", lambda *args: asked.append(args[2])
     )
     assert len(runs.curves(ids, figure)) == 5  # type: ignore[arg-type]
     assert sum("SELECT" in text for text in asked) == 1
@@ -90,10 +90,10 @@ def test_only_the_wanted_steps_are_looked_up(runs: Store) -> None:
     from lab.runs.curves import _evenly
 
     query = _evenly(["r"], "loss", 100).compile(
-        dialect=runs._database.engine.dialect,
+        dialect=runs.database.engine.dialect,
         compile_kwargs={"literal_binds": True, "render_postcompile": True},
     )
-    with runs._database.read() as connection:
+    with runs.database.read() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
     assert any("SEARCH steps USING PRIMARY KEY (run_id=? AND step=?)" in line for line in plan)
     assert not any(line.startswith("SCAN steps") for line in plan)

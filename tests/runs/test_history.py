@@ -110,7 +110,7 @@ def test_too_few_points_are_refused() -> None:
 def fill_long(runs: Store, count: int) -> str:
     """Without events: the database makes the rows by itself."""
     run_id = runs.create_run(CONFIG, status="preparing")
-    with runs._database.write() as connection:
+    with runs.database.write() as connection:
         connection.exec_driver_sql(
             "WITH RECURSIVE n(step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?) "
             "INSERT INTO steps (run_id, step, epoch, loss, loss_smoothed, accuracy, "

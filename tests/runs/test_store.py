@@ -307,7 +307,7 @@ def test_the_store_is_opened_once_for_each_home(
 
 
 def test_the_database_is_set_up_for_sharing(runs: Store) -> None:
-    with runs._database.read() as connection:
+    with runs.database.read() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -321,7 +321,7 @@ def test_the_database_is_set_up_for_sharing(runs: Store) -> None:
 
 
 def test_a_newer_format_is_refused(runs: Store) -> None:
-    with runs._database.write() as connection:
+    with runs.database.write() as connection:
         connection.execute(schema.version.update().values(version_num="99"))
     with pytest.raises(DataError, match=r"newer Trainscope \(format 99.*Update Trainscope"):
         Store(runs.url)
@@ -348,13 +348,13 @@ def test_a_wrong_database_url_is_explained(url: str, sentence: str) -> None:
 
 
 def test_a_full_disk_is_one_sentence(runs: Store) -> None:
-    with runs._database.engine.connect() as connection:
+    with runs.database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
 
     def no_growth(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
-    sa.event.listen(runs._database.engine, "begin", no_growth)
+    sa.event.listen(runs.database.engine, "begin", no_growth)
 
     def fill() -> None:
         for _ in range(1000):
@@ -371,11 +371,11 @@ def test_a_store_that_another_program_holds_is_one_sentence(
 
     impatient = Store(runs.url)
     sa.event.listen(
-        impatient._database.engine,
+        impatient.database.engine,
         "connect",
         lambda connection, _: connection.execute("PRAGMA busy_timeout = 10").close(),
     )
-    impatient._database.engine.dispose()  # so that the next connection is an impatient one
+    impatient.database.engine.dispose()  # so that the next connection is an impatient one
     viewer = sqlite3.connect(runs.url.removeprefix("sqlite:///"))
     viewer.execute("BEGIN IMMEDIATE")
     try:

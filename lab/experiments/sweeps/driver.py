@@ -2,7 +2,7 @@
 
     every half second:
         read the sweep's runs from the store
-        halving: report each rung's figure; stop the run that is not among the best
+        halving: report each rung's value; stop the run that is not among the best
         settle the combinations whose runs have all ended
         keep two runs of the sweep waiting or training, so that a person's own run soon has its turn
 
@@ -48,7 +48,7 @@ def resolved(config: RunConfig) -> RunConfig:
 
 
 class Driver:
-    """One sweep in the hands of this process. Belongs to one thread."""
+    """One sweep that this process drives. Belongs to one thread."""
 
     def __init__(
         self,
@@ -56,36 +56,36 @@ class Driver:
         config: SweepConfig,
         study: SweepStudy,
         *,
-        hands: Queue,
+        queue: Queue,
         check: Check = resolved,
     ) -> None:
         self.sweep_id = sweep_id
         self._config = config
         self._study = study
-        self._hands = hands
+        self._queue = queue
         self._check = check
         self._seen: object = None
-        self._taken_up = False
+        self._requeued = False
         self._failures = 0
 
-    def look(self) -> bool:
-        """One look around; False when the sweep has ended or was stopped."""
+    def poll(self) -> bool:
+        """One round of the loop above; False when the sweep has ended or was stopped."""
         try:
-            going = self._look()
+            going = self._round()
             self._failures = 0
             return going
         except Exception as error:  # a locked database, a full disk: try again soon
-            logger.exception("sweep %s could not look around", self.sweep_id)
+            logger.exception("polling sweep %s failed", self.sweep_id)
             self._failures += 1
             if self._failures < PATIENCE:
                 return True
             with contextlib.suppress(Exception):
                 text = f"It could not go on: {error} It can be resumed."
-                set_sweep_status(self._hands.store, self.sweep_id, "failed", text)
+                set_sweep_status(self._queue.store, self.sweep_id, "failed", text)
             return False
 
-    def _look(self) -> bool:
-        runs = self._hands.store
+    def _round(self) -> bool:
+        runs = self._queue.store
         rows: dict[int, list[RunRow]] = defaultdict(list)
         for row in runs.runs(origin=f"sweep:{self.sweep_id}", order="oldest"):
             number = trial_of(row.origin)
@@ -95,10 +95,10 @@ class Driver:
         # person ended by itself.
         state = sweep(runs, self.sweep_id)
         if not state.is_working:
-            stop_runs(self._hands, state)
+            stop_runs(self._queue, state)
             return False
-        if not self._taken_up or state.status == "resuming":
-            self._taken_up = self._take_up(rows, state)
+        if not self._requeued or state.status == "resuming":
+            self._requeued = self._requeue(rows, state)
             self._seen = None
             return True
         seen = [(row.id, row.status, row.epoch) for each in rows.values() for row in each]
@@ -106,19 +106,16 @@ class Driver:
             return True
         live = sum(row.is_live for each in rows.values() for row in each)
         for trial in self._study.open_trials():
-            live += self._go_on(trial, rows[trial.number], IN_LINE - live)
-        while live < IN_LINE:
-            trial_or_none = self._study.next()
-            if trial_or_none is None:
-                break
-            live += self._go_on(trial_or_none, [], IN_LINE - live)
+            live += self._advance(trial, rows[trial.number], room=IN_LINE - live)
+        while live < IN_LINE and (drawn := self._study.next()) is not None:
+            live += self._advance(drawn, [], room=IN_LINE - live)
         if live == 0 and not self._study.open_trials():
             set_sweep_status(runs, self.sweep_id, "completed")
             return False
         self._seen = seen  # at the end: what went wrong on the way is tried again
         return True
 
-    def _take_up(self, rows: dict[int, list[RunRow]], state: SweepRow) -> bool:
+    def _requeue(self, rows: dict[int, list[RunRow]], state: SweepRow) -> bool:
         """At the start: put back in line what the end of a server paused, and what "stop all"
         stopped when a person takes that back; False when it must be tried again."""
         if state.status == "resuming" and any(
@@ -132,16 +129,16 @@ class Driver:
             for row in rows[trial.number]:
                 if row.status in again:
                     with contextlib.suppress(ConfigError):  # somebody was faster
-                        self._hands.resume(row.id)
+                        self._queue.resume(row.id)
         if state.status == "resuming":
-            set_sweep_status(self._hands.store, self.sweep_id, "running")
+            set_sweep_status(self._queue.store, self.sweep_id, "running")
         return True
 
-    def _go_on(self, trial: OpenTrial, rows: Sequence[RunRow], room: int) -> int:
+    def _advance(self, trial: OpenTrial, rows: Sequence[RunRow], *, room: int) -> int:
         """Settle the combination if that is possible, else put up to `room` of its runs in line;
         returns how many."""
-        if why := trial.out or self._judged_out(trial, rows):
-            self._end(trial, rows, why)
+        if why := trial.judged_out or self._judge(trial, rows):
+            self._end_judged_out(trial, rows, why)
             return 0
         by_seed = {int(row.settings["seed"]): row for row in rows}
         missing = [s for s in self._config.seeds if s not in by_seed and s not in trial.submitted]
@@ -153,9 +150,9 @@ class Driver:
             try:
                 config = self._check(self._config.run_config(trial.params, seed))
             except LabError as error:
-                self._tell(trial, "left out", str(error))
+                self._give_up(trial, "left out", str(error))
                 return submitted
-            self._hands.submit(
+            self._queue.submit(
                 config,
                 self._config.run_name(trial.params, seed),
                 origin=f"sweep:{self.sweep_id}:{trial.number}",
@@ -169,21 +166,21 @@ class Driver:
         return submitted
 
     def _settle(self, trial: OpenTrial, rows: Sequence[RunRow]) -> None:
-        """All runs have ended: the combination's figure is the mean of those that completed."""
-        values = [v for row in rows if (v := measured(row, self._config)) is not None]
+        """All runs have ended: the combination's value is the mean of those that completed."""
+        values = [v for row in rows if (v := final_value(row, self._config)) is not None]
         if values:
             self._study.tell(trial, "complete", float(np.mean(values)))
             return
         reasons = [row.message for row in rows if row.status == "failed"]
         text = reasons[0] if reasons else "its runs were stopped or deleted before they ended"
-        self._tell(trial, "failed", text)
+        self._give_up(trial, "failed", text)
 
-    def _judged_out(self, trial: OpenTrial, rows: Sequence[RunRow]) -> str:
+    def _judge(self, trial: OpenTrial, rows: Sequence[RunRow]) -> str:
         """Halving: report what the first run measured at each rung; why it should go no further,
         or ""."""
         if not self._config.rungs or not rows:
             return ""
-        epochs = self._hands.store.epochs(rows[0].id)
+        epochs = self._queue.store.epochs(rows[0].id)
         values = epochs[self._config.metric]
         better = np.fmax if self._config.higher_is_better else np.fmin
         for rung in self._config.rungs:
@@ -193,58 +190,58 @@ class Driver:
             if self._study.judge(trial, rung, value):
                 continue
             why = (
-                f"{self._told(value)} after epoch {rung} was not among the best "
+                f"{self._value_text(value)} after epoch {rung} was not among the best "
                 f"1/{self._config.reduction} of all that had come that far"
             )
             self._study.mark_out(trial, why)
             if rows[0].is_live:
                 # Before the stop: whoever sees the run end can then tell why.
                 self._note(trial, "stopped early", why)
-                self._hands.store.write_log(rows[0].id, "decision", f"The sweep ends it: {why}.")
+                self._queue.store.write_log(rows[0].id, "decision", f"The sweep ends it: {why}.")
             return why
         return ""
 
-    def _end(self, trial: OpenTrial, rows: Sequence[RunRow], why: str) -> None:
+    def _end_judged_out(self, trial: OpenTrial, rows: Sequence[RunRow], why: str) -> None:
         """Stop the run that was judged out, and settle its combination once it has ended."""
         run = rows[0] if rows else None
         if run is not None and run.is_live:
             if run.requested != "stop":
                 with contextlib.suppress(ConfigError):  # it has just ended by itself
-                    self._hands.stop(run.id)
+                    self._queue.stop(run.id)
         elif run is not None and run.status == "completed":
             self._note(trial, "done", f"{why}, but it had finished by then")
             self._settle(trial, rows)
         else:
             self._study.tell(trial, "pruned")
 
-    def _told(self, value: float) -> str:
+    def _value_text(self, value: float) -> str:
         metric = self._config.measured
         return f"validation {metric.title.lower()} {metric.text(value)}"
 
-    def _tell(self, trial: OpenTrial, state: str, text: str) -> None:
+    def _give_up(self, trial: OpenTrial, state: str, text: str) -> None:
         self._note(trial, state, text)
         self._study.tell(trial, "fail")
 
     def _note(self, trial: OpenTrial, state: str, text: str) -> None:
         params = dict(trial.params)
         note_trial(
-            self._hands.store, self.sweep_id, trial.number, state=state, text=text, params=params
+            self._queue.store, self.sweep_id, trial.number, state=state, text=text, params=params
         )
 
 
-def stop_runs(hands: Queue, row: SweepRow) -> None:
+def stop_runs(queue: Queue, row: SweepRow) -> None:
     """Ask every run of the sweep that trains or waits to stop."""
-    for run in hands.store.runs(origin=row.origin, status=("queued", "preparing", "running")):
+    for run in queue.store.runs(origin=row.origin, status=("queued", "preparing", "running")):
         if run.requested != "stop":
             with contextlib.suppress(ConfigError):  # it has just ended by itself
-                hands.stop(run.id)
+                queue.stop(run.id)
 
 
-def measured(row: RunRow, config: SweepConfig) -> float | None:
+def final_value(row: RunRow, config: SweepConfig) -> float | None:
     """The value by which the sweep judges a run; None unless it completed."""
-    return best(row, config) if row.status == "completed" else None
+    return best_value(row, config) if row.status == "completed" else None
 
 
-def best(row: RunRow, config: SweepConfig) -> float | None:
-    """The value of the run's best epoch so far."""
+def best_value(row: RunRow, config: SweepConfig) -> float | None:
+    """The sweep's metric of the run's best epoch so far."""
     return row.best_val.get(config.measured.name)

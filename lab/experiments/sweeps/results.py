@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from lab.experiments.sweeps.config import Params, SweepConfig
-from lab.experiments.sweeps.driver import best, measured
+from lab.experiments.sweeps.driver import best_value, final_value
 from lab.experiments.sweeps.table import trial_of
+from lab.metrics import Metric
 from lab.runs.rows import RunRow
-from lab.words import NONE, percent
 
 
 @dataclass(frozen=True)
-class Figure:
+class SeedMean:
     """The mean over `count` runs that completed, and their sample standard deviation."""
 
     mean: float | None
@@ -29,14 +29,12 @@ class Figure:
     """None for fewer than two runs."""
     count: int
 
-    def text(self, *, share: bool) -> str:
-        """Such as "95.1% ± 0.4" (of a `share` the spread is in points), or a dash."""
-        if self.mean is None:
-            return NONE
-        mean = percent(self.mean) if share else f"{self.mean:.4f}"
+    def text(self, metric: Metric) -> str:
+        """Such as "95.1% ± 0.4" (the spread of a share is in points), or a dash."""
         if self.spread is None:
-            return mean
-        return f"{mean} ± {100 * self.spread:.1f}" if share else f"{mean} ± {self.spread:.4f}"
+            return metric.text(self.mean)
+        spread = f"{100 * self.spread:.1f}" if metric.is_share else f"{self.spread:.4f}"
+        return f"{metric.text(self.mean)} ± {spread}"
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,11 @@ class Line:
     state: str
     """"to come", "waiting", "training", "paused", "done", "stopped early", "failed", "left out" or
     "stopped"."""
-    judged: Figure
+    judged: SeedMean
     """The sweep's metric: best epoch, validation images."""
-    reached: Figure
+    reached: SeedMean
     """The same of all its runs, also of those that did not end."""
-    test: Figure
+    test: SeedMean
     """Test accuracy of the kept epochs."""
     seconds: float
     """Training time of all its runs."""
@@ -85,7 +83,7 @@ def lines(
 
 
 def ranked(sweep: SweepConfig, every: Sequence[Line]) -> list[Line]:
-    """The best first; those without a figure at the end, in their order."""
+    """The best first; those without a value at the end, in their order."""
     sign = -1.0 if sweep.higher_is_better else 1.0
     return sorted(
         every,
@@ -105,29 +103,29 @@ def _line(
         number=number,
         params=_params(sweep, rows, note, point),
         state=_state(sweep, rows, note),
-        judged=figure([measured(row, sweep) for row in rows]),
-        reached=figure([best(row, sweep) for row in rows]),
-        test=figure([row.test_accuracy for row in rows if row.status == "completed"]),
+        judged=seed_mean([final_value(row, sweep) for row in rows]),
+        reached=seed_mean([best_value(row, sweep) for row in rows]),
+        test=seed_mean([row.test_accuracy for row in rows if row.status == "completed"]),
         seconds=sum(row.seconds for row in rows),
         runs=tuple(rows),
         note=str(note.get("text", "")) or failed,
     )
 
 
-def figure(values: Iterable[float | None]) -> Figure:
+def seed_mean(values: Iterable[float | None]) -> SeedMean:
     """Of the values that are numbers."""
     known = [v for v in values if v is not None and math.isfinite(v)]
     if not known:
-        return Figure(None, None, 0)
+        return SeedMean(None, None, 0)
     spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return Figure(float(np.mean(known)), spread, len(known))
+    return SeedMean(float(np.mean(known)), spread, len(known))
 
 
 def _params(
     sweep: SweepConfig, rows: Sequence[RunRow], note: Mapping[str, Any], point: Params | None
 ) -> Params:
-    given = point if point is not None else rows[0].settings if rows else note.get("params", {})
-    params = {knob: given.get(knob) for knob in sweep.axes}  # in the order of the axes
+    values = point if point is not None else rows[0].settings if rows else note.get("params", {})
+    params = {knob: values.get(knob) for knob in sweep.axes}  # in the order of the axes
     return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
 
 

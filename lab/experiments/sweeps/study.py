@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-Told = Literal["complete", "pruned", "fail"]
+Outcome = Literal["complete", "pruned", "fail"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class OpenTrial:
     """The seeds whose runs were put in line."""
     rungs: tuple[int, ...]
     """The epochs at which it was judged."""
-    out: str
+    judged_out: str
     """Why it should go no further, once it was judged out."""
 
 
@@ -78,7 +78,7 @@ class SweepStudy:
         """Begun and not told yet, in their order."""
         from optuna.trial import TrialState
 
-        found = []
+        trials = []
         for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             params = trial.params
             if len(params) < len(self._sweep.axes):  # a crash within `next`
@@ -87,9 +87,9 @@ class SweepStudy:
                 params = handle.params
             submitted = tuple(trial.user_attrs.get("submitted", ()))
             rungs = tuple(sorted(trial.intermediate_values))
-            out = str(trial.user_attrs.get("out", ""))
-            found.append(OpenTrial(trial.number, self._params(params), submitted, rungs, out))
-        return found
+            why_out = str(trial.user_attrs.get("out", ""))
+            trials.append(OpenTrial(trial.number, self._params(params), submitted, rungs, why_out))
+        return trials
 
     def mark_submitted(self, trial: OpenTrial, seeds: Sequence[int]) -> None:
         """Remember whose runs were put in line: one that is gone later was deleted by a person."""
@@ -110,14 +110,14 @@ class SweepStudy:
         """Remember that its run is to be stopped; the trial is told when the run has ended."""
         self._trial(trial.number).set_user_attr("out", why)
 
-    def tell(self, trial: OpenTrial, told: Told, value: float | None = None) -> None:
+    def tell(self, trial: OpenTrial, outcome: Outcome, value: float | None = None) -> None:
         """End the trial; `value` for a complete one only."""
         from optuna.trial import TrialState
 
-        if told == "complete" and value is not None and math.isfinite(value):
+        if outcome == "complete" and value is not None and math.isfinite(value):
             self._study.tell(trial.number, value)
         else:
-            state = TrialState.PRUNED if told == "pruned" else TrialState.FAIL
+            state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
             self._study.tell(trial.number, state=state)
 
     # --- parts ----------------------------------------------------------------------------------
@@ -135,16 +135,16 @@ class SweepStudy:
         axis = self._sweep.axes[knob]
         whole = KNOBS[knob].kind == "int"
         values = axis.values(whole=whole) if isinstance(axis, Range) else axis
-        return [_stored(value) for value in values]
+        return [_optuna_value(value) for value in values]
 
-    def _params(self, stored: Mapping[str, Any]) -> Params:
+    def _params(self, values: Mapping[str, Any]) -> Params:
         """In the order of the axes, as RunConfig holds them."""
         return {
-            knob: tuple(int(part) for part in stored[knob].split(","))
+            knob: tuple(int(part) for part in values[knob].split(","))
             if KNOBS[knob].kind == "ints"
-            else stored[knob]
+            else values[knob]
             for knob in self._sweep.axes
-            if knob in stored
+            if knob in values
         }
 
     def _trial(self, number: int) -> Trial:
@@ -152,8 +152,8 @@ class SweepStudy:
         such handles by `ask` only, and that would be another trial."""
         from optuna.trial import Trial
 
-        found: FrozenTrial = self._study.get_trials(deepcopy=False)[number]
-        return Trial(self._study, found._trial_id)
+        trial: FrozenTrial = self._study.get_trials(deepcopy=False)[number]
+        return Trial(self._study, trial._trial_id)
 
 
 @contextlib.contextmanager
@@ -177,7 +177,7 @@ def open_study(sweep_id: str, sweep: SweepConfig, url: str) -> Iterator[SweepStu
         )
         if not study.user_attrs.get("ready"):
             for point in (sweep.points or ())[len(study.get_trials(deepcopy=False)) :]:
-                study.enqueue_trial({knob: _stored(value) for knob, value in point.items()})
+                study.enqueue_trial({knob: _optuna_value(value) for knob, value in point.items()})
             study.set_user_attr("ready", True)
     try:
         yield SweepStudy(study, sweep)
@@ -194,6 +194,6 @@ def _pruner(sweep: SweepConfig) -> Any:
     return SuccessiveHalvingPruner(min_resource=sweep.first_rung, reduction_factor=sweep.reduction)
 
 
-def _stored(value: Any) -> Any:
+def _optuna_value(value: Any) -> Any:
     """Optuna keeps plain numbers and texts; hidden layers become "512,128"."""
     return ",".join(str(part) for part in value) if isinstance(value, tuple) else value

@@ -66,7 +66,7 @@ def create_sweep(runs: Store, *, name: str, config_json: str) -> str:
     now = time.time()
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
     sweep_id = f"s-{stamp}-{secrets.token_hex(3)}"
-    with runs._database.write() as connection:
+    with runs.database.write() as connection:
         connection.execute(
             schema.sweeps.insert().values(
                 id=sweep_id, name=name, status="running", config=config_json, created_at=now
@@ -77,7 +77,7 @@ def create_sweep(runs: Store, *, name: str, config_json: str) -> str:
 
 def sweep(runs: Store, sweep_id: str) -> SweepRow:
     """Raises NotFoundError."""
-    with runs._database.read() as connection:
+    with runs.database.read() as connection:
         query = sa.select(schema.sweeps).where(schema.sweeps.c.id == sweep_id)
         row = connection.execute(query).mappings().first()
     if row is None:
@@ -92,7 +92,7 @@ def sweeps(runs: Store, *, status: Sequence[str] | None = None) -> list[SweepRow
     query = sa.select(schema.sweeps).order_by(schema.sweeps.c.created_at.desc())
     if status is not None:
         query = query.where(schema.sweeps.c.status.in_(status))
-    with runs._database.read() as connection:
+    with runs.database.read() as connection:
         return [_row(row) for row in connection.execute(query).mappings()]
 
 
@@ -100,7 +100,7 @@ def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "")
     """Move the sweep on. Raises ConfigError when its state does not allow it."""
     table = schema.sweeps
     ended = None if status in WORKING else time.time()
-    with runs._database.write() as connection:
+    with runs.database.write() as connection:
         changed = connection.execute(
             table.update()
             .where(table.c.id == sweep_id, table.c.status.in_(_CHANGES[status]))
@@ -114,7 +114,7 @@ def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "")
 def note_trial(runs: Store, sweep_id: str, trial: int, **note: Any) -> None:
     """Write what the driver says of a trial; a note that is there is replaced."""
     table = schema.sweeps
-    with runs._database.write() as connection:
+    with runs.database.write() as connection:
         query = sa.select(table.c.notes).where(table.c.id == sweep_id)
         notes = json.loads(connection.execute(query).scalar_one())
         notes[str(trial)] = note
@@ -128,14 +128,14 @@ def delete_sweep(runs: Store, sweep_id: str) -> None:
     row = sweep(runs, sweep_id)
     if row.is_working or runs.runs(origin=row.origin, status=ACTIVE):
         raise ConfigError(f"Sweep {sweep_id} still works; stop it first, then delete it.")
-    with runs._database.write() as connection:
+    with runs.database.write() as connection:
         connection.execute(schema.sweeps.delete().where(schema.sweeps.c.id == sweep_id))
 
 
 def trial_of(origin: str) -> int | None:
     """The trial's number out of the origin of one of a sweep's runs."""
-    found = re.fullmatch(r"sweep:[^:]+:(\d+)", origin)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"sweep:[^:]+:(\d+)", origin)
+    return int(match[1]) if match else None
 
 
 def _row(row: sa.RowMapping) -> SweepRow:

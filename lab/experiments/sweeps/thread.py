@@ -20,12 +20,13 @@ from lab.experiments.sweeps.driver import Check, Driver, resolved, stop_runs
 from lab.experiments.sweeps.study import open_study
 from lab.experiments.sweeps.table import WORKING, create_sweep, set_sweep_status, sweep, sweeps
 from lab.home import home_folder
-from lab.runs.queue import Queue, queue
+from lab.runs.queue import Queue
+from lab.runs.queue import queue as process_queue
 from lab.runs.store import store
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 # --- what a person asks -------------------------------------------------------------------------
@@ -63,14 +64,14 @@ def left_out(config: SweepConfig, *, check: Check = resolved) -> dict[int, str]:
     return impossible
 
 
-def stop_sweep(sweep_id: str, *, hands: Queue | None = None) -> None:
+def stop_sweep(sweep_id: str, *, queue: Queue | None = None) -> None:
     """Stop all: what trains ends within one step, what waits leaves the line; can be resumed.
 
     The state comes first: from then on no driver puts another run in line.
     """
-    hands = hands or queue()
-    set_sweep_status(hands.store, sweep_id, "stopped")
-    stop_runs(hands, sweep(hands.store, sweep_id))
+    queue = queue or process_queue()
+    set_sweep_status(queue.store, sweep_id, "stopped")
+    stop_runs(queue, sweep(queue.store, sweep_id))
 
 
 def resume_sweep(sweep_id: str) -> None:
@@ -88,12 +89,12 @@ def drive() -> None:
     """Have this process drive what works and has no driver; returns at once, and does nothing when
     no sweep works. For the start of a server, and after a press of Start or Resume."""
     global _thread
-    hands = queue()
+    queue = process_queue()
     with _guard:
-        if _thread is not None and _thread.take_on():
+        if _thread is not None and _thread.drive_on():
             return
-        if sweeps(hands.store, status=WORKING):
-            _thread = DriverThread(hands)
+        if sweeps(queue.store, status=WORKING):
+            _thread = DriverThread(queue)
             _thread.start()
 
 
@@ -113,16 +114,16 @@ class DriverThread(threading.Thread):
     """Drives all sweeps, or `only` one, until none works any more. A command line passes a queue
     that was not started and trains the runs in its own main thread."""
 
-    def __init__(self, hands: Queue, *, only: str | None = None) -> None:
+    def __init__(self, queue: Queue, *, only: str | None = None) -> None:
         super().__init__(name="sweep-driver", daemon=True)
-        self._hands = hands
+        self._queue = queue
         self._only = only
         self._closing = threading.Event()
         self._guard = threading.Lock()
         self._more = True  # somebody relies on this thread for a sweep that it may not know yet
         self._ended = False
 
-    def take_on(self) -> bool:
+    def drive_on(self) -> bool:
         """Make sure that a sweep which works by now is seen; False when this thread has ended."""
         with self._guard:
             self._more = True
@@ -134,48 +135,47 @@ class DriverThread(threading.Thread):
             self.join(timeout)
 
     def run(self) -> None:
-        driven: dict[str, tuple[Driver, contextlib.ExitStack]] = {}
+        drivers: dict[str, tuple[Driver, contextlib.ExitStack]] = {}
         try:
-            while not self._closing.is_set() and not self._nothing_left():
+            while not self._closing.is_set() and not self._ends_idle():
                 try:
-                    self._look_around(driven)
+                    self._poll(drivers)
                 except Exception:  # a locked database: try again soon
-                    logger.exception("the sweep driver could not look around")
-                self._closing.wait(LOOK_SECONDS)
+                    logger.exception("polling the sweeps failed")
+                    self.drive_on()
+                self._closing.wait(POLL_SECONDS)
         finally:
             with self._guard:
                 self._ended = True
-            for _, held in driven.values():
-                held.close()
+            for _, resources in drivers.values():
+                resources.close()
 
-    def _nothing_left(self) -> bool:
-        """Ends the thread under its guard, so that no `take_on` falls between."""
+    def _ends_idle(self) -> bool:
+        """Ends the thread under its guard, so that no `drive_on` falls between."""
         with self._guard:
             if self._more:
                 return False
             self._ended = True
             return True
 
-    def _look_around(self, driven: dict[str, tuple[Driver, contextlib.ExitStack]]) -> None:
+    def _poll(self, drivers: dict[str, tuple[Driver, contextlib.ExitStack]]) -> None:
         with self._guard:
             self._more = False
-        working = [row.id for row in sweeps(self._hands.store, status=WORKING)]
+        working = [row.id for row in sweeps(self._queue.store, status=WORKING)]
         if self._only is not None:
             working = [sweep_id for sweep_id in working if sweep_id == self._only]
         for sweep_id in working:
-            if sweep_id not in driven:
-                self._take_up(sweep_id, driven)
-        for sweep_id, (driver, held) in list(driven.items()):
-            if not driver.look():
-                del driven[sweep_id]
-                held.close()
-        if working or driven:
+            if sweep_id not in drivers:
+                self._open(sweep_id, drivers)
+        for sweep_id, (driver, resources) in list(drivers.items()):
+            if not driver.poll():
+                del drivers[sweep_id]
+                resources.close()
+        if working or drivers:
             with self._guard:
                 self._more = True
 
-    def _take_up(
-        self, sweep_id: str, driven: dict[str, tuple[Driver, contextlib.ExitStack]]
-    ) -> None:
+    def _open(self, sweep_id: str, drivers: dict[str, tuple[Driver, contextlib.ExitStack]]) -> None:
         """Take the sweep's lock and open its study; nothing when another process has it."""
         with contextlib.ExitStack() as opening:
             # Not thread-local: the lock belongs to the process.
@@ -186,11 +186,11 @@ class DriverThread(threading.Thread):
             except Timeout:
                 return
             try:
-                row = sweep(self._hands.store, sweep_id)
+                row = sweep(self._queue.store, sweep_id)
                 config = SweepConfig.from_json(row.config_json)
             except (LabError, ValueError) as error:  # another version of the lab wrote it
-                set_sweep_status(self._hands.store, sweep_id, "failed", str(error))
+                set_sweep_status(self._queue.store, sweep_id, "failed", str(error))
                 return
-            study = opening.enter_context(open_study(sweep_id, config, self._hands.store.url))
-            driver = Driver(sweep_id, config, study, hands=self._hands)
-            driven[sweep_id] = (driver, opening.pop_all())
+            study = opening.enter_context(open_study(sweep_id, config, self._queue.store.url))
+            driver = Driver(sweep_id, config, study, queue=self._queue)
+            drivers[sweep_id] = (driver, opening.pop_all())

@@ -20,7 +20,7 @@ from lab.charts.sweep import (
 )
 from lab.config import KNOBS
 from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
-from lab.experiments.sweeps.results import Figure, Line
+from lab.experiments.sweeps.results import Line, SeedMean
 from lab.ui.widgets.knob_form import value_word
 
 KEY = "experiments_sweep"
@@ -122,12 +122,12 @@ def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = F
     ordered = sorted(found, key=lambda x: x.params[knob]) if numeric else list(found)
     own = [x.params[knob] for x in ordered]
     values = [float(value) if numeric else value_word(knob, value) for value in own]
-    figures: list[Figure] = [x.reached if unfinished else x.judged for x in ordered]
+    means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,
         values,  # type: ignore[arg-type]  # all numbers or all texts
-        np.array([_number(each.mean) for each in figures]),
-        np.array([_number(each.spread) for each in figures]),
+        np.array([_number(each.mean) for each in means]),
+        np.array([_number(each.spread) for each in means]),
         unfinished,
     )
 

@@ -12,7 +12,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.estimates import estimate, past_runs, rough_time
 from lab.experiments.sweeps.config import JUDGED_BY, NOT_VARIED, Kind, SweepConfig, value_text
-from lab.experiments.sweeps.stock import STOCK, Stock
+from lab.experiments.sweeps.presets import PRESETS, SweepPreset
 from lab.models.architecture import ARCHITECTURES
 from lab.runs.store import store
 from lab.training.plan import resolve
@@ -52,20 +52,20 @@ _KIND_HELP = (
 
 def draw_form() -> SweepConfig | None:
     """The form; what it says as a config, None when something in it does not fit (and is told)."""
-    stocks = {each.id: each for each in STOCK}
-    options = [OWN, *([THIS_RUN] if current_run() else []), *stocks]
+    presets = {each.id: each for each in PRESETS}
+    options = [OWN, *([THIS_RUN] if current_run() else []), *presets]
     titles = {OWN: "The settings on the Train page", THIS_RUN: "The run you look at"}
     start = st.selectbox(
         "Start from",
         options,
-        format_func=lambda o: titles.get(o) or f"Stock grid: {stocks[o].title}",
+        format_func=lambda o: titles.get(o) or f"Stock grid: {presets[o].title}",
         key=f"{KEY}_start",
         persist_state="session",
         help="Every run of the sweep has these settings; only the knobs below differ.",
     )
     try:
-        if start in stocks:
-            return _stock(stocks[start])
+        if start in presets:
+            return _preset(presets[start])
         run = current_run()
         base = run.config if start == THIS_RUN and run is not None else read_form()
         return _own(base)
@@ -74,7 +74,7 @@ def draw_form() -> SweepConfig | None:
         return None
 
 
-def _stock(chosen: Stock) -> SweepConfig | None:
+def _preset(chosen: SweepPreset) -> SweepConfig | None:
     st.markdown(plain(chosen.story))
     infos = [catalog.describe(name) for name in chosen.datasets]
     info = next((each for each in infos if each.usable), None)

@@ -7,7 +7,7 @@ import streamlit as st
 from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
-from lab.experiments.presets import defaults_for
+from lab.experiments.starts import defaults_for
 from lab.models.architecture import ARCHITECTURES
 from lab.runs.queue import queue
 from lab.training.plan import resolve

@@ -79,11 +79,11 @@ def sweep(**values: object) -> SweepConfig:
     )
 
 
-def look_until(driver: Driver, done: Callable[[], bool], *, timeout: float = 60) -> bool:
-    """Let the driver look again and again until `done`; returns what its last look said."""
+def poll_until(driver: Driver, done: Callable[[], bool], *, timeout: float = 60) -> bool:
+    """Poll until `done`; returns what the last poll did."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        going = driver.look()
+        going = driver.poll()
         if done() or not going:
             return going
         time.sleep(0.01)

@@ -21,13 +21,13 @@ from lab.experiments.sweeps.table import sweep as read_sweep
 from lab.runs import schema
 from lab.runs.queue import Queue, shutdown_queues
 from lab.runs.store import Store, close_stores, store
-from tests.experiments.sweeps.sweep_lab import KnobEngine, accuracy, look_until, sweep
+from tests.experiments.sweeps.sweep_lab import KnobEngine, accuracy, poll_until, sweep
 
 
 @pytest.fixture(autouse=True)
 def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
-    monkeypatch.setattr(thread, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(thread, "POLL_SECONDS", 0.02)
     yield lab_home
     thread.stop_driving()
     shutdown_queues()
@@ -63,7 +63,7 @@ def work(runs: Store) -> Iterator[Work]:
             study = held.enter_context(open_study(sweep_id, config, runs.url))
             return (
                 sweep_id,
-                Driver(sweep_id, config, study, hands=queue, check=lambda c: c),
+                Driver(sweep_id, config, study, queue=queue, check=lambda c: c),
                 queue,
             )
 
@@ -84,7 +84,7 @@ def test_a_grid_trains_every_combination_with_every_seed(runs: Store, work: Work
     config = sweep(axes={"batch_size": [10, 20], "learning_rate": [0.1, 0.2]}, seeds=[0, 2])
     engine = KnobEngine()
     sweep_id, driver, _ = work(config, engine)
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     assert status(runs, sweep_id) == "completed"
     found = table(runs, sweep_id)
     assert [line.params for line in found] == list(config.points or ())
@@ -107,7 +107,7 @@ def test_its_page_has_the_story_the_images_and_the_best_first(runs: Store, work:
     config = sweep(name="My grid", story=story, axes={"batch_size": [20, 10]}, seeds=[0, 2])
     assert SweepConfig.from_yaml(config.to_yaml()).story == story
     _, driver, _ = work(config)
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     page = report(runs)
     _, part = page.split("## Sweep: My grid\n\n")
     assert part.startswith(f"{story}\n\n")
@@ -120,7 +120,7 @@ def test_the_study_in_the_labs_database_says_the_same(runs: Store, work: Work) -
     import optuna
 
     sweep_id, driver, _ = work(sweep())
-    look_until(driver, lambda: False)
+    poll_until(driver, lambda: False)
     storage = optuna.storages.RDBStorage(runs.url)
     try:
         study = optuna.load_study(study_name=sweep_id, storage=storage)
@@ -161,12 +161,12 @@ def test_another_database_url_holds_runs_and_study(
 def test_few_runs_wait_at_a_time(runs: Store, work: Work) -> None:
     engine = KnobEngine(hold_after=1)
     sweep_id, driver, _ = work(sweep(axes={"batch_size": [10, 20, 30, 40]}, seeds=[0, 1]), engine)
-    look_until(driver, engine.held.is_set)
-    driver.look()
+    poll_until(driver, engine.held.is_set)
+    driver.poll()
     assert len(runs.runs(origin=f"sweep:{sweep_id}")) == IN_LINE
     assert [line.state for line in table(runs, sweep_id)] == ["training", *["to come"] * 3]
     engine.release.set()
-    look_until(driver, lambda: False)
+    poll_until(driver, lambda: False)
     assert len(engine.trained) == 8
 
 
@@ -180,7 +180,7 @@ def test_drawn_ranges_are_the_same_again_and_within_bounds(runs: Store, work: Wo
     drawn = []
     for _ in range(2):
         sweep_id, driver, _queue = work(config)
-        look_until(driver, lambda: False)
+        poll_until(driver, lambda: False)
         drawn.append([line.params for line in table(runs, sweep_id)])
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 6
@@ -214,7 +214,7 @@ def test_halving_stops_what_is_not_among_the_best_and_tells_why(runs: Store, wor
     assert config.rungs == (1, 3)
     engine = KnobEngine(hold_after=lambda c: 0 if c.batch_size == 10 else 1)
     sweep_id, driver, _ = work(config, engine)
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     assert status(runs, sweep_id) == "completed"
     best, *others = table(runs, sweep_id)
     # The other seed was trained once the first had come to its end.
@@ -233,10 +233,10 @@ def test_halving_stops_what_is_not_among_the_best_and_tells_why(runs: Store, wor
 def test_a_run_that_finished_before_it_was_judged_keeps_its_figure(runs: Store, work: Work) -> None:
     sweep_id, driver, queue = work(sweep(**HALVING, draw_seed=_draw_seed_for([10, 30, 20])))
     for _ in range(3):
-        driver.look()
+        driver.poll()
         for row in runs.runs(origin=f"sweep:{sweep_id}", status=("queued", "running")):
             queue.wait(row.id, timeout=30)
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     late = next(x for x in table(runs, sweep_id) if x.params["batch_size"] == 30)
     assert (late.state, late.judged.count) == ("done", 1)  # and no other seed was trained
     assert late.note.endswith("but it had finished by then")
@@ -245,7 +245,7 @@ def test_a_run_that_finished_before_it_was_judged_keeps_its_figure(runs: Store, 
 def test_a_later_run_that_is_better_goes_on(runs: Store, work: Work) -> None:
     config = sweep(**{**HALVING, "seeds": [0]}, draw_seed=_draw_seed_for([30, 20, 10]))
     sweep_id, driver, _ = work(config, KnobEngine())
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     assert [line.state for line in table(runs, sweep_id)] == ["done"] * 3
     assert [line.note for line in table(runs, sweep_id)] == [""] * 3
 
@@ -258,7 +258,7 @@ def test_what_does_not_fit_together_is_left_out_with_its_reason(runs: Store, wor
 
     sweep_id, driver, _ = work(sweep(axes={"batch_size": [10, 20, 30]}))
     driver._check = check
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     found = table(runs, sweep_id)
     assert [line.state for line in found] == ["done", "left out", "done"]
     assert (found[1].note, found[1].runs, found[1].judged.mean) == ("20 does not fit.", (), None)
@@ -275,7 +275,7 @@ def test_a_run_that_fails_is_told_and_the_sweep_goes_on(runs: Store, work: Work)
 
     config = sweep(axes={"batch_size": [10, 20, 30]}, seeds=[0, 1])
     sweep_id, driver, _ = work(config, KnobEngine(fails=fails))
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     found = table(runs, sweep_id)
     assert [line.state for line in found] == ["done", "failed", "done"]
     assert [line.judged.count for line in found] == [2, 0, 1]
@@ -286,12 +286,12 @@ def test_a_run_that_fails_is_told_and_the_sweep_goes_on(runs: Store, work: Work)
 def test_a_deleted_run_does_not_come_back(runs: Store, work: Work) -> None:
     engine = KnobEngine(hold_after=1)
     sweep_id, driver, queue = work(sweep(), engine)
-    look_until(driver, engine.held.is_set)
+    poll_until(driver, engine.held.is_set)
     waiting = next(line for line in table(runs, sweep_id) if line.state == "waiting")
     queue.remove(waiting.runs[0].id)
     runs.delete(waiting.runs[0].id)
     engine.release.set()
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     assert len(engine.trained) == 1
     assert [line.state for line in table(runs, sweep_id)] == ["done", "failed"]
     assert "stopped or deleted" in table(runs, sweep_id)[1].note
@@ -300,21 +300,21 @@ def test_a_deleted_run_does_not_come_back(runs: Store, work: Work) -> None:
 def test_stop_all_and_resume_go_on_where_they_were(runs: Store, work: Work) -> None:
     engine = KnobEngine(hold_after=1)
     sweep_id, driver, queue = work(sweep(axes={"batch_size": [10, 20, 30]}), engine)
-    look_until(driver, engine.held.is_set)
-    thread.stop_sweep(sweep_id, hands=queue)
-    assert not driver.look()
+    poll_until(driver, engine.held.is_set)
+    thread.stop_sweep(sweep_id, queue=queue)
+    assert not driver.poll()
     for row in runs.runs(origin=f"sweep:{sweep_id}"):
         queue.wait(row.id, timeout=30)
     assert [line.state for line in table(runs, sweep_id)] == ["stopped", "stopped", "to come"]
     assert status(runs, sweep_id) == "stopped"
     assert engine.trained == [(10, 0, 0)]
     with pytest.raises(ConfigError, match="is stopped and cannot become stopped"):
-        thread.stop_sweep(sweep_id, hands=queue)
+        thread.stop_sweep(sweep_id, queue=queue)
 
     engine.hold_after = 0
     set_sweep_status(runs, sweep_id, "resuming")
     _, again, _ = work(sweep(axes={"batch_size": [10, 20, 30]}), engine, sweep_id)
-    assert not look_until(again, lambda: False)
+    assert not poll_until(again, lambda: False)
     assert status(runs, sweep_id) == "completed"
     assert [line.state for line in table(runs, sweep_id)] == ["done"] * 3
     assert sorted(engine.trained) == [(10, 0, 0), (10, 0, 2), (20, 0, 0), (30, 0, 0)]
@@ -326,11 +326,11 @@ def test_a_resume_waits_until_the_stop_has_been_obeyed(runs: Store, work: Work) 
     set_sweep_status(runs, sweep_id, "resuming")
     slow = runs.create_run(RunConfig(), status="preparing", origin=f"sweep:{sweep_id}:0")
     runs.request(slow, "stop")
-    assert driver.look()
-    assert driver.look()
+    assert driver.poll()
+    assert driver.poll()
     assert status(runs, sweep_id) == "resuming"
     runs.set_status(slow, "stopped")
-    driver.look()
+    driver.poll()
     assert status(runs, sweep_id) == "running"
 
 
@@ -338,12 +338,12 @@ def test_the_end_of_a_server_pauses_and_the_next_one_goes_on(runs: Store, work: 
     config = sweep(axes={"batch_size": [10, 20]})
     engine = KnobEngine(hold_after=1)
     sweep_id, driver, queue = work(config, engine)
-    look_until(driver, engine.held.is_set)
+    poll_until(driver, engine.held.is_set)
     queue.shutdown()
     assert "paused" in {row.status for row in runs.runs(origin=f"sweep:{sweep_id}")}
     next_engine = KnobEngine()
     _, next_driver, _ = work(config, next_engine, sweep_id)
-    assert not look_until(next_driver, lambda: False)
+    assert not poll_until(next_driver, lambda: False)
     assert status(runs, sweep_id) == "completed"
     assert sorted(next_engine.trained) == [(10, 0, 2), (20, 0, 0)]
 
@@ -351,17 +351,17 @@ def test_the_end_of_a_server_pauses_and_the_next_one_goes_on(runs: Store, work: 
 def test_a_run_that_a_person_paused_is_waited_for(runs: Store, work: Work) -> None:
     engine = KnobEngine(hold_after=1)
     sweep_id, driver, queue = work(sweep(), engine)
-    look_until(driver, engine.held.is_set)
+    poll_until(driver, engine.held.is_set)
     first = table(runs, sweep_id)[0].runs[0]
     queue.pause(first.id)
     queue.wait(first.id, timeout=30)
     engine.hold_after = 0
-    assert look_until(driver, lambda: table(runs, sweep_id)[1].state == "done")
-    assert driver.look()
+    assert poll_until(driver, lambda: table(runs, sweep_id)[1].state == "done")
+    assert driver.poll()
     assert [line.state for line in table(runs, sweep_id)] == ["paused", "done"]
     assert status(runs, sweep_id) == "running"
     queue.resume(first.id)
-    assert not look_until(driver, lambda: False)
+    assert not poll_until(driver, lambda: False)
     assert status(runs, sweep_id) == "completed"
 
 
@@ -369,31 +369,31 @@ def test_what_goes_wrong_on_the_way_is_tried_again_then_told(
     runs: Store, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     sweep_id, driver, queue = work(sweep())
-    driver.look()
+    driver.poll()
 
     def full(*args: object, **kwargs: object) -> str:
         raise OSError("The disk is full.")
 
     submit = queue.submit
     monkeypatch.setattr(queue, "submit", full)
-    assert driver.look()
-    assert driver.look()
+    assert driver.poll()
+    assert driver.poll()
     monkeypatch.setattr(queue, "submit", submit)
-    look_until(driver, lambda: False)
+    poll_until(driver, lambda: False)
     assert status(runs, sweep_id) == "completed"
     other_id, other, queue = work(sweep())
     monkeypatch.setattr(queue, "submit", full)
-    assert not look_until(other, lambda: False)
+    assert not poll_until(other, lambda: False)
     assert status(runs, other_id) == "failed"
     assert "The disk is full." in read_sweep(runs, other_id).message
-    assert "could not look around" in caplog.text
+    assert "polling sweep" in caplog.text
 
 
 def test_a_sweep_is_forgotten_and_its_runs_stay(runs: Store, work: Work) -> None:
     sweep_id, driver, _ = work(sweep())
     with pytest.raises(ConfigError, match="stop it first"):
         delete_sweep(runs, sweep_id)
-    look_until(driver, lambda: False)
+    poll_until(driver, lambda: False)
     delete_sweep(runs, sweep_id)
     with pytest.raises(NotFoundError, match="There is no sweep"):
         read_sweep(runs, sweep_id)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lab.experiments.sweeps.config import SweepConfig
-from lab.experiments.sweeps.results import figure, lines, ranked
+from lab.experiments.sweeps.results import lines, ranked, seed_mean
 from lab.runs.rows import RunRow
 from lab.runs.store import Store, close_stores
 
@@ -121,5 +121,5 @@ def test_drawn_combinations_are_read_from_their_runs_or_notes(blank: RunRow) -> 
 
 
 def test_a_figure_without_values() -> None:
-    assert figure([None, float("nan")]).mean is None
-    assert figure([0.5]).spread is None
+    assert seed_mean([None, float("nan")]).mean is None
+    assert seed_mean([0.5]).spread is None

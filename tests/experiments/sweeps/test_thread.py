@@ -1,5 +1,6 @@
 """The thread that drives sweeps: who drives what, across processes and restarts."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,7 @@ from filelock import FileLock
 from lab.errors import ConfigError
 from lab.experiments.sweeps import thread
 from lab.experiments.sweeps.config import SweepConfig
-from lab.experiments.sweeps.stock import STOCK
-from lab.experiments.sweeps.table import create_sweep, sweep, sweeps, trial_of
+from lab.experiments.sweeps.table import SweepRow, create_sweep, sweep, sweeps, trial_of
 from lab.home import home_folder
 from lab.runs.queue import queue, shutdown_queues
 from lab.runs.store import Store, close_stores, store
@@ -33,7 +33,7 @@ TINY = {
 @pytest.fixture(autouse=True)
 def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
-    monkeypatch.setattr(thread, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(thread, "POLL_SECONDS", 0.02)
     make_tiny_pack()
     yield lab_home
     thread.stop_driving()
@@ -71,6 +71,25 @@ def test_two_sweeps_go_to_their_end_without_anybody_watching(runs: Store) -> Non
     assert driver is not None
     driver.join(30)
     assert not driver.is_alive()  # no timer stays behind
+
+
+def test_a_database_that_is_locked_for_a_moment_ends_no_sweep(
+    runs: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = iter([OSError("locked"), OSError("locked")])
+
+    def locked_at_first(*args: object, **options: object) -> list[SweepRow]:
+        error = (
+            None if threading.current_thread() is threading.main_thread() else next(failures, None)
+        )
+        if error is not None:
+            raise error
+        return sweeps(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(thread, "sweeps", locked_at_first)
+    sweep_id = thread.start_sweep(tiny())
+    until(lambda: sweep(runs, sweep_id).status == "completed")
+    assert caplog.text.count("polling the sweeps failed") == 2
 
 
 def test_nothing_runs_while_no_sweep_works(runs: Store) -> None:
@@ -120,23 +139,3 @@ def test_a_sweep_that_cannot_be_trained_is_not_entered(runs: Store) -> None:
     config = tiny(axes={"freeze": ["scratch", "full"]})
     assert list(thread.left_out(config)) == [1]
     assert "mlp" in thread.left_out(config)[1]
-
-
-@pytest.mark.parametrize("chosen", STOCK, ids=lambda each: each.id)
-@pytest.mark.parametrize("quick", [False, True])
-def test_stock_grids_are_the_documents(chosen: object, quick: bool) -> None:
-    config = chosen.sweep("cats-dogs", quick=quick)  # type: ignore[attr-defined]
-    assert SweepConfig.from_yaml(config.to_yaml()) == config
-    assert (config.kind, config.seeds, config.base.optimizer) == ("grid", (0,), "adam")
-    full = 5 if chosen.id.endswith("reduced") else 10  # type: ignore[attr-defined]
-    assert config.base.epochs == (2 if quick else full)
-    assert not config.base.augments
-    if chosen.id.startswith("freeze"):  # type: ignore[attr-defined]
-        assert config.combinations == 12
-        assert config.axes["learning_rate"] == (1e-3, 2e-3, 1e-5)
-    else:
-        assert config.axes == {"batch_size": (32, 64, 128, 256), "learning_rate": (1e-3, 1e-4)}
-
-
-def test_stock_names_are_different() -> None:
-    assert len({each.id for each in STOCK}) == len({each.title for each in STOCK}) == len(STOCK)

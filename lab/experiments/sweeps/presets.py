@@ -1,6 +1,6 @@
-"""Stock sweeps as data: the grids of document 000.
+"""Sweep presets as data: the grids of document 000.
 
-To add one, add an entry to STOCK; the Experiments page shows it by itself.
+To add one, add an entry to PRESETS; the Experiments page shows it by itself.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.config import RunConfig
-from lab.errors import NotFoundError, unknown_name
-from lab.experiments.presets import defaults_for
+from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.config import SweepConfig
 
 # Document 000 trains with Adam for 10 epochs and does not augment.
@@ -31,7 +30,7 @@ _BATCH: dict[str, Sequence[Any]] = {
 
 
 @dataclass(frozen=True)
-class Stock:
+class SweepPreset:
     """A grid that is one click. The first data set that is on this machine is taken."""
 
     id: str
@@ -59,8 +58,8 @@ class Stock:
         )
 
 
-STOCK = (
-    Stock(
+PRESETS = (
+    SweepPreset(
         "freeze-resnet18",
         "What to freeze, ResNet-18",
         "Document 000: four strategies, from scratch to head only, times three learning rates. It "
@@ -70,7 +69,7 @@ STOCK = (
         {"architecture": "resnet18", "image_size": 224},
         _FREEZE,
     ),
-    Stock(
+    SweepPreset(
         "freeze-mobilenet",
         "What to freeze, MobileNetV2",
         "The same question with a network a fifth of the size, for machines without a graphics "
@@ -79,7 +78,7 @@ STOCK = (
         {"architecture": "mobilenet_v2"},
         _FREEZE,
     ),
-    Stock(
+    SweepPreset(
         "freeze-mobilenet-reduced",
         "What to freeze, MobileNetV2, reduced",
         "Document 000's grid in a size that two processor cores finish in a quarter of an hour: "
@@ -95,7 +94,7 @@ STOCK = (
         },
         _FREEZE,
     ),
-    Stock(
+    SweepPreset(
         "batch-rate-slp",
         "Batch and rate, one layer",
         "Document 000: batch 32 to 256 times two learning rates for the single-layer perceptron. "
@@ -104,7 +103,7 @@ STOCK = (
         {"architecture": "single-layer-perceptron"},
         _BATCH,
     ),
-    Stock(
+    SweepPreset(
         "batch-rate-mlp",
         "Batch and rate, one hidden layer",
         "Document 000: the same grid for the perceptron with 50 hidden sigmoid units. It reports "
@@ -114,11 +113,3 @@ STOCK = (
         _BATCH,
     ),
 )
-
-
-def stock(stock_id: str) -> Stock:
-    """Raises NotFoundError."""
-    for each in STOCK:
-        if each.id == stock_id:
-            return each
-    raise NotFoundError(unknown_name("stock sweep", stock_id, [each.id for each in STOCK]))
