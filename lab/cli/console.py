@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import rich.console
+
+from lab.progress import Progress, Report
 
 
 class Console(rich.console.Console):
@@ -11,3 +17,26 @@ class Console(rich.console.Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+@contextmanager
+def progress_line() -> Iterator[Report]:
+    """How far a job is, as one line on standard error that overwrites itself; on a terminal only,
+    so that logs stay short."""
+    shown = sys.stderr.isatty()
+
+    def report(progress: Progress) -> None:
+        if shown:
+            share = "" if progress.fraction is None else f" {progress.fraction:4.0%}"
+            print(f"\r\033[K{progress.text}{share}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield report
+    finally:
+        if shown:
+            print(file=sys.stderr)
+
+
+def printable(name: str) -> str:
+    """A file name without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else "�" for letter in name)

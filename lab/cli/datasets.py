@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,30 +12,48 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from lab.cli.console import Console
+from lab.cli.console import Console, progress_line
 from lab.data import catalog
-from lab.progress import Progress
+from lab.data.download.dataset import download_dataset
 
 
-def run(options: argparse.Namespace) -> int:
-    actions: dict[str, Callable[[argparse.Namespace], None]] = {
-        "list": _list,
-        "show": _show,
-        "add": _add,
-        "download": _download,
-        "remove": _remove,
-        "prepare": _prepare,
-    }
-    actions[options.action](options)
-    return 0
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all data sets and whether they are here")
+    listing.set_defaults(perform=list_datasets)
+    show = actions.add_parser("show", help="one data set in detail")
+    show.add_argument("name")
+    show.set_defaults(perform=show_dataset)
+    add = actions.add_parser("add", help="add a folder or a zip")
+    add.add_argument("name", help="sign-mnist, cats-dogs, or a new name for your own images")
+    add.add_argument("path", help="a folder or a zip file")
+    add.add_argument("--title", help="a title for your own images")
+    add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
+    add.add_argument(
+        "--fit",
+        choices=("stretch", "crop"),
+        default="stretch",
+        help="how an image becomes a square",
+    )
+    add.set_defaults(perform=add_dataset)
+    download = actions.add_parser("download", help="fetch a public data set over the internet")
+    download.add_argument("name", help="sign-mnist, cats-dogs or cats-dogs-filtered")
+    download.set_defaults(perform=download_one)
+    remove = actions.add_parser("remove", help="delete a data set from this machine")
+    remove.add_argument("name")
+    remove.set_defaults(perform=remove_dataset)
+    prepare = actions.add_parser("prepare", help="draw the built-in data sets now")
+    prepare.set_defaults(perform=prepare_datasets)
+    for action in (listing, show, add, download):
+        action.add_argument("--json", action="store_true", help="machine-readable output")
 
 
-def _list(options: argparse.Namespace) -> None:
+def list_datasets(options: argparse.Namespace) -> int:
     infos = catalog.list_datasets()
     if options.json:
         for info in infos:
             print(_json(asdict(info)))
-        return
+        return 0
     table = Table("Name", "Title", "State", "Classes", "Training", "Val.", "Test", "Size")
     for column in (table.columns[0], *table.columns[3:]):
         column.no_wrap = True
@@ -51,75 +68,67 @@ def _list(options: argparse.Namespace) -> None:
             f"{info.image_size}×{info.image_size}×{info.channels}",
         )
     Console().print(table)
+    return 0
 
 
-def _show(options: argparse.Namespace) -> None:
+def show_dataset(options: argparse.Namespace) -> int:
     info = catalog.describe(options.name)
     if options.json:
         print(_json(asdict(info)))
-        return
+        return 0
     table = Table(show_header=False)
     for key, value in asdict(info).items():
         if isinstance(value, (list, tuple)):
             value = ", ".join(str(v) for v in value)
         table.add_row(key.replace("_", " "), escape(str(value)))
     Console().print(table)
+    return 0
 
 
-def _add(options: argparse.Namespace) -> None:
-    report = catalog.add_dataset(
-        options.name,
-        Path(options.path).expanduser(),
-        title=options.title,
-        fit=options.fit,
-        image_size=options.image_size,
-        progress=_tell,
-    )
-    _finish(options, report)
+def add_dataset(options: argparse.Namespace) -> int:
+    with progress_line() as report:
+        imported = catalog.add_dataset(
+            options.name,
+            Path(options.path).expanduser(),
+            title=options.title,
+            fit=options.fit,
+            image_size=options.image_size,
+            progress=report,
+        )
+    return _print_import(imported, as_json=options.json)
 
 
-def _download(options: argparse.Namespace) -> None:
-    from lab.data.download.dataset import download_dataset
+def download_one(options: argparse.Namespace) -> int:
+    with progress_line() as report:
+        imported = download_dataset(options.name, progress=report)
+    return _print_import(imported, as_json=options.json)
 
-    _finish(options, download_dataset(options.name, progress=_tell))
 
-
-def _finish(options: argparse.Namespace, report: catalog.ImportReport) -> None:
-    _end_line()
-    if options.json:
-        print(_json(asdict(report)))
-        return
-    for rejected in report.rejected[:20]:
+def _print_import(imported: catalog.ImportReport, *, as_json: bool) -> int:
+    if as_json:
+        print(_json(asdict(imported)))
+        return 0
+    for rejected in imported.rejected[:20]:
         print(f"left out: {rejected}", file=sys.stderr)
-    if len(report.rejected) > 20:
-        print(f"left out: {len(report.rejected) - 20} more", file=sys.stderr)
-    print(report.sentence)
+    if len(imported.rejected) > 20:
+        print(f"left out: {len(imported.rejected) - 20} more", file=sys.stderr)
+    print(imported.sentence)
+    return 0
 
 
-def _remove(options: argparse.Namespace) -> None:
+def remove_dataset(options: argparse.Namespace) -> int:
     catalog.remove_dataset(options.name)
     print(f"Removed {options.name}; the original files stay where they are.")
+    return 0
 
 
-def _prepare(options: argparse.Namespace) -> None:
+def prepare_datasets(options: argparse.Namespace) -> int:
     """Draw what is built in, so that the first press of Train has nothing to wait for."""
     for info in catalog.list_datasets():
         if info.state == catalog.BUILT_IN:
-            catalog.open_pack(info.name, progress=_tell)
-            _end_line()
-
-
-def _tell(progress: Progress) -> None:
-    """A line that overwrites itself; on a terminal only, so that logs stay short."""
-    if not sys.stderr.isatty():
-        return
-    share = f" {progress.fraction:4.0%}" if progress.fraction is not None else ""
-    print(f"\r\033[K{progress.text}{share}", end="", file=sys.stderr, flush=True)
-
-
-def _end_line() -> None:
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+            with progress_line() as report:
+                catalog.open_pack(info.name, progress=report)
+    return 0
 
 
 def _json(values: dict[str, Any]) -> str:

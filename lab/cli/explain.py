@@ -6,20 +6,48 @@ import argparse
 import io
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lab.cli.classify import find_run, parse_crop, printable, read_picture, write_file
-from lab.errors import ConfigError, NotFoundError, unknown_name
+from lab.cli.console import printable
+from lab.cli.pictures import add_question, find_run, parse_crop, read_picture
+from lab.errors import ConfigError, NotFoundError, ResourceError, unknown_name
+from lab.home import atomic_file
 from lab.runs.store import store
+from lab.words import percent, whole_percent
+
+if TYPE_CHECKING:
+    from lab.evaluate.classify import Answer
 
 SIDE = 448
 """Of the PNG in pixels: whole blocks of 28 and of 224."""
 
 
-def run(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG or WebP file")
+    parser.add_argument(
+        "--layer", metavar="NAME", help="a stage or convolution; default: the architecture's own"
+    )
+    parser.add_argument(
+        "--method", default="grad-cam", help="grad-cam, grad-cam++, layercam, hirescam, eigen-cam"
+    )
+    parser.add_argument(
+        "--target", metavar="CLASS", help="what speaks for this class; default: the predicted one"
+    )
+    parser.add_argument(
+        "--strength", type=float, default=0.6, help="of the colours, from 0 to 1; default 0.6"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="FILE.png", help="where to write; replaces an older file"
+    )
+    add_question(parser)
+    parser.set_defaults(perform=explain)
+
+
+def explain(options: argparse.Namespace) -> int:
     from lab.evaluate.classify import answer, uploaded
     from lab.evaluate.opened import open_network
     from lab.explain.overlay import overlay
@@ -33,53 +61,62 @@ def run(options: argparse.Namespace) -> int:
         pass
     target = _class(options.target, opened.card.class_names)
     picture = uploaded(read_picture(options.image), opened.card, name=options.image, crop=crop)
-    found = answer(opened, picture, method=options.method, layer=options.layer, target=target)
-    if found.layer is None or found.cam is None:
+    result = answer(opened, picture, method=options.method, layer=options.layer, target=target)
+    if result.layer is None or result.cam is None:
         raise ConfigError(
             f"{row.name} is a {opened.card.config.architecture}, which has no layer with places, "
             "so there is no map of where it looks. `classify` gives its answer."
         )
-    pixels = overlay(found.seen, found.cam, strength=options.strength, side=SIDE)
     content = io.BytesIO()
+    pixels = overlay(result.seen, result.cam, strength=options.strength, side=SIDE)
     Image.fromarray(pixels).save(content, "PNG")
-    replaced = write_file(out, content.getvalue())
-    share = half_of_the_map(found.cam) if found.meaningful else None
-    target_class = found.class_names[found.target]
-    chance = float(found.probabilities[found.target])
+    replaced = _write(out, content.getvalue())
+    share = half_of_the_map(result.cam) if result.meaningful else None
     if options.json:
-        said = {
-            "file": options.image,
-            "run": row.id,
-            "checkpoint": found.checkpoint,
-            "epoch": found.epoch,
-            "predicted": found.predicted_class,
-            "probability": float(found.probabilities[found.predicted]),
-            "target": target_class,
-            "target_probability": chance,
-            "layer": found.layer,
-            "method": found.method,
-            "map_size": list(found.cam.shape),
-            "meaningful": found.meaningful,
-            "share_with_half_of_the_map": share,
-            "out": str(out),
-        }
-        print(json.dumps(said))
-        return 0
-    print(
-        f"{printable(options.image)}: {found.predicted_class} "
-        f"({float(found.probabilities[found.predicted]):.1%}). "
-        + (
-            f"What speaks for {target_class} ({chance:.1%}) in layer {found.layer}: half of the "
-            f"map lies on {share:.0%} of the picture. "
-            if share is not None
-            else f"The score of {target_class} hardly depends on layer {found.layer}: the map is "
-            "not meaningful. "
-            if found.cam.any()
-            else f"The map is empty: no place of layer {found.layer} speaks for {target_class}. "
-        )
-        + f"{'Replaced' if replaced else 'Wrote'} {out}."
-    )
+        asked = {"file": options.image, "run": row.id}
+        print(json.dumps({**asked, **_values(result, result.cam, share), "out": str(out)}))
+    else:
+        sentences = _sentences(result, result.cam, share)
+        wrote = f"{'Replaced' if replaced else 'Wrote'} {out}."
+        print(f"{printable(options.image)}: {sentences} {wrote}")
     return 0
+
+
+def _values(answer: Answer, cam: npt.NDArray[np.float32], share: float | None) -> dict[str, Any]:
+    """An answer and its map as JSON has them."""
+    return {
+        "checkpoint": answer.checkpoint,
+        "epoch": answer.epoch,
+        "predicted": answer.predicted_class,
+        "probability": float(answer.probabilities[answer.predicted]),
+        "target": answer.class_names[answer.target],
+        "target_probability": float(answer.probabilities[answer.target]),
+        "layer": answer.layer,
+        "method": answer.method,
+        "map_size": list(cam.shape),
+        "meaningful": answer.meaningful,
+        "share_with_half_of_the_map": share,
+    }
+
+
+def _sentences(answer: Answer, cam: npt.NDArray[np.float32], share: float | None) -> str:
+    """The same in words."""
+    predicted = percent(float(answer.probabilities[answer.predicted]))
+    target = answer.class_names[answer.target]
+    if share is not None:
+        chance = percent(float(answer.probabilities[answer.target]))
+        where = (
+            f"What speaks for {target} ({chance}) in layer {answer.layer}: half of the map lies on "
+            f"{whole_percent(share)} of the picture."
+        )
+    elif cam.any():
+        where = (
+            f"The score of {target} hardly depends on layer {answer.layer}: the map is not "
+            "meaningful."
+        )
+    else:
+        where = f"The map is empty: no place of layer {answer.layer} speaks for {target}."
+    return f"{answer.predicted_class} ({predicted}). {where}"
 
 
 def half_of_the_map(cam: npt.NDArray[np.float32]) -> float:
@@ -102,6 +139,20 @@ def _out(options: argparse.Namespace) -> Path:
     if out.is_dir():
         raise ConfigError(f"--out is {options.out!r}, which is a folder; give a name.png in it.")
     return out
+
+
+def _write(target: Path, content: bytes) -> bool:
+    """Write it whole or not at all; whether an older file was replaced. Raises ResourceError."""
+    existed = target.exists()
+    try:
+        with atomic_file(target) as temporary:
+            temporary.write_bytes(content)
+            temporary.chmod(0o644)  # atomic_file's is for this user alone, as for LAB_HOME
+    except OSError as error:
+        raise ResourceError(
+            f"{target} cannot be written ({error.strerror or error}). Give another --out."
+        ) from error
+    return existed
 
 
 def _class(name: str | None, names: tuple[str, ...]) -> int | None:

@@ -6,15 +6,25 @@ import argparse
 import json
 import math
 import sys
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lab.cli.console import Console
-from lab.cli.train import config_from
-from lab.progress import Progress as Told
+from lab.cli.train import add_knobs, config_from
+from lab.progress import Progress as JobProgress
+
+if TYPE_CHECKING:
+    from lab.training.lr_finder.ramp import RateFinding
 
 
-def run(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_knobs(parser)
+    parser.set_defaults(perform=find_rate)
+
+
+def find_rate(options: argparse.Namespace) -> int:
     """0 with a suggested rate, 1 without one: a script then keeps its own."""
     from lab.training.lr_finder.ramp import find_rates
     from lab.training.plan import resolve
@@ -30,25 +40,12 @@ def run(options: argparse.Namespace) -> int:
     ) as bar:
         task = bar.add_task("Preparing", total=1)
 
-        def tell(told: Told) -> None:
-            bar.update(task, description=told.text, completed=told.done, total=max(1, told.total))
+        def report(job: JobProgress) -> None:
+            bar.update(task, description=job.text, completed=job.done, total=max(1, job.total))
 
-        finding = find_rates(config, progress=tell)
+        finding = find_rates(config, progress=report)
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "suggested": finding.suggested,
-                    "low": finding.low,
-                    "high": finding.high,
-                    "reason": finding.reason,
-                    "steps": len(finding.rates),
-                    "rates": finding.rates.tolist(),
-                    "losses": [x if math.isfinite(x) else None for x in finding.losses.tolist()],
-                    "smoothed": finding.smoothed.tolist(),
-                }
-            )
-        )
+        print(json.dumps(_as_json(finding)))
     else:
         if finding.suggested is not None:
             print(
@@ -57,3 +54,16 @@ def run(options: argparse.Namespace) -> int:
             )
         print(finding.reason)
     return 0 if finding.suggested is not None else 1
+
+
+def _as_json(finding: RateFinding) -> dict[str, Any]:
+    return {
+        "suggested": finding.suggested,
+        "low": finding.low,
+        "high": finding.high,
+        "reason": finding.reason,
+        "steps": len(finding.rates),
+        "rates": finding.rates.tolist(),
+        "losses": [x if math.isfinite(x) else None for x in finding.losses.tolist()],
+        "smoothed": finding.smoothed.tolist(),
+    }

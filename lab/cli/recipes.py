@@ -4,80 +4,77 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from lab.cli.console import Console
+from lab.cli.reporter import EXIT_STATUS, reporter
+from lab.config import RunConfig
 from lab.errors import DataError
-from lab.experiments.estimates import rough_time
-from lab.experiments.recipes.results import Result
+from lab.experiments.estimates import (
+    Estimate,
+    estimate,
+    measure_speeds,
+    measured_speeds,
+    past_runs,
+    rough_time,
+)
+from lab.experiments.recipes.book import QUESTIONS, all_recipes, recipe
+from lab.experiments.recipes.recipe import SIZES, Prepared, Recipe, prepare
+from lab.experiments.recipes.results import Result, results_beside, results_of
+from lab.experiments.report import report
+from lab.runs.foreground import run_here
+from lab.runs.rows import RunRow
+from lab.runs.store import store
 from lab.words import percent
 
 
-def run(options: argparse.Namespace) -> int:
-    actions = {"list": list_recipes, "run": run_recipe, "measure": measure, "report": report}
-    return actions[options.action](options)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all recipes, what they take and what is reported")
+    listing.set_defaults(perform=list_recipes)
+    running = actions.add_parser("run", help="train all runs of one recipe, one after the other")
+    running.add_argument("id", help="as `list` names it, such as sl-cnn")
+    running.add_argument("--quick", action="store_true", help="fewer, smaller pictures and epochs")
+    running.add_argument(
+        "--only", action="append", default=[], metavar="KEY", help="only this run of it; repeatable"
+    )
+    running.add_argument("--dataset", metavar="NAME", help="another data set than the document's")
+    running.add_argument("--network", metavar="NAME", help="which of the recipe's networks")
+    running.set_defaults(perform=run_recipe)
+    measuring = actions.add_parser("measure", help="time the networks here, for time estimates")
+    measuring.set_defaults(perform=measure)
+    reporting = actions.add_parser("report", help="what was run in full size, as a Markdown page")
+    reporting.set_defaults(perform=print_report)
+    for action in (listing, running, measuring):
+        action.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
+# --- list ---------------------------------------------------------------------------------------
 def list_recipes(options: argparse.Namespace) -> int:
-    from lab.experiments.estimates import estimate, measured_speeds, past_runs
-    from lab.experiments.recipes.book import QUESTIONS, all_recipes
-    from lab.experiments.recipes.recipe import SIZES, prepare
-    from lab.runs.store import store
-    from lab.training.plan import resolve_device
-
-    past = past_runs(store())
+    guess = _estimator()
     titles = {question.key: question.title for question in QUESTIONS}
     table = Table("Recipe", "Title", "Reported", "Quick", "Full", "Missing")
     question = ""
-    for recipe in all_recipes():
-        runs: dict[str, list[dict[str, Any]]] = {}
-        for size in SIZES:
-            for prepared in prepare(recipe, size):
-                device = resolve_device(prepared.config)
-                guess = estimate(
-                    prepared.config, past=past, measured=measured_speeds(device), device=device
-                )
-                runs.setdefault(size, []).append(
-                    {
-                        "variant": prepared.variant.key,
-                        "dataset": prepared.config.dataset,
-                        "architecture": prepared.config.architecture,
-                        "reported": prepared.variant.reported.text,
-                        "seconds": None if guess is None else round(guess.seconds, 1),
-                        "seconds_from": None if guess is None else guess.said,
-                        "missing": prepared.missing or None,
-                        "download": prepared.download or None,
-                    }
-                )
+    for each in all_recipes():
+        runs = {size: [_facts(run, guess(run)) for run in prepare(each, size)] for size in SIZES}
         if options.json:
-            print(
-                json.dumps(
-                    {
-                        "recipe": recipe.id,
-                        "title": recipe.title,
-                        "question": titles[recipe.question],
-                        "document": recipe.document,
-                        "reported": recipe.reported,
-                        "differences": recipe.differences,
-                        **runs,
-                    }
-                )
-            )
+            print(json.dumps({**_recipe_facts(each, titles[each.question]), **runs}))
             continue
-        if recipe.question != question:
-            question = recipe.question
+        if each.question != question:
+            question = each.question
             table.add_section()
             table.add_row("", f"[bold]{titles[question]}[/bold]")
-        wanting = {run["missing"] or run["download"] for run in runs["full"]} - {None}
+        absent = any(run["missing"] or run["download"] for run in runs["full"])
         table.add_row(
-            recipe.id,
-            recipe.title,
-            recipe.reported,
+            each.id,
+            each.title,
+            each.reported,
             _time(runs["quick"]),
             _time(runs["full"]),
-            "weights or data" if wanting else "",
+            "weights or data" if absent else "",
         )
     if not options.json:
         console = Console()
@@ -89,42 +86,91 @@ def list_recipes(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_recipe(options: argparse.Namespace) -> int:
-    from lab.cli.train import EXIT_STATUS, reporter
-    from lab.experiments.recipes.book import recipe
-    from lab.experiments.recipes.recipe import Size, prepare
-    from lab.experiments.recipes.results import results_beside, results_of
-    from lab.runs.foreground import run_here
-    from lab.runs.store import store
-    from lab.training.plan import resolve
+def _estimator() -> Callable[[Prepared], Estimate | None]:
+    """How long each run would take on this machine."""
+    from lab.training.plan import resolve_device
 
-    wanted = recipe(options.id)
-    size: Size = "quick" if options.quick else "full"
+    past = past_runs(store())
+
+    def guess(run: Prepared) -> Estimate | None:
+        device = resolve_device(run.config)
+        return estimate(run.config, past=past, measured=measured_speeds(device), device=device)
+
+    return guess
+
+
+def _recipe_facts(each: Recipe, question: str) -> dict[str, Any]:
+    return {
+        "recipe": each.id,
+        "title": each.title,
+        "question": question,
+        "document": each.document,
+        "reported": each.reported,
+        "differences": each.differences,
+    }
+
+
+def _facts(run: Prepared, guess: Estimate | None) -> dict[str, Any]:
+    return {
+        "variant": run.variant.key,
+        "dataset": run.config.dataset,
+        "architecture": run.config.architecture,
+        "reported": run.variant.reported.text,
+        "seconds": None if guess is None else round(guess.seconds, 1),
+        "seconds_from": None if guess is None else guess.said,
+        "missing": run.missing or None,
+        "download": run.download or None,
+    }
+
+
+def _time(runs: Sequence[dict[str, Any]]) -> str:
+    if any(run["seconds"] is None for run in runs):
+        return "unknown"
+    return rough_time(sum(run["seconds"] for run in runs))
+
+
+# --- run ----------------------------------------------------------------------------------------
+def run_recipe(options: argparse.Namespace) -> int:
+    each = recipe(options.id)
     prepared = prepare(
-        wanted, size, dataset=options.dataset, network=options.network, only=options.only
+        each,
+        "quick" if options.quick else "full",
+        dataset=options.dataset,
+        network=options.network,
+        only=options.only,
     )
-    for each in prepared:
-        if each.missing:
-            raise DataError(each.missing)
-    # All of them are checked before the first one trains.
-    configs = [resolve(each.config) for each in prepared]
-    status = 0
-    rows = []
-    for each, config in zip(prepared, configs, strict=True):
-        if options.json:
-            told = {"event": "recipe_run", "recipe": wanted.id, "variant": each.variant.key}
-            print(json.dumps({**told, "size": size, "config": config.differences()}), flush=True)
-        with reporter(options.json) as report:
-            row = run_here(config, name=each.name, origin=each.origin, on_event=report)
-        rows.append(row)
-        status = max(status, EXIT_STATUS.get(row.status, 1))
-        if row.status in ("stopped", "paused"):  # Ctrl-C is meant for all of them
-            break
-    results = results_of(wanted, rows, results_beside(wanted, store()))
+    rows = _train(prepared, as_json=options.json)
+    results = results_of(each, rows, results_beside(each, store()))
     if options.json:
         for result in results:
-            print(json.dumps(_figures(result)), flush=True)
-        return status
+            print(json.dumps(_result_facts(result)), flush=True)
+    else:
+        _print_results(each, results)
+    return max(EXIT_STATUS.get(row.status, 1) for row in rows)
+
+
+def _train(prepared: Sequence[Prepared], *, as_json: bool) -> list[RunRow]:
+    """One after the other, up to one that is stopped. All are checked before the first trains."""
+    from lab.training.plan import resolve
+
+    for run in prepared:
+        if run.missing:
+            raise DataError(run.missing)
+    configs = [resolve(run.config) for run in prepared]
+    rows = []
+    for run, config in zip(prepared, configs, strict=True):
+        if as_json:
+            facts = {"recipe": run.recipe.id, "variant": run.variant.key, "size": run.size}
+            begun = {"event": "recipe_run", **facts, "config": config.differences()}
+            print(json.dumps(begun), flush=True)
+        with reporter(as_json=as_json) as on_event:
+            rows.append(run_here(config, name=run.name, origin=run.origin, on_event=on_event))
+        if rows[-1].status in ("stopped", "paused"):  # Ctrl-C is meant for all of them
+            break
+    return rows
+
+
+def _print_results(each: Recipe, results: Sequence[Result]) -> None:
     table = Table("Run", "Validation", "Test", "The document", "Beside it")
     for result in results:
         table.add_row(
@@ -136,12 +182,11 @@ def run_recipe(options: argparse.Namespace) -> int:
         )
     console = Console()
     console.print(table)
-    for line in wanted.differences:
+    for line in each.differences:
         console.print(f"- {line}", style="dim", highlight=False, markup=False)
-    return status
 
 
-def _figures(result: Result) -> dict[str, Any]:
+def _result_facts(result: Result) -> dict[str, Any]:
     return {
         "event": "recipe_result",
         "recipe": result.recipe.id,
@@ -159,18 +204,17 @@ def _figures(result: Result) -> dict[str, Any]:
     }
 
 
+# --- measure, report ----------------------------------------------------------------------------
 def measure(options: argparse.Namespace) -> int:
-    from lab.config import RunConfig
-    from lab.experiments.estimates import measure_speeds
     from lab.training.plan import resolve_device
 
     device = resolve_device(RunConfig())
     table = Table("Network", "Pixels", "Forward, ms an image", "Training, ms an image")
     for name, speed in measure_speeds(device=device).items():
         if options.json:
-            figures = {"forward_seconds": speed.forward, "training_seconds": speed.training}
             facts = {"architecture": name, "device": device, "image_size": speed.image_size}
-            print(json.dumps({**facts, **figures}))
+            seconds = {"forward_seconds": speed.forward, "training_seconds": speed.training}
+            print(json.dumps({**facts, **seconds}))
         else:
             forward, training = f"{speed.forward * 1e3:.2f}", f"{speed.training * 1e3:.2f}"
             table.add_row(name, str(speed.image_size), forward, training)
@@ -179,15 +223,6 @@ def measure(options: argparse.Namespace) -> int:
     return 0
 
 
-def report(options: argparse.Namespace) -> int:
-    from lab.experiments import report as experiment_report
-    from lab.runs.store import store
-
-    print(experiment_report.report(store()))
+def print_report(options: argparse.Namespace) -> int:
+    print(report(store()))
     return 0
-
-
-def _time(runs: list[dict[str, Any]]) -> str:
-    if any(run["seconds"] is None for run in runs):
-        return "unknown"
-    return rough_time(sum(run["seconds"] for run in runs))

@@ -1,4 +1,4 @@
-"""`sweep`: train a grid, a random draw or a halving, from a file, a stock name, or go on with one.
+"""`sweep`: train a grid, a random draw or a halving, from a file, a preset, or go on with one.
 
 The driver works in a thread of its own; the main thread trains, so that Ctrl-C ends a run within
 one step. A server on the same LAB_HOME may take runs too: whoever has the device takes the next.
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from lab.cli.console import Console
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
-from lab.experiments.sweeps.presets import PRESETS
+from lab.experiments.sweeps.presets import PRESETS, SweepPreset
 from lab.experiments.sweeps.results import Line, lines, ranked
-from lab.experiments.sweeps.table import set_sweep_status, sweep, trial_of
+from lab.experiments.sweeps.table import SweepRow, set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
 from lab.metrics import METRICS
-from lab.runs.queue import Queue, run_here
+from lab.runs.foreground import run_here
+from lab.runs.queue import Queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.words import percent
@@ -32,59 +34,82 @@ from lab.words import percent
 POLL_SECONDS = 0.2
 
 
-def run(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        metavar="FILE.yaml",
+        help="a sweep as YAML, a stock sweep's name, or the id of a stopped sweep to go on with",
+    )
+    parser.add_argument("--quick", action="store_true", help="a stock sweep in its quick size")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
+    parser.set_defaults(perform=train_sweep)
+
+
+def train_sweep(options: argparse.Namespace) -> int:
     queue = Queue(store())  # never started: this process trains in its main thread
     sweep_id, config = _begin(options.what, quick=options.quick)
-    teller = _Teller(sweep_id, config, as_json=options.json)
-    teller.started()
+    report = _JsonReport(sweep_id, config) if options.json else _Report(sweep_id, config)
+    report.started(left_out(config))
     driver = DriverThread(queue, only=sweep_id)
     driver.start()
     try:
-        _train(sweep_id, queue, teller)
+        _train(sweep_id, queue, report)
     except KeyboardInterrupt:
         _stop(sweep_id, queue)
     finally:
         driver.end(10.0)
-    return teller.ended()
+    return report.ended()
 
 
+# --- what is asked ------------------------------------------------------------------------------
 def _begin(what: str, *, quick: bool) -> tuple[str, SweepConfig]:
-    """Enter a new sweep, or take up a stopped one."""
-    chosen = next((each for each in PRESETS if each.id == what), None)
-    if chosen is not None:
-        known = [catalog.describe(name) for name in chosen.datasets]
-        here = next((info for info in known if info.usable), None)
-        if here is None:
-            raise ConfigError(
-                f"{what} needs the data set {known[0].name!r}, which is not on this machine. "
-                f"{known[0].how_to_get}"
-            )
-        config = chosen.sweep(here.name, quick=quick)
-        return enter_sweep(config), config
-    if quick:
-        names = ", ".join(each.id for each in PRESETS)
-        raise ConfigError(f"--quick goes with a stock sweep only; there are: {names}.")
+    """Enter a new sweep, or take up a stopped one; returns its id too."""
+    presets = {preset.id: preset for preset in PRESETS}
     path = Path(what)
-    if what.startswith("s-") and not path.exists():
-        row = sweep(store(), what)
-        config = SweepConfig.from_json(row.config_json)
-        if not row.is_working:  # else its process has ended, and this one goes on
-            set_sweep_status(store(), what, "resuming")
-        return what, config
+    if what in presets:
+        config = _from_preset(presets[what], quick=quick)
+    elif quick:
+        raise ConfigError(f"--quick goes with a stock sweep only; there are: {', '.join(presets)}.")
+    elif what.startswith("s-") and not path.exists():
+        return what, _resume(what)
+    else:
+        config = _from_file(path, presets)
+    return enter_sweep(config), config
+
+
+def _from_preset(preset: SweepPreset, *, quick: bool) -> SweepConfig:
+    datasets = [catalog.describe(name) for name in preset.datasets]
+    usable = next((dataset for dataset in datasets if dataset.usable), None)
+    if usable is None:
+        raise ConfigError(
+            f"{preset.id} needs the data set {datasets[0].name!r}, which is not on this machine. "
+            f"{datasets[0].how_to_get}"
+        )
+    return preset.sweep(usable.name, quick=quick)
+
+
+def _resume(sweep_id: str) -> SweepConfig:
+    row = sweep(store(), sweep_id)
+    config = SweepConfig.from_json(row.config_json)
+    if not row.is_working:  # else its process has ended, and this one goes on
+        set_sweep_status(store(), sweep_id, "resuming")
+    return config
+
+
+def _from_file(path: Path, presets: Iterable[str]) -> SweepConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
-        names = ", ".join(each.id for each in PRESETS)
         raise ConfigError(
-            f"{what} cannot be read: {reason}. Name a YAML file, a sweep's id, or a stock sweep: "
-            f"{names}."
+            f"{path} cannot be read: {reason}. Name a YAML file, a sweep's id, or a stock sweep: "
+            f"{', '.join(presets)}."
         ) from None
-    config = SweepConfig.from_yaml(text)
-    return enter_sweep(config), config
+    return SweepConfig.from_yaml(text)
 
 
-def _train(sweep_id: str, queue: Queue, teller: _Teller) -> None:
+# --- training -----------------------------------------------------------------------------------
+def _train(sweep_id: str, queue: Queue, report: _Report) -> None:
     """Train the sweep's runs as its driver puts them in line, until none comes any more."""
     runs = queue.store
     origin = f"sweep:{sweep_id}"
@@ -105,7 +130,7 @@ def _train(sweep_id: str, queue: Queue, teller: _Teller) -> None:
             return
         else:
             time.sleep(POLL_SECONDS)
-        teller.tell_runs()
+        report.runs_ended()
 
 
 def _stop(sweep_id: str, queue: Queue) -> None:
@@ -115,98 +140,105 @@ def _stop(sweep_id: str, queue: Queue) -> None:
         print(error, file=sys.stderr)
 
 
-class _Teller:
-    """Says what happens, as JSON lines or as lines for a person."""
+# --- reports ------------------------------------------------------------------------------------
+class _Report:
+    """What happens, in lines for a person and a table at the end."""
 
-    def __init__(self, sweep_id: str, config: SweepConfig, *, as_json: bool) -> None:
-        self._id = sweep_id
-        self._config = config
-        self._json = as_json
-        self._told: set[str] = set()
+    def __init__(self, sweep_id: str, config: SweepConfig) -> None:
+        self.id = sweep_id
+        self.config = config
+        self._reported: set[str] = set()
         self._out = Console(highlight=False, markup=False, soft_wrap=True)
 
-    def started(self) -> None:
-        config = self._config
-        missing = left_out(config)
-        self._say(
-            f"Sweep {self._id}: {config.combinations} combinations, at most "
-            f"{config.runs_at_most} runs of {config.base.epochs} epochs.",
-            event="sweep_started",
-            sweep=self._id,
-            kind=config.kind,
-            combinations=config.combinations,
-            runs_at_most=config.runs_at_most,
-            left_out=[{"trial": number, "reason": why} for number, why in missing.items()],
+    def started(self, missing: dict[int, str]) -> None:
+        """`missing`: the combinations that are left out, by number, with the reason."""
+        self._out.print(
+            f"Sweep {self.id}: {self.config.combinations} combinations, at most "
+            f"{self.config.runs_at_most} runs of {self.config.base.epochs} epochs."
         )
-        for why in sorted(set(missing.values())):
-            count = list(missing.values()).count(why)
-            if not self._json:
-                self._out.print(f"{count} left out: {why}")
+        reasons = list(missing.values())
+        for reason in sorted(set(reasons)):
+            self._out.print(f"{reasons.count(reason)} left out: {reason}")
 
-    def tell_runs(self) -> None:
-        """Every run that has ended and was not told yet."""
-        for row in store().runs(origin=f"sweep:{self._id}", order="oldest"):
-            if row.is_live or row.id in self._told:
-                continue
-            self._told.add(row.id)
-            seed = row.settings["seed"]
-            self._say(
-                f"{row.name}: {row.status}, validation {percent(row.best_val_accuracy)}, test "
-                f"{percent(row.test_accuracy)} ({row.seconds:.0f} s)",
-                event="run_ended",
-                run=row.id,
-                trial=trial_of(row.origin),
-                params=self._params(row),
-                seed=seed,
-                status=row.status,
-                message=row.message,
-                **{f"best_val_{name}": value for name, value in row.best_val.items()},
-                **{f"test_{name}": value for name, value in row.test.items()},
-                seconds=row.seconds,
-            )
+    def runs_ended(self) -> None:
+        """Report every run that has ended since the last call."""
+        for row in store().runs(origin=f"sweep:{self.id}", order="oldest"):
+            if not row.is_live and row.id not in self._reported:
+                self._reported.add(row.id)
+                self.run_ended(row)
+
+    def run_ended(self, row: RunRow) -> None:
+        self._out.print(
+            f"{row.name}: {row.status}, validation {percent(row.best_val_accuracy)}, test "
+            f"{percent(row.test_accuracy)} ({row.seconds:.0f} s)"
+        )
 
     def ended(self) -> int:
-        """The table; returns the exit status."""
-        self.tell_runs()
-        row = sweep(store(), self._id)
-        found = ranked(
-            self._config, lines(self._config, store().runs(origin=row.origin), row.notes)
-        )
-        if self._json:
-            self._say(
-                "",
-                event="sweep_ended",
-                sweep=self._id,
-                status=row.status,
-                message=row.message,
-                metric=self._config.metric,
-                combinations=[_plain(line) for line in found],
-            )
-        else:
-            self._out.print(_table(self._config, found))
-            for line in found:
-                if line.note:
-                    self._out.print(f"Combination {line.number}: {line.note}")
-            go_on = f" Go on with it: python -m lab sweep {self._id}"
-            self._out.print(
-                f"Sweep {self._id}: {row.status}. {row.message}"
-                + ("" if row.status == "completed" else go_on)
-            )
+        """Report how it ended, the best combination first; returns the exit status."""
+        self.runs_ended()
+        row = sweep(store(), self.id)
+        runs = store().runs(origin=row.origin)
+        table = ranked(self.config, lines(self.config, runs, row.notes))
+        self.sweep_ended(row, table)
         if row.status == "stopped":
             return 130
-        return 0 if row.status == "completed" and any(x.judged.count for x in found) else 1
+        return 0 if row.status == "completed" and any(x.judged.count for x in table) else 1
 
-    def _say(self, text: str, **event: Any) -> None:
-        if self._json:
-            print(json.dumps(event), flush=True)
-        elif text:
-            self._out.print(text)
+    def sweep_ended(self, row: SweepRow, table: Sequence[Line]) -> None:
+        self._out.print(_table(self.config, table))
+        for line in table:
+            if line.note:
+                self._out.print(f"Combination {line.number}: {line.note}")
+        go_on = f" Go on with it: python -m lab sweep {self.id}"
+        self._out.print(
+            f"Sweep {self.id}: {row.status}. {row.message}"
+            + ("" if row.status == "completed" else go_on)
+        )
 
-    def _params(self, row: RunRow) -> dict[str, Any]:
-        return {knob: row.settings.get(knob) for knob in self._config.axes}
+
+class _JsonReport(_Report):
+    """The same as JSON lines."""
+
+    def started(self, missing: dict[int, str]) -> None:
+        _print_event(
+            "sweep_started",
+            sweep=self.id,
+            kind=self.config.kind,
+            combinations=self.config.combinations,
+            runs_at_most=self.config.runs_at_most,
+            left_out=[{"trial": number, "reason": why} for number, why in missing.items()],
+        )
+
+    def run_ended(self, row: RunRow) -> None:
+        _print_event(
+            "run_ended",
+            run=row.id,
+            trial=trial_of(row.origin),
+            params={knob: row.settings.get(knob) for knob in self.config.axes},
+            seed=row.settings["seed"],
+            status=row.status,
+            message=row.message,
+            **{f"best_val_{name}": value for name, value in row.best_val.items()},
+            **{f"test_{name}": value for name, value in row.test.items()},
+            seconds=row.seconds,
+        )
+
+    def sweep_ended(self, row: SweepRow, table: Sequence[Line]) -> None:
+        _print_event(
+            "sweep_ended",
+            sweep=self.id,
+            status=row.status,
+            message=row.message,
+            metric=self.config.metric,
+            combinations=[_line_values(line) for line in table],
+        )
 
 
-def _plain(line: Line) -> dict[str, Any]:
+def _print_event(event: str, **values: Any) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def _line_values(line: Line) -> dict[str, Any]:
     return {
         "trial": line.number,
         "params": line.params,
@@ -222,9 +254,10 @@ def _plain(line: Line) -> dict[str, Any]:
     }
 
 
-def _table(config: SweepConfig, found: list[Line]) -> Table:
-    table = Table("", *config.axes, JUDGED_BY[config.metric], "Test accuracy", "Seeds", "State")
-    for line in found:
+def _table(config: SweepConfig, every: Sequence[Line]) -> Table:
+    head = ("", *config.axes, JUDGED_BY[config.metric], "Test accuracy", "Seeds", "State")
+    table = Table(*head)
+    for line in every:
         table.add_row(
             str(line.number),
             *(value_text(value) for value in line.params.values()),

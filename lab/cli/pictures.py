@@ -1,0 +1,72 @@
+"""What `classify` and `explain` share: their options, the run that is asked, the picture file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.data.decode import MAX_BYTES, UnreadableFile
+from lab.errors import ConfigError, NotFoundError, unknown_name
+from lab.runs.rows import RunRow
+from lab.runs.store import store
+
+if TYPE_CHECKING:
+    from lab.evaluate.pictures import Crop
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """Which network is asked, about which part of the picture."""
+    parser.add_argument("--run", required=True, metavar="ID", help="a run's id, or its start")
+    parser.add_argument(
+        "--checkpoint", default="best", help="best (default), last or a kept epoch-0005"
+    )
+    parser.add_argument(
+        "--crop", metavar="X,Y,SIDE", help="use a square part: its centre and side as shares"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def find_run(text: str) -> RunRow:
+    """The run of that id, or the only one whose id begins so; raises NotFoundError."""
+    rows = {row.id: row for row in store().runs()}
+    if text in rows:
+        return rows[text]
+    fitting = [run_id for run_id in rows if text and run_id.startswith(text)]
+    if len(fitting) == 1:
+        return rows[fitting[0]]
+    if fitting:
+        raise NotFoundError(f"Several runs begin with {text!r}: {', '.join(fitting[:5])}.")
+    raise NotFoundError(f"{unknown_name('run', text, rows)} `python -m lab runs` lists them.")
+
+
+def read_picture(name: str) -> bytes:
+    """The bytes of the file `name`; raises UnreadableFile."""
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more than is allowed: enough to be refused
+    except IsADirectoryError:
+        raise UnreadableFile(name, "is a folder; name the pictures in it") from None
+    except FileNotFoundError:
+        raise UnreadableFile(name, "is not there") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableFile(name, f"cannot be read ({reason})") from None
+
+
+def parse_crop(text: str | None) -> Crop | None:
+    """A Crop from "x,y,side". Raises ConfigError."""
+    from lab.evaluate.pictures import Crop
+
+    if text is None:
+        return None
+    try:
+        x, y, side = (float(part) for part in text.split(","))
+        if not (0 <= x <= 1 and 0 <= y <= 1 and 0.01 <= side <= 1):
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            f"--crop is {text!r}; give x,y,side: the centre as shares of width and height from 0 "
+            "to 1, and the side as a share of the shorter side from 0.01 to 1, such as 0.5,0.4,0.6."
+        ) from None
+    return Crop(x, y, side)

@@ -1,0 +1,13 @@
+"""`resume`: go on with a run where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+
+from lab.cli.reporter import run_reported
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="the run's id, as `runs` lists it")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(perform=lambda options: run_reported(options.run, as_json=options.json))

@@ -1,0 +1,40 @@
+"""`runs`: the list of runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rich.table import Table
+
+from lab.cli.console import Console
+from lab.metrics import METRICS
+from lab.runs.store import store
+from lab.words import percent
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
+    parser.set_defaults(perform=list_runs)
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    rows = store().runs()
+    if options.json:
+        for row in rows:
+            values = {
+                "run": row.id,
+                "name": row.name,
+                "status": row.status,
+                **{f"best_val_{name}": row.best_val.get(name) for name in METRICS},
+                **{f"test_{name}": row.test.get(name) for name in METRICS},
+                "config": row.settings,
+            }
+            print(json.dumps(values))
+        return 0
+    table = Table("Run", "Name", "Status", "Validation", "Test")
+    for row in rows:
+        accuracies = percent(row.best_val_accuracy), percent(row.test_accuracy)
+        table.add_row(row.id, row.name, row.status, *accuracies)
+    Console().print(table if rows else "No runs yet.")
+    return 0
