@@ -62,7 +62,6 @@ def overlaid(
     y_title: str,
     share: bool = False,
     log: bool = False,
-    empty: str = "Nothing measured yet",
 ) -> go.Figure:
     """The curves of `lines` in one chart; `share` writes y in percent, `log` draws it in powers of
     ten, where what is not above 0 has no place and is left out."""
@@ -77,7 +76,7 @@ def overlaid(
             members = [line for line in lines if line.group == group]
             named = f"{group or 'runs'} ({len(members)})"
             _add(figure, members, _style(place, width=1.2), named, number, x_title, one=False)
-    styled(figure, x_title=x_title, y_title=y_title, empty=empty, height=HEIGHT)
+    styled(figure, x_title=x_title, y_title=y_title, empty="Nothing measured yet", height=HEIGHT)
     # A box with all runs' values would cover the chart.
     figure.update_layout(hovermode="closest")
     if share:

@@ -11,25 +11,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lab.data.decode import decode
 from lab.errors import DataError
-from lab.evaluate.opened import Opened, open_network
+from lab.evaluate.opened import Opened
 from lab.evaluate.pictures import Crop, Picture, upload_picture
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
 from lab.explain.layers import cam_layers, captured, require_cam_layer
 from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
-from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import NetworkCard
 
 
@@ -146,39 +143,6 @@ def answer(
         epoch=opened.epoch,
         identity=opened.identity,
     )
-
-
-def classify(
-    folder: Path,
-    checkpoint: str,
-    pictures: Sequence[Picture | tuple[str, Image.Image] | tuple[str, bytes]],
-    *,
-    method: str = "grad-cam",
-    layer: str | None = None,
-    crop: Crop | None = None,
-    progress: Report = silent,
-    cancel: Cancel = never,
-) -> list[Answer]:
-    """Show pictures to a checkpoint of the run in `folder`; all of them to the same weights.
-
-    A picture is one of a data set, or a name with a decoded image or the bytes of a file; `crop`
-    cuts the latter two. Raises NotFoundError without the checkpoint, UnreadableFile at the first
-    file that is no picture: who wants the others all the same calls `uploaded` and `answer`.
-    """
-    with open_network(folder, checkpoint) as opened:
-        pass  # held by `answer`, picture by picture: other threads get their turn in between
-    answers = []
-    for picture in pictures:
-        check_cancel(cancel, "Classifying")
-        if not isinstance(picture, Picture):
-            name, given = picture
-            if isinstance(given, bytes):
-                picture = uploaded(given, opened.card, name=name, crop=crop)
-            else:
-                picture = upload_picture(given, opened.card, name=name, crop=crop)
-        answers.append(answer(opened, picture, method=method, layer=layer))
-        progress(Progress(len(answers), len(pictures), "Classifying", "pictures"))
-    return answers
 
 
 def hidden_stage(network: StagedNet) -> str | None:

@@ -60,8 +60,6 @@ class Verdict:
     """How far one picture is from the training pictures."""
 
     distance: float
-    nearest: str
-    """The class whose mean is nearest."""
     unlike: bool
     sentence: str
 
@@ -81,7 +79,6 @@ class Familiarity:
     """(D,) within classes, floored (see FLOOR)."""
     limit: float
     """A picture farther than this from every mean is called unlike the training pictures."""
-    train_images: int
     val_images: int
     test_images: int
     false_alarms: int
@@ -102,13 +99,9 @@ class Familiarity:
 
     def judge(self, features: Floats) -> Verdict:
         """Of one picture, (D,) as in `lab.evaluate.classify.Answer.features`."""
-        distances = self.distances(features[None])[0]
-        nearest = int(distances.argmin())
-        distance = float(distances[nearest])
+        distance = float(self.distances(features[None]).min())
         unlike = distance > self.limit
-        return Verdict(
-            distance, self.class_names[nearest], unlike, self._sentence(distance, unlike)
-        )
+        return Verdict(distance, unlike, self._sentence(distance, unlike))
 
     def _sentence(self, distance: float, unlike: bool) -> str:
         share = f"{KNOWN:.0%}"
@@ -157,7 +150,7 @@ def saved_familiarity(folder: Path, checkpoint: str) -> Familiarity | None:
         return None  # absent, or damaged: then it is measured anew
 
 
-_COUNTS = ("train_images", "val_images", "test_images", "false_alarms")
+_COUNTS = ("val_images", "test_images", "false_alarms")
 
 
 def measure_familiarity(
@@ -197,7 +190,6 @@ def measure_familiarity(
         means=means,
         deviations=deviations,
         limit=float("nan"),
-        train_images=len(parts["train"]),
         val_images=len(parts["val"]),
         test_images=len(parts["test"]),
         false_alarms=0,

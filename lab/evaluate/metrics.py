@@ -53,11 +53,6 @@ def confusion(labels: Ints, predicted: Ints, classes: int) -> Ints:
     return pairs.reshape(classes, classes).astype(np.int64)
 
 
-def row_shares(matrix: Ints) -> Floats:
-    """(K, K): each row of a confusion matrix as shares of it; NaN in a row without images."""
-    return _ratio(matrix, matrix.sum(axis=1, keepdims=True))
-
-
 @dataclass(frozen=True, eq=False)
 class ClassScores:
     """One number a class, each (K,); NaN where there is none."""

@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,6 @@ from lab.evaluate.metrics import (
 from lab.evaluate.predictions import Predictions
 
 Order = Literal["worst", "confident_wrong", "least_sure"]
-ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @dataclass(frozen=True, eq=False)

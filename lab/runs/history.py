@@ -1,7 +1,7 @@
 """A run's curves for the screen: never more than 2,000 points, nothing that matters left out.
 
-`curve` is the whole history, for a page that opens; `tail` is what is new, for one that ticks. The
-cost of a tick depends on what is new, not on how long the run is.
+For a page that opens. One that ticks reads what is new (`Store.steps(after=...)`), which costs what
+it returns, however long the run is.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from lab.runs.rows import Curve, Floats, StepColumns
 from lab.runs.store import Store
 
 POINTS = 2000
-OVERLAP = 50
-"""Steps that a tick reads again, so that a tick that got lost is mended by the next one."""
-
 FEWEST_POINTS = 50
 
 SHAPES = tuple(m.name for m in METRICS.values() if m.of_batches)
@@ -33,13 +30,13 @@ Columns = TypeVar("Columns", StepColumns, Curve)
 Indexes = npt.NDArray[np.intp]
 
 
-def curve(store: Store, run_id: str, *, after: int = 0, points: int = POINTS) -> StepColumns:
-    """Steps above `after`, thinned to at most `points` rows.
+def curve(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
+    """The run's steps, thinned to at most `points` rows.
 
     Kept are the first and the last step, the lowest and highest value of every curve, the last step
     of the best epoch, and of the others those that keep the shape (MinMaxLTTB).
     """
-    steps = store.steps(run_id, after=after)
+    steps = store.steps(run_id)
     if len(steps) <= points:
         return steps
     epochs = store.epochs(run_id)
@@ -53,17 +50,6 @@ def curve(store: Store, run_id: str, *, after: int = 0, points: int = POINTS) ->
         points=points,
     )
     return _take(steps, rows)
-
-
-def tail(
-    store: Store, run_id: str, *, since: int, overlap: int = OVERLAP, points: int = POINTS
-) -> StepColumns:
-    """What is new since step `since`, and the `overlap` steps before; thinned only when a page
-    slept for more than `points` steps.
-
-    A resume can take steps back. Then the run's `revision` has grown: read `curve` instead.
-    """
-    return curve(store, run_id, after=max(0, since - overlap), points=points)
 
 
 def thinned(of_one: Curve, *, points: int = POINTS) -> Curve:

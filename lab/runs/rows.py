@@ -50,7 +50,7 @@ class RunRow:
     progress: float
     """In [0, 1]: of the preparation while preparing, else of all steps."""
     revision: int
-    """Grows when recorded steps are taken back by a resume; see `lab.runs.history.tail`."""
+    """Grows when recorded steps are taken back by a resume: what was read is to be read anew."""
     epoch: int
     """The running epoch, from 1; 0 before the first step."""
     step: int

@@ -177,13 +177,6 @@ class Store:
             raise _not_found(run_id)
         return home_folder("runs", run_id)
 
-    def set_status(self, run_id: str, status: str, *, message: str = "") -> None:
-        """Move the run on, as the transition table allows."""
-        with self.database.write() as connection:
-            self._status(connection, run_id)
-            change_status(connection, run_id, status, message=message)
-            queue_order.renumber(connection)
-
     def set_device(self, run_id: str, device: str) -> None:
         """Say on which device a queued run will train."""
         self._update(run_id, device=device)

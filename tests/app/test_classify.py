@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.evaluate.classify import classify
 from lab.evaluate.familiarity import familiarity_file, measure_familiarity
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
@@ -20,6 +19,7 @@ from lab.ui.classify import uploads
 from lab.words import probability
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, photo
+from tests.evaluate.test_classify import ask
 from tests.tiny_data import make_tiny_pack
 
 Finished = Callable[[str], RunRow]
@@ -84,7 +84,7 @@ def test_an_upload_is_answered_as_the_network_answers(
 ) -> None:
     run_id = train()
     app = upload(open_page("classify", run=run_id), [bars(4)])
-    [answer] = classify(store().folder(run_id), "best", [("a", bars(4)[1])])
+    [answer] = ask(store().folder(run_id), "best", [("a", bars(4)[1])])
     name, share = answer.top(1)[0]
     shown = [bar.proto.text.replace("\\", "") for bar in app.get("progress")]
     assert shown[0] == f"**{name} {probability(share)}**"
@@ -172,8 +172,7 @@ def test_two_runs_side_by_side_and_where_they_disagree(
     files = [bars(i) for i in indices]
     said = {
         run_id: [
-            a.predicted_class
-            for a in classify(store().folder(run_id), "best", [f[:2] for f in files])
+            a.predicted_class for a in ask(store().folder(run_id), "best", [f[:2] for f in files])
         ]
         for run_id in (good, poor)
     }

@@ -9,10 +9,10 @@ from PIL import Image
 
 from lab.cli.main import main
 from lab.data import catalog
-from lab.evaluate.classify import classify
 from lab.evaluate.familiarity import saved_familiarity
 from lab.runs.store import store
 from tests.data.pictures import bomb
+from tests.evaluate.test_classify import ask
 from tests.tiny_data import make_tiny_pack
 
 TRAIN = ["train", "--dataset", "tiny", "--architecture", "sign-cnn", "--epochs", "2", "--json"]
@@ -43,7 +43,7 @@ def test_json_is_one_object_a_picture(
 ) -> None:
     assert main(["classify", str(picture), str(picture), "--run", run_id, "--json"]) == 0
     first, second = lines(capsys.readouterr().out)
-    [answer] = classify(store().folder(run_id), "best", [("seven", picture.read_bytes())])
+    [answer] = ask(store().folder(run_id), "best", [("seven", picture.read_bytes())])
     assert first == second
     assert first["file"] == str(picture)
     assert (first["run"], first["checkpoint"]) == (run_id, "best")

@@ -9,10 +9,10 @@ from PIL import Image
 
 from lab.cli.explain import SIDE, half_of_the_map
 from lab.cli.main import main
-from lab.evaluate.classify import classify
 from lab.explain.overlay import overlay, square
 from lab.runs.store import store
 from tests.cli.test_classify import TRAIN, picture, run_id
+from tests.evaluate.test_classify import ask
 
 __all__ = ["picture", "run_id"]  # fixtures
 
@@ -25,7 +25,7 @@ def test_the_png_is_the_overlay_of_the_layer(
     assert main(["explain", str(picture), "--run", run_id, "--out", str(out), *arguments]) == 0
     [said] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     file = ("seven", picture.read_bytes())
-    [answer] = classify(store().folder(run_id), "best", [file], layer="block2", method="layercam")
+    [answer] = ask(store().folder(run_id), "best", [file], layer="block2", method="layercam")
     assert said["predicted"] == said["target"] == answer.predicted_class
     assert (said["layer"], said["method"]) == ("block2", "layercam")
     assert said["out"] == str(out)

@@ -3,6 +3,7 @@
 import csv
 import io
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.decode import UnreadableFile
 from lab.errors import ConfigError, DataError, NotFoundError
-from lab.evaluate.classify import Row, answers_csv, classify, side_needed, uploaded
+from lab.evaluate.classify import Answer, Row, answer, answers_csv, side_needed, uploaded
 from lab.evaluate.opened import open_network
-from lab.evaluate.pictures import Crop, pack_picture
+from lab.evaluate.pictures import Crop, Picture, pack_picture
 from lab.explain.grad_cam import class_activation_maps
 from lab.explain.layers import cam_layers, find_layer, list_layers
 from lab.models.architecture import ARCHITECTURES
@@ -41,6 +42,28 @@ def run(tmp_path: Path) -> Path:
     return train(tmp_path / "r-1")
 
 
+def ask(
+    folder: Path,
+    checkpoint: str,
+    pictures: Sequence[Picture | tuple[str, bytes]],
+    *,
+    crop: Crop | None = None,
+    **options: str,
+) -> list[Answer]:
+    """The checkpoint's answers to pictures of a data set, or to names with the bytes of files."""
+    with open_network(folder, checkpoint) as opened:
+        return [
+            answer(
+                opened,
+                each
+                if isinstance(each, Picture)
+                else uploaded(each[1], opened.card, name=each[0], crop=crop),
+                **options,
+            )
+            for each in pictures
+        ]
+
+
 def as_png(index: int, size: int | None = None) -> bytes:
     """Image `index` of the pack as a file, as a person might upload it."""
     image = Image.fromarray(catalog.open_pack("tiny").images[index][..., 0])
@@ -55,21 +78,21 @@ def test_an_upload_of_a_pack_image_is_answered_as_that_image(
     pack = catalog.open_pack("tiny")
     network, card = load_network(folder, "best")
     indices = [0, 1, 2, 100]
-    answers = classify(folder, "best", [(f"{i}.png", as_png(i)) for i in indices])
+    answers = ask(folder, "best", [(f"{i}.png", as_png(i)) for i in indices])
     with torch.inference_mode():
         logits = network(card.preprocess(torch.from_numpy(np.array(pack.images[indices]))))
     expected = torch.softmax(logits, 1).numpy()
-    for answer, row, index in zip(answers, expected, indices, strict=True):
-        np.testing.assert_allclose(answer.probabilities, row, atol=1e-6)
-        assert answer.predicted == row.argmax()
-        assert answer.predicted_class == pack.meta.class_names[row.argmax()]
+    for reply, row, index in zip(answers, expected, indices, strict=True):
+        np.testing.assert_allclose(reply.probabilities, row, atol=1e-6)
+        assert reply.predicted == row.argmax()
+        assert reply.predicted_class == pack.meta.class_names[row.argmax()]
         # What is called "seen" is the very pixels of the pack.
-        np.testing.assert_array_equal(answer.seen, pack.images[index])
-        assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+        np.testing.assert_array_equal(reply.seen, pack.images[index])
+        assert reply.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_the_answer_is_plain_values_that_know_where_they_are_from(run: Path) -> None:
-    [answer] = pickle.loads(pickle.dumps(classify(run, "last", [("a.png", as_png(3))])))
+    [answer] = pickle.loads(pickle.dumps(ask(run, "last", [("a.png", as_png(3))])))
     assert (answer.name, answer.checkpoint, answer.epoch) == ("a.png", "last", 2)
     assert answer.class_names == ("top", "middle", "bottom")
     names = [name for name, _ in answer.top(2)]
@@ -85,7 +108,7 @@ def test_the_map_is_that_of_grad_cam(run: Path) -> None:
     pack = catalog.open_pack("tiny")
     network, card = load_network(run, "best")
     for index in (0, 4, 8):
-        [answer] = classify(run, "best", [pack_picture(pack, index)])
+        [answer] = ask(run, "best", [pack_picture(pack, index)])
         x = card.preprocess(torch.from_numpy(np.array(pack.images[[index]])))
         cams, _ = class_activation_maps(network, x, layers=["block3"])
         assert (answer.layer, answer.target, answer.method) == (
@@ -104,7 +127,7 @@ def test_a_stage_of_one_place_gives_its_turn_to_an_earlier_one(tmp_path: Path) -
     """32 pixels are halved five times: the default layer has one place, which points nowhere."""
     knobs = {"architecture": "mobilenet_v3_small", "image_size": 32, "steps_per_epoch": 1}
     folder = train(tmp_path / "r-1", epochs=1, **knobs)
-    [answer] = classify(folder, "best", [("a.png", as_png(0))])
+    [answer] = ask(folder, "best", [("a.png", as_png(0))])
     default = ARCHITECTURES.get("mobilenet_v3_small").default_cam_stage
     with open_network(folder) as opened:
         layers = list_layers(opened.network, channels=1, image_size=32)
@@ -117,25 +140,25 @@ def test_a_stage_of_one_place_gives_its_turn_to_an_earlier_one(tmp_path: Path) -
 
 def test_a_network_without_places_has_no_map_and_pixels_for_features(tmp_path: Path) -> None:
     folder = train(tmp_path / "r-1", architecture="single-layer-perceptron")
-    [answer] = classify(folder, "best", [("a.png", as_png(0))])
+    [answer] = ask(folder, "best", [("a.png", as_png(0))])
     assert answer.cam is None
     assert answer.layer is None
     assert not answer.meaningful
     assert answer.hidden is None
     np.testing.assert_allclose(answer.features, answer.seen.reshape(-1) / 255, atol=1e-6)
     with pytest.raises(ConfigError, match="has no layer with places"):
-        classify(folder, "best", [("a.png", as_png(0))], layer="head")
+        ask(folder, "best", [("a.png", as_png(0))], layer="head")
 
 
 def test_layer_and_method_can_be_chosen_and_misspelled(run: Path) -> None:
-    [answer] = classify(run, "best", [("a.png", as_png(0))], layer="block2.conv", method="layercam")
+    [answer] = ask(run, "best", [("a.png", as_png(0))], layer="block2.conv", method="layercam")
     assert (answer.layer, answer.method) == ("block2.conv", "layercam")
     with pytest.raises(NotFoundError, match="Did you mean 'block2'"):
-        classify(run, "best", [("a.png", as_png(0))], layer="blokc2")
+        ask(run, "best", [("a.png", as_png(0))], layer="blokc2")
     with pytest.raises(NotFoundError, match="Did you mean"):
-        classify(run, "best", [("a.png", as_png(0))], method="gradcam")
+        ask(run, "best", [("a.png", as_png(0))], method="gradcam")
     with pytest.raises(NotFoundError, match="there are: best, last"):
-        classify(run, "epoch-0009", [("a.png", as_png(0))])
+        ask(run, "epoch-0009", [("a.png", as_png(0))])
 
 
 def test_a_crop_is_what_the_network_sees(run: Path) -> None:
@@ -144,15 +167,15 @@ def test_a_crop_is_what_the_network_sees(run: Path) -> None:
     wide = np.zeros((16, 32), dtype=np.uint8)
     wide[:, 16:] = pack.images[5][..., 0]
     file = encoded(Image.fromarray(wide), "PNG")
-    [cut] = classify(run, "best", [("a.png", file)], crop=Crop(0.75, 0.5, 1.0))
-    [whole] = classify(run, "best", [("a.png", file)])
+    [cut] = ask(run, "best", [("a.png", file)], crop=Crop(0.75, 0.5, 1.0))
+    [whole] = ask(run, "best", [("a.png", file)])
     np.testing.assert_array_equal(cut.seen, pack.images[5])
     assert (whole.seen != cut.seen).any()
 
 
 def test_a_picture_of_any_mode_becomes_the_grey_that_was_learned(run: Path) -> None:
     red = encoded(Image.new("RGB", (60, 20), (255, 0, 0)), "PNG")
-    [answer] = classify(run, "best", [("red.png", red)])
+    [answer] = ask(run, "best", [("red.png", red)])
     assert answer.seen.shape == (16, 16, 1)
     assert (answer.seen == 76).all()  # 0.299 * 255
 
@@ -163,20 +186,14 @@ def test_the_weights_do_not_change_within_a_batch(run: Path) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(-1)
-    written = False
-
-    def publish_once(_: object) -> None:
-        nonlocal written
-        if not written:
-            publish(network, run, epoch=9, best=False, kept=False)
-            written = True
-
-    first, second = classify(
-        run, "last", [("a", as_png(0)), ("b", as_png(0))], progress=publish_once
-    )
+    with open_network(run, "last") as opened:
+        picture = uploaded(as_png(0), opened.card, name="a")
+        first = answer(opened, picture)
+        publish(network, run, epoch=9, best=False, kept=False)
+        second = answer(opened, picture)
     assert (first.epoch, second.epoch) == (2, 2)
     np.testing.assert_array_equal(first.probabilities, second.probabilities)
-    [third] = classify(run, "last", [("c", as_png(0))])
+    [third] = ask(run, "last", [("c", as_png(0))])
     assert third.epoch == 9
     assert third.identity != first.identity
 
@@ -188,12 +205,12 @@ def test_weights_that_are_no_numbers_are_told(run: Path) -> None:
             parameter.fill_(float("nan"))
     publish(network, run, epoch=3, best=False, kept=False)
     with pytest.raises(DataError, match="the training diverged"):
-        classify(run, "last", [("a.png", as_png(0))])
+        ask(run, "last", [("a.png", as_png(0))])
 
 
 def test_what_is_no_picture_says_so(run: Path) -> None:
     with pytest.raises(UnreadableFile, match=r"a\.svg is an SVG"):
-        classify(run, "best", [("a.svg", b"<svg></svg>")])
+        ask(run, "best", [("a.svg", b"<svg></svg>")])
 
 
 def test_large_jpegs_are_read_at_the_scale_of_a_data_set(run: Path) -> None:
@@ -206,7 +223,7 @@ def test_large_jpegs_are_read_at_the_scale_of_a_data_set(run: Path) -> None:
 
 
 def test_the_csv_has_a_line_for_each_answer_and_runs_no_formula(run: Path) -> None:
-    answers = classify(run, "best", [("=1+1.png", as_png(0)), ('a "b", c.png', as_png(1))])
+    answers = ask(run, "best", [("=1+1.png", as_png(0)), ('a "b", c.png', as_png(1))])
     text = answers_csv(
         [
             Row("r-1", "one", answers[0], Crop(0.5, 0.25, 1.0), distance=5.0, limit=4.0),

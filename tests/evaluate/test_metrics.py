@@ -14,7 +14,6 @@ from lab.evaluate.metrics import (
     majority_baseline,
     precision_recall_curve,
     roc_curve,
-    row_shares,
     wilson_interval,
 )
 
@@ -60,7 +59,6 @@ def test_a_class_that_neither_occurs_nor_is_predicted_has_no_figure() -> None:
     scores = class_scores(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
     assert np.isnan([scores.precision[2], scores.recall[2], scores.f1[2]]).all()
     assert macro_scores(scores).f1 == pytest.approx((6 / 7 + 4 / 5) / 2)
-    assert np.isnan(row_shares(np.array([[1, 1], [0, 0]]))[1]).all()
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -15,6 +15,7 @@ from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
 from lab.runs import schema
 from lab.runs.status import STATUSES, TRANSITIONS
 from lab.runs.store import Store, close_stores, store
+from lab.runs.writing import change_status
 
 from .fakes import CONFIG, ended, epoch, started, step
 
@@ -64,7 +65,6 @@ def test_an_unknown_run_is_named(runs: Store, run_id: str) -> None:
         lambda: runs.request(run_id, "stop"),
         lambda: runs.move(run_id, 1),
         lambda: runs.enqueue(run_id),
-        lambda: runs.set_status(run_id, "running"),
     ):
         with pytest.raises(NotFoundError, match="There is no run"):
             action()
@@ -133,11 +133,15 @@ def test_only_the_transitions_of_the_table_are_possible(runs: Store) -> None:
     for before, after in itertools.product(STATUSES, STATUSES):
         run_id = runs.create_run(CONFIG, status=before)
         if after in TRANSITIONS[before]:
-            runs.set_status(run_id, after, message="because")
+            with runs.database.write() as connection:
+                change_status(connection, run_id, after, message="because")
             assert (runs.run(run_id).status, runs.run(run_id).message) == (after, "because")
         else:
-            with pytest.raises(ConfigError, match=f"Run {run_id} is {before}; only "):
-                runs.set_status(run_id, after)
+            with (
+                pytest.raises(ConfigError, match=f"Run {run_id} is {before}; only "),
+                runs.database.write() as connection,
+            ):
+                change_status(connection, run_id, after)
             assert runs.run(run_id).status == before
 
 
@@ -248,7 +252,7 @@ def test_two_processes_write_at_the_same_time(runs: Store, home: Path) -> None:
     script = """
 import sys
 from lab.runs.store import store
-from tests.runs.fakes import CONFIG, started, step
+from tests.runs.fakes import CONFIG, ended, started, step
 runs = store()
 run_id = runs.create_run(CONFIG, name="theirs", status="preparing")
 print("ready", flush=True)
@@ -256,7 +260,7 @@ sys.stdin.readline()
 runs.record(run_id, [started(per_epoch=500)])
 for number in range(1, 200):
     runs.record(run_id, [step(number, per_epoch=500)])
-runs.set_status(run_id, "stopped")
+runs.record(run_id, [ended("stopped", steps=199)])
 """
     with subprocess.Popen(
         [sys.executable, "-c", script],

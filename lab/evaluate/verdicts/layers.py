@@ -78,7 +78,7 @@ def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdi
     who = f"{layers.layers[first]} receives" if still else (
         f"For the first {steps[-1]:,} of {layers.steps[-1]:,} steps {layers.layers[first]} received"
     )  # fmt: skip
-    suggestion, change = _against_fading(config, curve, count)
+    suggestion, change = _against_fading(config, curve)
     a_layer = lost ** (1 / (count - 1))
     passed = f"; from layer to layer about 1/{a_layer:.2g} is left" if np.isfinite(lost) else ""
     return Verdict(
@@ -197,7 +197,7 @@ def _curve(config: RunConfig, layers: LayerHistory) -> str:
     return max(set(curves), key=curves.count) if curves else ""
 
 
-def _against_fading(config: RunConfig, curve: str, layers: int) -> tuple[str, dict[str, Any]]:
+def _against_fading(config: RunConfig, curve: str) -> tuple[str, dict[str, Any]]:
     if curve in SQUASHING and not config.pretrained:
         return (
             "Try ReLU: its slope is 1 wherever it lets something through, so the gradient keeps "

@@ -261,12 +261,12 @@ def _table(config: SweepConfig, found: list[Line]) -> None:
             "Run": st.column_config.LinkColumn(display_text="open"),
             "Why": st.column_config.TextColumn(width="large"),
         },
-        alt=_table_alt(config, found),
+        alt=_table_alt(found),
     )
     st.caption(_table_words(config, found))
 
 
-def _table_alt(config: SweepConfig, found: list[Line]) -> str:
+def _table_alt(found: list[Line]) -> str:
     done = sum(x.judged.count > 0 for x in found)
     return f"Table of {len(found)} combinations, {done} with a figure, the best first."
 

@@ -98,7 +98,7 @@ def _body(run_id: str, seconds: float | None, verdict: bool) -> None:
     if newest is None:
         st.caption(_why_empty(run))
         return
-    chart, window = _choose(run_id, samples=newest[0])
+    chart, window = _choose(samples=newest[0])
     history = layer_history(folder, points=COLUMNS, last=window)
     if history is None:  # replaced at this moment: the next tick sees it
         st.caption("The samples are being written.")
@@ -137,7 +137,7 @@ def _why_empty(run: RunRow) -> str:
     )
 
 
-def _choose(run_id: str, *, samples: int) -> tuple[str, int | None]:
+def _choose(*, samples: int) -> tuple[str, int | None]:
     """Which chart, and how many of the newest samples; None for all."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chart = st.segmented_control(

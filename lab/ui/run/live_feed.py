@@ -17,7 +17,10 @@ import numpy.typing as npt
 
 from lab.charts.series import Column, Epochs, Steps, row_of
 from lab.metrics import Metric, epoch_columns, step_columns
-from lab.runs.history import OVERLAP, thin
+from lab.runs.history import thin
+
+OVERLAP = 50
+"""Steps that a tick sends again, so that one that got lost is mended by the next one."""
 
 NEW_PER_TICK = 100
 """New points of one tick; of a run with more steps between two ticks some are left out."""
