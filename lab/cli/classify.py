@@ -53,14 +53,14 @@ def classify(options: argparse.Namespace) -> int:
             familiarity = measure_familiarity(folder, options.checkpoint, progress=report)
     with _Answers(as_json=options.json) as answers:
         for name in options.images:
-            asked = {"file": name, "run": row.id, "checkpoint": options.checkpoint}
+            question = {"file": name, "run": row.id, "checkpoint": options.checkpoint}
             try:
                 picture = uploaded(read_picture(name), opened.card, name=name, crop=crop)
             except UnreadableFile as error:
-                answers.add({**asked, "error": f"{printable(name)} {error.reason}."})
+                answers.add({**question, "error": f"{printable(name)} {error.reason}."})
             else:
                 result = answer(opened, picture)
-                answers.add({**asked, **_values(result, familiarity, top=options.top)})
+                answers.add({**question, **_values(result, familiarity, top=options.top)})
     if familiarity is None and not options.json:
         print(
             "Whether pictures are unlike the training pictures has not been measured for this "

@@ -73,8 +73,8 @@ def explain(options: argparse.Namespace) -> int:
     replaced = _write(out, content.getvalue())
     share = half_of_the_map(result.cam) if result.meaningful else None
     if options.json:
-        asked = {"file": options.image, "run": row.id}
-        print(json.dumps({**asked, **_values(result, result.cam, share), "out": str(out)}))
+        question = {"file": options.image, "run": row.id}
+        print(json.dumps({**question, **_values(result, result.cam, share), "out": str(out)}))
     else:
         sentences = _sentences(result, result.cam, share)
         wrote = f"{'Replaced' if replaced else 'Wrote'} {out}."

@@ -51,7 +51,7 @@ class Line:
     reached: SeedMean
     """The same of all its runs, also of those that did not end."""
     test: SeedMean
-    """Test accuracy of the kept epochs."""
+    """Test accuracy of the best epochs."""
     seconds: float
     """Training time of all its runs."""
     runs: tuple[RunRow, ...]

@@ -75,7 +75,7 @@ class SweepStudy:
         return OpenTrial(trial.number, self._params(trial.params), (), (), "")
 
     def open_trials(self) -> list[OpenTrial]:
-        """Begun and not told yet, in their order."""
+        """Begun and not ended yet, in their order."""
         from optuna.trial import TrialState
 
         trials = []
@@ -97,7 +97,7 @@ class SweepStudy:
 
     # --- judging --------------------------------------------------------------------------------
     def judge(self, trial: OpenTrial, epoch: int, value: float) -> bool:
-        """Report the figure at a rung; False when the run should go no further.
+        """Report the value at a rung; False when the run should go no further.
 
         Asynchronous successive halving (Li et al. 2020, "A System for Massively Parallel
         Hyperparameter Tuning"), Optuna's SuccessiveHalvingPruner.
@@ -107,7 +107,7 @@ class SweepStudy:
         return not handle.should_prune()
 
     def mark_out(self, trial: OpenTrial, why: str) -> None:
-        """Remember that its run is to be stopped; the trial is told when the run has ended."""
+        """Remember that its run is to be stopped; the trial ends when the run has ended."""
         self._trial(trial.number).set_user_attr("out", why)
 
     def tell(self, trial: OpenTrial, outcome: Outcome, value: float | None = None) -> None:

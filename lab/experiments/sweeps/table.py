@@ -1,4 +1,4 @@
-"""The list of sweeps: what each was asked, whether it works, what its driver says of its trials.
+"""The list of sweeps: the config of each, whether it works, what its driver says of its trials.
 
 What its trials measured is in their runs (`Store.runs(origin="sweep:<id>")`), and how they were
 drawn and judged in Optuna's study of the same name, in the same database.
