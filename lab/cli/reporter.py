@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from lab.cli.console import Console
 from lab.config import RunConfig
 from lab.metrics import METRICS, Metric, epoch_columns, metrics_of
-from lab.runs.foreground import run_here
 from lab.training.events import (
     EpochDone,
     Event,
@@ -32,6 +31,8 @@ EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
 
 def run_reported(what: RunConfig | str, *, name: str | None = None, as_json: bool) -> int:
     """Train a new run or go on with an old one (`run_here`); returns the exit status."""
+    from lab.runs.foreground import run_here  # late: `train --help` needs no run store
+
     with reporter(as_json=as_json) as report:
         row = run_here(what, name=name, on_event=report)
     if not as_json:

@@ -49,7 +49,7 @@ def test_all_commands_are_listed_and_an_unknown_one_is_refused(
     ("arguments", "slow"),
     [
         (["--help"], ["torch", "sqlalchemy", "numpy", "rich"]),
-        (["train", "--help"], ["torch", "optuna"]),
+        (["train", "--help"], ["torch", "sqlalchemy"]),
         (["runs"], ["torch", "optuna"]),
         (["datasets", "list"], ["torch", "sqlalchemy"]),
     ],
