@@ -29,8 +29,8 @@ MOST = 0.90
 to it is called out."""
 
 
-def wilson_interval(right: int, n: int, *, z: float = NORMAL_95) -> tuple[float, float]:
-    """The score interval of the share right / n; (0, 1) when n is 0: then nothing is known.
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of the share right / n; (0, 1) when n is 0: then nothing is known.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
     (1927). Unlike share ± 2 deviations it stays within [0, 1] and has a width at 0 % and 100 %.
@@ -38,7 +38,7 @@ def wilson_interval(right: int, n: int, *, z: float = NORMAL_95) -> tuple[float,
     """
     if n == 0:
         return 0.0, 1.0
-    share, z2 = right / n, z * z
+    share, z, z2 = right / n, NORMAL_95, NORMAL_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     # Rounding must not make the interval miss the share itself at 0 and at n.

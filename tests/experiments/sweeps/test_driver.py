@@ -22,6 +22,7 @@ from lab.runs import schema
 from lab.runs.queue import Queue, shutdown_queues
 from lab.runs.store import Store, close_stores, store
 from tests.experiments.sweeps.sweep_lab import KnobEngine, accuracy, poll_until, sweep
+from tests.runs.fakes import ended
 
 
 @pytest.fixture(autouse=True)
@@ -329,7 +330,7 @@ def test_a_resume_waits_until_the_stop_has_been_obeyed(runs: Store, work: Work) 
     assert driver.poll()
     assert driver.poll()
     assert status(runs, sweep_id) == "resuming"
-    runs.set_status(slow, "stopped")
+    runs.record(slow, [ended("stopped", steps=0)])  # as its trainer does
     driver.poll()
     assert status(runs, sweep_id) == "running"
 
