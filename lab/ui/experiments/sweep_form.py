@@ -142,9 +142,11 @@ def _own(base: RunConfig) -> SweepConfig:
             trials = st.number_input(
                 "Combinations to draw", 1, 200, 12, key=f"{KEY}_trials", width=190
             )
+        usual = SweepConfig.model_fields["metric"].default
         metric = st.selectbox(
-            "Judged by", list(JUDGED_BY), format_func=JUDGED_BY.__getitem__, key=f"{KEY}_metric",
-            width=210, help="Of the best epoch. Test images choose nothing.",
+            "Judged by", list(JUDGED_BY), list(JUDGED_BY).index(usual),
+            format_func=JUDGED_BY.__getitem__, key=f"{KEY}_metric", width=210,
+            help="Of the best epoch. Test images choose nothing.",
         )  # fmt: skip
     if "epochs" not in names:
         base = base.changed(epochs=epochs)
