@@ -19,7 +19,7 @@ from lab.evaluate.predictions import Predictions
 from lab.training.checkpoint import NetworkCard
 from lab.ui.compare.choice import Chosen
 from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, default_checkpoint, part_counts
-from lab.ui.widgets.matrix import draw_matrix
+from lab.ui.widgets.matrix import choose_share, draw_matrix
 from lab.ui.widgets.predictions import predictions_of_all
 from lab.ui.words import plain
 from lab.words import percent
@@ -156,15 +156,7 @@ def _draw_matrices(
     letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
 ) -> None:
     st.subheader("Which class is taken for which", anchor=False)
-    share = st.segmented_control(
-        "Numbers",
-        (False, True),
-        default=False,
-        format_func={False: "Images", True: "Percent of the row"}.__getitem__,
-        key="compare_share",
-        required=True,
-        label_visibility="collapsed",
-    )
+    share = choose_share(key="compare_share")
     width = 300 if len(found[0].class_names) <= 5 else 460
     with st.grid("auto", min_column_width=width, gap="small"):
         for letter, each in zip(letters, found, strict=True):
@@ -173,7 +165,7 @@ def _draw_matrices(
                 epoch = "" if each.epoch is None else f", epoch {each.epoch}"
                 st.markdown(f"**{letter}** · {plain(titles[letter])}")
                 draw_matrix(
-                    confusion_matrix(matrix, each.class_names, share=bool(share)),
+                    confusion_matrix(matrix, each.class_names, share=share),
                     key=f"compare_matrix_{letter}",
                     alt=f"{letter}: {confusion_matrix_alt(matrix, each.class_names)}",
                 )

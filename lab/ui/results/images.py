@@ -15,7 +15,7 @@ from lab.data.pack import Pack
 from lab.errors import LabError
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import Report, cell, most_frequent_error, ordered
-from lab.ui.widgets.matrix import draw_matrix
+from lab.ui.widgets.matrix import choose_share, draw_matrix
 from lab.ui.widgets.pictures import PER_PAGE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
@@ -54,15 +54,7 @@ def draw_matrix_and_images(
     st.session_state.setdefault(predicted_key, first[1])
     st.session_state.setdefault(f"results_list_{run_id}", CELL)
     st.subheader("Which class is taken for which", anchor=False)
-    share = st.segmented_control(
-        "Numbers",
-        (False, True),
-        default=False,
-        format_func={False: "Images", True: "Percent of the row"}.__getitem__,
-        key="results_share",
-        required=True,
-        label_visibility="collapsed",
-    )
+    share = choose_share(key="results_share")
     chosen = (st.session_state[true_key], st.session_state[predicted_key])
     with st.container(width=MATRIX_WIDTH):
         draw_matrix(

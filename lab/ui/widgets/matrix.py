@@ -20,6 +20,21 @@ _mount = st.components.v2.component(
 )
 
 
+def choose_share(*, key: str) -> bool:
+    """Whether the cells tell the percent of their row instead of how many images."""
+    return bool(
+        st.segmented_control(
+            "Numbers",
+            (False, True),
+            default=False,
+            format_func={False: "Images", True: "Percent of the row"}.__getitem__,
+            key=key,
+            required=True,
+            label_visibility="collapsed",
+        )
+    )
+
+
 def draw_matrix(
     matrix: Matrix,
     *,
