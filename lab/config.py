@@ -1,8 +1,9 @@
-"""RunConfig: every knob of a run, with its range, unit and help, in this one place.
+"""RunConfig: every knob of a run, and every fact about it, in this one place.
 
-A knob added here appears by itself in the form, the YAML file, the URL, the command line and the
-run's record. This module knows nothing of data sets and networks: whether the knobs fit them is
-checked by `lab.training.plan.check`.
+A knob added here appears by itself in the form, the YAML file, the URL, the command line, the run's
+record, the sweep form and the tables that compare runs; the learning-rate finder, sweeps and time
+measurements read from its facts what it means for them. This module knows nothing of data sets and
+networks: whether the knobs fit them is checked by `lab.training.plan.check`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
@@ -19,10 +20,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from lab.errors import ConfigError, unknown_name
+from lab.metrics import METRICS
 
 Activation = Literal["auto", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu"]
 Freeze = Literal["scratch", "full", "last_k", "head_only", "two_phase"]
+FREEZING: tuple[Freeze, ...] = ("last_k", "head_only", "two_phase")
+"""The strategies that leave stages as they are for some epochs at least."""
+
 Group = Literal["data", "augmentation", "network", "freeze", "optimisation", "stopping", "machine"]
+Effect = Literal["result", "speed", "watch"]
+SweepUse = Literal["any", "grid", "never"]
+Condition = tuple[Any, ...] | Literal["changed"]
 
 GROUP_TITLES: dict[Group, str] = {
     "data": "Data",
@@ -35,6 +43,11 @@ GROUP_TITLES: dict[Group, str] = {
 }
 
 
+_METRIC_TITLES = {
+    f"val_{name}": f"Validation {METRICS[name].title.lower()}" for name in ("loss", "accuracy")
+}
+
+
 def knob(
     default: Any,
     title: str,
@@ -44,13 +57,36 @@ def knob(
     unit: str = "",
     step: float | None = None,
     log: bool = False,
+    choice_titles: Mapping[str, str] = types.MappingProxyType({}),
+    used_with: Mapping[str, Condition] = types.MappingProxyType({}),
+    by_architecture: bool = False,
+    essential: bool = False,
+    effect: Effect = "result",
+    rate_finder: bool = True,
+    sweep: SweepUse | None = None,
     ge: float | None = None,
     le: float | None = None,
     gt: float | None = None,
     lt: float | None = None,
 ) -> Any:
-    """A field with what a form needs to draw it: title, help, unit, step, logarithmic or not."""
-    extra: dict[str, Any] = {"group": group, "unit": unit, "step": step, "log": log}
+    """A field of RunConfig with its facts, which `Knob` explains.
+
+    Left out, `sweep` is "any" for a knob that changes the result and "never" for the others, which
+    the learning-rate finder ignores, too.
+    """
+    extra: dict[str, Any] = {
+        "group": group,
+        "unit": unit,
+        "step": step,
+        "log": log,
+        "choice_titles": choice_titles,
+        "used_with": used_with,
+        "by_architecture": by_architecture,
+        "essential": essential,
+        "effect": effect,
+        "rate_finder": rate_finder and effect == "result",
+        "sweep": sweep or ("any" if effect == "result" else "never"),
+    }
     return Field(
         default, title=title, description=help, json_schema_extra=extra, ge=ge, le=le, gt=gt, lt=lt
     )
@@ -68,6 +104,7 @@ class RunConfig(BaseModel):
         "Which pictures to learn from. The two drawn sets are built in; add photographs on the "
         "Data page.",
         group="data",
+        essential=True,
     )
     image_size: int | None = knob(
         None,
@@ -111,6 +148,7 @@ class RunConfig(BaseModel):
         "1 keeps all of that class; 0.1 keeps a tenth and makes the set unequal. Training images "
         "only.",
         group="data",
+        used_with={"reduced_class": "changed"},
         gt=0,
         le=1,
         step=0.05,
@@ -129,6 +167,7 @@ class RunConfig(BaseModel):
         "deviation, which usually trains faster. imagenet: ImageNet's mean and deviation. auto: "
         "imagenet for pretrained networks, else standard.",
         group="data",
+        choice_titles={"imagenet": "ImageNet"},
     )
 
     # --- augmentation ---------------------------------------------------------------------------
@@ -212,6 +251,7 @@ class RunConfig(BaseModel):
         "The network. Perceptrons see pixels as a flat list; convolutional networks see "
         "neighbourhoods.",
         group="network",
+        essential=True,
     )
     activation: Activation = knob(
         "auto",
@@ -220,20 +260,32 @@ class RunConfig(BaseModel):
         "and starve deep nets of gradient; ReLU and its relatives do not. Locked with pretrained "
         "weights, which fit one curve only.",
         group="network",
+        choice_titles={
+            "tanh": "tanh",
+            "relu": "ReLU",
+            "leaky_relu": "Leaky ReLU",
+            "elu": "ELU",
+            "gelu": "GELU",
+            "silu": "SiLU",
+        },
+        essential=True,
     )
     hidden_sizes: tuple[int, ...] = knob(
         (50,),
         "Hidden layers",
         "Units in each hidden layer of the MLP, for example 512, 128. More units: more capacity, "
-        "slower, quicker to overfit. Used by mlp only.",
+        "slower, quicker to overfit.",
         group="network",
+        by_architecture=True,
+        essential=True,
     )
     depth: int = knob(
         10,
         "Depth",
-        "Number of layers of the deep MLP. With sigmoid, more layers mean a gradient that fades. "
-        "Used by deep-mlp only.",
+        "Number of layers. With sigmoid, more layers mean a gradient that fades.",
         group="network",
+        by_architecture=True,
+        essential=True,
         ge=2,
         le=50,
     )
@@ -241,15 +293,16 @@ class RunConfig(BaseModel):
         "linear",
         "Head",
         "linear: the network's own pooling and one layer. dense: Flatten, a Dense layer, "
-        "Dropout, then the classes, with many more weights to train. torchvision's architectures "
-        "only.",
+        "Dropout, then the classes, with many more weights to train.",
         group="network",
+        by_architecture=True,
     )
     head_units: int = knob(
         256,
         "Head units",
         "Width of the dense head.",
         group="network",
+        used_with={"head": ("dense",)},
         ge=1,
         le=8192,
     )
@@ -272,6 +325,13 @@ class RunConfig(BaseModel):
         "all of them, last_k the last stages and the head, head_only just the head, two_phase "
         "first the head and then the last stages at a smaller rate.",
         group="freeze",
+        choice_titles={
+            "scratch": "From scratch",
+            "full": "Fine-tune all",
+            "last_k": "Last stages + head",
+            "two_phase": "Two phases",
+        },
+        essential=True,
     )
     last_k: int = knob(
         1,
@@ -279,6 +339,8 @@ class RunConfig(BaseModel):
         "How many of the last stages are trained besides the head, with last_k and in the second "
         "phase of two_phase.",
         group="freeze",
+        used_with={"freeze": ("last_k", "two_phase")},
+        essential=True,
         ge=1,
         le=30,
     )
@@ -287,6 +349,9 @@ class RunConfig(BaseModel):
         "Epochs of the first phase",
         "two_phase: epochs with only the head trained, before the last stages join.",
         group="freeze",
+        used_with={"freeze": ("two_phase",)},
+        essential=True,
+        rate_finder=False,
         unit="epochs",
         ge=1,
         le=1000,
@@ -297,6 +362,8 @@ class RunConfig(BaseModel):
         "two_phase: the learning rate is multiplied by this when the last stages join. Large "
         "steps would wash out what they know.",
         group="freeze",
+        used_with={"freeze": ("two_phase",)},
+        essential=True,
         gt=0,
         le=1,
         log=True,
@@ -310,6 +377,8 @@ class RunConfig(BaseModel):
         "step costs only the trained part, and another run starts with it. off: all stages run at "
         "every step, for comparison.",
         group="freeze",
+        used_with={"freeze": FREEZING},
+        effect="speed",
     )
     kept_views: int = knob(
         0,
@@ -318,28 +387,20 @@ class RunConfig(BaseModel):
         "augmented versions of each image are drawn in the first epochs and then come round again "
         "(0: new ones every epoch, and frozen stages run at every step).",
         group="freeze",
+        used_with={"freeze": FREEZING, "frozen_features": ("auto",)},
         unit="views",
         ge=0,
         le=100,
     )
 
     # --- optimisation ---------------------------------------------------------------------------
-    epochs: int = knob(
-        10,
-        "Epochs",
-        "Passes over the training images. More learns more, then overfits: watch validation loss "
-        "turn upwards.",
-        group="optimisation",
-        unit="epochs",
-        ge=1,
-        le=10_000,
-    )
     batch_size: int = knob(
         32,
         "Batch size",
         "Images per step. Larger: smoother and fewer steps, more memory, often a larger learning "
         "rate wanted.",
         group="optimisation",
+        essential=True,
         unit="images",
         ge=1,
         le=4096,
@@ -350,10 +411,25 @@ class RunConfig(BaseModel):
         "Size of a step. Too high: the loss jumps or becomes NaN. Too low: it hardly moves. The "
         "first knob to tune.",
         group="optimisation",
+        essential=True,
+        rate_finder=False,
         gt=0,
         le=10,
         log=True,
         step=1e-4,
+    )
+    epochs: int = knob(
+        10,
+        "Epochs",
+        "Passes over the training images. More learns more, then overfits: watch validation loss "
+        "turn upwards.",
+        group="optimisation",
+        essential=True,
+        rate_finder=False,
+        sweep="grid",
+        unit="epochs",
+        ge=1,
+        le=10_000,
     )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = knob(
         "adam",
@@ -361,6 +437,7 @@ class RunConfig(BaseModel):
         "How gradients become steps. Adam and RMSprop adapt a rate per weight; SGD does not and "
         "wants a larger rate.",
         group="optimisation",
+        choice_titles={"adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"},
     )
     momentum: float = knob(
         0.9,
@@ -368,6 +445,7 @@ class RunConfig(BaseModel):
         "How much of the last step is kept. Higher is smoother and faster, then overshoots. SGD "
         "and RMSprop.",
         group="optimisation",
+        used_with={"optimizer": ("sgd", "rmsprop")},
         ge=0,
         lt=1,
         step=0.05,
@@ -377,6 +455,7 @@ class RunConfig(BaseModel):
         "Nesterov",
         "Look ahead along the momentum before taking the gradient. SGD with momentum only.",
         group="optimisation",
+        used_with={"optimizer": ("sgd",)},
     )
     weight_decay: float = knob(
         0.0,
@@ -395,12 +474,15 @@ class RunConfig(BaseModel):
         "to zero; one_cycle: up, then down; on_plateau: times the factor when validation loss "
         "stalls.",
         group="optimisation",
+        rate_finder=False,
     )
     schedule_epochs: int = knob(
         5,
         "Schedule interval",
         "step: epochs between drops. on_plateau: epochs without improvement before a drop.",
         group="optimisation",
+        used_with={"schedule": ("step", "on_plateau")},
+        rate_finder=False,
         unit="epochs",
         ge=1,
         le=1000,
@@ -410,6 +492,8 @@ class RunConfig(BaseModel):
         "Schedule factor",
         "step and on_plateau: the rate is multiplied by this at each drop.",
         group="optimisation",
+        used_with={"schedule": ("step", "on_plateau")},
+        rate_finder=False,
         gt=0,
         lt=1,
     )
@@ -438,12 +522,15 @@ class RunConfig(BaseModel):
         "Best epoch by",
         "Which validation figure chooses the checkpoint that is tested at the end.",
         group="stopping",
+        choice_titles=_METRIC_TITLES,
+        rate_finder=False,
     )
     early_stopping_patience: int = knob(
         0,
         "Early stopping",
         "End the run after this many epochs without improvement of the figure below (0: never).",
         group="stopping",
+        rate_finder=False,
         unit="epochs",
         ge=0,
         le=1000,
@@ -454,6 +541,9 @@ class RunConfig(BaseModel):
         "The validation figure that must keep improving. Loss turns upwards first when a network "
         "overfits; accuracy is patient with that.",
         group="stopping",
+        choice_titles=_METRIC_TITLES,
+        used_with={"early_stopping_patience": "changed"},
+        rate_finder=False,
     )
     keep_every: int = knob(
         0,
@@ -461,6 +551,7 @@ class RunConfig(BaseModel):
         "Besides the best and the last, keep the weights of every n-th epoch for later "
         "inspection (0: none).",
         group="stopping",
+        effect="watch",
         unit="epochs",
         ge=0,
         le=1000,
@@ -473,6 +564,7 @@ class RunConfig(BaseModel):
         "Fixes every random choice. The same seed on the same machine gives the same curve; "
         "another seed shows the spread.",
         group="machine",
+        sweep="never",
         ge=0,
         le=2**31 - 1,
     )
@@ -481,6 +573,8 @@ class RunConfig(BaseModel):
         "Device",
         "auto takes the graphics card when there is one.",
         group="machine",
+        choice_titles={"cpu": "CPU", "cuda": "CUDA graphics card", "mps": "Apple graphics"},
+        effect="speed",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = knob(
         "auto",
@@ -495,6 +589,7 @@ class RunConfig(BaseModel):
         "How images lie in memory. Changes the speed of convolutions, not what is learned; auto "
         "takes the layout that suits the network and the device.",
         group="machine",
+        effect="speed",
     )
     reuse_memory: bool = knob(
         True,
@@ -502,6 +597,7 @@ class RunConfig(BaseModel):
         "Keep what a training step frees for the next step; otherwise the system hands out fresh "
         "memory at every step, which takes time. Given back when the run ends.",
         group="machine",
+        effect="speed",
     )
     compile_steps: Literal["auto", "on", "off"] = knob(
         "auto",
@@ -511,6 +607,7 @@ class RunConfig(BaseModel):
         "where a run would last over half an hour, and takes it if steps get faster. The training "
         "is the same up to rounding.",
         group="machine",
+        effect="speed",
     )
     film_strip: bool = knob(
         True,
@@ -519,6 +616,7 @@ class RunConfig(BaseModel):
         "Costs about 3 % of the time at most: where one look costs more, it comes every few "
         "epochs. The training itself is the same with and without.",
         group="machine",
+        effect="watch",
     )
     layer_statistics: Literal["auto", "off"] = knob(
         "auto",
@@ -527,6 +625,7 @@ class RunConfig(BaseModel):
         "go, and what its units put out. Costs at most 3 % of the time; the training itself is the "
         "same with and without.",
         group="machine",
+        effect="watch",
     )
 
     @model_validator(mode="after")
@@ -550,6 +649,12 @@ class RunConfig(BaseModel):
         return any(
             getattr(self, k.name) != k.default for k in KNOBS.values() if k.group == "augmentation"
         )
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether frozen stages run once an image: allowed, and the same pictures come again."""
+        repeats = not self.augments or self.kept_views > 0
+        return self.freeze in FREEZING and self.frozen_features == "auto" and repeats
 
     # --- in and out -----------------------------------------------------------------------------
     @classmethod
@@ -618,7 +723,7 @@ class RunConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Knob:
-    """What a form, a help page or a command line needs to know of one field of RunConfig."""
+    """The facts of one field of RunConfig."""
 
     name: str
     title: str
@@ -634,7 +739,65 @@ class Knob:
     open_ended: tuple[bool, bool]
     """Whether the minimum, the maximum are themselves forbidden."""
     step: float | None
+    """From one number of the form to the next."""
     log: bool
+    """Numbers that differ by factors: a logarithmic axis, ranges in equal factors."""
+    choice_titles: Mapping[str, str]
+    """Words of those choices that do not read well as they are."""
+    used_with: Mapping[str, Condition]
+    """The knob does something only while each of these others has one of the values, or, with
+    "changed", another value than its default."""
+    by_architecture: bool
+    """Only architectures that name the knob among their own have it."""
+    essential: bool
+    """Stands open at the top of the form; the others wait in their groups."""
+    effect: Effect
+    """What changes with it: the result, only how long the run takes, or only what is watched and
+    kept. A result that differs by rounding only is the same one."""
+    rate_finder: bool
+    """Whether what the learning-rate finder says depends on it."""
+    sweep: SweepUse
+    """Which sweeps may vary it; numbers as a list or as a range, all others as a list."""
+
+    def text(self, value: Any) -> str:
+        """A value as a person reads it in a table, a chart or a name."""
+        if value is None:
+            return "automatic"
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(value, (tuple, list)):
+            return "-".join(map(str, value))
+        if isinstance(value, float):
+            return f"{value:g}"
+        if self.kind != "choice":
+            return str(value) or "none"
+        words = "automatic" if value == "auto" else str(value).replace("_", " ")
+        return self.choice_titles.get(value, words[:1].upper() + words[1:])
+
+    def is_used(self, values: Mapping[str, Any], architecture_knobs: Collection[str]) -> bool:
+        """Whether the knob does something while the others have these values; one that `values`
+        lacks may have any. `architecture_knobs` are those that the architecture names."""
+        if self.by_architecture and self.name not in architecture_knobs:
+            return False
+        return all(
+            KNOBS[name].is_used(values, architecture_knobs)
+            and (name not in values or KNOBS[name]._meets(values[name], condition))
+            for name, condition in self.used_with.items()
+        )
+
+    def _meets(self, value: Any, condition: Condition) -> bool:
+        return value != self.default if condition == "changed" else value in condition
+
+    @property
+    def summary(self) -> str:
+        """Title, allowed values, default and what it goes with, for the command line."""
+        words = f"{self.title}: {self.allowed}; default {self.default!r}"
+        if self.by_architecture:
+            words += "; only for architectures that have it"
+        for name, condition in self.used_with.items():
+            words += f"; only with {name} "
+            words += "set" if condition == "changed" else " or ".join(map(str, condition))
+        return words
 
     @property
     def allowed(self) -> str:

@@ -1,9 +1,12 @@
 """RunConfig: validation, sentences, and the round trips through JSON, YAML and URL."""
 
+from typing import Any
+
 import pytest
 
 from lab.config import KNOBS, RunConfig, assignments
 from lab.errors import ConfigError
+from tests.knob_values import other_value
 
 CHANGED = {
     "dataset": "sign-mnist",
@@ -91,6 +94,106 @@ def test_every_knob_has_title_and_help_and_a_bounded_number() -> None:
         if knob.kind in ("int", "float"):
             assert knob.minimum is not None, knob.name
             assert knob.maximum is not None, knob.name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("freeze", "head_only", "Head only"),
+        ("freeze", "last_k", "Last stages + head"),
+        ("activation", "auto", "Automatic"),
+        ("activation", "relu", "ReLU"),
+        ("schedule", "one_cycle", "One cycle"),
+        ("compile_steps", "of_another_version", "Of another version"),
+        ("architecture", "sign-cnn", "sign-cnn"),
+        ("reduced_class", "", "none"),
+        ("learning_rate", 0.001, "0.001"),
+        ("learning_rate", 0.000345678, "0.000345678"),
+        ("epochs", 10, "10"),
+        ("horizontal_flip", True, "on"),
+        ("dropout", None, "automatic"),
+        ("hidden_sizes", (50, 20), "50-20"),
+        ("hidden_sizes", [50, 20], "50-20"),  # as JSON has it
+    ],
+)
+def test_a_value_in_words(name: str, value: Any, words: str) -> None:
+    assert KNOBS[name].text(value) == words
+
+
+def test_every_choice_reads_well_and_unlike_the_others() -> None:
+    for knob in KNOBS.values():
+        texts = [knob.text(choice) for choice in knob.choices]
+        assert len(set(texts)) == len(texts)
+        assert not any("_" in text for text in texts)
+        assert set(knob.choice_titles) <= set(knob.choices), knob.name
+
+
+def test_what_a_knob_goes_with_are_values_of_other_knobs() -> None:
+    for knob in KNOBS.values():
+        for name, condition in knob.used_with.items():
+            other = KNOBS[name]
+            if condition == "changed":
+                assert not other.default, name
+            else:
+                assert set(condition) < set(other.choices), name
+
+
+def test_a_knob_is_used_with_what_it_goes_with() -> None:
+    values = RunConfig().model_dump()
+    momentum, units, patience = (
+        KNOBS[name] for name in ("momentum", "head_units", "early_stopping_metric")
+    )
+    assert not momentum.is_used(values, ())
+    assert momentum.is_used({**values, "optimizer": "sgd"}, ())
+    assert momentum.is_used({}, ())  # whatever the optimizer may be
+    assert patience.is_used({**values, "early_stopping_patience": 3}, ())
+    assert not patience.is_used(values, ())
+    assert not units.is_used({**values, "head": "dense"}, ())  # the architecture has no such head
+    assert units.is_used({**values, "head": "dense"}, ("head",))
+    assert not units.is_used(values, ("head",))
+
+
+@pytest.mark.parametrize("knob", [k for k in KNOBS.values() if k.effect != "result"])
+def test_what_changes_no_result_is_neither_swept_nor_looked_at_by_the_rate_finder(
+    knob: Any,
+) -> None:
+    assert knob.sweep == "never"
+    assert not knob.rate_finder
+
+
+def test_the_command_line_says_what_a_knob_goes_with() -> None:
+    assert KNOBS["momentum"].summary.endswith("default 0.9; only with optimizer sgd or rmsprop")
+    assert KNOBS["reduced_class_keep"].summary.endswith("only with reduced_class set")
+    assert KNOBS["depth"].summary.endswith("only for architectures that have it")
+
+
+@pytest.mark.parametrize("knob", KNOBS.values())
+def test_every_knob_travels(knob: Any) -> None:
+    """Through YAML, the URL and a run's record."""
+    config = RunConfig().changed(**{knob.name: other_value(knob)})
+    assert config.differences().keys() == {knob.name}
+    assert RunConfig.from_yaml(config.to_yaml()) == config
+    assert RunConfig.from_texts(config.to_query()) == config
+    assert RunConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({}, True),
+        ({"freeze": "last_k"}, True),
+        ({"freeze": "scratch"}, False),
+        ({"freeze": "full"}, False),
+        ({"frozen_features": "off"}, False),
+        ({"zoom": 0.1}, False),
+        ({"zoom": 0.1, "kept_views": 3}, True),
+        ({"zoom": 0.1, "kept_views": 3, "frozen_features": "off"}, False),
+    ],
+)
+def test_features_are_kept_where_frozen_stages_meet_the_same_pictures_again(
+    change: dict[str, Any], kept: bool
+) -> None:
+    assert RunConfig(freeze="head_only").changed(**change).keeps_features is kept
 
 
 def test_pretrained_and_augments_follow_from_the_knobs() -> None:

@@ -17,9 +17,10 @@ from typing import Any
 from rich.table import Table
 
 from lab.cli.console import Console
+from lab.config import KNOBS
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
-from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
+from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
 from lab.experiments.sweeps.presets import PRESETS, SweepPreset
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, set_sweep_status, sweep, trial_of
@@ -260,7 +261,7 @@ def _table(config: SweepConfig, every: Sequence[Line]) -> Table:
     for line in every:
         table.add_row(
             str(line.number),
-            *(value_text(value) for value in line.params.values()),
+            *(KNOBS[knob].text(value) for knob, value in line.params.items()),
             line.judged.text(config.measured),
             line.test.text(METRICS["accuracy"]),
             f"{line.judged.count} of {len(config.seeds)}",

@@ -40,7 +40,7 @@ def add_knobs(parser: argparse.ArgumentParser) -> None:
             "--" + knob.name.replace("_", "-"),
             dest=f"knob_{knob.name}",
             metavar="VALUE",
-            help=f"{knob.title}: {knob.allowed}; default {knob.default!r}".replace("%", "%%"),
+            help=knob.summary.replace("%", "%%"),
         )
 
 

@@ -64,14 +64,15 @@ def over_seeds(
 ) -> tuple[SeedSpread, ...]:
     """The groups of at least two seeds among runs with these settings and results.
 
-    The machine's knobs do not count as a difference, nor do runs without a result. A seed that was
-    run twice gives the same figure twice, which would make the spread look smaller: it counts once.
+    Knobs that change only the speed or what is watched do not count as a difference, nor do runs
+    without a result. A seed that was run twice gives the same figure twice, which would make the
+    spread look smaller: it counts once.
     """
     groups: dict[str, dict[int, int]] = {}
     for place, (values, result) in enumerate(zip(settings, results, strict=True)):
         if result is None or not math.isfinite(result):
             continue
-        same = {k: v for k, v in sorted(values.items()) if not _is_of_the_machine(k)}
+        same = {k: v for k, v in sorted(values.items()) if _tells_apart(k)}
         groups.setdefault(repr(same), {}).setdefault(int(values.get("seed", 0)), place)
     found = []
     for places in groups.values():
@@ -91,9 +92,9 @@ def over_seeds(
     return tuple(found)
 
 
-def _is_of_the_machine(name: str) -> bool:
-    """Seed, device, and what is only watched."""
-    return name in KNOBS and KNOBS[name].group == "machine"
+def _tells_apart(name: str) -> bool:
+    """Whether runs that differ in the knob are other runs, not one run repeated."""
+    return name != "seed" and (name not in KNOBS or KNOBS[name].effect == "result")
 
 
 # --- two runs on the same images -----------------------------------------------------------------

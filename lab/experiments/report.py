@@ -12,7 +12,7 @@ from lab.errors import LabError
 from lab.experiments.recipes.book import all_recipes
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
-from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig, value_text
+from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
 from lab.experiments.sweeps.results import Line, SeedMean, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, sweeps
 from lab.metrics import METRICS, Metric
@@ -84,7 +84,7 @@ def _sweep(
     )
     rows = [
         (
-            *(value_text(line.params[knob]) for knob in config.axes),
+            *(KNOBS[knob].text(line.params[knob]) for knob in config.axes),
             _mean(line.judged, config.measured),
             f"**{_mean(line.test, METRICS['accuracy'])}**",
             line.note or line.state,

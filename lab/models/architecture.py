@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.models.activations import ACTIVATIONS, ActivationSpec
 from lab.models.staged import StagedNet
 from lab.registry import Registry
@@ -94,7 +94,8 @@ class ArchitectureSpec:
     default_cam_stage: str | None = None
     """Where Grad-CAM looks at first: the last stage that still has a height and a width."""
     knobs: tuple[str, ...] = ()
-    """Knobs of RunConfig that only this architecture uses."""
+    """Those of the knobs that only some architectures have (`Knob.by_architecture`) which this one
+    has."""
 
 
 ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
@@ -137,3 +138,15 @@ def architecture(
         return build
 
     return register
+
+
+def used_knobs(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the knobs that do something while knobs have these values, in the form's order.
+
+    A knob that `values` lacks, the architecture too, may have any. Raises NotFoundError for an
+    unknown architecture.
+    """
+    named = "architecture" in values
+    specs = [ARCHITECTURES.get(values["architecture"])] if named else list(ARCHITECTURES)
+    own = {name for spec in specs for name in spec.knobs}
+    return tuple(knob.name for knob in KNOBS.values() if knob.is_used(values, own))

@@ -96,10 +96,10 @@ def _check_facts(config: RunConfig, *, image_size: int, channels: int) -> None:
             f"{spec.min_image_size}. Set image_size to {max(16, spec.min_image_size)} or more, "
             "or choose a smaller architecture."
         )
-    if config.head == "dense" and spec.family != "torchvision":
+    if config.head == "dense" and "head" not in spec.knobs:
         raise ConfigError(
-            f"head is 'dense', which only torchvision's architectures have; {spec.name} has a "
-            "head of its own. Set head=linear."
+            f"head is 'dense', which {spec.name} does not take: it has a head of its own. Set "
+            "head=linear."
         )
     if not config.pretrained:
         return

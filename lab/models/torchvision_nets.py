@@ -12,16 +12,19 @@ from lab.models.architecture import NetworkInput, architecture
 from lab.models.staged import HEAD, StagedNet
 from lab.models.torchvision_staging import chain, pooled, staged, torchvision_net
 
+torchvision_architecture = partial(
+    architecture, family="torchvision", weights="IMAGENET1K_V1", knobs=("head",)
+)
+
 SMALLEST = 16
 """Pixels, for networks that shrink no image to nothing. Below it their last maps are a single pixel
 for so many layers that BatchNorm, left with two values a channel in a batch of two, makes the
 gradients overflow; the deep ResNets need one pixel more."""
 
 
-@architecture(
+@torchvision_architecture(
     name="alexnet",
     title="AlexNet",
-    family="torchvision",
     year=2012,
     story=(
         "Won ImageNet by a wide margin and started the age of deep learning: ReLU, dropout, two "
@@ -29,7 +32,6 @@ gradients overflow; the deep ResNets need one pixel more."""
     ),
     native_activation="relu",
     min_image_size=63,
-    weights="IMAGENET1K_V1",
     default_cam_stage="conv5",
 )
 def alexnet(given: NetworkInput) -> StagedNet:
@@ -49,10 +51,9 @@ def alexnet(given: NetworkInput) -> StagedNet:
     )
 
 
-@architecture(
+@torchvision_architecture(
     name="vgg16",
     title="VGG16",
-    family="torchvision",
     year=2014,
     story=(
         "Nothing but 3x3 convolutions, deep and regular. Heavy, and still a favourite for its "
@@ -60,7 +61,6 @@ def alexnet(given: NetworkInput) -> StagedNet:
     ),
     native_activation="relu",
     min_image_size=32,
-    weights="IMAGENET1K_V1",
     default_cam_stage="block5",
 )
 def vgg16(given: NetworkInput) -> StagedNet:
@@ -109,10 +109,9 @@ class FromImageNetScale(nn.Module):
         return x * self.get_buffer("scale") + self.get_buffer("shift")
 
 
-@architecture(
+@torchvision_architecture(
     name="googlenet",
     title="GoogLeNet",
-    family="torchvision",
     year=2014,
     story=(
         "Looks at every place with several filter sizes at once (inception), on a twelfth of "
@@ -120,7 +119,6 @@ class FromImageNetScale(nn.Module):
     ),
     native_activation="relu",
     min_image_size=15,
-    weights="IMAGENET1K_V1",
     default_cam_stage="inception5",
 )
 def googlenet(given: NetworkInput) -> StagedNet:
@@ -194,23 +192,20 @@ for _depth, _min_image_size, _story in (
         "Twice as deep as ResNet-50. Document 003 asks whether that pays on cats and dogs.",
     ),
 ):
-    architecture(
+    torchvision_architecture(
         name=f"resnet{_depth}",
         title=f"ResNet-{_depth}",
-        family="torchvision",
         year=2015,
         story=_story,
         native_activation="relu",
         min_image_size=_min_image_size,
-        weights="IMAGENET1K_V1",
         default_cam_stage="layer4",
     )(_resnet)
 
 
-@architecture(
+@torchvision_architecture(
     name="densenet121",
     title="DenseNet-121",
-    family="torchvision",
     year=2016,
     story=(
         "Every layer sees the maps of all layers before it in its block, so few new ones are "
@@ -218,7 +213,6 @@ for _depth, _min_image_size, _story in (
     ),
     native_activation="relu",
     min_image_size=29,
-    weights="IMAGENET1K_V1",
     default_cam_stage="denseblock4",
 )
 def densenet121(given: NetworkInput) -> StagedNet:
@@ -239,10 +233,9 @@ def densenet121(given: NetworkInput) -> StagedNet:
     )
 
 
-@architecture(
+@torchvision_architecture(
     name="mobilenet_v2",
     title="MobileNetV2",
-    family="torchvision",
     year=2018,
     story=(
         "Made for phones: thin bottlenecks, one filter a channel. Fast on a CPU, strong for "
@@ -250,7 +243,6 @@ def densenet121(given: NetworkInput) -> StagedNet:
     ),
     native_activation="relu6",
     min_image_size=SMALLEST,
-    weights="IMAGENET1K_V1",
     default_cam_stage="last_conv",
 )
 def mobilenet_v2(given: NetworkInput) -> StagedNet:
@@ -270,10 +262,9 @@ def mobilenet_v2(given: NetworkInput) -> StagedNet:
     )
 
 
-@architecture(
+@torchvision_architecture(
     name="mobilenet_v3_small",
     title="MobileNetV3-small",
-    family="torchvision",
     year=2019,
     story=(
         "Found partly by automatic search; gates let each block weigh its channels. The smallest "
@@ -281,7 +272,6 @@ def mobilenet_v2(given: NetworkInput) -> StagedNet:
     ),
     native_activation="hardswish",
     min_image_size=SMALLEST,
-    weights="IMAGENET1K_V1",
     default_cam_stage="last_conv",
 )
 def mobilenet_v3_small(given: NetworkInput) -> StagedNet:
@@ -302,15 +292,13 @@ def mobilenet_v3_small(given: NetworkInput) -> StagedNet:
     )
 
 
-@architecture(
+@torchvision_architecture(
     name="squeezenet1_1",
     title="SqueezeNet 1.1",
-    family="torchvision",
     year=2016,
     story="AlexNet's accuracy on a fiftieth of its weights: squeeze to few channels, expand again.",
     native_activation="relu",
     min_image_size=17,
-    weights="IMAGENET1K_V1",
     default_cam_stage="fire6_9",
 )
 def squeezenet1_1(given: NetworkInput) -> StagedNet:
@@ -333,10 +321,9 @@ def squeezenet1_1(given: NetworkInput) -> StagedNet:
     )
 
 
-@architecture(
+@torchvision_architecture(
     name="efficientnet_b0",
     title="EfficientNet-B0",
-    family="torchvision",
     year=2019,
     story=(
         "Depth, width and image size grown in step; the smallest of a family that set records for"
@@ -344,7 +331,6 @@ def squeezenet1_1(given: NetworkInput) -> StagedNet:
     ),
     native_activation="silu",
     min_image_size=SMALLEST,
-    weights="IMAGENET1K_V1",
     default_cam_stage="last_conv",
 )
 def efficientnet_b0(given: NetworkInput) -> StagedNet:
@@ -361,10 +347,9 @@ def efficientnet_b0(given: NetworkInput) -> StagedNet:
     )
 
 
-@architecture(
+@torchvision_architecture(
     name="convnext_tiny",
     title="ConvNeXt-tiny",
-    family="torchvision",
     year=2022,
     story=(
         "A ResNet modernised step by step with ideas from transformers: large kernels, few "
@@ -372,7 +357,6 @@ def efficientnet_b0(given: NetworkInput) -> StagedNet:
     ),
     native_activation="gelu",
     min_image_size=32,
-    weights="IMAGENET1K_V1",
     default_cam_stage="stage4",
 )
 def convnext_tiny(given: NetworkInput) -> StagedNet:

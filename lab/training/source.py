@@ -38,7 +38,6 @@ from lab.training.frozen.features import (
     feature_key,
     find_cut,
     frozen_part,
-    keeps_features,
     row_shape,
 )
 from lab.training.plan import Plan
@@ -208,7 +207,7 @@ def open_source(plan: Plan) -> tuple[Source, Decision | None]:
     behind = f"{cut.stage} and what follows" if cut.stage != "head" else "the head"
     if config.frozen_features == "off":
         return Images(plan), Decision(WHAT, "run at every step", "as asked")
-    if not keeps_features(config):
+    if not config.keeps_features:
         reason = (
             "augmentation makes another picture of each image every epoch; without it, or with "
             f"kept_views above 0, later epochs would cost only {behind}"

@@ -6,11 +6,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab import jobs
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.runs.store import store
-from lab.ui.train.lr_finder import NO_MATTER, rates_key
+from lab.ui.train.lr_finder import rates_key
 from tests.app.conftest import OpenPage
+from tests.knob_values import other_value
 from tests.tiny_data import make_tiny_pack
 
 LEARNS = {
@@ -98,10 +99,10 @@ def test_a_failure_is_a_sentence(finder: AppTest, monkeypatch: pytest.MonkeyPatc
 
 def test_the_key_is_what_the_ramp_depends_on() -> None:
     config = RunConfig(dataset="tiny")
-    assert set(NO_MATTER) <= set(RunConfig.model_fields)
-    assert rates_key(config) == rates_key(config.changed(learning_rate=1, schedule="cosine"))
-    for change in ({"batch_size": 8}, {"seed": 1}, {"optimizer": "sgd"}, {"weight_decay": 0.1}):
-        assert rates_key(config) != rates_key(config.changed(**change))
+    for name, knob in KNOBS.items():
+        if name != "dataset":
+            other = config.changed(**{name: other_value(knob)})
+            assert (rates_key(other) != rates_key(config)) == knob.rate_finder, name
 
 
 def test_other_images_under_the_same_name_want_another_ramp(

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.models.activations import ACTIVATIONS
-from lab.models.architecture import ARCHITECTURES, architecture
+from lab.models.architecture import ARCHITECTURES, architecture, used_knobs
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import count_parameters
 from lab.models.staged import HEAD, StagedNet
@@ -91,9 +91,41 @@ def test_facts_are_there(name: str) -> None:
     assert "\n" not in spec.story
     assert 1950 < spec.year < 2030
     assert spec.native_activation in ACTIVATIONS
-    assert set(spec.knobs) <= set(RunConfig.model_fields)
+    assert set(spec.knobs) <= {knob.name for knob in KNOBS.values() if knob.by_architecture}
     assert (spec.weights == "IMAGENET1K_V1") is (spec.family == "torchvision")
     assert (spec.default_cam_stage is None) is (spec.family == "perceptron")
+
+
+def test_every_knob_of_architectures_belongs_to_one() -> None:
+    named = {name for spec in ARCHITECTURES for name in spec.knobs}
+    assert named == {knob.name for knob in KNOBS.values() if knob.by_architecture}
+
+
+@pytest.mark.parametrize(
+    ("values", "used", "idle"),
+    [
+        ({"architecture": "mlp"}, {"hidden_sizes", "epochs"}, {"depth", "head", "head_units"}),
+        ({"architecture": "deep-mlp"}, {"depth"}, {"hidden_sizes"}),
+        ({"architecture": "resnet18"}, {"head"}, {"depth", "head_units", "last_k"}),
+        ({"architecture": "resnet18", "head": "dense"}, {"head", "head_units"}, {"kept_views"}),
+        ({"architecture": "simple-cnn", "head": "dense"}, set(), {"head", "head_units"}),
+        ({"freeze": "head_only"}, {"kept_views", "frozen_features"}, {"last_k"}),
+        ({"freeze": "head_only", "frozen_features": "off"}, {"frozen_features"}, {"kept_views"}),
+    ],
+)
+def test_which_knobs_do_something(
+    values: dict[str, object], used: set[str], idle: set[str]
+) -> None:
+    found = set(used_knobs(RunConfig().changed(**values).model_dump()))
+    assert used <= found
+    assert not idle & found
+
+
+def test_a_knob_without_a_value_may_have_any() -> None:
+    assert set(used_knobs({})) == set(KNOBS)
+    values = RunConfig().model_dump(exclude={"architecture"})
+    assert {"depth", "hidden_sizes", "head"} <= set(used_knobs(values))
+    assert "head_units" not in used_knobs(values)
 
 
 @pytest.mark.parametrize("name", NAMES)

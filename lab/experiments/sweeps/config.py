@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lab.config import KNOBS, RunConfig
+from lab.config import KNOBS, Knob, RunConfig
 from lab.errors import ConfigError, unknown_name
 from lab.metrics import METRICS, Metric
 
@@ -34,9 +34,6 @@ Params = dict[str, Any]
 
 MOST_RUNS = 500
 """Of one sweep; more are a mistake in typing far more often than a wish."""
-
-NOT_VARIED = ("seed", "device", "film_strip", "keep_every")
-"""Knobs that are no axis: a seed is repeated by `seeds`, the others do not change the result."""
 
 
 class Range(BaseModel):
@@ -101,10 +98,9 @@ class SweepConfig(BaseModel):
                 "axes is empty; name at least one knob with its values, for example "
                 "learning_rate: [0.001, 0.0001]."
             )
-        drawn = given.get("kind", "grid") != "grid"
+        kind = given.get("kind", "grid")
         given["axes"] = {
-            str(knob): _axis(str(knob), axis, given["base"], drawn=drawn)
-            for knob, axis in axes.items()
+            str(knob): _axis(str(knob), axis, given["base"], kind) for knob, axis in axes.items()
         }
         try:
             sweep = cls.model_validate(given)
@@ -222,7 +218,7 @@ class SweepConfig(BaseModel):
 
     def run_name(self, params: Mapping[str, Any], seed: int) -> str:
         """Such as "Learning rate 0.001, dropout 0.3 (Sweep)"; at most 80 characters."""
-        said = (f"{KNOBS[knob].title.lower()} {value_text(v)}" for knob, v in params.items())
+        said = (f"{KNOBS[knob].title.lower()} {KNOBS[knob].text(v)}" for knob, v in params.items())
         words = ", ".join(said)
         words = words[:1].upper() + words[1:]
         if len(self.seeds) > 1:
@@ -231,26 +227,24 @@ class SweepConfig(BaseModel):
         return name if len(name) <= 80 else f"{words[:79]}…" if len(words) > 80 else words
 
 
-def value_text(value: Any) -> str:
-    """A knob's value in a table or a name."""
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, (tuple, list)):
-        return "-".join(str(part) for part in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def varies(knob: Knob, kind: Kind) -> bool:
+    """Whether a sweep of that kind may vary the knob."""
+    return knob.sweep == "any" or (knob.sweep == "grid" and kind == "grid")
 
 
-def _axis(knob: str, axis: Any, base: RunConfig, *, drawn: bool) -> tuple[Any, ...] | Range:
+def _axis(knob: str, axis: Any, base: RunConfig, kind: Kind) -> tuple[Any, ...] | Range:
     """The axis with every value as RunConfig holds it ("1e-3" of a YAML file becomes 0.001)."""
     if knob not in KNOBS:
         raise ConfigError(unknown_name("knob", knob, KNOBS))
-    if knob in NOT_VARIED:
-        hint = " Use seeds, which repeats every combination." if knob == "seed" else ""
-        raise ConfigError(f"{knob} cannot be varied by a sweep.{hint}")
-    if drawn and knob == "epochs":
-        raise ConfigError("epochs can be varied by a grid only: runs of one length are compared.")
+    if knob == "seed":
+        raise ConfigError("seed is no axis of a sweep. Use seeds, which repeats every combination.")
+    if KNOBS[knob].sweep == "never":
+        raise ConfigError(
+            f"{knob} cannot be varied by a sweep, because it does not change what is learned; set "
+            "it in base."
+        )
+    if not varies(KNOBS[knob], kind):
+        raise ConfigError(f"{knob} can be varied by a grid only: runs of one length are compared.")
     if isinstance(axis, (Range, Mapping)):
         return _range(knob, axis, base)
     if isinstance(axis, (str, bytes)) or not isinstance(axis, (list, tuple)) or not axis:
@@ -260,7 +254,9 @@ def _axis(knob: str, axis: Any, base: RunConfig, *, drawn: bool) -> tuple[Any, .
         )
     values = [getattr(base.changed(**{knob: value}), knob) for value in axis]
     if len(set(values)) < len(values):
-        raise ConfigError(f"{knob} names a value twice: {', '.join(map(value_text, values))}.")
+        raise ConfigError(
+            f"{knob} names a value twice: {', '.join(map(KNOBS[knob].text, values))}."
+        )
     return tuple(values)
 
 

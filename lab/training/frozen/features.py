@@ -22,7 +22,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lab.config import RunConfig
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess
 from lab.models.dropout import RandomLayer
@@ -44,11 +43,6 @@ class Cut:
 
     stage: str
     skipped: int
-
-
-def keeps_features(config: RunConfig) -> bool:
-    """Whether frozen layers, where there are any, run once an image: pictures must come again."""
-    return config.frozen_features == "auto" and (not config.augments or config.kept_views > 0)
 
 
 def find_cut(network: StagedNet) -> Cut | None:

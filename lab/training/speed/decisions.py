@@ -19,7 +19,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.process import can_keep
 from lab.progress import Progress, Report, check_cancel
 from lab.training.counters import Counters
-from lab.training.frozen.features import find_cut, keeps_features
+from lab.training.frozen.features import find_cut
 from lab.training.speed.compiling import what_is_missing
 from lab.training.speed.precision import Precision, candidate
 from lab.training.speed.trials import Workload, gain_of_compiling, gain_of_format, seconds_of_step
@@ -134,7 +134,7 @@ def _compiling(yes: bool, reason: str) -> Decision:
 
 
 def _runs_frozen_once(work: Workload) -> bool:
-    return find_cut(work.network) is not None and keeps_features(work.config)
+    return find_cut(work.network) is not None and work.config.keeps_features
 
 
 def freed_memory(config: RunConfig) -> tuple[bool, Decision]:

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.errors import ConfigError
 from lab.home import atomic_file, lab_home
 from lab.models.staged import StagedNet
@@ -100,8 +100,7 @@ class Workload:
         """All that a measurement of steps of `batch` images depends on, as one line."""
         config = self.config
         facts = [TRIAL, *what, config.reuse_memory, str(self.memory_format), *machine(self.device)]
-        facts += [config.architecture, config.activation, config.head, config.head_units]
-        facts += [*config.hidden_sizes, config.depth, str(config.dropout)]
+        facts += [getattr(config, k.name) for k in KNOBS.values() if k.group == "network"]
         shape = [sorted(self.network.frozen), batch, self.channels, self.image_size]
         return json.dumps([*facts, *shape])
 

@@ -14,7 +14,6 @@ from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, s
 from lab.runs.store import store
 from lab.ui.experiments.sweep_charts import draw_picture
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
-from lab.ui.widgets.knob_form import value_word
 from lab.ui.words import plain
 from lab.words import duration, percent
 
@@ -228,7 +227,7 @@ def _table(config: SweepConfig, found: list[Line]) -> None:
     seeds = len(config.seeds)
     metric = JUDGED_BY[config.metric]
     columns: dict[str, list[object]] = {
-        KNOBS[knob].title: [value_word(knob, x.params[knob]) for x in found] for knob in config.axes
+        KNOBS[knob].title: [KNOBS[knob].text(x.params[knob]) for x in found] for knob in config.axes
     }
     columns[metric] = [x.judged.mean for x in found]
     if seeds > 1:

@@ -21,7 +21,6 @@ from lab.charts.sweep import (
 from lab.config import KNOBS
 from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
 from lab.experiments.sweeps.results import Line, SeedMean
-from lab.ui.widgets.knob_form import value_word
 
 KEY = "experiments_sweep"
 MOST_LINES = 5
@@ -70,7 +69,7 @@ def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
         "percent": config.measured.is_share,
         "higher_is_better": config.higher_is_better,
     }
-    names = [value_word(row, v) for v in rows], [value_word(column, v) for v in columns]
+    names = [KNOBS[row].text(v) for v in rows], [KNOBS[column].text(v) for v in columns]
     st.plotly_chart(
         sweep_grid(*names, mean, spread, **said),
         key=f"{KEY}_grid",
@@ -90,7 +89,7 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
     for x in found:
         groups[x.params[second] if second else ""].append(x)
     series = [
-        _series(f"{KNOBS[second].title} {value_word(second, value)}" if second else "", each, knob)
+        _series(f"{KNOBS[second].title} {KNOBS[second].text(value)}" if second else "", each, knob)
         for value, each in groups.items()
     ]
     if config.kind == "halving":
@@ -121,7 +120,7 @@ def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = F
     numeric = all(_is_number(x.params[knob]) for x in found)
     ordered = sorted(found, key=lambda x: x.params[knob]) if numeric else list(found)
     own = [x.params[knob] for x in ordered]
-    values = [float(value) if numeric else value_word(knob, value) for value in own]
+    values = [float(value) if numeric else KNOBS[knob].text(value) for value in own]
     means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import streamlit as st
@@ -11,32 +11,18 @@ from lab.config import KNOBS, Knob, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.estimates import estimate, past_runs, rough_time
-from lab.experiments.sweeps.config import JUDGED_BY, NOT_VARIED, Kind, SweepConfig, value_text
+from lab.experiments.sweeps.config import JUDGED_BY, Kind, SweepConfig, varies
 from lab.experiments.sweeps.presets import PRESETS, SweepPreset
-from lab.models.architecture import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES, used_knobs
 from lab.runs.store import store
 from lab.training.plan import resolve
 from lab.ui.state import current_run
-from lab.ui.widgets.knob_form import read_form, word
+from lab.ui.widgets.knob_form import read_form
 from lab.ui.words import plain
 
 KEY = "experiments_sweep"
 
 OWN, THIS_RUN = "own", "run"
-OFTEN = (
-    "learning_rate",
-    "batch_size",
-    "architecture",
-    "activation",
-    "freeze",
-    "optimizer",
-    "epochs",
-    "dropout",
-    "weight_decay",
-    "schedule",
-    "subset_per_class",
-)
-"""The knobs that people vary most; the others follow in the form's order."""
 
 MOST_SEEDS = 10
 ESTIMATED = 40
@@ -102,9 +88,10 @@ def _preset(chosen: SweepPreset) -> SweepConfig | None:
 def _own(base: RunConfig) -> SweepConfig:
     title = catalog.describe(base.dataset).title
     network = ARCHITECTURES.get(base.architecture).title
+    trained = KNOBS["freeze"].text(base.freeze).lower()
     st.caption(
-        f"{plain(title)}, {plain(network)}, {word(base.freeze).lower()}, batch {base.batch_size}, "
-        f"learning rate {base.learning_rate:g}, seed {base.seed}; as far as it is not varied below."
+        f"{plain(title)}, {plain(network)}, {trained}, batch {base.batch_size}, learning rate "
+        f"{base.learning_rate:g}, seed {base.seed}; as far as it is not varied below."
     )
     kind: Kind = st.segmented_control(
         "Combinations",
@@ -115,18 +102,16 @@ def _own(base: RunConfig) -> SweepConfig:
         key=f"{KEY}_kind",
         help=_KIND_HELP,
     )
-    first = [name for name in OFTEN if kind == "grid" or name != "epochs"]
-    others = [name for name in KNOBS if name not in (*OFTEN, *NOT_VARIED)]
     names: list[str] = st.multiselect(
         "Knobs to vary",
-        [*first, *others],
+        knobs_to_vary(base, kind, st.session_state.get(f"{KEY}_knobs", ())),
         default=["learning_rate"],
         format_func=lambda name: KNOBS[name].title,
         key=f"{KEY}_knobs",
         placeholder="Choose one knob or more",
         help="Two or three at most: the number of runs is the product of their numbers of values.",
     )
-    axes = {name: _values(KNOBS[name], getattr(base, name), kind) for name in names}
+    axes = {name: _values(KNOBS[name], base, kind) for name in names}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         epochs = st.number_input(
             "Epochs of each run", 1, 10_000, base.epochs, key=f"{KEY}_epochs_{base.epochs}",
@@ -167,6 +152,15 @@ def _own(base: RunConfig) -> SweepConfig:
     return config
 
 
+def knobs_to_vary(base: RunConfig, kind: Kind, chosen: Collection[str]) -> list[str]:
+    """The knobs that such a sweep may vary, the essential ones first: those that do something with
+    the settings of `base`, or with a value that a chosen one may take."""
+    fixed = {name: value for name, value in base if name not in chosen}
+    useful = {*used_knobs(fixed), *chosen}
+    knobs = [knob for knob in KNOBS.values() if knob.name in useful and varies(knob, kind)]
+    return [knob.name for knob in sorted(knobs, key=lambda knob: not knob.essential)]
+
+
 def halving_words(config: SweepConfig) -> str:
     """How runs are stopped early, and what that is worth."""
     rungs = ", ".join(str(rung) for rung in config.rungs)
@@ -180,10 +174,10 @@ def halving_words(config: SweepConfig) -> str:
 
 
 # --- the values of one knob ---------------------------------------------------------------------
-def _values(knob: Knob, current: Any, kind: Kind) -> Any:
+def _values(knob: Knob, base: RunConfig, kind: Kind) -> Any:
     """A widget for the values of one knob; a list, or a mapping with low and high."""
     key = f"{KEY}_values_{knob.name}"
-    choices = _choices(knob)
+    choices = _choices(knob, base)
     if choices is not None:
         names, label = choices
         if len(names) > 8:
@@ -209,7 +203,10 @@ def _values(knob: Knob, current: Any, kind: Kind) -> Any:
             for each in text.split(";")
             if each.strip()
         ]
-    suggested = suggest(knob, current)
+    if knob.kind == "text":
+        text = st.text_input(f"{knob.title}: values, between commas", key=key, help=knob.help)
+        return [part.strip() for part in text.split(",") if part.strip()]
+    suggested = suggest(knob, getattr(base, knob.name))
     unit = f" ({knob.unit})" if knob.unit else ""
     if kind != "grid":
         return _range(knob, suggested, key, unit)
@@ -238,19 +235,19 @@ def _range(knob: Knob, suggested: list[float], key: str, unit: str) -> dict[str,
     return {"low": low, "high": high, "log": log}
 
 
-def _choices(knob: Knob) -> tuple[list[Any], Callable[[Any], str]] | None:
+def _choices(knob: Knob, base: RunConfig) -> tuple[list[Any], Callable[[Any], str]] | None:
     """All values of a knob that has a few, and how they read."""
     if knob.kind == "choice":
-        return list(knob.choices), word
+        return list(knob.choices), knob.text
     if knob.kind == "bool":
-        return [False, True], value_text
+        return [False, True], knob.text
     if knob.name == "architecture":
         return list(ARCHITECTURES.names()), lambda name: ARCHITECTURES.get(name).title
     if knob.name == "dataset":
         infos = {info.name: info for info in catalog.list_datasets() if info.usable}
         return list(infos), lambda name: infos[name].title
     if knob.name == "reduced_class":
-        return [""], lambda name: name or "none"
+        return ["", *catalog.describe(base.dataset).class_names], knob.text
     return None
 
 

@@ -12,7 +12,6 @@ from lab.errors import LabError
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.ui.state import current_run, fill_form, look_at
-from lab.ui.widgets.knob_form import word
 from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
 from lab.ui.words import status_word
 
@@ -99,8 +98,8 @@ def _frame(rows: list[RunRow]) -> pd.DataFrame:
             "Test": [r.test_accuracy for r in rows],
             "Data set": [titles.get(r.dataset, r.dataset) for r in rows],
             "Architecture": [r.architecture for r in rows],
-            "Trained": [word(s["freeze"]) for s in settings],
-            "Activation": [word(s["activation"]) for s in settings],
+            "Trained": [KNOBS["freeze"].text(s["freeze"]) for s in settings],
+            "Activation": [KNOBS["activation"].text(s["activation"]) for s in settings],
             "Batch": [s["batch_size"] for s in settings],
             "Learning rate": [s["learning_rate"] for s in settings],
             "Epochs": [s["epochs"] for s in settings],

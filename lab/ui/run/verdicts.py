@@ -26,7 +26,6 @@ from lab.training.failures import is_divergence
 from lab.training.plan import resolve
 from lab.training.watch.layer_file import layer_history, newest_sample
 from lab.ui.widgets.checkpoints import CheckpointChoice
-from lab.ui.widgets.knob_form import value_word
 from lab.ui.widgets.links import compare_query
 from lab.ui.widgets.pace import pace
 from lab.ui.widgets.predictions import UNASKED_PIXELS, predictions_of
@@ -217,9 +216,9 @@ def _one(run: RunRow, config: RunConfig, verdict: Verdict) -> None:
 
 def _change(config: RunConfig, change: dict[str, Any]) -> str:
     """Each knob from what it is to what it becomes."""
+    knobs = [KNOBS[name] for name in change]
     return ", ".join(
-        f"{KNOBS[name].title} {value_word(name, getattr(config, name))} → {value_word(name, value)}"
-        for name, value in change.items()
+        f"{k.title} {k.text(getattr(config, k.name))} → {k.text(change[k.name])}" for k in knobs
     )
 
 

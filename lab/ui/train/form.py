@@ -6,19 +6,36 @@ import streamlit as st
 
 from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
+from lab.data.catalog import DatasetInfo
 from lab.errors import LabError
 from lab.experiments.starts import defaults_for
-from lab.models.architecture import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
 from lab.runs.queue import queue
 from lab.training.plan import resolve
 from lab.ui.state import fill_form, knob_key, look_at
-from lab.ui.widgets.knob_form import ESSENTIAL, draw_group, draw_knob, is_used, read_form, word
+from lab.ui.widgets.knob_form import draw_essential, draw_group, draw_knob, read_form
+
+LINKED = ("dataset", "architecture", "freeze", "activation")
+"""Essential knobs whose choices hang on the data set and on one another; drawn here by hand."""
 
 
 def draw() -> None:
     """All knobs, the essential ones open."""
     _adopt_settings_from_url()
+    info = _draw_dataset()
+    spec = _draw_architecture()
+    draw_essential("network", leave_out=LINKED)
+    _draw_freeze(spec)
+    draw_essential("freeze", leave_out=LINKED)
+    _draw_activation(spec)
+    for group in GROUP_TITLES:
+        if group not in ("network", "freeze"):
+            draw_essential(group, leave_out=LINKED)
+    for group in GROUP_TITLES:
+        draw_group(group, options={"reduced_class": ("", *info.class_names)})
 
+
+def _draw_dataset() -> DatasetInfo:
     infos = {info.name: info for info in catalog.list_datasets() if info.usable}
     draw_knob(
         "dataset",
@@ -29,7 +46,10 @@ def draw() -> None:
     st.page_link(
         "pages/data.py", label="Look at it, or add your own", icon=":material/photo_library:"
     )
-    info = infos[st.session_state[knob_key("dataset")]]
+    return infos[st.session_state[knob_key("dataset")]]
+
+
+def _draw_architecture() -> ArchitectureSpec:
     draw_knob(
         "architecture",
         options=ARCHITECTURES.names(),
@@ -37,24 +57,24 @@ def draw() -> None:
     )
     spec = ARCHITECTURES.get(st.session_state[knob_key("architecture")])
     st.caption(spec.story)
-    for name in ("hidden_sizes", "depth"):
-        if is_used(name):
-            draw_knob(name)
-    strategies = KNOBS["freeze"].choices if spec.weights else ("scratch",)
-    draw_knob("freeze", options=strategies, label=word)
+    return spec
+
+
+def _draw_freeze(spec: ArchitectureSpec) -> None:
+    draw_knob("freeze", options=KNOBS["freeze"].choices if spec.weights else ("scratch",))
     if not spec.weights:
         st.caption(f"{spec.title} has no pretrained weights, so it is trained from scratch.")
-    for name in ("last_k", "head_epochs", "second_phase_factor"):
-        if is_used(name):
-            draw_knob(name)
+
+
+def _draw_activation(spec: ArchitectureSpec) -> None:
     pretrained = st.session_state[knob_key("freeze")] != "scratch"
     if pretrained:
         st.session_state[knob_key("activation")] = "auto"
+    words = KNOBS["activation"].text
+    own = f"The network's own ({words(spec.native_activation)})"
     draw_knob(
         "activation",
-        label=lambda name: (
-            f"The network's own ({word(spec.native_activation)})" if name == "auto" else word(name)
-        ),
+        label=lambda name: own if name == "auto" else words(name),
         disabled=pretrained,
     )
     if pretrained:
@@ -62,12 +82,6 @@ def draw() -> None:
             "Locked: the pretrained weights were learned with this activation and mean nothing "
             "with another. Choose “From scratch” to change it."
         )
-    for name in ("batch_size", "learning_rate", "epochs"):
-        draw_knob(name)
-    drawn = {*ESSENTIAL, "hidden_sizes", "depth", "last_k", "head_epochs", "second_phase_factor"}
-    hidden = drawn if spec.family == "torchvision" else drawn | {"head", "head_units"}
-    for group in GROUP_TITLES:
-        draw_group(group, leave_out=hidden, options={"reduced_class": ("", *info.class_names)})
 
 
 def read() -> RunConfig | LabError:

@@ -12,7 +12,7 @@ import streamlit as st
 from lab import jobs
 from lab.charts.lr_finder import loss_against_rate, loss_against_rate_alt
 from lab.charts.style import CHART
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.progress import Cancel, Report
@@ -20,24 +20,6 @@ from lab.training.lr_finder.ramp import RateFinding, find_rates
 from lab.ui.state import knob_key
 from lab.ui.widgets import background
 from lab.ui.widgets.background import computed
-
-NO_MATTER = (
-    "learning_rate",
-    "schedule",
-    "schedule_epochs",
-    "schedule_factor",
-    "epochs",
-    "steps_per_epoch",
-    "head_epochs",
-    "second_phase_factor",
-    "best_metric",
-    "early_stopping_patience",
-    "early_stopping_metric",
-    "keep_every",
-    "film_strip",
-    "layer_statistics",
-)
-"""Knobs that the ramp does not depend on: its result stays on the page when they are changed."""
 
 
 def draw_lr_finder(config: RunConfig | LabError) -> None:
@@ -85,8 +67,8 @@ def rates_key(config: RunConfig) -> str:
     # Drawings are always the same; other images may be replaced under the same name.
     images = "" if info.drawn else info.content_hash
     values = config.model_dump(mode="json")
-    told = {name: value for name, value in values.items() if name not in NO_MATTER}
-    return f"rates:{images}:{json.dumps(told, sort_keys=True)}"
+    matters = {name: value for name, value in values.items() if KNOBS[name].rate_finder}
+    return f"rates:{images}:{json.dumps(matters, sort_keys=True)}"
 
 
 def _work(config: RunConfig) -> jobs.Work:

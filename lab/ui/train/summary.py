@@ -73,20 +73,20 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
 def _frozen_line(config: RunConfig) -> str:
     if config.frozen_features == "off":
         return "Frozen stages run at every step, as asked."
-    if not config.augments:
+    if not config.keeps_features:
         return (
-            "Frozen stages run **once an image**: from the second epoch on a step costs only the "
-            "trained part, and another run with the same data starts with what is kept."
+            "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
+            "Without it (or with “Augmented views kept” above 0) later epochs would cost only the "
+            "trained part."
         )
-    if config.kept_views:
+    if config.augments:
         return (
             f"{config.kept_views} augmented views of each image are drawn and kept; after that "
             "many epochs they come round again and a step costs only the trained part."
         )
     return (
-        "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
-        "Without it (or with “Augmented views kept” above 0) later epochs would cost only the "
-        "trained part."
+        "Frozen stages run **once an image**: from the second epoch on a step costs only the "
+        "trained part, and another run with the same data starts with what is kept."
     )
 
 

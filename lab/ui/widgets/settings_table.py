@@ -10,7 +10,6 @@ import streamlit as st
 
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings
-from lab.ui.widgets.knob_form import word
 
 MOST_COLUMNS = 6
 """Up to so many runs each have a column; more each have a row."""
@@ -44,13 +43,5 @@ def knob_title(name: str) -> str:
 
 
 def setting_text(name: str, value: Any) -> str:
-    """A knob's value as the person reads it."""
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return word(value) if name in KNOBS and KNOBS[name].kind == "choice" else str(value)
+    """A knob's value as the person reads it; of a knob that another version had, as it is."""
+    return KNOBS[name].text(value) if name in KNOBS else str(value)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.errors import ConfigError
 from lab.experiments.sweeps.config import MOST_RUNS, Range, SweepConfig
 
@@ -114,6 +114,12 @@ def test_rungs_end_before_the_last_epoch() -> None:
     assert sweep(kind="grid").rungs == ()
 
 
+@pytest.mark.parametrize("name", [k.name for k in KNOBS.values() if k.sweep == "never"])
+def test_what_changes_no_result_is_no_axis(name: str) -> None:
+    with pytest.raises(ConfigError, match="seeds" if name == "seed" else f"{name} cannot be"):
+        sweep(axes={name: [KNOBS[name].default]})
+
+
 def test_names_say_what_differs() -> None:
     config = sweep(name="Mine", axes={"learning_rate": [0.1], "dropout": [None]}, seeds=[3, 4])
     name = config.run_name(config.points[0], 4)  # type: ignore[index]
@@ -132,7 +138,7 @@ def test_names_say_what_differs() -> None:
         ({"axes": {"learning_rate": "0.1"}}, "give a list of values, or low and high"),
         ({"axes": {"batch_size": [8, 8]}}, "batch_size names a value twice: 8, 8"),
         ({"axes": {"seed": [1, 2]}}, "Use seeds, which repeats every combination"),
-        ({"axes": {"device": ["cpu"]}}, "device cannot be varied"),
+        ({"axes": {"device": ["cpu"]}}, "device cannot be varied by a sweep, because it does not"),
         ({"axes": {"dataset": {"low": 1, "high": 2}}}, "dataset is not a number"),
         (
             {"axes": {"batch_size": {"low": 1.5, "high": 2}}},

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.errors import NotFoundError
 from lab.home import lab_home
 from lab.progress import Cancelled, Progress
 from lab.training.events import StepDone
 from lab.training.lr_finder.ramp import HIGHEST, STEPS, find_rates, ramp
 from lab.training.plan import make_plan
+from tests.knob_values import other_value
 from tests.training.conftest import Train
 
 
@@ -93,6 +94,21 @@ def test_it_is_a_function_of_the_config_but_for_the_rate(config: RunConfig) -> N
     assert once.suggested == again.suggested
     other = find_rates(config.changed(seed=1))
     assert other.losses[0] != once.losses[0]
+
+
+def test_it_does_not_depend_on_what_it_is_said_to_ignore(config: RunConfig) -> None:
+    once = find_rates(config)
+    for knob in KNOBS.values():
+        if knob.effect == "result" and not knob.rate_finder:
+            again = find_rates(config.changed(**{knob.name: other_value(knob)}))
+            np.testing.assert_array_equal(once.losses, again.losses, err_msg=knob.name)
+            assert (once.reason, once.passes) == (again.reason, again.passes), knob.name
+
+
+def test_fewer_steps_an_epoch_are_other_batches(config: RunConfig) -> None:
+    once, again = find_rates(config), find_rates(config.changed(steps_per_epoch=2))
+    assert once.losses[0] == again.losses[0]
+    assert once.losses[2] != again.losses[2]
 
 
 def test_it_touches_no_random_state_and_leaves_nothing_behind(
