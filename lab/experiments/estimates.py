@@ -1,32 +1,41 @@
 """How long a run will take on this machine, and what that is concluded from.
 
     1. finished runs of the same network at the same image size on this machine
-    2. a measurement of the network on this machine (`measure_speeds`), a few seconds each
-    3. the shipped table, measured on another machine: an order of magnitude, and said to be one
+    2. what the network computes, counted, and how fast this machine did a part of that
+       (`measure_speeds`), a second or so a network
+    3. what it computes, and how fast another machine does such: an order of magnitude, and said so
 
-A step's cost is taken to grow with the number of pixels. Nothing here is a promise: pictures that
-must be decoded first, other programs and early stopping are not in it.
+Nothing here is a promise: pictures that must be decoded first, other programs and early stopping
+are not in it.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from lab.config import RunConfig
+import torch
+import torch.nn.functional as F
+
+from lab.config import KNOBS, RunConfig
 from lab.data.catalog import DatasetInfo, describe
 from lab.errors import ConfigError
 from lab.home import atomic_file, home_folder
+from lab.models.architecture import ARCHITECTURES
+from lab.models.catalog import build_network, input_channels
+from lab.models.cost import StageCost, stage_costs
+from lab.models.freezing import phases, trainable_stages
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
 
-Basis = Literal["runs", "measured", "table"]
+Basis = Literal["runs", "measured", "counted"]
 
 PAST_RUNS = 3
 """So many of the most similar finished runs are asked."""
@@ -36,11 +45,40 @@ EPOCH_SECONDS = 0.3
 """What a step and an epoch cost besides the network: drawing up batches, the store, checkpoints and
 the film strip. Measured with the sign CNN on two cores."""
 
-LAST_STAGES = 0.35
-"""Share of a network's cost in its last stages, for runs that train only those: a rough figure."""
+MEASURED_SIZE = 96
+"""Side in pixels of the made-up images of a measurement: large enough for every architecture."""
 
-HEAD = 0.03
-"""Share of a network's cost in a new head."""
+MEASURED_STEP = 0.1
+"""Seconds that a measured step should take, where that is 8 to 64 images."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds for each thing that is counted in a network, see `lab.models.cost`."""
+
+    multiplication: float
+    output: float
+    parameter: float
+    """Once a step."""
+    layer: float
+    """Once a step."""
+
+    def seconds(self, stages: Iterable[StageCost], batch_size: int) -> float:
+        """Of one image in a step of `batch_size` images."""
+        return sum(
+            stage.multiplications * self.multiplication
+            + stage.outputs * self.output
+            + (stage.parameters * self.parameter + stage.layers * self.layer) / batch_size
+            for stage in stages
+        )
+
+
+FORWARD = Pace(multiplication=3.2e-12, output=1.2e-9, parameter=8.8e-10, layer=0.0)
+TRAINING = Pace(multiplication=2.1e-11, output=2.6e-9, parameter=2.8e-9, layer=2.1e-5)
+"""Of a pass forward, and of a whole training step with Adam, on two cores of a server processor
+(November 2026), float32: least squares of the logarithms over thirteen networks from the sign MLP
+to ResNet-101. What these four numbers say is 0.8 to 1.3 times what was measured for training, 0.4
+to 2.2 times for the pass forward, where MobileNet V2 is the 2.2."""
 
 
 @dataclass(frozen=True)
@@ -73,29 +111,6 @@ def rough_time(seconds: float) -> str:
     return f"about {round(seconds / 86400)} days"
 
 
-# Seconds an image on two cores of a server processor (November 2026), float32, the best of several;
-# refresh with `python -m lab recipes measure --json` on a quiet machine.
-TABLE: dict[str, Speed] = {
-    "single-layer-perceptron": Speed(224, 0.00044, 0.00048),
-    "mlp": Speed(224, 0.00053, 0.00082),
-    "deep-mlp": Speed(224, 0.00045, 0.00092),
-    "sign-mlp": Speed(28, 8.7e-06, 3.9e-05),
-    "simple-cnn": Speed(224, 0.003, 0.011),
-    "sign-cnn": Speed(28, 0.0001, 0.0004),
-    "vgg16-plain": Speed(96, 0.023, 0.085),
-    "vgg16": Speed(96, 0.02, 0.071),
-    "resnet18": Speed(96, 0.0039, 0.018),
-    "resnet50": Speed(96, 0.01, 0.044),
-    "resnet101": Speed(96, 0.017, 0.073),
-    "mobilenet_v2": Speed(96, 0.0021, 0.0091),
-    "squeezenet1_1": Speed(96, 0.00089, 0.0036),
-}
-
-_FAMILY_BATCH = {"perceptron": 64}
-_BATCH = 8
-"""Images in a measured step; perceptrons, whose update costs most, take more."""
-
-
 def estimate(
     config: RunConfig,
     *,
@@ -103,7 +118,9 @@ def estimate(
     measured: Mapping[str, Speed] | None = None,
     device: str = "cpu",
 ) -> Estimate | None:
-    """How long `config` will take; None where nothing is known (the shipped table is of a CPU)."""
+    """How long `config` will take; None where nothing is known: of data that are not here, and of
+    another device than a CPU on which nothing was run or measured. Raises LabError for a network
+    that cannot be built."""
     info = describe(config.dataset)
     train, val, test = image_counts(config, info)
     if not train:
@@ -116,19 +133,24 @@ def estimate(
     if alike:
         first = max(p.first_epoch for p in alike)
         later = statistics.median(p.later_epoch for p in alike)
-        seconds = train * (first + later * (config.epochs - 1))
+        new = epochs_of_new_images(config)
+        seconds = train * (first * new + later * (config.epochs - new))
         runs = "an earlier run" if len(alike) == 1 else f"{len(alike)} earlier runs"
         return Estimate(seconds, "runs", f"from {runs} of this network here")
     speed = (measured or {}).get(config.architecture)
-    if speed is not None:
-        seconds = _seconds(config, speed, size, train, val, test)
-        return Estimate(seconds, "measured", "from a short measurement on this machine")
-    speed = TABLE.get(config.architecture)
-    if speed is None or device != "cpu":
+    if speed is None and device != "cpu":
         return None
-    seconds = _seconds(config, speed, size, train, val, test)
+    stages = _stages(config, input_channels(config, info.channels), size, len(info.class_names))
+    forward, training = 1.0, 1.0
+    if speed is not None:
+        forward, training = _slowness(config.architecture, speed)
+    seconds = _seconds(config, stages, train, val, test, forward=forward, training=training)
+    if speed is not None:
+        return Estimate(seconds, "measured", "from a short measurement on this machine")
     return Estimate(
-        seconds, "table", "roughly, from a measurement on another machine with two CPU cores"
+        seconds,
+        "counted",
+        "roughly, from what the network computes and another machine's two CPU cores",
     )
 
 
@@ -157,30 +179,57 @@ def image_counts(config: RunConfig, info: DatasetInfo) -> tuple[int, int, int]:
     return train, val, sum(info.counts.get("test", {}).values())
 
 
-def keeps_features(config: RunConfig) -> bool:
-    """Whether frozen stages run once an image, so that later epochs cost only what is trained."""
-    frozen = config.freeze in ("head_only", "last_k", "two_phase")
-    return frozen and config.frozen_features == "auto" and not config.augments
+def epochs_of_new_images(config: RunConfig) -> int:
+    """Of a phase: epochs in which frozen stages meet pictures for the first time. Later ones cost
+    only what is trained, where that is kept (`RunConfig.keeps_features`)."""
+    views = config.kept_views if config.keeps_features and config.augments else 1
+    return min(config.epochs, views)
 
 
-def _seconds(config: RunConfig, speed: Speed, size: int, train: int, val: int, test: int) -> float:
-    scale = (size / speed.image_size) ** 2
-    forward, training = speed.forward * scale, speed.training * scale
-    backward = training - forward
-    tails = {"head_only": HEAD, "last_k": LAST_STAGES}
-    phases = [(config.epochs, tails.get(config.freeze, 1.0))]
-    if config.freeze == "two_phase":
-        phases = [(config.head_epochs, HEAD), (config.epochs - config.head_epochs, LAST_STAGES)]
+def _stages(config: RunConfig, channels: int, size: int, classes: int) -> tuple[StageCost, ...]:
+    knobs = [knob.name for knob in KNOBS.values() if knob.group == "network"]
+    network = tuple((name, getattr(config, name)) for name in knobs)
+    return _counted(network, channels, size, classes)
+
+
+@functools.lru_cache(maxsize=256)
+def _counted(
+    knobs: tuple[tuple[str, Any], ...], channels: int, size: int, classes: int
+) -> tuple[StageCost, ...]:
+    network = build_network(
+        RunConfig(**dict(knobs)), channels=channels, image_size=size, classes=classes, device="meta"
+    )
+    return stage_costs(network, channels=channels, image_size=size)
+
+
+def _seconds(
+    config: RunConfig,
+    stages: Sequence[StageCost],
+    train: int,
+    val: int,
+    test: int,
+    *,
+    forward: float,
+    training: float,
+) -> float:
+    """Of the whole run; `forward` and `training`: how many times as slow as the reference."""
+    batch = config.batch_size
+    whole = forward * FORWARD.seconds(stages, batch)
     total = 0.0
-    for epochs, share in phases:
-        step = forward + backward * share
-        if keeps_features(config):
-            later = (train * training + val * forward) * share
-            total += train * step + val * forward + max(0, epochs - 1) * later
+    for phase in phases(config):
+        names = trainable_stages([s.name for s in stages], config, phase=phase.number)
+        trained = [stage for stage in stages if stage.name in names]
+        part = forward * FORWARD.seconds(trained, batch)
+        step = training * TRAINING.seconds(trained, batch)
+        epochs = phase.last_epoch - phase.first_epoch + 1
+        if config.keeps_features:
+            new = min(epochs, epochs_of_new_images(config))
+            total += train * (new * (whole - part) + epochs * step)
+            total += val * (whole + (epochs - 1) * part)
         else:
-            total += epochs * (train * step + val * forward)
-    steps = config.epochs * train / config.batch_size
-    return total + test * forward + steps * STEP_SECONDS + config.epochs * EPOCH_SECONDS
+            total += epochs * (train * (whole - part + step) + val * whole)
+    steps = config.epochs * train / batch
+    return total + test * whole + steps * STEP_SECONDS + config.epochs * EPOCH_SECONDS
 
 
 # --- finished runs ------------------------------------------------------------------------------
@@ -196,6 +245,7 @@ class PastRun:
     keeps_features: bool
     batch_size: int
     first_epoch: float
+    """Of an epoch of new images, see `epochs_of_new_images`."""
     later_epoch: float
 
     def is_like(self, config: RunConfig, image_size: int, device: str) -> bool:
@@ -203,7 +253,7 @@ class PastRun:
             (self.architecture, self.image_size, self.device)
             == (config.architecture, image_size, device)
             and (self.freeze, self.head) == (config.freeze, config.head)
-            and self.keeps_features == keeps_features(config)
+            and self.keeps_features == config.keeps_features
             and 0.25 <= self.batch_size / config.batch_size <= 4
         )
 
@@ -231,15 +281,17 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
     if config.steps_per_epoch or config.class_balancing == "oversampling":
         images = int(epochs.step[0]) * config.batch_size  # an epoch is not the training set then
     ends = [float(s) for s in epochs.seconds]
-    first = ends[0] / images
-    later = (ends[-1] - ends[0]) / (images * (len(ends) - 1)) if len(ends) > 1 else first
+    new = min(len(ends), epochs_of_new_images(config))
+    first = ends[new - 1] / (images * new)
+    rest = len(ends) - new
+    later = (ends[-1] - ends[new - 1]) / (images * rest) if rest else first
     return PastRun(
         architecture=config.architecture,
         image_size=int(settings["image_size"]),
         device=row.device,
         freeze=config.freeze,
         head=config.head,
-        keeps_features=keeps_features(config),
+        keeps_features=config.keeps_features,
         batch_size=config.batch_size,
         first_epoch=first,
         later_epoch=later,
@@ -248,23 +300,24 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
 
 # --- measuring ----------------------------------------------------------------------------------
 def measure_speeds(
-    architectures: Iterable[str] = tuple(TABLE),
+    architectures: Iterable[str] | None = None,
     *,
     device: str = "cpu",
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> dict[str, Speed]:
-    """Time a few steps of each network on made-up pictures and keep that for later estimates.
+    """Time a few steps of each network, or of these, on made-up pictures and keep that for later
+    estimates.
 
     Runs in the calling thread, a second or so for each; pages do it in a job. Raises Cancelled,
     ResourceError.
     """
-    names = list(architectures)
+    names = list(ARCHITECTURES.names() if architectures is None else architectures)
     speeds = measured_speeds(device)
     for number, name in enumerate(names):
         check_cancel(cancel, "The measurement")
         progress(Progress(number, len(names), f"Timing {name}", "networks"))
-        speeds[name] = _measure(name, TABLE[name].image_size, device)
+        speeds[name] = _measure(name, device)
     file = _file(device)
     with atomic_file(file) as temporary:
         temporary.write_text(json.dumps({name: asdict(s) for name, s in speeds.items()}))
@@ -285,25 +338,33 @@ def _file(device: str) -> Path:
     return home_folder("speeds") / f"{device}.json"
 
 
-def _measure(architecture: str, image_size: int, device: str) -> Speed:
-    import torch
-    import torch.nn.functional as F
+def _measured(architecture: str, image_size: int) -> tuple[tuple[StageCost, ...], RunConfig]:
+    """What is counted in the network that is measured, and its config, with the batch size."""
+    # A head of our own where there is one: VGG16's three dense layers would be most of the time.
+    head = "dense" if "head" in ARCHITECTURES.get(architecture).knobs else "linear"
+    config = RunConfig().changed(architecture=architecture, image_size=image_size, head=head)
+    stages = _stages(config, 3, image_size, 2)
+    images = round(MEASURED_STEP / TRAINING.seconds(stages, 8))
+    return stages, config.changed(batch_size=min(64, max(8, images)))
 
-    from lab.models.architecture import ARCHITECTURES
-    from lab.models.catalog import build_network
 
-    family = ARCHITECTURES.get(architecture).family
-    # The recipes' own head: VGG16's three dense layers would be most of what is timed.
-    head: Literal["linear", "dense"] = "dense" if architecture == "vgg16" else "linear"
-    config = RunConfig(architecture=architecture, image_size=image_size, head=head)
-    batch = _FAMILY_BATCH.get(family, _BATCH)
-    channels = 1 if architecture.startswith("sign-") else 3
-    network = build_network(
-        config, channels=channels, image_size=image_size, classes=2, device=device
+def _slowness(architecture: str, speed: Speed) -> tuple[float, float]:
+    """How many times as slow as the reference this machine is, forward and in training."""
+    stages, config = _measured(architecture, speed.image_size)
+    batch = config.batch_size
+    return (
+        speed.forward / FORWARD.seconds(stages, batch),
+        speed.training / TRAINING.seconds(stages, batch),
     )
+
+
+def _measure(architecture: str, device: str) -> Speed:
+    _, config = _measured(architecture, MEASURED_SIZE)
+    batch = config.batch_size
+    network = build_network(config, channels=3, image_size=MEASURED_SIZE, classes=2, device=device)
     network = network.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(batch, channels, image_size, image_size, generator=generator)
+    images = torch.rand(batch, 3, MEASURED_SIZE, MEASURED_SIZE, generator=generator)
     images = images.contiguous(memory_format=torch.channels_last).to(device)
     labels = torch.zeros(batch, dtype=torch.int64, device=device)
     optimizer = torch.optim.Adam(network.parameters(), fused=device in ("cpu", "cuda"))
@@ -321,7 +382,7 @@ def _measure(architecture: str, image_size: int, device: str) -> Speed:
 
     training = _best_of_three(train) / batch
     network.eval()
-    return Speed(image_size, _best_of_three(forward) / batch, training)
+    return Speed(MEASURED_SIZE, _best_of_three(forward) / batch, training)
 
 
 def _best_of_three(step: Callable[[], None]) -> float:

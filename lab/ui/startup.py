@@ -47,7 +47,7 @@ def start_once() -> None:
 
 def _warm_up() -> None:
     """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step on
-    each, imports what looks at results.
+    each, imports what looks at results, counts what the recipes' networks compute.
 
     Without it the first press of Train would wait for the first three; the step is for what torch
     and torchvision import only when they are used, and for the trial of number formats that comes
@@ -65,8 +65,23 @@ def _warm_up() -> None:
                 log.warning("%s could not be prepared: %s", name, error)
     for name in VIEWS:
         importlib.import_module(name)
+    _count_networks()
     gc.collect()
     gc.freeze()
+
+
+def _count_networks() -> None:
+    """What the Experiments page's time estimates would count when it is first opened."""
+    from lab.experiments.estimates import estimate
+    from lab.experiments.recipes.recipe import SIZES, all_recipes, prepare
+
+    for recipe in all_recipes():
+        for size in SIZES:
+            for prepared in prepare(recipe, size):
+                try:
+                    estimate(prepared.config)
+                except LabError as error:
+                    log.warning("no time estimate for %s: %s", prepared.name, error)
 
 
 def _rehearse(dataset: str) -> None:

@@ -125,7 +125,7 @@ def test_the_network_that_is_here_stands_in(open_page: OpenPage, no_weights: Pat
 
 def test_this_machine_can_be_measured(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
     speed = estimates.Speed(28, 0.25, 0.5)
-    monkeypatch.setattr(estimates, "_measure", lambda name, size, device: speed)
+    monkeypatch.setattr(estimates, "_measure", lambda name, device: speed)
     app = open_page("experiments", recipe="sl-cnn")
     assert "another machine" in texts(app, "caption")
     app.button(key="experiments_measure").click().run()

@@ -7,6 +7,7 @@ import pytest
 from lab.cli.main import main
 from lab.experiments import estimates
 from lab.experiments.recipes.book import RECIPES
+from lab.models.architecture import ARCHITECTURES
 from lab.runs.store import store
 from tests.tiny_data import make_tiny_pack
 
@@ -113,8 +114,8 @@ def test_measure_tells_and_keeps(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speed = estimates.Speed(28, 0.25, 0.5)
-    monkeypatch.setattr(estimates, "_measure", lambda name, size, device: speed)
+    monkeypatch.setattr(estimates, "_measure", lambda name, device: speed)
     assert main(["recipes", "measure", "--json"]) == 0
     told = lines(capsys.readouterr().out)
-    assert [t["architecture"] for t in told] == list(estimates.TABLE)
+    assert [t["architecture"] for t in told] == list(ARCHITECTURES.names())
     assert estimates.measured_speeds()["sign-cnn"] == speed

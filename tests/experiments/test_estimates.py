@@ -8,9 +8,9 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.splits import make_splits, steps_in_epoch
 from lab.experiments.estimates import (
-    TABLE,
     PastRun,
     Speed,
+    epochs_of_new_images,
     estimate,
     image_counts,
     measure_speeds,
@@ -21,6 +21,7 @@ from lab.experiments.estimates import (
 from lab.experiments.recipes.book import all_recipes
 from lab.experiments.recipes.recipe import SIZES, prepare
 from lab.jobs import start, wait
+from lab.models.architecture import ARCHITECTURES
 from lab.progress import Progress
 from lab.runs.foreground import run_here
 from lab.runs.store import store
@@ -85,7 +86,7 @@ def test_a_finished_run_is_believed_first() -> None:
     assert guess.basis == "measured"
     guess = estimate(SIGNS)
     assert guess is not None
-    assert guess.basis == "table"
+    assert guess.basis == "counted"
     assert "another machine" in guess.said
 
 
@@ -103,10 +104,10 @@ def test_a_finished_run_is_believed_first() -> None:
 def test_a_run_of_another_kind_tells_nothing(other: dict[str, object]) -> None:
     guess = estimate(SIGNS, past=[replace(PAST, **other)])  # type: ignore[arg-type]
     assert guess is not None
-    assert guess.basis == "table"
+    assert guess.basis == "counted"
 
 
-def test_the_table_is_of_a_cpu() -> None:
+def test_the_other_machine_has_a_cpu_only() -> None:
     assert estimate(SIGNS, device="cuda") is None
     assert estimate(SIGNS, device="cuda", past=[replace(PAST, device="cuda")]) is not None
 
@@ -138,6 +139,81 @@ def test_kept_features_make_later_epochs_cheap() -> None:
     assert again is not None
     assert everything is not None
     assert 3 * kept.seconds < again.seconds < everything.seconds
+
+
+def test_augmented_views_that_are_kept_make_later_epochs_cheap() -> None:
+    """The first three epochs meet new views, the other seventeen cost what only the head costs."""
+    changing = RunConfig(
+        dataset="drawn-cats-dogs",
+        architecture="mobilenet_v2",
+        freeze="head_only",
+        horizontal_flip=True,
+        epochs=20,
+    )
+    viewed = changing.changed(kept_views=3)
+    assert [epochs_of_new_images(c) for c in (changing, viewed)] == [1, 3]
+    seconds = {
+        (views, epochs): guess.seconds
+        for views in (0, 3)
+        for epochs in (3, 20)
+        if (guess := estimate(changing.changed(kept_views=views, epochs=epochs))) is not None
+    }
+    assert 0.8 * seconds[0, 3] < seconds[3, 3] <= seconds[0, 3]  # validation is kept at once
+    assert seconds[3, 20] < 0.4 * seconds[0, 20]
+
+
+def test_a_finished_run_tells_of_new_and_of_kept_views() -> None:
+    head = SIGNS.changed(freeze="head_only", zoom=0.1, kept_views=2)  # whatever may be frozen
+    past = replace(PAST, freeze="head_only", keeps_features=True)
+    train = image_counts(SIGNS, catalog.describe("drawn-signs"))[0]
+    guess = estimate(head, past=[past])
+    assert guess is not None
+    assert guess.basis == "runs"
+    assert guess.seconds == pytest.approx(train * (2 * 2e-3 + 3 * 1e-3))
+    # The same run without kept views is of another kind.
+    other = estimate(SIGNS.changed(architecture="sign-cnn", zoom=0.1), past=[past])
+    assert other is not None
+    assert other.basis == "counted"
+
+
+def test_the_second_phase_costs_more_than_the_first() -> None:
+    two = RunConfig(
+        dataset="drawn-cats-dogs",
+        architecture="mobilenet_v2",
+        freeze="two_phase",
+        last_k=4,
+        epochs=20,
+        head_epochs=10,
+    )
+    times = [
+        guess.seconds
+        for change in ({"head_epochs": 19}, {}, {"head_epochs": 1}, {"freeze": "full"})
+        if (guess := estimate(two.changed(**change))) is not None
+    ]
+    assert times == sorted(times)
+    assert len(set(times)) == 4
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES.names())
+def test_every_architecture_has_an_estimate(name: str) -> None:
+    config = RunConfig(dataset="drawn-cats-dogs", architecture=name)
+    small, large = estimate(config.changed(image_size=96)), estimate(config.changed(image_size=192))
+    assert small is not None
+    assert large is not None
+    assert 0 < small.seconds < large.seconds
+
+
+@pytest.mark.parametrize("name", ["sign-cnn", "resnet18"])
+def test_a_measurement_scales_what_is_counted(name: str) -> None:
+    """A machine that is twice as slow takes twice as long for what the network does."""
+    config = RunConfig(dataset="drawn-cats-dogs", architecture=name)
+    seconds = [
+        guess.seconds
+        for factor in (1, 2, 3)
+        if (guess := estimate(config, measured={name: Speed(96, factor * 0.1, factor * 0.3)}))
+    ]
+    assert seconds[2] - seconds[1] == pytest.approx(seconds[1] - seconds[0])
+    assert seconds[1] > 1.9 * seconds[0]
 
 
 def test_every_recipe_has_an_estimate() -> None:
@@ -174,7 +250,7 @@ def test_a_damaged_measurement_counts_as_none(lab_home: object) -> None:
 
 def test_measuring_can_be_cancelled() -> None:
     def work(report: object, cancel: object) -> object:
-        return measure_speeds(TABLE, cancel=lambda: True)
+        return measure_speeds(cancel=lambda: True)
 
     job = wait(start("measure", "Timing", work).id, timeout=60)
     assert job is not None

@@ -130,7 +130,7 @@ def _card(each: Recipe, machine: _Machine) -> bool:
             _open_in_train(each, runs["full"])
         _say_times(times)
     draw_results(each)
-    return any(time is None or time.basis == "table" for size in SIZES for time in times[size])
+    return any(time is None or time.basis == "counted" for size in SIZES for time in times[size])
 
 
 def _document(each: Recipe) -> str:
@@ -288,7 +288,7 @@ def _draw_measuring(device: str, *, rough: bool) -> None:
         return
     busy = bool(store().runs(status=("running", "preparing")))
     st.caption(
-        "Times said to be rough were measured on another machine. Timing a few steps of each "
+        "Times said to be rough go by another machine. Timing a few steps of each "
         "network here takes about a minute."
     )
     if st.button(
