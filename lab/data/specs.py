@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from lab.data.decode import Fit
 from lab.data.sources.kaggle_signs import LETTERS
@@ -39,6 +40,8 @@ class DatasetSpec:
     """The layouts that are read, in words."""
     downloadable: bool = False
     """Whether lab.data.download.dataset can fetch it."""
+    knobs: dict[str, Any] = field(default_factory=dict)
+    """Values of knobs that suit it, where the lab's general defaults do not."""
 
     @property
     def drawn(self) -> bool:
@@ -73,6 +76,7 @@ for _spec in (
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
         drawn_module="lab.data.drawn.animals",
+        knobs={"architecture": "simple-cnn", "epochs": 8, "horizontal_flip": True},
     ),
     DatasetSpec(
         name="drawn-signs",
@@ -83,6 +87,7 @@ for _spec in (
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
         drawn_module="lab.data.drawn.signs",
+        knobs={"architecture": "sign-cnn", "batch_size": 128, "epochs": 10},
     ),
     DatasetSpec(
         name="sign-mnist",
@@ -101,6 +106,7 @@ for _spec in (
         formats=("kaggle-signs",),
         expects="Kaggle's files sign_mnist_train.csv and sign_mnist_test.csv in a folder or zip",
         downloadable=True,
+        knobs={"architecture": "sign-cnn", "batch_size": 256, "epochs": 20},
     ),
     DatasetSpec(
         name="cats-dogs",
@@ -119,6 +125,7 @@ for _spec in (
         formats=PHOTOGRAPH_FORMATS,
         expects=PHOTOGRAPH_LAYOUTS + ", with cats and dogs",
         downloadable=True,
+        knobs={"architecture": "simple-cnn", "epochs": 10, "horizontal_flip": True},
     ),
     DatasetSpec(
         # A name of its own: other images than those of cats-dogs, and fewer.

@@ -1,4 +1,4 @@
-"""Ready starts and per-data-set defaults, as plain data.
+"""Ready starts, as plain data, and the knobs that suit a data set.
 
 To add a start, add an entry to STARTS; the Home page shows it by itself.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.config import RunConfig
+from lab.data.specs import DATASETS
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,8 @@ STARTS = (
     ),
 )
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "drawn-cats-dogs": {"architecture": "simple-cnn", "epochs": 8, "horizontal_flip": True},
-    "drawn-signs": {"architecture": "sign-cnn", "batch_size": 128, "epochs": 10},
-    "sign-mnist": {"architecture": "sign-cnn", "batch_size": 256, "epochs": 20},
-    "cats-dogs": {"architecture": "simple-cnn", "epochs": 10, "horizontal_flip": True},
-}
-
 
 def defaults_for(dataset: str) -> RunConfig:
     """Sensible knobs for a data set; for a person's own images the lab's general defaults."""
-    return RunConfig(dataset=dataset).changed(**_DEFAULTS.get(dataset, {}))
+    knobs = DATASETS.get(dataset).knobs if dataset in DATASETS else {}
+    return RunConfig(dataset=dataset).changed(**knobs)

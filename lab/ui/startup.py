@@ -56,7 +56,7 @@ def _warm_up() -> None:
     freeze takes what was imported out of Python's garbage collections for good: scanning torch's
     objects costs a quarter of a second each time, with every thread waiting.
     """
-    built_in = ("drawn-cats-dogs", "drawn-signs")
+    built_in = [spec.name for spec in catalog.DATASETS if spec.drawn]
     for prepare in (catalog.open_pack, _rehearse):
         for name in built_in:
             try:
@@ -73,7 +73,8 @@ def _warm_up() -> None:
 def _count_networks() -> None:
     """What the Experiments page's time estimates would count when it is first opened."""
     from lab.experiments.estimates import estimate
-    from lab.experiments.recipes.recipe import SIZES, all_recipes, prepare
+    from lab.experiments.recipes.book import all_recipes
+    from lab.experiments.recipes.recipe import SIZES, prepare
 
     for recipe in all_recipes():
         for size in SIZES:

@@ -64,3 +64,15 @@ def test_augmentation_shows_eight_draws_of_every_knob(signs: AppTest) -> None:
     assert images(app) == 1 + 8 * len(AUGMENTATIONS)
     app.number_input(key="data_augmented_drawn-signs").set_value(3).run()
     assert not app.exception
+
+
+def test_what_can_be_added_is_what_the_lab_knows(open_page: OpenPage) -> None:
+    app = open_page("data")
+    kind = app.selectbox(key="data_kind")
+    known = [spec for spec in catalog.DATASETS if not spec.drawn]
+    assert kind.options == ["My own images", *(spec.title for spec in known)]
+    assert kind.value == ""
+    for spec in known:
+        app.selectbox(key="data_kind").select(spec.name).run()
+        assert not app.exception
+        assert spec.expects in captions(app)

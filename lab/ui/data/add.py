@@ -72,18 +72,18 @@ def draw_add() -> None:
     with st.expander("From a folder or a zip", icon=":material/folder_open:", expanded=True):
         st.caption(
             "One folder for each class, with JPEG, PNG or WebP images in it; optionally train/, "
-            "val/ and test/ above. Kaggle's Sign-Language MNIST and cats/dogs archives work as "
-            "they are."
+            "val/ and test/ above. The archives of the data sets that the lab knows work as they "
+            "are."
         )
-        known = {
-            "sign-mnist": "Sign-Language MNIST (Kaggle's two CSV files)",
-            "cats-dogs": "Cats and dogs photographs",
-            "cats-dogs-filtered": "Cats and dogs, filtered (cats_and_dogs_filtered.zip)",
-            "": "My own images",
-        }
+        known = {spec.name: spec for spec in catalog.DATASETS if not spec.drawn}
         kind = st.selectbox(
-            "What is it?", list(reversed(known)), format_func=lambda k: known[k], key="data_kind"
+            "What is it?",
+            ["", *known],
+            format_func=lambda name: known[name].title if name else "My own images",
+            key="data_kind",
         )
+        if kind:
+            st.caption(f"Takes {known[kind].expects}.")
         name = kind
         title = None
         if not kind:
