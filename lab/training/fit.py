@@ -125,6 +125,27 @@ class _Run:
 
     # --- the loop -------------------------------------------------------------------------------
     def train(self) -> Iterator[Event]:
+        yield from self.begin()
+        counters, config = self.counters, self.config
+        try:
+            while counters.epoch <= config.epochs and not counters.early_stopped:
+                if entered := self.enter_phase():
+                    yield announcements.phase_entered(entered, self.network)
+                yield from self.train_epoch()
+                yield from self.finish_epoch()
+                if self.control.wanted == "finish":
+                    break
+            yield from self.test()
+        except _Interrupted:
+            self.save()
+            status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
+            message = announcements.interrupted(
+                counters, status, epochs=config.epochs, total_steps=self.plan.total_steps
+            )
+            yield self.ended(status, message)
+
+    def begin(self) -> Iterator[Event]:
+        """Put the saved state back where there is one, and say what was decided."""
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
@@ -162,22 +183,6 @@ class _Run:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
         yield from self.film_strip.begin(self.network, counters)
         self.layer_health.begin(counters)
-        try:
-            while counters.epoch <= self.config.epochs and not counters.early_stopped:
-                if entered := self.enter_phase():
-                    yield announcements.phase_entered(entered, self.network)
-                yield from self.train_epoch()
-                yield from self.finish_epoch()
-                if self.control.wanted == "finish":
-                    break
-            yield from self.test()
-        except _Interrupted:
-            self.save()
-            status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
-            message = announcements.interrupted(
-                counters, status, epochs=self.config.epochs, total_steps=plan.total_steps
-            )
-            yield self.ended(status, message)
 
     def train_epoch(self) -> Iterator[Event]:
         """The training steps of the running epoch that are not done yet."""
