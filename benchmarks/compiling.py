@@ -1,8 +1,7 @@
-"""What `torch.compile` gains: training steps of the lab's networks, compiled and not.
+"""What the knob `compile_steps` gains: training steps of the lab's networks, compiled and not.
 
     python -m benchmarks compiling [--quick]     five minutes; two
 
-Compiled as runs are (`lab.training.speed.compiling`). Why the plan tries it for long runs only.
 Needs a C++ compiler, as torch.compile does, and says so where there is none.
 """
 
@@ -10,21 +9,20 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from benchmarks.results import write
 from lab.config import RunConfig
+from lab.data.batches import Batch
 from lab.models.catalog import build_network
 from lab.process import keep_freed_memory
-from lab.training.speed.compiling import (
-    Compiled,
-    Forward,
-    begin_afresh,
-    compiler_errors,
-    what_is_missing,
-)
-from lab.training.speed.trials import timed_step
+from lab.training.speed.compiling import what_is_missing
+from lab.training.speed.trials import wait_for
+from lab.training.stepper import Stepper
 
 WORKS = {
     "sign CNN, 28, batch 256": (RunConfig(architecture="sign-cnn", batch_size=256), 1, 28),
@@ -44,7 +42,7 @@ def main(*, quick: bool = False) -> None:
         print(f"torch.compile needs {missing}, which is not here: nothing measured.")
         return
     lines = [
-        f"A training step (forward, backward, no update) on {device.type}, channels last, fp32.",
+        f"A whole training step on {device.type}, channels last, fp32.",
         "",
         "| network | eager, ms | compiled, ms | ratio | first compiled step, s |",
         "|---|---|---|---|---|",
@@ -53,8 +51,7 @@ def main(*, quick: bool = False) -> None:
         os.environ["LAB_HOME"] = folder
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         keep_freed_memory(True)
-        with compiler_errors():
-            lines += [_row(name, device) for name in (QUICK if quick else WORKS)]
+        lines += [_row(name, device) for name in (QUICK if quick else WORKS)]
     text = "\n".join(lines)
     write(
         "Compiling" + (", quick" if quick else ""),
@@ -68,23 +65,39 @@ def _row(name: str, device: torch.device) -> str:
     config, channels, side = WORKS[name]
     network = build_network(config, channels=channels, image_size=side, classes=2)
     network = network.to(device).to(memory_format=torch.channels_last).train()
-    network.use_generator(torch.Generator(device).manual_seed(0))
-    begin_afresh()
-    compiled = Compiled(network, network)
-    shape = (config.batch_size, channels, side, side)
-    images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(config.batch_size, dtype=torch.int64, device=device)
+    stepper = Stepper(
+        network,
+        config.changed(compile_steps="on"),
+        device=device,
+        precision="fp32",
+        class_weights=None,
+    )
+    stepper.begin_phase()
+    source = SimpleNamespace(forward=lambda images: network(images), ready=lambda images: images)
+    count = config.batch_size
+    images = torch.rand(count, channels, side, side, device=device)
+    batch = Batch(
+        images.contiguous(memory_format=torch.channels_last),
+        torch.zeros(count, dtype=torch.int64, device=device),
+        np.arange(count),
+    )
 
-    def step(forward: Forward) -> float:
-        return timed_step(network, images, labels, device, "fp32", forward=forward)
+    def step(compiled: bool) -> float:
+        wait_for(device)
+        began = time.perf_counter()
+        loss, _ = stepper.forward(source, batch, sampled=not compiled)
+        stepper.backward(loss)
+        stepper.update(1e-4)
+        wait_for(device)
+        return time.perf_counter() - began
 
-    step(network)
-    first = step(compiled)
-    sides: tuple[list[float], list[float]] = ([], [])
+    step(False)
+    first = step(True)
+    sides: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(STEPS):
-        for seconds, forward in zip(sides, (network, compiled), strict=True):
-            step(forward)  # the other side's caches
-            seconds.append(step(forward))
-    eager, fast = (min(each) for each in sides)
+        for compiled, seconds in sides.items():
+            step(compiled)  # the other side's caches
+            seconds.append(step(compiled))
+    eager, fast = (min(each) for each in sides.values())
     print(f"{name}: {1e3 * eager:.1f} ms, compiled {1e3 * fast:.1f} ms, {first:.0f} s at first")
     return f"| {name} | {1e3 * eager:.1f} | {1e3 * fast:.1f} | {fast / eager:.2f} | {first:.0f} |"

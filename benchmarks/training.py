@@ -30,7 +30,7 @@ from lab.evaluate.predictions import predict
 from lab.runs.queue import run_here
 from lab.runs.store import store
 from lab.training.events import EpochDone, Event, RunStarted
-from lab.training.frozen.folding import folded
+from lab.training.frozen.features import folded
 
 
 def main(*, quick: bool = False) -> None:

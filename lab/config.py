@@ -599,13 +599,12 @@ class RunConfig(BaseModel):
         group="machine",
         effect="speed",
     )
-    compile_steps: Literal["auto", "on", "off"] = knob(
-        "auto",
+    compile_steps: Literal["off", "on"] = knob(
+        "off",
         "Compile",
         "on: torch.compile makes machine code of the training steps of this very network, which "
-        "takes seconds to minutes before the first step and needs a C++ compiler. auto tries it "
-        "where a run would last over half an hour, and takes it if steps get faster. The training "
-        "is the same up to rounding.",
+        "takes seconds to minutes at the first steps of a phase and needs a C++ compiler. Large "
+        "networks may gain, small ones mostly do not. The training is the same up to rounding.",
         group="machine",
         effect="speed",
     )
@@ -668,8 +667,11 @@ class RunConfig(BaseModel):
             raise ConfigError(
                 " ".join(unknown_name("knob", name, cls.model_fields) for name in unknown)
             )
+        known = dict(values)
+        if known.get("compile_steps") == "auto":  # runs of version 0.1, which compiled long ones
+            known["compile_steps"] = "off"
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(known)
         except ValidationError as error:
             raise ConfigError(" ".join(_sentence(e) for e in error.errors())) from None
 

@@ -1,18 +1,36 @@
-"""Memory that a training step frees is kept for the next step, not handed back to the system.
+"""All that the lab does to its own process, one function each. Imports the standard library only.
 
-glibc gives every block above a threshold a mapping of its own and unmaps it when it is freed. A
-step of a small network allocates and frees the same activations of many megabytes each time, and
-the system must hand out zeroed pages for all of them at every step: a third of the step's time on
-two cores. Three settings of mallopt(3) end that. They hold for the whole process; the memory itself
-goes back to the system when the run ends. Other systems' allocators keep freed memory by
-themselves, so there nothing is done.
+    keep_freed_memory       the process    what a training step frees serves the next step
+    trim_memory             the process    ... and goes back to the system when the run ends
+    switch_threads_often    the process    a page's step and a training step share Python's lock
+    freeze_imports          the process    what was imported is left out of garbage collections
+    step_back               a thread       training waits for whoever else wants the processor
+
+Freed memory: glibc gives every block above a threshold a mapping of its own and unmaps it when it
+is freed. A step of a small network allocates and frees the same activations of many megabytes each
+time, and the system must hand out zeroed pages for all of them at every step: a third of the step's
+time on two cores. Three settings of mallopt(3) end that. Other systems' allocators keep freed
+memory by themselves, so there nothing is done.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import gc
+import os
 import platform
+import sys
+import threading
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep Python's lock while another one waits for it; 5 ms by default. A
+training step gives the lock away at each of its operations, so beside a page that runs it waits
+that long again and again."""
+
+NICENESS = 5
+"""Of training threads: a third of the weight of a page's, and all of the processor when alone."""
 
 # From glibc's malloc.h; mallopt(3) tells what each does.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -60,8 +78,32 @@ def keep_freed_memory(keep: bool) -> bool:
     return all(library.mallopt(name, value) == 1 for name, value in settings.items())
 
 
-def hand_back() -> None:
+def trim_memory() -> None:
     """Give the memory that is kept but not used back to the system. Takes milliseconds."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+def switch_threads_often() -> None:
+    """Let threads that wait for Python's lock have it after SWITCH_SECONDS."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+
+def freeze_imports() -> None:
+    """Take what is alive now out of Python's garbage collections for good: scanning torch's objects
+    costs a quarter of a second each time, with every thread waiting. Once, behind the imports."""
+    gc.collect()
+    gc.freeze()
+
+
+def step_back() -> None:
+    """Let this thread, and those that torch starts from it, wait for whoever else wants the
+    processor: a page that is being looked at is drawn at once, and training takes all that is left.
+
+    On Linux a priority belongs to a thread; elsewhere to the whole process, which is left alone.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            me = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, me, max(NICENESS, os.getpriority(os.PRIO_PROCESS, me)))

@@ -207,3 +207,10 @@ def test_assignments() -> None:
     assert assignments(["a=1", "b = x=y"]) == {"a": "1", "b": "x=y"}
     with pytest.raises(ConfigError, match="knob=value"):
         assignments(["batch_size"])
+
+
+def test_a_config_of_version_0_1_that_left_compiling_open_is_read_as_off() -> None:
+    assert RunConfig.from_json('{"compile_steps": "auto"}').compile_steps == "off"
+    assert RunConfig.from_json('{"compile_steps": "on"}').compile_steps == "on"
+    with pytest.raises(ConfigError, match="compile_steps is 'maybe'; allowed is one of off, on"):
+        RunConfig.from_mapping({"compile_steps": "maybe"})

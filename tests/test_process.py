@@ -1,7 +1,12 @@
-"""Freed memory is kept while a run trains and given back at its end."""
+"""What the lab does to its own process: freed memory, priorities, Python's lock and collections."""
 
+import gc
+import os
 import platform
 import resource
+import subprocess
+import sys
+import threading
 
 import pytest
 import torch
@@ -31,9 +36,48 @@ def test_kept_memory_costs_no_fresh_pages() -> None:
         pages()  # what is freed first leaves holes that fit later
         kept = pages()
         assert process.keep_freed_memory(False)
-        process.hand_back()
+        process.trim_memory()
         fresh = pages()
     finally:
         process.keep_freed_memory(True)
     # Thousands of pages of 4 kB, or a dozen of 2 MB where the system uses huge ones.
     assert kept < fresh / 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_a_training_thread_steps_back_and_nobody_else() -> None:
+    found: list[int] = []
+
+    def work() -> None:
+        process.step_back()
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [max(before, process.NICENESS)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_threads_switch_often() -> None:
+    before = sys.getswitchinterval()
+    try:
+        process.switch_threads_often()
+        assert sys.getswitchinterval() == pytest.approx(process.SWITCH_SECONDS)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_what_was_imported_is_left_out_of_collections() -> None:
+    try:
+        process.freeze_imports()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
+
+
+def test_it_imports_nothing_heavy() -> None:
+    script = "import sys, lab.process; print({'torch', 'numpy', 'streamlit'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr

@@ -21,7 +21,6 @@ from lab.training.events import (
     RunEnded,
     RunStarted,
     StepDone,
-    Waiting,
     as_row,
 )
 
@@ -97,7 +96,7 @@ class _Bar:
                 f"{event.epoch:5d}  {values}  {event.images_per_second:8,.0f}{best}",
                 highlight=False,
             )
-        elif isinstance(event, LogWritten | Waiting) and event.text:
+        elif isinstance(event, LogWritten):
             self.out.print(event.text, style="dim", markup=False, highlight=False)
         elif isinstance(event, RunEnded) and event.test:
             values = ", ".join(

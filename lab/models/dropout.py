@@ -8,8 +8,9 @@ be resumed exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import itertools
+import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,13 +26,8 @@ class RandomLayer(nn.Module):
             raise ValueError(f"the share to drop is {p}; allowed is 0 up to, not including, 1")
         self.p = float(p)
         self.generator: torch.Generator | None = None
-        self.mask: Tensor | None = None
-        """Drawn ahead of the forward pass by `MasksAhead`; None: drawn when it is needed."""
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it is not the identity now."""
-        return self.training and self.p > 0
+        self.key = next(_KEYS)
+        _LAYERS[self.key] = self
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -39,36 +35,55 @@ class RandomLayer(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> RandomLayer:
         # Not every release of torch can copy a generator. A copy of a network (for an export, an
         # explanation) draws from nobody's generator until it is given its own.
-        twin = type(self)(self.p)
-        twin.train(self.training)
-        memo[id(self)] = twin
-        return twin
+        copy = type(self)(self.p)
+        copy.train(self.training)
+        memo[id(self)] = copy
+        return copy
 
     def mask_shape(self, x: Tensor) -> Sequence[int]:
         """Of the mask for the input `x`; it is broadcast."""
         raise NotImplementedError
 
-    def draw(self, mask: Tensor) -> Tensor:
-        """Fills `mask`: zero with probability p and 1 / (1 - p) otherwise."""
+    def draw_mask(self, x: Tensor) -> Tensor:
+        """A mask for the input `x`: zero with probability p and 1 / (1 - p) otherwise."""
         if self.generator is None:
             raise RuntimeError(
                 "dropout has no generator; call net.use_generator(...) before training"
             )
-        keep = 1 - self.p
-        return mask.bernoulli_(keep, generator=self.generator).div_(keep)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.is_active:
-            return x
-        if self.mask is not None:
-            return x * self.mask
         # Drawn where the generator lives; that is where x lives unless somebody moved the network
         # afterwards.
-        device = x.device
-        if self.generator is not None and self.generator.device.type != device.type:
-            device = self.generator.device
-        mask = self.draw(torch.empty(tuple(self.mask_shape(x)), dtype=x.dtype, device=device))
-        return x * mask.to(x.device)
+        same = self.generator.device.type == x.device.type
+        device = x.device if same else self.generator.device
+        mask = torch.empty(tuple(self.mask_shape(x)), dtype=x.dtype, device=device)
+        keep = 1 - self.p
+        return mask.bernoulli_(keep, generator=self.generator).div_(keep).to(x.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        if torch.compiler.is_compiling():
+            mask: Tensor = _draw_mask(x.detach(), self.key)
+            return x * mask
+        return x * self.draw_mask(x)
+
+
+_KEYS = itertools.count()
+_LAYERS: weakref.WeakValueDictionary[int, RandomLayer] = weakref.WeakValueDictionary()
+"""Every layer that is alive, by its key."""
+
+
+@torch.library.custom_op(
+    "trainscope::draw_mask", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+)
+def _draw_mask(x: Tensor, key: int) -> Tensor:
+    """The same draw as one operation into which torch's compiler does not look: it cannot follow a
+    generator, and a break of its graph in the midst of a network leaves most layers uncompiled."""
+    return _LAYERS[key].draw_mask(x)
+
+
+@_draw_mask.register_fake
+def _mask_like(x: Tensor, key: int) -> Tensor:
+    return x.new_empty(tuple(_LAYERS[key].mask_shape(x)))
 
 
 class Dropout(RandomLayer):
@@ -84,46 +99,6 @@ class StochasticDepth(RandomLayer):
 
     def mask_shape(self, x: Tensor) -> Sequence[int]:
         return (x.shape[0], *[1] * (x.ndim - 1))
-
-
-class MasksAhead:
-    """Masks that are drawn before a forward pass instead of within it: the same ones, as a layer
-    is called once in a pass and in the same order.
-
-    For a compiled pass: torch's compiler cannot follow a generator, and would compile the pieces
-    between random layers only.
-    """
-
-    def __init__(self, network: nn.Module, rehearse: Callable[[], object]) -> None:
-        """`rehearse` runs one forward pass as it will be run; it shows the layers and shapes."""
-        self._masks: list[tuple[RandomLayer, Tensor]] = []
-
-        def note(layer: RandomLayer, inputs: tuple[Tensor], output: Tensor) -> None:
-            if layer.is_active:
-                if any(layer is other for other, _ in self._masks):
-                    raise ValueError("a random layer that is called twice needs two masks")
-                (x,) = inputs
-                mask = torch.empty(tuple(layer.mask_shape(x)), dtype=x.dtype, device=x.device)
-                self._masks.append((layer, mask))
-
-        layers = [module for module in network.modules() if isinstance(module, RandomLayer)]
-        hooks = [layer.register_forward_hook(note) for layer in layers]
-        try:
-            rehearse()
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    @contextmanager
-    def drawn(self) -> Iterator[None]:
-        """One forward pass runs within it. Its masks may be read until this is entered again."""
-        for layer, mask in self._masks:
-            layer.mask = layer.draw(mask)
-        try:
-            yield
-        finally:
-            for layer, _ in self._masks:
-                layer.mask = None
 
 
 def replace_dropouts(net: nn.Module, p: float | None) -> None:

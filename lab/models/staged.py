@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 import torch
@@ -77,26 +76,6 @@ class StagedNet(nn.Module):
         for module in self.modules():
             if isinstance(module, RandomLayer):
                 module.generator = generator
-
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """Within it the network may run; afterwards the statistics of its BatchNorms are as before,
-        and its random layers draw what they would have drawn. A backward pass of what ran within it
-        belongs within it."""
-        generators = {
-            module.generator: module.generator.get_state()
-            for module in self.modules()
-            if isinstance(module, RandomLayer) and module.generator is not None
-        }
-        statistics = [(buffer, buffer.clone()) for buffer in self.buffers()]
-        try:
-            yield
-        finally:
-            for generator, state in generators.items():
-                generator.set_state(state)
-            with torch.no_grad():
-                for buffer, before in statistics:
-                    buffer.copy_(before)
 
     def _position(self, name: str) -> int:
         if name not in self.stage_names:

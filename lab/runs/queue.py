@@ -18,13 +18,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
-import sys
 import threading
 import time
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, LabError
+from lab.process import step_back
 from lab.runs import locks
 from lab.runs.foreground import run_here
 from lab.runs.recorder import pass_on
@@ -52,9 +51,6 @@ LOOK_AROUND_SECONDS = 5.0
 
 TURN_SECONDS = 3 * locks.POLL_SECONDS
 """Pause between two runs of one queue, in which a waiting process gets the device."""
-
-NICENESS = 5
-"""Of training threads: a third of the weight of a page's, and all of the processor when alone."""
 
 _queues: dict[str, Queue] = {}
 _queues_guard = threading.Lock()
@@ -268,7 +264,7 @@ class _Worker(threading.Thread):
         self._device = device
 
     def run(self) -> None:
-        _step_back()
+        step_back()
         while not self._queue._closing.is_set():
             try:
                 worked = self._next_run()
@@ -300,15 +296,3 @@ class _Worker(threading.Thread):
 
     def _say_waiting(self, run_id: str) -> None:
         self._queue.store.say_waiting(run_id, locks.waiting_text(self._device))
-
-
-def _step_back() -> None:
-    """Let this thread, and those that torch starts from it, wait for whoever else wants the
-    processor: a page that is being looked at is drawn at once, and training takes all that is left.
-
-    On Linux a priority belongs to a thread; elsewhere to the whole process, which is left alone.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            me = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, me, max(NICENESS, os.getpriority(os.PRIO_PROCESS, me)))

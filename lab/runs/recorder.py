@@ -11,7 +11,7 @@ from lab.progress import Progress, Rate
 from lab.runs.store import Store
 from lab.runs.writing import Smoother
 from lab.training.control import Control
-from lab.training.events import Event, ProbeTaken, StepDone, Waiting
+from lab.training.events import Event, ProbeTaken, StepDone
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Recorder:
             if isinstance(event, StepDone):
                 self._any_step = True
                 self._speed.add(event)
-            elif isinstance(event, ProbeTaken | Waiting):
+            elif isinstance(event, ProbeTaken):
                 self._speed.begin(self._speed.epoch)
         if not can_wait or self._error is not None:
             self.flush()
@@ -124,8 +124,8 @@ class Recorder:
 
 
 class _Speed:
-    """Images per second over the latest steps of one epoch, none of which has validation, the film
-    strip or a compilation between them: these are not training."""
+    """Images per second over the latest steps of one epoch, none of which has validation or the
+    film strip between them: these are not training."""
 
     def __init__(self) -> None:
         self._steps: deque[tuple[float, int]] = deque()  # training seconds, samples

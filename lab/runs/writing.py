@@ -22,7 +22,6 @@ from lab.training.events import (
     RunEnded,
     RunStarted,
     StepDone,
-    Waiting,
     as_row,
 )
 
@@ -111,8 +110,6 @@ def write_events(
         elif isinstance(event, RunStarted):
             _write_steps(connection, step_rows, last_step)
             changes |= _start(connection, run_id, event, smoother)
-        elif isinstance(event, Waiting):
-            changes["progress_text"] = event.text
         elif isinstance(event, ProbeTaken):
             pass  # what was taken is a file in the run's folder
         else:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import torch
 
 from lab.config import RunConfig
+from lab.data.splits import Splits
 from lab.models.freezing import Phase
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
-from lab.training.events import EndStatus, EpochDone, LogWritten, RunEnded, RunStarted, Waiting
-from lab.training.plan import Plan
+from lab.training.events import EndStatus, EpochDone, LogWritten, RunEnded, RunStarted
 
 
-def run_started(plan: Plan, network: StagedNet, *, resumed_from: int) -> RunStarted:
+def run_started(
+    network: StagedNet,
+    splits: Splits,
+    *,
+    device: torch.device,
+    steps_per_epoch: int,
+    epochs: int,
+    class_names: tuple[str, ...],
+    resumed_from: int,
+) -> RunStarted:
     return RunStarted(
-        device=str(plan.device),
-        train_samples=len(plan.splits.train),
-        val_samples=len(plan.splits.val),
-        test_samples=len(plan.splits.test),
-        steps_per_epoch=plan.steps_per_epoch,
-        total_steps=plan.steps_per_epoch * plan.config.epochs,
+        device=str(device),
+        train_samples=len(splits.train),
+        val_samples=len(splits.val),
+        test_samples=len(splits.test),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * epochs,
         total_parameters=sum(p.numel() for p in network.parameters()),
         trainable_parameters=_trained(network),
-        class_names=plan.class_names,
+        class_names=class_names,
         resumed_from_step=resumed_from,
     )
 
@@ -33,15 +42,6 @@ def phase_entered(phase: Phase, network: StagedNet) -> LogWritten:
         f"Phase {phase.number}, {phase.name}: {_trained(network):,} parameters are trained "
         f"at a learning rate of {phase.learning_rate:g}.",
     )
-
-
-def compiling() -> Waiting:
-    return Waiting("compiling the training steps, seconds to minutes until the next point")
-
-
-def compiled(seconds: float) -> Iterator[Waiting | LogWritten]:
-    yield Waiting("")
-    yield LogWritten("info", f"The training steps were compiled in {seconds:.1f} s.")
 
 
 def epoch_done(
@@ -83,13 +83,13 @@ def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
     )
 
 
-def interrupted(plan: Plan, counters: Counters, status: EndStatus) -> str:
+def interrupted(counters: Counters, status: EndStatus, *, epochs: int, total_steps: int) -> str:
     """The sentence of a run that was stopped or paused."""
-    tested = counters.epoch > plan.config.epochs
+    tested = counters.epoch > epochs
     test = "the test was broken off, without a figure" if tested else "the test set was not touched"
     return (
         f"{status.capitalize()} after step {counters.step:,} "
-        f"of {plan.steps_per_epoch * plan.config.epochs:,}; {test}. "
+        f"of {total_steps:,}; {test}. "
         "Resume goes on exactly here."
     )
 

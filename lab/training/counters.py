@@ -41,8 +41,6 @@ class Counters:
     early_stopped: bool = False
     precision: Precision = "fp32"
     """Of the training steps: a resumed run goes on in the format in which it began."""
-    compiled: bool = False
-    """Whether training steps are compiled: a resumed run goes on as it began."""
     loss_scaler: dict[str, Any] | None = None
     """State of the loss scaler, with fp16."""
 
@@ -55,6 +53,7 @@ class Counters:
             values["sums"] = {"loss": loss, "accuracy": correct} if values["samples"] else {}
             best = {name: values.pop(f"best_val_{name}") for name in ("loss", "accuracy")}
             values["best_val"] = {name: v for name, v in best.items() if v is not None}
+        values.pop("compiled", None)  # now in the config alone
         return cls(**values)
 
     def to_json(self) -> str:

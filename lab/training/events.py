@@ -3,7 +3,7 @@
     how the run ends        events, in order
     ----------------------  ----------------------------------------------------------------------
     any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
-                            behind the first StepDones of a new run; LogWritten, Waiting anywhere
+                            behind the first StepDones of a new run; LogWritten anywhere
     completed               ... RunEnded(status="completed", test metrics filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)
@@ -42,13 +42,6 @@ class LogWritten:
     """A decision and its reason, a change of phase, a warning."""
 
     level: Literal["decision", "info", "warning", "error"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What the next step waits for, where that is long; with an empty text: it goes on."""
-
     text: str
 
 
@@ -94,7 +87,7 @@ class ProbeTaken:
     epoch: int
     count: int
     seconds: float
-    """What the take cost."""
+    """What recording it cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +107,7 @@ class RunEnded:
     seconds: float
 
 
-Event = RunStarted | LogWritten | Waiting | StepDone | EpochDone | ProbeTaken | RunEnded
+Event = RunStarted | LogWritten | StepDone | EpochDone | ProbeTaken | RunEnded
 
 
 def as_row(event: Event) -> dict[str, Any]:

@@ -6,13 +6,13 @@ In pseudocode:
         freeze what this phase freezes
         for batch in training batches of this epoch, from where it stopped:
             forward, loss, backward, update          -> StepDone
-            the first time: look at the probe images
-            with the untrained weights               -> ProbeTaken
+            the first time: a snapshot of the probe
+            images with the untrained weights        -> ProbeTaken
             a wish to stop or pause?  save, leave    -> RunEnded
         loss and accuracy on the validation images
         publish weights (last, best, kept)           -> EpochDone
         early stopping
-        look at the probe images                     -> ProbeTaken
+        a snapshot of the probe images               -> ProbeTaken
     load the best weights, evaluate the test set once -> RunEnded
 
 Runs wholly in the thread that iterates it (the queue's "trainer-<run id>"). It owns `plan.network`;
@@ -24,17 +24,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
-from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lab.data.batches import Batch
 from lab.errors import DataError, DivergedError, LabError
 from lab.metrics import metrics_of
+from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
-from lab.process import hand_back, keep_freed_memory
+from lab.process import keep_freed_memory, trim_memory
 from lab.training import announcements, checkpoint
 from lab.training.control import Control
 from lab.training.counters import Counters
@@ -44,17 +43,13 @@ from lab.training.metrics import StepMetrics, evaluate, of_batch, read
 from lab.training.optim import learning_rate
 from lab.training.plan import Plan
 from lab.training.source import Source, open_source
-from lab.training.stepper import Stepper
 from lab.training.watch.film_strip import FilmStrip
-from lab.training.watch.layer_health import Monitor
+from lab.training.watch.layer_health import LayerHealth
 
 SAVE_AT_LEAST_EVERY = 2.0
 SAVE_COST_FACTOR = 33.0
 """Between two saves of the resume state pass at least 2 s and 33 times what a save takes: a crash
 costs little training, and saving at most about 3 % of the time."""
-
-DROPOUT_STREAM = 0xD809
-"""Tells the generator of dropout apart from the others that are seeded by the run's seed."""
 
 
 def fit(plan: Plan, control: Control) -> Iterator[Event]:
@@ -79,7 +74,7 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
         yield run.ended("failed", sentence)
     finally:
         run.close()
-        hand_back()
+        trim_memory()
 
 
 class _Interrupted(Exception):
@@ -94,15 +89,30 @@ class _Run:
         self.config = plan.config
         self.control = control
         self.network = plan.network
-        self.generator = torch.Generator(device=plan.device)
-        self.generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
-        self.network.use_generator(self.generator)
-        self.counters = Counters(precision=plan.precision, compiled=plan.compiled)
+        self.counters = Counters(precision=plan.precision)
         self.metrics = metrics_of(len(plan.class_names))
         self.step_metrics = [metric for metric in self.metrics if metric.of_batches]
-        self.stepper = Stepper(plan)  # its optimizer is made by enter_phase
-        self.film_strip = FilmStrip(plan)
-        self.monitor = Monitor(plan)
+        self.stepper = plan.stepper()  # its optimizer is made by enter_phase
+        self.film_strip = FilmStrip(
+            plan.folder,
+            on=plan.config.film_strip,
+            epochs=plan.config.epochs,
+            default_stage=ARCHITECTURES.get(plan.config.architecture).default_cam_stage,
+            pack=plan.pack,
+            splits=plan.splits,
+            preprocess=plan.preprocess,
+            device=plan.device,
+            memory_format=plan.memory_format,
+        )
+        self.layer_health = LayerHealth(
+            plan.network,
+            plan.folder,
+            on=plan.config.layer_statistics == "auto",
+            total_steps=plan.total_steps,
+            preprocess=plan.preprocess,
+            device=plan.device,
+            compiled=plan.config.compile_steps == "on",
+        )
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.source: Source | None = None
@@ -115,6 +125,27 @@ class _Run:
 
     # --- the loop -------------------------------------------------------------------------------
     def train(self) -> Iterator[Event]:
+        yield from self.begin()
+        counters, config = self.counters, self.config
+        try:
+            while counters.epoch <= config.epochs and not counters.early_stopped:
+                if entered := self.enter_phase():
+                    yield announcements.phase_entered(entered, self.network)
+                yield from self.train_epoch()
+                yield from self.finish_epoch()
+                if self.control.wanted == "finish":
+                    break
+            yield from self.test()
+        except _Interrupted:
+            self.save()
+            status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
+            message = announcements.interrupted(
+                counters, status, epochs=config.epochs, total_steps=self.plan.total_steps
+            )
+            yield self.ended(status, message)
+
+    def begin(self) -> Iterator[Event]:
+        """Put the saved state back where there is one, and say what was decided."""
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
@@ -127,7 +158,7 @@ class _Run:
                 plan.folder,
                 network=self.network,
                 optimizer=self.stepper.optimizer,
-                generator=self.generator,
+                generator=self.stepper.generator,
             )
         else:
             checkpoint.NetworkCard(
@@ -138,101 +169,82 @@ class _Run:
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
             ).write(plan.folder)
-        yield announcements.run_started(plan, self.network, resumed_from=self.resumed_from)
+        yield announcements.run_started(
+            self.network,
+            plan.splits,
+            device=plan.device,
+            steps_per_epoch=plan.steps_per_epoch,
+            epochs=self.config.epochs,
+            class_names=plan.class_names,
+            resumed_from=self.resumed_from,
+        )
         yield from (LogWritten("decision", str(decision)) for decision in plan.decisions)
         if self.resumed_from:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
         yield from self.film_strip.begin(self.network, counters)
-        self.monitor.begin(counters)
-        try:
-            while counters.epoch <= self.config.epochs and not counters.early_stopped:
-                if entered := self.enter_phase():
-                    yield announcements.phase_entered(entered, self.network)
-                yield from self.train_epoch()
-                yield from self.finish_epoch()
-                if self.control.wanted == "finish":
-                    break
-            yield from self.test()
-        except _Interrupted:
-            self.save()
-            status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
-            yield self.ended(status, announcements.interrupted(plan, counters, status))
+        self.layer_health.begin(counters)
 
     def train_epoch(self) -> Iterator[Event]:
         """The training steps of the running epoch that are not done yet."""
         counters = self.counters
-        source = yield from self.fed()
+        source = yield from self.open_source()
         self.network.train()
-        unread: list[StepMetrics] = []
+        pending_steps: list[StepMetrics] = []
         entered = time.monotonic()
         for batch in source.train(counters.epoch, counters.step_in_epoch):
-            if self.stepper.must_compile(batch):
-                yield from self.compile_for(source, batch)
-            unread.append(self.take_step(source, batch))
+            pending_steps.append(self.take_step(source, batch))
             counters.step_in_epoch += 1
             counters.step += 1
-            yield from self.monitor.told()
-            if len(unread) >= self.steps_per_reading:
-                yield from self.tell(unread)
+            yield from self.layer_health.pop_messages()
+            if len(pending_steps) >= self.steps_per_reading:
+                yield from self.report_steps(pending_steps)
             wanted = self.control.wanted
             if wanted == "finish":
                 break
             if wanted != "run" or self.save_is_due():
-                yield from self.tell(unread)
+                yield from self.report_steps(pending_steps)
                 counters.epoch_seconds += time.monotonic() - entered
                 self.stop_if_wanted()
                 self.save()
                 entered = time.monotonic()
-        yield from self.tell(unread)
+        yield from self.report_steps(pending_steps)
         counters.epoch_seconds += time.monotonic() - entered
-
-    def compile_for(self, source: Source, batch: Batch) -> Iterator[Event]:
-        """Before the first full batch of a phase or a session; it is no training time."""
-        self.stop_if_wanted()
-        yield announcements.compiling()
-        began = time.monotonic()
-        self.stepper.compile_for(source, batch)
-        seconds = time.monotonic() - began
-        self.leave_out(seconds)
-        yield from announcements.compiled(seconds)
 
     def take_step(self, source: Source, batch: Batch) -> StepMetrics:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
         stepper = self.stepper
-        rehearse = partial(stepper.rehearse, source, batch) if stepper.is_compiled(batch) else None
-        with self.monitor.forward(self.counters.step + 1, len(batch.labels), rehearse=rehearse):
-            loss, logits = stepper.forward(source, batch)
+        with self.layer_health.forward(self.counters.step + 1, len(batch.labels)) as sampled:
+            # Where steps run compiled, a sampled one does not: no hook is called in such code. The
+            # training is the same up to rounding.
+            loss, logits = stepper.forward(source, batch, sampled=sampled)
         if self.steps_per_reading == 1 and not math.isfinite(loss.item()):
             # Before the update: the weights stay as they were, and the resume state too.
             raise self.diverged("training loss", loss.item())
         stepper.backward(loss)
-        self.monitor.before_update()
+        self.layer_health.before_update()
         stepper.update(rate)
-        self.monitor.after_update()
+        self.layer_health.after_update()
         numbers = of_batch(self.step_metrics, loss, logits, batch.labels)
         return StepMetrics(self.counters.step + 1, numbers, len(batch.labels), rate)
 
-    def tell(self, unread: list[StepMetrics]) -> Iterator[Event]:
-        """The steps not told yet; behind the first ones, the untrained network's film strip, which
-        is no training time."""
-        yield from self.read(unread)
+    def report_steps(self, pending_steps: list[StepMetrics]) -> Iterator[Event]:
+        """Empties the list of unreported steps into events. Behind the first ones comes the film
+        strip's snapshot of the untrained network, which is no training time."""
+        yield from self.read(pending_steps)
         if self.film_strip.untrained:
             began = time.monotonic()
             yield from self.film_strip.after_first_step()
-            self.leave_out(time.monotonic() - began)
+            seconds = time.monotonic() - began
+            self.counters.epoch_seconds -= seconds
+            self.layer_health.exclude_from_timing(seconds)
 
-    def leave_out(self, seconds: float) -> None:
-        """So many seconds of the running epoch just passed without training."""
-        self.counters.epoch_seconds -= seconds
-        self.monitor.leave_out(seconds)
-
-    def read(self, unread: list[StepMetrics]) -> Iterator[StepDone]:
+    def read(self, pending_steps: list[StepMetrics]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""
-        if not unread:
+        if not pending_steps:
             return
-        steps, all_sums = unread[:], read(self.step_metrics, unread)
-        unread.clear()
+        steps, all_sums = pending_steps[:], read(self.step_metrics, pending_steps)
+        pending_steps.clear()
         counters = self.counters
         for step, sums in zip(steps, all_sums, strict=True):
             values = {name: total / step.samples for name, total in sums.items()}
@@ -251,7 +263,7 @@ class _Run:
     def finish_epoch(self) -> Iterator[Event]:
         """Validate, publish, count."""
         counters, config, plan = self.counters, self.config, self.plan
-        source = yield from self.fed()
+        source = yield from self.open_source()
         val = self.evaluate(source, plan.splits.val)
         source.keep()
         if not math.isfinite(val["loss"]):
@@ -282,13 +294,13 @@ class _Run:
         counters.next_epoch()
 
     def test(self) -> Iterator[Event]:
-        """The only look at the test set: the best weights, once, at the end."""
+        """The only use of the test set: the best weights, once, at the end."""
         counters, plan = self.counters, self.plan
         test: dict[str, float] = {}
         if len(plan.splits.test):
             yield LogWritten("info", f"Testing the weights of epoch {counters.best_epoch}, once.")
             checkpoint.load_weights(self.network, plan.folder, "best")
-            source = yield from self.fed()
+            source = yield from self.open_source()
             try:
                 test = self.evaluate(source, plan.splits.test)
             except _Interrupted:
@@ -335,18 +347,18 @@ class _Run:
             drops=self.counters.plateau_drops,
         )
 
-    def fed(self) -> Generator[LogWritten, None, Source]:
+    def open_source(self) -> Generator[LogWritten, None, Source]:
         """Returns what this phase's batches come from; says how frozen layers are run. After a
         resume it is opened with the resumed weights."""
         if self.source is None:
-            self.source, decision = open_source(self.plan)
+            self.source, decision = open_source(self.plan.images())
             if decision is not None:
                 yield LogWritten("decision", str(decision))
         return self.source
 
     def close(self) -> None:
-        self.stepper.let_go()
-        self.monitor.close()
+        self.stepper.drop_compiled()
+        self.layer_health.close()
         self.close_source()
 
     def close_source(self) -> None:
@@ -383,7 +395,7 @@ class _Run:
             self.plan.folder,
             network=self.network,
             optimizer=self.stepper.optimizer,
-            generator=self.generator,
+            generator=self.stepper.generator,
             counters=self.counters,
         )
         self.saved_at = time.monotonic()

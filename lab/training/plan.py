@@ -19,11 +19,13 @@ from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import read_counters
+from lab.training.source import Images
 from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
 from lab.training.speed.decisions import Decision
 from lab.training.speed.precision import Precision
 from lab.training.speed.trials import Workload
+from lab.training.stepper import Stepper
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,6 @@ class Plan:
     memory_format: torch.memory_format
     precision: Precision
     """Of training steps; every figure is computed in fp32."""
-    compiled: bool
-    """Whether training steps are compiled; nothing else is."""
     reuse_memory: bool
     """Whether the process keeps freed memory while the run trains (`lab.process`)."""
     phases: tuple[Phase, ...]
@@ -51,6 +51,32 @@ class Plan:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.pack.meta.class_names
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.config.epochs
+
+    def stepper(self) -> Stepper:
+        """A new one: what takes its training steps."""
+        return Stepper(
+            self.network,
+            self.config,
+            device=self.device,
+            precision=self.precision,
+            class_weights=self.splits.class_weights,
+        )
+
+    def images(self) -> Images:
+        """What its network is trained and measured on."""
+        return Images(
+            network=self.network,
+            config=self.config,
+            pack=self.pack,
+            splits=self.splits,
+            preprocess=self.preprocess,
+            device=self.device,
+            memory_format=self.memory_format,
+        )
 
 
 def resolve_device(config: RunConfig) -> str:
@@ -96,7 +122,7 @@ def resolve(config: RunConfig) -> RunConfig:
     if config.compile_steps == "on" and (missing := what_is_missing(device)):
         raise ConfigError(
             f"Compile is on, and torch.compile needs {missing}, which this machine does not have. "
-            "Install it, or switch Compile to auto or off."
+            "Install it, or switch Compile off."
         )
     return config.changed(image_size=image_size)
 
@@ -145,7 +171,6 @@ def make_plan(
     begun = read_counters(folder)
     progress(Progress(0, 0, "Measuring which number format is fastest"))
     precision, numbers = decisions.number_format(work, begun)
-    compiled, compiling = decisions.compiling(work, precision, begun, progress=progress)
     reuse_memory, allocation = decisions.freed_memory(config)
     return Plan(
         config=config,
@@ -157,7 +182,6 @@ def make_plan(
         device=device,
         memory_format=memory_format,
         precision=precision,
-        compiled=compiled,
         reuse_memory=reuse_memory,
         phases=tuple(phases(config)),
         steps_per_epoch=per_epoch,
@@ -165,7 +189,7 @@ def make_plan(
             Decision("Device", str(device), _device_reason(config)),
             layout,
             numbers,
-            compiling,
+            *_compiling_decision(config),
             allocation,
             _validation_decision(pack, splits, config),
             *_balancing_decision(config),
@@ -179,6 +203,13 @@ def _device_reason(config: RunConfig) -> str:
     if torch.cuda.is_available() or torch.mps.is_available():
         return "the fastest device of this machine"
     return "no graphics card that PyTorch can use; training is repeatable bit for bit here"
+
+
+def _compiling_decision(config: RunConfig) -> tuple[Decision, ...]:
+    if config.compile_steps == "off":
+        return ()
+    reason = "as asked; full batches only, and the first of a phase waits seconds to minutes for it"
+    return (Decision("Compiling", "yes", reason),)
 
 
 def _validation_decision(pack: Pack, splits: Splits, config: RunConfig) -> Decision:

@@ -1,4 +1,4 @@
-"""What the network is fed: images, or the kept outputs of its frozen layers.
+"""What the network is trained on: images, or the kept outputs of its frozen layers.
 
     Images      every step runs the whole network
     Features    frozen layers run once an image, every step runs what is trained behind them
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lab.config import KNOBS
+from lab.config import KNOBS, RunConfig
 from lab.data.batches import (
     Batch,
     eval_batch_size,
@@ -29,7 +30,11 @@ from lab.data.batches import (
     train_images,
     train_rows,
 )
+from lab.data.pack import Pack
+from lab.data.preprocess import Preprocess
+from lab.data.splits import Splits
 from lab.errors import ResourceError
+from lab.models.staged import StagedNet
 from lab.training.frozen.feature_bank import FeatureBank
 from lab.training.frozen.features import (
     Cut,
@@ -40,7 +45,6 @@ from lab.training.frozen.features import (
     frozen_part,
     row_shape,
 )
-from lab.training.plan import Plan
 from lab.training.speed.decisions import Decision
 
 Rows = npt.NDArray[np.int64]
@@ -83,42 +87,46 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Images:
     """The images themselves, through the whole network."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        # The very network: what a trial compiled is then found again in torch's cache.
-        self.forward = plan.network
+    network: StagedNet
+    config: RunConfig
+    pack: Pack
+    splits: Splits
+    preprocess: Preprocess
+    device: torch.device
+    memory_format: torch.memory_format
 
     def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        plan = self._plan
         return train_batches(
-            plan.pack,
-            plan.splits,
-            plan.config,
-            plan.preprocess,
+            self.pack,
+            self.splits,
+            self.config,
+            self.preprocess,
             epoch=epoch,
             start_step=start_step,
-            device=plan.device,
+            device=self.device,
         )
 
     def in_order(self, rows: Rows) -> Iterator[Batch]:
-        plan = self._plan
         return eval_batches(
-            plan.pack,
+            self.pack,
             rows,
-            plan.preprocess,
-            batch_size=eval_batch_size(plan.config, plan.pack.meta.image_size),
-            device=plan.device,
+            self.preprocess,
+            batch_size=eval_batch_size(self.config, self.pack.meta.image_size),
+            device=self.device,
         )
 
     def ready(self, images: Tensor) -> Tensor:
-        return images.contiguous(memory_format=self._plan.memory_format)
+        return images.contiguous(memory_format=self.memory_format)
+
+    def forward(self, ready: Tensor) -> Tensor:
+        return cast("Tensor", self.network(ready))
 
     def logits(self, images: Tensor) -> Tensor:
-        found: Tensor = self.forward(self.ready(images))
-        return found
+        return self.forward(self.ready(images))
 
     def keep(self) -> None:
         return None
@@ -128,64 +136,60 @@ class Images:
 
 
 class Features:
-    """What the frozen layers put out, through what is behind them."""
+    """What the frozen layers put out for `images`, through what is behind them."""
 
-    def __init__(self, plan: Plan, cut: Cut, bank: FeatureBank) -> None:
-        self._plan, self._cut, self._bank = plan, cut, bank
-        self._frozen = frozen_part(plan.network, cut).to(memory_format=plan.memory_format)
-        self._features = FrozenFeatures(bank, plan.pack, forward=self._forward, device=plan.device)
+    def __init__(self, images: Images, cut: Cut, bank: FeatureBank) -> None:
+        self._images, self._cut, self._bank = images, cut, bank
+        frozen = frozen_part(images.network, cut)
+        self._frozen = frozen.to(memory_format=images.memory_format)
+        self._features = FrozenFeatures(
+            bank, images.pack, forward=self._run_frozen, device=images.device
+        )
 
-    def _forward(self, images: Tensor) -> Tensor:
+    def _run_frozen(self, images: Tensor) -> Tensor:
         """A few images at a time on a CPU: what they become between two layers then stays in the
         processor's cache, which is a third faster than a batch of 64 photographs, and small."""
-        images = images.contiguous(memory_format=self._plan.memory_format)
-        if self._plan.device.type != "cpu":
+        images = self._images.ready(images)
+        if images.device.type != "cpu":
             return cast("Tensor", self._frozen(images))
         few = max(1, CACHED_PIXELS // (images.shape[2] * images.shape[3]))
         return torch.cat([self._frozen(part) for part in torch.split(images, few)])
 
     def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        plan = self._plan
-        views = plan.config.kept_views if plan.config.augments else 0
+        pack, config, device = self._images.pack, self._images.config, self._images.device
+        splits, preprocess = self._images.splits, self._images.preprocess
+        views = config.kept_views if config.augments else 0
         # Epoch 1 makes view 1 and so on; from then on they come round again.
         view = (epoch - 1) % views + 1 if views else 0
-        steps = train_rows(plan.pack, plan.splits, plan.config, epoch=epoch, start_step=start_step)
-        for step, rows in steps:
+        for step, rows in train_rows(pack, splits, config, epoch=epoch, start_step=start_step):
 
             def images(mask: npt.NDArray[np.bool_], rows: Rows = rows, step: int = step) -> Tensor:
                 if not view:
-                    chosen = rows[mask]
-                    return eval_images(plan.pack, chosen, plan.preprocess, device=plan.device)
+                    return eval_images(pack, rows[mask], preprocess, device=device)
                 return train_images(
-                    plan.pack,
-                    rows,
-                    plan.config,
-                    plan.preprocess,
-                    epoch=epoch,
-                    step=step,
-                    device=plan.device,
+                    pack, rows, config, preprocess, epoch=epoch, step=step, device=device
                 )[mask]
 
             features = self._features.batch(rows, images, view=view)
-            yield Batch(features, labels_of(plan.pack, rows, plan.device), rows)
+            yield Batch(features, labels_of(pack, rows, device), rows)
 
     def in_order(self, rows: Rows) -> Iterator[Batch]:
-        plan = self._plan
-        size = eval_batch_size(plan.config, plan.pack.meta.image_size)
+        pack, preprocess, device = self._images.pack, self._images.preprocess, self._images.device
+        size = eval_batch_size(self._images.config, pack.meta.image_size)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
 
             def images(mask: npt.NDArray[np.bool_], part: Rows = part) -> Tensor:
-                return eval_images(plan.pack, part[mask], plan.preprocess, device=plan.device)
+                return eval_images(pack, part[mask], preprocess, device=device)
 
             features = self._features.batch(part, images)
-            yield Batch(features, labels_of(plan.pack, part, plan.device), part)
+            yield Batch(features, labels_of(pack, part, device), part)
 
     def ready(self, images: Tensor) -> Tensor:
         return images
 
     def forward(self, ready: Tensor) -> Tensor:
-        return after(self._plan.network, self._cut, ready)
+        return after(self._images.network, self._cut, ready)
 
     def logits(self, images: Tensor) -> Tensor:
         return self.forward(images)
@@ -197,48 +201,48 @@ class Features:
         self._bank.close()
 
 
-def open_source(plan: Plan) -> tuple[Source, Decision | None]:
-    """Images or features, by what is frozen in `plan.network` now; and the decision in words where
-    something is frozen."""
-    cut = find_cut(plan.network)
+def open_source(images: Images) -> tuple[Source, Decision | None]:
+    """`images` themselves or their features, by what is frozen in their network now; and the
+    decision in words where something is frozen."""
+    cut = find_cut(images.network)
     if cut is None:
-        return Images(plan), None
-    config = plan.config
+        return images, None
+    config = images.config
     behind = f"{cut.stage} and what follows" if cut.stage != "head" else "the head"
     if config.frozen_features == "off":
-        return Images(plan), Decision(WHAT, "run at every step", "as asked")
+        return images, Decision(WHAT, "run at every step", "as asked")
     if not config.keeps_features:
         reason = (
             "augmentation makes another picture of each image every epoch; without it, or with "
             f"kept_views above 0, later epochs would cost only {behind}"
         )
-        return Images(plan), Decision(WHAT, "run at every step", reason)
+        return images, Decision(WHAT, "run at every step", reason)
     views = config.kept_views if config.augments else 0
-    shape = row_shape(plan.network, cut, plan.preprocess)
+    shape = row_shape(images.network, cut, images.preprocess)
     key = feature_key(
-        plan.network,
+        images.network,
         cut,
-        dataset_hash=plan.pack.meta.content_hash,
-        preprocess=plan.preprocess,
+        dataset_hash=images.pack.meta.content_hash,
+        preprocess=images.preprocess,
         precision="fp32",
-        views=_views_key(plan) if views else "",
+        views=_views_key(config) if views else "",
     )
     try:
-        bank = FeatureBank(key, count=len(plan.pack) * (1 + views), shape=shape)
+        bank = FeatureBank(key, count=len(images.pack) * (1 + views), shape=shape)
     except ResourceError as error:
-        return Images(plan), Decision(WHAT, "run at every step", str(error).rstrip("."))
+        return images, Decision(WHAT, "run at every step", str(error).rstrip("."))
     numbers = f"{int(np.prod(shape)):,} numbers an image are kept"
     if bank.filled:
         reason = f"{numbers}, and {bank.filled:,} are there from earlier"
     else:
         reason = f"{numbers}; from the second epoch on, a step costs only {behind}"
     choice = f"run once for each of {views} augmented views" if views else "run once an image"
-    return Features(plan, cut, bank), Decision(WHAT, choice, reason)
+    return Features(images, cut, bank), Decision(WHAT, choice, reason)
 
 
-def _views_key(plan: Plan) -> str:
+def _views_key(config: RunConfig) -> str:
     """What the augmented views of an image depend on: which batch and place it is in, and how
     batches are augmented."""
-    values = plan.config.model_dump(mode="json")
+    values = config.model_dump(mode="json")
     names = [k.name for k in KNOBS.values() if k.group in ("data", "augmentation")]
     return json.dumps({name: values[name] for name in [*names, "seed", "batch_size"]})

@@ -6,97 +6,109 @@ it is meant for. Runs in the thread that trains.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lab.config import RunConfig
 from lab.data.batches import Batch
+from lab.models.staged import StagedNet
 from lab.training.optim import make_optimizer
-from lab.training.plan import Plan
 from lab.training.source import Source
-from lab.training.speed import compiling
-from lab.training.speed.precision import autocast
+from lab.training.speed.compiling import Forward, compiled, compiler_errors
+from lab.training.speed.precision import Precision, autocast
+
+DROPOUT_STREAM = 0xD809
+"""Tells the generator of dropout apart from the others that are seeded by the run's seed."""
 
 
 class Stepper:
-    """Steps on `plan.network`; owns the optimizer and the scale of the loss.
+    """Steps on `network`; owns the optimizer, the scale of the loss and dropout's generator.
 
-    Steps of full batches run compiled where the plan says so (`lab.training.speed.compiling`).
+    `class_weights` (K,) are of the loss, None for equal ones. Where the config says so, steps of
+    full batches run compiled (`lab.training.speed.compiling`).
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        weights = plan.splits.class_weights
-        self.class_weights = None if weights is None else torch.from_numpy(weights).to(plan.device)
+    def __init__(
+        self,
+        network: StagedNet,
+        config: RunConfig,
+        *,
+        device: torch.device,
+        precision: Precision,
+        class_weights: npt.NDArray[np.float32] | None,
+    ) -> None:
+        self.network = network
+        self.config = config
+        self.device = device
+        self.precision = precision
+        self.class_weights = (
+            None if class_weights is None else torch.from_numpy(class_weights).to(device)
+        )
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(config.seed ^ (DROPOUT_STREAM << 32))
+        network.use_generator(self.generator)
         # It hands everything through unless steps are in fp16, where small gradients would be lost
         # to zero without it.
-        self.scaler = torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16")
-        self._fast: compiling.Compiled | None = None
-        """Of this phase."""
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self._compiled: Forward | None = None
+        """This phase's forward pass, once a full batch came."""
+        self._is_compiled_step = False
 
     def begin_phase(self) -> None:
         """Make a new optimizer for the parameters that are trained from now on. Comes before the
         first step, once the network is frozen as its phase wants it."""
-        self.trained = [p for p in self.plan.network.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.plan.config, self.trained, device=self.plan.device)
-        self.let_go()
+        self.trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(self.config, self.trained, device=self.device)
+        self.drop_compiled()
 
-    def let_go(self) -> None:
-        """Of what was compiled."""
-        if self._fast is not None:
-            self._fast = None
-            compiling.begin_afresh()
+    def drop_compiled(self) -> None:
+        """Forget what was compiled. torch keeps it for the whole process, and gives up on code of
+        which there are eight variants: each phase begins with none. (What another run in this
+        process still uses is compiled again at its next step.)"""
+        self._compiled = None
+        if self.config.compile_steps == "on":
+            torch.compiler.reset()
 
-    def is_compiled(self, batch: Batch) -> bool:
-        """Whether a step of this batch runs compiled: of its full size only, as another one would
-        be compiled once more."""
-        return self.plan.compiled and len(batch.labels) == self.plan.config.batch_size
+    def forward(
+        self, source: Source, batch: Batch, *, sampled: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The batch's mean loss, () and fp32, and its logits (N, K).
 
-    def must_compile(self, batch: Batch) -> bool:
-        """Whether `compile_for` comes before a step of this batch: before the first full one of a
-        phase."""
-        return self.is_compiled(batch) and self._fast is None
-
-    def compile_for(self, source: Source, batch: Batch) -> None:
-        """Compile steps for batches of this size. Nothing is trained, moved or drawn by it.
-
-        Takes seconds to minutes. Raises ConfigError when torch cannot.
+        `sampled`: hooks on the network watch this pass, so it does not run compiled.
         """
-        network = self.plan.network
-        with compiling.compiler_errors(), network.undisturbed():
-            compiling.begin_afresh()
-            self._fast = compiling.Compiled(network, source.forward)
-            loss, _ = self.forward(source, batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def forward(self, source: Source, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The batch's mean loss, () and fp32, and its logits (N, K)."""
-        fast = self._fast if self.is_compiled(batch) else None
-        with autocast(self.plan.device, self.plan.precision):
-            logits = (fast or source.forward)(source.ready(batch.images))
+        forward: Forward = source.forward
+        is_full = len(batch.labels) == self.config.batch_size
+        self._is_compiled_step = self.config.compile_steps == "on" and is_full and not sampled
+        if self._is_compiled_step:
+            forward = self._compiled = self._compiled or compiled(source.forward)
+        images = source.ready(batch.images)
+        with autocast(self.device, self.precision), self._compiler_errors():
+            logits = forward(images)
         # Over the number of samples, not over the sum of their weights as "mean" would: the
         # weights are 1 on average, and the epoch's average over samples stays exact.
         total = F.cross_entropy(logits.float(), batch.labels, self.class_weights, reduction="sum")
         return total / len(batch.labels), logits
 
-    def rehearse(self, source: Source, batch: Batch) -> None:
-        """The forward pass of a compiled step uncompiled, for hooks on the network to see. The step
-        itself comes out as it does without."""
-        with self.plan.network.undisturbed(), autocast(self.plan.device, self.plan.precision):
-            source.logits(batch.images)
-
     def backward(self, loss: Tensor) -> None:
         """Afterwards gradients are what they are in fp32, neither scaled nor clipped."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        with self._compiler_errors():
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
 
     def update(self, rate: float) -> None:
         """Move the weights along the gradients, clipped as the config says, at the rate `rate`."""
-        if self.plan.config.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.plan.config.gradient_clip)
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.trained, self.config.gradient_clip)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.scaler.step(self.optimizer)
         self.scaler.update()
+
+    def _compiler_errors(self) -> AbstractContextManager[None]:
+        return compiler_errors() if self._is_compiled_step else nullcontext()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -16,6 +14,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.thread import drive
+from lab.process import freeze_imports, switch_threads_often
 from lab.runs.queue import queue
 from lab.training.events import ProbeTaken, RunEnded
 from lab.ui.run.live_chart import ensure_plotly_js
@@ -26,12 +25,6 @@ VIEWS = ("lab.evaluate.report", "lab.evaluate.inspecting", "lab.evaluate.classif
 """What a click on Results, Inspect or Classify would wait for on a server that just started."""
 
 
-SWITCH_SECONDS = 0.0005
-"""How long a thread may keep Python's lock while another one waits for it; 5 ms by default. A
-training step gives the lock away at each of its operations, so beside a page that runs it waits
-that long again and again."""
-
-
 @st.cache_resource(show_spinner=False)
 def start_once() -> None:
     """Start the queue, then warm up behind the first page.
@@ -39,7 +32,7 @@ def start_once() -> None:
     Cached by Streamlit for the life of the server: runs once, in the first session's script thread.
     """
     ensure_plotly_js()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    switch_threads_often()
     queue().start()
     drive()  # sweeps that were at work when the last server ended
     threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
@@ -52,9 +45,7 @@ def _warm_up() -> None:
     Without it the first press of Train would wait for the first three; the step is for what torch
     and torchvision import only when they are used, and for the trial of number formats that comes
     before the first one of a shape. (What the trial finds is kept; it is made to stand a person who
-    is busy beside it, see `lab.training.speed.trials`.) The
-    freeze takes what was imported out of Python's garbage collections for good: scanning torch's
-    objects costs a quarter of a second each time, with every thread waiting.
+    is busy beside it, see `lab.training.speed.trials`.)
     """
     built_in = [spec.name for spec in catalog.DATASETS if spec.drawn]
     for prepare in (catalog.open_pack, _rehearse):
@@ -66,8 +57,7 @@ def _warm_up() -> None:
     for name in VIEWS:
         importlib.import_module(name)
     _count_networks()
-    gc.collect()
-    gc.freeze()
+    freeze_imports()
 
 
 def _count_networks() -> None:

@@ -83,7 +83,7 @@ def test_a_run_from_before_there_were_strips_says_so(
     open_page: OpenPage, trained: Callable[[RunConfig], str]
 ) -> None:
     run_id = trained(CONVNET.changed(epochs=1))
-    film_files.forget_from(store().folder(run_id), 0)
+    film_files.remove_from(store().folder(run_id), 0)
     app = open_page("train", run=run_id)
     assert "an earlier version of the lab trained it" in captions(app)
 

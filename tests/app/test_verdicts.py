@@ -23,7 +23,7 @@ Trained = Callable[..., RunRow]
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest does not tick: a page waits for its job instead. Every step is sampled."""
     monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)
-    monkeypatch.setattr("lab.training.watch.layer_health.spacing", lambda cost, step_seconds: 1)
+    monkeypatch.setattr("lab.training.watch.layer_health.SHARE", 1e9)
     make_tiny_pack(train=150, val=60)
 
 

@@ -194,3 +194,24 @@ def test_another_kind_of_stochastic_depth_is_refused() -> None:
     odd = nn.Sequential(torchvision.ops.StochasticDepth(0.5, "batch"))
     with pytest.raises(ValueError, match="'batch'"):
         replace_dropouts(odd, None)
+
+
+@pytest.mark.parametrize(
+    "layer", [Dropout(0.5), StochasticDepth(0.5)], ids=lambda m: type(m).__name__
+)
+def test_compiled_code_draws_the_same_masks(layer: RandomLayer) -> None:
+    """In the same order, with gradients, and as one graph."""
+    other = copy.deepcopy(layer)
+    net = nn.Sequential(nn.Linear(6, 6), layer, other)
+    fast = torch.compile(lambda x: net(x), backend="aot_eager", dynamic=False, fullgraph=True)
+    outputs, gradients = [], []
+    for forward in (net, fast, fast):
+        layer.generator = other.generator = torch.Generator().manual_seed(1)
+        net.zero_grad()
+        outputs.append(forward(torch.ones(40, 6)))
+        outputs[-1].sum().backward()
+        gradients.append(net[0].weight.grad)
+    torch.compiler.reset()
+    assert (outputs[0] == 0).any()
+    assert all(torch.equal(outputs[0], found) for found in outputs)
+    assert all(torch.equal(gradients[0], found) for found in gradients)

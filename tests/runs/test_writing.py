@@ -13,7 +13,7 @@ from lab.runs.recorder import Recorder
 from lab.runs.status import Request
 from lab.runs.store import Store
 from lab.training.control import Control
-from lab.training.events import Event, LogWritten, ProbeTaken, Waiting
+from lab.training.events import Event, LogWritten, ProbeTaken
 
 from .fakes import CONFIG, ended, epoch, smoothed, started, step
 
@@ -305,27 +305,15 @@ def test_images_per_second_are_of_the_latest_training(runs: Store, run_id: str) 
     assert runs.run(run_id).images_per_second == pytest.approx(3200)
 
 
-@pytest.mark.parametrize("event", [ProbeTaken(epoch=0, count=8, seconds=0.5), Waiting("")])
-def test_images_per_second_leave_out_what_is_no_training(
-    runs: Store, run_id: str, event: Event
-) -> None:
+def test_images_per_second_leave_out_the_film_strip(runs: Store, run_id: str) -> None:
     recorder = Recorder(runs, run_id, Control())
     recorder.add(started(per_epoch=500))
     recorder.add(step(1, per_epoch=500))
-    recorder.add(event)
+    recorder.add(ProbeTaken(epoch=0, count=8, seconds=0.5))
     for number in range(51, 61):  # half a second later: each step is 0.01 s
         recorder.add(step(number, per_epoch=500))
     recorder.flush()
     assert runs.run(run_id).images_per_second == pytest.approx(3200)
-
-
-def test_what_a_step_waits_for_stands_in_the_row_until_it_is_over(runs: Store, run_id: str) -> None:
-    recorder = Recorder(runs, run_id, Control())
-    recorder.add(started())
-    recorder.add(Waiting("compiling"))
-    assert runs.run(run_id).progress_text == "compiling"
-    recorder.add(Waiting(""))
-    assert runs.run(run_id).progress_text == ""
 
 
 def test_recording_is_cheap(runs: Store, run_id: str) -> None:

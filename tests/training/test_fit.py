@@ -251,7 +251,7 @@ def test_freed_memory_is_kept_as_the_config_says(
 ) -> None:
     calls: list[object] = []
     monkeypatch.setattr(fit_module, "keep_freed_memory", calls.append)
-    monkeypatch.setattr(fit_module, "hand_back", lambda: calls.append("handed back"))
+    monkeypatch.setattr(fit_module, "trim_memory", lambda: calls.append("handed back"))
     train(tiny.changed(epochs=1, reuse_memory=False))
     assert calls == [False, "handed back"]
     calls.clear()

@@ -1,12 +1,14 @@
 """Exactness: the same seed gives the same weights, interrupted or not, watched or not."""
 
+import json
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from lab.config import RunConfig
 from lab.errors import NotFoundError
@@ -141,6 +143,20 @@ def test_a_changed_data_set_is_not_mixed_in(tiny: RunConfig, train: Train, tmp_p
     assert isinstance(end, RunEnded)
     assert end.status == "failed"
     assert "has changed since this run started" in end.message
+
+
+def test_a_run_of_version_0_1_resumes(tiny: RunConfig, train: Train, tmp_path: Path) -> None:
+    """Its counters also said whether steps were compiled."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(tiny, whole)
+    train(tiny, parts, until=lambda e: isinstance(e, StepDone) and e.step == 8)
+    file = parts / checkpoint.RESUME
+    with safe_open(file, framework="pt") as opened:
+        header = dict(opened.metadata())
+    counters = json.loads(header["counters"]) | {"compiled": True}
+    save_file(load_file(file), file, metadata=header | {"counters": json.dumps(counters)})
+    train(tiny, parts)
+    assert_same_weights(whole, parts)
 
 
 def test_a_broken_resume_file_is_a_sentence(tiny: RunConfig, train: Train, tmp_path: Path) -> None:

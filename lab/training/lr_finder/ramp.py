@@ -29,16 +29,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lab.config import RunConfig
 from lab.data.batches import Batch
 from lab.errors import ResourceError
 from lab.models.freezing import apply_freeze
-from lab.process import hand_back
+from lab.process import trim_memory
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.failures import is_out_of_memory, out_of_memory
-from lab.training.fit import DROPOUT_STREAM
 from lab.training.lr_finder.curve import RateReading, read_curve
 from lab.training.plan import Plan, make_plan
 from lab.training.source import Source, open_source
@@ -100,7 +98,7 @@ def find_rates(
     ResourceError, Cancelled.
     """
     with tempfile.TemporaryDirectory(prefix="lab-rates-") as folder:
-        # A hundred steps do not pay for compiling, which changes rounding only.
+        # A hundred steps do not pay for compiling, which changes nothing but rounding.
         tried = config.changed(compile_steps="off")
         plan = make_plan(tried, folder=Path(folder), progress=progress, cancel=cancel)
         try:
@@ -111,7 +109,7 @@ def find_rates(
             sentence = out_of_memory(config.batch_size, plan.config.image_size)
             raise ResourceError(sentence) from error
         finally:
-            hand_back()
+            trim_memory()
 
 
 def ramp(config: RunConfig) -> npt.NDArray[np.float64]:
@@ -124,15 +122,12 @@ def ramp(config: RunConfig) -> npt.NDArray[np.float64]:
 def _ramp(plan: Plan, progress: Report, cancel: Cancel) -> RateFinding:
     rates = ramp(plan.config)
     apply_freeze(plan.network, plan.config, phase=1)
-    source, _ = open_source(plan)
+    source, _ = open_source(plan.images())
     losses: list[float] = []
     passes = 0
     try:
-        generator = torch.Generator(device=plan.device)
-        generator.manual_seed(plan.config.seed ^ (DROPOUT_STREAM << 32))
-        plan.network.use_generator(generator)
         plan.network.train()
-        stepper = Stepper(plan)
+        stepper = plan.stepper()
         stepper.begin_phase()
         for epoch, batch in _batches(source):
             passes = epoch

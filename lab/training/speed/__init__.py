@@ -1,1 +1,1 @@
-"""What is decided by measuring: number format, compiled steps, device."""
+"""What makes training steps fast: number format by a trial, compiled steps, decisions in words."""

@@ -1,17 +1,12 @@
 """Compiled training steps: `torch.compile` around what a step runs forward, and what can go wrong.
 
-    full batches of a phase     compiled before the first of them, which takes seconds to minutes
-    a last batch of other size  not compiled: it would be compiled once more for its shape
+    full batches of a phase     compiled at the first of them, which takes seconds to minutes
+    a batch of another size     not compiled: it would be compiled once more for its shape
+    a sampled step              not compiled: gradient health's hooks are not called in such code
     validation, test, probes    never compiled
 
-Compiled steps are the same up to rounding: kernels are fused, and sums run in another order. What
-is random is drawn ahead of the step from the run's own generator, as it would be drawn within it.
-torch keeps what it compiled for the whole process, and gives up on code of which there are eight
-variants; `begin_afresh` empties that, so a run begins with nothing of another one.
-
-Called in the thread that prepares and trains a run. Other threads' networks are not compiled by it;
-where two devices train at once, one run's `begin_afresh` lets the other compile again at its next
-step.
+Compiled steps are the same up to rounding: kernels are fused, and sums run in another order.
+Dropout draws the same masks (`lab.models.dropout`).
 """
 
 from __future__ import annotations
@@ -28,8 +23,6 @@ import torch
 from torch import Tensor
 
 from lab.errors import ConfigError, LabError
-from lab.models.dropout import MasksAhead
-from lab.models.staged import StagedNet
 from lab.training.failures import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -50,39 +43,18 @@ def what_is_missing(device: str) -> str:
     return "" if shutil.which(compiler) else f"a C++ compiler ({compiler})"
 
 
-class Compiled:
-    """`forward` of `network`, compiled at the first call for the very shape of its batch, which all
-    others must have; the backward half is compiled when it is first used.
-
-    The first pass in both directions belongs inside `compiler_errors`.
-    """
-
-    def __init__(self, network: StagedNet, forward: Forward) -> None:
-        self._network, self._forward = network, forward
-        # As one graph: an error where torch cannot, or would give up, and never a silent half.
-        self._fast: Forward = torch.compile(forward, dynamic=False, fullgraph=True, backend=BACKEND)
-        self._masks: MasksAhead | None = None
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """`forward(images)`, up to rounding."""
-        if self._masks is None:
-            with self._network.undisturbed(), torch.no_grad():
-                self._masks = MasksAhead(self._network, lambda: self._forward(images))
-            # Weights that autocast shortened meanwhile have no gradient, and would be used again.
-            torch.clear_autocast_cache()
-        with self._masks.drawn():
-            return self._fast(images)
-
-
-def begin_afresh() -> None:
-    """Forget all that was compiled in this process; what is still in use is compiled again."""
-    torch.compiler.reset()
+def compiled(forward: Forward) -> Forward:
+    """`forward`, compiled at the first call for the shape of its batch; the backward half is
+    compiled when it is first used. Both belong inside `compiler_errors`."""
+    # As one graph: an error where torch cannot, or would give up, and never a silent half.
+    fast: Forward = torch.compile(forward, dynamic=False, fullgraph=True, backend=BACKEND)
+    return fast
 
 
 @contextmanager
 def compiler_errors() -> Iterator[None]:
-    """Around the first use: whatever goes wrong in it becomes a ConfigError, and is logged. A
-    LabError stays one, and too little memory is nothing that torch's compiler did."""
+    """Turns whatever goes wrong in compiled code into a ConfigError, and logs it. A LabError stays
+    one, and too little memory is nothing that torch's compiler did."""
     try:
         yield
     except LabError:

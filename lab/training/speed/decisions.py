@@ -2,10 +2,9 @@
 
     memory_layout       by the kind of network
     number_format       by a trial of some steps (lab.training.speed.trials)
-    compiling           by a trial, where the run is long
     freed_memory        by the system
 
-What a knob forces is not tried; a run that goes on goes on as it began.
+What a knob forces is not tried; a run that goes on goes on in the format in which it began.
 """
 
 from __future__ import annotations
@@ -17,29 +16,14 @@ import torch
 from lab.config import RunConfig
 from lab.models.architecture import ARCHITECTURES
 from lab.process import can_keep
-from lab.progress import Progress, Report, check_cancel
 from lab.training.counters import Counters
 from lab.training.frozen.features import find_cut
-from lab.training.speed.compiling import what_is_missing
 from lab.training.speed.precision import Precision, candidate
-from lab.training.speed.trials import Workload, gain_of_compiling, gain_of_format, seconds_of_step
+from lab.training.speed.trials import Workload, gain_of_format
 
 FORMAT_WORTH_IT = 1.15
 """A shorter number format is taken when it makes a step at least so many times as fast: less is
 within the noise of a short measurement, and fp32 is exact."""
-
-COMPILING_WORTH_IT = 1.05
-"""Less, because compiled steps are as exact, and it is asked for long runs only."""
-
-LONG_RUN = 30
-"""Minutes. Compiling takes up to three, and on a CPU some networks gain nothing or lose
-(benchmarks/RESULTS.md), so only longer runs try it."""
-
-FEWEST_STEPS_TO_COMPILE = 200
-"""In fewer, hardly any step makes a long run; how long one takes need not be found out then."""
-
-AS_BEGUN = "as the run began"
-FROZEN_ONCE = "frozen layers run once, so there is nothing to gain"
 
 
 @dataclass(frozen=True)
@@ -72,7 +56,7 @@ def number_format(work: Workload, begun: Counters | None) -> tuple[Precision, De
     """Of the training steps. `begun` are the counters of a run that goes on."""
     what = "Number format"
     if begun is not None:
-        return begun.precision, Decision(what, begun.precision, AS_BEGUN)
+        return begun.precision, Decision(what, begun.precision, "as the run began")
     if work.config.precision != "auto":
         return work.config.precision, Decision(what, work.config.precision, "as asked")
     shorter = candidate(work.device)
@@ -80,8 +64,9 @@ def number_format(work: Workload, begun: Counters | None) -> tuple[Precision, De
         return "fp32", Decision(
             what, "fp32", f"no units for a shorter one that PyTorch knows on {work.device}"
         )
-    if _runs_frozen_once(work):
-        return "fp32", Decision(what, "fp32", FROZEN_ONCE)
+    if find_cut(work.network) is not None and work.config.keeps_features:
+        reason = "frozen layers run once, so there is nothing to gain"
+        return "fp32", Decision(what, "fp32", reason)
     gain = gain_of_format(work, shorter)
     if gain is None:
         reason = f"steps are too short, or too few, for {shorter} to pay"
@@ -90,51 +75,6 @@ def number_format(work: Workload, begun: Counters | None) -> tuple[Precision, De
     if gain < FORMAT_WORTH_IT:
         return "fp32", Decision(what, "fp32", measured)
     return shorter, Decision(what, shorter, f"{measured}; validation and test run in fp32")
-
-
-def compiling(
-    work: Workload, precision: Precision, begun: Counters | None, *, progress: Report
-) -> tuple[bool, Decision]:
-    """Whether training steps in `precision` are compiled. May try it, for minutes; raises Cancelled
-    when that is wanted meanwhile."""
-    wish = work.config.compile_steps
-    if begun is not None:
-        return begun.compiled, _compiling(begun.compiled, AS_BEGUN)
-    if wish != "auto":
-        return wish == "on", _compiling(wish == "on", "as asked")
-    if _runs_frozen_once(work):
-        return False, _compiling(False, FROZEN_ONCE)
-    if (
-        work.steps < FEWEST_STEPS_TO_COMPILE
-        or work.steps * seconds_of_step(work, precision) < LONG_RUN * 60
-    ):
-        reason = (
-            "torch.compile works for seconds to minutes before the first step, so only runs of "
-            f"over {LONG_RUN} minutes and {FEWEST_STEPS_TO_COMPILE} steps try it"
-        )
-        return False, _compiling(False, reason)
-    if missing := what_is_missing(work.device.type):
-        return False, _compiling(False, f"torch.compile needs {missing}")
-    check_cancel(work.cancel, "The run")
-    progress(Progress(0, 0, "Trying whether compiled steps are faster (some minutes, once)"))
-    gain = gain_of_compiling(work, precision)
-    check_cancel(work.cancel, "The run")
-    if gain is None:
-        return False, _compiling(False, "torch.compile failed on this network when it was tried")
-    measured = f"a compiled step takes {1 / gain:.2f} times as long, measured here"
-    if gain < COMPILING_WORTH_IT:
-        return False, _compiling(False, f"{measured}: no gain to wait for")
-    return True, _compiling(True, measured)
-
-
-def _compiling(yes: bool, reason: str) -> Decision:
-    if yes:
-        reason += "; full batches only, and the first one waits for it"
-    return Decision("Compiling", "yes" if yes else "no", reason)
-
-
-def _runs_frozen_once(work: Workload) -> bool:
-    return find_cut(work.network) is not None and work.config.keeps_features
 
 
 def freed_memory(config: RunConfig) -> tuple[bool, Decision]:

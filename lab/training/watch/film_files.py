@@ -1,7 +1,7 @@
 """What a run keeps of its probe images, and how it is read again. Imports no torch: pages read it.
 
 <run folder>/probes/
-├── epoch-0000.npz      before the first step; then one file a taken epoch
+├── epoch-0000.npz      before the first step; then one file a sampled epoch
 ├── epoch-0003.npz      figures of all probes, and their raw maps in every stage with places
 └── image-000017.png    image 17 of the data set, as the network was given it
 
@@ -16,7 +16,7 @@ import logging
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,16 @@ _FIGURES = ("indices", "labels", "targets", "probabilities", "influence", "peaks
 
 
 @dataclass(frozen=True, eq=False)
-class Take:
+class ProbeSnapshot:
     """The figures of P probes after one epoch, in S stages, for K classes."""
 
     epoch: int
     """0 is before the first step."""
     step: int
     every: int
-    """A take comes after every n-th epoch when this one was taken."""
+    """A snapshot came after every n-th epoch when this one was taken."""
     seconds: float
-    """What the take cost, without the writing of this file."""
+    """What the snapshot cost, without the writing of this file."""
     stages: tuple[str, ...]
     """The stages with places, in the order of the forward pass; none in a perceptron."""
     default_stage: str | None
@@ -92,28 +92,29 @@ _BROKEN = (
 """What reading a damaged file raises."""
 
 
-def write_take(folder: Path, take: Take, maps: Sequence[Floats]) -> None:
-    """Write the take of the run in `folder` with one raw array (P, h, w) a stage, atomically.
+def write_snapshot(folder: Path, snapshot: ProbeSnapshot, maps: Sequence[Floats]) -> None:
+    """Write a snapshot of the run in `folder` with one raw array (P, h, w) a stage, atomically.
 
     Raises ResourceError when the disk is full or the folder cannot be written.
     """
     place = folder / FOLDER
     with writing(place):
         place.mkdir(exist_ok=True)
-    arrays: dict[str, Any] = {name: getattr(take, name) for name in _FIGURES}
+    arrays: dict[str, Any] = {name: getattr(snapshot, name) for name in _FIGURES}
     for name in ("epoch", "step", "every", "seconds", "stages", "names", "parts"):
-        arrays[name] = np.array(getattr(take, name))
-    arrays["default_stage"] = np.array(take.default_stage or "")
+        arrays[name] = np.array(getattr(snapshot, name))
+    arrays["default_stage"] = np.array(snapshot.default_stage or "")
     for number, raw in enumerate(maps):
-        top = take.peaks[number][:, None, None]
+        top = snapshot.peaks[number][:, None, None]
         share = np.divide(raw, top, out=np.zeros_like(raw), where=top > 0)
         arrays[f"map_{number}"] = share.astype(np.float16)
-    with atomic_file(place / f"epoch-{take.epoch:04d}.npz") as temporary, temporary.open("wb") as f:
+    file = _file(folder, snapshot.epoch)
+    with atomic_file(file) as temporary, temporary.open("wb") as f:
         np.savez_compressed(f, **arrays)
 
 
-def taken_epochs(folder: Path) -> tuple[int, ...]:
-    """The epochs of which there is a take, ascending."""
+def snapshot_epochs(folder: Path) -> tuple[int, ...]:
+    """The epochs of which there is a snapshot, ascending."""
     try:
         found = [_EPOCH.fullmatch(file.name) for file in (folder / FOLDER).iterdir()]
     except FileNotFoundError:
@@ -121,32 +122,26 @@ def taken_epochs(folder: Path) -> tuple[int, ...]:
     return tuple(sorted(int(match[1]) for match in found if match))
 
 
-def read_take(folder: Path, epoch: int) -> Take | None:
-    """The figures of one take; None when it is not there or cannot be read, which is logged."""
+def read_snapshot(folder: Path, epoch: int) -> ProbeSnapshot | None:
+    """One snapshot, without its maps; None when it is not there or cannot be read (logged)."""
     file = _file(folder, epoch)
     stamp = _stamp(file)
-    return None if stamp is None else _take(file, stamp)
+    return None if stamp is None else _read(file, stamp)
 
 
 def read_maps(folder: Path, epoch: int, stage: str) -> Floats | None:
-    """(P, h, w) raw maps of one stage after one epoch; None as in `read_take`, or when the take
-    has no such stage."""
+    """(P, h, w) raw maps of one stage after one epoch; None as in `read_snapshot`, or when the
+    snapshot has no such stage."""
     file = _file(folder, epoch)
     stamp = _stamp(file)
-    take = None if stamp is None else _take(file, stamp)
-    if stamp is None or take is None or stage not in take.stages:
+    snapshot = None if stamp is None else _read(file, stamp)
+    if stamp is None or snapshot is None or stage not in snapshot.stages:
         return None
-    return _maps(file, stamp, take.stages.index(stage), take)
-
-
-def read_stage(folder: Path, stage: str) -> Mapping[int, Floats]:
-    """Epoch -> (P, h, w) raw maps of one stage, of all takes that have it."""
-    found = {epoch: read_maps(folder, epoch, stage) for epoch in taken_epochs(folder)}
-    return {epoch: maps for epoch, maps in found.items() if maps is not None}
+    return _read_maps(file, stamp, snapshot.stages.index(stage), snapshot)
 
 
 def write_picture(folder: Path, index: int, pixels: Pixels) -> None:
-    """Keep image `index` (H, W, C) uint8 beside the takes; one that is there already stays."""
+    """Keep image `index` (H, W, C) uint8 beside the snapshots; one that is there already stays."""
     file = _picture(folder, index)
     if file.exists():
         return
@@ -170,14 +165,14 @@ def read_picture(folder: Path, index: int) -> Pixels | None:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def forget_from(folder: Path, epoch: int) -> None:
-    """Take back what was taken of `epoch` and later: the run goes on, or begins anew, before it."""
-    for taken in taken_epochs(folder):
-        if taken >= epoch:
+def remove_from(folder: Path, epoch: int) -> None:
+    """Remove the snapshots of `epoch` and later: the run goes on, or begins anew, before it."""
+    for there in snapshot_epochs(folder):
+        if there >= epoch:
             try:
-                _file(folder, taken).unlink(missing_ok=True)
+                _file(folder, there).unlink(missing_ok=True)
             except OSError as error:  # it will be written over when the run gets there
-                logger.warning("%s cannot be removed: %s", _file(folder, taken), error)
+                logger.warning("%s cannot be removed: %s", _file(folder, there), error)
 
 
 def _file(folder: Path, epoch: int) -> Path:
@@ -198,11 +193,11 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _take(file: Path, stamp: tuple[int, int]) -> Take | None:
-    """Read once: a strip that grows reads only its newest file at each tick."""
+def _read(file: Path, stamp: tuple[int, int]) -> ProbeSnapshot | None:
+    """Cached: a strip that grows reads only its newest file at each tick."""
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
-            return Take(
+            return ProbeSnapshot(
                 epoch=int(kept["epoch"]),
                 step=int(kept["step"]),
                 every=int(kept["every"]),
@@ -219,11 +214,13 @@ def _take(file: Path, stamp: tuple[int, int]) -> Take | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _maps(file: Path, stamp: tuple[int, int], number: int, take: Take) -> Floats | None:
+def _read_maps(
+    file: Path, stamp: tuple[int, int], number: int, snapshot: ProbeSnapshot
+) -> Floats | None:
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
             share: Floats = kept[f"map_{number}"].astype(np.float32)
-        raw: Floats = share * take.peaks[number][:, None, None]
+        raw: Floats = share * snapshot.peaks[number][:, None, None]
         return raw
     except _BROKEN as error:
         logger.warning("%s is left out of the film strip: %s", file, error)

@@ -1,4 +1,4 @@
-"""What the monitor computes of a layer. Tensors stay on their device; arrays are on the CPU."""
+"""What a sample computes of a layer. Tensors stay on their device; arrays are on the CPU."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class LayerHistory:
     """(T, L) share of activations in the flat ends: sigmoid below 0.05 or above 0.95, tanh beyond
     0.95 either way; NaN where neither follows or the layer did not run."""
     histograms: Counts
-    """(T, L, B) how many of the looked-at values lie in each bin; zeros where the layer did not
+    """(T, L, B) how many of the sampled values lie in each bin; zeros where the layer did not
     run."""
     edges: Floats
     """(T, L, B + 1) of the bins; from the smallest to the largest finite value; NaN likewise."""

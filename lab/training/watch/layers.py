@@ -1,4 +1,4 @@
-"""Which layers the monitor looks at, and what follows each of them."""
+"""Which layers are watched for their health, and what follows each of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Watched:
     module: nn.Module
     weight: nn.Parameter
     output: nn.Module
-    """Whose output is looked at: the activation behind the layer, or the layer itself."""
+    """Whose output is sampled: the activation behind the layer, or the layer itself."""
     call: int
     """Which call of `output` in one forward pass, from 1: ResNet calls one ReLU several times."""
     activation: str

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lab.explain.overlay import COLOURS
-from lab.training.watch.film_files import Floats, Pixels, Take
+from lab.training.watch.film_files import Floats, Pixels, ProbeSnapshot
 from lab.words import whole_percent
 
 CELL = 72
@@ -33,7 +33,7 @@ STRENGTH = 0.6
 class Strip:
     """What is shown: the chosen epochs of a run and their maps in one stage."""
 
-    takes: Sequence[Take]
+    takes: Sequence[ProbeSnapshot]
     """The columns, ascending."""
     maps: Sequence[Floats | None]
     """For each column (P, h, w) raw; None where there are none (a perceptron, a damaged file)."""
@@ -58,7 +58,7 @@ def columns(epochs: Sequence[int], chosen: int, most: int = MOST_COLUMNS) -> tup
     return tuple(sorted(shown))
 
 
-def scales(takes: Sequence[Take], stage: str | None) -> dict[int, float]:
+def scales(takes: Sequence[ProbeSnapshot], stage: str | None) -> dict[int, float]:
     """Index of each probe -> its largest raw value in `stage` over all `takes`."""
     found: dict[int, float] = {}
     for take in takes:
@@ -131,7 +131,7 @@ def _class_name(strip: Strip, label: int) -> str:
     return names[label] if label < len(names) else f"class {label}"
 
 
-def _row_head(strip: Strip, take: Take, row: int, plain: Pixels | None) -> str:
+def _row_head(strip: Strip, take: ProbeSnapshot, row: int, plain: Pixels | None) -> str:
     true = html.escape(_class_name(strip, int(take.labels[row])))
     picture = _image(plain, f"{take.names[row]}, the picture itself", CELL)
     trains = "<small>trains on it</small>" if take.parts[row] == "train" else ""
@@ -153,7 +153,7 @@ def _cell(
     return f"<td{_marked(marked)}>{picture}{says}</td>"
 
 
-def _answer(strip: Strip, take: Take, row: int) -> str:
+def _answer(strip: Strip, take: ProbeSnapshot, row: int) -> str:
     said = int(take.predicted[row])
     right = said == int(take.labels[row])
     mark, word = ("✓", "right") if right else ("✗", "wrong")
@@ -164,23 +164,23 @@ def _answer(strip: Strip, take: Take, row: int) -> str:
     )
 
 
-def _share(take: Take, row: int, label: int) -> str:
+def _share(take: ProbeSnapshot, row: int, label: int) -> str:
     """The class's probability, as HTML."""
     return html.escape(whole_percent(float(take.probabilities[row, label])))
 
 
-def _note(strip: Strip, take: Take, row: int) -> str:
+def _note(strip: Strip, take: ProbeSnapshot, row: int) -> str:
     if not lacks_map(take, strip.stage, row):
         return ""
     return "<small>no map</small>"
 
 
-def lacks_map(take: Take, stage: str | None, row: int) -> bool:
+def lacks_map(take: ProbeSnapshot, stage: str | None, row: int) -> bool:
     """Whether nothing in `stage` speaks for the picture's true class."""
     return stage in take.stages and not take.meaningful[take.stages.index(stage), row]
 
 
-def _alt(strip: Strip, take: Take, row: int) -> str:
+def _alt(strip: Strip, take: ProbeSnapshot, row: int) -> str:
     true = _class_name(strip, int(take.labels[row]))
     if strip.stage is None:
         return f"{true} {_when(take.epoch)}"

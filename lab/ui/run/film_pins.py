@@ -10,7 +10,7 @@ from lab.data import catalog, probes
 from lab.errors import LabError
 from lab.runs.store import RunRow
 from lab.training.watch import film_files
-from lab.training.watch.film_files import Pixels, Take
+from lab.training.watch.film_files import Pixels, ProbeSnapshot
 from lab.ui.widgets.pin_button import draw_pin_button
 
 _PARTS = {
@@ -21,7 +21,7 @@ _PARTS = {
 }
 
 
-def draw_pins(run: RunRow, folder: Path, newest: Take) -> None:
+def draw_pins(run: RunRow, folder: Path, newest: ProbeSnapshot) -> None:
     """An expander with the pictures of the strip and the data set's pins."""
     panel = st.expander(
         f"Which pictures: {len(newest.indices)} followed here",

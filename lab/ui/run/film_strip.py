@@ -15,7 +15,7 @@ import streamlit as st
 from lab.errors import NotFoundError
 from lab.runs.store import RunRow, store
 from lab.training.watch import film_files
-from lab.training.watch.film_files import Take
+from lab.training.watch.film_files import ProbeSnapshot
 from lab.ui.run import film_frames
 from lab.ui.run.film_pins import draw_pins
 from lab.ui.widgets.pace import pace
@@ -42,8 +42,8 @@ def _body(run_id: str, seconds: float | None) -> None:
         st.rerun()  # once: the timer goes away, or comes
     st.subheader("Film strip", anchor=False)
     folder = store().folder(run_id)
-    epochs = film_files.taken_epochs(folder)
-    takes = [take for epoch in epochs if (take := film_files.read_take(folder, epoch))]
+    epochs = film_files.snapshot_epochs(folder)
+    takes = [take for epoch in epochs if (take := film_files.read_snapshot(folder, epoch))]
     if not takes:
         st.caption(_why_empty(run))
         return
@@ -80,7 +80,7 @@ def _why_empty(run: RunRow) -> str:
     )
 
 
-def _choose_stage(run: RunRow, newest: Take) -> str | None:
+def _choose_stage(run: RunRow, newest: ProbeSnapshot) -> str | None:
     if not newest.stages:
         st.caption(
             "This network has no convolution, so there are no places to point at: predictions only."
@@ -104,7 +104,7 @@ def _epoch_key(run: RunRow) -> str:
     return f"film_epoch_{run.id}"
 
 
-def _chosen_epoch(run: RunRow, takes: Sequence[Take]) -> int:
+def _chosen_epoch(run: RunRow, takes: Sequence[ProbeSnapshot]) -> int:
     """The scrubber's epoch; who has it at the newest follows the run. Before the slider is
     drawn."""
     key, newest_key = _epoch_key(run), f"film_newest_{run.id}"
@@ -119,7 +119,7 @@ def _chosen_epoch(run: RunRow, takes: Sequence[Take]) -> int:
 def _html(
     run: RunRow,
     folder: Path,
-    takes: Sequence[Take],
+    takes: Sequence[ProbeSnapshot],
     shown: Sequence[int],
     stage: str | None,
     chosen: int,
@@ -153,7 +153,7 @@ def _html(
     return kept[1], kept[2]
 
 
-def _legend(takes: Sequence[Take], stage: str | None, shown: Sequence[int]) -> str:
+def _legend(takes: Sequence[ProbeSnapshot], stage: str | None, shown: Sequence[int]) -> str:
     newest = takes[-1]
     said = ["✓ the answer is right, ✗ it is wrong; beside it how sure the network was."]
     if stage is not None:

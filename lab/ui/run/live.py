@@ -57,8 +57,7 @@ def _pace(run: RunRow) -> float | None:
         return 3.0
     # A short wait should look short, and the first points should not wait either. (The new pace
     # costs a run of the whole page: not before the first point.)
-    is_waiting = run.status == "running" and run.progress_text
-    if run.is_live and not is_waiting and (run.status != "running" or run.seconds <= FIRST_SECONDS):
+    if run.is_live and (run.status != "running" or run.seconds <= FIRST_SECONDS):
         return 0.3
     return pace(run, 1.0)
 
@@ -170,8 +169,6 @@ def _progress(run: RunRow) -> None:
 
 def _progress_text(run: RunRow, total: int) -> str:
     parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
-    if run.progress_text:
-        parts.append(run.progress_text)
     if run.requested and run.status == "running":
         parts.append(f"{run.requested} asked for")
     return " · ".join(parts)
@@ -251,7 +248,7 @@ def _seconds_left(run: RunRow) -> float | None:
     if run.step < 3 or not run.total_steps:
         return None
     if run.epoch <= 1 and run.images_per_second:
-        # Nothing has been validated yet, and compiling may have been most of the time.
+        # Nothing has been validated yet, and a first step may have compiled for minutes.
         images = (run.total_steps - run.step) * int(run.settings["batch_size"])
         return images / run.images_per_second
     return run.seconds / run.step * (run.total_steps - run.step)

@@ -130,7 +130,7 @@ Judge = Callable[..., tuple[Verdict, ...]]
 @pytest.fixture
 def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """Train on the tiny bars, every step sampled, and judge what came of it."""
-    monkeypatch.setattr("lab.training.watch.layer_health.spacing", lambda cost, step_seconds: 1)
+    monkeypatch.setattr("lab.training.watch.layer_health.SHARE", 1e9)
     make_tiny_pack(train=150, val=60)
 
     def train(**knobs: Any) -> tuple[Verdict, ...]:

@@ -1,7 +1,6 @@
 """Trials of training steps: what is measured, kept, and left untouched."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,8 +8,8 @@ import torch
 from lab.config import RunConfig
 from lab.home import lab_home
 from lab.models.catalog import build_network
-from lab.training.speed import compiling, trials
-from lab.training.speed.trials import Workload, gain_of_compiling, gain_of_format, seconds_of_step
+from lab.training.speed import trials
+from lab.training.speed.trials import Workload, gain_of_format
 
 
 def workload(config: RunConfig, *, steps: int = 1000) -> Workload:
@@ -28,39 +27,29 @@ def workload(config: RunConfig, *, steps: int = 1000) -> Workload:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Steps take 0.3 s in fp32, 0.1 s in bf16, 0.2 s compiled; what was timed, in order."""
+    """Steps take 0.3 s in fp32, 0.1 s in bf16; what was timed, in order."""
     calls: list[str] = []
 
-    def step(*given: object, forward: object = None) -> float:
-        way = "compiled" if forward else str(given[-1])
-        calls.append(way)
-        return {"fp32": 0.3, "bf16": 0.1, "compiled": 0.2}[way]
+    def step(network: object, images: object, labels: object, precision: str) -> float:
+        calls.append(precision)
+        return {"fp32": 0.3, "bf16": 0.1}[precision]
 
     monkeypatch.setattr(trials, "timed_step", step)
     return calls
 
 
-MEASURES: dict[str, tuple[Callable[[Workload], float | None], float]] = {
-    "format": (lambda work: gain_of_format(work, "bf16"), 3.0),
-    "step": (lambda work: seconds_of_step(work, "fp32"), 0.3),
-    "compiling": (lambda work: gain_of_compiling(work, "fp32"), 1.5),
-}
-
-
-@pytest.mark.parametrize("name", MEASURES)
-def test_what_was_measured_is_kept(tiny: RunConfig, measured: list[str], name: str) -> None:
-    measure, expected = MEASURES[name]
+def test_what_was_measured_is_kept(tiny: RunConfig, measured: list[str]) -> None:
     work = workload(tiny)
-    assert measure(work) == pytest.approx(expected)
+    assert gain_of_format(work, "bf16") == pytest.approx(3.0)
     tried = len(measured)
     assert tried >= 2
-    assert measure(work) == pytest.approx(expected)
+    assert gain_of_format(work, "bf16") == pytest.approx(3.0)
     assert len(measured) == tried  # from the file
-    kept = json.loads((lab_home() / "measurements.json").read_text()).values()
-    assert next(iter(kept)) == pytest.approx(expected)
+    (kept,) = json.loads((lab_home() / "measurements.json").read_text()).values()
+    assert kept == pytest.approx(3.0)
     for knobs in ({"batch_size": 8}, {"dropout": 0.1}):  # another shape is another measurement
         tried = len(measured)
-        measure(workload(tiny.changed(**knobs)))
+        gain_of_format(workload(tiny.changed(**knobs)), "bf16")
         assert len(measured) > tried
 
 
@@ -78,20 +67,11 @@ def test_a_busy_moment_does_not_make_a_format_fast(
         ([0.04, 0.09, 0.09, 0.08], [0.05, 0.05, 0.05, 0.05]),  # quickest: 0.8; pairs: 1.7
     ):
         steps = iter([1.0, 1.0, *(s for pair in zip(exact, short, strict=True) for s in pair)])
-        monkeypatch.setattr(trials, "timed_step", lambda *given, steps=steps, **_: next(steps))
+        monkeypatch.setattr(trials, "timed_step", lambda *given, steps=steps: next(steps))
         work = workload(tiny.changed(batch_size=int(1000 * exact[0])))
         gain = gain_of_format(work, "bf16")
         assert gain is not None
         assert gain < 1
-
-
-def test_the_steps_of_one_trial_serve_the_next(tiny: RunConfig, measured: list[str]) -> None:
-    work = workload(tiny)
-    gain_of_format(work, "bf16")
-    tried = len(measured)
-    assert seconds_of_step(work, "fp32") == 0.3
-    assert seconds_of_step(work, "bf16") == 0.1
-    assert len(measured) == tried
 
 
 def test_a_short_run_tries_no_format(tiny: RunConfig, measured: list[str]) -> None:
@@ -99,16 +79,12 @@ def test_a_short_run_tries_no_format(tiny: RunConfig, measured: list[str]) -> No
     assert not measured
 
 
-@pytest.mark.parametrize("name", MEASURES)
-def test_a_real_trial_touches_nothing(
-    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(compiling, "BACKEND", "eager")
+def test_a_real_trial_touches_nothing(tiny: RunConfig) -> None:
     work = workload(tiny)
     before = {key: tensor.clone() for key, tensor in work.network.state_dict().items()}
     drawn = torch.random.get_rng_state()
-    found = MEASURES[name][0](work)
-    assert found is None or found > 0
+    gain = gain_of_format(work, "bf16")
+    assert gain is None or gain > 0
     assert work.network.training
     after = work.network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -116,35 +92,18 @@ def test_a_real_trial_touches_nothing(
     assert torch.equal(drawn, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize(
-    "words", ["no such compiler", "DefaultCPUAllocator: can't allocate memory"]
-)
-def test_a_trial_of_compiling_that_fails_is_no_gain(
-    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, words: str
-) -> None:
-    def broken(graph: object, inputs: object) -> None:
-        raise RuntimeError(words)
-
-    monkeypatch.setattr(compiling, "BACKEND", broken)
-    work = workload(tiny)
-    assert gain_of_compiling(work, "fp32") is None
-    assert words in caplog.text
-    monkeypatch.setattr(compiling, "BACKEND", "eager")
-    assert gain_of_compiling(work, "fp32") is not None  # mended: it is tried again
-
-
 def test_a_trial_keeps_freed_memory_as_training_does(
     tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[object] = []
 
-    def step(*_: object, **__: object) -> float:
+    def step(*_: object) -> float:
         order.append("step")
         return 0.1
 
     monkeypatch.setattr(trials, "timed_step", step)
     monkeypatch.setattr(trials, "keep_freed_memory", order.append)
-    monkeypatch.setattr(trials, "hand_back", lambda: order.append("back"))
+    monkeypatch.setattr(trials, "trim_memory", lambda: order.append("back"))
     gain_of_format(workload(tiny), "bf16")
     assert order[0] is True
     assert order[-1] == "back"

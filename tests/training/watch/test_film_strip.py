@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,10 +34,10 @@ from lab.training.events import (
     StepDone,
 )
 from lab.training.fit import fit
-from lab.training.plan import make_plan
+from lab.training.plan import Plan, make_plan
 from lab.training.watch import film_files
 from lab.training.watch import film_strip as worker
-from lab.training.watch.film_strip import FilmStrip, ordinal, spacing
+from lab.training.watch.film_strip import Clock, FilmStrip
 from tests.tiny_data import make_tiny_pack
 from tests.training.conftest import Train
 
@@ -87,16 +88,16 @@ def test_a_column_before_training_and_one_after_each_epoch(
             assert isinstance(after, ProbeTaken)
             assert (after.epoch, after.count) == (event.epoch, 8)
             assert after.seconds > 0
-    assert film_files.taken_epochs(folder) == (0, 1, 2, 3)
-    take = film_files.read_take(folder, 3)
-    assert take is not None
-    assert take.stages == ("block1", "block2", "block3")
-    assert take.default_stage == "block3"
-    assert take.parts == ("val",) * 8
-    assert take.probabilities.sum(1) == pytest.approx(np.ones(8))
-    assert (take.targets == take.labels).all()
+    assert film_files.snapshot_epochs(folder) == (0, 1, 2, 3)
+    snapshot = film_files.read_snapshot(folder, 3)
+    assert snapshot is not None
+    assert snapshot.stages == ("block1", "block2", "block3")
+    assert snapshot.default_stage == "block3"
+    assert snapshot.parts == ("val",) * 8
+    assert snapshot.probabilities.sum(1) == pytest.approx(np.ones(8))
+    assert (snapshot.targets == snapshot.labels).all()
     pack = catalog.open_pack("tiny")
-    for index in take.indices:
+    for index in snapshot.indices:
         assert (film_files.read_picture(folder, int(index)) == pack.images[index]).all()
 
 
@@ -113,50 +114,67 @@ def test_the_figures_are_those_of_the_published_weights(
         expected, logits = class_activation_maps(
             network, images, targets=pack.labels[chosen].tolist(), layers=["block1", "block3"]
         )
-        take = film_files.read_take(folder, epoch)
-        assert take is not None
-        assert take.indices.tolist() == chosen
-        assert take.probabilities == pytest.approx(logits.softmax(1).numpy(), abs=1e-5)
+        snapshot = film_files.read_snapshot(folder, epoch)
+        assert snapshot is not None
+        assert snapshot.indices.tolist() == chosen
+        assert snapshot.probabilities == pytest.approx(logits.softmax(1).numpy(), abs=1e-5)
         for stage in ("block1", "block3"):
             maps = film_files.read_maps(folder, epoch, stage)
             assert maps is not None
             raw = expected[stage].maps.numpy()
             assert np.abs(maps - raw).max() <= 1e-3 * raw.max()
-            at = take.stages.index(stage)
-            assert take.influence[at] == pytest.approx(expected[stage].influence.numpy(), rel=1e-3)
-    assert set(film_files.read_stage(folder, "block3")) == {0, 1, 2, 3}
+            at = snapshot.stages.index(stage)
+            assert snapshot.influence[at] == pytest.approx(
+                expected[stage].influence.numpy(), rel=1e-3
+            )
+    assert film_files.read_maps(folder, 0, "block3") is not None
+
+
+def strip_for(plan: Plan, *, clock: Clock = time.monotonic) -> FilmStrip:
+    return FilmStrip(
+        plan.folder,
+        on=True,
+        epochs=plan.config.epochs,
+        default_stage=None,
+        pack=plan.pack,
+        splits=plan.splits,
+        preprocess=plan.preprocess,
+        device=plan.device,
+        memory_format=plan.memory_format,
+        clock=clock,
+    )
 
 
 def begun(strip: FilmStrip, network: StagedNet) -> list[Event]:
-    """What is told until the untrained network's take is there."""
+    """What is reported until the untrained network's snapshot is there."""
     return [*strip.begin(network, Counters()), *strip.after_first_step()]
 
 
-def test_the_first_take_is_of_the_untrained_network(tiny: RunConfig, tmp_path: Path) -> None:
+def test_the_first_snapshot_is_of_the_untrained_network(tiny: RunConfig, tmp_path: Path) -> None:
     """Although it comes behind the first step."""
     plan = make_plan(tiny, folder=tmp_path)
     untrained = copy.deepcopy(plan.network)
-    strip = FilmStrip(plan)
+    strip = strip_for(plan)
     list(strip.begin(plan.network, Counters()))
-    assert film_files.taken_epochs(tmp_path) == ()
+    assert film_files.snapshot_epochs(tmp_path) == ()
     with torch.no_grad():
         for weights in plan.network.parameters():
             weights.add_(1.0)
     assert len(list(strip.after_first_step())) == 1
     assert list(strip.after_first_step()) == []  # only once
-    take = film_files.read_take(tmp_path, 0)
-    assert take is not None
-    images = plan.preprocess(torch.from_numpy(plan.pack.take(take.indices)))
+    snapshot = film_files.read_snapshot(tmp_path, 0)
+    assert snapshot is not None
+    images = plan.preprocess(torch.from_numpy(plan.pack.take(snapshot.indices)))
     with torch.inference_mode():
         expected = untrained.eval()(images).softmax(1).numpy()
-    np.testing.assert_allclose(take.probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(snapshot.probabilities, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("wish", ["request_pause", "request_finish"])
-def test_a_run_that_ends_with_its_first_steps_has_its_first_take(
+def test_a_run_that_ends_with_its_first_steps_has_its_first_snapshot(
     tiny: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str
 ) -> None:
-    """Also where steps are told in lots, as on an accelerator, and none has been told yet."""
+    """Also where steps are reported in lots, as on an accelerator, and none has been yet."""
     made = loop._Run.__init__
 
     def in_lots(self: loop._Run, *given: Any) -> None:
@@ -166,20 +184,20 @@ def test_a_run_that_ends_with_its_first_steps_has_its_first_take(
     monkeypatch.setattr(loop._Run, "__init__", in_lots)
     events = train(tiny, tmp_path, until=lambda e: isinstance(e, RunStarted), wish=wish)
     assert len(of_kind(events, StepDone)) == 1
-    assert film_files.taken_epochs(tmp_path)[0] == 0
+    assert film_files.snapshot_epochs(tmp_path)[0] == 0
 
 
-def test_the_first_take_is_no_training_time(
+def test_the_first_snapshot_is_no_training_time(
     tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = itertools.count(0.0, 0.001)  # each look at the clock takes a millisecond
-    take = FilmStrip.after_first_step
+    report = FilmStrip.after_first_step
     late = 0.0
 
     def slowly(self: FilmStrip) -> Iterator[Any]:
         nonlocal late
         late += 1000.0
-        yield from take(self)
+        yield from report(self)
 
     monkeypatch.setattr(FilmStrip, "after_first_step", slowly)
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(now) + late))
@@ -195,7 +213,7 @@ def test_a_strip_that_cannot_begin_is_left_out(
     def no_room(self: FilmStrip, network: StagedNet) -> StagedNet:
         raise MemoryError
 
-    monkeypatch.setattr(FilmStrip, "_make_twin", no_room)
+    monkeypatch.setattr(FilmStrip, "_make_copy", no_room)
     events = train(tiny)
     assert not of_kind(events, ProbeTaken)
     said = [e.text for e in of_kind(events, LogWritten) if e.level == "warning"]
@@ -212,7 +230,7 @@ def test_the_network_in_training_is_only_read(tiny: RunConfig, tmp_path: Path) -
     network = plan.network.train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
-    assert len(begun(FilmStrip(plan), network)) == 1
+    assert len(begun(strip_for(plan), network)) == 1
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
@@ -225,11 +243,11 @@ def test_a_perceptron_has_answers_and_no_maps(
 ) -> None:
     folder = tmp_path / "run"
     train(tiny.changed(architecture="mlp", epochs=1), folder)
-    take = film_files.read_take(folder, 1)
-    assert take is not None
-    assert take.stages == ()
-    assert take.default_stage is None
-    assert take.probabilities.shape == (8, 3)
+    snapshot = film_files.read_snapshot(folder, 1)
+    assert snapshot is not None
+    assert snapshot.stages == ()
+    assert snapshot.default_stage is None
+    assert snapshot.probabilities.shape == (8, 3)
     assert film_files.read_maps(folder, 1, "block1") is None
 
 
@@ -247,25 +265,25 @@ def test_a_pin_made_during_the_run_joins_at_the_next_epoch(
         return False
 
     train(tiny, folder, until=pin)
-    takes = [film_files.read_take(folder, epoch) for epoch in (1, 2, 3)]
-    assert [len(t.indices) for t in takes if t] == [8, 2, 2]
-    assert takes[1] is not None
-    assert takes[1].indices.tolist() == [trained, 119]
-    assert takes[1].parts == ("train", "test")
+    snapshots = [film_files.read_snapshot(folder, epoch) for epoch in (1, 2, 3)]
+    assert [len(t.indices) for t in snapshots if t] == [8, 2, 2]
+    assert snapshots[1] is not None
+    assert snapshots[1].indices.tolist() == [trained, 119]
+    assert snapshots[1].parts == ("train", "test")
 
 
 def test_a_resumed_run_continues_the_strip(tiny: RunConfig, train: Train, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(tiny, whole)
     train(tiny, parts, until=lambda e: isinstance(e, StepDone) and e.step == 8)
-    assert film_files.taken_epochs(parts) == (0, 1)
+    assert film_files.snapshot_epochs(parts) == (0, 1)
     # As if the process had died after more epochs than were saved.
     (parts / "probes" / "epoch-0003.npz").write_bytes(b"of another day")
     resumed = train(tiny, parts)
     assert [e.epoch for e in of_kind(resumed, ProbeTaken)] == [2, 3]
-    assert film_files.taken_epochs(parts) == (0, 1, 2, 3)
+    assert film_files.snapshot_epochs(parts) == (0, 1, 2, 3)
     for epoch in range(4):
-        one, two = (film_files.read_take(folder, epoch) for folder in (whole, parts))
+        one, two = (film_files.read_snapshot(folder, epoch) for folder in (whole, parts))
         assert one is not None
         assert two is not None
         assert (one.probabilities == two.probabilities).all()
@@ -278,7 +296,7 @@ def test_a_run_that_begins_anew_forgets_its_old_strip(
     folder = tmp_path / "run"
     train(tiny, folder)
     train(tiny.changed(epochs=1), folder)
-    assert film_files.taken_epochs(folder) == (0, 1)
+    assert film_files.snapshot_epochs(folder) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +335,7 @@ def test_what_goes_wrong_is_told_once_and_the_run_goes_on(
     warnings = [e.text for e in of_kind(events, LogWritten) if e.level == "warning"]
     assert len(warnings) == 1
     assert warnings[0].startswith(f"Film strip off: {said}")
-    assert film_files.taken_epochs(folder) == (0,)
+    assert film_files.snapshot_epochs(folder) == (0,)
     assert not list((folder / "probes").glob(".*")), "nothing half-written is left"
 
 
@@ -325,16 +343,16 @@ def test_memory_is_given_back_when_there_was_not_enough(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = make_plan(tiny, folder=tmp_path)
-    strip = FilmStrip(plan)
+    strip = strip_for(plan)
     list(strip.begin(plan.network, Counters()))
-    assert strip.twin is not None
+    assert strip.copy is not None
 
     def refuse(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(worker, "class_activation_maps", refuse)
     list(strip.after_epoch(plan.network, Counters(), last=False))
-    assert strip.twin is None
+    assert strip.copy is None
     assert strip.probes is None
 
 
@@ -346,10 +364,9 @@ def test_a_damaged_file_is_left_out(
     whole = (folder / "probes" / "epoch-0003.npz").read_bytes()
     (folder / "probes" / "epoch-0001.npz").write_bytes(b"nonsense")
     (folder / "probes" / "epoch-0002.npz").write_bytes(whole[: len(whole) // 2])
-    assert film_files.read_take(folder, 1) is None
+    assert film_files.read_snapshot(folder, 1) is None
     assert film_files.read_maps(folder, 2, "block3") is None
-    assert film_files.read_take(folder, 9) is None
-    assert set(film_files.read_stage(folder, "block3")) == {0, 3}
+    assert film_files.read_snapshot(folder, 9) is None
     assert "epoch-0001.npz is left out of the film strip" in caplog.text
     picture = next((folder / "probes").glob("image-*.png"))
     picture.write_bytes(picture.read_bytes()[:40])
@@ -359,38 +376,19 @@ def test_a_damaged_file_is_left_out(
 # --- what it may cost ---------------------------------------------------------------------------
 
 
-def test_spacing_keeps_to_three_percent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "SHARE", 0.03)
-    assert spacing([], 10.0) == 1
-    assert spacing([0.3], 10.0) == 1
-    assert spacing([0.31], 10.0) == 2
-    assert spacing([5.0, 0.9], 10.0) == 3  # another program was in the way of the first
-    assert spacing([1.0], 0.0) > 1000
-    assert [ordinal(n) for n in (2, 3, 4, 11, 12, 21, 22, 111)] == [
-        "2nd",
-        "3rd",
-        "4th",
-        "11th",
-        "12th",
-        "21st",
-        "22nd",
-        "111th",
-    ]
-
-
-def strip_of(plan: object, seconds: list[float]) -> FilmStrip:
-    """A strip whose takes cost `seconds`, by a clock that says so."""
+def strip_of(plan: Plan, seconds: list[float]) -> FilmStrip:
+    """A strip whose snapshots cost `seconds`, by a clock that says so."""
     now = 0.0
 
     def ticks() -> Iterator[float]:
         nonlocal now
         for cost in seconds:
-            yield now  # the take begins
+            yield now  # the snapshot begins
             yield now  # and asks in between
             now += cost
-            yield now  # the take ends
+            yield now  # the snapshot ends
 
-    return FilmStrip(plan, clock=ticks().__next__)  # type: ignore[arg-type]
+    return strip_for(plan, clock=ticks().__next__)
 
 
 def test_a_dear_strip_is_taken_every_few_epochs_and_says_so_once(
@@ -407,10 +405,10 @@ def test_a_dear_strip_is_taken_every_few_epochs_and_says_so_once(
     assert [e.epoch for e in of_kind(events, ProbeTaken)] == [0, 1, 3, 6, 9, 10]
     said = [e.text for e in of_kind(events, LogWritten)]
     assert said == [
-        "The film strip is taken every 3rd epoch from here: one take costs 0.8 s, and 3% of the "
-        "10 s that an epoch trains are for it."
+        "The film strip is taken every 3rd epoch from here: one snapshot costs 0.8 s, and 3% of "
+        "the 10 s that an epoch trains are for it."
     ]
-    last = film_files.read_take(tmp_path, 10)
+    last = film_files.read_snapshot(tmp_path, 10)
     assert last is not None
     assert last.every == 3
 
@@ -447,26 +445,26 @@ def test_a_resumed_run_keeps_the_spacing_without_saying_it_again(
     for epoch in (5, 6):
         events += again.after_epoch(plan.network, Counters(epoch, 0, epoch, 0, 10.0), last=False)
     assert [type(e) for e in events] == [ProbeTaken]
-    assert film_files.taken_epochs(tmp_path) == (0, 1, 3, 6)
+    assert film_files.snapshot_epochs(tmp_path) == (0, 1, 3, 6)
 
 
-def test_a_long_run_keeps_about_a_hundred_takes(tiny: RunConfig, tmp_path: Path) -> None:
+def test_a_long_run_keeps_about_a_hundred_snapshots(tiny: RunConfig, tmp_path: Path) -> None:
     plan = make_plan(tiny.changed(epochs=550), folder=tmp_path)
-    strip = FilmStrip(plan)
+    strip = strip_for(plan)
     told = next(strip.begin(plan.network, Counters()))
     assert isinstance(told, LogWritten)
     assert told.text.startswith("The film strip is taken every 6th epoch")
-    assert math.ceil(550 / strip.every) <= 100
+    assert math.ceil(550 / strip.budget.every) <= 100
 
 
-def test_early_stopping_and_finish_take_the_last_epoch(
+def test_early_stopping_and_finish_record_the_last_epoch(
     tiny: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "MOST_TAKES", 1)  # so only the first and the last are taken
+    monkeypatch.setattr(worker, "MOST_SNAPSHOTS", 1)  # so only the first and the last are taken
     early = tiny.changed(epochs=50, early_stopping_patience=2, learning_rate=0.05)
     end = train(early, tmp_path / "early")[-1]
     assert isinstance(end, RunEnded)
-    assert film_files.taken_epochs(tmp_path / "early") == (0, 1, end.epochs)
+    assert film_files.snapshot_epochs(tmp_path / "early") == (0, 1, end.epochs)
     end = train(
         tiny.changed(epochs=50),
         tmp_path / "finish",
@@ -474,7 +472,7 @@ def test_early_stopping_and_finish_take_the_last_epoch(
         wish="request_finish",
     )[-1]
     assert isinstance(end, RunEnded)
-    assert film_files.taken_epochs(tmp_path / "finish") == (0, 1, end.epochs)
+    assert film_files.snapshot_epochs(tmp_path / "finish") == (0, 1, end.epochs)
 
 
 def test_a_run_without_probes_to_choose_from_still_trains(train: Train) -> None:
@@ -497,7 +495,7 @@ def test_reading_the_files_needs_no_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "False", done.stderr
 
 
-def test_the_fit_generator_can_be_dropped_in_the_middle_of_a_take(
+def test_the_fit_generator_can_be_dropped_in_the_middle_of_a_snapshot(
     tiny: RunConfig, tmp_path: Path
 ) -> None:
     events = fit(make_plan(tiny, folder=tmp_path), Control())
@@ -505,4 +503,4 @@ def test_the_fit_generator_can_be_dropped_in_the_middle_of_a_take(
         if isinstance(event, ProbeTaken) and event.epoch == 1:
             break
     events.close()  # type: ignore[attr-defined]
-    assert film_files.taken_epochs(tmp_path) == (0, 1)
+    assert film_files.snapshot_epochs(tmp_path) == (0, 1)

@@ -1,5 +1,6 @@
 """Gradient health, the worker side: right against autograd, harmless to training, in its time."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from lab.training.plan import Plan, make_plan
 from lab.training.watch import layer_figures, layer_file, layer_health
 from lab.training.watch.layer_figures import dead_share, picked, summarised
 from lab.training.watch.layer_file import BINS, LayerHistory, layer_history, newest_sample
-from lab.training.watch.layer_health import Monitor, spacing
+from lab.training.watch.layer_health import Clock, LayerHealth
 from lab.training.watch.layers import watched_layers
 from tests.models.torchvision_states import random_state, reference
 from tests.tiny_data import make_tiny_pack
@@ -64,48 +65,50 @@ class Oracle:
         self.lengths: list[list[float]] = []
         self.outputs: dict[str, list[torch.Tensor]] = {name: [] for name in curves}
         oracle = self
-        forward, before, after = Monitor.forward, Monitor.before_update, Monitor.after_update
+        forward, before, after = (
+            LayerHealth.forward,
+            LayerHealth.before_update,
+            LayerHealth.after_update,
+        )
         kept: list[torch.Tensor] = []
 
         def matrices(network: nn.Module) -> list[nn.Parameter]:
             return [p for p in network.parameters() if p.ndim > 1]
 
         @contextmanager
-        def noted_forward(
-            self: Monitor, step: int, samples: int, *, rehearse: None
-        ) -> Iterator[None]:
+        def noted_forward(self: LayerHealth, step: int, samples: int) -> Iterator[bool]:
             found: dict[str, torch.Tensor] = {}
             hooks = [
-                self.plan.network.get_submodule(f"stages.{path}").register_forward_hook(
+                self.network.get_submodule(f"stages.{path}").register_forward_hook(
                     lambda m, i, output, name=name: found.update({name: output.detach().clone()})
                 )
                 for name, path in curves.items()
             ]
-            with forward(self, step, samples, rehearse=rehearse):
-                yield
+            with forward(self, step, samples) as sampled:
+                yield sampled
             for hook in hooks:
                 hook.remove()
             for name, output in found.items():
                 oracle.outputs[name].append(output)
 
-        def noted_before(self: Monitor) -> None:
-            weights = matrices(self.plan.network)
+        def noted_before(self: LayerHealth) -> None:
+            weights = matrices(self.network)
             kept[:] = [w.detach().clone() for w in weights]
             oracle.gradients.append([float(w.grad.norm()) for w in weights if w.grad is not None])
             oracle.lengths.append([float(w.detach().norm()) for w in weights])
             before(self)
 
-        def noted_after(self: Monitor) -> None:
-            weights = matrices(self.plan.network)
+        def noted_after(self: LayerHealth) -> None:
+            weights = matrices(self.network)
             pairs = zip(weights, kept, strict=True)
             oracle.ratios.append(
                 [float((w.detach() - old).norm() / old.norm()) for w, old in pairs]
             )
             after(self)
 
-        monkeypatch.setattr(Monitor, "forward", noted_forward)
-        monkeypatch.setattr(Monitor, "before_update", noted_before)
-        monkeypatch.setattr(Monitor, "after_update", noted_after)
+        monkeypatch.setattr(LayerHealth, "forward", noted_forward)
+        monkeypatch.setattr(LayerHealth, "before_update", noted_before)
+        monkeypatch.setattr(LayerHealth, "after_update", noted_after)
 
 
 CNN_CURVES = {f"block{n}": f"block{n}.activation" for n in (1, 2, 3)} | {
@@ -281,7 +284,7 @@ def test_one_row_a_layer_with_weights_and_the_activation_behind_it() -> None:
     assert {curve for curve, _ in chosen.values()} == {"tanh", ""}
 
 
-def test_looking_for_the_layers_leaves_no_trace() -> None:
+def test_finding_the_layers_leaves_no_trace() -> None:
     network = build_network(
         RunConfig(architecture="resnet18"), channels=3, image_size=32, classes=3
     )
@@ -340,7 +343,7 @@ def test_nothing_stays_hooked_when_a_step_fails(
         passes.append(len(images))
         out = forward(self, images)
         if self.training and len(passes) > 4:
-            assert any(m._forward_hooks for m in self.modules()), "this step is not looked at"
+            assert any(m._forward_hooks for m in self.modules()), "this step is not sampled"
             raise RuntimeError("a bug of somebody else")
         return out
 
@@ -370,7 +373,7 @@ def test_nothing_stays_hooked_when_the_run_is_dropped(small: RunConfig, tmp_path
         ("summarised", OSError(28, "No space left on device"), "OSError"),
     ],
 )
-def test_what_goes_wrong_is_told_once_and_the_run_goes_on(
+def test_what_goes_wrong_is_said_once_and_the_run_goes_on(
     small: RunConfig,
     train: Train,
     tmp_path: Path,
@@ -396,7 +399,7 @@ def test_what_goes_wrong_is_told_once_and_the_run_goes_on(
     assert end.test["loss"] == alone.test["loss"]
 
 
-def test_a_full_disk_ends_the_looking_only(
+def test_a_full_disk_ends_the_sampling_only(
     small: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: layer_file.LayerWriter, *_: object) -> None:
@@ -481,7 +484,7 @@ def test_a_resumed_run_goes_on_as_an_uninterrupted_one(
     assert record
     train(small, parts)
     one, two = history_of(whole), history_of(parts)
-    # Which steps are looked at depends on time; what is found there does not.
+    # Which steps are sampled depends on time; what is found there does not.
     common, first, second = np.intersect1d(one.steps, two.steps, return_indices=True)
     assert len(common) >= len(one.steps) - 2
     assert (one.gradient_norm[first] == two.gradient_norm[second]).all()
@@ -495,7 +498,7 @@ def test_gradients_that_are_no_numbers_are_told_apart_from_frozen_ones(
     small: RunConfig, tmp_path: Path
 ) -> None:
     plan = make_plan(small, folder=tmp_path)
-    watch = Monitor(plan)
+    watch = health_of(plan)
     watch.begin(Counters())
     step_with(plan, watch, 1, spoil=lambda p: p.grad.fill_(torch.nan))  # type: ignore[union-attr]
     history = history_of(tmp_path)
@@ -505,15 +508,27 @@ def test_gradients_that_are_no_numbers_are_told_apart_from_frozen_ones(
     watch.close()
 
 
+def health_of(plan: Plan, *, clock: Clock = time.monotonic) -> LayerHealth:
+    return LayerHealth(
+        plan.network,
+        plan.folder,
+        on=True,
+        total_steps=plan.total_steps,
+        preprocess=plan.preprocess,
+        device=plan.device,
+        clock=clock,
+    )
+
+
 def step_with(
     plan: Plan,
-    watch: Monitor,
+    watch: LayerHealth,
     step: int,
     *,
     samples: int = 4,
     spoil: Callable[[nn.Parameter], object] = lambda p: None,
 ) -> None:
-    """One step of plain SGD on noise, looked at."""
+    """One step of plain SGD on noise, sampled."""
     network = plan.network
     network.use_generator(torch.Generator().manual_seed(0))
     network.train()
@@ -534,14 +549,6 @@ def step_with(
 # --- what it may cost -----------------------------------------------------------------------------
 
 
-def test_spacing_keeps_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layer_health, "SHARE", 0.025)
-    needed = [0, 1, 1.1, 2, 2.5, 4, 8, 11, 16, 25, 99, 103, 1000, 10_300]
-    taken = [spacing(n * 0.025, 1.0) for n in needed]
-    assert taken == [1, 1, 2, 2, 3, 5, 10, 15, 20, 30, 100, 150, 1000, 15_000]
-    assert spacing(1.0, 0.0) > 10**6
-
-
 class Time:
     """A clock that only goes on when it is told to."""
 
@@ -552,110 +559,111 @@ class Time:
         return self.now
 
 
-def looked_at(
+def sampled(
     config: RunConfig,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
     step: float,
-    look: Callable[[int], float],
+    cost: Callable[[int], float],
     steps: int,
     counters: Counters | None = None,
     behind_first: float = 0.0,
-) -> tuple[Monitor, list[str]]:
-    """A monitor over `steps` steps of `step` seconds; the n-th look costs `look(n)`. Behind the
-    first step pass `behind_first` seconds that are no training."""
+) -> tuple[LayerHealth, list[str]]:
+    """Layer health over `steps` steps of `step` seconds, and what it says; the n-th sample costs
+    `cost(n)`. Behind the first step pass `behind_first` seconds that are no training."""
     clock = Time()
-    watch = Monitor(make_plan(config, folder=folder), clock=clock)
+    plan = make_plan(config, folder=folder)
+    watch = health_of(plan, clock=clock)
     append = layer_file.LayerWriter.append
-    looks = []
+    samples = []
 
     def slow(self: layer_file.LayerWriter, *args: Any) -> None:
-        looks.append(1)
-        clock.now += look(len(looks))
+        samples.append(1)
+        clock.now += cost(len(samples))
         append(self, *args)
 
     monkeypatch.setattr(layer_file.LayerWriter, "append", slow)
     counters = counters or Counters()
     watch.begin(counters)
-    told = []
+    said = []
     for number in range(counters.step + 1, counters.step + steps + 1):
         clock.now += step
-        step_with(watch.plan, watch, number)
-        told += [line.text for line in watch.told()]
+        step_with(plan, watch, number)
+        said += [line.text for line in watch.pop_messages()]
         if number == 1:
             clock.now += behind_first
-            watch.leave_out(behind_first)
+            watch.exclude_from_timing(behind_first)
     watch.close()
     monkeypatch.setattr(layer_file.LayerWriter, "append", append)
-    return watch, told
+    return watch, said
 
 
 def test_what_is_no_training_belongs_to_no_step(
     small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The film strip behind the first step: a step that seems longer would let looks cost more."""
+    """The film strip behind the first step: steps that seem longer would let samples cost more."""
     config = small.changed(architecture="mlp")
-    costs: Any = {"step": 0.01, "look": lambda n: 0.005, "steps": 40}
+    costs: Any = {"step": 0.01, "cost": lambda n: 0.005, "steps": 40}
     found = []
     for number, behind_first in enumerate((0.0, 60.0)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        _, told = looked_at(config, folder, monkeypatch, behind_first=behind_first, **costs)
-        found.append((history_of(folder).steps.tolist(), told))
+        _, messages = sampled(config, folder, monkeypatch, behind_first=behind_first, **costs)
+        found.append((history_of(folder).steps.tolist(), messages))
     assert found[1] == found[0]
     assert len(found[0][1]) == 1
 
 
-def test_a_dear_look_is_taken_at_every_nth_step_and_says_so_once(
+def test_a_dear_sample_is_taken_at_every_nth_step_and_says_so_once(
     small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layer_health, "SHARE", 0.025)
-    watch, told = looked_at(
+    watch, messages = sampled(
         small.changed(architecture="mlp"),
         tmp_path,
         monkeypatch,
         step=0.01,
-        look=lambda n: 0.05 if n == 1 else 0.005,  # the first one allocates
+        cost=lambda n: 0.05 if n == 1 else 0.005,  # the first one allocates
         steps=200,
     )
     # 0.005 / (0.025 x 0.01) = 20
     # It gets there in steps of 10, 20, 40 ...: one measurement may be far off.
     assert history_of(tmp_path).steps.tolist() == [1, 2, *range(12, 201, 20)]
-    assert told == [
-        "Gradient health looks at every 20th step, as far as can be told yet: a look costs 5 ms "
+    assert messages == [
+        "Gradient health samples every 20th step, as far as can be told yet: a sample costs 5 ms "
         "beside 10 ms for a step, and at most 3% of the time are for it."
     ]
     assert watch.spent <= 0.03 * 200 * 0.01 + 0.005
 
 
-def test_a_cheap_look_is_taken_at_every_step(
+def test_a_cheap_sample_is_taken_at_every_step(
     small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layer_health, "SHARE", 0.025)
-    _, told = looked_at(small, tmp_path, monkeypatch, step=1.0, look=lambda n: 0.01, steps=6)
+    _, messages = sampled(small, tmp_path, monkeypatch, step=1.0, cost=lambda n: 0.01, steps=6)
     assert history_of(tmp_path).steps.tolist() == [1, 2, 3, 4, 5, 6]
-    assert told[0].startswith("Gradient health looks at every step, as far")
-    assert "a look costs 10 ms beside 1 s for a step" in told[0]
+    assert messages[0].startswith("Gradient health samples every step, as far")
+    assert "a sample costs 10 ms beside 1 s for a step" in messages[0]
 
 
 def test_a_measurement_that_was_spoiled_is_made_good(
     small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layer_health, "SHARE", 0.025)
-    _, told = looked_at(
+    _, messages = sampled(
         small.changed(architecture="mlp"),
         tmp_path,
         monkeypatch,
         step=0.01,
-        look=lambda n: 0.02 if n == 2 else 0.00025,  # another program was in the way
+        cost=lambda n: 0.02 if n == 2 else 0.00025,  # another program was in the way
         steps=300,
     )
     gaps = np.diff(history_of(tmp_path).steps)
     assert gaps[1] == 10
     # 0.02 / (0.025 x 0.01) would have been every 100th, and 0.00025 is every one.
     assert gaps[-1] < 10
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
 def test_a_resumed_run_keeps_the_spacing_without_saying_it_again(
@@ -663,26 +671,27 @@ def test_a_resumed_run_keeps_the_spacing_without_saying_it_again(
 ) -> None:
     monkeypatch.setattr(layer_health, "SHARE", 0.025)
     config = small.changed(architecture="mlp")
-    costs: Any = {"step": 0.01, "look": lambda n: 0.005}
-    looked_at(config, tmp_path, monkeypatch, steps=50, **costs)
+    costs: Any = {"step": 0.01, "cost": lambda n: 0.005}
+    sampled(config, tmp_path, monkeypatch, steps=50, **costs)
     after = Counters(step=45)
-    _, told = looked_at(config, tmp_path, monkeypatch, steps=50, counters=after, **costs)
+    _, messages = sampled(config, tmp_path, monkeypatch, steps=50, counters=after, **costs)
     assert history_of(tmp_path).steps.tolist() == [1, 2, 12, 32, 52, 72, 92]
-    assert told == []
+    assert messages == []
 
 
 def test_a_long_run_keeps_a_bounded_number(small: RunConfig, tmp_path: Path) -> None:
     plan = make_plan(small.changed(epochs=10_000), folder=tmp_path)
-    watch = Monitor(plan)
-    assert watch.every == -(-10_000 * plan.steps_per_epoch // layer_health.MOST_SAMPLES)
+    watch = health_of(plan)
+    assert watch.budget.every == -(-10_000 * plan.steps_per_epoch // layer_health.MOST_SAMPLES)
 
 
 def test_a_smaller_last_batch_is_left_out(small: RunConfig, tmp_path: Path) -> None:
     """In a batch of two every unit that is merely off looks dead."""
-    watch = Monitor(make_plan(small, folder=tmp_path))
+    plan = make_plan(small, folder=tmp_path)
+    watch = health_of(plan)
     watch.begin(Counters())
     for step, samples in enumerate((8, 8, 2, 4), start=1):
-        step_with(watch.plan, watch, step, samples=samples)
+        step_with(plan, watch, step, samples=samples)
     watch.close()
     assert history_of(tmp_path).steps.tolist() == [1, 2, 4]
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lab.explain import grad_cam, overlay
-from lab.training.watch.film_files import Take
+from lab.training.watch.film_files import ProbeSnapshot
 from lab.ui.run import film_frames
 from lab.ui.run.film_frames import Strip, columns, enlarged, large_html, scales, strip_html
 
@@ -25,11 +25,11 @@ def take(
     share: float = 0.8,
     stages: tuple[str, ...] = ("block1",),
     parts: tuple[str, ...] = ("val", "train"),
-) -> Take:
+) -> ProbeSnapshot:
     """Image 3 is a cat and taken for one, image 9 is a dog and taken for a cat."""
     count = len(indices)
     shape = (len(stages), count)
-    return Take(
+    return ProbeSnapshot(
         epoch=epoch,
         step=epoch,
         every=1,
@@ -48,7 +48,7 @@ def take(
     )
 
 
-def strip(takes: list[Take], *, stage: str | None = "block1", level: float = 1.0) -> Strip:
+def strip(takes: list[ProbeSnapshot], *, stage: str | None = "block1", level: float = 1.0) -> Strip:
     pictures = {i: np.full((16, 16, 1), 128, np.uint8) for t in takes for i in t.indices.tolist()}
     maps = [None if stage is None else np.full((len(t.indices), 4, 4), level, "f4") for t in takes]
     return Strip(takes, maps, stage, scales(takes, stage), pictures, NAMES)

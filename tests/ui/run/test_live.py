@@ -80,20 +80,15 @@ def test_the_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-@pytest.mark.parametrize("waits_for", ["", "compiling the training steps"])
-def test_the_page_says_what_the_next_step_waits_for(waits_for: str) -> None:
-    run = SimpleNamespace(
-        step=40, seconds=3.0, status="running", requested="", progress_text=waits_for
-    )
-    said = "Step 40 of 2,000 · 3 s of training" + (f" · {waits_for}" if waits_for else "")
+def test_a_running_run_says_how_far_it_is() -> None:
+    run = SimpleNamespace(step=40, seconds=3.0, status="running", requested="pause")
+    said = "Step 40 of 2,000 · 3 s of training · pause asked for"
     assert live._progress_text(run, 2000) == said  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("waits_for", "seconds"), [("", 0.3), ("compiling", 1.0)])
-def test_the_first_point_is_looked_for_often_unless_it_takes_long(
-    waits_for: str, seconds: float
-) -> None:
-    run = SimpleNamespace(is_live=True, status="running", seconds=0.0, progress_text=waits_for)
+@pytest.mark.parametrize(("trained", "seconds"), [(0.0, 0.3), (60.0, 1.0)])
+def test_the_first_points_are_looked_for_often(trained: float, seconds: float) -> None:
+    run = SimpleNamespace(is_live=True, status="running", seconds=trained)
     assert live._pace(run) == seconds  # type: ignore[arg-type]
 
 
