@@ -14,6 +14,7 @@ This module draws nothing at random from outside and knows neither Optuna nor th
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -80,8 +81,11 @@ class SweepConfig(BaseModel):
 
     # --- in and out -----------------------------------------------------------------------------
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> SweepConfig:
-        """From plain values, as JSON, YAML or a form hold them. Raises ConfigError."""
+    def from_mapping(cls, values: Mapping[str, Any], *, stored: bool = False) -> SweepConfig:
+        """From plain values, as JSON, YAML or a form hold them. Raises ConfigError.
+
+        A `stored` sweep has begun already: it may vary what a new one may not.
+        """
         given = dict(values)
         unknown = [key for key in given if key not in cls.model_fields]
         if unknown:
@@ -100,7 +104,8 @@ class SweepConfig(BaseModel):
             )
         kind = given.get("kind", "grid")
         given["axes"] = {
-            str(knob): _axis(str(knob), axis, given["base"], kind) for knob, axis in axes.items()
+            str(knob): _axis(str(knob), axis, given["base"], None if stored else kind)
+            for knob, axis in axes.items()
         }
         try:
             sweep = cls.model_validate(given)
@@ -134,11 +139,8 @@ class SweepConfig(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> SweepConfig:
-        return cls.model_validate_json(text)._normal()
-
-    def _normal(self) -> SweepConfig:
-        # JSON has no tuples: hidden layers come back as lists, and only the base knows their type.
-        return SweepConfig.from_mapping({**dict(self), "base": self.base})
+        """As a store holds it, of this version of the lab or an earlier one. Raises ConfigError."""
+        return cls.from_mapping(json.loads(text), stored=True)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -232,18 +234,21 @@ def varies(knob: Knob, kind: Kind) -> bool:
     return knob.sweep == "any" or (knob.sweep == "grid" and kind == "grid")
 
 
-def _axis(knob: str, axis: Any, base: RunConfig, kind: Kind) -> tuple[Any, ...] | Range:
-    """The axis with every value as RunConfig holds it ("1e-3" of a YAML file becomes 0.001)."""
+def _axis(knob: str, axis: Any, base: RunConfig, kind: Kind | None) -> tuple[Any, ...] | Range:
+    """The axis with every value as RunConfig holds it ("1e-3" of a YAML file becomes 0.001).
+
+    `kind` is that of a new sweep, which may not vary everything; None for a stored one.
+    """
     if knob not in KNOBS:
         raise ConfigError(unknown_name("knob", knob, KNOBS))
     if knob == "seed":
         raise ConfigError("seed is no axis of a sweep. Use seeds, which repeats every combination.")
-    if KNOBS[knob].sweep == "never":
+    if kind and KNOBS[knob].sweep == "never":
         raise ConfigError(
             f"{knob} cannot be varied by a sweep, because it does not change what is learned; set "
             "it in base."
         )
-    if not varies(KNOBS[knob], kind):
+    if kind and not varies(KNOBS[knob], kind):
         raise ConfigError(f"{knob} can be varied by a grid only: runs of one length are compared.")
     if isinstance(axis, (Range, Mapping)):
         return _range(knob, axis, base)

@@ -1,5 +1,7 @@
 """A sweep as data: what it allows, how it travels, which combinations it means."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -176,3 +178,16 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
 def test_a_file_that_is_no_sweep_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"not valid YAML|must be lines"):
         SweepConfig.from_yaml(text)
+
+
+def test_a_sweep_that_an_earlier_version_stored_is_still_read() -> None:
+    """It wrote every knob, with choices that are gone, and could vary what is not varied now."""
+    stored = SweepConfig.from_mapping({"base": {}, "axes": {"batch_size": [16, 32]}})
+    values = json.loads(stored.to_json())
+    values["base"]["compile_steps"] = "auto"
+    values["axes"] = {"memory_layout": ["channels_last", "channels_first"], "depth": [2, 3]}
+    sweep = SweepConfig.from_json(json.dumps(values))
+    assert sweep.base.compile_steps == "off"
+    assert sweep.axes["memory_layout"] == ("channels_last", "channels_first")
+    with pytest.raises(ConfigError, match="memory_layout cannot be varied"):
+        SweepConfig.from_mapping(values)
