@@ -113,9 +113,8 @@ class _Bar:
             f"{event.test_samples:,} test images; {event.trainable_parameters:,} of "
             f"{event.total_parameters:,} parameters trained on {event.device}."
         )
-        words = {"train": "training", "val": "validation"}
         self.columns = [
-            (column, metric, f"{words[column.partition('_')[0]]} {metric.title.lower()}")
+            (column, metric, f"{column.partition('_')[0]} {metric.title.lower()}")
             for metric in metrics_of(len(event.class_names))
             if metric.shown  # the others have no room in a terminal; JSON has them all
             for column in epoch_columns([metric])

@@ -47,7 +47,7 @@ def test_json_is_one_object_a_line_and_ends_with_run_ended(
 def test_the_run_is_in_the_store_like_one_of_the_pages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--name", "by hand"]) == 0
     out = capsys.readouterr().out
-    assert "validation loss" in out
+    assert "val loss" in out
     assert "Test of epoch" in out
     run = store().runs()[0]
     assert run.name == "by hand"
