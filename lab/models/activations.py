@@ -1,4 +1,4 @@
-"""The curves between layers, and how a network's own curve is exchanged for another."""
+"""The activation functions, and how a network's own one is replaced by another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.registry import Registry
 
 @dataclass(frozen=True)
 class ActivationSpec:
-    """One curve and what a network must know about it."""
+    """One activation function and what a network must know about it."""
 
     name: str
     title: str
@@ -22,9 +22,9 @@ class ActivationSpec:
     """Never falls as its input rises. Then max-pooling before it gives exactly what max-pooling
     after it gives."""
     rectifier: bool
-    """Of the ReLU family: weights start by Kaiming's rule. The others start by Xavier's."""
+    """Of the ReLU family: weights are initialised by Kaiming's rule, for the others by Xavier's."""
     choosable: bool = True
-    """False for curves that only come with torchvision's networks."""
+    """False for those that only come with torchvision's networks."""
 
 
 ACTIVATIONS: Registry[ActivationSpec] = Registry("activation")
@@ -79,7 +79,7 @@ for _spec in (
     ActivationSpec(
         "gelu",
         "GELU",
-        "A smooth ReLU with a small dip below zero. The curve of transformers and ConvNeXt.",
+        "A smooth ReLU with a small dip below zero. The activation of transformers and ConvNeXt.",
         nn.GELU,
         monotone=False,
         rectifier=True,
@@ -89,7 +89,7 @@ for _spec in (
         "SiLU (swish)",
         (
             "The input times its own sigmoid: smooth, with a small dip below zero. EfficientNet's"
-            " curve."
+            " activation."
         ),
         nn.SiLU,
         monotone=False,
@@ -100,7 +100,7 @@ for _spec in (
         "ReLU6",
         (
             "ReLU cut off at 6, which suits the low-precision arithmetic of phones. MobileNetV2's"
-            " curve."
+            " activation."
         ),
         nn.ReLU6,
         monotone=True,
@@ -110,7 +110,7 @@ for _spec in (
     ActivationSpec(
         "hardswish",
         "Hard swish",
-        "SiLU drawn with straight lines, cheap to compute. MobileNetV3's curve, beside ReLU.",
+        "SiLU drawn with straight lines, cheap to compute. MobileNetV3's, beside ReLU.",
         nn.Hardswish,
         monotone=False,
         rectifier=True,
@@ -120,13 +120,14 @@ for _spec in (
     ACTIVATIONS.add(_spec.name, _spec)
 
 REPLACED = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU)
-"""What torchvision's networks put between layers. Sigmoid and Hardsigmoid are not here: there they
-are gates."""
+"""What torchvision's networks put between layers. Not Sigmoid and Hardsigmoid, which are gates
+there."""
 
 
 def replace_activations(net: nn.Module, name: str) -> int:
-    """Exchange every activation between layers, in place, for the one called `name`; returns how
-    many.
+    """Replace every activation between layers, in place, by the one called `name`.
+
+    Returns how many were replaced.
 
     The gate of a squeeze-and-excitation block (torchvision calls it `scale_activation`) stays: it
     must give a share between 0 and 1 to work as a gate at all. Only modules are seen, so a network

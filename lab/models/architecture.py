@@ -6,7 +6,7 @@ To add one, write the function in a module that the registry is `filled_by`:
         name="tiny", title="Tiny", family="cnn", year=2026, story="...",
         native_activation="relu", min_image_size=4,
     )
-    def tiny(given: NetworkInput) -> StagedNet: ...
+    def tiny(settings: NetworkSettings) -> StagedNet: ...
 
 It then appears in every list, form, table and test. `lab.models.catalog` builds it.
 """
@@ -35,8 +35,8 @@ class Pretrained:
 
 
 @dataclass(frozen=True)
-class NetworkInput:
-    """What an architecture's function is given."""
+class NetworkSettings:
+    """What an architecture's function builds its network from."""
 
     channels: int
     """1 or 3."""
@@ -52,24 +52,24 @@ class NetworkInput:
 
     @property
     def activation(self) -> ActivationSpec:
-        """The curve between layers: the chosen one, or the architecture's own."""
+        """The activation between layers: the chosen one, or the architecture's own."""
         chosen = self.config.activation
         return ACTIVATIONS.get(self.spec.native_activation if chosen == "auto" else chosen)
 
     @property
     def is_native(self) -> bool:
-        """Whether the network keeps the curve it was designed with."""
+        """Whether the network keeps the activation it was designed with."""
         return self.activation.name == self.spec.native_activation
 
     def make_activation(self) -> nn.Module:
         return self.activation.make()
 
     def dropout(self, own: float) -> float:
-        """The share to drop: the knob's, or the architecture's `own` when the knob is empty."""
+        """The dropout probability: the knob's, or the architecture's `own` when that is empty."""
         return own if self.config.dropout is None else self.config.dropout
 
 
-Build = Callable[[NetworkInput], StagedNet]
+Build = Callable[[NetworkSettings], StagedNet]
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,9 @@ class ArchitectureSpec:
     weights: str | None = None
     """torchvision's name of the ImageNet weights, such as "IMAGENET1K_V1"."""
     default_cam_stage: str | None = None
-    """Where Grad-CAM looks at first: the last stage that still has a height and a width."""
+    """The stage that Grad-CAM shows first: the last one that still has a height and a width."""
     knobs: tuple[str, ...] = ()
-    """Those of the knobs that only some architectures have (`Knob.by_architecture`) which this one
-    has."""
+    """The knobs of this architecture among those that only some have (`Knob.by_architecture`)."""
 
 
 ARCHITECTURES: Registry[ArchitectureSpec] = Registry(

@@ -1,4 +1,4 @@
-"""The one door through which a network is checked and built."""
+"""Checking and building the network that a RunConfig describes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, ResourceError
-from lab.models.architecture import ARCHITECTURES, NetworkInput
+from lab.models.architecture import ARCHITECTURES, NetworkSettings
 from lab.models.freezing import check_phases, check_stage_count
 from lab.models.initialisation import SeededRandomness
 from lab.models.staged import StagedNet
@@ -15,7 +15,7 @@ from lab.progress import Cancel, Report, never, silent
 
 
 def input_channels(config: RunConfig, pack_channels: int) -> int:
-    """How many the network takes: 3 with pretrained weights (grey is repeated), else the data's."""
+    """The network's input channels: 3 with pretrained weights (grey repeated), else the data's."""
     return 3 if config.pretrained else pack_channels
 
 
@@ -62,21 +62,21 @@ def build_network(
     pretrained = None
     if config.pretrained and not on_meta:
         pretrained = load_pretrained(spec, progress=progress, cancel=cancel)
-    given = NetworkInput(
+    settings = NetworkSettings(
         input_channels(config, channels), image_size, classes, config, pretrained=pretrained
     )
     try:
         if on_meta:
             with device:
-                net = spec.build(given)
+                net = spec.build(settings)
         else:
             # Built on the CPU first, so that every device starts from the same numbers.
             with SeededRandomness(torch.Generator().manual_seed(config.seed)):
-                net = spec.build(given)
+                net = spec.build(settings)
             net.to(device)
             net.use_generator(torch.Generator(device).manual_seed(config.seed))
     except RuntimeError as error:
-        if not any(words in str(error) for words in ("out of memory", "allocate memory")):
+        if not any(phrase in str(error) for phrase in ("out of memory", "allocate memory")):
             raise
         raise ResourceError(
             f"{spec.title} for images of {image_size} pixels does not fit into the memory of "
@@ -112,6 +112,6 @@ def _check_facts(config: RunConfig, *, image_size: int, channels: int) -> None:
     if config.activation not in ("auto", spec.native_activation):
         raise ConfigError(
             f"activation is {config.activation!r}, and the pretrained weights of {spec.name} were "
-            f"learnt with {spec.native_activation!r}: with another curve they mean nothing. "
-            "Set activation=auto, or freeze=scratch to train with any curve."
+            f"learnt with {spec.native_activation!r}: with another activation they mean nothing. "
+            "Set activation=auto, or freeze=scratch to train with any."
         )

@@ -6,14 +6,16 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lab.models.architecture import NetworkInput, architecture
+from lab.models.architecture import NetworkSettings, architecture
 from lab.models.dropout import Dropout
-from lab.models.initialisation import start_weights
+from lab.models.initialisation import initialise_weights
 from lab.models.perceptrons import dense
 from lab.models.staged import HEAD, StagedNet
 
 
-def conv_block(given: NetworkInput, channels: int, filters: int, *, convs: int = 1) -> nn.Module:
+def conv_block(
+    settings: NetworkSettings, channels: int, filters: int, *, convs: int = 1
+) -> nn.Module:
     """3x3 convolutions that keep the size, then max-pool 2.
 
     (N, channels, H, W) -> (N, filters, H // 2, W // 2).
@@ -22,13 +24,12 @@ def conv_block(given: NetworkInput, channels: int, filters: int, *, convs: int =
     for number in range(1, convs + 1):
         suffix = str(number) if convs > 1 else ""
         layers[f"conv{suffix}"] = nn.Conv2d(channels, filters, kernel_size=3, padding="same")
-        layers[f"activation{suffix}"] = given.make_activation()
+        layers[f"activation{suffix}"] = settings.make_activation()
         channels = filters
-    if given.activation.monotone:
-        # The textbook order is convolution, activation, pooling. The largest input of a curve that
-        # never falls gives its largest output, so pooling first gives the very same values, and the
-        # curve is then computed on a quarter of them. GELU and SiLU dip below zero, so for them the
-        # order stays.
+    if settings.activation.monotone:
+        # The textbook order is convolution, activation, pooling. An activation that never falls
+        # maps the largest input to the largest output, so pooling first gives the same values from
+        # a quarter of the work. GELU and SiLU dip below zero, so for them the order stays.
         layers["pool"] = nn.MaxPool2d(2)
         layers.move_to_end(f"activation{suffix}")
     else:
@@ -36,18 +37,19 @@ def conv_block(given: NetworkInput, channels: int, filters: int, *, convs: int =
     return nn.Sequential(layers)
 
 
-def dropped_head(given: NetworkInput, inputs: int, *, dropout: float) -> nn.Module:
-    """(N, inputs) -> logits (N, K), with dropout before."""
+def dropout_head(settings: NetworkSettings, inputs: int, *, dropout: float) -> nn.Module:
+    """Dropout and a dense layer: (N, inputs) -> logits (N, K)."""
     return nn.Sequential(
         OrderedDict(
-            dropout=Dropout(given.dropout(dropout)), linear=nn.Linear(inputs, given.classes)
+            dropout=Dropout(settings.dropout(dropout)), linear=nn.Linear(inputs, settings.classes)
         )
     )
 
 
-def finished(given: NetworkInput, stages: dict[str, nn.Module]) -> StagedNet:
+def initialised_net(settings: NetworkSettings, stages: dict[str, nn.Module]) -> StagedNet:
+    """A network of these stages whose weights suit the activation."""
     net = StagedNet(stages)
-    start_weights(net, given.activation)
+    initialise_weights(net, settings.activation)
     return net
 
 
@@ -64,16 +66,16 @@ def finished(given: NetworkInput, stages: dict[str, nn.Module]) -> StagedNet:
     min_image_size=8,
     default_cam_stage="block3",
 )
-def simple_cnn(given: NetworkInput) -> StagedNet:
-    side = given.image_size // 2 // 2 // 2
-    return finished(
-        given,
+def simple_cnn(settings: NetworkSettings) -> StagedNet:
+    side = settings.image_size // 2 // 2 // 2
+    return initialised_net(
+        settings,
         {
-            "block1": conv_block(given, given.channels, 16),
-            "block2": conv_block(given, 16, 32),
-            "block3": conv_block(given, 32, 64),
-            "dense": dense(given, 64 * side**2, 128, flatten=True),
-            HEAD: dropped_head(given, 128, dropout=0.3),
+            "block1": conv_block(settings, settings.channels, 16),
+            "block2": conv_block(settings, 16, 32),
+            "block3": conv_block(settings, 32, 64),
+            "dense": dense(settings, 64 * side**2, 128, flatten=True),
+            HEAD: dropout_head(settings, 128, dropout=0.3),
         },
     )
 
@@ -91,16 +93,16 @@ def simple_cnn(given: NetworkInput) -> StagedNet:
     min_image_size=8,
     default_cam_stage="block3",
 )
-def sign_cnn(given: NetworkInput) -> StagedNet:
-    side = given.image_size // 2 // 2 // 2  # 28 -> 14 -> 7 -> 3, so 32 * 3 * 3 = 288
-    return finished(
-        given,
+def sign_cnn(settings: NetworkSettings) -> StagedNet:
+    side = settings.image_size // 2 // 2 // 2  # 28 -> 14 -> 7 -> 3, so 32 * 3 * 3 = 288
+    return initialised_net(
+        settings,
         {
-            "block1": conv_block(given, given.channels, 32),
-            "block2": conv_block(given, 32, 64),
-            "block3": conv_block(given, 64, 32),
-            "dense": dense(given, 32 * side**2, 512, flatten=True),
-            HEAD: dropped_head(given, 512, dropout=0.3),
+            "block1": conv_block(settings, settings.channels, 32),
+            "block2": conv_block(settings, 32, 64),
+            "block3": conv_block(settings, 64, 32),
+            "dense": dense(settings, 32 * side**2, 512, flatten=True),
+            HEAD: dropout_head(settings, 512, dropout=0.3),
         },
     )
 
@@ -118,26 +120,26 @@ def sign_cnn(given: NetworkInput) -> StagedNet:
     min_image_size=12,
     default_cam_stage="block2",
 )
-def lenet5(given: NetworkInput) -> StagedNet:
+def lenet5(settings: NetworkSettings) -> StagedNet:
     def block(channels: int, filters: int, padding: int) -> nn.Module:
-        # Average pooling does not commute with a curve, so the order is the textbook's.
+        # Average pooling does not commute with an activation, so the order is the textbook's.
         return nn.Sequential(
             OrderedDict(
                 conv=nn.Conv2d(channels, filters, kernel_size=5, padding=padding),
-                activation=given.make_activation(),
+                activation=settings.make_activation(),
                 pool=nn.AvgPool2d(2),
             )
         )
 
-    side = (given.image_size // 2 - 4) // 2  # 28 -> 14 -> 10 -> 5
-    return finished(
-        given,
+    side = (settings.image_size // 2 - 4) // 2  # 28 -> 14 -> 10 -> 5
+    return initialised_net(
+        settings,
         {
-            "block1": block(given.channels, 6, padding=2),
+            "block1": block(settings.channels, 6, padding=2),
             "block2": block(6, 16, padding=0),
-            "dense1": dense(given, 16 * side**2, 120, flatten=True),
-            "dense2": dense(given, 120, 84),
-            HEAD: nn.Sequential(OrderedDict(linear=nn.Linear(84, given.classes))),
+            "dense1": dense(settings, 16 * side**2, 120, flatten=True),
+            "dense2": dense(settings, 120, 84),
+            HEAD: nn.Sequential(OrderedDict(linear=nn.Linear(84, settings.classes))),
         },
     )
 
@@ -155,26 +157,26 @@ def lenet5(given: NetworkInput) -> StagedNet:
     min_image_size=32,
     default_cam_stage="block5",
 )
-def vgg16_plain(given: NetworkInput) -> StagedNet:
-    side = given.image_size // 32  # five times halved: 224 -> 7, so 512 * 7 * 7 = 25088
-    return finished(
-        given,
+def vgg16_plain(settings: NetworkSettings) -> StagedNet:
+    side = settings.image_size // 32  # five times halved: 224 -> 7, so 512 * 7 * 7 = 25088
+    return initialised_net(
+        settings,
         {
-            "block1": conv_block(given, given.channels, 64, convs=2),
-            "block2": conv_block(given, 64, 128, convs=2),
-            "block3": conv_block(given, 128, 256, convs=3),
-            "block4": conv_block(given, 256, 512, convs=3),
-            "block5": conv_block(given, 512, 512, convs=3),
+            "block1": conv_block(settings, settings.channels, 64, convs=2),
+            "block2": conv_block(settings, 64, 128, convs=2),
+            "block3": conv_block(settings, 128, 256, convs=3),
+            "block4": conv_block(settings, 256, 512, convs=3),
+            "block5": conv_block(settings, 512, 512, convs=3),
             "dense": nn.Sequential(
                 OrderedDict(
                     flatten=nn.Flatten(),
                     linear1=nn.Linear(512 * side**2, 4096),
-                    activation1=given.make_activation(),
-                    dropout=Dropout(given.dropout(0.5)),
+                    activation1=settings.make_activation(),
+                    dropout=Dropout(settings.dropout(0.5)),
                     linear2=nn.Linear(4096, 4096),
-                    activation2=given.make_activation(),
+                    activation2=settings.make_activation(),
                 )
             ),
-            HEAD: dropped_head(given, 4096, dropout=0.5),
+            HEAD: dropout_head(settings, 4096, dropout=0.5),
         },
     )

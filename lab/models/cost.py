@@ -1,8 +1,8 @@
-"""What one image costs in each stage of a network: counted on the meta device, nothing is measured.
+"""The computing cost of each stage of a network for one image, counted on the meta device.
 
-Counted is what takes the time: multiplications in convolutions and dense layers, numbers that
-layers put out and so go through memory, parameters, and layers, each of which is called. What a
-network does outside its layers, such as adding a shortcut, is little beside these and left out.
+Counted is what takes the time: multiplications in convolutions and dense layers, output values,
+which go through memory, parameters, and layer calls. What a network does outside its layers, such
+as adding a shortcut, is little beside these and left out.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from lab.models.staged import StagedNet
 
 @dataclass(frozen=True)
 class StageCost:
-    """Of one stage, for one image."""
+    """The computing cost of one stage for one image."""
 
     name: str
     multiplications: int
     outputs: int
-    """Numbers that its layers put out."""
+    """Output values of all its layers."""
     parameters: int
     layers: int
 
 
 def stage_costs(net: StagedNet, *, channels: int, image_size: int) -> tuple[StageCost, ...]:
-    """The stages of `net` in order; a network on the meta device that is thrown away afterwards,
-    because it is changed."""
+    """The cost of each stage of `net`, in order.
+
+    `net` is on the meta device and is changed, so throw it away afterwards.
+    """
     calls: list[tuple[int, int]] = []
 
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
+    def record(module: nn.Module, _: object, output: Tensor) -> None:
         calls.append((_multiplications(module, output), output.numel()))
 
     net.eval()
     for module in net.modules():
         if not any(True for _ in module.children()):
-            module.register_forward_hook(count)
+            module.register_forward_hook(record)
         if isinstance(module, nn.BatchNorm2d):
             # It keeps the shape, and on the meta device takes ten times as long as all the rest.
             module.forward = _unchanged  # type: ignore[method-assign]
@@ -52,8 +54,8 @@ def stage_costs(net: StagedNet, *, channels: int, image_size: int) -> tuple[Stag
             costs.append(
                 StageCost(
                     name,
-                    multiplications=sum(done for done, _ in calls),
-                    outputs=sum(numbers for _, numbers in calls),
+                    multiplications=sum(multiplications for multiplications, _ in calls),
+                    outputs=sum(outputs for _, outputs in calls),
                     parameters=count_parameters(net.stage(name)),
                     layers=len(calls),
                 )
@@ -66,7 +68,7 @@ def _unchanged(input: Tensor) -> Tensor:
 
 
 def _multiplications(module: nn.Module, output: Tensor) -> int:
-    """Each number that a convolution or a dense layer puts out is a sum over a row of weights."""
+    """Multiplications of one layer: one for each output value and each weight of its channel."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         return output.numel() * module.weight[0].numel()
     return 0

@@ -34,14 +34,14 @@ class RandomLayer(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RandomLayer:
         # Not every release of torch can copy a generator. A copy of a network (for an export, an
-        # explanation) draws from nobody's generator until it is given its own.
+        # explanation) has no generator until `use_generator` sets one.
         copy = type(self)(self.p)
         copy.train(self.training)
         memo[id(self)] = copy
         return copy
 
     def mask_shape(self, x: Tensor) -> Sequence[int]:
-        """Of the mask for the input `x`; it is broadcast."""
+        """The shape of the mask for the input `x`, to which it is broadcast."""
         raise NotImplementedError
 
     def draw_mask(self, x: Tensor) -> Tensor:
@@ -76,8 +76,10 @@ _LAYERS: weakref.WeakValueDictionary[int, RandomLayer] = weakref.WeakValueDictio
     "trainscope::draw_mask", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
 )
 def _draw_mask(x: Tensor, key: int) -> Tensor:
-    """The same draw as one operation into which torch's compiler does not look: it cannot follow a
-    generator, and a break of its graph in the midst of a network leaves most layers uncompiled."""
+    """`RandomLayer.draw_mask` as one opaque operation for torch's compiler.
+
+    The compiler cannot follow a generator, and a graph break there leaves most layers uncompiled.
+    """
     return _LAYERS[key].draw_mask(x)
 
 
@@ -87,24 +89,23 @@ def _mask_like(x: Tensor, key: int) -> Tensor:
 
 
 class Dropout(RandomLayer):
-    """Switches off each value with probability `p` in training; scales the others up. (...)."""
+    """Zeroes each value with probability `p` in training and scales up the rest; any shape."""
 
     def mask_shape(self, x: Tensor) -> Sequence[int]:
         return x.shape
 
 
 class StochasticDepth(RandomLayer):
-    """Switches off a whole residual branch, sample by sample, with probability `p` in training. (N,
-    ...)."""
+    """Zeroes a residual branch (N, ...) with probability `p` in training, sample by sample."""
 
     def mask_shape(self, x: Tensor) -> Sequence[int]:
         return (x.shape[0], *[1] * (x.ndim - 1))
 
 
 def replace_dropouts(net: nn.Module, p: float | None) -> None:
-    """Exchange torchvision's dropout and stochastic depth, in place, for these.
+    """Replace torchvision's dropout and stochastic depth, in place, by Dropout and StochasticDepth.
 
-    `p` replaces the share of every dropout unless it is None; stochastic depth keeps its own,
+    `p` replaces the probability of every dropout unless it is None; stochastic depth keeps its own,
     because it belongs to the residual blocks and not to the head.
     """
     from torchvision.ops import StochasticDepth as TorchvisionDepth

@@ -1,4 +1,4 @@
-"""Which stages are trained, and when.
+"""The freeze strategies: which stages are trained, and when.
 
 strategy     phase 1                      phase 2
 scratch      all, from random weights     -
@@ -32,8 +32,8 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class StageLock:
-    """One stage as the freeze picker shows it."""
+class StageState:
+    """One stage of a network and whether it is trained."""
 
     name: str
     parameters: int
@@ -73,17 +73,20 @@ def trainable_stages(
     return tuple(stage_names[-1 - config.last_k :])
 
 
-def stage_locks(net: StagedNet, config: RunConfig, *, phase: int = 1) -> list[StageLock]:
-    """What the strategy does to each stage of `net` (meta will do), in order. Changes nothing."""
+def stage_states(net: StagedNet, config: RunConfig, *, phase: int = 1) -> list[StageState]:
+    """Each stage of `net`, in order, and whether it is trained; `net` is not changed.
+
+    A network on the meta device is enough.
+    """
     trained = trainable_stages(net.stage_names, config, phase=phase)
     return [
-        StageLock(name, count_parameters(net.stage(name)), name in trained)
+        StageState(name, count_parameters(net.stage(name)), name in trained)
         for name in net.stage_names
     ]
 
 
 def apply_freeze(net: StagedNet, config: RunConfig, *, phase: int = 1) -> None:
-    """Freeze what the strategy freezes in that phase and unfreeze the rest.
+    """Freeze the stages that are not trained in that phase and unfreeze the others.
 
     The optimizer must be made (or given its parameters) anew after a change of phase.
     """

@@ -1,4 +1,4 @@
-"""How weights start: from a seed alone, and by a rule that fits the activation."""
+"""Initial weights: from a seed alone, and by a rule that fits the activation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from lab.models.activations import ActivationSpec
 
 
 class SeededRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's gap
-    """Inside `with SeededRandomness(generator):` every random draw of this thread comes from
-    `generator`.
+    """A context in which every random draw of this thread comes from `generator`.
 
     torchvision's constructors draw from the process-wide generator and offer no other. Seeding that
     one (`fork_rng` + `manual_seed`) is not enough while pages run in other threads: whatever they
@@ -37,14 +36,14 @@ class SeededRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # t
         if torch.Tag.nondeterministic_seeded in func.tags:
             if not any(argument.name == "generator" for argument in func._schema.arguments):
                 raise RuntimeError(
-                    f"{func} cannot draw from a generator; start weights with torch.nn.init instead"
+                    f"{func} cannot draw from a generator; use torch.nn.init instead"
                 )
             kwargs["generator"] = self.generator
         return func(*args, **kwargs)
 
 
-def start_weights(net: nn.Module, activation: ActivationSpec) -> None:
-    """Start every Linear and Conv2d of `net` by the rule that fits `activation`; biases at zero.
+def initialise_weights(net: nn.Module, activation: ActivationSpec) -> None:
+    """Initialise every Linear and Conv2d of `net` by the rule for `activation`; biases are zero.
 
     Kaiming for the ReLU family, which lets half of the signal through; Xavier for sigmoid and tanh.
     The last layer gives the logits. It starts at a tenth of Xavier's size, so that no class is

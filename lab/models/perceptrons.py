@@ -7,36 +7,38 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lab.models.architecture import NetworkInput, architecture
-from lab.models.initialisation import start_weights
+from lab.models.architecture import NetworkSettings, architecture
+from lab.models.initialisation import initialise_weights
 from lab.models.staged import HEAD, StagedNet
 
 DEEP_WIDTH = 50  # units in each hidden layer of the deep MLP; the plain MLP has as many in its one
 
 
-def dense(given: NetworkInput, inputs: int, units: int, *, flatten: bool = False) -> nn.Module:
-    """(N, inputs) -> (N, units) with the activation; `flatten` where images or maps come in."""
+def dense(
+    settings: NetworkSettings, inputs: int, units: int, *, flatten: bool = False
+) -> nn.Module:
+    """A dense layer and its activation: (N, inputs) -> (N, units); `flatten` takes (N, C, H, W)."""
     layers: OrderedDict[str, nn.Module] = (
         OrderedDict(flatten=nn.Flatten()) if flatten else OrderedDict()
     )
     layers["linear"] = nn.Linear(inputs, units)
-    layers["activation"] = given.make_activation()
+    layers["activation"] = settings.make_activation()
     return nn.Sequential(layers)
 
 
-def perceptron(given: NetworkInput, hidden_sizes: Sequence[int]) -> StagedNet:
+def perceptron(settings: NetworkSettings, hidden_sizes: Sequence[int]) -> StagedNet:
     """(N, C, H, W) -> flat (N, C*H*W) -> one stage for each hidden layer -> logits (N, K)."""
     stages: dict[str, nn.Module] = {}
-    width = given.channels * given.image_size**2
+    width = settings.channels * settings.image_size**2
     for number, size in enumerate(hidden_sizes, start=1):
-        stages[f"hidden{number}"] = dense(given, width, size, flatten=number == 1)
+        stages[f"hidden{number}"] = dense(settings, width, size, flatten=number == 1)
         width = size
-    head: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(width, given.classes))
+    head: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(width, settings.classes))
     if not hidden_sizes:
         head = OrderedDict(flatten=nn.Flatten(), **head)
     stages[HEAD] = nn.Sequential(head)
     net = StagedNet(stages)
-    start_weights(net, given.activation)
+    initialise_weights(net, settings.activation)
     return net
 
 
@@ -52,8 +54,8 @@ def perceptron(given: NetworkInput, hidden_sizes: Sequence[int]) -> StagedNet:
     native_activation="sigmoid",
     min_image_size=1,
 )
-def single_layer_perceptron(given: NetworkInput) -> StagedNet:
-    return perceptron(given, ())
+def single_layer_perceptron(settings: NetworkSettings) -> StagedNet:
+    return perceptron(settings, ())
 
 
 @architecture(
@@ -66,8 +68,8 @@ def single_layer_perceptron(given: NetworkInput) -> StagedNet:
     min_image_size=1,
     knobs=("hidden_sizes",),
 )
-def mlp(given: NetworkInput) -> StagedNet:
-    return perceptron(given, given.config.hidden_sizes)
+def mlp(settings: NetworkSettings) -> StagedNet:
+    return perceptron(settings, settings.config.hidden_sizes)
 
 
 @architecture(
@@ -83,8 +85,10 @@ def mlp(given: NetworkInput) -> StagedNet:
     min_image_size=1,
     knobs=("depth",),
 )
-def deep_mlp(given: NetworkInput) -> StagedNet:
-    return perceptron(given, [DEEP_WIDTH] * (given.config.depth - 1))  # the head is the last layer
+def deep_mlp(settings: NetworkSettings) -> StagedNet:
+    return perceptron(
+        settings, [DEEP_WIDTH] * (settings.config.depth - 1)
+    )  # the head is the last layer
 
 
 @architecture(
@@ -99,5 +103,5 @@ def deep_mlp(given: NetworkInput) -> StagedNet:
     native_activation="relu",
     min_image_size=1,
 )
-def sign_mlp(given: NetworkInput) -> StagedNet:
-    return perceptron(given, (512, 256))
+def sign_mlp(settings: NetworkSettings) -> StagedNet:
+    return perceptron(settings, (512, 256))

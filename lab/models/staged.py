@@ -1,4 +1,4 @@
-"""StagedNet: a network as a row of named stages, the last of them the head."""
+"""StagedNet: a network as a sequence of named stages, the last of them the head."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class StagedNet(nn.Module):
     """images (N, C, H, W) float32 normalised -> logits (N, K), through the stages in turn.
 
     There is no softmax at the end: cross-entropy brings its own, and a second one flattens the
-    gradient. No stage changes its input in place, so the output of a stage, once taken, stays what
-    it was.
+    gradient. No stage changes its input in place, so the output of a stage never
+    changes afterwards.
     """
 
     def __init__(self, stages: Mapping[str, nn.Module]) -> None:
@@ -35,10 +35,10 @@ class StagedNet(nn.Module):
         return self.run(images)
 
     def run(self, x: Tensor, *, first: str | None = None, last: str | None = None) -> Tensor:
-        """From the input of stage `first` to the output of stage `last`; all stages by default.
+        """Compute stages `first` to `last`, both included; all stages by default.
 
-        This is how frozen stages are computed once: `run(images, last=...)` is kept, `run(kept,
-        first=...)` trained.
+        Frozen stages are computed once: `features = run(images, last=...)` is stored, and each step
+        computes `run(features, first=...)`.
         """
         start = 0 if first is None else self._position(first)
         stop = len(self.stage_names) if last is None else self._position(last) + 1

@@ -1,5 +1,4 @@
-"""The layer table: what a network is made of, what each layer puts out, and about how much memory
-it takes."""
+"""The layer table: a network's layers, their output shapes, and an estimate of its memory."""
 
 from __future__ import annotations
 
@@ -28,15 +27,15 @@ class LayerRow:
     """(N, ...) with N the batch size."""
     parameters: int
     trainable: bool
-    """Has parameters and they are trained."""
+    """Whether it has parameters that are trained."""
 
 
 @dataclass(frozen=True)
 class LayerTable:
     """The rows in the order of the forward pass, and the totals.
 
-    The memory figures are estimates for one training step, in MB of 10^6 bytes at float32: weights,
-    one gradient for each trained parameter, and the layer outputs that autograd keeps for the
+    The memory sizes are estimates for one training step, in MB of 10^6 bytes at float32: weights,
+    one gradient for each trained parameter, and the layer outputs that autograd saves for the
     backward pass (nothing before the first trained stage). The optimizer's own memory (Adam: twice
     the gradients), the workspace of the convolutions and the allocator's slack come on top.
     """
@@ -54,7 +53,7 @@ class LayerTable:
 
 
 def layer_table(net: StagedNet, *, channels: int, image_size: int, batch_size: int) -> LayerTable:
-    """Run one black image through `net` in eval mode and note what comes out of each layer.
+    """The layers of `net` and their outputs, from a forward pass of one black image in eval mode.
 
     Meant for a network of one's own on the meta device, where it costs no memory; on another device
     it really runs, with a batch of one. Hooks are removed and every module's mode is restored. Not
@@ -72,7 +71,7 @@ def layer_table(net: StagedNet, *, channels: int, image_size: int, batch_size: i
         try:
             layers = summary(net, input_data=image, mode="eval", verbose=0, depth=100).summary_list
             net.eval()
-            kept_bytes = _kept_for_backward(net, image)
+            activation_bytes = _saved_activation_bytes(net, image)
         finally:
             for module, mode in modes.items():
                 module.training = mode
@@ -103,23 +102,23 @@ def layer_table(net: StagedNet, *, channels: int, image_size: int, batch_size: i
         trainable_parameters=trained,
         weights_mb=total * _BYTES / 1e6,
         gradients_mb=trained * _BYTES / 1e6,
-        activations_mb=kept_bytes * batch_size / 1e6,
+        activations_mb=activation_bytes * batch_size / 1e6,
     )
 
 
-def _kept_for_backward(net: StagedNet, image: Tensor) -> int:
-    """Bytes of layer outputs that autograd holds on to after a forward pass; also right on meta."""
+def _saved_activation_bytes(net: StagedNet, image: Tensor) -> int:
+    """Bytes of layer outputs that autograd saves for the backward pass; also right on meta."""
     # By storage, so that views and the results of in-place activations are not counted twice.
     own = {t.untyped_storage()._cdata for t in (*net.parameters(), *net.buffers())}
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            kept[storage._cdata] = storage.nbytes()
+            saved[storage._cdata] = storage.nbytes()
         return tensor
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(record, lambda t: t):
         logits = net(image)
     del logits  # alive until here, or a freed storage's number could have come up twice
-    return sum(kept.values())
+    return sum(saved.values())

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.models.architecture import NetworkInput, architecture
+from lab.models.architecture import NetworkSettings, architecture
 from lab.models.staged import HEAD, StagedNet
-from lab.models.torchvision_staging import chain, pooled, staged, torchvision_net
+from lab.models.torchvision_staging import chain, pooled, staged_net, torchvision_net
 
 torchvision_architecture = partial(
     architecture, family="torchvision", weights="IMAGENET1K_V1", knobs=("head",)
@@ -34,11 +34,11 @@ gradients overflow; the deep ResNets need one pixel more."""
     min_image_size=63,
     default_cam_stage="conv5",
 )
-def alexnet(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.6")
+def alexnet(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.6")
     f, c = net.features, net.classifier
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "conv1": f[0:3],
             "conv2": f[3:6],
@@ -63,11 +63,11 @@ def alexnet(given: NetworkInput) -> StagedNet:
     min_image_size=32,
     default_cam_stage="block5",
 )
-def vgg16(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.6")
+def vgg16(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.6")
     f, c = net.features, net.classifier
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "block1": f[0:5],
             "block2": f[5:10],
@@ -81,7 +81,7 @@ def vgg16(given: NetworkInput) -> StagedNet:
 
 
 class ConvNormActivation(nn.Module):
-    """GoogLeNet's brick, with ReLU as a module that can be exchanged (torchvision calls it)."""
+    """GoogLeNet's convolution, whose ReLU is a replaceable module (torchvision's is a function)."""
 
     def __init__(self, in_channels: int, out_channels: int, **options: Any) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class ConvNormActivation(nn.Module):
 
 
 class FromImageNetScale(nn.Module):
-    """ImageNet-normalised colours to the -1..1 that GoogLeNet's weights were learnt with."""
+    """Rescales ImageNet-normalised colours to the -1..1 that GoogLeNet's weights expect."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,11 +121,11 @@ class FromImageNetScale(nn.Module):
     min_image_size=15,
     default_cam_stage="inception5",
 )
-def googlenet(given: NetworkInput) -> StagedNet:
+def googlenet(settings: NetworkSettings) -> StagedNet:
     from torchvision.models.googlenet import Inception, InceptionAux
 
     net = torchvision_net(
-        given,
+        settings,
         classifier="fc",
         ignored=("aux1.", "aux2."),  # two helper heads that only served the original training
         aux_logits=False,
@@ -136,9 +136,9 @@ def googlenet(given: NetworkInput) -> StagedNet:
             InceptionAux,
         ],
     )
-    entry = {"rescale": FromImageNetScale()} if given.config.pretrained else {}
-    return staged(
-        given,
+    entry = {"rescale": FromImageNetScale()} if settings.config.pretrained else {}
+    return staged_net(
+        settings,
         {
             "stem": chain({**entry, "conv1": net.conv1, "pool": net.maxpool1}),
             "conv2": chain({"conv2": net.conv2, "conv3": net.conv3, "pool": net.maxpool2}),
@@ -159,10 +159,10 @@ def googlenet(given: NetworkInput) -> StagedNet:
     )
 
 
-def _resnet(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="fc")
-    return staged(
-        given,
+def _resnet(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="fc")
+    return staged_net(
+        settings,
         {
             "stem": chain(
                 {"conv1": net.conv1, "bn1": net.bn1, "relu": net.relu, "maxpool": net.maxpool}
@@ -215,11 +215,11 @@ for _depth, _min_image_size, _story in (
     min_image_size=29,
     default_cam_stage="denseblock4",
 )
-def densenet121(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier")
+def densenet121(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier")
     f = net.features
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "stem": chain([f.conv0, f.norm0, f.relu0, f.pool0]),
             "denseblock1": chain([f.denseblock1, f.transition1]),
@@ -245,11 +245,11 @@ def densenet121(given: NetworkInput) -> StagedNet:
     min_image_size=SMALLEST,
     default_cam_stage="last_conv",
 )
-def mobilenet_v2(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.1")
+def mobilenet_v2(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.1")
     f = net.features  # sides at 224 pixels on the right
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "stem": f[0:2],  # 112
             "stage1": f[2:4],  # 56
@@ -274,11 +274,11 @@ def mobilenet_v2(given: NetworkInput) -> StagedNet:
     min_image_size=SMALLEST,
     default_cam_stage="last_conv",
 )
-def mobilenet_v3_small(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.3")
+def mobilenet_v3_small(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.3")
     f, c = net.features, net.classifier  # sides at 224 pixels on the right
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "stem": f[0:1],  # 112
             "stage1": f[1:2],  # 56
@@ -301,22 +301,21 @@ def mobilenet_v3_small(given: NetworkInput) -> StagedNet:
     min_image_size=17,
     default_cam_stage="fire6_9",
 )
-def squeezenet1_1(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.1")
+def squeezenet1_1(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.1")
     f = net.features
     dropout, conv, relu, pool = net.classifier
-    # SqueezeNet puts its ReLU even on the class scores. Another curve there would cap them
-    # (sigmoid: all scores between 0 and 1, so the loss could never become small), so with another
-    # activation they stay as they are.
-    scores = [relu] if given.is_native else []
-    return staged(
-        given,
+    # SqueezeNet puts its ReLU even on the logits. Another activation there would cap them
+    # (sigmoid: all between 0 and 1, so the loss could never become small), so there is none then.
+    last_activation = [relu] if settings.is_native else []
+    return staged_net(
+        settings,
         {
             "stem": f[0:3],
             "fire2_3": f[3:6],
             "fire4_5": f[6:9],
             "fire6_9": f[9:13],
-            HEAD: chain([dropout, conv, *scores, pool, nn.Flatten()]),
+            HEAD: chain([dropout, conv, *last_activation, pool, nn.Flatten()]),
         },
     )
 
@@ -333,11 +332,11 @@ def squeezenet1_1(given: NetworkInput) -> StagedNet:
     min_image_size=SMALLEST,
     default_cam_stage="last_conv",
 )
-def efficientnet_b0(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.1")
+def efficientnet_b0(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.1")
     f = net.features
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "stem": f[0:1],
             **{f"stage{number}": f[number : number + 1] for number in range(1, 8)},
@@ -353,17 +352,17 @@ def efficientnet_b0(given: NetworkInput) -> StagedNet:
     year=2022,
     story=(
         "A ResNet modernised step by step with ideas from transformers: large kernels, few "
-        "curves, LayerNorm."
+        "activations, LayerNorm."
     ),
     native_activation="gelu",
     min_image_size=32,
     default_cam_stage="stage4",
 )
-def convnext_tiny(given: NetworkInput) -> StagedNet:
-    net = torchvision_net(given, classifier="classifier.2")
+def convnext_tiny(settings: NetworkSettings) -> StagedNet:
+    net = torchvision_net(settings, classifier="classifier.2")
     f = net.features
-    return staged(
-        given,
+    return staged_net(
+        settings,
         {
             "stem": f[0:1],
             "stage1": f[1:2],

@@ -1,4 +1,4 @@
-"""How one of torchvision's networks becomes a StagedNet.
+"""Turning one of torchvision's networks into a StagedNet.
 
 With the same weights it computes exactly what torchvision's does. What the lab changes on the way,
 and only when asked: channels and classes, the activation (from scratch), dropout, the head.
@@ -14,46 +14,48 @@ import torch
 from torch import nn
 
 from lab.models.activations import replace_activations
-from lab.models.architecture import NetworkInput
+from lab.models.architecture import NetworkSettings
 from lab.models.dropout import Dropout, replace_dropouts
-from lab.models.initialisation import start_weights
+from lab.models.initialisation import initialise_weights
 from lab.models.staged import HEAD, StagedNet
 from lab.models.weights import load_backbone
 
 
 def torchvision_net(
-    given: NetworkInput, *, classifier: str, ignored: tuple[str, ...] = (), **options: Any
+    settings: NetworkSettings, *, classifier: str, ignored: tuple[str, ...] = (), **options: Any
 ) -> Any:
-    """torchvision's own network for K classes; its backbone pretrained when weights are given.
+    """torchvision's own network for K classes, with pretrained weights if there are any.
 
     `classifier` is the path of the last layer, the only one that stays random.
     """
     import torchvision.models
 
-    make = getattr(torchvision.models, given.config.architecture)
-    net = make(weights=None, num_classes=given.classes, **options)
-    if given.pretrained is not None:
-        load_backbone(net, given.pretrained, given.spec, classifier=classifier, ignored=ignored)
+    make = getattr(torchvision.models, settings.config.architecture)
+    net = make(weights=None, num_classes=settings.classes, **options)
+    if settings.pretrained is not None:
+        load_backbone(
+            net, settings.pretrained, settings.spec, classifier=classifier, ignored=ignored
+        )
     return net
 
 
-def staged(given: NetworkInput, stages: dict[str, nn.Module]) -> StagedNet:
-    """The finishing touches that are the same for all."""
+def staged_net(settings: NetworkSettings, stages: dict[str, nn.Module]) -> StagedNet:
+    """A StagedNet of these stages, changed where the settings differ from torchvision's network."""
     net = StagedNet(stages)
-    if given.channels == 1:
-        _take_grey(net)
-    if given.config.head == "dense":
-        net = _with_dense_head(given, net)
-    if not given.is_native:
-        replace_activations(net, given.activation.name)
-    replace_dropouts(net, given.config.dropout)
+    if settings.channels == 1:
+        _convert_to_grey_input(net)
+    if settings.config.head == "dense":
+        net = _replace_head_by_dense(settings, net)
+    if not settings.is_native:
+        replace_activations(net, settings.activation.name)
+    replace_dropouts(net, settings.config.dropout)
     return net
 
 
-def _take_grey(net: StagedNet) -> None:
-    """Make the first convolution take one channel, as if grey had been repeated three times.
+def _convert_to_grey_input(net: StagedNet) -> None:
+    """Replace the first convolution by one for grey images, as if grey were repeated three times.
 
-    The sum of the three kernels does just that, whatever rule the weights were started by.
+    Its kernel is the sum of the three channels' kernels, so pretrained weights stay right.
     """
     parent, name, conv = next(
         (parent, name, child)
@@ -76,44 +78,47 @@ def _take_grey(net: StagedNet) -> None:
     setattr(parent, name, grey)
 
 
-def _with_dense_head(given: NetworkInput, net: StagedNet) -> StagedNet:
-    """Flatten -> Dense -> activation -> Dropout -> K in place of the pooling and the classifier.
+def _replace_head_by_dense(settings: NetworkSettings, net: StagedNet) -> StagedNet:
+    """Replace pooling and classifier by Flatten -> Linear -> activation -> Dropout -> Linear (K).
 
-    Document 002 has no activation after its Dense layer, which makes two linear layers on end: no
+    Document 002 has no activation after its Dense layer, which makes two linear layers in a row: no
     more than one. Here the network's own (or chosen) activation stands between them.
     """
     stages = {name: net.stage(name) for name in net.stage_names if name not in ("dense", HEAD)}
-    # Only the shape is wanted, so the backbone is tried with weights on the meta device.
+    # Only the shape is needed, so the backbone runs with weights on the meta device.
     backbone = nn.Sequential(OrderedDict(stages)).eval()
-    stand_ins = {
+    meta_tensors = {
         name: torch.empty_like(tensor, device="meta")
         for name, tensor in (*backbone.named_parameters(), *backbone.named_buffers())
     }
-    image = torch.empty(1, given.channels, given.image_size, given.image_size, device="meta")
+    image = torch.empty(
+        1, settings.channels, settings.image_size, settings.image_size, device="meta"
+    )
     with torch.no_grad():
-        features = torch.func.functional_call(backbone, stand_ins, (image,))
+        features = torch.func.functional_call(backbone, meta_tensors, (image,))
     backbone.train()
     head = nn.Sequential(
         OrderedDict(
             flatten=nn.Flatten(),
-            linear=nn.Linear(features[0].numel(), given.config.head_units),
-            activation=given.make_activation(),
-            dropout=Dropout(given.dropout(0.5)),
-            logits=nn.Linear(given.config.head_units, given.classes),
+            linear=nn.Linear(features[0].numel(), settings.config.head_units),
+            activation=settings.make_activation(),
+            dropout=Dropout(settings.dropout(0.5)),
+            logits=nn.Linear(settings.config.head_units, settings.classes),
         )
     )
-    start_weights(head, given.activation)
+    initialise_weights(head, settings.activation)
     return StagedNet({**stages, HEAD: head})
 
 
 def chain(modules: Iterable[nn.Module] | dict[str, nn.Module]) -> nn.Sequential:
+    """The modules one after the other, under their names where they have any."""
     if isinstance(modules, dict):
         return nn.Sequential(OrderedDict(modules))
     return nn.Sequential(*modules)
 
 
 def pooled(classifier: nn.Module) -> nn.Sequential:
-    """(N, C, H, W) -> mean over the image (N, C) -> classifier (N, K)."""
+    """Global average pooling before the classifier: (N, C, H, W) -> (N, C) -> logits (N, K)."""
     return chain(
         {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classifier": classifier}
     )

@@ -1,4 +1,4 @@
-"""Pretrained weights: where they lie, how they come, and that nothing starts without them.
+"""Pretrained weights: where they are stored, how they are downloaded and loaded.
 
 They live where torchvision keeps them (TORCH_HOME is respected), so what is already there is used
 and what is fetched here serves other programs too. There is no silent random start: whoever asked
@@ -68,7 +68,7 @@ def load_backbone(
     classifier: str,
     ignored: tuple[str, ...] = (),
 ) -> None:
-    """Copy the weights into torchvision's own `net`; the layer called `classifier` stays as it is.
+    """Load pretrained weights into torchvision's own `net`; the layer `classifier` stays random.
 
     Every other name and shape must match, on both sides; names that begin with one of `ignored`
     belong to parts that the lab does not build. Raises WeightsError.
@@ -90,9 +90,9 @@ def load_backbone(
         raise _unusable(pretrained.file, spec, "its layers have other shapes") from error
     missing = [name for name in missing if not name.startswith(f"{classifier}.")]
     if missing or unexpected:
-        odd = (missing or unexpected)[0]
+        layer = (missing or unexpected)[0]
         raise _unusable(
-            pretrained.file, spec, f"it {'lacks' if missing else 'has an unknown'} layer {odd!r}"
+            pretrained.file, spec, f"it {'lacks' if missing else 'has an unknown'} layer {layer!r}"
         )
     empty = [name for name, tensor in backbone.items() if tensor.ndim > 1 and not tensor.any()]
     if empty:
@@ -100,26 +100,25 @@ def load_backbone(
 
 
 def _download(spec: ArchitectureSpec, file: Path, *, progress: Report, cancel: Cancel) -> None:
-    """Fetch the file to where torchvision would put it; it appears there whole and checked, or not
-    at all."""
+    """Download the weights file to where torchvision keeps it: whole and checked, or not at all."""
     # Here, not at the top: see lab.download.
     from lab.download.fetch import fetch
     from lab.download.remote_file import RemoteFile
 
     url = weights_url(spec)
     # As torch.hub checks it: the name ends in the first digits of the file's SHA-256.
-    digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    hash_prefix = re.search(r"-([0-9a-f]{8,})\.", file.name)
     ready = ", ".join(other.name for other in ARCHITECTURES if weights_ready(other))
-    instead = f", or an architecture whose weights are there: {ready}" if ready else ""
+    alternatives = f", or an architecture whose weights are there: {ready}" if ready else ""
     remote = RemoteFile(
         url=url,
         title=f"the ImageNet weights file of {spec.name}",
         by_hand=(
             f"Or put {url} ({weights_megabytes(spec):.0f} MB) at {file} yourself, or choose "
-            f"freeze=scratch{instead}."
+            f"freeze=scratch{alternatives}."
         ),
         again="start the run again",
-        sha256=digits[1] if digits else "",
+        sha256=hash_prefix[1] if hash_prefix else "",
         folder_variable="TORCH_HOME",
     )
     try:

@@ -14,7 +14,7 @@ from lab.data import catalog
 from lab.evaluate.compare import over_seeds
 from lab.experiments.estimates import estimate
 from lab.experiments.sweeps.config import SweepConfig
-from lab.models.architecture import ARCHITECTURES, NetworkInput, architecture
+from lab.models.architecture import ARCHITECTURES, NetworkSettings, architecture
 from lab.models.perceptrons import perceptron
 from lab.models.staged import StagedNet
 from lab.ui.experiments.sweep_form import knobs_to_vary
@@ -63,9 +63,9 @@ def newcomers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         min_image_size=1,
         knobs=("depth", "toy_width"),
     )
-    def toy(given: NetworkInput) -> StagedNet:
-        knobs = given.config.model_dump()
-        return perceptron(given, [int(knobs["toy_width"])] * knobs["depth"])
+    def toy(settings: NetworkSettings) -> StagedNet:
+        knobs = settings.config.model_dump()
+        return perceptron(settings, [int(knobs["toy_width"])] * knobs["depth"])
 
     yield
     for name in TOYS:

@@ -82,7 +82,7 @@ def test_every_activation_trains(name: str, activation: str) -> None:
 
 
 def test_squeezenet_scores_are_not_capped() -> None:
-    """Its own ReLU on the class scores goes when another curve is chosen, which could cap them."""
+    """Its own ReLU on the class scores goes when another one is chosen, which could cap them."""
     net = build("squeezenet1_1", size=32, activation="sigmoid")
     assert not any(isinstance(m, (nn.ReLU, nn.Sigmoid)) for m in net.stage("head").modules())
     own = build("squeezenet1_1", size=32)

@@ -319,4 +319,4 @@ def test_a_name_is_registered_once() -> None:
             story="No.",
             native_activation="relu",
             min_image_size=1,
-        )(lambda given: StagedNet({}))
+        )(lambda settings: StagedNet({}))

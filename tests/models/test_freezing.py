@@ -15,7 +15,7 @@ from lab.models.freezing import (
     apply_freeze,
     count_parameters,
     phases,
-    stage_locks,
+    stage_states,
     trainable_stages,
 )
 from lab.models.staged import StagedNet
@@ -47,11 +47,11 @@ def test_each_strategy_trains_what_it_says(
     chosen = config(**knobs)
     net = build("mobilenet_v2", device="meta")
     apply_freeze(net, chosen, phase=phase)
-    locks = stage_locks(net, chosen, phase=phase)
-    assert tuple(lock.name for lock in locks) == STAGES
-    assert tuple(lock.name for lock in locks if lock.trainable) == trained
-    assert sum(lock.parameters for lock in locks) == count_parameters(net)
-    assert sum(lock.parameters for lock in locks if lock.trainable) == count_parameters(
+    states = stage_states(net, chosen, phase=phase)
+    assert tuple(state.name for state in states) == STAGES
+    assert tuple(state.name for state in states if state.trainable) == trained
+    assert sum(state.parameters for state in states) == count_parameters(net)
+    assert sum(state.parameters for state in states if state.trainable) == count_parameters(
         net, trainable_only=True
     )
     assert net.frozen == set(STAGES) - set(trained)

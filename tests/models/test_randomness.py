@@ -86,7 +86,7 @@ def test_the_numbers_are_those_of_manual_seed() -> None:
 def test_a_draw_that_cannot_be_seeded_is_refused() -> None:
     with (
         SeededRandomness(torch.Generator().manual_seed(0)),
-        pytest.raises(RuntimeError, match=r"start weights with torch\.nn\.init"),
+        pytest.raises(RuntimeError, match=r"use torch\.nn\.init"),
     ):
         torch.rand(3)
 

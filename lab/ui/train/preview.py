@@ -14,7 +14,7 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.splits import make_splits, steps_in_epoch
 from lab.models.catalog import build_network, input_channels
-from lab.models.freezing import apply_freeze, phases, stage_locks
+from lab.models.freezing import apply_freeze, phases, stage_states
 from lab.models.summary import layer_table
 
 
@@ -59,8 +59,8 @@ def _preview(config_json: str) -> Preview:
         classes=len(pack.meta.class_names),
         device="meta",
     )
-    first = stage_locks(network, config)
-    last = stage_locks(network, config, phase=phases(config)[-1].number)
+    first = stage_states(network, config)
+    last = stage_states(network, config, phase=phases(config)[-1].number)
     return Preview(
         train_samples=len(splits.train),
         val_samples=len(splits.val),
