@@ -23,7 +23,7 @@ from lab.data.preprocess import to_pixels
 
 @dataclass(frozen=True, eq=False)
 class AugmentationParameters:
-    """What happens to each of N images, in this order; every field is (N,), on the CPU."""
+    """The changes to each of N images, in this order; every field is (N,), on the CPU."""
 
     flip: Tensor
     """bool: mirrored left to right."""
@@ -107,7 +107,7 @@ class Augmentation:
 def preview(
     image: npt.NDArray[np.uint8], config: RunConfig, *, draws: int = 8, seed: int
 ) -> npt.NDArray[np.uint8]:
-    """What training may make of one image: (S, S, C) uint8 -> (draws, S, S, C) uint8.
+    """Random augmentations of one image, as in training: (S, S, C) uint8 -> (draws, S, S, C) uint8.
 
     The same seed turns every knob by the same share, so previews of single knobs can be compared.
     """

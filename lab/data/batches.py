@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some images of a pack, ready for the network."""
+    """Images and labels of one step, ready for the network."""
 
     images: Tensor
     """(N, C, H, W) float32 normalised, channels-last in memory, on the device; where frozen layers
@@ -39,7 +39,7 @@ class Batch:
     labels: Tensor
     """(N,) int64, on the device."""
     indices: npt.NDArray[np.int64]
-    """(N,) where in the pack they are."""
+    """(N,) their indices into the pack."""
 
 
 def train_batches(
@@ -65,7 +65,7 @@ def train_batches(
 def train_rows(
     pack: Pack, splits: Splits, config: RunConfig, *, epoch: int, start_step: int = 0
 ) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """The steps of one epoch, counted from 0, and which images (n,) of the pack each takes."""
+    """The steps of one epoch, counted from 0, and the indices (n,) of its images in the pack."""
     order = epoch_order(splits, config, epoch=epoch, labels=pack.labels)
     edges = step_edges(splits, config, pack.labels)
     for step in range(start_step, len(edges) - 1):
@@ -101,7 +101,7 @@ def eval_images(
     *,
     device: torch.device | str,
 ) -> Tensor:
-    """(n, C, H, W) float32 normalised: these images as they are."""
+    """(n, C, H, W) float32 normalised: these images, not augmented."""
     return preprocess(_move(pack.take(rows), device))
 
 
@@ -111,9 +111,9 @@ def labels_of(pack: Pack, rows: npt.NDArray[np.int64], device: torch.device | st
 
 
 def eval_batch_size(config: RunConfig, image_size: int) -> int:
-    """Images a batch of an evaluation: at least so many that the processor is busy.
+    """The batch size for evaluating a run: large enough to keep the processor busy.
 
-    One rule for all who evaluate a run: with another batch the last bits may differ.
+    The same for every evaluation of a run: with another batch size the last bits may differ.
     """
     return max(config.batch_size, 256 if image_size < 64 else 64)
 

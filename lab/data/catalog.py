@@ -1,8 +1,8 @@
 """Every data set of this lab: the registered ones and a person's own, by name.
 
-    list_datasets, describe      what there is; reads no images
+    list_datasets, describe      facts, without reading images
     open_pack                    the arrays; draws the built-in sets at first use
-    add_dataset, remove_dataset  a folder or zip in, a pack out
+    add_dataset, remove_dataset  a folder or zip becomes a pack; a pack is deleted
 
 All functions are safe from several threads and processes.
 """
@@ -55,7 +55,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a page shows of a data set before its images are opened.
+    """The facts of a data set that are known before its images are opened.
 
     `counts` is split -> class name -> images; empty while the set is not there.
     """
@@ -109,7 +109,7 @@ def list_datasets() -> list[DatasetInfo]:
 
 
 def describe(name: str) -> DatasetInfo:
-    """One data set. Raises NotFoundError with the close names."""
+    """The facts of one data set. Raises NotFoundError with the close names."""
     _check_known(name)
     folder = _folder(name)
     try:
@@ -179,7 +179,7 @@ def add_dataset(
     """
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
-    target = _target(name, Path(path), title, fit, image_size)
+    target = _import_target(name, Path(path), title, fit, image_size)
     with pack_lock(name, progress=progress, cancel=cancel):
         return import_images(target, Path(path), _folder(name), progress=progress, cancel=cancel)
 
@@ -201,9 +201,9 @@ def remove_dataset(name: str) -> None:
         if not folder.exists():
             raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
         # Out of sight in one step, so that nobody opens a half-deleted pack.
-        aside = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
-        os.replace(folder, aside / "gone")
-        shutil.rmtree(aside, ignore_errors=True)
+        trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
+        os.replace(folder, trash / "gone")
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
@@ -230,7 +230,7 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
 
 
 def _drawn_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
-    """The pack if it is whole and of the present drawing code; else it is to be drawn (again)."""
+    """The pack if it is undamaged and of the current drawing code; None if it must be drawn."""
     if not folder.exists():
         return None
     try:
@@ -311,7 +311,7 @@ def _ready(
     )
 
 
-def _target(
+def _import_target(
     name: str, path: Path, title: str | None, fit: Fit, image_size: int | None
 ) -> ImportTarget:
     if fit not in ("stretch", "crop"):
@@ -366,7 +366,7 @@ def _names() -> list[str]:
 
 
 def _check_known(name: str) -> None:
-    """Also keeps names such as `../runs` from becoming paths."""
+    """Raises NotFoundError for unknown names, also for such as `../runs`, which would be paths."""
     if _NAME.fullmatch(name):
         _wait_for_exchange(name)
     if name not in DATASETS and name not in (names := _names()):
@@ -374,7 +374,7 @@ def _check_known(name: str) -> None:
 
 
 def _wait_for_exchange(name: str) -> None:
-    """A pack is replaced in two steps: wait when between them, mend it when that died there."""
+    """Wait while a pack is being replaced, which takes two steps; repair it if the writer died."""
     packs = home_folder("packs")
     if not (packs / name).exists() and any(packs.glob(f".{name}.old.*")):
         with pack_lock(name):
@@ -387,10 +387,10 @@ def _folder(name: str) -> Path:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for here, _, files in os.walk(folder):
+    for directory, _, files in os.walk(folder):
         for file in files:
             try:
-                total += os.path.getsize(os.path.join(here, file))
+                total += os.path.getsize(os.path.join(directory, file))
             except OSError:
                 continue  # it went while we counted
     return total

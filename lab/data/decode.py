@@ -1,6 +1,6 @@
-"""Bytes that claim to be a picture become an upright RGB image, or an error says what they are.
+"""Decoding picture files to upright RGB images, or an error that says what they are instead.
 
-Whatever a person hands in goes through here: files of a data set and uploads to be classified.
+For files of a data set and for uploads to be classified.
 The header is read first (format, width, height), so that a small file that would unfold to
 gigabytes is refused before a pixel is decoded.
 """
@@ -25,7 +25,7 @@ MAX_PIXELS = 25_000_000
 MAX_BYTES = 50_000_000
 """Largest file that is read as a picture."""
 MAX_SCANS = 100
-"""A JPEG may be told in layers, each drawn over all pixels; cameras and web tools write up to ten
+"""A JPEG may come in layers, each drawn over all pixels; cameras and web tools write up to ten
 or so. A file of 10 MB can hold 150,000 empty ones, which is an hour of work."""
 
 Fit = Literal["stretch", "crop"]
@@ -75,7 +75,7 @@ def decode(file: bytes | BinaryIO, *, name: str, at_least: int | None = None) ->
         raise UnreadableFile(name, "is empty (0 bytes)")
     if len(data) > MAX_BYTES:
         raise UnreadableFile(name, f"is larger than {MAX_BYTES // 1_000_000} MB, the most allowed")
-    image = _opened(data, name)
+    image = _open_image(data, name)
     size = image.size
     if size[0] * size[1] > MAX_PIXELS:
         raise _too_large(name, f"has {size[0]:,} x {size[1]:,} pixels")
@@ -97,7 +97,7 @@ def decode(file: bytes | BinaryIO, *, name: str, at_least: int | None = None) ->
         # Pillow's readers meet damaged data with OSError, SyntaxError, ValueError, struct.error,
         # IndexError, zlib.error and others; which one depends on the byte that is wrong.
         raise UnreadableFile(
-            name, f"is damaged and cannot be decoded ({_in_words(error)})"
+            name, f"is damaged and cannot be decoded ({_error_text(error)})"
         ) from error
 
 
@@ -115,20 +115,20 @@ def to_square(image: Image.Image, *, image_size: int, fit: Fit) -> Image.Image:
     return image.resize(target, Image.Resampling.BICUBIC)
 
 
-def _opened(data: bytes, name: str) -> Image.Image:
+def _open_image(data: bytes, name: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        raise UnreadableFile(name, _what_it_is(data)) from None
+        raise UnreadableFile(name, _describe_content(data)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "unfolds to more than 89 megapixels") from None
     except Exception as error:
-        raise UnreadableFile(name, f"has a damaged header ({_in_words(error)})") from error
+        raise UnreadableFile(name, f"has a damaged header ({_error_text(error)})") from error
 
 
 _JPEG = b"\xff\xd8\xff"
 
-_STARTS = {
+_SIGNATURES = {
     b"GIF8": "a GIF",
     b"BM": "a BMP",
     b"II*\x00": "a TIFF",
@@ -149,10 +149,11 @@ _SVG = re.compile(rb"<(?:\w+:)?svg[\s>/]", re.IGNORECASE)
 _HTML = re.compile(rb"^\s*(?:<!--.{0,200}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
 
 
-def _what_it_is(data: bytes) -> str:
-    for start, what in _STARTS.items():
-        if data.startswith(start):
-            return f"is {what}, not a JPEG, PNG or WebP image"
+def _describe_content(data: bytes) -> str:
+    """What the bytes are instead of a picture, as the end of a sentence."""
+    for signature, kind in _SIGNATURES.items():
+        if data.startswith(signature):
+            return f"is {kind}, not a JPEG, PNG or WebP image"
     if data[4:8] == b"ftyp":
         if data[8:12] in _HEIF_BRANDS:
             return "is a HEIC or AVIF image; save it as JPEG, PNG or WebP"
@@ -178,13 +179,13 @@ _SOS, _EOI = 0xDA, 0xD9
 
 
 def _scans(data: bytes) -> int:
-    """How often the pixels of a JPEG are gone over; counting ends beyond MAX_SCANS.
+    """The number of scans (layers) of a JPEG; counting ends beyond MAX_SCANS.
 
     Only up to the end of the first image: phones append a film or a second picture.
     """
     scans, place = 0, 2
-    while scans <= MAX_SCANS and (found := _MARKER.search(data, place)):
-        marker, place = found[1][0], found.end()
+    while scans <= MAX_SCANS and (match := _MARKER.search(data, place)):
+        marker, place = match[1][0], match.end()
         if marker == _EOI:
             break
         scans += marker == _SOS
@@ -198,13 +199,13 @@ def _too_large(name: str, what: str) -> UnreadableFile:
     return UnreadableFile(name, f"{what}; at most {limit} megapixels are decoded: make it smaller")
 
 
-def _in_words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     return text[:120] or type(error).__name__
 
 
 def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image turned as its EXIF note says, and whether width and height changed places."""
+    """The image turned as its EXIF orientation says, and whether width and height swapped."""
     try:
         orientation = image.getexif().get(0x0112, 1)
         upright = ImageOps.exif_transpose(image)
@@ -220,7 +221,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         high_bytes = np.asarray(image) >> 8
         return Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        see_through = image.convert("RGBA")
-        white = Image.new("RGBA", see_through.size, "white")
-        return Image.alpha_composite(white, see_through).convert("RGB")
+        transparent = image.convert("RGBA")
+        white = Image.new("RGBA", transparent.size, "white")
+        return Image.alpha_composite(white, transparent).convert("RGB")
     return image.convert("RGB")

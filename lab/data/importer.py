@@ -1,4 +1,4 @@
-"""From a folder or zip to a pack: recognise the layout, decode, settle classes and splits."""
+"""From a folder or zip to a pack: recognise the layout, decode, decide classes and splits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ImportTarget:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What came of adding a data set. `accepted` is split -> class name -> images."""
+    """The result of adding a data set. `accepted` is split -> class name -> images."""
 
     dataset: str
     layout: str
@@ -77,7 +77,7 @@ class ImportReport:
 def import_images(
     target: ImportTarget, path: Path, folder: Path, *, progress: Report, cancel: Cancel
 ) -> ImportReport:
-    """Decode what is at `path` into the pack at `folder`; the caller holds the pack's lock.
+    """Decode the images at `path` into the pack at `folder`; the caller holds the pack's lock.
 
     Raises DataError when nothing (or less than two classes) can be used, ResourceError when the
     disk is too full, Cancelled; then `folder` is as it was.
@@ -86,7 +86,7 @@ def import_images(
     rejections = Rejections()
     progress(Progress(0, 0, f"Looking through {path}"))
     with open_archive(path, rejections) as archive:
-        source = _recognised(archive, target, rejections)
+        source = _recognise_source(archive, target, rejections)
         image_size = source.fixed_size or target.image_size
         # With room for names and labels.
         needed = source.total * (image_size * image_size * source.channels + 200)
@@ -109,21 +109,21 @@ def import_images(
                     digests.append(image.digest)
                     sizes[f"{image.size[0]}x{image.size[1]}"] += 1
                 report(Progress(done, source.total, text, "images"))
-            settled = settle(
+            included = choose_classes(
                 np.array(labels, dtype=np.int64),
                 np.array(split, dtype=np.uint8),
                 digests,
                 source.class_names,
                 rejections,
             )
-            if len(settled.class_names) < 2:
-                raise DataError(_refusal(path, target, settled.class_names, rejections))
+            if len(included.class_names) < 2:
+                raise DataError(_too_few_classes(path, target, included.class_names, rejections))
             progress(Progress(source.total, source.total, f"Writing {target.name}", "images"))
             meta = PackMeta(
                 dataset=target.name,
                 title=target.title,
                 story=target.story,
-                class_names=settled.class_names,
+                class_names=included.class_names,
                 drawn=False,
                 channels=source.channels,
                 image_size=image_size,
@@ -131,12 +131,12 @@ def import_images(
                 source=target.source,
                 licence=target.licence,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
-                rejected=tuple(rejections.kept),
+                rejected=tuple(rejections.listed),
                 rejected_count=rejections.count,
                 original_sizes=dict(sizes.most_common(20)),
-                notes=(f"Read as {source.layout}.", *settled.notes),
+                notes=(f"Read as {source.layout}.", *included.notes),
             )
-            meta = writer.finish(meta, settled.labels, settled.split, keep=settled.keep)
+            meta = writer.finish(meta, included.labels, included.split, keep=included.keep)
     return ImportReport(
         dataset=target.name,
         layout=source.layout,
@@ -150,7 +150,7 @@ def import_images(
 
 
 @dataclass(frozen=True)
-class Settled:
+class IncludedImages:
     """labels (N,), split (N,) and keep (N,) of all images read; labels index `class_names`."""
 
     class_names: tuple[str, ...]
@@ -160,14 +160,14 @@ class Settled:
     notes: tuple[str, ...]
 
 
-def settle(
+def choose_classes(
     labels: NDArray[np.int64],
     split: NDArray[np.uint8],
     digests: Sequence[bytes],
     class_names: tuple[str, ...],
     rejections: Rejections,
-) -> Settled:
-    """Which classes can be learnt, and which images are for the test.
+) -> IncludedImages:
+    """Leaves out the classes that cannot be learnt, and chooses test images if there are none.
 
     A class needs a training image and one more. Without any test image in the whole set, a share of
     each class's training images becomes the test set: those whose digest comes first. So the choice
@@ -179,33 +179,36 @@ def settle(
     brings_test = bool((split == TEST).any())
     if not brings_test and len(labels):
         for label in range(len(class_names)):
-            split[_set_apart(np.flatnonzero((labels == label) & (split == TRAIN)), digests)] = TEST
+            split[
+                _choose_test_images(np.flatnonzero((labels == label) & (split == TRAIN)), digests)
+            ] = TEST
         notes.append(
             f"The set brings no test images: {TEST_SHARE:.0%} of each class's training images, "
             "chosen by their content, are set apart for the test."
         )
     new_label = np.full(len(class_names), -1, dtype=np.int64)
-    kept: list[str] = []
+    names: list[str] = []
     for label, name in enumerate(class_names):
-        mine = split[labels == label]
-        if len(mine) == 0:
+        class_split = split[labels == label]
+        if len(class_split) == 0:
             reason = "has no usable image"
-        elif len(mine) == 1:
+        elif len(class_split) == 1:
             reason = "has only one usable image; training and test need one each"
-        elif not (mine == TRAIN).any():
+        elif not (class_split == TRAIN).any():
             reason = "has no training images"
         else:
-            if brings_test and not (mine == TEST).any():
+            if brings_test and not (class_split == TEST).any():
                 notes.append(f"Class {name!r} has no test images.")
-            new_label[label] = len(kept)
-            kept.append(name)
+            new_label[label] = len(names)
+            names.append(name)
             continue
         rejections.add(f"class {name!r}", f"{reason}: the class is left out")
     labels = new_label[labels]
-    return Settled(tuple(kept), labels, split, labels >= 0, tuple(notes))
+    return IncludedImages(tuple(names), labels, split, labels >= 0, tuple(notes))
 
 
-def _set_apart(members: NDArray[np.int64], digests: Sequence[bytes]) -> list[int]:
+def _choose_test_images(members: NDArray[np.int64], digests: Sequence[bytes]) -> list[int]:
+    """TEST_SHARE of these images of one class, by digest; equal images stay together."""
     order = sorted(members.tolist(), key=lambda i: digests[i])
     if len(order) < 2:
         return []
@@ -215,36 +218,36 @@ def _set_apart(members: NDArray[np.int64], digests: Sequence[bytes]) -> list[int
     return order[:count]
 
 
-def _recognised(archive: Archive, target: ImportTarget, rejections: Rejections) -> Source:
+def _recognise_source(archive: Archive, target: ImportTarget, rejections: Rejections) -> Source:
     for name in target.formats:
         source = SOURCE_FORMATS[name](archive, target.classes, rejections)
         if source is None:
             continue
         if len(source.class_names) > MAX_CLASSES:
             raise DataError(
-                f"{archive.shown} has {len(source.class_names):,} classes; "
+                f"{archive.display_path} has {len(source.class_names):,} classes; "
                 f"at most {MAX_CLASSES:,} are allowed."
             )
         return source
-    found = sorted(folder + "/" for folder in archive.folders if "/" not in folder)
-    found += [file for file in archive.files if "/" not in file]
-    there = ", ".join(found[:5]) + (", ..." if found[5:] else "") if found else "nothing"
-    why = f"; {rejections.kept[0]}" if rejections.kept else ""
+    entries = sorted(folder + "/" for folder in archive.folders if "/" not in folder)
+    entries += [file for file in archive.files if "/" not in file]
+    listing = ", ".join(entries[:5]) + (", ..." if entries[5:] else "") if entries else "nothing"
+    reason = f"; {rejections.listed[0]}" if rejections.listed else ""
     zips = [file for file in archive.files if file.casefold().endswith(".zip")]
     hint = f" Unpack it and add {zips[0]}." if zips else ""
     raise DataError(
-        f"{archive.shown} does not look like {target.title}: expected {target.expects}; "
-        f"found {there}{why}.{hint}"
+        f"{archive.display_path} does not look like {target.title}: expected {target.expects}; "
+        f"found {listing}{reason}.{hint}"
     )
 
 
-def _refusal(
+def _too_few_classes(
     path: Path, target: ImportTarget, usable: Sequence[str], rejections: Rejections
 ) -> str:
-    few = "; ".join(str(rejected) for rejected in rejections.kept[:3])
+    first = "; ".join(str(rejected) for rejected in rejections.listed[:3])
     more = f" (and {rejections.count - 3:,} more)" if rejections.count > 3 else ""
-    what = f"has only one usable class ({usable[0]})" if usable else "has no usable images"
+    problem = f"has only one usable class ({usable[0]})" if usable else "has no usable images"
     return (
-        f"{path} {what}, and a classifier needs two or more; left out: {few}{more}. "
+        f"{path} {problem}, and a classifier needs two or more; left out: {first}{more}. "
         f"Expected is {target.expects}."
     )

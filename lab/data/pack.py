@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +32,6 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lab.data.decode import Fit
-from lab.data.mapped import LettingGo
 from lab.errors import DataError
 from lab.home import atomic_folder
 
@@ -39,13 +39,15 @@ SPLITS = ("train", "val", "test")
 PACK_FORMAT = 1
 """Raise it when packs written by older code can no longer be read."""
 LISTED_REJECTIONS = 1000
+MAX_RESIDENT_BYTES = 256 << 20
+"""Bytes read of a mapped file before its pages are released."""
 _HEADER_BYTES = 128
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Something that was left out: `file` as the person knows it, `reason` goes on the sentence."""
+    """A file or row that was left out: `file` as a person knows it, `reason` ends the sentence."""
 
     file: str
     reason: str
@@ -55,19 +57,19 @@ class Rejected:
 
 
 class Rejections:
-    """What was left out while reading a data set: all are counted, the first thousand are kept."""
+    """Files and rows left out of a data set: all are counted, the first thousand are listed."""
 
     def __init__(self) -> None:
-        self.kept: list[Rejected] = []
+        self.listed: list[Rejected] = []
         self.count = 0
 
     def add(self, file: str, reason: str) -> None:
         self.count += 1
-        if len(self.kept) < LISTED_REJECTIONS:
-            self.kept.append(Rejected(file, reason))
+        if len(self.listed) < LISTED_REJECTIONS:
+            self.listed.append(Rejected(file, reason))
 
     def extend(self, others: Rejections) -> None:
-        self.kept += others.kept[: LISTED_REJECTIONS - len(self.kept)]
+        self.listed += others.listed[: LISTED_REJECTIONS - len(self.listed)]
         self.count += others.count
 
 
@@ -97,7 +99,7 @@ class PackMeta:
     original_sizes: dict[str, int] = field(default_factory=dict)
     """"640x480" (width x height) -> images; the 20 most frequent."""
     notes: tuple[str, ...] = ()
-    """Decisions taken on the way in, as sentences."""
+    """Decisions taken during the import, as sentences."""
     source_version: int = 0
     """For drawn sets: the version of the drawing code."""
     content_hash: str = ""
@@ -136,24 +138,56 @@ class Pack:
     split: NDArray[np.uint8]
     names: tuple[str, ...]
     folder: Path | None = None
-    _letting_go: LettingGo = field(init=False, repr=False)
+    _residency: _ResidencyLimit = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_letting_go", LettingGo(self.images))
+        object.__setattr__(self, "_residency", _ResidencyLimit(self.images))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def indices(self, split: str) -> NDArray[np.int64]:
-        """Where the images of "train", "val" or "test" are: (n,) int64, ascending."""
+        """The indices of the "train", "val" or "test" images: (n,) int64, ascending."""
         return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(n, H, W, C) uint8: a copy of these images. For whoever goes through many: what was read
-        does not stay in this process's memory."""
-        taken: NDArray[np.uint8] = np.take(self.images, rows, axis=0)
-        self._letting_go.after_reading(taken.nbytes)
-        return taken
+        """(n, H, W, C) uint8: a copy of these images. Pages that were read do not stay resident."""
+        images: NDArray[np.uint8] = np.take(self.images, rows, axis=0)
+        self._residency.count_read(images.nbytes)
+        return images
+
+
+class _ResidencyLimit:
+    """Releases the pages of a mapped array once MAX_RESIDENT_BYTES have been read.
+
+    A page of a mapped file counts as resident from its first read on: after an epoch over 10,000
+    photographs that is 1.5 GB, and a person sees a process that grows. The file stays in the
+    system's cache, so reading a released page again costs a page fault and no disk. Safe from any
+    thread: a lost count only delays the release.
+    """
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._mapping = _mapping_of(images)
+        self._bytes_read = 0
+
+    def count_read(self, byte_count: int) -> None:
+        self._bytes_read += byte_count
+        if self._bytes_read >= MAX_RESIDENT_BYTES and self._mapping is not None:
+            self._bytes_read = 0
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping_of(array: Any) -> mmap.mmap | None:
+    """The mapping behind an array; None where there is none or pages cannot be released (Windows).
+
+    Only a read-only one: from others, what was written would be lost.
+    """
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    if array is None or array.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    mapping = getattr(array, "_mmap", None)
+    return mapping if isinstance(mapping, mmap.mmap) else None
 
 
 class PackWriter:
@@ -222,18 +256,18 @@ class PackWriter:
         """Write everything beside the images; the pack takes its place when the block is left.
 
         labels (N,), split (N,) and keep (N,) follow the order of `add`; images whose `keep` is
-        False are taken out again. Returns `meta` with counts and content hash filled in.
+        False are dropped. Returns `meta` with counts and content hash filled in.
         """
         if keep is None:
             keep = np.ones(len(self._names), dtype=bool)
         if not len(labels) == len(split) == len(keep) == len(self._names):
             raise ValueError("labels, split and keep must have an entry for each image added")
         if not keep.all():
-            self._take_out(keep)
+            self._drop_images(keep)
             labels, split = labels[keep], split[keep]
-            kept = np.flatnonzero(keep).tolist()
-            self._names = [self._names[i] for i in kept]
-            self._digests = [self._digests[i] for i in kept]
+            rows = np.flatnonzero(keep).tolist()
+            self._names = [self._names[i] for i in rows]
+            self._digests = [self._digests[i] for i in rows]
         meta = dataclasses.replace(
             meta,
             content_hash=content_hash or self._hash(meta.class_names, labels, split),
@@ -250,27 +284,27 @@ class PackWriter:
         self._finished = True
         return meta
 
-    def _take_out(self, keep: NDArray[np.bool_]) -> None:
+    def _drop_images(self, keep: NDArray[np.bool_]) -> None:
         self._file.flush()
-        rows = np.memmap(
+        images = np.memmap(
             self._file,
             dtype=np.uint8,
             mode="r+",
             offset=_HEADER_BYTES,
             shape=(len(self._names), *self._shape),
         )
-        kept = np.flatnonzero(keep)
-        for start in range(0, len(kept), _CHUNK):
-            part = kept[start : start + _CHUNK]
-            rows[start : start + len(part)] = rows[part]  # rows only ever move forward
-        rows.flush()
-        del rows
-        self._file.truncate(_HEADER_BYTES + len(kept) * int(np.prod(self._shape)))
+        rows = np.flatnonzero(keep)
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            images[start : start + len(part)] = images[part]  # rows only ever move forward
+        images.flush()
+        del images
+        self._file.truncate(_HEADER_BYTES + len(rows) * int(np.prod(self._shape)))
 
     def _hash(
         self, class_names: Sequence[str], labels: NDArray[np.int64], split: NDArray[np.uint8]
     ) -> str:
-        # Digests of images rather than all pixels, so that images can be taken out again.
+        # Digests of images rather than all pixels, so that images can be dropped again.
         total = hashlib.blake2b(digest_size=16)
         total.update(json.dumps([list(class_names), list(self._shape)]).encode())
         for digest in self._digests:
@@ -281,7 +315,7 @@ class PackWriter:
 
 
 class _Unfinished(Exception):
-    """Thrown into `atomic_folder` so that it drops a pack that was never finished."""
+    """Raised inside `atomic_folder` so that it drops a pack that was never finished."""
 
 
 def read_meta(folder: Path) -> PackMeta | None:
@@ -296,7 +330,7 @@ def read_meta(folder: Path) -> PackMeta | None:
 
 
 def load_pack(folder: Path) -> Pack:
-    """Map the pack at `folder` into memory; cheap, as no image is read.
+    """The pack at `folder`, mapped into memory; cheap, as no image is read.
 
     Raises DataError when there is none or when its files do not belong together.
     """
@@ -339,11 +373,12 @@ def _load(folder: Path) -> Pack:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
+    """Device and inode of a folder, which change when it is replaced."""
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:
@@ -356,17 +391,22 @@ def _damaged(folder: Path, error: Exception) -> DataError:
 def _npy_header(shape: tuple[int, ...]) -> bytes:
     """The start of a .npy file, always equally long, so that N can be filled in at the end."""
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
-    room = _HEADER_BYTES - npy.MAGIC_LEN - 2 - 1
-    if len(text) > room:
+    text_bytes = _HEADER_BYTES - npy.MAGIC_LEN - 2 - 1
+    if len(text) > text_bytes:
         raise ValueError(f"shape {shape} does not fit the header")
-    return npy.magic(1, 0) + (room + 1).to_bytes(2, "little") + text.ljust(room).encode() + b"\n"
+    return (
+        npy.magic(1, 0)
+        + (text_bytes + 1).to_bytes(2, "little")
+        + text.ljust(text_bytes).encode()
+        + b"\n"
+    )
 
 
 def _counts(
     class_names: Sequence[str], labels: NDArray[np.int64], split: NDArray[np.uint8]
 ) -> dict[str, dict[str, int]]:
-    found = Counter(zip(split.tolist(), labels.tolist(), strict=True))
+    counts = Counter(zip(split.tolist(), labels.tolist(), strict=True))
     return {
-        name: {class_name: found[code, label] for label, class_name in enumerate(class_names)}
+        name: {class_name: counts[code, label] for label, class_name in enumerate(class_names)}
         for code, name in enumerate(SPLITS)
     }

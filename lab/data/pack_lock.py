@@ -1,4 +1,4 @@
-"""One builder a data set, across threads and processes."""
+"""The lock of a data set: one writer at a time, across threads and processes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
 @contextlib.contextmanager
 def pack_lock(name: str, *, progress: Report = silent, cancel: Cancel = never) -> Iterator[None]:
-    """Hold the right to write LAB_HOME/packs/<name>; waits for whoever has it.
+    """Hold the only right to write LAB_HOME/packs/<name>; waits while another holds it.
 
-    The system frees it when a process dies. Not reentrant. What a dead process left half-written is
-    swept away here: only the holder writes, so anything half-written is nobody's.
+    The system frees it when a process dies. Not reentrant. Only the holder writes, so anything
+    half-written is left from a dead process and removed here.
     """
     lock = FileLock(home_folder("locks") / f"pack-{name}.lock")
     while True:
@@ -29,20 +29,20 @@ def pack_lock(name: str, *, progress: Report = silent, cancel: Cancel = never) -
             check_cancel(cancel, "Waiting for the data set")
             progress(Progress(0, 0, "Waiting: the data set is being prepared elsewhere"))
     try:
-        _sweep(name)
+        _remove_leftovers(name)
         yield
     finally:
         lock.release()
 
 
-def _sweep(name: str) -> None:
+def _remove_leftovers(name: str) -> None:
     packs = home_folder("packs")
     target = packs / name
-    for left in packs.glob(f".{name}.*"):  # names have no dots, so no other set matches
-        replaced = left / "was"
+    for leftover in packs.glob(f".{name}.*"):  # names have no dots, so no other set matches
+        replaced = leftover / "was"
         if replaced.is_dir() and not target.exists():
             # The process died in the moment between taking the old pack away and placing the new.
             os.replace(replaced, target)
-        shutil.rmtree(left, ignore_errors=True)
-    for left in target.glob(".size-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in target.glob(".size-*"):
+        shutil.rmtree(leftover, ignore_errors=True)

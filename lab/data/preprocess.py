@@ -1,8 +1,7 @@
-"""From stored pixels to what a network sees, and back.
+"""From stored pixels to the network's input, and back.
 
-One Preprocess is made for a run, from its training images only, and goes into the run's folder;
-whoever shows the network a picture later (the test, the Classify page, an export) goes through the
-same one.
+Each run has one Preprocess, made from its training images only and stored in the run's folder;
+every later picture (the test, the Classify page, an export) goes through the same one.
 """
 
 from __future__ import annotations
@@ -31,8 +30,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 STATISTICS_BYTES = 256_000_000
-"""Pixels looked at for mean and deviation: about 1,700 photographs of 224x224x3 (0.6 s), or any
-small set whole. The mean of so many is within about a hundredth of a deviation of that of all."""
+"""Bytes of pixels from which mean and deviation are computed: about 1,700 photographs of
+224x224x3 (0.6 s), or any small set whole. Their mean is within about a hundredth of a deviation of
+that of all."""
 _CHUNK_BYTES = 1_000_000
 
 
@@ -105,7 +105,7 @@ class Preprocess:
         return self._normalised(x, in_place=True)  # x is ours: no second large allocation
 
     def undo(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) normalised -> (N, H, W, channels) uint8, for the eye.
+        """(N, channels, H, W) normalised -> (N, H, W, channels) uint8, to be shown.
 
         Gives back exactly the pixels that `self` was called with (if the channels are the same).
         """
@@ -142,12 +142,12 @@ class Preprocess:
 
 @dataclass(frozen=True, eq=False)
 class PixelStatistics:
-    """How often each pixel value occurs, and what follows from it."""
+    """How often each pixel value occurs; mean and standard deviation."""
 
     counts: npt.NDArray[np.int64]
     """(C, 256) occurrences of each value in each channel."""
     images: int
-    """How many images were looked at."""
+    """How many images were counted."""
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -173,16 +173,16 @@ def statistics(
     """Pixel statistics of these images of the pack, in the pack's channels or as grey
     (`channels=1`).
 
-    Exact for the images looked at: all of them up to STATISTICS_BYTES, above that a random part
-    that is always the same. Reads 1 MB at a time, so a set larger than the memory is no matter.
+    Uses all images up to STATISTICS_BYTES, above that a random part that is always the same. Reads
+    1 MB at a time, so a set may be larger than the memory.
     """
     if not len(indices):
         raise ValueError("statistics of no images")
     bytes_per_image = math.prod(pack.images.shape[1:])
-    most = max(1, STATISTICS_BYTES // bytes_per_image)
-    if len(indices) > most:
+    max_images = max(1, STATISTICS_BYTES // bytes_per_image)
+    if len(indices) > max_images:
         keys = random_keys(len(indices), 0, Stream.STATISTICS)
-        indices = np.sort(indices[np.argsort(keys, kind="stable")[:most]])
+        indices = np.sort(indices[np.argsort(keys, kind="stable")[:max_images]])
     grey = channels == 1 and pack.images.shape[3] == 3
     counts = np.zeros((1 if grey else pack.images.shape[3], 256), dtype=np.int64)
     for rows in np.array_split(indices, -(-len(indices) * bytes_per_image // _CHUNK_BYTES)):
@@ -213,8 +213,8 @@ def make_preprocess(config: RunConfig, pack: Pack, splits: Splits, *, channels: 
             mean = (math.fsum(w * m for w, m in zip(LUMA, mean, strict=True)),)
             std = (math.fsum(w * s for w, s in zip(LUMA, std, strict=True)),)
     elif kind == "standard":
-        found = statistics(pack, splits.train, channels=channels)
-        mean, std = found.mean, tuple(s or 1.0 for s in found.std)
+        measured = statistics(pack, splits.train, channels=channels)
+        mean, std = measured.mean, tuple(s or 1.0 for s in measured.std)
         if len(mean) < channels:
             mean, std = mean * channels, std * channels
     return Preprocess(channels=channels, image_size=pack.meta.image_size, mean=mean, std=std)
@@ -235,10 +235,10 @@ def _luma(images: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _row(values: tuple[float, ...], width: int, device: torch.device) -> Tensor:
-    """(width * C,) the values repeated along a row of pixels.
+    """(width * C,): the values repeated along a row of pixels.
 
-    Kept, because making it anew would stop a GPU's queue at every batch. Not an inference tensor
-    even when first asked for in inference mode: Grad-CAM differentiates through the same one.
+    Cached, because making it anew would stop a GPU's queue at every batch. Not an inference tensor
+    even when first made in inference mode: Grad-CAM differentiates through the same one.
     """
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=torch.float32, device=device).repeat(width)

@@ -32,17 +32,17 @@ logger = logging.getLogger(__name__)
 
 MOST = 8
 LOCK_SECONDS = 5.0
-"""A pin takes a millisecond; who waits longer than this for another one meets something broken."""
+"""A pin takes a millisecond: a longer wait for another one means that something is broken."""
 
 
 @dataclass(frozen=True)
 class Pins:
-    """What is pinned of a data set as it is now."""
+    """The pinned images of a data set as it is now."""
 
     indices: tuple[int, ...] = ()
     """Into the pack, in the order in which they were pinned; at most MOST."""
     forgotten: int = 0
-    """How many were pinned in an earlier version of the data set: its images are not these."""
+    """How many pins of an earlier version of the data set were dropped with its images."""
 
 
 def probes(dataset: str) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ def probes(dataset: str) -> tuple[int, ...]:
 
 
 def pins(dataset: str) -> Pins:
-    """As `probes`, with what a replacement of the data set made the lab forget."""
+    """As `probes`, with the number of pins lost when the data set was replaced."""
     return _read(dataset, catalog.describe(dataset).content_hash)
 
 
@@ -66,7 +66,7 @@ def pin(dataset: str, index: int) -> None:
     Pinning a pinned image changes nothing. Raises NotFoundError when the set or the image is not
     there, ConfigError when 8 are pinned already, ResourceError when it cannot be written down.
     """
-    info = _here(dataset)
+    info = _ready_dataset(dataset)
     images = sum(info.split_totals.values())
     if not 0 <= index < images:
         raise NotFoundError(
@@ -85,8 +85,8 @@ def pin(dataset: str, index: int) -> None:
 
 
 def unpin(dataset: str, index: int) -> None:
-    """Follow it no longer; an image that is not pinned changes nothing."""
-    info = _here(dataset)
+    """Unpin image `index`; an image that is not pinned changes nothing."""
+    info = _ready_dataset(dataset)
     with _lock(dataset):
         pinned = _read(dataset, info.content_hash).indices
         if index in pinned:
@@ -94,8 +94,7 @@ def unpin(dataset: str, index: int) -> None:
 
 
 def chosen_probes(pack: Pack, splits: Splits) -> tuple[int, ...]:
-    """What a run on `pack` follows: the pinned images, or the default choice when there are
-    none."""
+    """The images that a run on `pack` follows: the pinned ones, or the default choice."""
     pinned = _read(pack.meta.dataset, pack.meta.content_hash).indices
     return tuple(i for i in pinned if 0 <= i < len(pack)) or default_probes(pack, splits)
 
@@ -111,13 +110,14 @@ def default_probes(pack: Pack, splits: Splits) -> tuple[int, ...]:
     classes = np.unique(labels)
     if len(classes) > MOST:
         classes = classes[np.linspace(0, len(classes) - 1, MOST).round().astype(int)]
-    rows = [splits.val[labels == one][:MOST].tolist() for one in classes]
+    rows = [splits.val[labels == label][:MOST].tolist() for label in classes]
     # In turns: the first of each class, then the second of each, until there are enough.
     turns = [row[turn] for turn in range(MOST) for row in rows if turn < len(row)]
     return tuple(sorted(turns[:MOST], key=lambda i: (int(pack.labels[i]), i)))
 
 
-def _here(dataset: str) -> catalog.DatasetInfo:
+def _ready_dataset(dataset: str) -> catalog.DatasetInfo:
+    """The data set's facts; NotFoundError unless its images are on this machine."""
     info = catalog.describe(dataset)
     if info.state != catalog.READY:
         raise NotFoundError(
@@ -133,7 +133,7 @@ def _file(dataset: str) -> Path:
 
 @contextlib.contextmanager
 def _lock(dataset: str) -> Iterator[None]:
-    """One change at a time: two tabs that pin at once both find their image pinned."""
+    """One change at a time, so that two tabs that pin at once lose neither pin."""
     lock = FileLock(home_folder("locks") / f"probes-{dataset}.lock")
     try:
         lock.acquire(timeout=LOCK_SECONDS)
@@ -158,7 +158,7 @@ def _read(dataset: str, content_hash: str) -> Pins:
     except FileNotFoundError:
         return Pins()
     except (OSError, ValueError, TypeError, KeyError) as error:
-        # Nothing hangs on pins but which pictures are shown: the default choice will do.
+        # Pins only decide which pictures are shown: the default choice will do.
         logger.warning("the pinned images of %s cannot be read: %s", dataset, error)
         return Pins()
 

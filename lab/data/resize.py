@@ -1,4 +1,4 @@
-"""A pack at another image size, made once and kept inside the pack it comes from."""
+"""A pack at another image size, made once and stored inside the pack it comes from."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def resized(pack: Pack, image_size: int, progress: Report = silent, cancel: Canc
     if image_size == pack.meta.image_size:
         return pack
     if pack.folder is None:
-        raise ValueError("this pack is in memory only; packs at another size are kept on disk")
-    own = pack.folder.parent if pack.folder.name.startswith("size-") else pack.folder
-    if own != pack.folder:
-        pack = load_pack(own)
+        raise ValueError("this pack is in memory only; packs at another size are stored on disk")
+    original = pack.folder.parent if pack.folder.name.startswith("size-") else pack.folder
+    if original != pack.folder:
+        pack = load_pack(original)
         if image_size == pack.meta.image_size:
             return pack
-    folder = own / f"size-{image_size}"
+    folder = original / f"size-{image_size}"
     if (ready := _ready(pack, folder)) is not None:
         return ready
     with pack_lock(pack.meta.dataset, progress=progress, cancel=cancel):
-        pack = load_pack(own)  # it may have been replaced while we waited
+        pack = load_pack(original)  # it may have been replaced while we waited
         if (ready := _ready(pack, folder)) is not None:
             return ready
         return _make(pack, folder, image_size, throttled(progress), cancel)
@@ -62,10 +62,10 @@ def _ready(pack: Pack, folder: Path) -> Pack | None:
     if not folder.exists():
         return None
     try:
-        made = load_pack(folder)
+        resized_pack = load_pack(folder)
     except DataError:
-        return None  # half a disk error ago; it is made anew from the original
-    return made if made.meta.content_hash == pack.meta.content_hash else None
+        return None  # damaged: it is made anew from the original
+    return resized_pack if resized_pack.meta.content_hash == pack.meta.content_hash else None
 
 
 def _make(pack: Pack, folder: Path, image_size: int, progress: Report, cancel: Cancel) -> Pack:

@@ -1,4 +1,4 @@
-"""The data sets that the lab knows by name: what they are, where they come from, how to get them.
+"""The registered data sets: what they are, where they come from, how to get them.
 
 To add one: add a DatasetSpec to `DATASETS`. It then appears on the Data page, in the select box and
 in `python -m lab datasets list`. A person's own images need no entry; they become packs under a new
@@ -18,7 +18,7 @@ from lab.registry import Registry
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A known data set. Drawn ones name the module that draws them and need none of the rest."""
+    """A registered data set. Drawn ones name the module that draws them instead of formats."""
 
     name: str
     title: str
@@ -37,11 +37,11 @@ class DatasetSpec:
     formats: tuple[str, ...] = ()
     """Names from lab.data.sources.SOURCE_FORMATS, in the order they are tried."""
     expects: str = ""
-    """The layouts that are read, in words."""
+    """The layouts that are read, as the middle of a sentence."""
     downloadable: bool = False
     """Whether lab.data.download.dataset can fetch it."""
     knobs: dict[str, Any] = field(default_factory=dict)
-    """Values of knobs that suit it, where the lab's general defaults do not."""
+    """Values of knobs for this data set that differ from the general defaults."""
 
     @property
     def drawn(self) -> bool:

@@ -29,7 +29,7 @@ Indices = npt.NDArray[np.int64]
 
 
 class Stream(IntEnum):
-    """What a random number is for. A new use takes a new number; the old ones stay as they are."""
+    """The uses of random numbers. A new use gets a new value; the old values never change."""
 
     SUBSET = 1
     VALIDATION = 2
@@ -82,16 +82,16 @@ def make_splits(pack: Pack, config: RunConfig) -> Splits:
     labels, classes = pack.labels, len(names)
 
     def rank(images: Indices, stream: Stream) -> Indices:
-        # A key belongs to an image of the pack, whatever else has been left out by now.
+        # Keys belong to images of the pack, so leaving out others does not change them.
         keys = random_keys(len(labels), config.seed, stream)[images]
         return _rank_in_class(labels[images], keys, classes)
 
     train = pack.indices("train")
     counts = np.bincount(labels[train], minlength=classes)
     if not counts.all():
-        lacking = ", ".join(repr(name) for name, n in zip(names, counts, strict=True) if n == 0)
+        empty = ", ".join(repr(name) for name, n in zip(names, counts, strict=True) if n == 0)
         raise DataError(
-            f"{pack.meta.title} has no training image of {lacking}. "
+            f"{pack.meta.title} has no training image of {empty}. "
             "Add some, or leave the class out of the data set."
         )
     if config.subset_per_class:
@@ -133,15 +133,17 @@ def epoch_order(
     """
     images = splits.train
     if config.class_balancing == "oversampling":
-        own = labels[images]
-        counts = np.bincount(own)
+        image_labels = labels[images]
+        counts = np.bincount(image_labels)
         largest = counts.max()
         rank = _rank_in_class(
-            own,
+            image_labels,
             random_keys(len(images), config.seed, Stream.OVERSAMPLING, epoch),
             len(counts),
         )
-        images = np.repeat(images, largest // counts[own] + (rank < largest % counts[own]))
+        images = np.repeat(
+            images, largest // counts[image_labels] + (rank < largest % counts[image_labels])
+        )
     keys = random_keys(len(images), config.seed, Stream.ORDER, epoch)
     return images[np.argsort(keys, kind="stable")]
 

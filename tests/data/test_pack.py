@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import re
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +226,43 @@ def test_a_pack_of_another_format_is_not_read(tmp_path: Path) -> None:
     write(tmp_path / "tiny", meta=dataclasses.replace(META, format=99))
     with pytest.raises(DataError, match="format 99"):
         load_pack(tmp_path / "tiny")
+
+
+def resident_bytes(file: Path) -> int:
+    """The resident bytes of all mappings of `file` in this process."""
+    text = Path("/proc/self/smaps").read_text(encoding="utf-8")
+    blocks = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", text)
+    sizes = [re.search(r"(?m)^Rss:\s+(\d+) kB", b) for b in blocks if str(file) in b]
+    return sum(1024 * int(size.group(1)) for size in sizes if size)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is resident")
+def test_pages_that_were_read_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "images.npy"
+    images = np.random.Generator(np.random.Philox(0)).integers(
+        0, 256, size=(400, 100, 100, 1), dtype=np.uint8
+    )
+    np.save(file, images)
+    opened = np.load(file, mmap_mode="r").view(np.ndarray)
+    monkeypatch.setattr(pack_module, "MAX_RESIDENT_BYTES", 1_000_000)
+    residency = pack_module._ResidencyLimit(opened)
+    most = 0
+    for start in range(0, len(images), 10):
+        rows = np.arange(start, start + 10)
+        part = np.take(opened, rows, axis=0)
+        residency.count_read(part.nbytes)
+        assert np.array_equal(part, images[rows])
+        most = max(most, resident_bytes(file))
+    # Pages around the one that is read come with it.
+    assert most < 0.6 * images.nbytes
+    assert np.array_equal(np.asarray(opened), images)  # all of it can be read again
+    assert resident_bytes(file) > 0.9 * images.nbytes  # unless released, it stays
+
+
+def test_pages_of_arrays_in_memory_or_writable_are_not_released(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(5000, dtype=np.uint8))
+    written = np.load(tmp_path / "a.npy", mmap_mode="r+")
+    written[:] = 7
+    for array in (np.zeros(5000, dtype=np.uint8), written):
+        pack_module._ResidencyLimit(array).count_read(pack_module.MAX_RESIDENT_BYTES)
+    assert written.tolist() == [7] * 5000

@@ -1,7 +1,7 @@
-"""A data set by one click: fetched, checked, imported, and the archive thrown away.
+"""Downloading a data set: fetched, checked, imported, and the archive deleted.
 
-    LAB_HOME/downloads/<id>.zip         arrived and checked; imported next, then deleted
-    LAB_HOME/downloads/<id>.zip.part    on its way (lab.download.fetch)
+    LAB_HOME/downloads/<id>.zip         complete and checked; imported next, then deleted
+    LAB_HOME/downloads/<id>.zip.part    incomplete (lab.download.fetch)
 
 Whatever happens in between, the data set appears whole or not at all, and pressing Download again
 goes on from what is there.
@@ -57,7 +57,7 @@ def download_dataset(
         expected_bytes=offer.expected_bytes,
         login=_kaggle_login() if offer.is_on_kaggle else None,
     )
-    with _alone(offer):
+    with _exclusive(offer):
         archive = home_folder("downloads") / f"{offer.id}.zip"
         fetch(file, archive, progress=progress, cancel=cancel, patience=patience or PATIENCE)
         try:
@@ -84,7 +84,7 @@ def _by_hand(offer: Offer) -> str:
 def _check_layout(offer: Offer, archive: Path) -> None:
     with zipfile.ZipFile(archive) as opened:
         files = opened.namelist()
-    missing = [lack for needed in offer.needs if (lack := needed.missing_from(files))]
+    missing = [text for needed in offer.needs if (text := needed.missing_from(files))]
     if missing:
         raise DataError(
             f"What arrived is not laid out as {offer.title} should be: {'; '.join(missing)} "
@@ -94,7 +94,7 @@ def _check_layout(offer: Offer, archive: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(offer: Offer) -> Iterator[None]:
+def _exclusive(offer: Offer) -> Iterator[None]:
     """One download and import of a data set at a time; the system frees the lock."""
     lock = FileLock(home_folder("locks") / f"download-{offer.id}.lock")
     try:
@@ -111,9 +111,9 @@ def _alone(offer: Offer) -> Iterator[None]:
 
 
 def _kaggle_login() -> Login | None:
-    """The account that Kaggle's own programs would use, looked for where they look.
+    """The Kaggle account from the environment or kaggle.json, as Kaggle's own programs find it.
 
-    Public data sets need none. Raises DataError for a kaggle.json that is none.
+    Public data sets need none. Raises DataError for a kaggle.json that holds no account.
     """
     from lab.download.remote_file import Login
 

@@ -1,4 +1,4 @@
-"""What can be downloaded by a click: plain facts, and what must have arrived.
+"""The downloadable data sets: their facts, and the files that a download must contain.
 
 To add one: add an Offer to `OFFERS`. It then appears on the Data page and in
 `python -m lab datasets download`.
@@ -22,7 +22,7 @@ public data set needs no account."""
 
 @dataclass(frozen=True)
 class Needed:
-    """One thing that must have arrived, wherever in the folder or zip it lies.
+    """A file or folder that a download must contain, wherever in the zip it lies.
 
     A file of this name; or, with `classes`, a folder of this name that holds a folder for each
     class with at least so many images.
@@ -32,11 +32,11 @@ class Needed:
     classes: tuple[tuple[str, int], ...] = ()
 
     def missing_from(self, files: Iterable[str]) -> str:
-        """What is missing, in words; empty when it is there. `files` are relative posix paths."""
+        """What is missing, as a sentence; empty if nothing is. `files` are relative posix paths."""
         paths = [PurePosixPath(file) for file in files]
         if not self.classes:
-            found = any(path.name == self.name for path in paths)
-            return "" if found else f"there is no file {self.name}"
+            is_there = any(path.name == self.name for path in paths)
+            return "" if is_there else f"there is no file {self.name}"
         images: Counter[tuple[PurePosixPath, str]] = Counter()
         for path in paths:
             if path.suffix.casefold() in (".jpg", ".jpeg", ".png", ".webp"):
@@ -44,8 +44,8 @@ class Needed:
         folders = {above for above, _ in images if above.name == self.name}
         if any(all(images[folder, name] >= n for name, n in self.classes) for folder in folders):
             return ""
-        wanted = " and ".join(f"{least:,} images in {name}/" for name, least in self.classes)
-        return f"there is no folder {self.name} with at least {wanted}"
+        expected = " and ".join(f"{least:,} images in {name}/" for name, least in self.classes)
+        return f"there is no folder {self.name} with at least {expected}"
 
 
 @dataclass(frozen=True)

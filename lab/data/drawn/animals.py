@@ -1,9 +1,10 @@
 """Drawn cats and dogs: colour pictures for learning offline, drawn with soft curves.
 
 A scene (background, coat, pose, thing in front, light) is chosen without knowing the class, so that
-colour, brightness and size tell nothing; then the animal is drawn in it. What differs is shape: a
-cat has a short muzzle, whiskers, a thin tail and nearly always pointed ears; a dog has a long snout
-with a big nose, a thick tail and mostly hanging ears. These are drawings, not photographs.
+colour, brightness and size do not give it away; then the animal is drawn in it. What differs is
+shape: a cat has a short muzzle, whiskers, a thin tail and nearly always pointed ears; a dog has a
+long snout with a big nose, a thick tail and mostly hanging ears. These are drawings, not
+photographs.
 
     _scene -> paint_background -> _body -> _head -> paint_in_front -> photograph (uint8)
 
@@ -58,13 +59,13 @@ EARS = {
     "round": (0.0, 0.15),
     "floppy": (0.0, 0.58),
 }
-"""How many of the cats and of the dogs have such ears: they alone do not tell the class."""
+"""How many of the cats and of the dogs have such ears: they alone do not decide the class."""
 _SPLIT_CODES = {"train": 0, "test": 2}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is chosen before anybody knows whether a cat or a dog sits for the picture."""
+    """The random choices of a picture that do not depend on its class."""
 
     coat: Coat
     view: str
@@ -83,7 +84,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class View:
-    """How much of the animal is seen. Points are (x, y), or (x, y, radius) for limbs."""
+    """How much of the animal is in the picture. Points are (x, y), or (x, y, radius) for limbs."""
 
     share: float
     unit: float  # canvas pixels for one head radius
@@ -326,7 +327,7 @@ def _draw(label: int, rng: Rng) -> NDArray[np.uint8]:
 
 
 def _generator(seed: int, split: str, label: int, index: int) -> Rng:
-    """Each image has its own, so it does not depend on the batch that it is made in."""
+    """A generator for one image alone, so that its drawing does not depend on the batch."""
     return np.random.default_rng(np.random.SeedSequence((seed, _SPLIT_CODES[split], label, index)))
 
 

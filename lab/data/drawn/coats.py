@@ -20,7 +20,7 @@ INK: Colour = (32, 25, 28)
 
 @dataclass(frozen=True)
 class Coat:
-    """What one animal wears."""
+    """Colours and pattern of one animal's fur."""
 
     base: Colour
     pale: Colour  # muzzle, chest, paws
@@ -34,7 +34,7 @@ class Coat:
 
 
 def random_coat(rng: Rng) -> Coat:
-    """The same distribution whoever will wear it."""
+    """A random coat, from the same distribution for cats and dogs."""
     lightness = rng.uniform(0.85, 1.12)
     red, green, blue = near(FURS[rng.integers(len(FURS))], rng, 6)
     base = mixed((0, 0, 0), (red, green, blue), lightness)

@@ -17,9 +17,9 @@ from lab.home import require_free_space
 from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 
 SEED = 0
-"""Everybody has the same drawings."""
+"""Of the generators, so that everybody has the same drawings."""
 _BATCH = 32
-"""Drawings between two looks at Cancel."""
+"""Drawings between two checks of Cancel."""
 
 DrawnBatch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 

@@ -1,6 +1,6 @@
-"""Where the drawn animals are: what lies behind them, what stands in front, and the light.
+"""The scenery of the drawn animals: background, foreground objects and light.
 
-Nothing here knows whether a cat or a dog is in the picture.
+None of it depends on whether a cat or a dog is in the picture.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drawn signs: the 24 still letters of the American manual alphabet, drawn from a small hand.
 
 No file is read: a hand of capsules (forearm, palm, thumb, four fingers of three bones each) takes
-the pose that `HANDS` tells for a letter, is turned in space, seen from the front, lit like a grey
+the pose of a letter in `HANDS`, is turned in space, seen from the front, lit like a grey
 photograph, and reduced to 28x28. Palm towards the viewer, thumb on the viewer's right, as in
 Sign-Language MNIST. J and Z are movements and are left out. These are drawings, not photographs.
 
@@ -41,15 +41,15 @@ class Finger:
 
 @dataclass(frozen=True)
 class Hand:
-    """One letter: index to little finger, the thumb's knuckle and tip, how the hand is held.
+    """One letter: index to little finger, the thumb's knuckle and tip, how the hand is turned.
 
-    `held` is (yaw, pitch, roll) in degrees: about the upright axis, nodding towards the viewer,
+    `rotation` is (yaw, pitch, roll) in degrees: about the upright axis, nodding towards the viewer,
     and counter-clockwise on the picture. `arm` is where the forearm goes on the picture.
     """
 
     fingers: tuple[Finger, Finger, Finger, Finger]
     thumb: tuple[Point, Point]
-    held: Point = (0.0, 0.0, 0.0)
+    rotation: Point = (0.0, 0.0, 0.0)
     arm: tuple[float, float] = (0.0, -1.0)
 
 
@@ -241,7 +241,7 @@ def _capsules(hand: Hand, uniform: NDArray[np.float64]) -> tuple[Floats, Floats,
     fingers, thumb = _joints(hand, uniform)
     joints = np.concatenate([fingers.reshape(n, 16, 3), thumb, np.zeros((n, 1, 3))], axis=1)
     wide = np.array([JITTER.yaw, JITTER.pitch, JITTER.roll])
-    joints = _turned(joints, np.array(hand.held) + wide * uniform[:, 21:24])
+    joints = _turned(joints, np.array(hand.rotation) + wide * uniform[:, 21:24])
     wrist = joints[:, WRIST, None]
     arm = np.array([*hand.arm, -0.25]) + np.zeros((n, 1, 3))
     arm[:, :, 0] += 0.25 * uniform[:, 24:25]
@@ -312,7 +312,7 @@ def _blurred(x: Floats, radius: int) -> Floats:
 def _photograph(
     depth: Floats, sleeve: NDArray[np.bool_], uniform: NDArray[np.float64], noise: Floats
 ) -> NDArray[np.uint8]:
-    """Light the depth map and take its picture: (n, 28, 28) uint8."""
+    """A lit grey photograph of the depth map: (n, 28, 28) uint8."""
     u = uniform.astype(np.float32)[:, :, None, None]
     hand = depth > FAR * CANVAS * 0.99
     gy, gx = np.gradient(depth, axis=(1, 2))

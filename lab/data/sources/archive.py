@@ -1,7 +1,7 @@
-"""A folder or a zip through one interface. Nothing is ever unpacked to disk.
+"""Folders and zips through one interface. Nothing is ever unpacked to disk.
 
-So no name inside a zip can lead outside, and a bomb is met by its declared size before a byte of it
-is read: `zipfile` never yields more of an entry than the zip declares.
+So no name inside a zip can lead outside, and a bomb is recognised by its declared size before a
+byte of it is read: `zipfile` never yields more of an entry than the zip declares.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_TOTAL_BYTES = 100_000_000_000
 MAX_RATIO = 200
 """Images are compressed already and CSV shrinks about tenfold; bombs shrink a thousandfold."""
 RATIO_MATTERS_FROM = 5_000_000
-"""Small files may shrink as far as they like."""
+"""Bytes; the ratio of smaller files does not matter."""
 
 READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 """What `zipfile` raises for damaged, encrypted and exotically compressed entries."""
@@ -36,7 +36,7 @@ READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, 
 class Archive(Protocol):
     """Files by their path inside, with `/` between folders; hidden files are left out."""
 
-    shown: str
+    display_path: str
     """The path that the person typed."""
     files: tuple[str, ...]
     """Every file, in natural order."""
@@ -54,62 +54,65 @@ class Archive(Protocol):
 
 @contextlib.contextmanager
 def open_archive(path: Path, rejections: Rejections) -> Iterator[Archive]:
-    """The folder or zip at `path`. Unsafe entries are put aside into `rejections`.
+    """The folder or zip at `path`. Unsafe entries are left out and go into `rejections`.
 
     Raises DataError when `path` is not there, is neither, or is a zip that must not be read.
     """
-    shown = str(path)
+    display_path = str(path)
     place = path.expanduser()
     try:
         is_folder, is_file = place.is_dir(), place.is_file()
     except (OSError, ValueError) as error:
-        raise DataError(f"{shown!r} cannot be looked at: {error}.") from error
+        raise DataError(f"{display_path!r} cannot be looked at: {error}.") from error
     if is_folder:
-        yield _Folder(place, shown)
+        yield _Folder(place, display_path)
     elif not is_file:
-        raise DataError(f"{shown} is not there. Give the path of a folder or a zip file.")
+        raise DataError(f"{display_path} is not there. Give the path of a folder or a zip file.")
     elif not zipfile.is_zipfile(place):
         raise DataError(
-            f"{shown} is not a zip file{_maybe_broken(place)}. Give the path of a folder or a zip "
-            "file; unpack other kinds of archives first."
+            f"{display_path} is not a zip file{_maybe_broken(place)}. Give the path of a folder or "
+            "a zip file; unpack other kinds of archives first."
         )
     else:
         try:
             zipped = zipfile.ZipFile(place)
         except READ_ERRORS as error:
-            raise DataError(f"{shown} is a damaged zip and cannot be read: {error}.") from error
+            raise DataError(
+                f"{display_path} is a damaged zip and cannot be read: {error}."
+            ) from error
         with zipped:
-            yield _Zip(zipped, shown, place.stat().st_size, rejections)
+            yield _Zip(zipped, display_path, place.stat().st_size, rejections)
 
 
 class _Folder:
-    def __init__(self, root: Path, shown: str) -> None:
-        self.shown = shown
+    def __init__(self, root: Path, display_path: str) -> None:
+        self.display_path = display_path
         self._root = root
         self.sizes: dict[str, int] = {}
         self._paths: dict[str, str] = {}
         folders: set[str] = set()
         walked: set[str] = set()
-        for here, names, files in os.walk(root, followlinks=True):
-            real = os.path.realpath(here)
+        for directory, names, files in os.walk(root, followlinks=True):
+            real = os.path.realpath(directory)
             if real in walked:  # a link that leads back up would never end
                 names.clear()
                 continue
             walked.add(real)
             names[:] = sorted(name for name in names if not _hidden(name))
-            below = _clean(Path(here).relative_to(root).as_posix())
+            below = _clean(Path(directory).relative_to(root).as_posix())
             prefix = "" if below == "." else below + "/"
             folders.update(prefix + _clean(name) for name in names)
             for name in files:
-                path = os.path.join(here, name)
+                path = os.path.join(directory, name)
                 # Only plain files: reading a pipe or a device would wait for ever.
                 if not _hidden(name) and os.path.isfile(path):
-                    shown_name = prefix + _clean(name)
-                    self._paths[shown_name] = path
-                    self.sizes[shown_name] = os.path.getsize(path)
+                    archive_name = prefix + _clean(name)
+                    self._paths[archive_name] = path
+                    self.sizes[archive_name] = os.path.getsize(path)
             if len(self._paths) > MAX_FILES:
                 raise DataError(
-                    f"{shown} holds more than {MAX_FILES:,} files. Give the folder of one data set."
+                    f"{display_path} holds more than {MAX_FILES:,} files. "
+                    "Give the folder of one data set."
                 )
         self.folders = frozenset(folders)
         self.files = tuple(sorted(self._paths, key=natural_key))
@@ -120,7 +123,7 @@ class _Folder:
                 data = file.read(limit + 1)
         except OSError as error:
             raise UnreadableFile(name, f"cannot be read ({error.strerror})") from error
-        return _within(data, name, limit)
+        return _check_length(data, name, limit)
 
     def open(self, name: str) -> BinaryIO:
         try:
@@ -131,9 +134,9 @@ class _Folder:
 
 class _Zip:
     def __init__(
-        self, zipped: zipfile.ZipFile, shown: str, size_on_disk: int, rejections: Rejections
+        self, zipped: zipfile.ZipFile, display_path: str, size_on_disk: int, rejections: Rejections
     ) -> None:
-        self.shown = shown
+        self.display_path = display_path
         self._zip = zipped
         self._lock = threading.Lock()
         self._entries: dict[str, zipfile.ZipInfo] = {}
@@ -141,19 +144,21 @@ class _Zip:
         total = sum(entry.file_size for entry in entries)
         if len(entries) > MAX_FILES:
             raise DataError(
-                f"{shown} holds {len(entries):,} files; at most {MAX_FILES:,} are read."
+                f"{display_path} holds {len(entries):,} files; at most {MAX_FILES:,} are read."
             )
         # Entries that share their bytes stay below every ratio of their own; all together do not.
         if total > MAX_TOTAL_BYTES or (
             total > 20 * RATIO_MATTERS_FROM and total > MAX_RATIO * size_on_disk
         ):
             raise DataError(
-                f"{shown} would unfold from {size_on_disk / 1e6:,.1f} MB to {total / 1e6:,.0f} MB, "
-                f"which looks like a zip bomb; at most {MAX_RATIO} times and "
-                f"{MAX_TOTAL_BYTES / 1e9:.0f} GB are read."
+                f"{display_path} would unfold from {size_on_disk / 1e6:,.1f} MB to "
+                f"{total / 1e6:,.0f} MB, which looks like a zip bomb; at most {MAX_RATIO} times "
+                f"and {MAX_TOTAL_BYTES / 1e9:.0f} GB are read."
             )
         if any(entry.flag_bits & 1 for entry in entries):
-            raise DataError(f"{shown} is locked with a password. Unpack it and give the folder.")
+            raise DataError(
+                f"{display_path} is locked with a password. Unpack it and give the folder."
+            )
         folders: set[str] = set()
         for entry in entries:
             name = _entry_name(entry)
@@ -192,7 +197,7 @@ class _Zip:
                 data = file.read(limit + 1)
         except READ_ERRORS as error:
             raise UnreadableFile(name, f"is damaged inside the zip ({error})") from error
-        return _within(data, name, limit)
+        return _check_length(data, name, limit)
 
     def open(self, name: str) -> BinaryIO:
         try:
@@ -236,7 +241,7 @@ def _clean(name: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
-def _within(data: bytes, name: str, limit: int) -> bytes:
+def _check_length(data: bytes, name: str, limit: int) -> bytes:
     if len(data) > limit:
         raise _too_long(name, limit)
     return data

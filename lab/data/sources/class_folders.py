@@ -3,8 +3,8 @@
     photos/cats/*.jpg                    photos/train/cats/*.jpg
     photos/dogs/*.png                    photos/test/dogs/*.jpg
 
-Wrapping folders (`photos/`, Kaggle's training_set/training_set/) are looked through; folders inside
-a class folder count for that class.
+Wrapping folders (`photos/`, Kaggle's training_set/training_set/) are skipped; folders inside a
+class folder count for that class.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from lab.data.sources.source import SPLIT_FOLDERS, ClassRule, natural_key
 
 
 class FolderTree:
-    """Who lies directly below whom; "" is the root."""
+    """The folders and files directly in each folder; "" is the root."""
 
     def __init__(self, archive: Archive) -> None:
         self.folders: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, list[str]] = defaultdict(list)
         for folder in sorted(archive.folders, key=natural_key):
-            self.folders[_above(folder)].append(folder)
+            self.folders[_parent(folder)].append(folder)
         for file in archive.files:
-            self.files[_above(file)].append(file)
+            self.files[_parent(file)].append(file)
 
     def root(self) -> str:
-        """Where classes or splits begin: below the folders that only wrap the set."""
+        """The folder of the classes or splits, below those that only wrap the set."""
         return self.unwrapped("", into_splits=False)
 
     def unwrapped(self, folder: str, *, into_splits: bool = True) -> str:
-        """Down through folders that hold nothing but one folder which holds folders in turn."""
+        """The first folder from `folder` down that does more than wrap one folder of folders."""
         while (
             len(below := self.folders[folder]) == 1
             and self.folders[below[0]]
@@ -45,18 +45,18 @@ class FolderTree:
         return folder
 
     def images(self, folder: str) -> list[str]:
-        """Directly in it."""
+        """The image files directly in the folder."""
         return [file for file in self.files[folder] if is_image(file)]
 
-    def everything(self, folder: str) -> list[str]:
-        """All files in it and below."""
-        found: list[str] = []
-        waiting = [folder]
-        while waiting:
-            here = waiting.pop()
-            found += self.files[here]
-            waiting += reversed(self.folders[here])
-        return found
+    def files_below(self, folder: str) -> list[str]:
+        """All files in the folder and in the folders below it."""
+        files: list[str] = []
+        stack = [folder]
+        while stack:
+            current = stack.pop()
+            files += self.files[current]
+            stack += reversed(self.folders[current])
+        return files
 
 
 def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> Photographs | None:
@@ -65,40 +65,42 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
     root = tree.root()
     groups = _splits(tree, root)
     with_splits = groups is not None
-    found: list[tuple[str, str, str]] = []  # split, class folder, class name
-    aside = Rejections()
+    class_folders: list[tuple[str, str, str]] = []  # split, folder, class name
+    own_rejections = Rejections()  # passed on only if the layout is this one
     for split, parent in groups or [("train", root)]:
-        _report_loose(tree, parent, aside)
+        _report_loose(tree, parent, own_rejections)
         for folder in tree.folders[parent]:
-            if any(is_image(file) for file in tree.everything(folder)):
-                found.append((split, folder, _last(folder)))
+            if any(is_image(file) for file in tree.files_below(folder)):
+                class_folders.append((split, folder, _last(folder)))
             else:
-                aside.add(f"{folder}/", "is a class folder without any image")
+                own_rejections.add(f"{folder}/", "is a class folder without any image")
     if with_splits:
-        _report_loose(tree, root, aside)
+        _report_loose(tree, root, own_rejections)
         for folder in tree.folders[root]:
-            if split_of(folder) is None and any(is_image(file) for file in tree.everything(folder)):
-                aside.add(f"{folder}/", "lies beside the train folder and is not used")
-    elif all(split_of(folder) for _, folder, _ in found):
-        return None  # heaps of images called train and test, not two classes
-    names = classes.names or _names(found)
+            if split_of(folder) is None and any(
+                is_image(file) for file in tree.files_below(folder)
+            ):
+                own_rejections.add(f"{folder}/", "lies beside the train folder and is not used")
+    elif all(split_of(folder) for _, folder, _ in class_folders):
+        return None  # images in folders called train and test, not two classes
+    names = classes.names or _class_names(class_folders)
     if classes.names is None:
         classes = ClassRule(names)
 
     files: list[LabelledFile] = []
-    for split, folder, name in found:
+    for split, folder, name in class_folders:
         label = classes.label(name)
         if label is None:
-            aside.add(f"{folder}/", f"is not a class of this data set ({classes.allowed})")
+            own_rejections.add(f"{folder}/", f"is not a class of this data set ({classes.allowed})")
             continue
-        for file in tree.everything(folder):
+        for file in tree.files_below(folder):
             if is_image(file):
                 files.append(LabelledFile(file, split, label))
             else:
-                reject_non_image(file, aside)
+                reject_non_image(file, own_rejections)
     if not files:
         return None
-    rejections.extend(aside)
+    rejections.extend(own_rejections)
     layout = "one folder a class" + (", split by folders" if with_splits else "")
     return Photographs(archive, layout, names, tuple(files))
 
@@ -119,19 +121,19 @@ def _splits(tree: FolderTree, root: str) -> list[tuple[str, str]] | None:
 
 
 def _report_loose(tree: FolderTree, folder: str, rejections: Rejections) -> None:
-    loose = tree.images(folder)
-    if len(loose) > 20:  # one line, not 12,500
-        some = f"holds {len(loose):,} images outside class folders; nobody knows their class"
-        rejections.add(f"{folder}/", some)
+    images = tree.images(folder)
+    if len(images) > 20:  # one line, not 12,500
+        reason = f"holds {len(images):,} images outside class folders; nobody knows their class"
+        rejections.add(f"{folder}/", reason)
     else:
-        for file in loose:
+        for file in images:
             rejections.add(file, "lies outside the class folders; nobody knows its class")
 
 
-def _names(found: list[tuple[str, str, str]]) -> tuple[str, ...]:
+def _class_names(class_folders: list[tuple[str, str, str]]) -> tuple[str, ...]:
     """Folder names, sorted; `Cats` in one split and `cats` in another are one class."""
     spelling: dict[str, str] = {}
-    for _, _, name in found:
+    for _, _, name in class_folders:
         spelling.setdefault(name.strip().casefold(), name.strip())
     return tuple(sorted(spelling.values(), key=natural_key))
 
@@ -141,7 +143,7 @@ def split_of(folder: str) -> str | None:
     return SPLIT_FOLDERS.get(_last(folder).casefold())
 
 
-def _above(path: str) -> str:
+def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 

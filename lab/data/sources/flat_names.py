@@ -45,16 +45,16 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
         for split, folder in groups
         for file in tree.images(folder)
     ]
-    words = {text.casefold(): text for _, _, text in named if text is not None}
-    names = classes.names or tuple(sorted(words.values(), key=natural_key))
+    spelling = {text.casefold(): text for _, _, text in named if text is not None}
+    names = classes.names or tuple(sorted(spelling.values(), key=natural_key))
     if classes.names is None:
         classes = ClassRule(names)
     labels = [None if text is None else classes.label(text) for _, _, text in named]
-    trained = [
+    train_labels = [
         label for label, (split, _, _) in zip(labels, named, strict=True) if split == "train"
     ]
-    known = [label for label in trained if label is not None]
-    if len(set(known)) < 2 or 2 * len(known) < len(trained):
+    known = [label for label in train_labels if label is not None]
+    if len(set(known)) < 2 or 2 * len(known) < len(train_labels):
         return None
 
     files: list[LabelledFile] = []
@@ -66,8 +66,10 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
             unknown.setdefault(file.rpartition("/")[0], []).append(file)
     for folder, members in unknown.items():
         if len(members) > 20:  # one line, not 12,500
-            some = f"holds {len(members):,} images whose names tell no class, such as {members[0]}"
-            rejections.add(f"{folder}/", some)
+            reason = (
+                f"holds {len(members):,} images whose names tell no class, such as {members[0]}"
+            )
+            rejections.add(f"{folder}/", reason)
         else:
             for file in members:
                 rejections.add(file, "tells no class by its name (expected is cat.0.jpg)")

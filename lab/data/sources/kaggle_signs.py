@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lab.data.decode import Fit, UnreadableFile
-from lab.data.pack import Rejections
+from lab.data.pack import SPLITS, Rejections
 from lab.data.sources.archive import READ_ERRORS, Archive
 from lab.data.sources.source import ClassRule, SourceImage
 from lab.progress import Cancel, check_cancel
@@ -37,7 +37,7 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Columns:
-    """Where label and pixels are in a row; `plain` when they are in the usual order."""
+    """The positions of label and pixels in a row; `plain` when they are in the usual order."""
 
     count: int
     label: int
@@ -94,7 +94,7 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> S
     """A Source when there are CSV files with a label and 784 pixel columns; else None."""
     tables: list[tuple[str, str, Columns]] = []
     total = 0
-    for split, table in _candidates(archive).items():
+    for split, table in _split_files(archive).items():
         if archive.sizes[table] > _MAX_CSV_BYTES:
             rejections.add(table, f"is larger than {_MAX_CSV_BYTES / 1e9:.0f} GB, the most allowed")
             continue
@@ -115,18 +115,18 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> S
     return SignTables(archive, tuple(tables), total + len(tables)) if tables else None
 
 
-def _candidates(archive: Archive) -> dict[str, str]:
-    """split -> CSV file. Kaggle's zip holds each file twice; the one less deep is taken."""
-    found: dict[str, str] = {}
+def _split_files(archive: Archive) -> dict[str, str]:
+    """split -> CSV file. Kaggle's zip holds each file twice; the one less deep counts."""
+    files: dict[str, str] = {}
     for file in sorted(archive.files, key=lambda file: file.count("/")):
         name = PurePosixPath(file).name.casefold()
         if not name.endswith(".csv"):
             continue
-        for split, words in (("train", ("train",)), ("val", ("val",)), ("test", ("test",))):
-            if any(word in name for word in words):
-                found.setdefault(split, file)
+        for split in SPLITS:
+            if split in name:
+                files.setdefault(split, file)
                 break
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+    return {split: files[split] for split in SPLITS if split in files}
 
 
 def parse_header(line: bytes) -> Columns:
@@ -137,9 +137,9 @@ def parse_header(line: bytes) -> Columns:
     wanted = ["label", *(f"pixel{i}" for i in range(1, PIXELS + 1))]
     missing = [name for name in wanted if name not in where]
     if missing:
-        few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
+        first = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
         raise RowError(
-            f"lacks columns: {few}; its first line must be label,pixel1,pixel2,...,pixel784"
+            f"lacks columns: {first}; its first line must be label,pixel1,pixel2,...,pixel784"
         )
     pixels = tuple(where[name] for name in wanted[1:])
     plain = names == wanted

@@ -30,7 +30,7 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
     for table in tables:
         rows += _rows(archive, table, rejections)
     if not rows:
-        return None  # the folders may still tell the classes
+        return None  # the folders may still name the classes
     names = classes.names
     if names is None:
         names = tuple(sorted({text for _, _, text, _ in rows}, key=natural_key))
@@ -44,9 +44,12 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
         elif path not in archive.sizes:
             rejections.add(where, f"names {path}, which is not there")
         elif path in files:
-            same = files[path].label == label
-            again = "again" if same else "again, with another label; the first one counts"
-            rejections.add(where, f"names {path} {again}")
+            repeat = (
+                "again"
+                if files[path].label == label
+                else "again, with another label; the first one counts"
+            )
+            rejections.add(where, f"names {path} {repeat}")
         else:
             files[path] = LabelledFile(path, split, label)
     _report_unnamed(archive, files, rejections)
@@ -55,10 +58,10 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
 
 
 def _label(text: str, classes: ClassRule) -> int | None:
-    """A number of a fixed class list, or a name."""
-    named = classes.label(text)
-    if named is not None or not text.isdecimal():
-        return named
+    """The label of a class name or number; None when it is none of the classes."""
+    label = classes.label(text)
+    if label is not None or not text.isdecimal():
+        return label
     number = int(text)
     return number if number < len(classes.names or ()) else None
 
@@ -101,25 +104,25 @@ def _rows(archive: Archive, table: str, rejections: Rejections) -> list[tuple[st
             if len(row) <= max(path_column, label_column):
                 rejections.add(where, f"has {len(row)} of {len(header)} columns")
                 continue
-            path = _found(archive, folder, row[path_column].strip())
+            path = _resolve_path(archive, folder, row[path_column].strip())
             rows.append((split, path, row[label_column].strip(), where))
     except csv.Error as error:
         rejections.add(table, f"is not a CSV from row {len(rows) + 1} on ({error})")
     return rows
 
 
-def _found(archive: Archive, folder: str, written: str) -> str:
-    """The path inside the archive: from the CSV's folder, or from a folder above it."""
-    written = written.replace("\\", "/")
-    first = posixpath.normpath(posixpath.join(folder, written))
-    above = folder
+def _resolve_path(archive: Archive, folder: str, relative: str) -> str:
+    """The path inside the archive: relative to the CSV's folder, or to a folder above it."""
+    relative = relative.replace("\\", "/")
+    first = posixpath.normpath(posixpath.join(folder, relative))
+    base = folder
     while True:
-        path = posixpath.normpath(posixpath.join(above, written))
+        path = posixpath.normpath(posixpath.join(base, relative))
         if path in archive.sizes:
             return path
-        if not above:
+        if not base:
             return first
-        above = above.rpartition("/")[0]
+        base = base.rpartition("/")[0]
 
 
 def _report_unnamed(

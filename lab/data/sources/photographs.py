@@ -1,4 +1,4 @@
-"""Image files and their labels, decoded in parallel, handed on in order."""
+"""Image files and their labels, decoded in parallel, returned in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LabelledFile:
 
 @dataclass(frozen=True)
 class Photographs:
-    """A Source of image files of any size; comes out in three channels."""
+    """A Source of image files of any size, decoded to three channels."""
 
     archive: Archive
     layout: str
@@ -48,12 +48,12 @@ class Photographs:
     def images(
         self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
     ) -> Iterator[SourceImage | None]:
-        """Read in this thread, decode in a few; Pillow lets go of the GIL while it decodes."""
+        """Read in this thread, decode in a few; Pillow releases the GIL while it decodes."""
         workers = min(8, os.cpu_count() or 1)
-        waiting: deque[tuple[LabelledFile, Future[SourceImage]]] = deque()
+        pending: deque[tuple[LabelledFile, Future[SourceImage]]] = deque()
 
         def next_done() -> SourceImage | None:
-            file, future = waiting.popleft()
+            file, future = pending.popleft()
             try:
                 return future.result()
             except UnreadableFile as error:
@@ -64,10 +64,10 @@ class Photographs:
         try:
             for file in self.files:
                 check_cancel(cancel, "Reading the images")
-                waiting.append((file, pool.submit(_read, self.archive, file, image_size, fit)))
-                if len(waiting) >= 4 * workers:
+                pending.append((file, pool.submit(_read, self.archive, file, image_size, fit)))
+                if len(pending) >= 4 * workers:
                     yield next_done()
-            while waiting:
+            while pending:
                 check_cancel(cancel, "Reading the images")
                 yield next_done()
         finally:
@@ -76,7 +76,7 @@ class Photographs:
 
 def _read(archive: Archive, file: LabelledFile, image_size: int, fit: Fit) -> SourceImage:
     data = archive.read(file.path, limit=MAX_BYTES)
-    # Twice the target loses nothing that the eye would find after the last, antialiased step.
+    # Decoded at twice the target size: after antialiasing no difference can be seen.
     decoded = decode(data, name=file.path, at_least=2 * image_size)
     pixels = np.asarray(to_square(decoded.image, image_size=image_size, fit=fit))
     digest = hashlib.blake2b(data, digest_size=16).digest()
@@ -84,17 +84,17 @@ def _read(archive: Archive, file: LabelledFile, image_size: int, fit: Fit) -> So
 
 
 def is_image(path: str) -> bool:
-    """By its suffix; what is really in the file is found out when it is decoded."""
+    """Whether the suffix is an image's; the content is checked when it is decoded."""
     return _suffix(path) in SUFFIXES
 
 
 def is_other_image(path: str) -> bool:
-    """An image of a kind that the lab does not read."""
+    """Whether it is an image of a kind that the lab does not read."""
     return _suffix(path) in OTHER_IMAGES
 
 
 def reject_non_image(path: str, rejections: Rejections) -> None:
-    """Say why a file that lies among the images is left out."""
+    """Add the reason why a file that lies among the images is left out."""
     suffix = _suffix(path)
     if suffix in OTHER_IMAGES:
         rejections.add(path, f"is a {suffix[1:].upper()}; save it as JPEG, PNG or WebP")

@@ -1,4 +1,4 @@
-"""What every source format hands to the importer: class names and a stream of images."""
+"""The interface of a source format: class names and a stream of images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPLIT_FOLDERS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image on its way into a pack. `pixels` (H, W, C) uint8, `split` one of SPLITS.
+    """One image that is to be stored in a pack. `pixels` (H, W, C) uint8, `split` one of SPLITS.
 
     `label` indexes the source's class names. `digest` is of the file or row as it came: it says
     "the same image" whatever size the pack has. `size` is the original width and height.
@@ -42,7 +42,7 @@ class Source(Protocol):
 
     @property
     def layout(self) -> str:
-        """The layout in words, for the report."""
+        """The layout in words, for the import report."""
 
     @property
     def class_names(self) -> tuple[str, ...]: ...
@@ -66,9 +66,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ClassRule:
-    """Which classes a data set may have.
+    """The classes that a data set may have.
 
-    `names` None: whatever the folders are called. Otherwise exactly these, in this order, and
+    `names` None: any. Otherwise exactly these, in this order, and
     `aliases` maps other spellings (lower case) to them.
     """
 
