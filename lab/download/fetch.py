@@ -1,11 +1,11 @@
-"""One file over HTTP: retried, resumed, checked, and only then there.
+"""Downloading one file over HTTP: retried, resumed, and checked before it appears.
 
-    <target>.part        what has arrived so far; kept when the download is cancelled or dropped
+    <target>.part        the bytes received so far; kept when the download is cancelled or dropped
     <target>.part.json   which version of which URL that is, so that a resume joins no two files
     <target>             appears in one step, after the size and the content were checked
 
 Two threads: the one that calls `fetch` decides and writes; a reader waits for the server, so that
-Cancel is heard at once even while the server is silent. Proxies and certificates are requests'
+Cancel works at once even while the server is silent. Proxies and certificates are requests'
 defaults (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE).
 """
 
@@ -53,7 +53,7 @@ class Patience:
 
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
-    """Silence between two pieces, not the whole download."""
+    """Silence between two chunks, not the whole download."""
     attempts: int = 4
     """In a row without a further megabyte arriving."""
     backoff_seconds: float = 1.0
@@ -73,29 +73,28 @@ def fetch(
     cancel: Cancel = never,
     patience: Patience = PATIENCE,
 ) -> Path:
-    """Download `file` to `target` and return `target`; goes on from what an earlier call left.
+    """Download `file` to `target` and return `target`; resumes what an earlier call left.
 
-    Progress counts bytes. Whoever else downloads to the same `target` is waited for, and what they
-    brought is used. Raises DataError (no connection, refused, incomplete, not what was expected),
-    ResourceError (disk full, no right to write), Cancelled; the sentence says what is kept for the
-    next try.
+    Progress counts bytes. Waits for another download to the same `target`, and uses its file.
+    Raises DataError (no connection, refused, incomplete, not what was expected), ResourceError
+    (disk full, no right to write), Cancelled; the sentence says what is kept for the next try.
     """
     download = _Download(file, target, progress, cancel, patience)
     try:
         with download.writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        with download.alone():
+        with download.exclusive():
             if not target.is_file():
                 download.run()
     except Cancelled as cancelled:
         raise Cancelled(
-            f"The download of {file.title} was cancelled. {download.kept()}"
+            f"The download of {file.title} was cancelled. {download.resume_sentence()}"
         ) from cancelled
     return target
 
 
 class _Dropped(Exception):
-    """The transfer broke off in a way that another attempt may mend; the text says how."""
+    """The transfer broke off, and another attempt may succeed; the text says how."""
 
     def __init__(self, how: str, *, wait_seconds: float = 0.0) -> None:
         super().__init__(how)
@@ -114,8 +113,8 @@ class _Download:
         self.total = file.expected_bytes
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two downloads into the same files would spoil each other; the system frees the lock."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock of the target's files; the system frees it when a process dies."""
         lock = FileLock(home_folder("locks") / f"download-{self.target.name}.lock")
         while True:
             self.check_cancel()
@@ -130,35 +129,35 @@ class _Download:
             lock.release()
 
     def run(self) -> None:
-        """Attempt after attempt, until the file is there or it is no use to go on."""
+        """Attempt until the file is complete; DataError when no further attempt would help."""
         failed, furthest = 0, self.part.size
         while True:
             try:
                 if self.attempt(first=failed == 0):
                     break
             except _Dropped as dropped:
-                if self.part.size > furthest + 1_000_000:  # it does move on: the count starts again
+                if self.part.size > furthest + 1_000_000:  # progress was made: count again
                     failed = 0
                 furthest = max(furthest, self.part.size)
                 failed += 1
                 logger.info("%s: %s (attempt %d)", self.file.url, dropped, failed)
                 if failed >= self.patience.attempts:
                     times = f"{self.patience.attempts} times in a row"
-                    raise DataError(self.gave_up(f"{dropped}, {times}")) from dropped
+                    raise DataError(self.failure_sentence(f"{dropped}, {times}")) from dropped
                 if dropped.wait_seconds > self.patience.longest_wait_seconds:
                     wait = f"asks to wait {duration(dropped.wait_seconds)}"
-                    raise DataError(self.gave_up(f"{dropped} and {wait}")) from dropped
+                    raise DataError(self.failure_sentence(f"{dropped} and {wait}")) from dropped
                 seconds = self.patience.backoff_seconds * 2.0 ** (failed - 1)
                 self.wait(max(dropped.wait_seconds, seconds), str(dropped))
         if fault := self.fault():
-            self.part.discard()  # a resume would only arrive at the same
+            self.part.discard()  # a resume would fail in the same way
             raise DataError(fault)
         with self.writing(self.target):
             os.replace(self.part.path, self.target)
         self.part.discard()
 
     def attempt(self, *, first: bool) -> bool:
-        """One request. True when everything has arrived, False to ask again from the beginning."""
+        """One request. True when the file is complete, False to start again from the first byte."""
         version = self.part.version(self.file.url)
         # Compressed on the way, neither Content-Length nor Range would mean the file's own bytes.
         headers = {"Accept-Encoding": "identity"}
@@ -166,14 +165,14 @@ class _Download:
             headers["Authorization"] = self.file.login.authorization
         if version:
             headers |= {"Range": f"bytes={self.part.size}-", "If-Range": version}
-        self.progress(self.standing(self.part.size if version else 0))
+        self.progress(self.progress_at(self.part.size if version else 0))
         timeout = (self.patience.connect_seconds, self.patience.read_seconds)
-        with _Arriving(
+        with _Response(
             lambda: requests.get(self.file.url, stream=True, headers=headers, timeout=timeout),
             self.check_cancel,
-        ) as arriving:
+        ) as reading:
             try:
-                response = arriving.response()
+                response = reading.head()
             except requests.RequestException as error:
                 broken = broken_connection(error, read_seconds=self.patience.read_seconds)
                 # Without any answer at the very first try there is no connection: say so at once.
@@ -182,20 +181,20 @@ class _Download:
                 seconds = self.patience.connect_seconds
                 sentence = self.file.not_reached(error, connect_seconds=seconds)
                 raise DataError(sentence) from error
-            return self.take(response, arriving.chunks(), version)
+            return self.handle(response, reading.chunks(), version)
 
-    def take(self, response: requests.Response, chunks: Iterator[bytes], version: str) -> bool:
-        """What an answer means for what is there; returns as `attempt` does."""
+    def handle(self, response: requests.Response, chunks: Iterator[bytes], version: str) -> bool:
+        """Store the body of a response, or resume by it; returns as `attempt` does."""
         if self.file.is_unprotected(response.url):
-            raise DataError(self.file.leads_to_unprotected(response.url))
+            raise DataError(self.file.redirected_to_unprotected(response.url))
         status = response.status_code
         if version and status == 416:
-            # Either everything was there already, or what is there is of another file.
+            # Either the part was complete already, or it is of another file.
             whole = response.headers.get("Content-Range") == f"bytes */{self.part.size}"
             if not whole:
                 self.part.discard()
             return whole
-        if version and status == 206 and not self.goes_on(response, version):
+        if version and status == 206 and not self.continues_part(response, version):
             self.part.discard()
             return False
         if status == 429 or status >= 500:
@@ -214,7 +213,7 @@ class _Download:
             self.total = self.part.size + length
         try:
             self.receive(chunks)
-        except DataError:  # it is not the file; going on with it would not help
+        except DataError:  # it is not the file; resuming would not help
             self.part.discard()
             raise
         except requests.RequestException as error:
@@ -226,29 +225,29 @@ class _Download:
 
     def receive(self, chunks: Iterator[bytes]) -> None:
         """Append the body to the part; DataError as soon as it cannot be the file."""
-        arrived = self.part.size
+        received = self.part.size
         report = throttled(self.progress, per_second=5)
         with self.writing(self.part.path), self.part.path.open("ab") as out:
             for chunk in chunks:
-                if arrived == 0 and (fault := self.file.wrong_beginning(chunk)):
+                if received == 0 and (fault := self.file.wrong_beginning(chunk)):
                     raise DataError(fault)
                 out.write(chunk)
-                arrived += len(chunk)
-                if fault := self.size_fault(max(arrived, self.total or 0)):
+                received += len(chunk)
+                if fault := self.size_fault(max(received, self.total or 0)):
                     raise DataError(fault)
-                report(self.standing(arrived))
-        self.progress(self.standing(arrived))
+                report(self.progress_at(received))
+        self.progress(self.progress_at(received))
 
-    def goes_on(self, response: requests.Response, version: str) -> bool:
-        """Whether a 206 continues exactly what is there: same place, same version."""
+    def continues_part(self, response: requests.Response, version: str) -> bool:
+        """Whether a 206 response continues the part: same position, same version."""
         match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != self.part.size:
             return False
-        # Some servers ignore If-Range; their own ETag or date then still tells.
+        # Some servers ignore If-Range; their own ETag or date then still decides.
         return _version(response) in ("", version)
 
     def fault(self) -> str:
-        """What is wrong with all that has arrived, as a sentence; empty when it is the file."""
+        """What is wrong with the complete part, as a sentence; empty when it is the file."""
         report = throttled(self.progress)
 
         def tick(done: int, total: int) -> None:
@@ -281,13 +280,13 @@ class _Download:
         return writing(path, variable=self.file.folder_variable)
 
     def check_cancel(self) -> None:
-        check_cancel(self.cancel, "The download")  # `fetch` knows better words, once all is closed
+        check_cancel(self.cancel, "The download")  # `fetch` replaces the sentence
 
-    def standing(self, arrived: int) -> Progress:
-        return Progress(arrived, self.total or 0, f"Downloading {self.file.title}", "bytes")
+    def progress_at(self, received: int) -> Progress:
+        return Progress(received, self.total or 0, f"Downloading {self.file.title}", "bytes")
 
-    def kept(self) -> str:
-        """What the next try can go on from, as a sentence."""
+    def resume_sentence(self) -> str:
+        """What the next try can resume from, as a sentence."""
         size = self.part.size
         if not size:
             return "Nothing had arrived yet."
@@ -296,72 +295,74 @@ class _Download:
             return f"{of} are kept: {self.file.again} to go on from there."
         return f"{of} had arrived; the server allows no resume, so the next try starts afresh."
 
-    def gave_up(self, why: str) -> str:
+    def failure_sentence(self, why: str) -> str:
         if self.part.size:
-            return f"{self.file.host} {why}: {self.file.title} is incomplete. {self.kept()}"
+            return (
+                f"{self.file.host} {why}: {self.file.title} is incomplete. {self.resume_sentence()}"
+            )
         return (
             f"{self.file.host} {why}: {self.file.title} was not downloaded. Try again later. "
             f"{self.file.by_hand}"
         )
 
 
-class _Arriving:
-    """What `ask` answers, read by a thread of its own and waited for with an ear for Cancel.
+class _Response:
+    """The response to `send_request`, read by a thread of its own, so that Cancel works meanwhile.
 
-    On leaving, the reader is told that nobody waits any more: it ends with its next piece or its
-    time-out. It touches no file, so a next attempt need not wait for it.
+    When the block is left, the thread ends with its next chunk or its time-out. It touches no file,
+    so a next attempt need not wait for it.
     """
 
     def __init__(
-        self, ask: Callable[[], requests.Response], check_cancel: Callable[[], None]
+        self, send_request: Callable[[], requests.Response], check_cancel: Callable[[], None]
     ) -> None:
-        self._ask, self._check_cancel = ask, check_cancel
-        self._pieces: queue.Queue[requests.Response | bytes | Exception | None] = queue.Queue(8)
-        self._unwanted = threading.Event()
+        self._send_request, self._check_cancel = send_request, check_cancel
+        self._items: queue.Queue[requests.Response | bytes | Exception | None] = queue.Queue(8)
+        self._left = threading.Event()
 
-    def __enter__(self) -> _Arriving:
+    def __enter__(self) -> _Response:
         threading.Thread(target=self._read, name="download-reader", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._unwanted.set()
+        self._left.set()
 
-    def response(self) -> requests.Response:
-        """The answer's head; raises what requests raised instead."""
-        piece = self._next()
-        assert isinstance(piece, requests.Response)
-        return piece
+    def head(self) -> requests.Response:
+        """The response with its headers; raises what requests raised instead."""
+        item = self._next()
+        assert isinstance(item, requests.Response)
+        return item
 
     def chunks(self) -> Iterator[bytes]:
-        """The answer's body; raises what requests raised in the middle of it."""
-        while isinstance(piece := self._next(), bytes):
-            yield piece
+        """The response's body; raises what requests raised in the middle of it."""
+        while isinstance(item := self._next(), bytes):
+            yield item
 
     def _next(self) -> requests.Response | bytes | None:
         while True:
             self._check_cancel()
             with contextlib.suppress(queue.Empty):
-                piece = self._pieces.get(timeout=0.1)
-                if isinstance(piece, Exception):
-                    raise piece
-                return piece
+                item = self._items.get(timeout=0.1)
+                if isinstance(item, Exception):
+                    raise item
+                return item
 
     def _read(self) -> None:
         try:
-            with self._ask() as response:
-                if self._pass_on(response):
+            with self._send_request() as response:
+                if self._put(response):
                     for chunk in response.iter_content(CHUNK_BYTES):
-                        if not self._pass_on(chunk):
+                        if not self._put(chunk):
                             return
-            self._pass_on(None)
-        except Exception as error:  # raised where it is waited for
-            self._pass_on(error)
+            self._put(None)
+        except Exception as error:  # raised in the thread that waits
+            self._put(error)
 
-    def _pass_on(self, piece: requests.Response | bytes | Exception | None) -> bool:
-        """False when nobody wants it any more."""
-        while not self._unwanted.is_set():
+    def _put(self, item: requests.Response | bytes | Exception | None) -> bool:
+        """Queue an item for the waiting thread; False when the block has been left."""
+        while not self._left.is_set():
             with contextlib.suppress(queue.Full):
-                self._pieces.put(piece, timeout=0.1)
+                self._items.put(item, timeout=0.1)
                 return True
         return False
 
@@ -375,14 +376,14 @@ def _version(response: requests.Response) -> str:
 
 
 def _content_length(response: requests.Response) -> int | None:
-    """Bytes still to come, or None when the server does not say or packs them on the way."""
+    """Bytes still to come, or None when the server does not say or compresses them."""
     length = response.headers.get("Content-Length", "")
-    packed = response.headers.get("Content-Encoding", "identity") != "identity"
-    return int(length) if length.isdigit() and not packed else None
+    compressed = response.headers.get("Content-Encoding", "identity") != "identity"
+    return int(length) if length.isdigit() and not compressed else None
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Seconds that the server asks to wait, given as such or as a date; 0 when it does not ask."""
+    """Seconds to wait from Retry-After, a number or a date; 0 without one."""
     text = response.headers.get("Retry-After", "")
     if text.isdigit():
         return float(text)

@@ -1,4 +1,4 @@
-"""What has arrived of a file so far, of which version of it that is, and whether it is whole."""
+"""The part of a file that has been downloaded, its version, and whether it is the whole file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Tick = Callable[[int, int], None]
-"""Called at each megabyte that was checked: bytes so far, bytes in all."""
+"""Called for each megabyte that was checked: bytes so far, bytes in all."""
 
 
 class PartFile:
@@ -26,17 +26,17 @@ class PartFile:
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """Bytes received so far."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def version(self, url: str) -> str:
-        """What If-Range needs; empty when what is there cannot safely be gone on from."""
+        """The version for If-Range; empty when the part cannot safely be resumed."""
         try:
-            noted = json.loads(self._note.read_text(encoding="utf-8"))
+            note = json.loads(self._note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ""
-        same = isinstance(noted, dict) and noted.get("url") == url and self.size > 0
-        return str(noted.get("version", "")) if same else ""
+        same = isinstance(note, dict) and note.get("url") == url and self.size > 0
+        return str(note.get("version", "")) if same else ""
 
     def start_over(self, url: str, version: str) -> None:
         # The order matters: an interruption in between leaves bytes without a note, never a note
@@ -56,7 +56,7 @@ class PartFile:
             return file.read(1024)
 
     def sha256(self, tick: Tick) -> str:
-        """Of all that has arrived, in hexadecimal digits."""
+        """The SHA-256 of the part, in hexadecimal digits."""
         digest, total = hashlib.sha256(), self.size
         with self.path.open("rb") as file:
             while piece := file.read(1 << 20):

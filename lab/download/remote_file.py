@@ -1,4 +1,4 @@
-"""A file of the network, and the sentence for each way in which it cannot be had."""
+"""A file on a server, and a sentence for each way in which its download can fail."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from urllib3.exceptions import NameResolutionError, ProtocolError, ReadTimeoutEr
 
 @dataclass(frozen=True)
 class Login:
-    """An account that the file's host is asked with."""
+    """An account at the file's host."""
 
     source: str
-    """Where the lab found it, in words."""
+    """Where the account comes from, such as a file or environment variables."""
     authorization: str = field(repr=False)
-    """The HTTP header's value. It is not passed on to another host that the first one leads to."""
+    """The HTTP header's value. Not sent to another host after a redirect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """Where a file is, by what it is recognised, and how a person helps themselves without us."""
+    """A file's address, how its content is checked, and how a person can get it by hand."""
 
     url: str
     title: str
     """Names it in sentences, such as "Cats and dogs"."""
     by_hand: str
-    """The way that is always open, as a sentence that begins with "Or"."""
+    """How to get the file without the lab, as a sentence that begins with "Or"."""
     again: str = "press Download again"
-    """What a person does for another try."""
+    """How to try again, such as "press Download again"."""
     kind: Literal["zip", "any"] = "any"
     expected_bytes: int | None = None
     """The exact size, where it is known beforehand."""
     sha256: str = ""
-    """Its hexadecimal digits, or the first of them; empty when nobody knows them."""
+    """Its hexadecimal digits, or the first of them; empty when unknown."""
     login: Login | None = None
     folder_variable: str = "LAB_HOME"
-    """The environment variable that moves the folder where the file will lie."""
+    """The environment variable that moves the folder of the file."""
 
     @property
     def host(self) -> str:
         return urlsplit(self.url).hostname or self.url
 
     def is_unprotected(self, address: str) -> bool:
-        """Whether the way from `url` led from HTTPS to plain HTTP."""
+        """Whether `url` redirected from HTTPS to plain HTTP."""
         return urlsplit(self.url).scheme == "https" and urlsplit(address).scheme != "https"
 
-    def leads_to_unprotected(self, address: str) -> str:
+    def redirected_to_unprotected(self, address: str) -> str:
         return (
             f"{self.host} leads to an unprotected address ({address}): {self.title} was not "
             f"downloaded. {self.by_hand}"
         )
 
     def refused(self, status: int, reason: str) -> str:
-        """For an answer that another attempt would not change."""
+        """The sentence for a status that another attempt would not change."""
         answer = f"HTTP {status} {reason}".strip()
         if status == 407:
             return (
@@ -81,7 +81,7 @@ class RemoteFile:
         return f"{why}: it was not downloaded. {self.by_hand}"
 
     def not_reached(self, error: requests.RequestException, *, connect_seconds: float) -> str:
-        """For an error before the server answered."""
+        """The sentence for an error before the server answered."""
         if isinstance(error, requests.exceptions.SSLError):
             return (
                 f"The certificate of {self.host} cannot be trusted from here: {self.title} was not "
@@ -116,7 +116,7 @@ class RemoteFile:
         )
 
     def wrong_beginning(self, start: bytes) -> str:
-        """For content that begins as the file cannot; empty when it may."""
+        """The sentence for content that begins unlike the file; empty when it may be the file."""
         text = start[:1024].decode("utf-8", errors="replace").strip()
         if text[:1] == "<":
             title = re.search(r"<title[^>]*>\s*(.*?)\s*</title>", text, re.IGNORECASE | re.DOTALL)
@@ -155,7 +155,7 @@ class RemoteFile:
 
 
 def broken_connection(error: requests.RequestException, *, read_seconds: float) -> str | None:
-    """How a connection that stood was lost, or None when the error is of another kind."""
+    """How an established connection was lost, or None when the error is of another kind."""
     cause = error.args[0] if error.args else None
     if isinstance(error, requests.ReadTimeout) or isinstance(cause, ReadTimeoutError):
         return f"sent nothing for {read_seconds:g} s"
@@ -167,6 +167,6 @@ def broken_connection(error: requests.RequestException, *, read_seconds: float) 
 
 
 def is_unreachable(error: requests.RequestException) -> bool:
-    """Whether no connection came about (not: a wrong certificate, a proxy that says no)."""
+    """Whether there was no connection (not: a wrong certificate, a proxy that refuses)."""
     other = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
     return isinstance(error, requests.ConnectionError) and not isinstance(error, other)
