@@ -1,10 +1,10 @@
-"""Where the lab writes, and how it writes so that nothing is ever half there.
+"""The folder where the lab writes, and atomic writing of files and folders.
 
 LAB_HOME (default .lab/ in the working directory)
 ├── lab.sqlite      the run store
 ├── runs/<run id>/  weights, resume state
 ├── packs/<name>/   decoded data sets
-├── downloads/      archives on their way in
+├── downloads/      archives of data sets, until they are imported
 ├── locks/          one file a device, a process, a download
 └── measurements.json   which way of training was faster on this machine
 
@@ -46,7 +46,7 @@ def home_folder(*parts: str) -> Path:
 
 @contextlib.contextmanager
 def writing(target: Path, *, variable: str = "LAB_HOME") -> Iterator[None]:
-    """Turn the operating system's refusals to write `target` into one clear sentence.
+    """Turn the operating system's refusals to write `target` into a ResourceError.
 
     `variable` is the environment variable that moves the folder.
     """
@@ -67,7 +67,7 @@ def writing(target: Path, *, variable: str = "LAB_HOME") -> Iterator[None]:
 
 
 def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_HOME") -> None:
-    """Refuse before the work starts, not in the middle; leaves 200 MB to the rest of the system.
+    """Raise ResourceError unless `folder` has room; 200 MB are left to the rest of the system.
 
     `variable` is the environment variable that moves the folder.
     """
@@ -81,7 +81,7 @@ def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`: it replaces `target` on success, else it goes."""
+    """Yield a temporary path beside `target`: it replaces `target` on success, else is deleted."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -97,7 +97,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`: it replaces `target` on success, else it goes."""
+    """Yield a temporary folder beside `target`: it replaces it on success, else is deleted."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

@@ -1,12 +1,12 @@
-"""Work that goes on while pages are looked at: downloads, imports, maps over many layers, exports.
+"""Background jobs: downloads, imports, maps over many layers, exports.
 
     start(...)  ->  waiting  ->  working  ->  done | failed | cancelled
 
 - `work` runs in a daemon thread named "job-<id>", two at once, the others wait in order. It never
-  calls st.*; it tells how far it is through its Report and asks its Cancel between small pieces.
+  calls st.*; it reports progress through its Report and checks its Cancel between small pieces.
 - A page holds a job id and polls `get`. It only ever sees a JobView: a frozen snapshot.
 - Everything shared is behind one lock that is held for a few lines, never while `work` runs.
-- Jobs live as long as the process: a server restart forgets them (a download goes on from its part
+- Jobs live as long as the process: a server restart forgets them (a download resumes from its part
   file when it is started again).
 """
 
@@ -27,13 +27,15 @@ logger = logging.getLogger(__name__)
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
 Work = Callable[[Report, Cancel], Any]
 
-AT_ONCE = 2
-KEPT = 50  # finished jobs that can still be asked about
+MAX_WORKING = 2
+"""Jobs that work at the same time; the others wait."""
+MAX_ENDED_JOBS = 50
+"""Ended jobs that are remembered; older ones are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """How a job stands at one moment; plain values only."""
+    """The state of a job at one moment; plain values only."""
 
     id: str
     kind: str
@@ -41,15 +43,15 @@ class JobView:
     key: str | None
     state: State
     cancelling: bool
-    """Cancel was asked for and the work has not noticed yet."""
+    """Whether Cancel was requested and the work has not stopped yet."""
     progress: Progress | None
-    """None until the work has told something."""
+    """The newest progress; None until the work reports some."""
     units_per_second: float | None
-    """Over the last seconds, in `progress.unit`; None when not known yet."""
+    """The rate over the last seconds, in `progress.unit`; None when not known yet."""
     seconds_left: float | None
-    """Of the present phase, at the present rate; None when the rate or the total is unknown."""
+    """At the current rate; None when the rate or the total is unknown."""
     message: str
-    """What to tell the person when the job failed or was cancelled; empty otherwise."""
+    """The sentence for the person when the job failed or was cancelled; empty otherwise."""
     result: Any
     """What `work` returned (a picklable plain value); None until done."""
     created: float
@@ -63,14 +65,14 @@ class JobView:
 
 
 class _Job:
-    """The shared record; every field is read and written under `_lock`."""
+    """A job as it changes; every field is read and written under `_lock`."""
 
     def __init__(self, kind: str, title: str, work: Work, key: str | None) -> None:
         self.id = uuid.uuid4().hex[:10]
         self.kind, self.title, self.work, self.key = kind, title, work, key
         self.state: State = "waiting"
         self.cancel_asked = threading.Event()
-        self.finished = threading.Event()
+        self.has_ended = threading.Event()
         self.progress: Progress | None = None
         self.rate = Rate()
         self.message = ""
@@ -124,25 +126,25 @@ def start(kind: str, title: str, work: Work, *, key: str | None = None) -> JobVi
                     return job.view()
         job = _Job(kind, title, work, key)
         _jobs[job.id] = job
-        _forget_old_ones()
-        _start_waiting_ones()
+        _forget_old_jobs()
+        _start_waiting_jobs()
         return job.view()
 
 
 def get(job_id: str) -> JobView | None:
-    """The job as it stands now; None when unknown (finished long ago, or before a restart)."""
+    """The job's state now; None when unknown (ended long ago, or before a restart)."""
     with _lock:
         job = _jobs.get(job_id)
         return job.view() if job else None
 
 
 def wait(job_id: str, *, timeout: float) -> JobView | None:
-    """The job once it has ended, or as it stands after `timeout` seconds."""
+    """The job's state once it has ended, or after `timeout` seconds; None when unknown."""
     with _lock:
         job = _jobs.get(job_id)
     if job is None:
         return None
-    job.finished.wait(timeout)
+    job.has_ended.wait(timeout)
     with _lock:
         return job.view()
 
@@ -154,13 +156,13 @@ def jobs(kind: str | None = None) -> list[JobView]:
 
 
 def latest(key: str) -> JobView | None:
-    """The newest job with this key, active or finished: how a second tab finds the first one's."""
+    """The newest job with this key, active or ended, so that a second tab finds the first one's."""
     with _lock:
         return next((job.view() for job in reversed(_jobs.values()) if job.key == key), None)
 
 
 def cancel(job_id: str) -> JobView | None:
-    """Ask a job to give up: at once when it waits, when it next looks when it works."""
+    """Cancel a job: at once when it waits, at its next check of Cancel when it works."""
     with _lock:
         job = _jobs.get(job_id)
         if job is None:
@@ -172,15 +174,15 @@ def cancel(job_id: str) -> JobView | None:
         return job.view()
 
 
-def _start_waiting_ones() -> None:
-    """Fill the free places, oldest first. Called with the lock held."""
-    free = AT_ONCE - sum(job.state == "working" for job in _jobs.values())
+def _start_waiting_jobs() -> None:
+    """Start waiting jobs while fewer than MAX_WORKING work. Called with the lock held."""
+    free = MAX_WORKING - sum(job.state == "working" for job in _jobs.values())
     for job in [job for job in _jobs.values() if job.state == "waiting"][: max(0, free)]:
         job.state = "working"
         job.started = time.time()
         try:
             threading.Thread(target=_run, args=(job,), name=f"job-{job.id}", daemon=True).start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # no more threads can be started
             _end(job, "failed", message=f"{job.title} could not start ({error}); try again later.")
 
 
@@ -195,15 +197,16 @@ def _run(job: _Job) -> None:
     state: State
     try:
         result, state, message = job.work(report, job.cancel_asked.is_set), "done", ""
-    except BaseException as error:  # whatever it is, the page must hear of it
-        result, (state, message) = None, _how_it_ended(job, error)
+    except BaseException as error:  # whatever it is, the page must show it
+        result, (state, message) = None, _outcome_of(job, error)
     with _lock:
         _end(job, state, message=message, result=result)
-        _forget_old_ones()
-        _start_waiting_ones()
+        _forget_old_jobs()
+        _start_waiting_jobs()
 
 
-def _how_it_ended(job: _Job, error: BaseException) -> tuple[State, str]:
+def _outcome_of(job: _Job, error: BaseException) -> tuple[State, str]:
+    """The final state and the message of a job whose work raised `error`."""
     # By name, not by isinstance: when Streamlit re-imports the modules, the work may raise the new
     # LabError while this thread still runs the old module.
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -219,20 +222,19 @@ def _how_it_ended(job: _Job, error: BaseException) -> tuple[State, str]:
 
 
 def _end(job: _Job, state: State, *, message: str, result: Any = None) -> None:
-    """Called with the lock held."""
+    """Record the outcome of a job. Called with the lock held."""
     job.state, job.message, job.result = state, message, result
     job.ended = time.time()
-    job.finished.set()
-    # The closure may hold images or models; only the outcome is kept.
-    job.work = _nothing
+    job.has_ended.set()
+    job.work = _no_work  # the closure may hold images or models
 
 
-def _nothing(report: Report, cancel: Cancel) -> None:
+def _no_work(report: Report, cancel: Cancel) -> None:
     return None
 
 
-def _forget_old_ones() -> None:
-    """Called with the lock held."""
-    finished = [job.id for job in _jobs.values() if not job.active]
-    for job_id in finished[: max(0, len(finished) - KEPT)]:
+def _forget_old_jobs() -> None:
+    """Forget the oldest ended jobs beyond MAX_ENDED_JOBS. Called with the lock held."""
+    ended = [job.id for job in _jobs.values() if not job.active]
+    for job_id in ended[: max(0, len(ended) - MAX_ENDED_JOBS)]:
         del _jobs[job_id]

@@ -1,10 +1,10 @@
-"""All that the lab does to its own process, one function each. Imports the standard library only.
+"""Settings of the lab's own process, one function each. Imports the standard library only.
 
     keep_freed_memory       the process    what a training step frees serves the next step
     trim_memory             the process    ... and goes back to the system when the run ends
     switch_threads_often    the process    a page's step and a training step share Python's lock
     freeze_imports          the process    what was imported is left out of garbage collections
-    step_back               a thread       training waits for whoever else wants the processor
+    lower_priority          a thread       training waits for others that want the processor
 
 Freed memory: glibc gives every block above a threshold a mapping of its own and unmaps it when it
 is freed. A step of a small network allocates and frees the same activations of many megabytes each
@@ -30,7 +30,7 @@ training step gives the lock away at each of its operations, so beside a page th
 that long again and again."""
 
 NICENESS = 5
-"""Of training threads: a third of the weight of a page's, and all of the processor when alone."""
+"""The niceness of training threads: a third of a page's weight, all of the processor when alone."""
 
 # From glibc's malloc.h; mallopt(3) tells what each does.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -40,7 +40,7 @@ _KEEP = {
     _M_TRIM_THRESHOLD: 2**31 - 1,
     _M_TOP_PAD: 256 << 20,
 }
-_USUAL = {
+_DEFAULT = {
     # Where glibc's own thresholds end up in a process that frees large blocks; they stop moving by
     # themselves once mallopt has been called.
     _M_MMAP_THRESHOLD: 32 << 20,
@@ -63,43 +63,48 @@ def _glibc() -> ctypes.CDLL | None:
     return library
 
 
-def can_keep() -> bool:
-    """Whether this process's allocator can be told to keep freed memory."""
+def can_keep_freed_memory() -> bool:
+    """Whether this process's allocator can be set to keep freed memory."""
     return _glibc() is not None
 
 
 def keep_freed_memory(keep: bool) -> bool:
-    """Keep freed memory from now on, or return to the allocator's usual ways; returns whether that
-    was possible. For the whole process; may be called from any thread, as often as one likes."""
+    """Keep freed memory from now on, or return to the allocator's defaults.
+
+    Returns whether that was possible. For the whole process; may be called from any thread.
+    """
     library = _glibc()
     if library is None:
         return False
-    settings = _KEEP if keep else _USUAL
+    settings = _KEEP if keep else _DEFAULT
     return all(library.mallopt(name, value) == 1 for name, value in settings.items())
 
 
 def trim_memory() -> None:
-    """Give the memory that is kept but not used back to the system. Takes milliseconds."""
+    """Return memory that is kept but not used to the system. Takes milliseconds."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
 
 
 def switch_threads_often() -> None:
-    """Let threads that wait for Python's lock have it after SWITCH_SECONDS."""
+    """Let a thread hold Python's lock for SWITCH_SECONDS at most while another one waits."""
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def freeze_imports() -> None:
-    """Take what is alive now out of Python's garbage collections for good: scanning torch's objects
-    costs a quarter of a second each time, with every thread waiting. Once, behind the imports."""
+    """Exclude all present objects from garbage collections; call it once, after the imports.
+
+    Scanning torch's objects costs a quarter of a second each time, with every thread waiting.
+    """
     gc.collect()
     gc.freeze()
 
 
-def step_back() -> None:
-    """Let this thread, and those that torch starts from it, wait for whoever else wants the
-    processor: a page that is being looked at is drawn at once, and training takes all that is left.
+def lower_priority() -> None:
+    """Lower the priority of this thread, and of those that torch starts from it, to NICENESS.
+
+    So a page is drawn at once, and training takes the rest of the processor.
 
     On Linux a priority belongs to a thread; elsewhere to the whole process, which is left alone.
     """

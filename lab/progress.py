@@ -1,4 +1,4 @@
-"""How long work tells how far it is and learns that nobody wants it any more."""
+"""Progress of long work, and its cancelling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.words import duration, size
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` `unit`s of what `text` says; `total` is 0 when nobody knows it."""
+    """`done` of `total` `unit`s of the work that `text` names; `total` is 0 when unknown."""
 
     done: int
     total: int
@@ -26,7 +26,7 @@ class Progress:
         return min(1.0, self.done / self.total) if self.total else None
 
     def seconds_left(self, per_second: float | None) -> float | None:
-        """At so many units a second; None when that or the total is unknown."""
+        """Seconds left at so many units a second; None when that or the total is unknown."""
         return max(0, self.total - self.done) / per_second if per_second and self.total else None
 
     def in_words(self, per_second: float | None = None) -> str:
@@ -50,24 +50,24 @@ Report = Callable[[Progress], None]
 """Called from the working thread, several times a second at most; must return at once."""
 
 Cancel = Callable[[], bool]
-"""Asked by the working thread between two small pieces of work; True means give up cleanly."""
+"""Called by the working thread between two small pieces of work; True means stop cleanly."""
 
 
 class Cancelled(LabError):
-    """The person pressed Cancel; nothing half-done is left behind."""
+    """The work was cancelled; nothing half-done is left behind."""
 
 
 def silent(progress: Progress) -> None:
-    """The Report for callers that do not listen."""
+    """The Report that does nothing."""
 
 
 def never() -> bool:
-    """The Cancel for callers that never give up."""
+    """The Cancel that never cancels."""
     return False
 
 
 def check_cancel(cancel: Cancel, what: str) -> None:
-    """Raise Cancelled when the work is no longer wanted."""
+    """Raise Cancelled when `cancel` says so; `what` begins the sentence."""
     if cancel():
         raise Cancelled(f"{what} was cancelled; nothing was kept.")
 
@@ -80,32 +80,32 @@ def throttled(report: Report, *, per_second: float = 10.0) -> Report:
     interval = 1.0 / per_second
     next_time = 0.0
 
-    def paced(progress: Progress) -> None:
+    def throttled_report(progress: Progress) -> None:
         nonlocal next_time
         now = time.monotonic()
         if now >= next_time or (progress.total and progress.done >= progress.total):
             next_time = now + interval
             report(progress)
 
-    return paced
+    return throttled_report
 
 
 class Rate:
-    """Units a second over the last few seconds of one phase (a phase is one text and unit).
+    """Units a second over the last seconds of one activity (one text and unit).
 
     Not thread-safe: its owner locks. Times are of one monotonic clock, in seconds.
     """
 
     def __init__(self, window_seconds: float = 10.0) -> None:
         self._window = window_seconds
-        self._phase: tuple[str, str] | None = None
+        self._activity: tuple[str, str] | None = None
         self._marks: deque[tuple[float, int]] = deque()
         self._done = 0
 
     def add(self, progress: Progress, *, now: float) -> None:
-        phase = (progress.text, progress.unit)
-        if phase != self._phase or progress.done < self._done:
-            self._phase = phase
+        activity = (progress.text, progress.unit)
+        if activity != self._activity or progress.done < self._done:
+            self._activity = activity
             self._marks.clear()
         self._done = progress.done
         # A quarter of a second between marks bounds the memory, however often the work reports.
@@ -115,7 +115,7 @@ class Rate:
             self._marks.popleft()
 
     def per_second(self, *, now: float) -> float | None:
-        """None until half a second has passed. Up to `now`: a stall is seen as slowing down."""
+        """The rate up to `now`, so that a stall lowers it; None in the first half second."""
         if not self._marks:
             return None
         since, before = self._marks[0]

@@ -1,4 +1,4 @@
-"""A named collection that refuses duplicates and helps with misspelled names."""
+"""Registry: a collection of named entries that refuses duplicates and suggests close names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):  # 3.11 has no `class Registry[T]` yet
-    """Names to entries, in the order of registration.
+    """Entries by name, in the order of registration.
 
     Entries are added while modules are imported. Where those are other modules than the registry's
     own, `filled_by` names them in the order of registration: the first reader imports them, and a
-    reader in another thread waits until that is done. Without it that thread would see half a
-    registry, because Python hands out a module that is there even while its package is still
+    reader in another thread waits until that is done. Otherwise that thread would see half a
+    registry, because Python returns a module that is imported even while its package is still
     importing the next one.
     """
 
@@ -34,7 +34,7 @@ class Registry(Generic[T]):  # 3.11 has no `class Registry[T]` yet
         return entry
 
     def get(self, name: str) -> T:
-        """The entry; raises NotFoundError with the close names."""
+        """The entry called `name`; raises NotFoundError with the close names."""
         entries = self._filled()
         try:
             return entries[name]
@@ -55,6 +55,6 @@ class Registry(Generic[T]):  # 3.11 has no `class Registry[T]` yet
 
     def _filled(self) -> dict[str, T]:
         for module in self._filled_by:
-            importlib.import_module(module)  # takes Python's lock of that module while it is made
+            importlib.import_module(module)  # waits while another thread imports it
         self._filled_by = ()
         return self._entries

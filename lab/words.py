@@ -1,6 +1,6 @@
-"""Numbers as a person reads them, the same on pages, charts, command line and in reports.
+"""Formatting numbers for people: the same on pages, charts, command line and in reports.
 
-No module of the lab is below this one: everybody may use it.
+Imports nothing from the lab, so every module may use it.
 
 Accuracies, probabilities and shares are fractions in [0, 1] everywhere else.
 """
@@ -17,14 +17,14 @@ def percent(fraction: float | None) -> str:
 
 
 def whole_percent(share: float) -> str:
-    """A share without digits, where there is little room; neither "0%" nor "100%" unless it is."""
+    """A fraction without decimals, where there is little room; "0%" and "100%" only if exact."""
     if 0 < share < 0.005:
         return "<1%"
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def probability(value: float) -> str:
-    """A network's answer as a percentage; what rounds to certainty is not called certain."""
+    """A predicted probability as a percentage; ">99.9%" rather than a rounded 100%."""
     if value > 0.9995:
         return ">99.9%"
     return "<0.1%" if value < 0.0005 else percent(value)

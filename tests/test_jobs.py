@@ -186,7 +186,7 @@ def test_errors_of_reimported_modules_are_recognised() -> None:
 def test_finished_jobs_are_kept_up_to_a_limit_and_listed_newest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs, "KEPT", 3)
+    monkeypatch.setattr(jobs, "MAX_ENDED_JOBS", 3)
     ids = [jobs.start("a" if n % 2 else "b", str(n), lambda r, c: None).id for n in range(6)]
     wait_until(lambda: len(jobs.jobs()) == 3 and not any(job.active for job in jobs.jobs()))
     assert [job.title for job in jobs.jobs()] == ["5", "4", "3"]

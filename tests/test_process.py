@@ -49,7 +49,7 @@ def test_a_training_thread_steps_back_and_nobody_else() -> None:
     found: list[int] = []
 
     def work() -> None:
-        process.step_back()
+        process.lower_priority()
         found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

@@ -23,7 +23,7 @@ import time
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, LabError
-from lab.process import step_back
+from lab.process import lower_priority
 from lab.runs import locks
 from lab.runs.foreground import run_here
 from lab.runs.recorder import pass_on
@@ -264,7 +264,7 @@ class _Worker(threading.Thread):
         self._device = device
 
     def run(self) -> None:
-        step_back()
+        lower_priority()
         while not self._queue._closing.is_set():
             try:
                 worked = self._next_run()

@@ -256,4 +256,4 @@ def test_freed_memory_is_kept_as_the_config_says(
     assert calls == [False, "handed back"]
     calls.clear()
     train(tiny.changed(epochs=1, learning_rate=10, optimizer="sgd"))  # however it ends
-    assert calls == [process.can_keep(), "handed back"]
+    assert calls == [process.can_keep_freed_memory(), "handed back"]

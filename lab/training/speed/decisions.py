@@ -15,7 +15,7 @@ import torch
 
 from lab.config import RunConfig
 from lab.models.architecture import ARCHITECTURES
-from lab.process import can_keep
+from lab.process import can_keep_freed_memory
 from lab.training.counters import Counters
 from lab.training.frozen.features import find_cut
 from lab.training.speed.precision import Precision, candidate
@@ -81,7 +81,7 @@ def freed_memory(config: RunConfig) -> tuple[bool, Decision]:
     what = "Freed memory"
     if not config.reuse_memory:
         return False, Decision(what, "handed back at every step", "as asked")
-    if not can_keep():
+    if not can_keep_freed_memory():
         return False, Decision(what, "as the system does it", "only glibc has settings for it")
     reason = "fresh pages for every step cost a small network a third of its time"
     return True, Decision(what, "kept for the next step", reason)
