@@ -32,7 +32,7 @@ that long again and again."""
 NICENESS = 5
 """The niceness of training threads: a third of a page's weight, all of the processor when alone."""
 
-# From glibc's malloc.h; mallopt(3) tells what each does.
+# From glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 _KEEP = {

@@ -49,11 +49,11 @@ def test_atomic_folder_replaces_on_success_and_leaves_the_old_on_failure(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "sentence"),
     [(errno.ENOSPC, "The disk is full"), (errno.EACCES, "Set LAB_HOME to a folder")],
 )
-def test_refusals_of_the_system_become_sentences(number: int, said: str) -> None:
-    with pytest.raises(ResourceError, match=said), writing(Path("/somewhere")):
+def test_refusals_of_the_system_become_sentences(number: int, sentence: str) -> None:
+    with pytest.raises(ResourceError, match=sentence), writing(Path("/somewhere")):
         raise OSError(number, "as the system says")
 
 

@@ -104,16 +104,16 @@ def test_the_same_key_is_not_started_twice_while_active() -> None:
     assert jobs.start("download", "Signs", until_cancelled, key="download:signs").id == first.id
     other = jobs.start("download", "Cats", until_cancelled, key="download:cats")
     assert other.id != first.id
-    found = jobs.latest("download:signs")
-    assert found is not None
-    assert found.id == first.id
+    newest = jobs.latest("download:signs")
+    assert newest is not None
+    assert newest.id == first.id
     jobs.cancel(first.id)
     ended(first.id)
     again = jobs.start("download", "Signs", until_cancelled, key="download:signs")
     assert again.id != first.id
-    found = jobs.latest("download:signs")
-    assert found is not None
-    assert found.id == again.id
+    newest = jobs.latest("download:signs")
+    assert newest is not None
+    assert newest.id == again.id
 
 
 def test_cancel_reaches_the_work_and_a_waiting_job_at_once() -> None:
@@ -123,9 +123,9 @@ def test_cancel_reaches_the_work_and_a_waiting_job_at_once() -> None:
     assert cancelled is not None
     assert cancelled.state == "cancelled"
     assert cancelled.started is None
-    asked = jobs.cancel(working[0].id)
-    assert asked is not None
-    assert asked.cancelling or asked.state == "cancelled"
+    cancelled = jobs.cancel(working[0].id)
+    assert cancelled is not None
+    assert cancelled.cancelling or cancelled.state == "cancelled"
     stopped = ended(working[0].id)
     assert (stopped.state, stopped.cancelling) == ("cancelled", False)
     assert stopped.message == "The work was cancelled; nothing was kept."

@@ -34,29 +34,29 @@ def test_kept_memory_costs_no_fresh_pages() -> None:
     try:
         assert process.keep_freed_memory(True)
         pages()  # what is freed first leaves holes that fit later
-        kept = pages()
+        reused = pages()
         assert process.keep_freed_memory(False)
         process.trim_memory()
         fresh = pages()
     finally:
         process.keep_freed_memory(True)
     # Thousands of pages of 4 kB, or a dozen of 2 MB where the system uses huge ones.
-    assert kept < fresh / 4
+    assert reused < fresh / 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
 def test_a_training_thread_steps_back_and_nobody_else() -> None:
-    found: list[int] = []
+    priorities: list[int] = []
 
     def work() -> None:
         process.lower_priority()
-        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [max(before, process.NICENESS)]
+    assert priorities == [max(before, process.NICENESS)]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 

@@ -89,7 +89,7 @@ class DatasetInfo:
 
     @property
     def usable(self) -> bool:
-        """Whether `open_pack` will have its images: they are here, or are drawn at first use."""
+        """Whether `open_pack` can open it: it is on this machine, or is drawn at first use."""
         return self.state in (READY, BUILT_IN)
 
     @property
@@ -103,7 +103,7 @@ def list_datasets() -> list[DatasetInfo]:
     """The registered data sets in their order, then a person's own by name."""
     infos: list[DatasetInfo] = []
     for name in _names():
-        with contextlib.suppress(NotFoundError):  # it was removed since we looked
+        with contextlib.suppress(NotFoundError):  # removed in the meantime
             infos.append(describe(name))
     return infos
 
@@ -200,7 +200,7 @@ def remove_dataset(name: str) -> None:
         folder = _folder(name)
         if not folder.exists():
             raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
-        # Out of sight in one step, so that nobody opens a half-deleted pack.
+        # Moved away in one step, so that no half-deleted pack can be opened.
         trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
         os.replace(folder, trash / "gone")
         shutil.rmtree(trash, ignore_errors=True)
@@ -213,7 +213,7 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
         try:
             return load_pack(folder)
         except DataError:
-            # Perhaps it is replaced in this very moment; whoever does that holds the lock.
+            # It may be being replaced: wait for the lock of the writer.
             with pack_lock(name, progress=progress, cancel=cancel):
                 if spec is not None and not folder.exists():
                     raise DataError(
@@ -224,7 +224,7 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
         return pack
     with pack_lock(name, progress=progress, cancel=cancel):
         if (pack := _drawn_pack(spec, folder)) is not None:
-            return pack  # somebody else drew it while we waited
+            return pack  # another process drew it in the meantime
         draw_pack(spec, folder, progress=progress, cancel=cancel)
     return load_pack(folder)
 

@@ -6,7 +6,7 @@ LAB_HOME/packs/<name>/
 ├── split.npy    (N,) uint8, index into SPLITS
 ├── names.json   N texts: where each image came from
 ├── meta.json    PackMeta; enough for a page, so that listing data sets opens no images
-└── size-<n>/    the same pack at another image size, made when first asked for
+└── size-<n>/    the same pack at another image size, made when first needed
 
 In every pack each class has at least one training image and at least two images in all, and there
 are at least two classes.
@@ -125,7 +125,7 @@ class PackMeta:
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """A data set in arrays. Reading is thread-safe; nobody writes into it.
+    """A data set in arrays. Read-only, so reading is thread-safe.
 
     images (N, H, W, C) uint8, read-only and mapped from disk; labels (N,) int64; split (N,) uint8,
     index into SPLITS; names: N texts such as "train/cats/cat.1.jpg" or "sign_mnist_train.csv

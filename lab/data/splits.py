@@ -101,8 +101,8 @@ def make_splits(pack: Pack, config: RunConfig) -> Splits:
     if not len(val):
         counts = np.bincount(labels[train], minlength=classes)
         # Half up, as people round; min before max, because a class of one image gives none.
-        wanted = np.floor(config.validation_fraction * counts + 0.5).astype(np.int64)
-        cut = np.minimum(np.maximum(wanted, 1), counts - 1)
+        rounded = np.floor(config.validation_fraction * counts + 0.5).astype(np.int64)
+        cut = np.minimum(np.maximum(rounded, 1), counts - 1)
         if not cut.any():
             raise _nothing_to_validate_on(pack, config)
         held_out = rank(train, Stream.VALIDATION) < cut[labels[train]]

@@ -50,8 +50,7 @@ class RandomLayer(nn.Module):
             raise RuntimeError(
                 "dropout has no generator; call net.use_generator(...) before training"
             )
-        # Drawn where the generator lives; that is where x lives unless somebody moved the network
-        # afterwards.
+        # Drawn on the generator's device, which differs from x's if the network was moved later.
         same = self.generator.device.type == x.device.type
         device = x.device if same else self.generator.device
         mask = torch.empty(tuple(self.mask_shape(x)), dtype=x.dtype, device=device)

@@ -1,8 +1,8 @@
 """Pretrained weights: where they are stored, how they are downloaded and loaded.
 
-They live where torchvision keeps them (TORCH_HOME is respected), so what is already there is used
-and what is fetched here serves other programs too. There is no silent random start: whoever asked
-for ImageNet weights gets them or a WeightsError.
+They are stored where torchvision keeps them (TORCH_HOME is respected), so downloads are shared with
+other programs. There is no silent random start: a run with pretrained weights gets them or a
+WeightsError.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load_pretrained(
     """Read the weights of `spec`, downloading them first when they are not there.
 
     Raises WeightsError that says what is wrong with which file and what else can be chosen;
-    Cancelled when the download is no longer wanted.
+    Cancelled when the download is cancelled.
     """
     file = weights_file(spec)
     if not file.is_file():

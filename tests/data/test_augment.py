@@ -185,8 +185,8 @@ def test_all_together_move_a_point_as_flip_shear_zoom_turn_and_shift_in_turn():
         x_, y_ = x_ * drawn.zoom[i], y_ * drawn.zoom[i]
         x_, y_ = cos * x_ + sin * y_, cos * y_ - sin * x_
         x_, y_ = x_ + drawn.shift_x[i] * size, y_ + drawn.shift_y[i] * size
-        found = (y[i] * place).sum() / y[i].sum(), (y[i].T * place).sum() / y[i].sum()
-        assert [f.item() for f in found] == pytest.approx([x_.item(), y_.item()], abs=0.05)
+        centre = (y[i] * place).sum() / y[i].sum(), (y[i].T * place).sum() / y[i].sum()
+        assert [f.item() for f in centre] == pytest.approx([x_.item(), y_.item()], abs=0.05)
 
 
 def test_brightness_is_a_factor_and_clips():

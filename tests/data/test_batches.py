@@ -128,15 +128,15 @@ def test_batches_repeat_whatever_the_global_generators_do(pack):
 
 def test_two_threads_get_the_same_batches(pack):
     config = RunConfig(batch_size=10, **CHANGES)
-    found: list[list[Batch]] = []
+    epochs: list[list[Batch]] = []
     threads = [
-        threading.Thread(target=lambda: found.append(an_epoch(pack, config))) for _ in range(2)
+        threading.Thread(target=lambda: epochs.append(an_epoch(pack, config))) for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(equal(a, b) for a, b in zip(*found, strict=True))
+    assert all(equal(a, b) for a, b in zip(*epochs, strict=True))
 
 
 def test_epochs_and_seeds_differ_in_order_and_augmentation(pack):

@@ -224,9 +224,9 @@ def test_a_damaged_drawn_set_is_drawn_again(drawings: FakeDrawings) -> None:
 
 
 def test_cancelled_drawing_leaves_nothing(drawings: FakeDrawings, lab_home: Path) -> None:
-    asked = iter([False, True])
+    answers = iter([False, True])
     with pytest.raises(Cancelled):
-        open_pack("fake-drawn", cancel=lambda: next(asked))
+        open_pack("fake-drawn", cancel=lambda: next(answers))
     assert list((lab_home / "packs").iterdir()) == []
     assert len(open_pack("fake-drawn")) == 100
 
@@ -287,9 +287,9 @@ def test_a_failed_import_keeps_the_old_set(tmp_path: Path) -> None:
     report = add_pets(tmp_path)
     with pytest.raises(DataError):
         add_dataset("my-pets", write_folder(tmp_path / "bad", dict.fromkeys(pets(3), b"")))
-    asked = iter([False] * 5 + [True] * 99)
+    answers = iter([False] * 5 + [True] * 99)
     with pytest.raises(Cancelled):
-        add_dataset("my-pets", tmp_path / "my-pets", cancel=lambda: next(asked))
+        add_dataset("my-pets", tmp_path / "my-pets", cancel=lambda: next(answers))
     assert open_pack("my-pets").meta == report.meta
 
 

@@ -156,7 +156,7 @@ def test_an_svg_is_told_what_to_do() -> None:
 
 
 def layered(layers: int) -> bytes:
-    """A progressive JPEG whose last layer is told again and again."""
+    """A progressive JPEG whose last layer is repeated again and again."""
     data = encoded(photo(5, (64, 64)), progressive=True)
     last = data[data.rfind(b"\xff\xc4", 0, data.rfind(b"\xff\xda")) : -2]
     return data[:-2] + last * layers + data[-2:]

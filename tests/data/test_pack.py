@@ -236,7 +236,7 @@ def resident_bytes(file: Path) -> int:
     return sum(1024 * int(size.group(1)) for size in sizes if size)
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is resident")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux lists resident pages")
 def test_pages_that_were_read_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "images.npy"
     images = np.random.Generator(np.random.Philox(0)).integers(

@@ -210,21 +210,23 @@ def test_statistics_are_numpys(channels, chunk, monkeypatch):
     monkeypatch.setattr(preprocess_module, "_CHUNK_BYTES", chunk)
     images = noise(20, 9, channels)
     rows = np.array([0, 3, 4, 11, 19])
-    found = statistics(a_pack(images), rows)
+    measured = statistics(a_pack(images), rows)
     pixels = images[rows].astype(np.float64) / 255
-    assert found.mean == pytest.approx(pixels.mean((0, 1, 2)), rel=1e-12)
-    assert found.std == pytest.approx(pixels.std((0, 1, 2)), rel=1e-12)
-    assert found.images == 5
-    assert found.counts.sum(1).tolist() == [5 * 81] * channels
-    assert np.array_equal(found.counts[0], np.bincount(images[rows][..., 0].ravel(), minlength=256))
+    assert measured.mean == pytest.approx(pixels.mean((0, 1, 2)), rel=1e-12)
+    assert measured.std == pytest.approx(pixels.std((0, 1, 2)), rel=1e-12)
+    assert measured.images == 5
+    assert measured.counts.sum(1).tolist() == [5 * 81] * channels
+    assert np.array_equal(
+        measured.counts[0], np.bincount(images[rows][..., 0].ravel(), minlength=256)
+    )
 
 
 def test_statistics_of_colour_as_grey():
     images = noise(10, 9, 3)
-    found = statistics(a_pack(images), np.arange(10), channels=1)
+    measured = statistics(a_pack(images), np.arange(10), channels=1)
     grey = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images]) / 255
-    assert found.mean == pytest.approx([grey.mean()], rel=1e-12)
-    assert found.std == pytest.approx([grey.std()], rel=1e-12)
+    assert measured.mean == pytest.approx([grey.mean()], rel=1e-12)
+    assert measured.std == pytest.approx([grey.std()], rel=1e-12)
 
 
 def test_statistics_of_a_large_set_look_at_a_part_that_is_always_the_same(monkeypatch):

@@ -126,8 +126,8 @@ def test_a_lock_that_never_comes_free_is_a_sentence(monkeypatch: pytest.MonkeyPa
 def test_the_file_says_which_images_are_meant(lab_home: Path) -> None:
     name = make_tiny_pack()
     probes.pin(name, 5)
-    kept = json.loads((lab_home / "probes" / f"{name}.json").read_text())
-    assert kept == {"content_hash": catalog.describe(name).content_hash, "indices": [5]}
+    stored = json.loads((lab_home / "probes" / f"{name}.json").read_text())
+    assert stored == {"content_hash": catalog.describe(name).content_hash, "indices": [5]}
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def test_a_damaged_or_foreign_size_is_made_anew() -> None:
 
 def test_cancel_leaves_nothing() -> None:
     pack = make()
-    asked = iter([False, False, True])
+    answers = iter([False, False, True])
     with pytest.raises(Cancelled):
-        resized(pack, 20, cancel=lambda: next(asked))
+        resized(pack, 20, cancel=lambda: next(answers))
     assert sorted(path.name for path in (home_folder("packs") / "set").iterdir()) == [
         "images.npy",
         "labels.npy",

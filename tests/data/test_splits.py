@@ -113,11 +113,11 @@ def test_subset_per_class_counts_the_validation_images_too():
 def test_a_smaller_subset_is_part_of_a_larger_one():
     pack = a_pack(train=(100, 80))
 
-    def taken(n: int) -> set[int]:
+    def train_images(n: int) -> set[int]:
         splits = make_splits(pack, RunConfig(subset_per_class=n))
         return {*splits.train.tolist(), *splits.val.tolist()}
 
-    assert taken(10) < taken(30) < taken(90) < taken(0)
+    assert train_images(10) < train_images(30) < train_images(90) < train_images(0)
 
 
 def test_reduced_class_thins_training_images_of_that_class_only():

@@ -16,7 +16,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass
-class Asked:
+class Request:
     """One request as it arrived."""
 
     method: str
@@ -33,7 +33,7 @@ class ScriptedServer:
 
     base: str
     script: dict[str, list[Answer]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     """Set at the end of the test, so that no answer stalls beyond it."""
     answered: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class ScriptedServer:
         return self.url(path)
 
     def ranges(self) -> list[str | None]:
-        return [asked.headers.get("range") for asked in self.asked]
+        return [request.headers.get("range") for request in self.requests]
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
             if length:
                 self.rfile.read(length)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            server.asked.append(Asked(self.command, self.path, headers))
+            server.requests.append(Request(self.command, self.path, headers))
             answers = server.script.get(self.path) or [status(404)]
             answer = answers[min(server.answered[self.path], len(answers) - 1)]
             server.answered[self.path] += 1

@@ -106,9 +106,11 @@ def test_a_plain_download_arrives_whole_and_leaves_nothing_else(
     assert target.read_bytes() == ZIP
     assert left(target) == ["pets.zip"]
     assert seen[0].done == 0
-    arriving = [told for told in seen if told.text == "Downloading pets.zip"]
+    arriving = [progress for progress in seen if progress.text == "Downloading pets.zip"]
     assert arriving[-1] == Progress(len(ZIP), len(ZIP), "Downloading pets.zip", "bytes")
-    assert [told.done for told in arriving] == sorted(told.done for told in arriving)
+    assert [progress.done for progress in arriving] == sorted(
+        progress.done for progress in arriving
+    )
     assert len(arriving) > 3
     assert seen[-1].text == "Checking pets.zip"
     assert seen[-1].done == seen[-1].total
@@ -119,7 +121,7 @@ def test_no_length_given(server: ScriptedServer, target: Path) -> None:
     url = server.on("/pets.zip", serve(ZIP, say_length=False))
     fetch(url, target, progress=seen.append)
     assert target.read_bytes() == ZIP
-    assert {told.total for told in seen if told.text == "Downloading pets.zip"} == {
+    assert {progress.total for progress in seen if progress.text == "Downloading pets.zip"} == {
         0
     }  # nobody knows
 
@@ -130,7 +132,7 @@ def test_a_file_that_arrived_earlier_is_not_fetched_again(
     url = server.on("/pets.zip", serve(ZIP))
     fetch(url, target)
     fetch(url, target)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,32 +142,32 @@ def test_cancel_in_the_middle_keeps_the_part_and_the_next_call_goes_on(
     server: ScriptedServer, target: Path, mark: dict[str, str]
 ) -> None:
     url = server.on("/pets.zip", serve(ZIP, stall_after=200_000, **mark), serve(ZIP, **mark))
-    asked = threading.Event()
-    threading.Timer(0.3, asked.set).start()  # by then the server is silent
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()  # by then the server is silent
     began = time.monotonic()
     with pytest.raises(Cancelled) as caught:
-        fetch(url, target, cancel=asked.is_set)
+        fetch(url, target, cancel=cancelled.is_set)
     assert time.monotonic() - began < 0.3 + 1  # although the read time-out is 30 s
     assert left(target) == ["pets.zip.part", "pets.zip.part.json"]
-    kept = (target.parent / "pets.zip.part").stat().st_size
-    assert 150_000 < kept <= 200_000
+    size = (target.parent / "pets.zip.part").stat().st_size
+    assert 150_000 < size <= 200_000
     assert str(caught.value) == (
-        f"The download of pets.zip was cancelled. {kept:,} of {len(ZIP):,} bytes are kept: "
+        f"The download of pets.zip was cancelled. {size:,} of {len(ZIP):,} bytes are kept: "
         "press Download again to go on from there."
     )
     seen: list[Progress] = []
     fetch(url, target, progress=seen.append)
     assert target.read_bytes() == ZIP
-    assert server.ranges() == [None, f"bytes={kept}-"]
-    assert server.asked[1].headers["if-range"] == (mark["etag"] or mark["last_modified"])
-    assert seen[0].done == kept
+    assert server.ranges() == [None, f"bytes={size}-"]
+    assert server.requests[1].headers["if-range"] == (mark["etag"] or mark["last_modified"])
+    assert seen[0].done == size
     assert left(target) == ["pets.zip"]
 
 
 def test_cancel_before_anything_arrived(server: ScriptedServer, target: Path) -> None:
     with pytest.raises(Cancelled, match="Nothing had arrived yet"):
         fetch(server.on("/pets.zip", serve(ZIP)), target, cancel=lambda: True)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_cancel_is_heard_while_the_server_does_not_even_answer(
@@ -212,7 +214,7 @@ def test_truncated_every_time_says_how_much_arrived(server: ScriptedServer, targ
         "127.0.0.1 dropped the connection, 3 times in a row: pets.zip is incomplete. "
         f"{CUT:,} of {len(ZIP):,} bytes are kept: press Download again to go on from there."
     )
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
     server.on("/pets.zip", serve(ZIP))
     fetch(url, target)
     assert target.read_bytes() == ZIP
@@ -279,11 +281,11 @@ def test_a_web_page_instead_of_a_zip(server: ScriptedServer, target: Path) -> No
     )
     assert "A web page" in refused(url, target, kind="any", sha256="0" * 8)
     assert left(target) == []
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"\x1f\x8b\x08 gzip", "is not a zip file"),
         (b"", "is not a zip file"),
@@ -294,9 +296,9 @@ def test_a_web_page_instead_of_a_zip(server: ScriptedServer, target: Path) -> No
     ],
 )
 def test_other_content_instead_of_a_zip(
-    server: ScriptedServer, target: Path, content: bytes, said: str
+    server: ScriptedServer, target: Path, content: bytes, expected: str
 ) -> None:
-    assert said in refused(server.on("/pets.zip", serve(content)), target)
+    assert expected in refused(server.on("/pets.zip", serve(content)), target)
     assert left(target) == []
 
 
@@ -315,7 +317,7 @@ def test_the_wrong_size_or_sum(server: ScriptedServer, target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "expected"),
     [
         (404, "127.0.0.1 does not have pets.zip any more (HTTP 404 Not Found)"),
         (410, "does not have pets.zip any more (HTTP 410 Gone)"),
@@ -325,12 +327,12 @@ def test_the_wrong_size_or_sum(server: ScriptedServer, target: Path) -> None:
         (418, "answers with something unexpected (HTTP 418 I'm a Teapot)"),
     ],
 )
-def test_refusals_are_final(server: ScriptedServer, target: Path, code: int, said: str) -> None:
+def test_refusals_are_final(server: ScriptedServer, target: Path, code: int, expected: str) -> None:
     url = server.on("/pets.zip", status(code))
     sentence = refused(url, target)
-    assert said in sentence
+    assert expected in sentence
     assert "download it in a browser" in sentence
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_500_then_ok(server: ScriptedServer, target: Path) -> None:
@@ -347,16 +349,16 @@ def test_500_for_ever(server: ScriptedServer, target: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("said", ["1", http_date(1.0)])
+@pytest.mark.parametrize("retry_after", ["1", http_date(1.0)])
 def test_a_server_that_asks_to_wait_is_given_the_time(
-    server: ScriptedServer, target: Path, said: str
+    server: ScriptedServer, target: Path, retry_after: str
 ) -> None:
-    url = server.on("/pets.zip", status(429, Retry_After=said), serve(ZIP))
+    url = server.on("/pets.zip", status(429, Retry_After=retry_after), serve(ZIP))
     began = time.monotonic()
     fetch(url, target, patience=QUICK)
     assert target.read_bytes() == ZIP
     assert 0.01 < time.monotonic() - began < 5
-    if said == "1":
+    if retry_after == "1":
         assert time.monotonic() - began >= 1
 
 
@@ -366,7 +368,7 @@ def test_a_server_that_asks_to_wait_long_is_given_up(server: ScriptedServer, tar
         "127.0.0.1 answers with an error (HTTP 429 Too Many Requests) and asks to wait 10 min 00 "
         "s: pets.zip was not downloaded. Try again later."
     )
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_wait_is_shown_and_ends_with_cancel(server: ScriptedServer, target: Path) -> None:
@@ -390,14 +392,14 @@ def test_two_downloads_of_one_file_are_one(server: ScriptedServer, target: Path)
     url = server.on("/pets.zip", serve(ZIP, seconds_a_piece=0.02))
     first = threading.Thread(target=fetch, args=(url, target))
     first.start()
-    while not server.asked:
+    while not server.requests:
         time.sleep(0.01)
     seen: list[str] = []
     fetch(url, target, progress=lambda progress: seen.append(progress.text))
     first.join()
     assert set(seen) == {"Waiting for another download of pets.zip"}
     assert target.read_bytes() == ZIP
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_an_account_is_not_passed_on_to_another_host(server: ScriptedServer, target: Path) -> None:
@@ -406,7 +408,10 @@ def test_an_account_is_not_passed_on_to_another_host(server: ScriptedServer, tar
     server.on("/real.zip", serve(ZIP))
     url = server.on("/pets.zip", status(302, Location=elsewhere))
     fetch(url, target, login=login)
-    assert [asked.headers.get("authorization") for asked in server.asked] == ["Bearer secret", None]
+    assert [request.headers.get("authorization") for request in server.requests] == [
+        "Bearer secret",
+        None,
+    ]
     target.unlink()
     assert "to the account in pets.json (HTTP 403 Forbidden)" in refused(
         server.on("/pets.zip", status(403)), target, login=login

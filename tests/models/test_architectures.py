@@ -116,9 +116,9 @@ def test_every_knob_of_architectures_belongs_to_one() -> None:
 def test_which_knobs_do_something(
     values: dict[str, object], used: set[str], idle: set[str]
 ) -> None:
-    found = set(used_knobs(RunConfig().changed(**values).model_dump()))
-    assert used <= found
-    assert not idle & found
+    knobs = set(used_knobs(RunConfig().changed(**values).model_dump()))
+    assert used <= knobs
+    assert not idle & knobs
 
 
 def test_a_knob_without_a_value_may_have_any() -> None:
@@ -194,13 +194,13 @@ def test_shapes_and_stages_without_memory(name: str, channels: int, classes: int
 
 @pytest.mark.parametrize("name", ["simple-cnn", "googlenet", "mobilenet_v3_small", "densenet121"])
 def test_no_stage_changes_what_it_was_given(name: str) -> None:
-    """Feature maps taken from a stage stay what they were, although torchvision works in place."""
+    """Feature maps of a stage stay what they were, although torchvision works in place."""
     net = build(name, size=64)
-    taken: list[tuple[Tensor, int]] = []
+    outputs: list[tuple[Tensor, int]] = []
     x = images(2, 3, 64)
     handles = [
         net.stage(stage).register_forward_hook(
-            lambda _module, _inputs, output: taken.append((output, output._version))
+            lambda _module, _inputs, output: outputs.append((output, output._version))
         )
         for stage in net.stage_names
     ]
@@ -208,8 +208,8 @@ def test_no_stage_changes_what_it_was_given(name: str) -> None:
     for handle in handles:
         handle.remove()
     assert x._version == 0
-    assert len(taken) == len(net.stage_names)
-    assert all(output._version == version for output, version in taken)
+    assert len(outputs) == len(net.stage_names)
+    assert all(output._version == version for output, version in outputs)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
@@ -217,8 +217,8 @@ def test_computes_exactly_what_torchvision_computes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With torchvision's weights under torchvision's names, loaded as pretrained ones are."""
-    twin = reference(name)
-    state = random_state(twin)
+    reference_net = reference(name)
+    state = random_state(reference_net)
     config = RunConfig(architecture=name, freeze="full")
     net = build_pretrained(monkeypatch, config, state, classes=1000).eval()
     final = last_layer(net)
@@ -229,7 +229,7 @@ def test_computes_exactly_what_torchvision_computes(
         final.weight.copy_(state[f"{key}.weight"])
         final.bias.copy_(state[f"{key}.bias"])  # type: ignore[union-attr]
         x = images(2, 3, 64)
-        expected = torch.func.functional_call(twin, state, (x,))
+        expected = torch.func.functional_call(reference_net, state, (x,))
         logits = net(x)
     assert expected.std() > 0
     assert torch.equal(logits, expected)

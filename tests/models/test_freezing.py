@@ -93,14 +93,14 @@ def test_unfreezing_puts_everything_back() -> None:
 
 
 def test_frozen_part_can_be_run_once() -> None:
-    """The maps of the frozen stages, kept, give the same logits: so they need not be run again."""
+    """The stored maps of the frozen stages give the same logits: so they need not be run again."""
     net = build("mobilenet_v2", size=32)
     apply_freeze(net, config(freeze="last_k", last_k=1))
     net.eval()
     x = images(3, 3, 32)
-    kept = net.run(x, last="stage4")
-    assert not kept.requires_grad
-    assert torch.equal(net.run(kept, first="last_conv"), net(x))
+    features = net.run(x, last="stage4")
+    assert not features.requires_grad
+    assert torch.equal(net.run(features, first="last_conv"), net(x))
 
 
 def test_stage_names_are_checked() -> None:

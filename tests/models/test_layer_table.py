@@ -74,9 +74,9 @@ def test_the_network_is_left_as_it_was(device: str) -> None:
     assert next(net.parameters()).device.type == device
     if device == "cpu":
         assert all(torch.equal(value, buffers[name]) for name, value in net.named_buffers())
-        twin = build("mobilenet_v2", size=32, device="meta")
-        apply_freeze(twin, RunConfig(architecture="mobilenet_v2", freeze="last_k"))
-        on_meta = layer_table(twin, channels=3, image_size=32, batch_size=4)
+        meta_net = build("mobilenet_v2", size=32, device="meta")
+        apply_freeze(meta_net, RunConfig(architecture="mobilenet_v2", freeze="last_k"))
+        on_meta = layer_table(meta_net, channels=3, image_size=32, batch_size=4)
         assert table.rows == on_meta.rows
         assert table.weights_mb == on_meta.weights_mb
 
@@ -94,18 +94,18 @@ def test_the_estimate_is_near_what_autograd_keeps(name: str) -> None:
     """Counted in a real training step: the distinct memory that the graph holds on to."""
     net = build(name, size=64)
     own = {p.untyped_storage().data_ptr() for p in net.parameters()}
-    kept: dict[int, Tensor] = {}
+    saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor
+            saved[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         F.cross_entropy(net(images(4, 3, 64)), torch.arange(4) % 2)
-    real = sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 1e6
-    twin = build(name, size=64, device="meta")
-    table = layer_table(twin, channels=3, image_size=64, batch_size=4)
+    real = sum(tensor.untyped_storage().nbytes() for tensor in saved.values()) / 1e6
+    meta_net = build(name, size=64, device="meta")
+    table = layer_table(meta_net, channels=3, image_size=64, batch_size=4)
     assert table.activations_mb == pytest.approx(real, rel=0.1)
 
 

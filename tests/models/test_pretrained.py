@@ -117,9 +117,9 @@ def test_backbone_is_the_files_and_head_is_fresh(
     file_state["classifier.1.bias"] = torch.zeros_like(state["classifier.1.bias"])
     save(file_state)
     net = pretrained(classes=5)
-    taken = [v for k, v in net.state_dict().items() if not k.startswith("stages.head")]
-    given = [v for k, v in state.items() if not k.startswith("classifier")]
-    assert all(torch.equal(a, b) for a, b in zip(taken, given, strict=True))
+    loaded = [v for k, v in net.state_dict().items() if not k.startswith("stages.head")]
+    expected = [v for k, v in state.items() if not k.startswith("classifier")]
+    assert all(torch.equal(a, b) for a, b in zip(loaded, expected, strict=True))
     assert last_layer(net).weight.shape == (5, 512, 1, 1)
     assert last_layer(net).weight.std() > 0
     assert torch.equal(last_layer(net).weight, last_layer(pretrained(classes=5)).weight)
@@ -205,7 +205,7 @@ def test_a_download_is_used_and_kept(server: ScriptedServer, content: bytes) -> 
     text = "Downloading the ImageNet weights file of squeezenet1_1"
     assert Progress(len(content), len(content), text, "bytes") in seen
     load_pretrained(SQUEEZENET)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def left_behind(home: Path) -> list[str]:
@@ -216,8 +216,8 @@ def test_a_wrong_download_leaves_nothing(
     server: ScriptedServer, torch_home: Path, content: bytes
 ) -> None:
     answer(server, serve(content[:-1] + b"!"), serve(b"<html><title>Sign in</title></html>"))
-    for said in ("is not the file it should be", r"A web page \('Sign in'\) arrived"):
-        with pytest.raises(WeightsError, match=said) as refused:
+    for sentence in ("is not the file it should be", r"A web page \('Sign in'\) arrived"):
+        with pytest.raises(WeightsError, match=sentence) as refused:
             load_pretrained(SQUEEZENET)
         assert "freeze=scratch" in str(refused.value)
         assert not left_behind(torch_home)

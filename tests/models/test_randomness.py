@@ -78,9 +78,11 @@ def test_the_process_wide_generator_is_left_alone() -> None:
 def test_the_numbers_are_those_of_manual_seed() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
-        twin = torchvision.models.resnet18(num_classes=2)
+        reference = torchvision.models.resnet18(num_classes=2)
     ours = list(build("resnet18", size=32, seed=11).state_dict().values())
-    assert all(torch.equal(a, b) for a, b in zip(ours, twin.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(ours, reference.state_dict().values(), strict=True)
+    )
 
 
 def test_a_draw_that_cannot_be_seeded_is_refused() -> None:
@@ -157,14 +159,14 @@ def test_shares_out_of_range_are_refused(p: float) -> None:
 
 def test_a_copy_works_and_shares_no_generator() -> None:
     net = build("simple-cnn", size=32).eval()
-    twin = copy.deepcopy(net)
+    copied = copy.deepcopy(net)
     x = images(2, 3, 32)
-    assert torch.equal(net(x), twin(x))
-    twin.train()
+    assert torch.equal(net(x), copied(x))
+    copied.train()
     with pytest.raises(RuntimeError, match="use_generator"):
-        twin(x)
-    twin.use_generator(torch.Generator())
-    twin(x)
+        copied(x)
+    copied.use_generator(torch.Generator())
+    copied(x)
 
 
 def shares(net: nn.Module, kind: type[RandomLayer]) -> list[float]:
@@ -213,5 +215,5 @@ def test_compiled_code_draws_the_same_masks(layer: RandomLayer) -> None:
         gradients.append(net[0].weight.grad)
     torch.compiler.reset()
     assert (outputs[0] == 0).any()
-    assert all(torch.equal(outputs[0], found) for found in outputs)
-    assert all(torch.equal(gradients[0], found) for found in gradients)
+    assert all(torch.equal(outputs[0], output) for output in outputs)
+    assert all(torch.equal(gradients[0], gradient) for gradient in gradients)

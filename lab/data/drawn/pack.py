@@ -17,7 +17,7 @@ from lab.home import require_free_space
 from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 
 SEED = 0
-"""Of the generators, so that everybody has the same drawings."""
+"""The seed of all drawings, which are therefore the same on every machine."""
 _BATCH = 32
 """Drawings between two checks of Cancel."""
 

@@ -134,15 +134,15 @@ def parse_header(line: bytes) -> Columns:
     text = line.decode("utf-8-sig", "replace").strip()
     names = [name.strip().strip("\"'").casefold() for name in text.split(",")]
     where = {name: i for i, name in enumerate(names)}
-    wanted = ["label", *(f"pixel{i}" for i in range(1, PIXELS + 1))]
-    missing = [name for name in wanted if name not in where]
+    expected = ["label", *(f"pixel{i}" for i in range(1, PIXELS + 1))]
+    missing = [name for name in expected if name not in where]
     if missing:
         first = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
         raise RowError(
             f"lacks columns: {first}; its first line must be label,pixel1,pixel2,...,pixel784"
         )
-    pixels = tuple(where[name] for name in wanted[1:])
-    plain = names == wanted
+    pixels = tuple(where[name] for name in expected[1:])
+    plain = names == expected
     return Columns(len(names), where["label"], pixels, plain)
 
 

@@ -230,7 +230,7 @@ def test_an_import_that_is_cancelled_or_out_of_disk_keeps_the_download(
             assert "The download is kept" in str(caught.value)
     monkeypatch.setattr(catalog, "add_dataset", working)
     download_dataset("cats-dogs-filtered")
-    assert len(server.asked) == 1  # fetched once, imported at the third try
+    assert len(server.requests) == 1  # fetched once, imported at the third try
     assert left(home) == []
 
 
@@ -253,7 +253,7 @@ def test_a_second_download_is_refused_at_once(
         pytest.raises(ResourceError, match="is already being downloaded"),
     ):
         download_dataset("cats-dogs-filtered")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_as_a_background_job(filtered: Callable[..., Offer], imported: list[Imported]) -> None:
@@ -312,7 +312,7 @@ def test_kaggle_brings_a_zip(
     assert imported == [Imported(offer_id, [f"{offer_id}.zip"], title)]
     assert Progress(len(content), len(content), f"Downloading {title}", "bytes") in seen
     assert left(home) == []
-    assert "authorization" not in kaggle.asked[0].headers
+    assert "authorization" not in kaggle.requests[0].headers
 
 
 def test_kaggle_is_cancelled_at_once_and_goes_on(
@@ -323,10 +323,10 @@ def test_kaggle_is_cancelled_at_once_and_goes_on(
     threading.Timer(0.7, pressed.set).start()  # by then the server is silent
     with pytest.raises(Cancelled) as caught:
         download_dataset("sign-mnist", cancel=pressed.is_set)
-    kept = (home / "downloads" / "sign-mnist.zip.part").stat().st_size
-    assert kept > 2_000_000
+    size = (home / "downloads" / "sign-mnist.zip.part").stat().st_size
+    assert size > 2_000_000
     assert str(caught.value) == (
-        f"The download of Sign-Language MNIST was cancelled. {kept:,} of {len(SIGNS):,} bytes are "
+        f"The download of Sign-Language MNIST was cancelled. {size:,} of {len(SIGNS):,} bytes are "
         "kept: press Download again to go on from there."
     )
     assert left(home) == ["sign-mnist.zip.part", "sign-mnist.zip.part.json"]
@@ -334,14 +334,17 @@ def test_kaggle_is_cancelled_at_once_and_goes_on(
 
     download_dataset("sign-mnist")
     # Asked at Kaggle's own address again: the storage's is signed for a short time only.
-    assert [asked.path for asked in kaggle.asked] == ["/sign-mnist", "/storage/archive.zip"] * 2
-    assert kaggle.ranges()[-1] == f"bytes={kept}-"
+    assert [request.path for request in kaggle.requests] == [
+        "/sign-mnist",
+        "/storage/archive.zip",
+    ] * 2
+    assert kaggle.ranges()[-1] == f"bytes={size}-"
     assert [one.name for one in imported] == ["sign-mnist"]
     assert left(home) == []
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "sentence"),
     [
         (
             status(404),
@@ -365,12 +368,12 @@ def test_kaggle_is_cancelled_at_once_and_goes_on(
     ],
 )
 def test_what_kaggle_refuses_is_one_sentence(
-    home: Path, kaggle: ScriptedServer, answer: Answer, said: str
+    home: Path, kaggle: ScriptedServer, answer: Answer, sentence: str
 ) -> None:
     kaggle.on("/storage/archive.zip", answer)
     with pytest.raises(DataError) as caught:
         download_dataset("sign-mnist", patience=QUICK)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(sentence)
     assert left(home) == []
 
 
@@ -384,7 +387,7 @@ def test_a_kaggle_account_is_used_where_there_is_one(
 
     def authorization() -> str:
         download_dataset("sign-mnist")
-        return kaggle.asked[-2].headers["authorization"]
+        return kaggle.requests[-2].headers["authorization"]
 
     folder = tmp_path / "nobody" / ".kaggle"
     folder.mkdir(parents=True)
@@ -405,5 +408,5 @@ def test_a_kaggle_account_is_used_where_there_is_one(
         (folder / "kaggle.json").write_text(broken)
         with pytest.raises(DataError, match=r"kaggle\.json holds no username and key"):
             download_dataset("sign-mnist")
-    # Nobody else is told.
+    # Nobody else gets them.
     assert OFFERS.get("cats-dogs-filtered").is_on_kaggle is False

@@ -168,7 +168,7 @@ def test_letters_can_be_learnt(signs: dict[str, tuple[np.ndarray, np.ndarray]]) 
 
 
 class Still:
-    """A generator whose every choice is the middle one: the hand as the table tells it."""
+    """A generator whose every choice is the middle one: the hand as in the table."""
 
     def uniform(self, low: float, high: float, size: int) -> np.ndarray:
         return np.full(size, (low + high) / 2)
@@ -178,8 +178,8 @@ class Still:
 
 
 def test_every_letter_differs_from_every_other() -> None:
-    hands = [drawn_signs._draw(hand, [Still()])[0] for hand in drawn_signs.HANDS.values()]
-    pictures = np.stack(hands).astype(float)
+    drawings = [drawn_signs._draw(hand, [Still()])[0] for hand in drawn_signs.HANDS.values()]
+    pictures = np.stack(drawings).astype(float)
     apart = np.abs(pictures[:, None] - pictures[None]).mean(axis=(2, 3))
     apart[np.diag_indices(24)] = np.inf
     a, b = (drawn_signs.CLASS_NAMES[k] for k in np.unravel_index(apart.argmin(), apart.shape))

@@ -171,14 +171,14 @@ def test_bad_files_are_named_and_good_ones_load(place: Place) -> None:
     files |= {"dogs/notes.txt": b"x", "dogs/old.bmp": b"x", "loose.jpg": jpeg()}
     report = add_dataset("cats-dogs", place(files), image_size=16)
     assert sum(report.accepted["train"].values()) + sum(report.accepted["test"].values()) == 20
-    found = reasons(report)
+    texts = reasons(report)
     for name, (_, reason) in BAD_PICTURES.items():
-        assert any(text.startswith(f"cats/{name} ") and reason in text for text in found)
-    assert "dogs/notes.txt is not a JPEG, PNG or WebP image by its name" in found
-    assert "dogs/old.bmp is a BMP; save it as JPEG, PNG or WebP" in found
-    assert "loose.jpg lies outside the class folders; nobody knows its class" in found
-    assert report.rejected_count == len(found) == len(BAD_PICTURES) + 3
-    assert describe("cats-dogs").rejected_count == len(found)
+        assert any(text.startswith(f"cats/{name} ") and reason in text for text in texts)
+    assert "dogs/notes.txt is not a JPEG, PNG or WebP image by its name" in texts
+    assert "dogs/old.bmp is a BMP; save it as JPEG, PNG or WebP" in texts
+    assert "loose.jpg lies outside the class folders; nobody knows its class" in texts
+    assert report.rejected_count == len(texts) == len(BAD_PICTURES) + 3
+    assert describe("cats-dogs").rejected_count == len(texts)
 
 
 def test_modes_and_sizes_may_be_mixed(place: Place) -> None:

@@ -187,7 +187,7 @@ def test_a_bad_test_file_does_not_spoil_the_training_file(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("files", "found"),
+    ("files", "sentence"),
     [
         ({}, "found nothing"),
         ({"readme.txt": b"x"}, "found readme.txt"),
@@ -197,11 +197,11 @@ def test_a_bad_test_file_does_not_spoil_the_training_file(tmp_path: Path) -> Non
     ],
 )
 def test_something_else_is_refused_in_one_sentence(
-    tmp_path: Path, files: dict[str, bytes], found: str
+    tmp_path: Path, files: dict[str, bytes], sentence: str
 ) -> None:
     with pytest.raises(DataError) as caught:
         add_dataset("sign-mnist", write_zip(tmp_path / "other.zip", files))
-    assert found in str(caught.value)
+    assert sentence in str(caught.value)
     assert "sign_mnist_train.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert catalog.describe("sign-mnist").state == "not added"
