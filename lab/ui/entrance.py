@@ -18,7 +18,7 @@ class Page(NamedTuple):
     name: str
     title: str
     icon: str
-    """Of Google's Material Symbols."""
+    """Its name in Google's Material Symbols."""
     help: str
 
 
@@ -51,7 +51,7 @@ PAGES = (
 
 
 def navigation() -> StreamlitPage:
-    """The page that the URL asks for, in the lab's frame."""
+    """Returns the page that the URL names, in the lab's frame."""
     # An icon of our own: Streamlit would fetch a named one from the internet.
     st.set_page_config(page_title="Trainscope", page_icon=_ICON, layout="wide")
     return st.navigation(
@@ -70,12 +70,12 @@ def navigation() -> StreamlitPage:
 
 
 def enter() -> None:
-    """Called by the entrance at every run."""
+    """Notes that the session came through the entrance, which calls this at every run."""
     st.session_state[_ENTERED] = True
 
 
 def require_entrance() -> None:
-    """The first line of every page.
+    """Sends a page that was opened without the entrance through it; the first line of every page.
 
     Streamlit's old rule for a folder named pages/ runs a page alone, without the entrance, until
     somebody calls st.navigation in that server for the first time. So a link such as /train?run=...

@@ -13,7 +13,7 @@ from lab.ui.state import fill_form, look_at
 
 
 def active_run() -> RunRow | None:
-    """The run that trains now, whoever started it."""
+    """Returns the run that trains now, whoever started it; None if none does."""
     running = store().runs(status=("running", "preparing"))
     return running[0] if running else None
 

@@ -1,4 +1,4 @@
-"""What happens once in the life of a server, none of it in the way of the first page."""
+"""What a server does once, without delaying the first page."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from lab.ui.run.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
 
-VIEWS = ("lab.evaluate.report", "lab.evaluate.inspecting", "lab.evaluate.classify")
-"""What a click on Results, Inspect or Classify would wait for on a server that just started."""
+SLOW_IMPORTS = ("lab.evaluate.report", "lab.evaluate.inspecting", "lab.evaluate.classify")
+"""Modules whose import would delay the first click on Results, Inspect or Classify."""
 
 
 @st.cache_resource(show_spinner=False)
 def start_once() -> None:
-    """Start the queue, then warm up behind the first page.
+    """Starts the queue, then warms up in a thread.
 
-    Cached by Streamlit for the life of the server: runs once, in the first session's script thread.
+    Streamlit caches it for the life of the server: it runs once, in the first session's script
+    thread.
     """
     ensure_plotly_js()
     switch_threads_often()
@@ -39,29 +40,27 @@ def start_once() -> None:
 
 
 def _warm_up() -> None:
-    """Runs in its own thread: draws the built-in data sets, imports the engine, takes one step on
-    each, imports what looks at results, counts what the recipes' networks compute.
+    """Draws the built-in data sets, trains a step on each, imports the results' modules and counts
+    the recipes' networks.
 
-    Without it the first press of Train would wait for the first three; the step is for what torch
-    and torchvision import only when they are used, and for the trial of number formats that comes
-    before the first one of a shape. (What the trial finds is kept; it is made to stand a person who
-    is busy beside it, see `lab.training.speed.trials`.)
+    Without it the first press of Train would wait for that. The step also imports what torch and
+    torchvision import late, and runs the trial of number formats (`lab.training.speed.trials`).
     """
     built_in = [spec.name for spec in catalog.DATASETS if spec.drawn]
-    for prepare in (catalog.open_pack, _rehearse):
+    for prepare in (catalog.open_pack, _warm_up_dataset):
         for name in built_in:
             try:
                 prepare(name)
             except LabError as error:
                 log.warning("%s could not be prepared: %s", name, error)
-    for name in VIEWS:
+    for name in SLOW_IMPORTS:
         importlib.import_module(name)
     _count_networks()
     freeze_imports()
 
 
 def _count_networks() -> None:
-    """What the Experiments page's time estimates would count when it is first opened."""
+    """Counts the recipes' networks ahead for the Experiments page's time estimates."""
     from lab.experiments.estimates import estimate
     from lab.experiments.recipes.book import all_recipes
     from lab.experiments.recipes.recipe import SIZES, prepare
@@ -75,9 +74,8 @@ def _count_networks() -> None:
                     log.warning("no time estimate for %s: %s", prepared.name, error)
 
 
-def _rehearse(dataset: str) -> None:
-    """The beginning of a run on a built-in data set, in a folder that goes away: a step, and the
-    film strip behind it."""
+def _warm_up_dataset(dataset: str) -> None:
+    """Begins a run on a built-in data set in a temporary folder: one step and its film strip."""
     from lab.training.control import Control
     from lab.training.fit import fit
     from lab.training.plan import make_plan

@@ -1,4 +1,4 @@
-"""What a browser session holds: the id of the run it looks at, and the form's values.
+"""What a browser session holds: the id of the selected run, and the form's values.
 
 The run id also stands in the URL as ?run=, so a reload, a bookmark or a colleague's browser shows
 the same run. Everything else is in the store.
@@ -16,7 +16,7 @@ RUN = "run"
 
 
 def adopt_run_from_url() -> None:
-    """For the entrance: a page switch loses the URL's ?run=, a reload the session's."""
+    """Lets URL and session name one run: a page switch loses the URL's, a reload the session's."""
     in_url = st.query_params.get(RUN)
     if in_url:
         st.session_state[RUN] = in_url
@@ -25,7 +25,7 @@ def adopt_run_from_url() -> None:
 
 
 def look_at(run_id: str | None) -> None:
-    """From now on this session looks at `run_id`, or at none."""
+    """Selects `run_id`, or no run, for this session and its URL."""
     st.session_state[RUN] = run_id
     if run_id:
         st.query_params[RUN] = run_id
@@ -34,7 +34,7 @@ def look_at(run_id: str | None) -> None:
 
 
 def current_run() -> RunRow | None:
-    """The run that this session looks at; None when there is none or it was deleted."""
+    """Returns the session's selected run; None when there is none or it was deleted."""
     run_id = st.session_state.get(RUN)
     if not run_id:
         return None
@@ -46,12 +46,12 @@ def current_run() -> RunRow | None:
 
 
 def knob_key(name: str) -> str:
-    """The widget key of a knob on the Train page."""
+    """Returns the widget key of a knob on the Train page."""
     return f"train_{name}"
 
 
 def fill_form(config: RunConfig) -> None:
-    """Put `config` into the Train page's form. Before its widgets are drawn, or in a callback."""
+    """Puts `config` into the Train page's form, before its widgets are drawn or in a callback."""
     for name in KNOBS:
         value = getattr(config, name)
         if KNOBS[name].kind == "ints":

@@ -1,4 +1,4 @@
-"""A run's state, and people's own words, as a page shows them (numbers: `lab.words`)."""
+"""A run's status, and text that a person wrote, as a page shows them (numbers: `lab.words`)."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ _MARKDOWN = re.compile(r"([\\`*_\[\](){}$<>~:#&!|/.@=+^-])")
 
 
 def plain(text: str) -> str:
-    """A person's own words (names of classes, files, runs) as Markdown that shows just those."""
+    """Escapes text that a person wrote (names of classes, files, runs) for Markdown."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -206,7 +206,7 @@ def test_a_data_set_that_is_gone_is_said(
 def test_much_work_waits_for_a_button(
     open_results: Callable[[str], AppTest], run: RunRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "UNASKED_PIXELS", 100)
+    monkeypatch.setattr(predictions, "AUTOMATIC_PIXELS", 100)
     app = open_results(run.id)
     assert "have not been shown to this checkpoint yet" in texts(app, "caption")
     assert "Accuracy" not in metrics(app)

@@ -131,7 +131,7 @@ def test_where_nothing_stands_out_it_says_what_was_looked_at(
 def test_a_large_set_is_not_predicted_unasked(
     open_page: OpenPage, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "UNASKED_PIXELS", 100)
+    monkeypatch.setattr(verdicts, "AUTOMATIC_PIXELS", 100)
     monkeypatch.setattr(verdicts, "predictions_of", pytest.fail)
     run = trained(architecture="mlp")
     open_page("runs", run=run.id)

@@ -28,7 +28,7 @@ from lab.training.watch.layer_file import layer_history, newest_sample
 from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.widgets.links import compare_query
 from lab.ui.widgets.pace import pace
-from lab.ui.widgets.predictions import UNASKED_PIXELS, predictions_of
+from lab.ui.widgets.predictions import AUTOMATIC_PIXELS, predictions_of
 from lab.ui.words import plain, status_word
 
 TICK = 4.0
@@ -160,7 +160,7 @@ def _predictions(run: RunRow) -> Predictions | None:
         return None
     try:
         side = run.settings["image_size"] or catalog.describe(run.dataset).image_size
-        if run.val_samples * side**2 > UNASKED_PIXELS:
+        if run.val_samples * side**2 > AUTOMATIC_PIXELS:
             return None
         return predictions_of(CheckpointChoice(run, folder, "best"), "val")
     except LabError as error:  # its data set is gone, for example: the curves still tell something

@@ -1,12 +1,12 @@
-"""Slow work of a page: done by a background job, waited for without holding the page up.
+"""Runs a page's slow work in a background job and waits without holding the page up.
 
     answer = computed(key, "Reading 2,000 images", work)
     if answer is None:
         return            # the job's progress is on the page, and the page comes back by itself
 
-The key says what is computed from what, down to the checkpoint's identity: as long as it is the
-same the answer is the job's, also in another tab. A page that needs several answers asks for them
-one after another.
+The key names everything that the result depends on, down to the checkpoint's identity: the same key
+gets the same job's result, also in another tab. A page that needs several results computes them one
+after another.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ POLL = 0.4
 
 
 def computed(key: str, title: str, work: jobs.Work, *, kind: str = "view") -> Any | None:
-    """What `work` returned; None while it works or after it failed, with that told on the page.
+    """Returns the result of `work`; None while it runs or after it failed, as the page then shows.
 
     `work(report, cancel)` runs in a job's thread and returns plain values or arrays, never None. It
-    must not call st.*. Everything that the answer depends on is part of `key`.
+    must not call st.*. Everything that the result depends on is part of `key`.
     """
     job = jobs.latest(key)
     if job is None or job.state == "cancelled":
@@ -54,10 +54,10 @@ def _progress(job_id: str) -> None:
     job = jobs.get(job_id)
     if job is None or not job.active:
         st.rerun()
-    told = job.progress
-    text = told.text if told and told.text else job.title
-    if told and told.total:
-        text += f" · {told.done:,} of {told.total:,} {told.unit}".rstrip()
+    progress = job.progress
+    text = progress.text if progress and progress.text else job.title
+    if progress and progress.total:
+        text += f" · {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
     if job.seconds_left is not None and job.seconds_left >= 2:
         text += f" · about {duration(job.seconds_left)} left"
-    st.progress((told.fraction if told else None) or 0.0, text=plain(text))
+    st.progress((progress.fraction if progress else None) or 0.0, text=plain(text))

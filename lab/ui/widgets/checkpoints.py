@@ -1,4 +1,4 @@
-"""Which weights of a run a page asks: the choice, its default, and how it is called."""
+"""The choice of a run's checkpoint, its default and its title; which parts a run has images of."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class CheckpointChoice:
     """One checkpoint of one run."""
 
     run: RunRow = field(compare=False)
-    """As it was read; of two readings of one run the choice is the same."""
+    """Not compared: a run that is read again gives an equal choice."""
     folder: Path
     checkpoint: str
 
 
 def run_label(run: RunRow) -> str:
-    """A run in a select box, told apart from others of its name."""
+    """Returns the text of a run in a select box, unlike that of others of its name."""
     accuracy = f", validation {percent(run.best_val_accuracy)}" if run.best_val_accuracy else ""
     training = ", training" if run.is_active else ""
     return f"{run.name} ({run.architecture} on {run.dataset}{accuracy}{training}) {run.id[-4:]}"
 
 
 def default_checkpoint(run: RunRow) -> CheckpointChoice:
-    """The newest weights while the run trains or waits, the best ones afterwards.
+    """Returns the newest checkpoint while the run trains or waits, the best one afterwards.
 
-    The run has at least one checkpoint (`RunRow.has_weights`); where its folder was tidied, opening
-    the checkpoint says so.
+    The run has at least one checkpoint (`RunRow.has_weights`); where files were deleted from its
+    folder, opening the checkpoint raises.
     """
     folder = store().folder(run.id)
     return CheckpointChoice(run, folder, _default(run, checkpoints(folder)))
@@ -46,7 +46,7 @@ def default_checkpoint(run: RunRow) -> CheckpointChoice:
 def choose_checkpoint(
     run: RunRow, names: Sequence[str], *, key: str, width: int | None = None
 ) -> CheckpointChoice:
-    """The select box of the checkpoints `names` of `run`; its key is `key` and the run's id."""
+    """Draws the select box of the checkpoints `names` of `run`, keyed by `key` and the run's id."""
     folder = store().folder(run.id)
     epochs = {name: checkpoint_epoch(folder, name) for name in names}
     checkpoint = st.selectbox(
@@ -64,12 +64,12 @@ def choose_checkpoint(
 
 
 def _default(run: RunRow, names: Sequence[str]) -> str:
-    wanted = "last" if run.is_live else "best"
-    return wanted if wanted in names or not names else names[0]
+    preferred = "last" if run.is_live else "best"
+    return preferred if preferred in names or not names else names[0]
 
 
 def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
-    """How a checkpoint is called, such as "Best (epoch 7)"."""
+    """Returns a checkpoint's title, such as "Best (epoch 7)"."""
     if name.startswith("epoch-"):
         return f"Epoch {int(name.removeprefix('epoch-'))}"
     if epoch is None and name == "best" and run.status == "completed":
@@ -81,6 +81,6 @@ def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
 
 
 def part_counts(run: RunRow) -> dict[str, int]:
-    """ "val" and "test", as far as the run has images there, and how many."""
+    """Returns the number of images of "val" and "test"; a part without images is left out."""
     counts = {"val": run.val_samples or 0, "test": run.test_samples or 0}
     return {part: images for part, images in counts.items() if images}

@@ -1,4 +1,4 @@
-"""The Train page's form: one widget for each knob, drawn from what `lab.config` says of it.
+"""The Train page's form: one widget for each knob, drawn from its facts in `lab.config`.
 
 Widgets keep their values across pages for the session; the values are validated again by
 RunConfig, because a widget's limits hold only in the browser.
@@ -24,8 +24,10 @@ def draw_knob(
     on_change: Callable[[], None] | None = None,
     disabled: bool = False,
 ) -> None:
-    """The widget of one knob; its value is in the session under `knob_key(name)`. `label` has the
-    words of its choices where they are not the knob's own."""
+    """Draws the widget of one knob; its value is in the session under `knob_key(name)`.
+
+    `label` returns the text of a choice where it is not the knob's own.
+    """
     knob = KNOBS[name]
     key = knob_key(name)
     if key not in st.session_state:
@@ -37,8 +39,8 @@ def draw_knob(
         "on_change": on_change,
         "disabled": disabled,
     }
-    says_unit = not knob.unit or knob.unit in knob.title.lower()
-    title = knob.title if says_unit else f"{knob.title} ({knob.unit})"
+    title_suffices = not knob.unit or knob.unit in knob.title.lower()
+    title = knob.title if title_suffices else f"{knob.title} ({knob.unit})"
     if options is not None or knob.kind == "choice":
         choices = list(options if options is not None else knob.choices)
         if st.session_state[key] not in choices:
@@ -65,21 +67,23 @@ def draw_knob(
 
 
 def draw_essential(group: Group, *, leave_out: Iterable[str] = ()) -> None:
-    """The group's essential knobs that do something."""
+    """Draws the group's essential knobs that have an effect."""
     for name in _used(group, essential=True):
         if name not in leave_out:
             draw_knob(name)
 
 
 def draw_group(group: Group, *, options: Mapping[str, Iterable[str]]) -> None:
-    """The group's other knobs in an expander; none where none applies. `options` has the choices
-    of knobs that depend on the data set."""
+    """Draws the group's other knobs in an expander, if any has an effect.
+
+    `options` has the choices of knobs that depend on the data set.
+    """
     names = _used(group, essential=False)
     if not names:
         return
     title = GROUP_TITLES[group]  # always the same: with another title Streamlit closes the group
-    # A closed group's widgets are not even sent: some thirty of them cost the browser the better
-    # part of a second, at the very moment in which the first point of a new run is waited for.
+    # A closed group's widgets are not sent: some thirty cost the browser most of a second,
+    # just when the first point of a new run is due.
     with st.expander(title, key=f"train_group_{group}", on_change="rerun") as expander:
         for name in names if expander.open else ():
             draw_knob(name, options=options.get(name))
@@ -89,7 +93,7 @@ def draw_group(group: Group, *, options: Mapping[str, Iterable[str]]) -> None:
 
 
 def _used(group: Group, *, essential: bool) -> list[str]:
-    """The others are hidden: a knob that does nothing teaches something false."""
+    """Returns the names of the group's knobs that have an effect; the others are hidden."""
     return [
         name
         for name in used_knobs(_form_values())
@@ -98,7 +102,7 @@ def _used(group: Group, *, essential: bool) -> list[str]:
 
 
 def read_form() -> RunConfig:
-    """The form as a RunConfig. Raises ConfigError with a sentence for each value not allowed.
+    """Returns the form as a RunConfig. Raises ConfigError with a sentence for each wrong value.
 
     A knob that the chosen architecture lacks, whose widget is gone, has its default.
     """

@@ -21,7 +21,7 @@ _mount = st.components.v2.component(
 
 
 def choose_share(*, key: str) -> bool:
-    """Whether the cells tell the percent of their row instead of how many images."""
+    """Draws the choice; returns whether cells show the percent of their row instead of images."""
     return bool(
         st.segmented_control(
             "Numbers",
@@ -42,13 +42,13 @@ def draw_matrix(
     alt: str,
     on_cell: Callable[[tuple[int, int]], None] | None = None,
 ) -> None:
-    """Draw `matrix`; `alt` is its sentence for those who do not see it.
+    """Draw `matrix`; `alt` describes it for those who do not see it.
 
     `on_cell` is called with (true, predicted) before the page runs again after a click on a cell;
-    without it the cells tell their numbers and nothing more.
+    without it a click does nothing.
     """
 
-    def take() -> None:
+    def report_cell() -> None:
         cell = st.session_state[key]["cell"]
         if cell is not None and on_cell is not None:
             true, predicted = cast("list[int]", cell)
@@ -57,5 +57,5 @@ def draw_matrix(
     _mount(
         key=key,
         data={**matrix, "alt": alt, "clickable": on_cell is not None},
-        on_cell_change=take,
+        on_cell_change=report_cell,
     )

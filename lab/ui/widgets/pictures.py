@@ -16,14 +16,14 @@ PER_PAGE = 24
 
 
 def enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, C) uint8 as the network sees it, small ones in whole-number blocks without blur."""
+    """Enlarges a small image (H, W, C) uint8 in whole-number blocks, without blur."""
     factor = max(1, SHOWN_SIDE // image.shape[0])
     shown = np.repeat(np.repeat(np.asarray(image), factor, axis=0), factor, axis=1)
     return shown[..., 0] if shown.shape[-1] == 1 else shown
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """(H, W, 1 or 3) uint8 as a file, losslessly; quick rather than small."""
+    """Encodes (H, W, 1 or 3) uint8 as a PNG file, quick rather than small."""
     file = io.BytesIO()
     shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     Image.fromarray(np.ascontiguousarray(shown)).save(file, "PNG", compress_level=1)

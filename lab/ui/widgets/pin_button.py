@@ -1,4 +1,4 @@
-"""The button that pins a picture: runs follow pinned ones through their training."""
+"""The button that pins an image: the film strip of each run follows the pinned ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def draw_pin_button(
     pinned: bool,
     width: Literal["content", "stretch"] = "content",
 ) -> None:
-    """ "Pin", or "Unpin" where image `index` of the data set's pack is `pinned` already."""
+    """Draws "Pin", or "Unpin" where image `index` of the data set's pack is `pinned` already."""
     st.button(
         "Unpin" if pinned else "Pin",
         key=key,

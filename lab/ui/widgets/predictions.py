@@ -1,4 +1,4 @@
-"""What checkpoints answer to a part of the images: from the disk, else from a background job."""
+"""Predictions of checkpoints on a part of the images: saved ones, else from a background job."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import PART_WORDS, CheckpointChoice, part_counts
 from lab.ui.words import plain
 
-UNASKED_PIXELS = 20_000_000
-"""Up to so many pixels in all, a second or a few of work, a part is predicted without a button: the
-7,172 test images of 28 x 28 are 5.6 million, 2,000 photographs of 224 x 224 are 100 million."""
+AUTOMATIC_PIXELS = 20_000_000
+"""A part of up to so many pixels, a few seconds of work, is predicted without a button: the 7,172
+test images of 28 x 28 are 5.6 million, 2,000 photographs of 224 x 224 are 100 million."""
 
 
 def predictions_of(choice: CheckpointChoice, part: str) -> Predictions | None:
-    """The answers to all images of `part` ("val" or "test"); None while a button or a job's
-    progress is on the page instead.
+    """Returns the predictions for `part` ("val" or "test"); None while the page shows a button or
+    a job's progress instead.
 
     A run in training writes a new checkpoint with each epoch. Its saved predictions are shown with
     their epoch until the person asks for newer ones; following by itself would never end.
@@ -30,18 +30,18 @@ def predictions_of(choice: CheckpointChoice, part: str) -> Predictions | None:
     run, folder, name = choice.run, choice.folder, choice.checkpoint
     images = part_counts(run)[part]
     identity = checkpoint_identity(folder, name)
-    found = saved_predictions(folder, name, part, outdated=run.is_live)
+    predictions = saved_predictions(folder, name, part, outdated=run.is_live)
     key = f"predict:{run.id}:{name}:{'live' if run.is_live else identity}:{part}"
     title = f"Predicting {images:,} {PART_WORDS[part]} images"
 
     def work(report: Report, cancel: Cancel) -> int:
         return len(predict(folder, name, part, progress=report, cancel=cancel))
 
-    if found is not None:
-        if found.identity != identity:
-            _offer_newer(key, title, work, found.epoch)
-        return found
-    if jobs.latest(key) is None and images * _image_pixels(choice) > UNASKED_PIXELS:
+    if predictions is not None:
+        if predictions.identity != identity:
+            _offer_newer(key, title, work, predictions.epoch)
+        return predictions
+    if jobs.latest(key) is None and images * _image_pixels(choice) > AUTOMATIC_PIXELS:
         st.caption(
             f"The {images:,} {PART_WORDS[part]} images have not been shown to this checkpoint yet. "
             "That is done once, in the background, and then kept."
@@ -52,48 +52,48 @@ def predictions_of(choice: CheckpointChoice, part: str) -> Predictions | None:
         return None
     if computed(key, title, work, kind="predict") is None:
         return None
-    found = saved_predictions(folder, name, part, outdated=run.is_live)
-    if found is None:  # somebody tidied the run's folder after the job had ended
+    predictions = saved_predictions(folder, name, part, outdated=run.is_live)
+    if predictions is None:  # deleted after the job had ended
         st.warning("The saved predictions are gone or of an older checkpoint.")
         if st.button("Predict again", key="results_again", icon=":material/replay:"):
             jobs.start("predict", title, work, key=key)
             st.rerun()
-    return found
+    return predictions
 
 
 def predictions_of_all(
     choices: Mapping[str, CheckpointChoice], part: str, *, place: str
 ) -> list[Predictions] | None:
-    """The answers of several runs, by letter and in that order; None, with a button or a progress
-    bar, while some have not answered yet.
+    """Returns the predictions of several runs in the order of `choices`; None while the page shows
+    a button or a job's progress instead.
 
     `place` begins the button's key: "<page>_<where>".
     """
 
-    def saved() -> dict[str, Predictions | None]:
-        # A run in training has newer weights after each epoch; its last answers will do.
+    def read() -> dict[str, Predictions | None]:
+        # A run in training has newer weights after each epoch; its last predictions will do.
         return {
             letter: saved_predictions(c.folder, c.checkpoint, part, outdated=c.run.is_live)
             for letter, c in choices.items()
         }
 
-    found = saved()
-    missing = {letter: choices[letter] for letter, answers in found.items() if answers is None}
+    by_letter = read()
+    missing = {letter: choices[letter] for letter, saved in by_letter.items() if saved is None}
     if missing:
         identities = [
             "live" if c.run.is_live else checkpoint_identity(c.folder, c.checkpoint)
             for c in missing.values()
         ]
-        what = [(c.run.id, c.checkpoint) for c in missing.values()]
-        key = f"predict-all:{part}:{list(zip(what, identities, strict=True))}"
-        who = ", ".join(f"{letter} ({plain(c.run.name)})" for letter, c in missing.items())
+        checkpoints = [(c.run.id, c.checkpoint) for c in missing.values()]
+        key = f"predict-all:{part}:{list(zip(checkpoints, identities, strict=True))}"
+        names = ", ".join(f"{letter} ({plain(c.run.name)})" for letter, c in missing.items())
         if jobs.latest(key) is None:
             images = part_counts(next(iter(missing.values())).run)[part]
-            slot = st.empty()  # what is done at once leaves no button behind
+            slot = st.empty()  # a job that ends at once leaves no button behind
             with slot.container():
                 st.caption(
-                    f"Not asked yet about the {images:,} {PART_WORDS[part]} images: {who}. That is "
-                    "done once, in the background, and then kept."
+                    f"Not asked yet about the {images:,} {PART_WORDS[part]} images: {names}. That "
+                    "is done once, in the background, and then kept."
                 )
                 if not st.button("Ask them", key=f"{place}_ask", icon=":material/play_arrow:"):
                     return None
@@ -105,11 +105,11 @@ def predictions_of_all(
                 for c in missing.values()
             )
 
-        if computed(key, f"Asking {who}", work, kind="predict") is None:
+        if computed(key, f"Asking {names}", work, kind="predict") is None:
             return None
-        found = saved()
-    predictions = [answers for answers in found.values() if answers is not None]
-    if len(predictions) < len(choices):  # a folder was tidied, or weights written since
+        by_letter = read()
+    predictions = [each for each in by_letter.values() if each is not None]
+    if len(predictions) < len(choices):  # deleted, or of older weights by now
         st.warning("Some answers are no longer there. Open the run's results to make them again.")
         return None
     return predictions

@@ -1,4 +1,4 @@
-"""What the browser loads while a person still reads, so that the next click does not wait for it.
+"""Has the browser load code while a person still reads, so that the next click does not wait.
 
 Streamlit fetches the code of a chart or a table when a page first shows one. For Plotly that is
 4.7 MB, over a second of a click on Results; asked for from an idle page it costs nobody anything.
@@ -21,7 +21,7 @@ _preload = st.components.v2.component(
     js="""
     export default ({ data }) => {
       const whenIdle = window.requestIdleCallback ?? setTimeout
-      // A failure is no matter here: Streamlit loads the file itself when it needs it.
+      // A failure does not matter: Streamlit loads the file itself when it needs it.
       const load = (url) => import(new URL(url, document.baseURI).href).catch(() => {})
       whenIdle(async () => {
         for (const url of data.modules) await load(url)
@@ -38,8 +38,10 @@ def preload_elements() -> None:
 
 @cache
 def _modules() -> tuple[str, ...]:
-    """Relative URLs of the elements' code. Its file names carry a hash, so they are looked up;
-    where a Streamlit names them otherwise nothing is loaded ahead."""
+    """Returns the relative URLs of the elements' code; none where Streamlit names it otherwise.
+
+    The file names carry a hash, so they are searched for.
+    """
     folder = Path(st.__file__).parent / "static" / "static" / "js"
-    found = (sorted(folder.glob(f"{name}.*.js")) for name in ELEMENTS)
-    return tuple(f"static/js/{files[0].name}" for files in found if len(files) == 1)
+    matches = (sorted(folder.glob(f"{name}.*.js")) for name in ELEMENTS)
+    return tuple(f"static/js/{files[0].name}" for files in matches if len(files) == 1)

@@ -1,4 +1,4 @@
-"""The settings that are not the same in several runs; nothing else."""
+"""The table of settings in which runs differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_COLUMNS = 6
 
 
 def draw_differences(titles: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:
-    """A table of the knobs that differ among runs called `titles`, or the sentence that none do."""
+    """Draws a table of the knobs that differ among runs named `titles`, or says that none do."""
 
     different = differing_settings(settings)
     if not different:
@@ -43,5 +43,5 @@ def knob_title(name: str) -> str:
 
 
 def setting_text(name: str, value: Any) -> str:
-    """A knob's value as the person reads it; of a knob that another version had, as it is."""
+    """Returns a knob's value as a page shows it; unchanged for a knob of another version."""
     return KNOBS[name].text(value) if name in KNOBS else str(value)

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from lab.runs.rows import RunRow
-from lab.ui.widgets.pace import LOOK_SECONDS, SHARE, pace
+from lab.ui.widgets.pace import REFRESH_SECONDS, SHARE, pace
 
 
 def run(seconds: float, *, live: bool = True) -> RunRow:
@@ -29,9 +29,9 @@ def test_looks_grow_rarer(trained: float, expected: float) -> None:
 def test_after_the_first_minute_a_page_takes_no_more_than_its_share(
     cores: int, trained: float
 ) -> None:
-    found = pace(run(trained), 1.0, cores=cores)
-    assert found is not None
-    assert LOOK_SECONDS / found / cores <= SHARE * 1.0001
+    seconds = pace(run(trained), 1.0, cores=cores)
+    assert seconds is not None
+    assert REFRESH_SECONDS / seconds / cores <= SHARE * 1.0001
 
 
 def test_in_the_first_minute_a_small_machine_looks_as_often() -> None:
