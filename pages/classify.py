@@ -10,21 +10,21 @@ from lab.ui.entrance import require_entrance
 require_entrance()
 st.title("Classify", anchor=False)
 st.markdown(
-    "Show trained networks your own pictures: what they say, how sure they are, and where they "
+    "Show trained networks your own pictures: what they answer, how sure they are, and where they "
     "look."
 )
 choices = choose()
 if choices:
     uploads = draw_uploader()
     state = answers.classify_state()
-    newer = answers.find_weights(state, choices)
+    newer = answers.find_newer_weights(state, choices)
     panel = crop.draw(uploads, choices)
     state.keep_only(uploads, choices, panel.cuts)
-    complete = answers.ask_all(state, uploads, choices, panel.cuts)
+    complete = answers.ensure_answers(state, uploads, choices, panel.cuts)
     panel.draw_preview(state, choices)
     view.draw_problems(state, uploads, choices)
-    answers.draw_newer(state, newer)
-    measured = familiarity.known(choices)
+    answers.draw_newer_button(state, newer)
+    familiarities = familiarity.measured_familiarities(choices)
     if uploads and complete:
-        familiarity.draw_status(state, choices, measured)
-    view.draw_answers(state, uploads, choices, panel.cuts, measured)
+        familiarity.draw_status(state, choices, familiarities)
+    view.draw_answers(state, uploads, choices, panel.cuts, familiarities)

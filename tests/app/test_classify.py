@@ -221,7 +221,7 @@ def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..
     assert all(type(job.result) is int for job in jobs.jobs("classify"))
     upload(app, [])
     state = app.session_state["classify_state"]
-    assert (len(state.answers), len(state.thumbs), len(state.broken), len(state.shown)) == (
+    assert (len(state.answers), len(state.thumbs), len(state.broken), len(state.encoded)) == (
         0,
         0,
         0,

@@ -1,7 +1,7 @@
-"""The Classify page: asking the networks, in the background, and what the session keeps of it.
+"""The Classify page: classifies uploads in a background job; the session keeps the answers.
 
 The pictures are the person's own, so the answers are not left in the list of jobs, which every
-session of this server shares: the job puts them into the ClassifyState of the session that asked.
+session of this server shares: the job puts them into the ClassifyState of its own session.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from lab.ui.widgets.checkpoints import CheckpointChoice
 
 Cut = tuple[float, float, float]
 """x, y, side of a `lab.evaluate.pictures.Crop`."""
-Key = tuple[str, Cut | None, str, str, str]
+AnswerKey = tuple[str, Cut | None, str, str, str]
 """Upload, cut, run, checkpoint, identity of its weights."""
 
 Plan = list[tuple[Upload, Cut | None, tuple[CheckpointChoice, ...]]]
-"""What is to be done: an upload, its cut, and who is to be asked about it."""
+"""What is to be classified: an upload, its cut, and the checkpoints to classify it."""
 
 THUMB_SIDE = 480
 """Longer side in pixels of the copy of an upload that is shown."""
@@ -40,7 +40,7 @@ THUMB_SIDE = 480
 
 @dataclass(frozen=True, eq=False)
 class Thumb:
-    """An upload made small for the page."""
+    """A small copy of an upload for the page."""
 
     pixels: NDArray[np.uint8]
     """(H, W, 3) upright."""
@@ -50,25 +50,27 @@ class Thumb:
 
 @dataclass(eq=False)
 class ClassifyState:
-    """What a session keeps of its uploads. The page's script reads it while a job's thread writes
-    entries into the dictionaries (each in one step); only the script removes any."""
+    """A session's answers and the pictures made from its uploads.
+
+    The page's script reads it while a job's thread adds entries, each in one step; only the script
+    removes any.
+    """
 
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
-    answers: dict[Key, Answer] = field(default_factory=dict)
+    answers: dict[AnswerKey, Answer] = field(default_factory=dict)
     thumbs: dict[str, Thumb] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
-    """Uploads that are no pictures: what is wrong with them."""
+    """Upload -> why it is no picture that can be read."""
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(run, checkpoint) that could not be asked: why."""
+    """(run, checkpoint) -> why it cannot classify."""
     identities: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Which weights are asked: those that the page found first, until newer ones are wanted. Else
-    all answers would go stale whenever a training run ends an epoch."""
-    shown: dict[tuple[str, Key | None, str], bytes] = field(default_factory=dict)
-    """Images as they were sent to the browser, by upload, answer and what it is: so that a press of
-    a button encodes none anew."""
+    """(run, checkpoint) -> the weights that classify until the person wants newer ones. Else all
+    answers would go stale whenever a training run ends an epoch."""
+    encoded: dict[tuple[str, AnswerKey | None, str], bytes] = field(default_factory=dict)
+    """(upload, answer, which picture) -> PNG, so that a press of a button encodes none anew."""
     job_key: str = ""
 
-    def key(self, upload: Upload, cut: Cut | None, choice: CheckpointChoice) -> Key:
+    def key(self, upload: Upload, cut: Cut | None, choice: CheckpointChoice) -> AnswerKey:
         weights = (choice.run.id, choice.checkpoint)
         return (upload.id, cut, *weights, self.identities.get(weights, ""))
 
@@ -78,24 +80,25 @@ class ClassifyState:
         choices: Sequence[CheckpointChoice],
         cuts: Mapping[str, Cut],
     ) -> None:
-        """Forget what is made of uploads that the page no longer has, of other cuts of them and by
-        older weights; and why a run that is no longer asked could not be: when it is chosen again
-        it is tried again."""
-        wanted = {upload.id: cuts.get(upload.id) for upload in uploads}
+        """Drops what belongs to uploads, cuts, weights and runs that the page no longer has.
+
+        A failed run is so tried again when it is chosen again.
+        """
+        cut_of = {upload.id: cuts.get(upload.id) for upload in uploads}
         chosen = {(choice.run.id, choice.checkpoint) for choice in choices}
         for key in list(self.answers):
             upload_id, cut, run_id, checkpoint, identity = key
             stale = self.identities.get((run_id, checkpoint)) != identity
-            if stale or upload_id not in wanted or wanted[upload_id] != cut:
+            if stale or upload_id not in cut_of or cut_of[upload_id] != cut:
                 del self.answers[key]
-        for upload_id, answered, what in list(self.shown):
-            if upload_id not in wanted or not (answered is None or answered in self.answers):
-                del self.shown[(upload_id, answered, what)]
+        for upload_id, answer_key, picture in list(self.encoded):
+            if upload_id not in cut_of or not (answer_key is None or answer_key in self.answers):
+                del self.encoded[(upload_id, answer_key, picture)]
         for upload_id in list(self.thumbs):
-            if upload_id not in wanted:
+            if upload_id not in cut_of:
                 del self.thumbs[upload_id]
         for upload_id in list(self.broken):
-            if upload_id not in wanted:
+            if upload_id not in cut_of:
                 del self.broken[upload_id]
         for weights in list(self.failures):
             if weights not in chosen:
@@ -103,19 +106,19 @@ class ClassifyState:
 
 
 def classify_state() -> ClassifyState:
-    """This session's."""
+    """Returns this session's ClassifyState."""
     if "classify_state" not in st.session_state:
         st.session_state["classify_state"] = ClassifyState()
     state: ClassifyState = st.session_state["classify_state"]
     return state
 
 
-def find_weights(
+def find_newer_weights(
     state: ClassifyState, choices: Sequence[CheckpointChoice]
 ) -> list[CheckpointChoice]:
-    """Note whose weights are asked; returns those whose weights have been written anew since.
+    """Returns the choices whose weights have been written anew; notes the identity of the others.
 
-    A run that cannot be asked is told on the page.
+    Why a checkpoint cannot be read is put into `state.failures`.
     """
 
     newer = []
@@ -131,8 +134,8 @@ def find_weights(
     return newer
 
 
-def draw_newer(state: ClassifyState, newer: Sequence[CheckpointChoice]) -> None:
-    """Offer the weights that a training run has written since the pictures were answered."""
+def draw_newer_button(state: ClassifyState, newer: Sequence[CheckpointChoice]) -> None:
+    """Draws a button to classify with weights written since, where there are any."""
     if newer and st.button(
         "Ask the newest weights",
         key="classify_newest",
@@ -144,30 +147,30 @@ def draw_newer(state: ClassifyState, newer: Sequence[CheckpointChoice]) -> None:
         st.rerun()
 
 
-def ask_all(
+def ensure_answers(
     state: ClassifyState,
     uploads: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> bool:
-    """See that every upload has its answers; False while they are being made, with that told."""
+    """Returns whether every upload has its answers; else shows the job that makes them."""
     for _ in range(3):  # again when a training run wrote new weights in between
-        plan = _missing(state, uploads, choices, cuts)
+        plan = _missing_answers(state, uploads, choices, cuts)
         if not plan:
-            _give_up(state, "")
+            _replace_job(state, "")
             return True
-        if not _done(state, plan):
+        if not _run(state, plan):
             return False
     return True
 
 
-def _missing(
+def _missing_answers(
     state: ClassifyState,
     uploads: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> Plan:
-    open_choices = [
+    working = [
         choice for choice in choices if (choice.run.id, choice.checkpoint) not in state.failures
     ]
     plan: Plan = []
@@ -175,33 +178,34 @@ def _missing(
         if upload.id in state.broken:
             continue
         cut = cuts.get(upload.id)
-        own = tuple(
-            choice for choice in open_choices if state.key(upload, cut, choice) not in state.answers
+        missing = tuple(
+            choice for choice in working if state.key(upload, cut, choice) not in state.answers
         )
-        if own or upload.id not in state.thumbs:
-            plan.append((upload, cut, own))
+        if missing or upload.id not in state.thumbs:
+            plan.append((upload, cut, missing))
     return plan
 
 
-def _done(state: ClassifyState, plan: Plan) -> bool:
-    asked = hash(
-        tuple((u.id, cut, tuple(state.key(u, cut, a) for a in own)) for u, cut, own in plan)
+def _run(state: ClassifyState, plan: Plan) -> bool:
+    """Returns whether the job for `plan` has ended; else it runs and shows its progress."""
+    digest = hash(
+        tuple((u.id, cut, tuple(state.key(u, cut, c) for c in choices)) for u, cut, choices in plan)
     )
-    known = jobs.latest(f"classify/{state.token}/{asked:x}")
-    if known is not None and known.state == "done":
-        state.token = uuid.uuid4().hex  # its answers have been forgotten since: ask anew
-    key = f"classify/{state.token}/{asked:x}"
-    _give_up(state, key)
-    what = "1 picture" if len(plan) == 1 else f"{len(plan):,} pictures"
+    job = jobs.latest(f"classify/{state.token}/{digest:x}")
+    if job is not None and job.state == "done":
+        state.token = uuid.uuid4().hex  # its answers have been dropped since: a new job
+    key = f"classify/{state.token}/{digest:x}"
+    _replace_job(state, key)
+    count = "1 picture" if len(plan) == 1 else f"{len(plan):,} pictures"
 
     def work(report: Report, cancel: Cancel) -> int:
         return _answer_all(state, plan, report, cancel)
 
-    return computed(key, f"Classifying {what}", work, kind="classify") is not None
+    return computed(key, f"Classifying {count}", work, kind="classify") is not None
 
 
-def _give_up(state: ClassifyState, key: str) -> None:
-    """Cancel what the page asked for before, if it now wants something else."""
+def _replace_job(state: ClassifyState, key: str) -> None:
+    """Notes the page's job; cancels the one before it if that is another."""
     if state.job_key and state.job_key != key:
         old = jobs.latest(state.job_key)
         if old is not None and old.active:
@@ -210,11 +214,13 @@ def _give_up(state: ClassifyState, key: str) -> None:
 
 
 def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel) -> int:
-    """Runs in a job's thread. Picture by picture, so that a bad one stops no other; all pictures
-    see the same weights."""
+    """Classifies picture by picture, all with the same weights; runs in a job's thread.
 
+    A picture or checkpoint that cannot be read stops no other one.
+    """
     opened: dict[tuple[str, str], Opened] = {}
-    for choice in {(a.run.id, a.checkpoint): a for _, _, own in plan for a in own}.values():
+    planned = [choice for _, _, choices in plan for choice in choices]
+    for choice in {(c.run.id, c.checkpoint): c for c in planned}.values():
         weights = (choice.run.id, choice.checkpoint)
         try:
             with open_network(choice.folder, choice.checkpoint) as network:
@@ -222,7 +228,7 @@ def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel
         except LabError as error:
             state.failures[weights] = str(error)
             continue
-        # Written anew since the page looked: these are the weights that answer.
+        # Perhaps written anew since: these are the weights that classify.
         state.identities[weights] = network.identity
     for done, (upload, cut, choices) in enumerate(plan):
         check_cancel(cancel, "Classifying")
@@ -249,7 +255,7 @@ def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel
 
 
 class _Decoded:
-    """One upload, decoded once for each scale that is asked for."""
+    """One upload, decoded once for each scale."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -268,6 +274,6 @@ class _Decoded:
         # Only a JPEG comes in several scales.
         scale = side if self._upload.data.startswith(b"\xff\xd8") else 0
         if scale not in self._images:
-            found = decode(self._upload.data, name=self._upload.name, at_least=side)
-            self._images[scale] = (found.image, found.size)
+            decoded = decode(self._upload.data, name=self._upload.name, at_least=side)
+            self._images[scale] = (decoded.image, decoded.size)
         return self._images[scale]

@@ -18,12 +18,12 @@ from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.widgets.pictures import png
 
 _CUTS = "classify_cuts"
-SHOWN_SIDE = 280
+PREVIEW_SIDE = 280
 
 
 class CropPanel:
-    """The cuts that are chosen, and the place for the preview, which is drawn once the networks
-    have seen the picture: the preview is what they saw."""
+    """The chosen cuts, and the place for a preview that is drawn once the networks have answered:
+    it shows the pixels that they were given."""
 
     def __init__(
         self, cuts: dict[str, Cut], upload: Upload | None, slot: DeltaGenerator | None
@@ -42,36 +42,36 @@ class CropPanel:
             shown = thumb.pixels if cut is None else with_box(thumb.pixels, cut)
             st.image(
                 png(shown),
-                width=SHOWN_SIDE,
+                width=PREVIEW_SIDE,
                 caption=f"{width:,} × {height:,} pixels" + (", cut as framed" if cut else ""),
                 alt="The picture" + (" with a frame around the part that is used" if cut else ""),
             )
             sizes = set()
             for choice in choices:
-                said = state.answers.get(state.key(self._upload, cut, choice))
-                if said is None or said.seen.shape in sizes:
+                answer = state.answers.get(state.key(self._upload, cut, choice))
+                if answer is None or answer.seen.shape in sizes:
                     continue
-                sizes.add(said.seen.shape)
-                side, grey = said.seen.shape[0], ", grey" * _is_grey(choice)
+                sizes.add(answer.seen.shape)
+                side, grey = answer.seen.shape[0], ", grey" * _is_grey(choice)
                 st.image(
-                    png(in_blocks(said.seen)),
-                    width=SHOWN_SIDE,
+                    png(in_blocks(answer.seen)),
+                    width=PREVIEW_SIDE,
                     caption=f"what the network sees: {side} × {side}{grey}",
                     alt=f"The {side} by {side} pixels that the network was given, enlarged",
                 )
 
 
 def _is_grey(choice: CheckpointChoice) -> bool:
-    """Whether the network learned from grey pictures."""
+    """Returns whether the network was trained on grey pictures."""
     return NetworkCard.read(choice.folder).data_channels == 1
 
 
 def draw(uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]) -> CropPanel:
-    """The switch and the sliders; shown by itself for networks that learned from grey pictures."""
+    """Draws the switch and the sliders; on at first for networks trained on grey pictures."""
     grey = any(map(_is_grey, choices))
     if not uploads or not choices:
         return CropPanel({}, None, None)
-    wanted = st.toggle(
+    cropping = st.toggle(
         "Crop",
         value=grey,
         # A key each, so that the switch starts as the network needs it.
@@ -79,13 +79,13 @@ def draw(uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]) -> Crop
         help="Cut out the part that matters. A network that learned hand signs expects the hand "
         "to fill the picture.",
     )
-    if not wanted:
+    if not cropping:
         return CropPanel({}, None, None)
     stored: dict[str, Cut] = st.session_state.setdefault(_CUTS, {})
     with st.container(border=True):
         controls, preview = st.columns([1, 2], gap="large")
         with controls:
-            upload = _which(uploads)
+            upload = _choose_upload(uploads)
             _sliders(upload, stored)
         slot = preview.container()
     ids = {upload.id for upload in uploads}
@@ -94,7 +94,7 @@ def draw(uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]) -> Crop
     return CropPanel(dict(cuts), upload, slot)
 
 
-def _which(uploads: Sequence[Upload]) -> Upload:
+def _choose_upload(uploads: Sequence[Upload]) -> Upload:
     if len(uploads) == 1:
         st.markdown(f"**{file_name(uploads[0])}**")
         return uploads[0]
@@ -109,16 +109,16 @@ def _which(uploads: Sequence[Upload]) -> Upload:
 
 
 def _sliders(upload: Upload, stored: dict[str, Cut]) -> None:
-    """Write the choice into `stored`: widgets of a picture that is not shown forget theirs."""
-    before = stored.get(upload.id)
-    x, y, side = before or (0.5, 0.5, 1.0)
-    used = st.checkbox(
+    """Draws them and writes the cut into `stored`, as hidden widgets forget their values."""
+    cut = stored.get(upload.id)
+    x, y, side = cut or (0.5, 0.5, 1.0)
+    cropping = st.checkbox(
         "Use only a square part of it",
-        value=before is not None,
+        value=cut is not None,
         key=f"classify_crop_on_{upload.id}",
         help="Without it the whole picture is made square, as the training pictures were.",
     )
-    chosen = [
+    values = [
         st.slider(
             label,
             min_value=low,
@@ -126,7 +126,7 @@ def _sliders(upload: Upload, stored: dict[str, Cut]) -> None:
             value=round(share * 100),
             format="%d%%",
             key=f"classify_crop_{name}_{upload.id}",
-            disabled=not used,
+            disabled=not cropping,
             help=help,
         )
         / 100
@@ -136,30 +136,29 @@ def _sliders(upload: Upload, stored: dict[str, Cut]) -> None:
             ("Size", "side", side, 5, "Its side as a share of the picture's shorter side."),
         )
     ]
-    if used:
-        stored[upload.id] = (chosen[0], chosen[1], chosen[2])
+    if cropping:
+        stored[upload.id] = (values[0], values[1], values[2])
     else:
         stored.pop(upload.id, None)
 
 
 def with_box(pixels: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
-    """A copy with a frame around what is cut out: a dark line beside a bright one, which shows on
-    any picture."""
+    """Returns a copy of `pixels` with a frame around `cut`, dark beside bright to show on any."""
 
-    shown = pixels.copy()
-    height, width = shown.shape[:2]
+    framed = pixels.copy()
+    height, width = framed.shape[:2]
     left, top, right, bottom = Crop(*cut).box(width, height)
     for inset, colour in ((0, 0), (1, 0), (2, 255), (3, 255)):
         x0, y0, x1, y1 = left + inset, top + inset, right - 1 - inset, bottom - 1 - inset
         if x0 > x1 or y0 > y1:
             break
-        shown[[y0, y1], x0 : x1 + 1] = colour
-        shown[y0 : y1 + 1, [x0, x1]] = colour
-    return shown
+        framed[[y0, y1], x0 : x1 + 1] = colour
+        framed[y0 : y1 + 1, [x0, x1]] = colour
+    return framed
 
 
-def in_blocks(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, C) -> (H', W', 3), small ones in whole blocks without blur."""
+def in_blocks(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Enlarges (H, W, C) to (H', W', 3) in whole blocks, without blur."""
 
-    side = seen.shape[0]
-    return square(seen, side * max(1, SHOWN_SIDE // side))
+    side = pixels.shape[0]
+    return square(pixels, side * max(1, PREVIEW_SIDE // side))

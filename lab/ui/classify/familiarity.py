@@ -1,6 +1,6 @@
-"""The Classify page: telling pictures that are unlike the training pictures.
+"""The Classify page: which pictures are unlike the training pictures.
 
-What the training pictures look like to a checkpoint is measured once, in the background, and kept
+The features of the training pictures are measured once a checkpoint, in the background, and kept
 with the run. Answers never wait for it.
 """
 
@@ -27,32 +27,34 @@ KIND = "familiarity"
 POLL = 0.5
 
 
-def known(choices: Sequence[CheckpointChoice]) -> dict[tuple[str, str], Familiarity]:
-    """(run, checkpoint) -> what was measured of its present weights, where it was."""
+def measured_familiarities(
+    choices: Sequence[CheckpointChoice],
+) -> dict[tuple[str, str], Familiarity]:
+    """Returns (run, checkpoint) -> the saved familiarity of its present weights."""
 
-    found = {}
+    familiarities = {}
     for choice in choices:
         try:
-            measured = saved_familiarity(choice.folder, choice.checkpoint)
+            familiarity = saved_familiarity(choice.folder, choice.checkpoint)
         except LabError:
-            continue  # the run cannot be asked either, and that is told
-        if measured is not None:
-            found[(choice.run.id, choice.checkpoint)] = measured
-    return found
+            continue  # the page tells why this run cannot classify
+        if familiarity is not None:
+            familiarities[(choice.run.id, choice.checkpoint)] = familiarity
+    return familiarities
 
 
 def draw_status(
     state: ClassifyState,
     choices: Sequence[CheckpointChoice],
-    measured: dict[tuple[str, str], Familiarity],
+    familiarities: dict[tuple[str, str], Familiarity],
 ) -> None:
-    """Where it has not been measured: begin, and show how far it is.
+    """Starts the measurement where it is missing, and shows its progress.
 
-    One measurement at a time in the whole lab, so that answers, which are jobs too, find a place.
+    One measurement at a time in the whole lab, so that answers, which are jobs too, get a thread.
     """
     for choice in choices:
         weights = (choice.run.id, choice.checkpoint)
-        if weights in measured or weights in state.failures or weights not in state.identities:
+        if weights in familiarities or weights in state.failures or weights not in state.identities:
             continue
         job = jobs.latest(_key(state, choice))
         if job is not None and job.active:
@@ -102,7 +104,7 @@ def _start(state: ClassifyState, choice: CheckpointChoice) -> None:
 
 
 def _measure(folder: Path, checkpoint: str, report: Report, cancel: Cancel) -> bool:
-    """Runs in a job's thread; the page reads what it saved."""
+    """Measures and saves; runs in a job's thread."""
 
     measure_familiarity(folder, checkpoint, report, cancel)
     return True
@@ -113,14 +115,14 @@ def _progress(job_id: str, run_name: str) -> None:
     job = jobs.get(job_id)
     if job is None or not job.active:
         st.rerun()
-    told = job.progress
+    progress = job.progress
     text = f"Measuring what the training pictures look like to {plain(run_name)}"
-    if told is not None and told.total:
-        text += f" · {told.done:,} of {told.total:,} {told.unit}"
+    if progress is not None and progress.total:
+        text += f" · {progress.done:,} of {progress.total:,} {progress.unit}"
     if job.seconds_left is not None and job.seconds_left >= 2:
         text += f" · about {duration(job.seconds_left)} left"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress((told.fraction if told else None) or 0.0, text=text)
+        st.progress((progress.fraction if progress else None) or 0.0, text=text)
         if st.button(
             "Cancel",
             key=f"classify_cancel_{job_id}",

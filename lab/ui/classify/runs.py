@@ -1,4 +1,4 @@
-"""The Classify page: which runs are asked, and with which of their weights."""
+"""The Classify page: the choice of runs and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LINKED = "classify_linked"
 
 
 def choose() -> list[CheckpointChoice]:
-    """The runs that are asked, one to four; empty when there is none or none is chosen."""
+    """Draws the choice; returns one to four checkpoints, none when none is chosen."""
     rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
         st.info(
@@ -51,7 +51,7 @@ def choose() -> list[CheckpointChoice]:
     for run_id in chosen:
         run = rows[run_id]
         try:
-            NetworkCard.read(store().folder(run_id))  # a folder that was tidied is told here
+            NetworkCard.read(store().folder(run_id))  # raises where files were deleted
         except LabError as error:
             st.error(str(error), icon=":material/error:")
             continue
@@ -67,8 +67,8 @@ def choose() -> list[CheckpointChoice]:
 
 
 def _preset(rows: dict[str, RunRow]) -> None:
-    """The session's run when it comes with a new one, else what was chosen before, else the newest
-    completed run."""
+    """Sets the choice before it is drawn: a run that the session newly selected, else the choice so
+    far, else the newest completed run."""
     current = current_run()
     linked = current.id if current is not None and current.id in rows else None
     before = st.session_state.get("classify_runs")

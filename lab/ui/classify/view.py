@@ -1,4 +1,4 @@
-"""The Classify page: the answers, picture by picture, the runs side by side."""
+"""The Classify page: the answers to each picture, the runs side by side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.evaluate.classify import Answer, Row, answers_csv
 from lab.evaluate.familiarity import Familiarity
 from lab.evaluate.pictures import Crop
 from lab.explain.overlay import overlay, square
-from lab.ui.classify.answers import ClassifyState, Cut, Key
+from lab.ui.classify.answers import AnswerKey, ClassifyState, Cut
 from lab.ui.classify.uploads import Upload, file_name
 from lab.ui.state import look_at
 from lab.ui.widgets.checkpoints import CheckpointChoice
@@ -24,26 +24,27 @@ from lab.ui.words import plain
 from lab.words import probability
 
 PER_PAGE = 12
-"""Answers on a page; with several runs fewer pictures, so that a page stays as quick."""
+"""Answers on a page: with several runs it has fewer pictures."""
 NAMED = 12
 
-Measured = Mapping[tuple[str, str], "Familiarity"]
+Familiarities = Mapping[tuple[str, str], Familiarity]
+"""By (run, checkpoint)."""
 
 
 def draw_problems(
     state: ClassifyState, uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]
 ) -> None:
-    """What could not be read or asked, each in one sentence."""
+    """Tells which files could not be read and which runs could not classify, and why."""
     for choice in choices:
-        if said := state.failures.get((choice.run.id, choice.checkpoint)):
-            st.error(f"**{plain(choice.run.name)}:** {plain(said)}", icon=":material/error:")
+        if reason := state.failures.get((choice.run.id, choice.checkpoint)):
+            st.error(f"**{plain(choice.run.name)}:** {plain(reason)}", icon=":material/error:")
     broken = [upload for upload in uploads if upload.id in state.broken]
     if not broken:
         return
     lines = [f"- “{file_name(u)}” {plain(state.broken[u.id])}." for u in broken]
-    what = "One file is" if len(broken) == 1 else f"{len(broken)} files are"
+    subject = "One file is" if len(broken) == 1 else f"{len(broken)} files are"
     st.warning(
-        f"{what} not answered:\n\n" + "\n".join(lines[:NAMED]), icon=":material/broken_image:"
+        f"{subject} not answered:\n\n" + "\n".join(lines[:NAMED]), icon=":material/broken_image:"
     )
     if len(lines) > NAMED:
         with st.expander(f"{len(lines) - NAMED} more"):
@@ -55,7 +56,7 @@ def draw_answers(
     uploads: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
-    measured: Measured,
+    familiarities: Familiarities,
 ) -> None:
     answered = [
         upload
@@ -66,7 +67,7 @@ def draw_answers(
     ]
     if not answered:
         return
-    split = [u for u in answered if _disagreement(state, u, choices, cuts)]
+    disputed = [u for u in answered if _disagreement(state, u, choices, cuts)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         classes = _widest(state, answered, choices, cuts)
         count = 5
@@ -88,11 +89,11 @@ def draw_answers(
             key="classify_strength",
             width=240,
         )
-        only = bool(split) and st.toggle("Only disagreements", key="classify_only_split")
-        _download(state, answered, choices, cuts, measured)
+        only = bool(disputed) and st.toggle("Only disagreements", key="classify_only_split")
+        _download(state, answered, choices, cuts, familiarities)
     if len(choices) > 1:
-        _say_disagreement(state, answered, split, choices, cuts)
-    shown = split if only else answered
+        _draw_disagreement(state, answered, disputed, choices, cuts)
+    shown = disputed if only else answered
     per_page = max(1, PER_PAGE // len(choices))
     pages = -(-len(shown) // per_page)
     slot = st.container()
@@ -102,7 +103,7 @@ def draw_answers(
     first = (page - 1) * per_page
     with slot:
         for upload in shown[first : first + per_page]:
-            _picture(state, upload, choices, cuts, measured, count, strength)
+            _picture(state, upload, choices, cuts, familiarities, count, strength)
         st.caption(
             f"{first + 1:,} to {min(first + per_page, len(shown)):,} of {len(shown):,} pictures. "
             "Bright places of a map (Grad-CAM) speak most for the class named below it; each map "
@@ -117,9 +118,12 @@ def _widest(
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> int:
-    """The largest number of classes of any run that answered."""
-    said = [answers for u in uploads for answers in _answers(state, u, choices, cuts).values()]
-    return max(len(answer.class_names) for answer in said)
+    """Returns the largest number of classes of any run that answered."""
+    return max(
+        len(answer.class_names)
+        for upload in uploads
+        for answer in _answers(state, upload, choices, cuts).values()
+    )
 
 
 def _answers(
@@ -128,11 +132,8 @@ def _answers(
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> dict[CheckpointChoice, Answer]:
-    found = {
-        choice: state.answers.get(state.key(upload, cuts.get(upload.id), choice))
-        for choice in choices
-    }
-    return {choice: said for choice, said in found.items() if said is not None}
+    keys = {choice: state.key(upload, cuts.get(upload.id), choice) for choice in choices}
+    return {choice: state.answers[key] for choice, key in keys.items() if key in state.answers}
 
 
 def _disagreement(
@@ -141,32 +142,32 @@ def _disagreement(
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> bool:
-    """Whether two runs that know the same classes name different ones."""
+    """Returns whether two runs that know the same classes give different ones."""
     by_classes: dict[frozenset[str], set[str]] = {}
-    for said in _answers(state, upload, choices, cuts).values():
-        by_classes.setdefault(frozenset(said.class_names), set()).add(said.predicted_class)
-    return any(len(named) > 1 for named in by_classes.values())
+    for answer in _answers(state, upload, choices, cuts).values():
+        by_classes.setdefault(frozenset(answer.class_names), set()).add(answer.predicted_class)
+    return any(len(predicted) > 1 for predicted in by_classes.values())
 
 
-def _say_disagreement(
+def _draw_disagreement(
     state: ClassifyState,
     answered: Sequence[Upload],
-    split: Sequence[Upload],
+    disputed: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
 ) -> None:
     classes = {
-        frozenset(said.class_names)
+        frozenset(answer.class_names)
         for upload in answered
-        for said in _answers(state, upload, choices, cuts).values()
+        for answer in _answers(state, upload, choices, cuts).values()
     }
     if len(classes) > 1:
         st.caption("These runs know different classes; those with the same classes are compared.")
-    if split:
-        names = ", ".join(f"“{file_name(u)}”" for u in split[:NAMED])
-        more = f" and {len(split) - NAMED} more" if len(split) > NAMED else ""
+    if disputed:
+        names = ", ".join(f"“{file_name(u)}”" for u in disputed[:NAMED])
+        more = f" and {len(disputed) - NAMED} more" if len(disputed) > NAMED else ""
         st.info(
-            f"The runs disagree on {len(split)} of {len(answered)} pictures: {names}{more}.",
+            f"The runs disagree on {len(disputed)} of {len(answered)} pictures: {names}{more}.",
             icon=":material/call_split:",
         )
     elif len(classes) < len(choices):
@@ -178,7 +179,7 @@ def _picture(
     upload: Upload,
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
-    measured: Measured,
+    familiarities: Familiarities,
     count: int,
     strength: int,
 ) -> None:
@@ -194,19 +195,19 @@ def _picture(
                 st.badge("The runs disagree", icon=":material/call_split:", color="orange")
             _inspect_button(upload, cuts.get(upload.id), choices)
         if len(choices) == 1:
-            images, words = st.columns([3, 2], gap="medium")
+            images, texts = st.columns([3, 2], gap="medium")
             with images, st.grid(3, min_column_width=130):
                 _original(state, upload)
                 for choice in answers:
-                    _seen(
+                    _input_and_map(
                         state,
                         state.key(upload, cuts.get(upload.id), choice),
                         upload,
                         strength,
                     )
-            with words:
-                for choice, said in answers.items():
-                    _words(choice, said, measured, count)
+            with texts:
+                for choice, answer in answers.items():
+                    _classes(choice, answer, familiarities, count)
             return
         _original(state, upload, width=140)
         for column, choice in zip(st.columns(len(choices), gap="medium"), choices, strict=True):
@@ -216,17 +217,17 @@ def _picture(
                     st.caption("No answer.")
                     continue
                 with st.grid(2, min_column_width=110):
-                    _seen(
+                    _input_and_map(
                         state,
                         state.key(upload, cuts.get(upload.id), choice),
                         upload,
                         strength,
                     )
-                _words(choice, answers[choice], measured, count)
+                _classes(choice, answers[choice], familiarities, count)
 
 
 def _inspect_button(upload: Upload, cut: Cut | None, choices: Sequence[CheckpointChoice]) -> None:
-    """To the Inspect page, with this picture and the first of the asked networks."""
+    """Opens the Inspect page with this picture and the first of the chosen networks."""
 
     if st.button(
         "Inspect",
@@ -245,70 +246,75 @@ def _inspect_button(upload: Upload, cut: Cut | None, choices: Sequence[Checkpoin
 
 
 def _encoded(
-    state: ClassifyState, key: tuple[str, Key | None, str], make: Callable[[], NDArray[np.uint8]]
+    state: ClassifyState,
+    key: tuple[str, AnswerKey | None, str],
+    make: Callable[[], NDArray[np.uint8]],
 ) -> bytes:
-    if key not in state.shown:
-        state.shown[key] = png(make())
-    return state.shown[key]
+    if key not in state.encoded:
+        state.encoded[key] = png(make())
+    return state.encoded[key]
 
 
 def _original(
     state: ClassifyState, upload: Upload, *, width: int | Literal["stretch"] = "stretch"
 ) -> None:
-    shown = _encoded(state, (upload.id, None, "as it came"), lambda: state.thumbs[upload.id].pixels)
-    st.image(shown, width=width, caption="as it came", alt=f"The picture {upload.name}")
+    pixels = _encoded(
+        state, (upload.id, None, "as it came"), lambda: state.thumbs[upload.id].pixels
+    )
+    st.image(pixels, width=width, caption="as it came", alt=f"The picture {upload.name}")
 
 
-def _seen(state: ClassifyState, key: Key, upload: Upload, strength: int) -> None:
-    """What the network saw, and the map on it."""
-
-    said = state.answers[key]
-    side = said.seen.shape[0]
+def _input_and_map(state: ClassifyState, key: AnswerKey, upload: Upload, strength: int) -> None:
+    """Draws the network's input and the map on it, or says why there is no map."""
+    answer = state.answers[key]
+    side = answer.seen.shape[0]
     st.image(
-        _encoded(state, (upload.id, key, "seen"), lambda: square(said.seen, max(224, side))),
+        _encoded(state, (upload.id, key, "seen"), lambda: square(answer.seen, max(224, side))),
         width="stretch",
         caption=f"what the network sees, {side} × {side}",
         alt=f"{upload.name} as the network sees it, {side} by {side} pixels",
     )
-    if said.cam is None:
+    if answer.cam is None:
         st.caption(
             "No map: this network has no layer with places that could point at any. Inspect shows "
             "what its weights look at."
         )
         return
-    target = said.class_names[said.target]
-    if not said.meaningful:
+    target = answer.class_names[answer.target]
+    if not answer.meaningful:
         st.caption(
-            f"No map: the score of {plain(target)} hardly depends on layer {said.layer}."
-            if said.cam.any()
-            else f"No map: no place of layer {said.layer} speaks for {plain(target)}."
+            f"No map: the score of {plain(target)} hardly depends on layer {answer.layer}."
+            if answer.cam.any()
+            else f"No map: no place of layer {answer.layer} speaks for {plain(target)}."
         )
         return
-    cam = said.cam
+    cam = answer.cam
     st.image(
         _encoded(
             state,
             (upload.id, key, f"map {strength}"),
-            lambda: overlay(said.seen, cam, strength=strength / 100),
+            lambda: overlay(answer.seen, cam, strength=strength / 100),
         ),
         width="stretch",
-        caption=f"what speaks for {plain(target)}, layer {said.layer}",
-        alt=f"Where layer {said.layer} finds what speaks for {target}, bright on the picture",
+        caption=f"what speaks for {plain(target)}, layer {answer.layer}",
+        alt=f"Where layer {answer.layer} finds what speaks for {target}, bright on the picture",
     )
 
 
-def _words(choice: CheckpointChoice, said: Answer, measured: Measured, count: int) -> None:
-    """The classes with their bars, and how familiar the picture is."""
-    epoch = f"epoch {said.epoch}" if said.epoch is not None else "epoch not noted"
+def _classes(
+    choice: CheckpointChoice, answer: Answer, familiarities: Familiarities, count: int
+) -> None:
+    """Draws the probable classes as bars, and how familiar the picture is."""
+    epoch = f"epoch {answer.epoch}" if answer.epoch is not None else "epoch not noted"
     going_on = ", still training" if choice.run.is_active else ""
-    st.caption(f"Weights “{said.checkpoint}”, {epoch}{going_on}")
-    for place, (name, share) in enumerate(said.top(count)):
+    st.caption(f"Weights “{answer.checkpoint}”, {epoch}{going_on}")
+    for place, (name, share) in enumerate(answer.top(count)):
         text = f"{plain(name)} {probability(share)}"
         st.progress(min(1.0, share), text=f"**{text}**" if place == 0 else text)
-    known = measured.get((choice.run.id, choice.checkpoint))
-    if known is None or known.identity != said.identity:
+    familiarity = familiarities.get((choice.run.id, choice.checkpoint))
+    if familiarity is None or familiarity.identity != answer.identity:
         return
-    verdict = known.judge(said.features)
+    verdict = familiarity.judge(answer.features)
     if verdict.unlike:
         st.badge("Unlike the training pictures", icon=":material/warning:", color="orange")
     st.caption(
@@ -325,24 +331,26 @@ def _download(
     answered: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
     cuts: Mapping[str, Cut],
-    measured: Measured,
+    familiarities: Familiarities,
 ) -> None:
 
     rows = []
     for upload in answered:
         cut = cuts.get(upload.id)
-        for choice, said in _answers(state, upload, choices, cuts).items():
-            known = measured.get((choice.run.id, choice.checkpoint))
-            if known is not None and known.identity != said.identity:
-                known = None
+        for choice, answer in _answers(state, upload, choices, cuts).items():
+            familiarity = familiarities.get((choice.run.id, choice.checkpoint))
+            if familiarity is not None and familiarity.identity != answer.identity:
+                familiarity = None
             rows.append(
                 Row(
                     run=choice.run.id,
                     run_name=choice.run.name,
-                    answer=said,
+                    answer=answer,
                     crop=None if cut is None else Crop(*cut),
-                    distance=None if known is None else known.judge(said.features).distance,
-                    limit=None if known is None else known.limit,
+                    distance=None
+                    if familiarity is None
+                    else familiarity.judge(answer.features).distance,
+                    limit=None if familiarity is None else familiarity.limit,
                 )
             )
     st.download_button(
