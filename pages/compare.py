@@ -14,7 +14,7 @@ from lab.ui.widgets.settings_table import draw_differences
 
 require_entrance()
 page = st.container()
-preload_elements()  # stands below, but goes out first: the browser loads while the page is made
+preload_elements()  # stands below but goes out first: the browser loads while the page is drawn
 with page:
     st.title("Compare", anchor=False)
     chosen = choose()

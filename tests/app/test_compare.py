@@ -1,4 +1,4 @@
-"""The Compare page: which runs, their curves, figures, knobs and mistakes, and the link to them."""
+"""The Compare page: which runs, their curves, results, knobs and mistakes, and the link to them."""
 
 import json
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def trained(finished: Finished) -> list[RunRow]:
 
 
 def recorded(number: int, **knobs: object) -> str:
-    """A run without a network, whose figures were written down."""
+    """A run without a network, with recorded results."""
     run_id = store().create_run(
         RunConfig(dataset="drawn-signs", **knobs), name=f"trial {number}", status="preparing"
     )
@@ -98,7 +98,7 @@ def test_without_runs_the_page_leads_on(compare: Open) -> None:
 
 def test_nothing_chosen_offers_what_belongs_together(compare: Open) -> None:
     ids = [recorded(i, seed=i) for i in range(3)]
-    store().create_run(RunConfig(), status="stopped")  # has no figures
+    store().create_run(RunConfig(), status="stopped")  # has no results
     app = compare()
     assert "Nothing is chosen yet" in texts(app, "caption")
     (button,) = [b for b in app.button if str(b.key).startswith("compare_suggest_")]
@@ -122,22 +122,22 @@ def test_the_link_chooses_and_the_choice_writes_the_link(compare: Open) -> None:
 
 
 def test_a_link_to_a_deleted_run_says_so(compare: Open) -> None:
-    kept, gone = recorded(1), recorded(2)
-    store().delete(gone)
-    app = compare(kept, gone, "<script>")
-    assert app.multiselect(key="compare_runs").value == [kept]
-    assert gone.replace("-", "\\-") in texts(app, "warning")
-    assert link(app) == [kept]
+    present, deleted = recorded(1), recorded(2)
+    store().delete(deleted)
+    app = compare(present, deleted, "<script>")
+    assert app.multiselect(key="compare_runs").value == [present]
+    assert deleted.replace("-", "\\-") in texts(app, "warning")
+    assert link(app) == [present]
     check(app.multiselect(key="compare_runs").set_value([]).run())
     assert not app.warning
 
 
 def test_a_run_that_is_deleted_meanwhile_leaves_the_choice(compare: Open) -> None:
-    kept, gone = recorded(1), recorded(2)
-    app = compare(kept, gone)
-    store().delete(gone)
+    present, deleted = recorded(1), recorded(2)
+    app = compare(present, deleted)
+    store().delete(deleted)
     check(app.run())
-    assert app.multiselect(key="compare_runs").value == [kept]
+    assert app.multiselect(key="compare_runs").value == [present]
 
 
 # --- curves --------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
     assert "has no network yet" in texts(app, "error")
 
 
-# --- figures, knobs ------------------------------------------------------------------------------
+# --- results, knobs ------------------------------------------------------------------------------
 def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     compare: Open, trained: list[RunRow]
 ) -> None:

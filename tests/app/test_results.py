@@ -103,7 +103,7 @@ def test_looking_at_the_test_set_early_is_explained(
         "Epoch 2",
     ]
     check(checkpoint.select("epoch-0001").run())
-    # Any other checkpoint opens with the validation images, whose figure is the recorded one.
+    # Any other checkpoint opens with the validation images, whose accuracy is the recorded one.
     recorded = store().epochs(run.id)["val_accuracy"][0]
     assert metrics(app)["Accuracy"] == percent(recorded)
     assert not app.info
@@ -117,11 +117,11 @@ def test_the_images_of_a_cell_and_the_lists(
     open_results: Callable[[str], AppTest], run: RunRow
 ) -> None:
     app = open_results(run.id)
-    found = saved_predictions(store().folder(run.id), "best", "test")
-    assert found is not None
+    test_predictions = saved_predictions(store().folder(run.id), "best", "test")
+    assert test_predictions is not None
     check(app.selectbox(key=f"results_true_{run.id}").select(1).run())
     check(app.selectbox(key=f"results_predicted_{run.id}").select(1).run())
-    right = int(((found.labels == 1) & (found.predicted == 1)).sum())
+    right = int(((test_predictions.labels == 1) & (test_predictions.predicted == 1)).sum())
     assert right
     assert f"1 to {right} of {right} images: middle, predicted right." in texts(app, "caption")
     pictures = [image.proto.imgs[0].alt for image in app.image]
@@ -139,7 +139,7 @@ def test_the_images_of_a_cell_and_the_lists(
     assert len([b for b in app.button if str(b.key).startswith("results_pin_")]) == 24
     app.session_state[f"results_list_{run.id}"] = "confident_wrong"
     check(app.run())
-    wrong = int((~found.right).sum())
+    wrong = int((~test_predictions.right).sum())
     assert ("No image: most confident wrong." if not wrong else f"of {wrong} images: most") in (
         texts(app, "caption")
     )

@@ -1,4 +1,4 @@
-"""Compare: which runs, and the link that shows the same ones to somebody else (?runs=id,id,...)."""
+"""Compare: the choice of runs, also as a link to send on (?runs=id,id,...)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from lab.ui.words import plain, status_word
 from lab.words import percent
 
 KEY = "compare_runs"
-_GONE = "compare_gone"
+_MISSING = "compare_gone"
 MANY = 12
-"""From here on the names stay in one row that can be scrolled."""
+"""More names than this stay in one row that can be scrolled."""
 SUGGESTIONS = 4
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A run that is compared, and what it is called here: several may have one name."""
+class ComparedRun:
+    """A run that is compared, with a title of its own where several have one name."""
 
     row: RunRow
     title: str
 
 
-def choose() -> list[Chosen]:
-    """Draw the choice; the runs in the order in which they were chosen."""
+def choose() -> list[ComparedRun]:
+    """Draws the choice; returns the runs in the order in which they were chosen."""
     rows = {row.id: row for row in store().runs()}
     _adopt_url(rows)
     if not rows:
@@ -45,65 +45,65 @@ def choose() -> list[Chosen]:
         list(rows),
         format_func=lambda run_id: _label(rows[run_id]),
         key=KEY,
-        on_change=_by_hand,
+        on_change=_forget_missing,
         placeholder="Choose two runs or more",
         wrap=len(before) <= MANY,
         persist_state="session",
-        help="Type a part of a name, data set or architecture to find runs; “Select all” takes all "
-        "that were found. The address of this page names the runs: keep it or send it on.",
+        help="Type a part of a name, data set or architecture to find runs; “Select all” adds all "
+        "that match. The address of this page names the runs: keep it or send it on.",
     )
     _write_url(ids)
-    if st.session_state.get(_GONE):
+    if st.session_state.get(_MISSING):
         st.warning(
-            f"No longer here, perhaps deleted: {plain(', '.join(st.session_state[_GONE]))}.",
+            f"No longer here, perhaps deleted: {plain(', '.join(st.session_state[_MISSING]))}.",
             icon=":material/link_off:",
         )
     if not ids:
         _suggest(list(rows.values()))
-    return _named([rows[run_id] for run_id in ids])
+    return _titled([rows[run_id] for run_id in ids])
 
 
 def _adopt_url(rows: dict[str, RunRow]) -> None:
     in_url = st.query_params.get(COMPARED)
     if in_url is None or in_url == st.session_state.get(COMPARED_LAST):
         return
-    asked = list(dict.fromkeys(part.strip() for part in in_url.split(",") if part.strip()))
-    st.session_state[KEY] = [run_id for run_id in asked if run_id in rows]
-    st.session_state[_GONE] = [run_id[:40] for run_id in asked if run_id not in rows][:5]
+    ids = list(dict.fromkeys(part.strip() for part in in_url.split(",") if part.strip()))
+    st.session_state[KEY] = [run_id for run_id in ids if run_id in rows]
+    st.session_state[_MISSING] = [run_id[:40] for run_id in ids if run_id not in rows][:5]
     st.session_state[COMPARED_LAST] = in_url
 
 
 def _write_url(ids: Sequence[str]) -> None:
-    said = ",".join(ids)
-    st.session_state[COMPARED_LAST] = said
-    if said == st.query_params.get(COMPARED, ""):
+    joined = ",".join(ids)
+    st.session_state[COMPARED_LAST] = joined
+    if joined == st.query_params.get(COMPARED, ""):
         return
-    if said:
-        st.query_params[COMPARED] = said
+    if joined:
+        st.query_params[COMPARED] = joined
     else:
         st.query_params.pop(COMPARED, None)
 
 
-def _by_hand() -> None:
-    """The callback of the choice: what a link lacked is no longer of interest."""
-    st.session_state.pop(_GONE, None)
+def _forget_missing() -> None:
+    """The callback of the choice: drops the note on runs that a link named in vain."""
+    st.session_state.pop(_MISSING, None)
 
 
 def _suggest(rows: Sequence[RunRow]) -> None:
-    """Ready choices: the runs of a sweep or recipe, or all on one data set."""
+    """Draws ready choices: the runs of a sweep or recipe, or all on one data set."""
     st.caption("Nothing is chosen yet. Choose runs above, or start with:")
-    measured = [row for row in rows if row.best_val_accuracy is not None]
+    rows_with_results = [row for row in rows if row.best_val_accuracy is not None]
     groups: dict[str, list[str]] = {}
-    for row in measured:
+    for row in rows_with_results:
         if ":" in row.origin:
             kind, name = row.origin.split(":")[:2]
             groups.setdefault(f"{kind.capitalize()} {name}", []).append(row.id)
     titles = {info.name: info.title for info in catalog.list_datasets()}
-    for row in measured:
+    for row in rows_with_results:
         groups.setdefault(titles.get(row.dataset, row.dataset), []).append(row.id)
     offered = [(title, ids) for title, ids in groups.items() if len(ids) > 1][:SUGGESTIONS]
     if not offered:
-        st.caption("Fewer than two runs have figures yet: train two with one setting changed.")
+        st.caption("Fewer than two runs have results yet: train two with one setting changed.")
         return
     with st.container(horizontal=True):
         for place, (title, ids) in enumerate(offered):
@@ -111,24 +111,26 @@ def _suggest(rows: Sequence[RunRow]) -> None:
                 f"{plain(title)}: all {len(ids)} runs",
                 key=f"compare_suggest_{place}",
                 icon=":material/library_add_check:",
-                on_click=_take,
+                on_click=_choose_ids,
                 args=(ids,),
             )
 
 
-def _take(ids: Sequence[str]) -> None:
+def _choose_ids(ids: Sequence[str]) -> None:
     st.session_state[KEY] = list(ids)
 
 
-def _named(rows: Sequence[RunRow]) -> list[Chosen]:
+def _titled(rows: Sequence[RunRow]) -> list[ComparedRun]:
     counts = Counter(row.name for row in rows)
     return [
-        Chosen(row, row.name if counts[row.name] == 1 else f"{row.name} · {row.id[-4:]}")
+        ComparedRun(row, row.name if counts[row.name] == 1 else f"{row.name} · {row.id[-4:]}")
         for row in rows
     ]
 
 
 def _label(row: RunRow) -> str:
-    figure = row.test_accuracy
-    said = f"test {percent(figure)}" if figure is not None else status_word(row.status).lower()
-    return f"{row.name} · {row.dataset} · {said} · {row.id[-4:]}"
+    accuracy = row.test_accuracy
+    result = (
+        f"test {percent(accuracy)}" if accuracy is not None else status_word(row.status).lower()
+    )
+    return f"{row.name} · {row.dataset} · {result} · {row.id[-4:]}"

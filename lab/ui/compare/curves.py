@@ -17,13 +17,13 @@ from lab.metrics import metrics_of
 from lab.runs import history
 from lab.runs.rows import Curve
 from lab.runs.store import RunRow, store
-from lab.ui.compare.choice import Chosen
+from lab.ui.compare.choice import ComparedRun
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 ALL_POINTS = 20_000
-"""Of all lines together, at most; more would make the browser slow and are not seen."""
+"""Points of all lines together; more would make the browser slow and are not seen."""
 FEWEST_CLASSES = 2
-"""Of runs that have not started."""
+"""Classes assumed of runs that have not started."""
 FEWEST, MOST = 50, 400
 """Points of one line."""
 MOST_RAW = 6
@@ -34,11 +34,11 @@ RANGES = 4
 
 @dataclass(frozen=True)
 class CurveChoice:
-    """What can be drawn along the training."""
+    """A curve over the training that can be drawn."""
 
     title: str
     column: str
-    """As `lab.runs.store.Store.curves` knows it."""
+    """Its name in `lab.runs.store.Store.curves`."""
     is_share: bool = False
     per_epoch: bool = False
     about: str = ""
@@ -54,7 +54,7 @@ TRAINED = (
 
 
 def curve_choices(classes: int) -> dict[str, CurveChoice]:
-    """By the name in the URL, for runs of at most so many classes."""
+    """Returns the curves by their name in the URL, for runs of at most so many classes."""
     metrics = metrics_of(classes)
     val = {
         f"val_{m.name}": CurveChoice(
@@ -82,8 +82,8 @@ def curve_choices(classes: int) -> dict[str, CurveChoice]:
 
 ACROSS = {"epoch": "Epochs", "step": "Steps", "seconds": "Seconds"}
 ACROSS_HELP = (
-    "Epochs: the same number of looks at each training image. Steps: the same number of updates of "
-    "the weights. Seconds: the same training time on the machine that trained."
+    "Epochs: the same number of passes over the training images. Steps: the same number of updates "
+    "of the weights. Seconds: the same training time on the machine that trained."
 )
 RAW = -1
 BATCH_SMOOTHING = {RAW: "None", 0: "20 steps", 100: "100 steps", 500: "500 steps"}
@@ -95,8 +95,8 @@ SMOOTHING_HELP = (
 ONE_COLOUR = ""
 
 
-def draw_curves(chosen: Sequence[Chosen]) -> None:
-    """The choices and the chart."""
+def draw_curves(chosen: Sequence[ComparedRun]) -> None:
+    """Draws the whole tab."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choices = curve_choices(max(len(c.row.class_names) for c in chosen) or FEWEST_CLASSES)
         name = st.selectbox(
@@ -151,7 +151,7 @@ def draw_curves(chosen: Sequence[Chosen]) -> None:
 
 
 def _choose_smoothing(curve: CurveChoice, runs: int) -> int:
-    """The half-life: in epochs for what is measured once an epoch, else in steps; RAW for none."""
+    """Returns the half-life in epochs (a metric of epochs) or steps; RAW for none."""
     if curve.column == "learning_rate":
         return 0
     if curve.per_epoch:
@@ -180,19 +180,19 @@ def _read(
     rows: Sequence[RunRow], choice: CurveChoice, *, raw: bool, points: int
 ) -> dict[str, Curve]:
     if not raw:
-        found = store().curves([row.id for row in rows], choice.column, points=points)
+        curves = store().curves([row.id for row in rows], choice.column, points=points)
         if choice.per_epoch:  # all epochs come; every high and low of them is kept
-            return {run_id: history.thinned(c, points=points) for run_id, c in found.items()}
-        return found
+            return {run_id: history.thinned(c, points=points) for run_id, c in curves.items()}
+        return curves
     raw_curves = {}
-    for row in rows:  # a few: every jump is kept
+    for row in rows:  # few runs: every jump is kept
         steps = history.curve(store(), row.id, points=1000)
         raw_curves[row.id] = Curve(steps.step, steps.seconds, steps[choice.raw])
     return raw_curves
 
 
 def _line(
-    chosen: Chosen, curve: Curve, across: str, choice: CurveChoice, half_life: int, group: str
+    chosen: ComparedRun, curve: Curve, across: str, choice: CurveChoice, half_life: int, group: str
 ) -> Line:
     per_epoch = chosen.row.steps_per_epoch or 1
     y = curve.value
@@ -203,45 +203,47 @@ def _line(
 
 
 def _made_from(
-    chosen: Sequence[Chosen],
+    chosen: Sequence[ComparedRun],
     lines: Sequence[Line],
     curve: CurveChoice,
     points: int,
     *,
     grouped: bool,
 ) -> str:
-    said = [curve.about]
+    sentences = [curve.about]
     missing = len(chosen) - len(lines)
     if missing:
-        said.append(f"{missing} of the {len(chosen)} runs have no such curve yet.")
+        sentences.append(f"{missing} of the {len(chosen)} runs have no such curve yet.")
     live = sum(c.row.is_live for c in chosen)
     if live:
-        said.append(f"{live} still train or wait; reload the page to see how far they are.")
+        sentences.append(f"{live} still train or wait; reload the page to see how far they are.")
     if not curve.per_epoch and any(len(line.x) >= points for line in lines):
-        said.append(
+        sentences.append(
             f"Each line goes through at most {points} evenly spread steps, first and last included."
         )
     if grouped:
-        said.append("Colour and dash tell the group, the pointer the run.")
+        sentences.append("Colour and dash show the group, the pointer the run.")
     if len({c.row.dataset for c in chosen}) > 1:
-        said.append("The runs are on several data sets: their metrics are of different images.")
-    return " ".join(said)
+        sentences.append(
+            "The runs are on several data sets: their metrics are of different images."
+        )
+    return " ".join(sentences)
 
 
 # --- colour by a knob, for many runs -------------------------------------------------------------
 def _choose_groups(rows: Sequence[RunRow]) -> list[str] | None:
-    """The group of each run; None while all have one colour."""
+    """Draws the choice; returns the group of each run, None while all have one colour."""
 
     different = differing_settings([row.settings for row in rows])
-    offered = {
+    groupings = {
         name: labels
         for name, values in different.items()
         if (labels := group_labels(name, values)) is not None
     }
-    if not offered:
+    if not groupings:
         return None
     # First the knob that makes the fewest groups, but not the seed.
-    order = sorted(offered, key=lambda name: (name == "seed", len(set(offered[name]))))
+    order = sorted(groupings, key=lambda name: (name == "seed", len(set(groupings[name]))))
     name = st.selectbox(
         "Colour by",
         [*order, ONE_COLOUR],
@@ -250,17 +252,17 @@ def _choose_groups(rows: Sequence[RunRow]) -> list[str] | None:
         width=220,
         help="The setting whose values have a colour and a dash each.",
     )
-    return None if name == ONE_COLOUR else offered[name]
+    return None if name == ONE_COLOUR else groupings[name]
 
 
 def group_labels(name: str, values: Sequence[Any]) -> list[str] | None:
-    """What each run's value of a knob is called: the value itself, or the range it lies in when a
-    number has many; None when there are too many words to tell apart."""
+    """Returns a label for each run's value of a knob: the value, or its range where a number has
+    many; None where there are too many texts to tell apart."""
     texts = [setting_text(name, value) for value in values]
     if len(set(texts)) <= MOST_GROUPS:
         return texts
-    measured = name in KNOBS and name != "seed" and KNOBS[name].kind in ("int", "float")
-    if not measured or None in values:
+    numeric = name in KNOBS and name != "seed" and KNOBS[name].kind in ("int", "float")
+    if not numeric or None in values:
         return None
     numbers = np.array(values, dtype=np.float64)
     edges = np.quantile(numbers, np.linspace(0, 1, RANGES + 1))

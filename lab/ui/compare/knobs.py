@@ -19,20 +19,20 @@ from lab.charts.compare_knobs import (
 from lab.charts.style import CHART
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings, share_interval
-from lab.ui.compare.choice import Chosen
+from lab.ui.compare.choice import ComparedRun
 from lab.ui.compare.scores import RESULTS, results_of
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 MOST_WHISKERS = 60
 MOST_AXES = 7
 MOST_WORDS = 12
-"""Values that an axis of words can hold."""
-FEW_SEEDS = "seed"
-NOTHING = ""
+"""Values that an axis of words has room for."""
+SEED = "seed"
+NO_KNOB = ""
 
 
-def draw_knobs(chosen: Sequence[Chosen]) -> None:
-    """The whole tab."""
+def draw_knobs(chosen: Sequence[ComparedRun]) -> None:
+    """Draws the whole tab."""
 
     different = differing_settings([c.row.settings for c in chosen])
     if not different:
@@ -42,14 +42,14 @@ def draw_knobs(chosen: Sequence[Chosen]) -> None:
             icon=":material/tune:",
         )
         return
-    # What a person varied on purpose first.
-    knobs = sorted(different, key=lambda name: name == FEW_SEEDS)
+    # Knobs that a person varied on purpose come first.
+    knobs = sorted(different, key=lambda name: name == SEED)
     _draw_scatter(chosen, knobs, different)
     _draw_parallel(chosen, knobs, different)
 
 
 def _draw_scatter(
-    chosen: Sequence[Chosen], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
+    chosen: Sequence[ComparedRun], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
     st.subheader("A knob against a result", anchor=False)
     results = results_of(chosen)
@@ -71,7 +71,7 @@ def _draw_scatter(
         )
         by = st.selectbox(
             "Colour by",
-            [NOTHING, *(name for name in knobs if len(set(map(str, different[name]))) <= 5)],
+            [NO_KNOB, *(name for name in knobs if len(set(map(str, different[name]))) <= 5)],
             format_func=lambda name: knob_title(name) if name else "Nothing",
             key="compare_knob_colour",
             width=220,
@@ -102,21 +102,21 @@ def _draw_scatter(
         config=CHART,
         alt=knob_scatter_alt(knob, result, names),
     )
-    said = ["A dot is a run."]
+    sentences = ["A dot is a run."]
     if knob.words:
-        said.append("The grey bar is the mean of the runs that have the same value.")
+        sentences.append("The grey bar is the mean of the runs that have the same value.")
     if any(intervals):
-        said.append("Whiskers are 95 % intervals from the number of images (Wilson).")
+        sentences.append("Whiskers are 95 % intervals from the number of images (Wilson).")
     if len(knobs) > 1:
-        said.append(
+        sentences.append(
             "The runs differ in other settings too, so a trend may have another cause: colour by "
             "one of those to see."
         )
-    st.caption(" ".join(said))
+    st.caption(" ".join(sentences))
 
 
 def _draw_parallel(
-    chosen: Sequence[Chosen], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
+    chosen: Sequence[ComparedRun], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
     st.subheader("All of them at once", anchor=False)
     fitting = [name for name in knobs if _fits(name, different)]
@@ -147,15 +147,15 @@ def _draw_parallel(
         config=CHART,
         alt=parallel_alt(axes, names, higher_is_better=higher),
     )
-    said = (
+    caption = (
         "A line is a run: where it crosses an axis is its value there, the last axis is its "
         "result. Where the strong lines, the best fifth, run together, good runs have something "
         "in common."
     )
     if len(fitting) < len(knobs):
-        left = ", ".join(knob_title(name) for name in knobs if name not in fitting)
-        said += f" Left out, with more than {MOST_WORDS} names: {left}."
-    st.caption(said)
+        omitted = ", ".join(knob_title(name) for name in knobs if name not in fitting)
+        caption += f" Left out, with more than {MOST_WORDS} names: {omitted}."
+    st.caption(caption)
 
 
 def _title(name: str) -> str:
@@ -163,7 +163,7 @@ def _title(name: str) -> str:
 
 
 def _fits(name: str, different: dict[str, tuple[Any, ...]]) -> bool:
-    """Whether an axis can hold the knob's values."""
+    """Returns whether an axis has room for the knob's values."""
     if name not in KNOBS:
         return False
     values = different[name]
@@ -171,13 +171,13 @@ def _fits(name: str, different: dict[str, tuple[Any, ...]]) -> bool:
 
 
 def _is_number(name: str, values: Sequence[Any]) -> bool:
-    """ "Automatic" is no number; such a knob has words on its axis."""
+    """Returns whether all values are numbers; "automatic" is none and makes it an axis of words."""
     return name in KNOBS and KNOBS[name].kind in ("int", "float") and None not in values
 
 
 def _axis(
     name: str,
-    chosen: Sequence[Chosen],
+    chosen: Sequence[ComparedRun],
     different: dict[str, tuple[Any, ...]],
     *,
     log: bool = False,

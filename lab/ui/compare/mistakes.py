@@ -1,6 +1,6 @@
 """Compare, "Same images": confusion matrices side by side, and whether two runs really differ.
 
-Whole arrays from the disk; predicting, where that was not done yet, is a background job.
+Reads saved predictions; a background job makes the missing ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lab.evaluate.compare import PairedTest, in_words, paired
 from lab.evaluate.metrics import confusion
 from lab.evaluate.predictions import Predictions
 from lab.training.checkpoint import NetworkCard
-from lab.ui.compare.choice import Chosen
+from lab.ui.compare.choice import ComparedRun
 from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, default_checkpoint, part_counts
 from lab.ui.widgets.matrix import choose_share, draw_matrix
 from lab.ui.widgets.predictions import predictions_of_all
@@ -29,20 +29,20 @@ KEY = "compare_same_images"
 _COUNTS = ("Images", "Both right", "Only the first", "Only the second", "Both wrong")
 
 
-def draw_mistakes(chosen: Sequence[Chosen]) -> None:
-    """The whole tab."""
-    able = {c.row.id: c for c in chosen if c.row.has_weights}
-    if not able:
+def draw_mistakes(chosen: Sequence[ComparedRun]) -> None:
+    """Draws the whole tab."""
+    by_id = {c.row.id: c for c in chosen if c.row.has_weights}
+    if not by_id:
         st.info("None of these runs has a network yet: the first epoch has to end first.")
         return
     before = st.session_state.get(KEY)
-    if before is None or any(run_id not in able for run_id in before):
-        kept = [run_id for run_id in before or [] if run_id in able]
-        st.session_state[KEY] = kept or list(able)[:2]
+    if before is None or any(run_id not in by_id for run_id in before):
+        remaining = [run_id for run_id in before or [] if run_id in by_id]
+        st.session_state[KEY] = remaining or list(by_id)[:2]
     ids = st.multiselect(
         "Runs to set side by side",
-        list(able),
-        format_func=lambda run_id: able[run_id].title,
+        list(by_id),
+        format_func=lambda run_id: by_id[run_id].title,
         key=KEY,
         max_selections=MOST_RUNS,
         select_all=False,
@@ -54,12 +54,12 @@ def draw_mistakes(chosen: Sequence[Chosen]) -> None:
         st.caption("Choose two runs.")
         return
     try:
-        _draw([able[run_id] for run_id in ids])
+        _draw([by_id[run_id] for run_id in ids])
     except LabError as error:
         st.error(str(error), icon=":material/error:")
 
 
-def _draw(runs: Sequence[Chosen]) -> None:
+def _draw(runs: Sequence[ComparedRun]) -> None:
     choices = {letter: default_checkpoint(c.row) for letter, c in zip("ABCD", runs, strict=False)}
     titles = {letter: c.title for letter, c in zip(choices, runs, strict=True)}
     data = {letter: NetworkCard.read(c.folder).dataset_hash for letter, c in choices.items()}
@@ -86,21 +86,21 @@ def _draw(runs: Sequence[Chosen]) -> None:
         help="Test images took part in nothing. Validation images chose the checkpoints, and each "
         "seed sets aside its own: two runs are then tested on those that both set aside.",
     )
-    found = predictions_of_all(same, part or parts[-1], place="compare")
-    if found is None:
+    predictions = predictions_of_all(same, part or parts[-1], place="compare")
+    if predictions is None:
         return
     letters = list(same)
     if len(same) > 1:
-        _draw_tests(letters, titles, found, part or parts[-1])
-    _draw_matrices(letters, titles, found, part or parts[-1])
+        _draw_tests(letters, titles, predictions, part or parts[-1])
+    _draw_matrices(letters, titles, predictions, part or parts[-1])
 
 
 def _draw_tests(
-    letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
+    letters: Sequence[str], titles: dict[str, str], predictions: Sequence[Predictions], part: str
 ) -> None:
     st.subheader("Do they really differ?", anchor=False)
     tests: dict[str, PairedTest] = {}
-    for (one, first), (other, second) in combinations(zip(letters, found, strict=True), 2):
+    for (one, first), (other, second) in combinations(zip(letters, predictions, strict=True), 2):
         try:
             test = paired(first, second).test()
         except LabError as error:
@@ -142,36 +142,36 @@ def _draw_tests(
         },
         alt=f"McNemar's test of {len(tests)} pair(s) of runs on the {PART_WORDS[part]} images.",
     )
-    said = (
+    caption = (
         f"McNemar's test on the {PART_WORDS[part]} images: only those count that exactly one of "
         "the two gets right. It is about these two networks; another seed would give another "
         "network, so train two or three seeds before you say that one setting is better."
     )
     if len(tests) > 1:
-        said += " Of twenty pairs that do not differ, one passes for different by luck."
-    st.caption(said)
+        caption += " Of twenty pairs that do not differ, one passes for different by luck."
+    st.caption(caption)
 
 
 def _draw_matrices(
-    letters: Sequence[str], titles: dict[str, str], found: Sequence[Predictions], part: str
+    letters: Sequence[str], titles: dict[str, str], predictions: Sequence[Predictions], part: str
 ) -> None:
     st.subheader("Which class is taken for which", anchor=False)
     share = choose_share(key="compare_share")
-    width = 300 if len(found[0].class_names) <= 5 else 460
+    width = 300 if len(predictions[0].class_names) <= 5 else 460
     with st.grid("auto", min_column_width=width, gap="small"):
-        for letter, each in zip(letters, found, strict=True):
-            matrix = confusion(each.labels, each.predicted, len(each.class_names))
+        for letter, answers in zip(letters, predictions, strict=True):
+            matrix = confusion(answers.labels, answers.predicted, len(answers.class_names))
             with st.container(border=True):
-                epoch = "" if each.epoch is None else f", epoch {each.epoch}"
+                epoch = "" if answers.epoch is None else f", epoch {answers.epoch}"
                 st.markdown(f"**{letter}** · {plain(titles[letter])}")
                 draw_matrix(
-                    confusion_matrix(matrix, each.class_names, share=share),
+                    confusion_matrix(matrix, answers.class_names, share=share),
                     key=f"compare_matrix_{letter}",
-                    alt=f"{letter}: {confusion_matrix_alt(matrix, each.class_names)}",
+                    alt=f"{letter}: {confusion_matrix_alt(matrix, answers.class_names)}",
                 )
                 st.caption(
-                    f"{percent(float(each.right.mean()))} of {len(each):,} {PART_WORDS[part]} "
-                    f"images right; checkpoint “{each.checkpoint}”{epoch}."
+                    f"{percent(float(answers.right.mean()))} of {len(answers):,} "
+                    f"{PART_WORDS[part]} images right; checkpoint “{answers.checkpoint}”{epoch}."
                 )
     st.caption(
         "A row is a true class, a column an answer; right answers lie on the diagonal. The darker, "

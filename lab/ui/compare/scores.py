@@ -14,12 +14,12 @@ from lab.charts.style import CHART
 from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
 from lab.metrics import METRICS, Metric
 from lab.runs.store import RunRow
-from lab.ui.compare.choice import Chosen
+from lab.ui.compare.choice import ComparedRun
 from lab.ui.words import plain, status_word
 from lab.words import percent
 
 MOST_ROWS = 40
-"""Of the chart; more runs have the table."""
+"""Runs in the chart; of more there is only the table."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ RESULTS = {
 }
 
 
-def results_of(chosen: Sequence[Chosen]) -> list[str]:
-    """The names of those that any of the runs has, accuracy first."""
-    known = [n for n, r in RESULTS.items() if any(r.of(c.row) is not None for c in chosen)]
-    return sorted(known or RESULTS, key=lambda name: not name.endswith("_accuracy"))
+def results_of(chosen: Sequence[ComparedRun]) -> list[str]:
+    """Returns the names of the RESULTS that any of the runs has, accuracy first."""
+    available = [n for n, r in RESULTS.items() if any(r.of(c.row) is not None for c in chosen)]
+    return sorted(available or RESULTS, key=lambda name: not name.endswith("_accuracy"))
 
 
-def draw_scores(chosen: Sequence[Chosen]) -> None:
-    """The whole tab."""
-
+def draw_scores(chosen: Sequence[ComparedRun]) -> None:
+    """Draws the whole tab."""
     rows = [
         Final(
             c.title,
@@ -84,19 +83,19 @@ def draw_scores(chosen: Sequence[Chosen]) -> None:
         column_config=_COLUMNS,
         alt=f"Final results of {len(rows)} runs with their 95 % intervals.",
     )
-    said = (
-        "The interval tells where the accuracy on endlessly many images of this kind plausibly "
-        "lies (Wilson, 95 %): fewer images, wider interval. It does not tell how another seed "
+    caption = (
+        "The interval shows where the accuracy on endlessly many images of this kind plausibly "
+        "lies (Wilson, 95 %): fewer images, wider interval. It does not show how another seed "
         "would do; for that see below. Validation chose the weights, which flatters it; choosing "
         "the best of many runs by the test result flatters that one too."
     )
     if len({c.row.dataset for c in chosen}) > 1:
-        said += " These runs are on several data sets: their results are of different images."
-    st.caption(said)
+        caption += " These runs are on several data sets: their results are of different images."
+    st.caption(caption)
     _draw_seeds(chosen)
 
 
-def _frame(chosen: Sequence[Chosen], rows: Sequence[Final]) -> pd.DataFrame:
+def _frame(chosen: Sequence[ComparedRun], rows: Sequence[Final]) -> pd.DataFrame:
     runs = [c.row for c in chosen]
     return pd.DataFrame(
         {
@@ -144,10 +143,10 @@ def _interval(ends: tuple[float, float] | None) -> str:
     return "–" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
 
 
-def _draw_seeds(chosen: Sequence[Chosen]) -> None:
+def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
     st.subheader("Same settings, other seeds", anchor=False)
     settings = [c.row.settings for c in chosen]
-    found: list[tuple[str, SeedSpread]] = [
+    spreads: list[tuple[str, SeedSpread]] = [
         (title, spread)
         for title, results in (
             ("Test", [c.row.test_accuracy for c in chosen]),
@@ -155,7 +154,7 @@ def _draw_seeds(chosen: Sequence[Chosen]) -> None:
         )
         for spread in over_seeds(settings, results)
     ]
-    if not found:
+    if not spreads:
         st.caption(
             "No two of these runs differ in the seed alone. Train the same settings with two or "
             "three seeds: how far those differ by luck is what a difference between settings has "
@@ -165,13 +164,13 @@ def _draw_seeds(chosen: Sequence[Chosen]) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "Runs": [", ".join(chosen[i].title for i in s.members) for _, s in found],
-                "Result": [title for title, _ in found],
-                "Seeds": [", ".join(map(str, s.seeds)) for _, s in found],
-                "Mean": [s.mean for _, s in found],
-                "± deviation": [f"{100 * s.deviation:.2f} points" for _, s in found],
-                "Lowest": [s.lowest for _, s in found],
-                "Highest": [s.highest for _, s in found],
+                "Runs": [", ".join(chosen[i].title for i in s.members) for _, s in spreads],
+                "Result": [title for title, _ in spreads],
+                "Seeds": [", ".join(map(str, s.seeds)) for _, s in spreads],
+                "Mean": [s.mean for _, s in spreads],
+                "± deviation": [f"{100 * s.deviation:.2f} points" for _, s in spreads],
+                "Lowest": [s.lowest for _, s in spreads],
+                "Highest": [s.highest for _, s in spreads],
             }
         ),
         hide_index=True,
@@ -179,9 +178,9 @@ def _draw_seeds(chosen: Sequence[Chosen]) -> None:
             name: st.column_config.NumberColumn(format="percent")
             for name in ("Mean", "Lowest", "Highest")
         },
-        alt=f"Mean and spread over seeds of {len(found)} groups of runs.",
+        alt=f"Mean and spread over seeds of {len(spreads)} groups of runs.",
     )
-    title, first = max(found, key=lambda each: len(each[1].seeds))
+    title, first = max(spreads, key=lambda each: len(each[1].seeds))
     st.caption(
         "Deviation: how far one seed's result usually lies from the mean (sample standard "
         f"deviation). For {plain(chosen[first.members[0]].title)} and the same with other seeds, "

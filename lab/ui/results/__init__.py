@@ -1,1 +1,1 @@
-"""The Results tab of a run: what one checkpoint answers to a part of the images."""
+"""The Results tab of a run: the predictions of one checkpoint on a part of the images."""

@@ -1,4 +1,4 @@
-"""The Results tab's confusion matrix and the images behind it, each a step from Inspect.
+"""The Results tab's confusion matrix and the images behind it, each with a link to Inspect.
 
 One fragment: a click on a cell or another page of images redraws this and nothing else.
 """
@@ -22,7 +22,7 @@ from lab.ui.words import plain
 from lab.words import probability
 
 MATRIX_WIDTH = 880
-"""At most; wider cells would be stripes."""
+"""The largest width in pixels; wider cells would be stripes."""
 CARD_WIDTH = 150
 IMAGE_WIDTH = 128
 
@@ -45,8 +45,7 @@ STORIES = {
 def draw_matrix_and_images(
     run_id: str, predictions: Predictions, report: Report, pack: Pack | None, *, dataset: str
 ) -> None:
-    """`pack` is None when the images are no longer there; the matrix is drawn even so."""
-
+    """Draws the matrix, and the images behind a cell or list unless `pack` is None (deleted)."""
     names = predictions.class_names
     true_key, predicted_key = f"results_true_{run_id}", f"results_predicted_{run_id}"
     first = most_frequent_error(report.matrix) or (0, 0)
@@ -61,7 +60,7 @@ def draw_matrix_and_images(
             confusion_matrix(report.matrix, names, share=share, chosen=chosen),
             key=f"results_matrix_{run_id}",
             alt=confusion_matrix_alt(report.matrix, names),
-            on_cell=partial(_take_cell, run_id),
+            on_cell=partial(_select_cell, run_id),
         )
     st.caption(
         "A row is a true class, a column an answer; right answers lie on the diagonal. The darker, "
@@ -84,8 +83,8 @@ def draw_matrix_and_images(
         _draw_images(run_id, predictions, pack, shown or CELL, chosen=chosen, dataset=dataset)
 
 
-def _take_cell(run_id: str, cell: tuple[int, int]) -> None:
-    """The callback of a click on the matrix: the cell goes into the select boxes, which rule."""
+def _select_cell(run_id: str, cell: tuple[int, int]) -> None:
+    """The callback of a click on the matrix: puts the cell into the select boxes."""
     st.session_state[f"results_true_{run_id}"], st.session_state[f"results_predicted_{run_id}"] = (
         cell
     )
@@ -105,16 +104,16 @@ def _draw_images(
     true, predicted = (plain(names[label]) for label in chosen)
     if shown == CELL:
         positions = cell(predictions, *chosen)
-        about = (
+        title = (
             f"{true}, predicted right"
             if chosen[0] == chosen[1]
             else f"{true} taken for {predicted}"
         )
     else:
         positions = ordered(predictions, shown)  # type: ignore[arg-type]
-        about = LISTS[shown].lower()
+        title = LISTS[shown].lower()
     if not len(positions):
-        st.caption(f"No image: {about}.")
+        st.caption(f"No image: {title}.")
         return
     if shown != CELL:
         st.caption(STORIES[shown])
@@ -124,7 +123,7 @@ def _draw_images(
     page = st.pagination(pages, key=f"results_page_{run_id}_{where}") if pages > 1 else 1
     first = (page - 1) * PER_PAGE
     part = positions[first : first + PER_PAGE]
-    st.caption(f"{first + 1:,} to {first + len(part):,} of {len(positions):,} images: {about}.")
+    st.caption(f"{first + 1:,} to {first + len(part):,} of {len(positions):,} images: {title}.")
     try:
         pinned = set(probes.probes(dataset))
     except LabError:  # the data set was removed a moment ago
@@ -163,7 +162,7 @@ def _draw_card(
 
 
 def _answer(predictions: Predictions, position: int, name: str) -> tuple[str, str]:
-    """What the network said of an image, for below it and in place of it."""
+    """Returns the network's answer to an image as its caption and its alternative text."""
     names, shares = predictions.class_names, predictions.probabilities[position]
     true, answer = int(predictions.labels[position]), int(shares.argmax())
     true_name, answer_name = plain(names[true]), plain(names[answer])

@@ -1,4 +1,4 @@
-"""The Results tab's figures: the numbers on top, each class, two classes' curves, calibration."""
+"""The Results tab's metrics: tiles on top, each class, two classes' curves, calibration."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lab.ui.words import plain
 from lab.words import percent
 
 
-def draw_numbers(report: Report, made_from: str) -> None:
-    """The metrics, what they are made from, and what they mean in words."""
+def draw_metrics(report: Report, made_from: str) -> None:
+    """Draws the metrics, what they were measured on, and how they compare with the baseline."""
     low, high = report.interval
     with st.grid(6, min_column_width=150, gap="small"):
         st.metric(
@@ -31,7 +31,7 @@ def draw_numbers(report: Report, made_from: str) -> None:
             f"{100 * low:.1f}–{100 * high:.1f}%",
             border=True,
             help="Where the accuracy on endlessly many images of this kind plausibly lies "
-            "(Wilson's interval): fewer images, wider interval. It does not tell how another "
+            "(Wilson's interval): fewer images, wider interval. It does not show how another "
             "training with another seed would do.",
         )
         st.metric(
@@ -79,7 +79,7 @@ def _against_baseline(report: Report) -> str:
 
 
 def draw_classes(report: Report, class_names: Sequence[str]) -> None:
-    """Precision, recall, F1 and support of every class."""
+    """Draws precision, recall, F1 and support of every class."""
     st.subheader("Each class", anchor=False)
     scores, macro = report.scores, report.macro
     st.dataframe(
@@ -129,8 +129,7 @@ _COLUMNS = {
 
 
 def draw_two_classes(predictions: Predictions, *, key: str) -> None:
-    """ROC and precision-recall, for a class that the person calls positive."""
-
+    """Draws ROC and precision-recall curves for the class that the person calls positive."""
     st.subheader("At every threshold", anchor=False)
     names = predictions.class_names
     positive = st.segmented_control(
@@ -178,18 +177,21 @@ def draw_two_classes(predictions: Predictions, *, key: str) -> None:
 
 def draw_calibration(report: Report) -> None:
     st.subheader("How sure, how right", anchor=False)
-    found = report.calibration
+    calibration = report.calibration
     st.plotly_chart(
-        reliability(found.edges, found.counts, found.confidence, found.accuracy),
+        reliability(
+            calibration.edges, calibration.counts, calibration.confidence, calibration.accuracy
+        ),
         key="results_reliability",
         config=CHART,
-        alt=reliability_alt(found.counts, found.expected_error, found.gap),
+        alt=reliability_alt(calibration.counts, calibration.expected_error, calibration.gap),
     )
-    side = "more sure than right" if found.gap > 0 else "less sure than right"
+    side = "more sure than right" if calibration.gap > 0 else "less sure than right"
     st.caption(
-        f"Images are put into {len(found.counts)} bins by the probability of their answer. On "
-        f"average the network is {side}, by {abs(found.gap):.1%}; bin by bin the mean distance, "
-        f"the expected calibration error (Guo et al. 2017), is {found.expected_error:.1%}."
+        f"Images are put into {len(calibration.counts)} bins by the probability of their answer. "
+        f"On average the network is {side}, by {abs(calibration.gap):.1%}; bin by bin the mean "
+        "distance, the expected calibration error (Guo et al. 2017), is "
+        f"{calibration.expected_error:.1%}."
     )
 
 

@@ -1,6 +1,6 @@
-"""The Results tab of a run: what one checkpoint answers to the validation or test images.
+"""The Results tab of a run: the predictions of one checkpoint on validation or test images.
 
-    choose checkpoint and part ── saved? ──┬── yes: figures, charts, images, from arrays at once
+    choose checkpoint and part ── saved? ──┬── yes: metrics, charts, images, from arrays at once
                                            └── no: a background job predicts and saves them
 
 Runs in the page's script thread; only the prediction itself runs in a job's.
@@ -23,7 +23,7 @@ from lab.ui.results.images import draw_matrix_and_images
 from lab.ui.results.scores import (
     draw_calibration,
     draw_classes,
-    draw_numbers,
+    draw_metrics,
     draw_two_classes,
 )
 from lab.ui.widgets.checkpoints import (
@@ -38,7 +38,7 @@ from lab.ui.words import status_badge
 
 
 def draw_results(run: RunRow) -> None:
-    """The whole tab."""
+    """Draws the whole tab."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(run.name, anchor=False, width="content")
         status_badge(run.status)
@@ -55,7 +55,7 @@ def draw_results(run: RunRow) -> None:
 
 
 def _choose(run: RunRow) -> tuple[CheckpointChoice, str] | None:
-    """The two choices; None, with a sentence, where there is nothing to choose from."""
+    """Draws both choices; returns None, with a sentence, where there is nothing to choose from."""
 
     folder = store().folder(run.id)
     names = checkpoints(folder)
@@ -79,13 +79,13 @@ def _choose(run: RunRow) -> tuple[CheckpointChoice, str] | None:
             key=f"results_part_{run.id}_{checkpoint}",
             required=True,
             help="Validation images chose the checkpoint. Test images took part in nothing, so "
-            "only they tell how good the network will be on new images.",
+            "only they show how good the network will be on new images.",
         )
     if part == "test" and not final:
         st.info(
             "Looking at the test images of any but a finished run's best checkpoint is fine for "
             "learning. But once something is chosen by what is seen here (a checkpoint, a knob, "
-            "when to stop), the test figure no longer tells how good the network is on new "
+            "when to stop), the test accuracy no longer shows how good the network is on new "
             "images. Choose by the validation images.",
             icon=":material/visibility:",
         )
@@ -113,11 +113,11 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
         f"Made from all {report.n:,} {PART_WORDS[part]} images by checkpoint "
         f"“{choice.checkpoint}”{epoch}."
     )
-    draw_numbers(report, made_from)
-    pack, trouble = _open_images(choice)
-    if trouble:
+    draw_metrics(report, made_from)
+    pack, problem = _open_images(choice)
+    if problem:
         st.warning(
-            f"The figures are those that were saved; the images cannot be shown. {trouble}",
+            f"The metrics are those that were saved; the images cannot be shown. {problem}",
             icon=":material/image_not_supported:",
         )
     draw_matrix_and_images(run.id, predictions, report, pack, dataset=run.dataset)
@@ -130,10 +130,10 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
 
 
 def _open_images(choice: CheckpointChoice) -> tuple[Pack | None, str]:
-    """The images behind the predictions; or None and the sentence why not."""
+    """Returns the images behind the predictions, or None and the sentence why not."""
 
     try:
-        with st.spinner("Opening the images"):  # at another size they may have to be made again
+        with st.spinner("Opening the images"):  # at another size they may have to be decoded again
             pack, _ = open_data(NetworkCard.read(choice.folder))
     except LabError as error:
         return None, str(error)
