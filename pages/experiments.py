@@ -11,7 +11,7 @@ require_entrance()
 st.title("Experiments", anchor=False)
 st.markdown(
     "One run answers little; comparing teaches. **Recipes** are the documents' experiments, one "
-    "click each, with their figures beside the document's. A **sweep** trains the same network "
+    "click each, with their results beside the document's. A **sweep** trains the same network "
     "again and again while some knobs change."
 )
 if "sweep" in st.query_params:  # a link to one sweep

@@ -1,4 +1,4 @@
-"""The Experiments page: recipes by question, one click, figures beside the document's."""
+"""The Experiments page: recipes by question, one click, results beside the document's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_what_is_missing_and_how_to_get_it(open_page: OpenPage) -> None:
     told = texts(app, "info")
     assert "Sign-Language MNIST" in told
     assert "python -m lab datasets add sign-mnist PATH" in told
-    assert "figures are not to be compared" in told
+    assert "results are not to be compared" in told
     assert "ImageNet weights of ResNet-18 are not on this machine" in told
     assert "resnet18-f37072fd.pth" in told
     assert not app.button(key="experiments_quick_sl-cnn").disabled  # the drawn ones stand in

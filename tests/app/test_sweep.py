@@ -218,7 +218,7 @@ def test_presets_start_or_say_what_they_need(open_sweeps: OpenPage, preset: str)
         assert app.button(key=f"{KEY}_begin").disabled
     else:
         assert "8 combinations = 8 runs of 2 epochs" in texts(app, "markdown").replace("\\", "")
-        assert "so the document's figures cannot be expected" in texts(app, "caption")
+        assert "so the document's results cannot be expected" in texts(app, "caption")
         app.segmented_control(key=f"{KEY}_size").set_value("Full").run()
         assert "8 runs of 10 epochs" in texts(app, "markdown").replace("\\", "")
         assert not app.button(key=f"{KEY}_begin").disabled

@@ -1,1 +1,1 @@
-"""The Data page: look at a data set, add and download others."""
+"""The Data page: browse a data set, add and download others."""

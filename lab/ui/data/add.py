@@ -25,7 +25,7 @@ def draw_how_to_get(info: DatasetInfo) -> None:
 
 
 def draw_jobs() -> None:
-    """Downloads and imports that go on, and how the last ones ended. Ticks while one is active."""
+    """Draws running downloads and imports, and how the last ones ended; ticks while one runs."""
     views = jobs.jobs(KIND)
     active = any(view.active for view in views)
     st.fragment(run_every=0.5 if active else None, key="data_jobs")(_jobs_body)(active)
@@ -68,22 +68,22 @@ def _progress_text(view: jobs.JobView) -> str:
 
 
 def draw_add() -> None:
-    """From a folder or zip on this machine, or a small zip from the browser."""
+    """Draws the form to add a folder or zip on this machine, or a small zip from the browser."""
     with st.expander("From a folder or a zip", icon=":material/folder_open:", expanded=True):
         st.caption(
             "One folder for each class, with JPEG, PNG or WebP images in it; optionally train/, "
             "val/ and test/ above. The archives of the data sets that the lab knows work as they "
             "are."
         )
-        known = {spec.name: spec for spec in catalog.DATASETS if not spec.drawn}
+        specs = {spec.name: spec for spec in catalog.DATASETS if not spec.drawn}
         kind = st.selectbox(
             "What is it?",
-            ["", *known],
-            format_func=lambda name: known[name].title if name else "My own images",
+            ["", *specs],
+            format_func=lambda name: specs[name].title if name else "My own images",
             key="data_kind",
         )
         if kind:
-            st.caption(f"Takes {known[kind].expects}.")
+            st.caption(f"Takes {specs[kind].expects}.")
         name = kind
         title = None
         if not kind:
@@ -111,12 +111,12 @@ def draw_add() -> None:
             if path:
                 _start_import(name, Path(path).expanduser(), title=title, delete_source=False)
             elif upload is not None:
-                kept = _keep_upload(upload.getvalue())
-                _start_import(name, kept, title=title, delete_source=True)
+                archive = _store_upload(upload.getvalue())
+                _start_import(name, archive, title=title, delete_source=True)
 
 
-def _keep_upload(content: bytes) -> Path:
-    """Under a name of our own: the browser's file name never reaches the disk."""
+def _store_upload(content: bytes) -> Path:
+    """Writes the upload under a name of its own: the browser's file name never reaches the disk."""
     target = home_folder("downloads") / f"upload-{uuid.uuid4().hex}.zip"
     target.write_bytes(content)
     return target
@@ -124,7 +124,7 @@ def _keep_upload(content: bytes) -> Path:
 
 def _start_import(name: str, source: Path, *, title: str | None, delete_source: bool) -> None:
     def work(progress: Report, cancel: Cancel) -> str:
-        # Runs in a job thread; nothing of Streamlit in here.
+        # Runs in a job's thread: must not call st.*.
         try:
             report = catalog.add_dataset(
                 name, source, title=title, progress=progress, cancel=cancel

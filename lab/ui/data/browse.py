@@ -1,4 +1,4 @@
-"""The Data page's upper half: what a data set is and what its images look like."""
+"""The Data page's upper half: facts, images, labels and pixels of a data set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AUGMENTATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def choose() -> DatasetInfo:
-    """The select box of data sets; remembers its choice for the session."""
+    """Draws the select box of data sets, which keeps its value for the session."""
     infos = {info.name: info for info in catalog.list_datasets()}
     name = st.selectbox(
         "Data set",
@@ -71,7 +71,7 @@ def draw_facts(info: DatasetInfo) -> None:
 
 
 def draw_browser(info: DatasetInfo) -> None:
-    """Images, distribution, statistics and augmentation of a set that is there or can be drawn."""
+    """Draws images, labels, statistics and augmentation of a set that is here or can be drawn."""
     if info.state != catalog.READY:
         with st.skeleton(height=240):
             catalog.open_pack(info.name)
@@ -114,19 +114,19 @@ def _gallery(info: DatasetInfo) -> None:
             help=f"Runs follow up to {probes.MOST} pinned pictures through their training: see the "
             "film strip on the Train page.",
         )
-    wanted = info.class_names.index(name)
+    label = info.class_names.index(name)
     indices = pack.indices(split)
-    indices = indices[pack.labels[indices] == wanted]
+    indices = indices[pack.labels[indices] == label]
     if not len(indices):
         st.caption(f"No images of {name} in this part.")
         return
     slot = st.container()
     pages = -(-len(indices) // PER_PAGE)
-    page = st.pagination(pages, key=f"data_page_{info.name}_{split}_{wanted}") if pages > 1 else 1
-    chosen = indices[(page - 1) * PER_PAGE : page * PER_PAGE]
+    page = st.pagination(pages, key=f"data_page_{info.name}_{split}_{label}") if pages > 1 else 1
+    shown = indices[(page - 1) * PER_PAGE : page * PER_PAGE]
     pinned = probes.probes(info.name) if pinning else ()
     with slot, st.container(horizontal=True, gap="xsmall"):
-        for index in chosen.tolist():
+        for index in shown.tolist():
             with st.container(width=SHOWN_SIDE, gap="xsmall"):
                 st.image(
                     enlarge(pack.images[index]),
@@ -144,7 +144,7 @@ def _gallery(info: DatasetInfo) -> None:
     if pinning:
         st.caption(f"{len(pinned)} of at most {probes.MOST} pictures of this data set are pinned.")
     first = (page - 1) * PER_PAGE + 1
-    st.caption(f"{first:,} to {first + len(chosen) - 1:,} of {len(indices):,} images of {name}.")
+    st.caption(f"{first:,} to {first + len(shown) - 1:,} of {len(indices):,} images of {name}.")
 
 
 def _labels(info: DatasetInfo) -> None:
@@ -172,11 +172,10 @@ def _labels(info: DatasetInfo) -> None:
 
 @st.cache_data(max_entries=16, show_spinner="Measuring the training images")
 def _statistics(name: str, content_hash: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation a channel; the hash makes a changed data set be measured again."""
-
+    """Returns mean and deviation of each channel; the hash has a changed set measured again."""
     pack = catalog.open_pack(name)
-    found = statistics(pack, pack.indices("train"))
-    return found.mean, found.std
+    measured = statistics(pack, pack.indices("train"))
+    return measured.mean, measured.std
 
 
 def _pixels(info: DatasetInfo) -> None:
@@ -237,5 +236,5 @@ def _augmentation(info: DatasetInfo) -> None:
         st.markdown(f"**{title}**")
         draws = preview(image, RunConfig().changed(**knobs), draws=8, seed=0)
         with st.container(horizontal=True, gap="xsmall"):
-            for number_, draw in enumerate(draws, start=1):
-                st.image(enlarge(draw), width=84, alt=f"{title}, draw {number_}")
+            for place, draw in enumerate(draws, start=1):
+                st.image(enlarge(draw), width=84, alt=f"{title}, draw {place}")

@@ -1,4 +1,4 @@
-"""The results of one recipe: our figures beside the document's, filling in while runs go on."""
+"""The results of one recipe: ours beside the document's, updated while runs train."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lab.ui.words import plain, status_word
 from lab.words import percent
 
 TICK = 2.0
-"""Seconds between two looks at the store while a run of the recipe is under way."""
+"""Seconds between two refreshes while a run of the recipe is live."""
 
 
 def draw_results(each: Recipe) -> None:
-    """Nothing while the recipe never ran; the table ticks while one of its runs is live."""
+    """Draws the recipe's runs, if there are any; the table ticks while one of them is live."""
     live = any(run.is_live for run in store().runs(origin=each.origin()))
     place = f"experiments_results_{each.id}"
     st.fragment(run_every=TICK if live else None, key=place)(_body)(each.id, live)
@@ -31,7 +31,7 @@ def _body(recipe_id: str, ticking: bool) -> None:
     each = recipe(recipe_id)
     results = stored_results(each, store())
     if any(result.run.is_live for result in results) != ticking:
-        st.rerun()  # once: the whole page learns that runs began or ended
+        st.rerun()  # once: the whole page follows runs that began or ended
     if not results:
         return
     shown = newest(results)
@@ -41,7 +41,7 @@ def _body(recipe_id: str, ticking: bool) -> None:
         hide_index=True,
         placeholder="",
         column_config=_COLUMNS,
-        alt=f"Results of {each.title}: {len(shown)} runs beside the document's figures.",
+        alt=f"Results of {each.title}: {len(shown)} runs beside the document's results.",
     )
     sentences = [
         f"- **{plain(result.run.name)}**: {plain(result.comparison)}"
@@ -109,7 +109,7 @@ def _title(dataset: str) -> str:
 
 
 def _links(each: Recipe, results: Sequence[Result]) -> None:
-    """To the live run, to all of them side by side, to where a finished one is looked at."""
+    """Draws links to the live run, to all runs side by side, and to each finished one."""
     with st.container(horizontal=True):
         live = next((r.run for r in results if r.run.is_live), None)
         if live is not None:
@@ -119,14 +119,14 @@ def _links(each: Recipe, results: Sequence[Result]) -> None:
                 icon=":material/monitoring:",
                 query_params={"run": live.id},
             )
-        begun = [r.run.id for r in results if r.run.epoch]
-        if len(begun) > 1:
+        started = [r.run.id for r in results if r.run.epoch]
+        if len(started) > 1:
             st.page_link(
                 "pages/compare.py",
                 label="Compare them",
                 icon=":material/compare_arrows:",
-                query_params={"runs": ",".join(begun)},
-                help="Curves, figures and mistakes side by side.",
+                query_params={"runs": ",".join(started)},
+                help="Curves, results and mistakes side by side.",
             )
         for result in results:
             if result.run.has_weights and not result.run.is_live:
@@ -137,12 +137,12 @@ def _links(each: Recipe, results: Sequence[Result]) -> None:
                     query_params={"run": result.run.id},
                     help="Its curves, confusion matrix and scores per class.",
                 )
-        opened = next((r.run for r in results if r.run.has_weights), None)
-        if each.inspect and opened is not None:
+        inspectable = next((r.run for r in results if r.run.has_weights), None)
+        if each.inspect and inspectable is not None:
             st.page_link(
                 "pages/inspect.py",
                 label="See where it looks",
                 icon=":material/frame_inspect:",
-                query_params={"run": opened.id},
-                help=f"Grad-CAM and feature maps of {plain(opened.name)}.",
+                query_params={"run": inspectable.id},
+                help=f"Grad-CAM and feature maps of {plain(inspectable.name)}.",
             )

@@ -43,7 +43,7 @@ from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.background import computed
 
 ONE = "recipe"
-"""The URL's name of the one recipe that is shown: /experiments?recipe=cd-deep."""
+"""The URL parameter of a single recipe: /experiments?recipe=cd-deep."""
 
 MEASURE = "measure-speeds"
 
@@ -61,8 +61,8 @@ class _Machine:
 
 
 def draw_recipes() -> None:
-    """All recipes, grouped by question; or the one that the URL names."""
-    shown = _wanted()
+    """Draws all recipes, grouped by question; or the one that the URL names."""
+    shown = _shown_recipes()
     with st.spinner("Looking at this machine"):  # the first time the engine is loaded for that
         machine = _machine()
     rough = False
@@ -78,7 +78,7 @@ def draw_recipes() -> None:
     _draw_measuring(machine.device, rough=rough)
 
 
-def _wanted() -> tuple[Recipe, ...]:
+def _shown_recipes() -> tuple[Recipe, ...]:
     one = st.query_params.get(ONE)
     if one:
         try:
@@ -109,7 +109,7 @@ def _machine() -> _Machine:
 
 
 def _card(each: Recipe, machine: _Machine) -> bool:
-    """Returns whether its times are only rough."""
+    """Draws a recipe; returns whether its time estimates are only rough."""
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown(f"#### {each.title}")
@@ -122,13 +122,13 @@ def _card(each: Recipe, machine: _Machine) -> bool:
         st.markdown(f"**The document reports:** {_quoted(each.reported)}")
         dataset, network = _choose(each)
         runs = {size: prepare(each, size, dataset=dataset, network=network) for size in SIZES}
-        _say_what_is_missing(each, runs["full"])
+        _draw_missing(each, runs["full"])
         times = {size: [machine.estimate(run) for run in runs[size]] for size in SIZES}
         with st.container(horizontal=True):
             _queue_button(each, "quick", runs["quick"], times["quick"])
             _queue_button(each, "full", runs["full"], times["full"])
             _open_in_train(each, runs["full"])
-        _say_times(times)
+        _draw_times(times)
     draw_results(each)
     return any(time is None or time.basis == "counted" for size in SIZES for time in times[size])
 
@@ -140,7 +140,7 @@ def _document(each: Recipe) -> str:
 def _draw_differences(each: Recipe) -> None:
     quick = (
         "The quick size takes fewer and smaller pictures and fewer epochs. It shows what happens; "
-        "its figures are not to be compared with the document's."
+        "its results are not to be compared with the document's."
     )
     st.markdown("\n".join(f"- {line}" for line in (*each.differences, quick)))
 
@@ -150,7 +150,7 @@ def _quoted(text: str) -> str:
 
 
 def _choose(each: Recipe) -> tuple[str, str | None]:
-    """The data set and the network to run it with; select boxes where there is a choice."""
+    """Returns the data set and the network to run it with; draws select boxes where it can."""
     infos = dataset_choices(each)
     names = [info.name for info in infos] or [each.datasets[0]]
     dataset, network = names[0], None
@@ -187,13 +187,13 @@ def _network_title(each: Recipe, name: str) -> str:
     return f"{spec.title} ({role}{'' if weights_ready(spec) else ', weights not here yet'})"
 
 
-def _say_what_is_missing(each: Recipe, runs: tuple[Prepared, ...]) -> None:
+def _draw_missing(each: Recipe, runs: tuple[Prepared, ...]) -> None:
     own = catalog.describe(each.datasets[0])
     if not own.usable:
         st.info(
             f"The document's pictures are {own.state}: {own.title}. {own.how_to_get}"
             + (
-                " Until then the drawn ones stand in; their figures are not to be compared."
+                " Until then the drawn ones stand in; their results are not to be compared."
                 if not runs[0].missing
                 else ""
             ),
@@ -217,33 +217,33 @@ def _title(architecture: str) -> str:
 def _queue_button(
     each: Recipe, size: Size, runs: tuple[Prepared, ...], times: list[Estimate | None]
 ) -> None:
-    known = [time.seconds for time in times if time is not None]
-    took = f", {rough_time(sum(known))}" if len(known) == len(times) else ""
+    seconds = [time.seconds for time in times if time is not None]
+    total = f", {rough_time(sum(seconds))}" if len(seconds) == len(times) else ""
     count = f" · {len(runs)} runs" if len(runs) > 1 else ""
-    word = "Quick" if size == "quick" else "Full size"
+    label = "Quick" if size == "quick" else "Full size"
     missing = next((run.missing for run in runs if run.missing), "")
     if st.button(
-        f"{word}{count}{took}",
+        f"{label}{count}{total}",
         key=f"experiments_{size}_{each.id}",
         icon=":material/bolt:" if size == "quick" else ":material/play_arrow:",
         type="primary" if size == "quick" else "secondary",
         disabled=bool(missing),
-        help=missing or "Puts it in line; it trains in the background and can be stopped.",
+        help=missing or "Puts it in the queue; it trains in the background and can be stopped.",
     ):
         _queue(runs)
 
 
 def _queue(runs: tuple[Prepared, ...]) -> None:
-    """All runs of the recipe go in line together; none, when one of them does not fit."""
+    """Queues all runs of the recipe together; none where one of them does not fit."""
 
     try:
-        ready = [(resolve(run.config), run) for run in runs]
-        ids = [queue().submit(config, name=run.name, origin=run.origin) for config, run in ready]
+        resolved = [(resolve(run.config), run) for run in runs]
+        ids = [queue().submit(config, name=run.name, origin=run.origin) for config, run in resolved]
     except LabError as error:
         st.error(str(error), icon=":material/error:")
         return
     look_at(ids[0])
-    st.toast(f"In line: {', '.join(run.name for run in runs)}", icon=":material/playlist_add:")
+    st.toast(f"In the queue: {', '.join(run.name for run in runs)}", icon=":material/playlist_add:")
     st.rerun()
 
 
@@ -261,23 +261,23 @@ def _open_in_train(each: Recipe, runs: tuple[Prepared, ...]) -> None:
         st.switch_page("pages/train.py")
 
 
-def _say_times(times: Mapping[Size, list[Estimate | None]]) -> None:
-    """What the times on the buttons are concluded from."""
-    told: dict[str, list[str]] = {}
+def _draw_times(times: Mapping[Size, list[Estimate | None]]) -> None:
+    """Tells what the times on the buttons are estimated from."""
+    sizes_by_basis: dict[str, list[str]] = {}
     for size in SIZES[::-1]:
         unknown = None in times[size]
         bases = dict.fromkeys(time.said for time in times[size] if time is not None)
-        said = "not known yet on this machine" if unknown else " and ".join(bases)
-        told.setdefault(said, []).append("quick" if size == "quick" else "full size")
-    if len(told) == 1:
-        st.caption(f"Times are estimated {next(iter(told))}.")
+        basis = "not known yet on this machine" if unknown else " and ".join(bases)
+        sizes_by_basis.setdefault(basis, []).append("quick" if size == "quick" else "full size")
+    if len(sizes_by_basis) == 1:
+        st.caption(f"Times are estimated {next(iter(sizes_by_basis))}.")
     else:
-        parts = [f"{sizes[0]} {said}" for said, sizes in told.items()]
+        parts = [f"{sizes[0]} {basis}" for basis, sizes in sizes_by_basis.items()]
         st.caption(f"Times are estimated: {'; '.join(parts)}.")
 
 
 def _draw_measuring(device: str, *, rough: bool) -> None:
-    """The offer to time the networks here, where estimates are only rough."""
+    """Offers to time the networks on this machine, where estimates are only rough."""
     job = jobs.latest(MEASURE)
     if job is not None and job.active:
         computed(MEASURE, job.title, _measure(device))

@@ -1,4 +1,4 @@
-"""Sweeps on the Experiments page: start one, watch its table and picture fill, stop, resume."""
+"""Sweeps on the Experiments page: start one, watch its table and chart, stop, resume."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
 from lab.runs.store import store
-from lab.ui.experiments.sweep_charts import draw_picture
+from lab.ui.experiments.sweep_charts import draw_chart
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
 from lab.ui.words import plain
 from lab.words import duration, percent
 
-CHOSEN = "sweep"
-"""In the URL and in the session: the sweep that is looked at."""
+SELECTED = "sweep"
+"""The key of the selected sweep in the URL and in the session."""
 
 POLL = 2.0
 COMPARED = 40
-"""Runs that a link to Compare takes along: the best ones."""
+"""Runs in a link to Compare: the best ones."""
 
 _STATUS = {
     "running": "At work",
@@ -34,9 +34,9 @@ _STATUS = {
 
 
 def draw_sweep() -> None:
-    """The tab: the form of a new sweep, and the sweep that is looked at."""
+    """Draws the whole tab: the form of a new sweep, and the selected sweep."""
     every = sweeps(store())
-    row = _chosen(every)
+    row = _selected(every)
     with st.expander(
         "New sweep", expanded=row is None, icon=":material/grid_on:", key=f"{KEY}_new",
         on_change="rerun",
@@ -46,34 +46,34 @@ def draw_sweep() -> None:
     if row is None:
         st.caption(
             "A sweep trains one network many times and changes only the knobs you choose. Its runs "
-            "wait in line like any others; you may leave this page meanwhile."
+            "wait in the queue like any others; you may leave this page meanwhile."
         )
         return
     _draw_choice(every, row)
-    pace = POLL if _moves(row) else None
+    pace = POLL if _is_changing(row) else None
     st.fragment(run_every=pace, key=f"{KEY}_live")(_body)(row.id, pace)
 
 
 def _draw_new() -> None:
     config = draw_form()
-    wrong = config is None
+    invalid = config is None
     if config is not None:
         try:
-            wrong = not _check(config)
+            invalid = not _check(config)
         except LabError as error:
             st.error(plain(str(error)), icon=":material/error:")
-            wrong = True
+            invalid = True
     st.button(
         "Start the sweep", key=f"{KEY}_begin", type="primary", icon=":material/play_arrow:",
-        disabled=wrong, on_click=_begin, args=(config,),
+        disabled=invalid, on_click=_begin, args=(config,),
     )  # fmt: skip
 
 
 def _begin(config: SweepConfig) -> None:
-    """The button's callback: from then on a driver thread sees to it, without this page."""
+    """The button's callback: a driver thread runs the sweep from then on, without this page."""
 
     try:
-        _look_at(start_sweep(config))
+        _select(start_sweep(config))
     except LabError as error:
         st.toast(plain(str(error)), icon=":material/error:")
         return
@@ -81,7 +81,7 @@ def _begin(config: SweepConfig) -> None:
 
 
 def _check(config: SweepConfig) -> bool:
-    """Say how many runs it will be and what is left out; raises LabError when nothing is left."""
+    """Tells how many runs it makes and what is left out. Raises LabError when nothing is left."""
 
     missing = left_out(config)
     st.markdown(plain(cost_words(config, len(missing))))
@@ -92,21 +92,21 @@ def _check(config: SweepConfig) -> bool:
 
 
 # --- which sweep --------------------------------------------------------------------------------
-def _chosen(every: list[SweepRow]) -> SweepRow | None:
-    """That of the URL, of the session, or the newest one."""
-    wanted = st.query_params.get(CHOSEN) or st.session_state.get(CHOSEN)
-    found = next((row for row in every if row.id == wanted), every[0] if every else None)
-    if found is not None:
-        _look_at(found.id)
-    return found
+def _selected(every: list[SweepRow]) -> SweepRow | None:
+    """Returns the sweep that the URL or the session names, else the newest one."""
+    sweep_id = st.query_params.get(SELECTED) or st.session_state.get(SELECTED)
+    row = next((each for each in every if each.id == sweep_id), every[0] if every else None)
+    if row is not None:
+        _select(row.id)
+    return row
 
 
-def _look_at(sweep_id: str | None) -> None:
-    st.session_state[CHOSEN] = sweep_id
+def _select(sweep_id: str | None) -> None:
+    st.session_state[SELECTED] = sweep_id
     if sweep_id is None:
-        st.query_params.pop(CHOSEN, None)
-    elif st.query_params.get(CHOSEN) != sweep_id:
-        st.query_params[CHOSEN] = sweep_id
+        st.query_params.pop(SELECTED, None)
+    elif st.query_params.get(SELECTED) != sweep_id:
+        st.query_params[SELECTED] = sweep_id
 
 
 def _draw_choice(every: list[SweepRow], row: SweepRow) -> None:
@@ -123,61 +123,61 @@ def _draw_choice(every: list[SweepRow], row: SweepRow) -> None:
             f"{by_id[i].created_at.astimezone():%Y-%m-%d %H:%M}"
         ),
         key=key,
-        on_change=lambda: _look_at(st.session_state[key]),
+        on_change=lambda: _select(st.session_state[key]),
     )
 
 
-def _moves(row: SweepRow) -> bool:
-    """Whether something about it may still change by itself."""
+def _is_changing(row: SweepRow) -> bool:
+    """Returns whether the sweep or one of its runs may still change by itself."""
     return row.is_working or any(run.is_live for run in store().runs(origin=row.origin))
 
 
-# --- the sweep that is looked at ----------------------------------------------------------------
+# --- the selected sweep -------------------------------------------------------------------------
 def _body(sweep_id: str, pace: float | None) -> None:
-    """The fragment: ticks while the sweep moves, then has the page run once more and is still."""
+    """The fragment: ticks while the sweep changes; at its end the page runs once more."""
     try:
         row = sweep(store(), sweep_id)
     except NotFoundError:  # deleted in another tab
-        _look_at(None)
+        _select(None)
         st.rerun()
-    if _moves(row) != (pace is not None):
+    if _is_changing(row) != (pace is not None):
         st.rerun()
     try:
         config = SweepConfig.from_json(row.config_json)
     except (LabError, ValueError) as error:
         st.error(f"Another version of the lab made this sweep. {plain(str(error))}")
         return
-    found = lines(config, store().runs(origin=row.origin), row.notes)
-    _heading(row, config, found)
-    _buttons(row, config, found)
-    draw_picture(config, found)
-    _table(config, ranked(config, found))
+    combinations = lines(config, store().runs(origin=row.origin), row.notes)
+    _heading(row, config, combinations)
+    _buttons(row, config, combinations)
+    draw_chart(config, combinations)
+    _table(config, ranked(config, combinations))
 
 
-def _heading(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
+def _heading(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> None:
     st.subheader(plain(row.name), anchor=False)
     if config.story:
         st.caption(plain(config.story))
-    settled = sum(x.state in ("done", "stopped early", "failed", "left out") for x in found)
-    total = max(config.combinations, len(found))
-    told = f"{_STATUS[row.status]}: {settled} of {total} combinations settled"
-    seconds = sum(x.seconds for x in found)
+    settled = sum(x.state in ("done", "stopped early", "failed", "left out") for x in combinations)
+    total = max(config.combinations, len(combinations))
+    text = f"{_STATUS[row.status]}: {settled} of {total} combinations settled"
+    seconds = sum(x.seconds for x in combinations)
     if seconds:
-        told += f", {duration(seconds)} of training so far"
-    st.progress(min(1.0, settled / total), text=plain(told))
+        text += f", {duration(seconds)} of training so far"
+    st.progress(min(1.0, settled / total), text=plain(text))
     if row.message:
         (st.error if row.status == "failed" else st.caption)(plain(row.message))
     if config.kind == "halving":
         st.caption(halving_words(config))
 
 
-def _buttons(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
+def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if row.is_working:
             st.button(
                 "Stop all", key=f"{KEY}_stop", icon=":material/stop_circle:", on_click=_act,
                 args=("stop", row.id),
-                help="Ends what trains within one step and takes the rest out of the line. Resume "
+                help="Ends what trains within one step and takes the rest out of the queue. Resume "
                 "goes on exactly there.",
             )  # fmt: skip
         elif row.status in ("stopped", "failed"):
@@ -185,7 +185,7 @@ def _buttons(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
                 "Resume", key=f"{KEY}_resume", icon=":material/play_arrow:", on_click=_act,
                 args=("resume", row.id), help="Goes on with its stopped runs where they were.",
             )  # fmt: skip
-        runs = [run.id for x in ranked(config, found) for run in x.runs if run.has_weights]
+        runs = [run.id for x in ranked(config, combinations) for run in x.runs if run.has_weights]
         if len(runs) > 1:
             st.page_link(
                 "pages/compare.py",
@@ -209,7 +209,7 @@ def _buttons(row: SweepRow, config: SweepConfig, found: list[Line]) -> None:
 
 
 def _act(action: str, sweep_id: str) -> None:
-    """A button's callback: leaves a wish, never waits for it to be fulfilled."""
+    """A button's callback: requests the action and does not wait for it."""
 
     try:
         if action == "stop":
@@ -218,39 +218,40 @@ def _act(action: str, sweep_id: str) -> None:
             resume_sweep(sweep_id)
         else:
             delete_sweep(store(), sweep_id)
-            _look_at(None)
+            _select(None)
     except LabError as error:
         st.toast(str(error), icon=":material/error:")
 
 
-def _table(config: SweepConfig, found: list[Line]) -> None:
+def _table(config: SweepConfig, combinations: list[Line]) -> None:
     seeds = len(config.seeds)
     metric = JUDGED_BY[config.metric]
     columns: dict[str, list[object]] = {
-        KNOBS[knob].title: [KNOBS[knob].text(x.params[knob]) for x in found] for knob in config.axes
+        KNOBS[knob].title: [KNOBS[knob].text(x.params[knob]) for x in combinations]
+        for knob in config.axes
     }
-    columns[metric] = [x.judged.mean for x in found]
+    columns[metric] = [x.judged.mean for x in combinations]
     if seeds > 1:
-        columns["±"] = [x.judged.spread for x in found]
-    columns["Test accuracy"] = [x.test.mean for x in found]
+        columns["±"] = [x.judged.spread for x in combinations]
+    columns["Test accuracy"] = [x.test.mean for x in combinations]
     if seeds > 1:
-        columns["± test"] = [x.test.spread for x in found]
-        columns["Seeds"] = [f"{x.judged.count} of {seeds}" for x in found]
-    columns["State"] = [x.state.capitalize() for x in found]
-    columns["Seconds"] = [x.seconds or None for x in found]
-    columns["Run"] = [f"/runs?run={x.runs[0].id}" if x.runs else None for x in found]
-    if any(x.note for x in found):
-        columns["Why"] = [x.note for x in found]
-    number = "percent" if config.measured.is_share else "%.4f"
+        columns["± test"] = [x.test.spread for x in combinations]
+        columns["Seeds"] = [f"{x.judged.count} of {seeds}" for x in combinations]
+    columns["State"] = [x.state.capitalize() for x in combinations]
+    columns["Seconds"] = [x.seconds or None for x in combinations]
+    columns["Run"] = [f"/runs?run={x.runs[0].id}" if x.runs else None for x in combinations]
+    if any(x.note for x in combinations):
+        columns["Why"] = [x.note for x in combinations]
+    number_format = "percent" if config.measured.is_share else "%.4f"
     st.dataframe(
         pd.DataFrame(columns),
         key=f"{KEY}_table",
         hide_index=True,
         placeholder="–",
         column_config={
-            metric: st.column_config.NumberColumn(format=number),
+            metric: st.column_config.NumberColumn(format=number_format),
             "±": st.column_config.NumberColumn(
-                format=number, help="Standard deviation over seeds."
+                format=number_format, help="Standard deviation over seeds."
             ),
             "Test accuracy": st.column_config.NumberColumn(format="percent"),
             "± test": st.column_config.NumberColumn(
@@ -260,32 +261,32 @@ def _table(config: SweepConfig, found: list[Line]) -> None:
             "Run": st.column_config.LinkColumn(display_text="open"),
             "Why": st.column_config.TextColumn(width="large"),
         },
-        alt=_table_alt(found),
+        alt=_table_alt(combinations),
     )
-    st.caption(_table_words(config, found))
+    st.caption(_table_caption(config, combinations))
 
 
-def _table_alt(found: list[Line]) -> str:
-    done = sum(x.judged.count > 0 for x in found)
-    return f"Table of {len(found)} combinations, {done} with a figure, the best first."
+def _table_alt(combinations: list[Line]) -> str:
+    done = sum(x.judged.count > 0 for x in combinations)
+    return f"Table of {len(combinations)} combinations, {done} with a result, the best first."
 
 
-def _table_words(config: SweepConfig, found: list[Line]) -> str:
-    """What the figures are made of, and what must not be read into them."""
-    done = [x for x in found if x.judged.count]
-    said = "The best first. "
+def _table_caption(config: SweepConfig, combinations: list[Line]) -> str:
+    """Returns what the results were measured on, and what they do not show."""
+    done = [x for x in combinations if x.judged.count]
+    text = "The best first. "
     if done:
         samples = next((r.val_samples for x in done for r in x.runs if r.val_samples), None)
         if samples:
-            said += f"Judged on {samples:,} validation images at each run's best epoch. "
+            text += f"Judged on {samples:,} validation images at each run's best epoch. "
     if len(config.seeds) > 1:
-        said += f"Means over {len(config.seeds)} seeds with their standard deviation. "
+        text += f"Means over {len(config.seeds)} seeds with their standard deviation. "
     if len(done) > 1:
-        said += (
+        text += (
             f"The best of {len(done)} tries flatters itself on validation images: part of its lead "
             "is luck. Its test accuracy, looked at after the choice, does not."
         )
         best = done[0].test.mean
         if best is not None:
-            said += f" Here that is {percent(best)}."
-    return plain(said)
+            text += f" Here that is {percent(best)}."
+    return plain(text)

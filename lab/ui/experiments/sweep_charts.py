@@ -1,4 +1,4 @@
-"""The picture of a sweep: a coloured grid for two knobs, curves over one knob for any number."""
+"""The chart of a sweep: a coloured grid for two knobs, curves over one knob for any number."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ MOST_LINES = 5
 MOST_CELLS = 12
 
 
-def draw_picture(config: SweepConfig, found: Sequence[Line]) -> None:
-    """Where it makes sense, the choice between the grid and one knob; then the picture."""
+def draw_chart(config: SweepConfig, combinations: Sequence[Line]) -> None:
+    """Draws the choice between the grid and one knob, where both make sense; then the chart."""
     knobs = list(config.axes)
     as_grid = len(knobs) == 2 and all(
-        len(_distinct(found, knob)) <= MOST_CELLS and _is_listed(config, knob) for knob in knobs
+        len(_distinct(combinations, knob)) <= MOST_CELLS and _is_listed(config, knob)
+        for knob in knobs
     )
-    pictures = ["All combinations"] if as_grid else []
-    choice = [*pictures, *knobs]
+    grids = ["All combinations"] if as_grid else []
+    choice = [*grids, *knobs]
     chosen = choice[0]
     if len(choice) > 1:
         chosen = (
@@ -43,27 +44,27 @@ def draw_picture(config: SweepConfig, found: Sequence[Line]) -> None:
                 choice,
                 default=choice[0],
                 required=True,
-                format_func=lambda c: c if c in pictures else f"Over {KNOBS[c].title.lower()}",
+                format_func=lambda c: c if c in grids else f"Over {KNOBS[c].title.lower()}",
                 key=f"{KEY}_picture_{'_'.join(choice)}",
             )
             or choice[0]
         )
-    if chosen in pictures:
-        _grid(config, found)
+    if chosen in grids:
+        _grid(config, combinations)
     else:
-        _points(config, found, chosen)
+        _points(config, combinations, chosen)
 
 
-def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
-    row, column = sorted(config.axes, key=lambda k: len(_distinct(found, k)), reverse=True)
-    rows, columns = _distinct(found, row), _distinct(found, column)
+def _grid(config: SweepConfig, combinations: Sequence[Line]) -> None:
+    row, column = sorted(config.axes, key=lambda k: len(_distinct(combinations, k)), reverse=True)
+    rows, columns = _distinct(combinations, row), _distinct(combinations, column)
     mean = np.full((len(rows), len(columns)), np.nan)
     spread = mean.copy()
-    for x in found:
+    for x in combinations:
         place = rows.index(x.params[row]), columns.index(x.params[column])
         mean[place] = _number(x.judged.mean)
         spread[place] = _number(x.judged.spread)
-    said: dict[str, Any] = {
+    labels: dict[str, Any] = {
         "row_title": KNOBS[row].title,
         "column_title": KNOBS[column].title,
         "percent": config.measured.is_share,
@@ -71,22 +72,22 @@ def _grid(config: SweepConfig, found: Sequence[Line]) -> None:
     }
     names = [KNOBS[row].text(v) for v in rows], [KNOBS[column].text(v) for v in columns]
     st.plotly_chart(
-        sweep_grid(*names, mean, spread, **said),
+        sweep_grid(*names, mean, spread, **labels),
         key=f"{KEY}_grid",
         config=CHART,
-        alt=sweep_grid_alt(*names, mean, **said),
+        alt=sweep_grid_alt(*names, mean, **labels),
     )
     st.caption(f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better.")
 
 
-def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
+def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> None:
     others = [k for k in config.axes if k != knob]
     drawn = any(isinstance(axis, Range) for axis in config.axes.values()) and config.kind != "grid"
     second = others[0] if len(others) == 1 and _is_listed(config, others[0]) else None
-    if second is not None and len(_distinct(found, second)) > MOST_LINES:
+    if second is not None and len(_distinct(combinations, second)) > MOST_LINES:
         second = None
     groups: dict[Any, list[Line]] = defaultdict(list)
-    for x in found:
+    for x in combinations:
         groups[x.params[second] if second else ""].append(x)
     series = [
         _series(f"{KNOBS[second].title} {KNOBS[second].text(value)}" if second else "", each, knob)
@@ -95,30 +96,34 @@ def _points(config: SweepConfig, found: Sequence[Line], knob: str) -> None:
     if config.kind == "halving":
         if second is None:
             series = [replace(each, name="Trained to the end") for each in series]
-        early = [x for x in found if x.state == "stopped early"]
-        series.append(_series("Stopped early, best until then", early, knob, unfinished=True))
+        stopped = [x for x in combinations if x.state == "stopped early"]
+        series.append(_series("Stopped early, best until then", stopped, knob, unfinished=True))
     # Many combinations may lie over one value: then a line through them would mean nothing.
     alone = all(len(set(each.x)) == len(each.x) for each in series)
     axis = config.axes[knob]
-    said: dict[str, Any] = {
+    labels: dict[str, Any] = {
         "x_title": KNOBS[knob].title,
         "y_title": JUDGED_BY[config.metric],
         "percent": config.measured.is_share,
     }
     st.plotly_chart(
-        sweep_points(series, **said, log=_is_log(config, knob, found), lines=alone and not drawn),
+        sweep_points(
+            series, **labels, log=_is_log(config, knob, combinations), lines=alone and not drawn
+        ),
         key=f"{KEY}_points_{knob}",
         config=CHART,
-        alt=sweep_points_alt(series, **said, higher_is_better=config.higher_is_better),
+        alt=sweep_points_alt(series, **labels, higher_is_better=config.higher_is_better),
     )
-    more = f" Each point also differs in {_words(others)}." if others and second is None else ""
+    more = f" Each point also differs in {_titles(others)}." if others and second is None else ""
     drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
     st.caption(f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}.{more}{drawn_words}")
 
 
-def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = False) -> Series:
-    numeric = all(_is_number(x.params[knob]) for x in found)
-    ordered = sorted(found, key=lambda x: x.params[knob]) if numeric else list(found)
+def _series(
+    name: str, combinations: Sequence[Line], knob: str, *, unfinished: bool = False
+) -> Series:
+    numeric = all(_is_number(x.params[knob]) for x in combinations)
+    ordered = sorted(combinations, key=lambda x: x.params[knob]) if numeric else list(combinations)
     own = [x.params[knob] for x in ordered]
     values = [float(value) if numeric else KNOBS[knob].text(value) for value in own]
     means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
@@ -131,12 +136,12 @@ def _series(name: str, found: Sequence[Line], knob: str, *, unfinished: bool = F
     )
 
 
-def _is_log(config: SweepConfig, knob: str, found: Sequence[Line]) -> bool:
-    """Whether the axis goes by factors: as drawn, else when the values do."""
+def _is_log(config: SweepConfig, knob: str, combinations: Sequence[Line]) -> bool:
+    """Returns whether the axis is logarithmic: as the range is, else as the values suggest."""
     axis = config.axes[knob]
     if isinstance(axis, Range):
         return axis.log
-    values = [v for v in _distinct(found, knob) if _is_number(v)]
+    values = [v for v in _distinct(combinations, knob) if _is_number(v)]
     return bool(values) and min(values) > 0 and max(values) / min(values) >= 8
 
 
@@ -144,9 +149,9 @@ def _is_listed(config: SweepConfig, knob: str) -> bool:
     return config.kind == "grid" or not isinstance(config.axes[knob], Range)
 
 
-def _distinct(found: Sequence[Line], knob: str) -> list[Any]:
-    """The knob's values: numbers in order, others as they come."""
-    values = list(dict.fromkeys(x.params[knob] for x in found))
+def _distinct(combinations: Sequence[Line], knob: str) -> list[Any]:
+    """Returns the knob's values: numbers in order, others as they come."""
+    values = list(dict.fromkeys(x.params[knob] for x in combinations))
     return sorted(values) if all(_is_number(v) for v in values) else values
 
 
@@ -165,5 +170,5 @@ def _seeds(config: SweepConfig) -> str:
     return f", mean ± one standard deviation over the seeds that have ended, {count} in the end"
 
 
-def _words(knobs: Sequence[str]) -> str:
+def _titles(knobs: Sequence[str]) -> str:
     return " and ".join(KNOBS[knob].title.lower() for knob in knobs)

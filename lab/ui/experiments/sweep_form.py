@@ -1,4 +1,4 @@
-"""The form of a new sweep: what it starts from, which knobs vary, how combinations are chosen."""
+"""The form of a new sweep: base settings, the knobs to vary, the choice of combinations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KIND_HELP = (
 
 
 def draw_form() -> SweepConfig | None:
-    """The form; what it says as a config, None when something in it does not fit (and is told)."""
+    """Draws the form; returns its config, None where the page tells what does not fit."""
     presets = {each.id: each for each in PRESETS}
     options = [OWN, *([THIS_RUN] if current_run() else []), *presets]
     titles = {OWN: "The settings on the Train page", THIS_RUN: "The run you look at"}
@@ -74,13 +74,13 @@ def _preset(chosen: SweepPreset) -> SweepConfig | None:
         default="Quick",
         required=True,
         key=f"{KEY}_size",
-        help="Quick trains on few images for two epochs: it shows how the table fills, its figures "
+        help="Quick trains on few images for two epochs: it shows how the table fills, its results "
         "mean little.",
     )
     if info.name != infos[0].name:
         st.caption(
             f"On {plain(info.title)}: {plain(infos[0].title)} is not on this machine, so the "
-            "document's figures cannot be expected."
+            "document's results cannot be expected."
         )
     return chosen.sweep(info.name, quick=size == "Quick")
 
@@ -153,8 +153,10 @@ def _own(base: RunConfig) -> SweepConfig:
 
 
 def knobs_to_vary(base: RunConfig, kind: Kind, chosen: Collection[str]) -> list[str]:
-    """The knobs that such a sweep may vary, the essential ones first: those that do something with
-    the settings of `base`, or with a value that a chosen one may take."""
+    """Returns the names of knobs that such a sweep may vary, the essential ones first.
+
+    They have an effect with the settings of `base`, or with a value of a `chosen` knob.
+    """
     fixed = {name: value for name, value in base if name not in chosen}
     useful = {*used_knobs(fixed), *chosen}
     knobs = [knob for knob in KNOBS.values() if knob.name in useful and varies(knob, kind)]
@@ -162,10 +164,10 @@ def knobs_to_vary(base: RunConfig, kind: Kind, chosen: Collection[str]) -> list[
 
 
 def halving_words(config: SweepConfig) -> str:
-    """How runs are stopped early, and what that is worth."""
+    """Returns how runs are stopped early, and what that is worth."""
     rungs = ", ".join(str(rung) for rung in config.rungs)
     return (
-        f"Runs are compared after epoch {rungs}. A run goes on only if its best figure so far is "
+        f"Runs are compared after epoch {rungs}. A run goes on only if its best result so far is "
         f"among the best 1/{config.reduction} of all that have come that far; else it is stopped, "
         "within about a second, in which a quick run may get some epochs further. "
         "The first runs have little to be compared with and go on more easily. With repeats, the "
@@ -175,7 +177,7 @@ def halving_words(config: SweepConfig) -> str:
 
 # --- the values of one knob ---------------------------------------------------------------------
 def _values(knob: Knob, base: RunConfig, kind: Kind) -> Any:
-    """A widget for the values of one knob; a list, or a mapping with low and high."""
+    """Draws the widget for a knob's values; returns a list, or a mapping with low and high."""
     key = f"{KEY}_values_{knob.name}"
     choices = _choices(knob, base)
     if choices is not None:
@@ -236,7 +238,7 @@ def _range(knob: Knob, suggested: list[float], key: str, unit: str) -> dict[str,
 
 
 def _choices(knob: Knob, base: RunConfig) -> tuple[list[Any], Callable[[Any], str]] | None:
-    """All values of a knob that has a few, and how they read."""
+    """Returns all values of a knob that has few, and the function to their text; else None."""
     if knob.kind == "choice":
         return list(knob.choices), knob.text
     if knob.kind == "bool":
@@ -252,40 +254,40 @@ def _choices(knob: Knob, base: RunConfig) -> tuple[list[Any], Callable[[Any], st
 
 
 def suggest(knob: Knob, current: Any) -> list[float]:
-    """A few values around the current one, inside the knob's limits."""
+    """Returns a few values around the current one, within the knob's limits."""
     low, high = knob.minimum, knob.maximum
     start = current if current is not None else knob.default
     if knob.log:
         middle = start or 1e-4
-        found = [middle / 10, middle, middle * 10]
+        values = [middle / 10, middle, middle * 10]
     elif knob.kind == "int":
         middle = start or 32
-        found = [middle // 2, middle, middle * 2]
+        values = [middle // 2, middle, middle * 2]
     else:
         step = knob.step or 0.1
         middle = start or 0.0
-        found = [middle, middle + 2 * step, middle + 4 * step]
+        values = [middle, middle + 2 * step, middle + 4 * step]
     if low is not None:
-        found = [v for v in found if v > low or (v == low and not knob.open_ended[0])]
+        values = [v for v in values if v > low or (v == low and not knob.open_ended[0])]
     if high is not None:
-        found = [v for v in found if v < high or (v == high and not knob.open_ended[1])]
-    return list(dict.fromkeys(float(f"{v:.6g}") for v in found)) or [float(low or 0)]
+        values = [v for v in values if v < high or (v == high and not knob.open_ended[1])]
+    return list(dict.fromkeys(float(f"{v:.6g}") for v in values)) or [float(low or 0)]
 
 
 # --- what it will cost --------------------------------------------------------------------------
 def cost_words(config: SweepConfig, left_out: int) -> str:
-    """ "12 combinations × 3 seeds = 36 runs of 4 epochs, about 5 min (...)." """
+    """Returns "12 combinations × 3 seeds = 36 runs of 4 epochs, about 5 min" and the like."""
     combinations = config.combinations - left_out
     seeds = len(config.seeds)
-    said = f"{combinations} combination{'s' * (combinations != 1)}"
+    text = f"{combinations} combination{'s' * (combinations != 1)}"
     if seeds > 1:
-        said += f" × {seeds} seeds"
+        text += f" × {seeds} seeds"
     runs = combinations * seeds
     most = "at most " if config.kind == "halving" else ""
-    said += f" = {most}{runs} run{'s' * (runs != 1)}"
+    text += f" = {most}{runs} run{'s' * (runs != 1)}"
     if "epochs" not in config.axes:
-        said += f" of {config.base.epochs} epoch{'s' * (config.base.epochs != 1)}"
-    return f"{said}{_time_words(config)}."
+        text += f" of {config.base.epochs} epoch{'s' * (config.base.epochs != 1)}"
+    return f"{text}{_time_words(config)}."
 
 
 def _time_words(config: SweepConfig) -> str:
@@ -295,11 +297,11 @@ def _time_words(config: SweepConfig) -> str:
     points = config.points or ({},)
     for point in points[:ESTIMATED]:
         try:
-            found = estimate(resolve(config.run_config(point, config.seeds[0])), past=past)
+            run_estimate = estimate(resolve(config.run_config(point, config.seeds[0])), past=past)
         except LabError:  # left out
             continue
-        if found is not None:
-            seconds, known, basis = seconds + found.seconds, known + 1, found.said
+        if run_estimate is not None:
+            seconds, known, basis = seconds + run_estimate.seconds, known + 1, run_estimate.said
     if not known:
         return ""
     whole = seconds / known * config.combinations * len(config.seeds)
