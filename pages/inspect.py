@@ -1,4 +1,4 @@
-"""Inspect: one image through one network; where it looks, what its layers see."""
+"""Inspect: one image through one network; where it cams, what its layers see."""
 
 import streamlit as st
 
@@ -16,13 +16,13 @@ try:
     subject = choose_subject()
     chosen = choose_picture(subject) if subject is not None else None
     if subject is not None:
-        looks, features, gallery, runs = st.tabs(
-            ["Where it looks", "Feature maps", "Gallery", "Runs side by side"],
+        cams, features, gallery, runs = st.tabs(
+            ["Where it cams", "Feature maps", "Gallery", "Runs side by side"],
             key="inspect_tab",
             on_change="rerun",
         )
-        if looks.open and chosen is not None:
-            with looks:
+        if cams.open and chosen is not None:
+            with cams:
                 draw_cam(subject, chosen)
         if features.open and chosen is not None:
             with features:

@@ -19,7 +19,7 @@ view, settings = st.columns([2, 1], gap="large")
 
 with view:
     if run is not None:
-        live_view(run)  # first: of all on this page it is what a person waits for
+        live_view(run)  # first: a person waits for it more than for the rest
 
 with settings:
     st.subheader("Settings", anchor=False)

@@ -176,7 +176,7 @@ def test_many_runs_are_coloured_by_a_knob(compare: Open) -> None:
     colour = app.selectbox(key="compare_colour")
     # The fewest groups first; many learning rates are put into ranges.
     assert colour.options == ["Architecture", "Learning rate", "Nothing"]
-    assert "Colour and dash tell the group" in texts(app, "caption")
+    assert "Colour and dash show the group" in texts(app, "caption")
     check(colour.select("learning_rate").run())
     check(colour.select("").run())
     assert len(app.dataframe[-1].value) == 14  # a row a run, so many columns would not be read

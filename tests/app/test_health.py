@@ -64,7 +64,7 @@ def test_each_chart_is_drawn_and_explained(open_page: OpenPage, trained: Trained
     assert "darken" in captions(app)
     history = layer_history(store().folder(run_id))
     assert history is not None
-    assert f"the {len(history.steps)} that were looked at" in captions(app)
+    assert f"the {len(history.steps)} that were sampled" in captions(app)
     choose(app, "health_chart", "Step size")
     assert charts(app)[0].startswith("Size of a step over the weights")
     assert "around 1/1000" in captions(app)
@@ -107,9 +107,9 @@ def test_the_recent_window(open_page: OpenPage, trained: Trained) -> None:
     assert not [c for c in app.segmented_control if c.key == "health_window"], "too few for it"
     write(run_id, range(1, 301))
     app = open_tab(open_page, run_id)
-    assert "240 of the 300 that were looked at" in captions(app)
+    assert "240 of the 300 that were sampled" in captions(app)
     choose(app, "health_window", "Newest 60")
-    assert "Steps 241 to 300: the 60 that were looked at" in captions(app)
+    assert "Steps 241 to 300: the 60 that were sampled" in captions(app)
 
 
 def write(run_id: str, steps: range, *, spoilt: bool = False) -> None:
@@ -118,15 +118,15 @@ def write(run_id: str, steps: range, *, spoilt: bool = False) -> None:
     cut_back(folder, 0)
     writer = LayerWriter(folder, ("stem", "middle", "head"), ("gelu", "gelu", ""))
     for step in steps:
-        figures = np.full((5, 3), 0.1)
-        figures[:, 0] = np.nan
-        figures[3:] = np.nan
+        norms = np.full((5, 3), 0.1)
+        norms[:, 0] = np.nan
+        norms[3:] = np.nan
         if spoilt and step == steps[-1]:
-            figures[0, 1:] = np.inf
+            norms[0, 1:] = np.inf
         counts = np.zeros((3, BINS))
         counts[1:, 0] = 7
         ranges = np.array([[np.nan, 0, 0], [np.nan, 1, 1]])
-        writer.append(step, figures, ranges, counts)
+        writer.append(step, norms, ranges, counts)
     writer.close()
 
 
@@ -150,7 +150,7 @@ def test_a_single_sample(open_page: OpenPage, trained: Trained) -> None:
     run_id = trained(RELU)
     write(run_id, range(1, 2))
     app = open_tab(open_page, run_id)
-    assert "Step 1, the only one that was looked at." in captions(app)
+    assert "Step 1, the only one that was sampled." in captions(app)
     choose(app, "health_chart", "Activations")
     assert len(charts(app)) == 1
 

@@ -124,7 +124,7 @@ def test_where_nothing_stands_out_it_says_what_was_looked_at(
 ) -> None:
     monkeypatch.setattr(verdicts, "verdicts", lambda *_, **__: ())
     text = said(open_page("runs", run=trained(architecture="mlp").id))
-    assert "Nothing so far. Looked at: the curves of 3 finished epoch(s)" in text
+    assert "Nothing so far. Judged: the curves of 3 finished epoch(s)" in text
     assert "the answers to 60 validation images" in text
 
 

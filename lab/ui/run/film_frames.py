@@ -1,7 +1,7 @@
 """The film strip as HTML: one row a probe image, one column an epoch, each cell a small overlay.
 
-Takes plain values, knows nothing of Streamlit. Text stays text, so a screen reader and a search
-find it; colours are the page's own (currentColor), so light and dark both work.
+Plain values in, a string out, no Streamlit. Text stays text for screen readers and searches;
+colours are the page's own (currentColor), so light and dark both work.
 """
 
 from __future__ import annotations
@@ -31,84 +31,86 @@ STRENGTH = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """What is shown: the chosen epochs of a run and their maps in one stage."""
+    """The shown epochs of a run and their maps in one stage."""
 
-    takes: Sequence[ProbeSnapshot]
+    snapshots: Sequence[ProbeSnapshot]
     """The columns, ascending."""
     maps: Sequence[Floats | None]
-    """For each column (P, h, w) raw; None where there are none (a perceptron, a damaged file)."""
+    """For each column (P, h, w), raw; None where there are none (a perceptron, a damaged file)."""
     stage: str | None
     scales: Mapping[int, float]
     """Index of a probe -> the raw value that shows as full colour, in every column."""
     pictures: Mapping[int, Pixels]
-    """Index -> (H, W, C) uint8 as the network was given it."""
+    """Index -> (H, W, C) uint8, the network's input."""
     class_names: Sequence[str]
 
 
 def columns(epochs: Sequence[int], chosen: int, most: int = MOST_COLUMNS) -> tuple[int, ...]:
-    """At most `most` of `epochs` (ascending): the first, the last, evenly many between, and the
-    chosen one in place of its nearest neighbour."""
+    """Returns at most `most` of `epochs` (ascending): first, last and an even choice between.
+
+    The chosen one is among them, in place of its nearest neighbour.
+    """
     if len(epochs) <= most:
         return tuple(epochs)
-    places = np.linspace(0, len(epochs) - 1, most).round().astype(int)
-    shown = [epochs[i] for i in places]
+    positions = np.linspace(0, len(epochs) - 1, most).round().astype(int)
+    shown = [epochs[i] for i in positions]
     if chosen in epochs and chosen not in shown:
         inner = range(1, most - 1)
         shown[min(inner, key=lambda i: abs(shown[i] - chosen))] = chosen
     return tuple(sorted(shown))
 
 
-def scales(takes: Sequence[ProbeSnapshot], stage: str | None) -> dict[int, float]:
-    """Index of each probe -> its largest raw value in `stage` over all `takes`."""
-    found: dict[int, float] = {}
-    for take in takes:
-        if stage in take.stages:
-            tops = take.peaks[take.stages.index(stage)]
-            for index, top in zip(take.indices.tolist(), tops.tolist(), strict=True):
-                found[index] = max(top, found.get(index, 0.0))
-    return found
+def scales(snapshots: Sequence[ProbeSnapshot], stage: str | None) -> dict[int, float]:
+    """Returns the index of each probe -> its largest raw value in `stage` over all `snapshots`."""
+    largest: dict[int, float] = {}
+    for snapshot in snapshots:
+        if stage in snapshot.stages:
+            tops = snapshot.peaks[snapshot.stages.index(stage)]
+            for index, top in zip(snapshot.indices.tolist(), tops.tolist(), strict=True):
+                largest[index] = max(top, largest.get(index, 0.0))
+    return largest
 
 
 def strip_html(strip: Strip, *, chosen: int) -> str:
-    """The table; its rows are the probes of the newest column. `chosen` is the marked epoch."""
-    newest = strip.takes[-1]
-    heads = "".join(
-        f'<th scope="col"{_marked(take.epoch == chosen)}>{_short(take.epoch)}</th>'
-        for take in strip.takes
+    """Returns the table, a row for each probe of the newest column, the epoch `chosen` marked."""
+    newest = strip.snapshots[-1]
+    headings = "".join(
+        f'<th scope="col"{_marked(snapshot.epoch == chosen)}>{_short(snapshot.epoch)}</th>'
+        for snapshot in strip.snapshots
     )
-    plain = {index: _thumbnail(pixels, CELL) for index, pixels in strip.pictures.items()}
-    drawn = [_overlays(strip, column, plain) for column in range(len(strip.takes))]
+    thumbnails = {index: _thumbnail(pixels, CELL) for index, pixels in strip.pictures.items()}
+    overlays = [_overlays(strip, column, thumbnails) for column in range(len(strip.snapshots))]
     rows = []
     for row, index in enumerate(newest.indices.tolist()):
         cells = "".join(
-            _cell(strip, column, index, drawn[column], marked=take.epoch == chosen)
-            for column, take in enumerate(strip.takes)
+            _cell(strip, column, index, overlays[column], marked=snapshot.epoch == chosen)
+            for column, snapshot in enumerate(strip.snapshots)
         )
-        rows.append(f"<tr>{_row_head(strip, newest, row, plain.get(index))}{cells}</tr>")
+        rows.append(f"<tr>{_row_head(strip, newest, row, thumbnails.get(index))}{cells}</tr>")
     return (
         f'<div class="film">{_STYLE}'
         '<div class="film-scroll" tabindex="0" role="region" aria-label="Film strip, one column '
         'an epoch"><table><thead><tr><th scope="col">Picture</th>'
-        f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></div>"
+        f"{headings}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></div>"
     )
 
 
 def large_html(strip: Strip, column: int) -> str:
-    """The probes of one column, larger, with what the network says of the true class."""
-    take = strip.takes[column]
-    plain = {index: _thumbnail(pixels, LARGE) for index, pixels in strip.pictures.items()}
-    drawn = _overlays(strip, column, plain)
-    figures = []
-    for row, index in enumerate(take.indices.tolist()):
-        true = int(take.labels[row])
-        says = _answer(strip, take, row)
-        if int(take.predicted[row]) != true:
+    """Returns the probes of one column, larger, with the probability of the true class."""
+    snapshot = strip.snapshots[column]
+    thumbnails = {index: _thumbnail(pixels, LARGE) for index, pixels in strip.pictures.items()}
+    overlays = _overlays(strip, column, thumbnails)
+    cards = []
+    for row, index in enumerate(snapshot.indices.tolist()):
+        true = int(snapshot.labels[row])
+        caption = _answer(strip, snapshot, row)
+        if int(snapshot.predicted[row]) != true:
             name = html.escape(_class_name(strip, true))
-            says += f"<br>{name}, the true class: {_share(take, row, true)}"
-        says += _note(strip, take, row)
-        picture = _image(drawn.get(index), _alt(strip, take, row), LARGE)
-        figures.append(f"<figure>{picture}<figcaption>{says}</figcaption></figure>")
-    return f'<div class="film">{_STYLE}<div class="film-large">{"".join(figures)}</div></div>'
+            caption += f"<br>{name}, the true class: {_share(snapshot, row, true)}"
+        caption += _note(strip, snapshot, row)
+        picture = _image(overlays.get(index), _alt(strip, snapshot, row), LARGE)
+        cards.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
+    return f'<div class="film">{_STYLE}<div class="film-large">{"".join(cards)}</div></div>'
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -131,79 +133,83 @@ def _class_name(strip: Strip, label: int) -> str:
     return names[label] if label < len(names) else f"class {label}"
 
 
-def _row_head(strip: Strip, take: ProbeSnapshot, row: int, plain: Pixels | None) -> str:
-    true = html.escape(_class_name(strip, int(take.labels[row])))
-    picture = _image(plain, f"{take.names[row]}, the picture itself", CELL)
-    trains = "<small>trains on it</small>" if take.parts[row] == "train" else ""
-    return f'<th scope="row" title="{html.escape(take.names[row])}">{picture}{true}{trains}</th>'
-
-
-def _cell(
-    strip: Strip, column: int, index: int, drawn: Mapping[int, Pixels], *, marked: bool
-) -> str:
-    take = strip.takes[column]
-    there = take.indices.tolist()
-    if index not in there:
-        return f'<td{_marked(marked)} title="Not followed yet">–</td>'
-    row = there.index(index)
-    picture = ""
-    if strip.stage is not None:  # without maps the picture would be the same in every column
-        picture = _image(drawn.get(index), _alt(strip, take, row), CELL)
-    says = _answer(strip, take, row) + _note(strip, take, row)
-    return f"<td{_marked(marked)}>{picture}{says}</td>"
-
-
-def _answer(strip: Strip, take: ProbeSnapshot, row: int) -> str:
-    said = int(take.predicted[row])
-    right = said == int(take.labels[row])
-    mark, word = ("✓", "right") if right else ("✗", "wrong")
-    name = html.escape(_class_name(strip, said))
+def _row_head(strip: Strip, snapshot: ProbeSnapshot, row: int, thumbnail: Pixels | None) -> str:
+    true = html.escape(_class_name(strip, int(snapshot.labels[row])))
+    picture = _image(thumbnail, f"{snapshot.names[row]}, the picture itself", CELL)
+    trains = "<small>trains on it</small>" if snapshot.parts[row] == "train" else ""
     return (
-        f'<span class="film-{word}"><span role="img" aria-label="{word}:">{mark}</span> '
-        f"{name} {_share(take, row, said)}</span>"
+        f'<th scope="row" title="{html.escape(snapshot.names[row])}">{picture}{true}{trains}</th>'
     )
 
 
-def _share(take: ProbeSnapshot, row: int, label: int) -> str:
-    """The class's probability, as HTML."""
-    return html.escape(whole_percent(float(take.probabilities[row, label])))
+def _cell(
+    strip: Strip, column: int, index: int, overlays: Mapping[int, Pixels], *, marked: bool
+) -> str:
+    snapshot = strip.snapshots[column]
+    indices = snapshot.indices.tolist()
+    if index not in indices:
+        return f'<td{_marked(marked)} title="Not followed yet">–</td>'
+    row = indices.index(index)
+    picture = ""
+    if strip.stage is not None:  # without maps the picture would be the same in every column
+        picture = _image(overlays.get(index), _alt(strip, snapshot, row), CELL)
+    text = _answer(strip, snapshot, row) + _note(strip, snapshot, row)
+    return f"<td{_marked(marked)}>{picture}{text}</td>"
 
 
-def _note(strip: Strip, take: ProbeSnapshot, row: int) -> str:
-    if not lacks_map(take, strip.stage, row):
+def _answer(strip: Strip, snapshot: ProbeSnapshot, row: int) -> str:
+    predicted = int(snapshot.predicted[row])
+    right = predicted == int(snapshot.labels[row])
+    mark, word = ("✓", "right") if right else ("✗", "wrong")
+    name = html.escape(_class_name(strip, predicted))
+    return (
+        f'<span class="film-{word}"><span role="img" aria-label="{word}:">{mark}</span> '
+        f"{name} {_share(snapshot, row, predicted)}</span>"
+    )
+
+
+def _share(snapshot: ProbeSnapshot, row: int, label: int) -> str:
+    """Returns the class's probability as HTML."""
+    return html.escape(whole_percent(float(snapshot.probabilities[row, label])))
+
+
+def _note(strip: Strip, snapshot: ProbeSnapshot, row: int) -> str:
+    if not lacks_map(snapshot, strip.stage, row):
         return ""
     return "<small>no map</small>"
 
 
-def lacks_map(take: ProbeSnapshot, stage: str | None, row: int) -> bool:
-    """Whether nothing in `stage` speaks for the picture's true class."""
-    return stage in take.stages and not take.meaningful[take.stages.index(stage), row]
+def lacks_map(snapshot: ProbeSnapshot, stage: str | None, row: int) -> bool:
+    """Returns whether nothing in `stage` speaks for the picture's true class."""
+    return stage in snapshot.stages and not snapshot.meaningful[snapshot.stages.index(stage), row]
 
 
-def _alt(strip: Strip, take: ProbeSnapshot, row: int) -> str:
-    true = _class_name(strip, int(take.labels[row]))
+def _alt(strip: Strip, snapshot: ProbeSnapshot, row: int) -> str:
+    true = _class_name(strip, int(snapshot.labels[row]))
     if strip.stage is None:
-        return f"{true} {_when(take.epoch)}"
-    return f"Where {strip.stage} sees {true}, {_when(take.epoch)}"
+        return f"{true} {_when(snapshot.epoch)}"
+    return f"Where {strip.stage} sees {true}, {_when(snapshot.epoch)}"
 
 
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def _overlays(strip: Strip, column: int, plain: Mapping[int, Pixels]) -> dict[int, Pixels]:
-    """Index -> (side, side, 3) uint8 of one column, all of its maps enlarged in one go. `plain` has
-    the pictures themselves, of that size."""
-    take, maps = strip.takes[column], strip.maps[column]
-    rows = [i for i, index in enumerate(take.indices.tolist()) if index in plain]
-    indices = take.indices[rows].tolist()
-    if maps is None or not rows:
-        return {index: plain[index] for index in indices}
+def _overlays(strip: Strip, column: int, thumbnails: Mapping[int, Pixels]) -> dict[int, Pixels]:
+    """Returns the overlays of one column, index -> (side, side, 3) uint8.
 
-    tops = np.array([strip.scales.get(index, 0.0) for index in indices], np.float32)
-    pictures = np.stack([plain[index] for index in indices])
+    `thumbnails` has the pictures of that size; all maps are enlarged in one go.
+    """
+    snapshot, maps = strip.snapshots[column], strip.maps[column]
+    rows = [i for i, index in enumerate(snapshot.indices.tolist()) if index in thumbnails]
+    indices = snapshot.indices[rows].tolist()
+    if maps is None or not rows:
+        return {index: thumbnails[index] for index in indices}
+
+    peaks = np.array([strip.scales.get(index, 0.0) for index in indices], np.float32)
+    pictures = np.stack([thumbnails[index] for index in indices])
     large = enlarged(maps[rows], pictures.shape[1])
-    top = tops[:, None, None]
-    share = np.divide(large, top, out=np.zeros_like(large), where=top > 0).clip(0, 1)
+    peak = peaks[:, None, None]
+    share = np.divide(large, peak, out=np.zeros_like(large), where=peak > 0).clip(0, 1)
     alpha = STRENGTH * share[..., None]
     colours = COLOURS[(share * 255).round().astype(np.uint8)]
     mixed = (pictures * (1 - alpha) + colours * alpha).round().astype(np.uint8)
@@ -211,15 +217,17 @@ def _overlays(strip: Strip, column: int, plain: Mapping[int, Pixels]) -> dict[in
 
 
 def enlarged(maps: Floats, side: int) -> Floats:
-    """(P, h, w) -> (P, side, side), bilinear like `lab.explain.grad_cam.enlarge`, in numpy: two
-    matrix products for all maps."""
+    """Enlarges (P, h, w) to (P, side, side), bilinear like `lab.explain.grad_cam.enlarge`.
+
+    In numpy, two matrix products for all maps.
+    """
     down, across = _weights(maps.shape[1], side), _weights(maps.shape[2], side)
     return np.asarray(down @ maps @ across.T, dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=64)
 def _weights(n: int, side: int) -> Floats:
-    """(side, n): how much each of n values adds to each of `side` places between their centres."""
+    """Returns (side, n): the weight of each of n values at each of `side` places between them."""
     at = ((np.arange(side) + 0.5) * n / side - 0.5).clip(0, n - 1)
     left = np.floor(at).astype(int)
     right = np.minimum(left + 1, n - 1)
@@ -230,8 +238,8 @@ def _weights(n: int, side: int) -> Floats:
 
 
 def _thumbnail(pixels: Pixels, side: int) -> npt.NDArray[np.uint8]:
-    """(H, W, C) -> (side, side, 3) uint8: a large picture averaged down, the pixels of a small one
-    kept apart, so that the eye sees what the network saw."""
+    """Resizes (H, W, C) to (side, side, 3) uint8: averages a large picture, keeps a small one's
+    pixels apart, as the network sees them."""
     shown = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     how = Image.Resampling.BOX if pixels.shape[0] > side else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(shown).resize((side, side), how))

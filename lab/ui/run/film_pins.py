@@ -1,4 +1,4 @@
-"""Which pictures the film strip follows: the pinned ones or the lab's choice, and changing that."""
+"""The pictures that the film strip follows, pinned or the lab's choice, and buttons to unpin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARTS = {
 
 
 def draw_pins(run: RunRow, folder: Path, newest: ProbeSnapshot) -> None:
-    """An expander with the pictures of the strip and the data set's pins."""
+    """Draws an expander with the pictures of the strip and the data set's pins."""
     panel = st.expander(
         f"Which pictures: {len(newest.indices)} followed here",
         icon=":material/keep:",
@@ -38,12 +38,12 @@ def draw_pins(run: RunRow, folder: Path, newest: ProbeSnapshot) -> None:
             st.caption(str(error))
             return
         st.markdown(_what_is_followed(pins))
-        coming = [i for i in pins.indices if i not in newest.indices]
-        if coming:
+        waiting = [i for i in pins.indices if i not in newest.indices]
+        if waiting:
             st.caption(
-                f"{len(coming)} pinned picture(s) join when the next column is taken."
+                f"{len(waiting)} pinned picture(s) join with the next column."
                 if run.is_live
-                else f"{len(coming)} picture(s) were pinned since; the next run follows them."
+                else f"{len(waiting)} picture(s) were pinned since; the next run follows them."
             )
         with st.container(horizontal=True, gap="medium"):
             for row, index in enumerate(newest.indices.tolist()):
@@ -51,7 +51,7 @@ def draw_pins(run: RunRow, folder: Path, newest: ProbeSnapshot) -> None:
                 pixels = film_files.read_picture(folder, index)
                 _card(run, index, name, _PARTS.get(newest.parts[row], ""), pixels, pins)
             content_hash = catalog.describe(run.dataset).content_hash
-            for index, name, pixels in _pinned(run.dataset, content_hash, tuple(coming)):
+            for index, name, pixels in _pinned(run.dataset, content_hash, tuple(waiting)):
                 _card(run, index, name, "pinned, not in the strip yet", pixels, pins)
         st.page_link(
             "pages/data.py",
@@ -104,8 +104,10 @@ def _card(
 def _pinned(
     dataset: str, content_hash: str, indices: tuple[int, ...]
 ) -> list[tuple[int, str, Pixels]]:
-    """Index, class and pixels of pictures that no file of the run has yet; the hash makes those of
-    a changed data set be read again."""
+    """Returns index, class and pixels of pictures that no file of the run has yet.
+
+    The hash has those of a changed data set read again.
+    """
     if not indices:
         return []
     pack = catalog.open_pack(dataset)

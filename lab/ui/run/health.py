@@ -1,8 +1,7 @@
-"""Gradient health of a run: which layers learn, layers x time, growing while it trains.
+"""Gradient health of a run: charts of layers x time that show which layers learn.
 
-A fragment of its own that looks every few seconds whether another step was looked at. It reads a
-file of the run's folder, never the training; one chart at a time, made anew only when there is
-something new, so that the live chart beside it is not held up.
+A fragment of its own that checks every few seconds for a new sample in the run's folder. One chart
+at a time, kept until there is something new, so that the live chart is not held up.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from lab.ui.widgets.pace import pace
 from lab.ui.words import plain
 
 TICK = 3.0
-"""Seconds between two looks in a run's first minute, while the run may still write samples."""
+"""Seconds between two refreshes in a run's first minute."""
 
 COLUMNS = 240
 """Sampled steps in one chart: more cannot be told apart."""
@@ -35,12 +34,12 @@ NEWEST = 60
 """Samples in the recent window."""
 
 _DRAWN = "health_drawn"
-"""Where the session keeps the figure that it shows now, beside what it was made from."""
+"""The session's key of the figure on the page and what it was made from."""
 
 
 @dataclass(frozen=True)
 class _Chart:
-    """One of the charts of layers x time, with what to look for."""
+    """One of the charts of layers x time, with a text on what to look for."""
 
     figure: Callable[[LayerHistory], go.Figure]
     alt: Callable[[LayerHistory], str]
@@ -80,8 +79,10 @@ _ABOUT_ACTIVATIONS = (
 
 
 def draw_gradient_health(run: RunRow, *, verdict: bool = True) -> None:
-    """Draw the layers of `run` and let the chart grow while the run is active. `verdict` says what
-    the figures mean; off where the page says so already."""
+    """Draws a chart of the layers of `run`, which grows while the run is active.
+
+    `verdict`: also tell what the samples mean; off where the page does so already.
+    """
     seconds = pace(run, TICK)
     st.fragment(run_every=seconds, key="health")(_body)(run.id, seconds, verdict)
 
@@ -130,7 +131,7 @@ def _why_empty(run: RunRow) -> str:
     if run.settings.get("layer_statistics") == "off":
         return "Switched off for this run, by the knob “Gradient health” in the group “Machine”."
     if run.is_live:
-        return "The first look comes with the first training step."
+        return "The first sample comes with the first training step."
     return (
         "This run has none: it ended before its first step, could not keep it (its log says so), "
         "or an earlier version of the lab trained it."
@@ -138,7 +139,7 @@ def _why_empty(run: RunRow) -> str:
 
 
 def _choose(*, samples: int) -> tuple[str, int | None]:
-    """Which chart, and how many of the newest samples; None for all."""
+    """Draws the choices; returns the chart and how many of the newest samples, None for all."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chart = st.segmented_control(
             "What to look at",
@@ -162,11 +163,11 @@ def _choose(*, samples: int) -> tuple[str, int | None]:
 
 
 def _figure(made_from: tuple[Any, ...], make: Callable[[], go.Figure]) -> go.Figure:
-    """From the session when nothing has changed: then the browser keeps its chart, too."""
-    kept = st.session_state.get(_DRAWN)
-    if kept is None or kept[0] != made_from:
-        kept = st.session_state[_DRAWN] = (made_from, make())
-    figure: go.Figure = kept[1]
+    """Returns the session's figure if nothing has changed, so that the browser keeps its chart."""
+    cached = st.session_state.get(_DRAWN)
+    if cached is None or cached[0] != made_from:
+        cached = st.session_state[_DRAWN] = (made_from, make())
+    figure: go.Figure = cached[1]
     return figure
 
 
@@ -174,19 +175,19 @@ def _made_from(history: LayerHistory, window: int | None) -> str:
     steps = history.steps
     text = f"Steps {steps[0]:,} to {steps[-1]:,}: "
     if window is None and len(steps) < history.samples:
-        text += f"{len(steps)} of the {history.samples:,} that were looked at"
+        text += f"{len(steps)} of the {history.samples:,} that were sampled"
     elif len(steps) == 1:
-        return f"Step {steps[0]:,}, the only one that was looked at."
+        return f"Step {steps[0]:,}, the only one that was sampled."
     else:
-        text += f"the {len(steps)} that were looked at"
+        text += f"the {len(steps)} that were sampled"
     gap = int(np.diff(steps[-2:])[0])
     if gap > 1 and len(steps) == min(history.samples, window or history.samples):
         text += f", now {gap} steps apart"
-    return text + ". The first layer is on top. Looking takes at most 3 % of the training time."
+    return text + ". The first layer is on top. Sampling takes at most 3 % of the training time."
 
 
 def _blanks(run: RunRow, history: LayerHistory, chart: str) -> str:
-    """Why cells are blank or crossed, where there are such."""
+    """Returns why cells are blank or crossed, where there are such."""
     text = ""
     if chart != "Quiet units" and np.isnan(history.gradient_norm).any():
         text += " Blank: the layer was frozen at that step."
@@ -204,7 +205,7 @@ def _draw_activations(run_id: str, history: LayerHistory) -> None:
     ran = history.histograms.any(axis=(0, 2))
     layers = [history.layers[place] for place in np.flatnonzero(ran)]
     if not layers:
-        st.info("No layer ran while it was looked at.", icon=":material/info:")
+        st.info("No layer ran while it was sampled.", icon=":material/info:")
         return
     key = f"health_layer_{run_id}"
     if st.session_state.get(key) not in layers:
@@ -231,7 +232,7 @@ def _draw_activations(run_id: str, history: LayerHistory) -> None:
 
 
 def _chosen_row(run_id: str, history: LayerHistory) -> int:
-    """The slider's step; who has it at the newest follows the run."""
+    """Draws the slider; returns the row of its step. At its right end it follows the run."""
     steps = history.steps.tolist()
     if len(steps) == 1:
         return 0
@@ -253,15 +254,16 @@ def _chosen_row(run_id: str, history: LayerHistory) -> int:
 
 
 def _draw_verdict(run: RunRow, folder: Path) -> None:
-    """What the figures mean, where they mean trouble."""
-
+    """Tells where the gradients vanish and what to do about it."""
     try:
-        found = vanishing_gradients(run.config, layer_history(folder))
-    except LabError:  # settings of another version of the lab: the figures speak for themselves
+        verdict = vanishing_gradients(run.config, layer_history(folder))
+    except LabError:  # settings of another version of the lab: the chart alone is shown
         return
-    if found is not None:
+    if verdict is not None:
         button = (
-            " A button under the curves runs the change beside this run." if found.change else ""
+            " A button under the curves runs the change beside this run." if verdict.change else ""
         )
-        st.warning(plain(f"{found.sentence} {found.suggestion}"), icon=":material/trending_down:")
-        st.caption(plain(found.evidence) + button)
+        st.warning(
+            plain(f"{verdict.sentence} {verdict.suggestion}"), icon=":material/trending_down:"
+        )
+        st.caption(plain(verdict.evidence) + button)

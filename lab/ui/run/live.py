@@ -1,8 +1,8 @@
 """The live view of one run: numbers, curves, buttons and the log of decisions.
 
 A fragment that ticks while the run is active, once a second in its first minute, and reads only
-what is new from the store. It never touches the training thread: the buttons leave a wish in the
-store.
+what is new from the store. It never touches the training thread: the buttons put a request into
+the store.
 """
 
 from __future__ import annotations
@@ -26,33 +26,34 @@ from lab.ui.words import status_badge
 from lab.words import duration, percent
 
 CHART_HEIGHT = 260
-"""Of one panel, in pixels; fixed, so that nothing on the page moves when the points come."""
+"""Height of one panel in pixels; fixed, so that nothing on the page moves when points come."""
 
 FIRST_SECONDS = 3.0
-"""Of training, in which the page looks more often."""
+"""Seconds of training in which the page refreshes more often."""
 
-WAIT, GLANCE = 0.25, 0.03
-"""Seconds. Before the first point a tick waits up to so long for it, looking into the store so
-often: it is on its way to the page at once, and ticks that bring nothing do not hold it up. Longer
-would be felt at a press of Stop."""
+WAIT, POLL = 0.25, 0.03
+"""Seconds that a tick waits for the first point, and between two reads of the store meanwhile. So
+the point is shown at once; a longer wait would delay a press of Stop."""
 
 FEWEST_CLASSES = 2
-"""Of a run that has not started, so that the chart's panels stand where they will stay."""
+"""Classes assumed of a run that has not started, so that the chart's panels do not move later."""
 
 _DRAWN_WHOLE = "live_drawn_whole"
 """In the session while the whole page is drawn: its other parts must not wait for a point."""
 
 
 def live_view(run: RunRow) -> None:
-    """Draw `run` and keep it moving while it is active."""
+    """Draws `run` and keeps it up to date while it is active."""
     seconds = _pace(run)
     st.session_state[_DRAWN_WHOLE] = True
     st.fragment(run_every=seconds, key="live_view")(_body)(run.id, seconds)
 
 
 def _pace(run: RunRow) -> float | None:
-    """Seconds between two ticks; None when nothing changes any more by itself. A paused run may be
-    resumed from another tab, so it is looked at now and then."""
+    """Returns the seconds between two ticks; None when nothing changes any more by itself.
+
+    A paused run may be resumed from another tab, so it is read now and then.
+    """
     if run.status == "paused":
         return 3.0
     # A short wait should look short, and the first points should not wait either. (The new pace
@@ -70,7 +71,7 @@ def _body(run_id: str, seconds: float | None) -> None:
     except NotFoundError:  # deleted in another tab
         st.rerun()
     if _pace(run) != seconds:
-        st.rerun()  # once: the whole page learns that the run began or ended, and the timer with it
+        st.rerun()  # once: the whole page follows the run's start or end, and the timer with it
     _heading(run)
     _buttons(run)
     _progress(run)
@@ -89,22 +90,22 @@ def _body(run_id: str, seconds: float | None) -> None:
 
 
 def _wait_for_first_point(run_id: str) -> None:
-    """Until the first step of a run that starts is there, its status changes, or WAIT is over.
+    """Waits until a starting run has its first step or another status, at most WAIT seconds.
 
     The one sleep in a page: shorter than the pause between two ticks, and only in a tick.
     """
     run, until = store().run(run_id), time.monotonic() + WAIT
-    # A preparation that tells how far it is (a download, a decoding) takes longer.
+    # A preparation with a progress (a download, a decoding) takes longer.
     if run.status not in ("preparing", "running") or (run.status == "preparing" and run.progress):
         return
     while store().newest(run_id).step is None and time.monotonic() < until:
-        time.sleep(GLANCE)
+        time.sleep(POLL)
         if store().run(run_id).status != run.status:
             return
 
 
 def _read_history(run: RunRow, after_step: int) -> LiveHistory:
-    """What is new after a step; the whole history thinned when everything is asked for."""
+    """Returns the rows after a step; the whole history, thinned, for step 0."""
     steps = store().steps(run.id, after=after_step) if after_step else curve(store(), run.id)
     return LiveHistory(steps, store().epochs(run.id, after_step=after_step), run.best_epoch)
 
@@ -145,7 +146,7 @@ def _button(label: str, action: str, run: RunRow, help: str) -> None:
 
 
 def _act(action: str, run_id: str) -> None:
-    """A button's callback: a wish for the queue, never waiting for it to be fulfilled."""
+    """A button's callback: requests the action and does not wait for it."""
     actions = {
         "pause": queue().pause,
         "stop": queue().stop,
@@ -160,7 +161,7 @@ def _act(action: str, run_id: str) -> None:
 
 def _progress(run: RunRow) -> None:
     if run.status == "queued":
-        st.progress(0.0, text=run.progress_text or "Waiting in line for the machine.")
+        st.progress(0.0, text=run.progress_text or "Waiting in the queue.")
     elif run.status == "preparing":
         st.progress(run.progress or 0.0, text=run.progress_text or "Preparing")
     elif run.total_steps:
@@ -170,7 +171,7 @@ def _progress(run: RunRow) -> None:
 def _progress_text(run: RunRow, total: int) -> str:
     parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
     if run.requested and run.status == "running":
-        parts.append(f"{run.requested} asked for")
+        parts.append(f"{run.requested} requested")
     return " · ".join(parts)
 
 
@@ -231,7 +232,7 @@ def _numbers(run: RunRow) -> None:
 
 
 def _further_metrics(run: RunRow, newest: Newest) -> None:
-    """One line for the metrics that have no tile of their own."""
+    """Draws one line with the metrics that have no tile of their own."""
     values: Mapping[str, float | None] = run.test
     where = "On the test images"
     if not values:
@@ -239,12 +240,12 @@ def _further_metrics(run: RunRow, newest: Newest) -> None:
         where = f"On the validation images, epoch {newest.epoch}"
     further = [m for m in METRICS.values() if not m.shown and values.get(m.name) is not None]
     if further:
-        told = ", ".join(f"{m.title.lower()} {m.text(values[m.name])}" for m in further)
-        st.caption(f"{where}: {told}.", help=" ".join(m.about for m in further))
+        text = ", ".join(f"{m.title.lower()} {m.text(values[m.name])}" for m in further)
+        st.caption(f"{where}: {text}.", help=" ".join(m.about for m in further))
 
 
 def _seconds_left(run: RunRow) -> float | None:
-    """From the pace so far, validation included; unknown until a few steps are done."""
+    """Estimates from the pace so far, validation included; None before a few steps are done."""
     if run.step < 3 or not run.total_steps:
         return None
     if run.epoch <= 1 and run.images_per_second:

@@ -96,7 +96,7 @@ class LiveChart {
       this.figure = await loadFiles(files)
     } catch (error) {
       this.root.textContent =
-        "The chart could not be loaded; the figures on this page are right all the same. " +
+        "The chart could not be loaded; the numbers on this page are right all the same. " +
         "Reload the page to try again."
       console.error(error)
       this.gone = true

@@ -1,10 +1,10 @@
 """The chart that moves while a run trains: a panel a metric, zoom and hover kept over the ticks.
 
 `st.plotly_chart` rebuilds its element whenever the data change, so a zoom would last one second.
-This is a small v2 component around `Plotly.extendTraces` instead (live_chart.js), fed with what is
-new (live_feed.py) and drawn as live_figure.js says. Streamlit sends a component's inline JavaScript
-again at every tick; so that is three lines, and they load the real files from static/. Plotly lies
-there too, copied from the installed wheel: nothing comes from the network.
+This is a small v2 component around `Plotly.extendTraces` instead (live_chart.js): live_feed.py
+sends what is new, live_figure.js draws. Streamlit sends a component's inline JavaScript again at
+every tick; so that is three lines, and they load the real files from static/. Plotly lies there
+too, copied from the installed wheel: nothing comes from the network.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ _preload = st.components.v2.component(
 
 
 def preload_live_chart(static: Path = STATIC) -> None:
-    """Let the browser load what a live chart needs while the person still reads this page, so that
-    the first point after a press of a start button does not wait for it. Draws nothing."""
+    """Has the browser load what a live chart needs while the person still reads; draws nothing.
+
+    So the first point after a press of a start button does not wait for it.
+    """
     _preload(key="live_chart_preload", data={"files": _files(static)})
 
 
@@ -73,14 +75,14 @@ def live_chart(
     empty: str = "The first point appears here a moment after training starts.",
     static: Path = STATIC,
 ) -> None:
-    """Draw the `metrics` of `run_id` in a panel each, two side by side, or one above the other on a
-    narrow screen; those that are not shown at first behind a button each.
+    """Draws the `metrics` of `run_id` in a panel each; those not shown at first behind a button.
 
     Call it inside the page's `st.fragment(run_every=...)`: each call reads what is new and sends
-    that. `key` names the place on the page and stays the same when the run changes. `live` says
-    whether more is to come. `height` is that of one panel in pixels and does not change with the
-    data. `empty` stands there before the first step. `static` differs only for entrance scripts
-    that are not the lab's own. Raises ResourceError when the static files cannot be written.
+    that. `key` names the place on the page and stays the same when the run changes. `live`: more is
+    to come. `height` is that of one panel in pixels. `empty` is shown before the first step.
+    `static` differs only for entrance scripts that are not the lab's own.
+
+    Raises ResourceError when the static files cannot be written.
     """
     place = f"live_chart_{key}"
     sent: Sent | None = st.session_state.get(place)
@@ -95,7 +97,7 @@ def live_chart(
 
 
 def ensure_plotly_js(static: Path = STATIC) -> str:
-    """Copy plotly.min.js from the installed wheel to `static` if it is not there; return its URL.
+    """Copies plotly.min.js from the installed wheel to `static` if missing; returns its URL.
 
     The URL is relative to the page, as "app/static/plotly-7.1.0.min.js". Safe to call from several
     threads and processes at once. Raises ResourceError when the file cannot be written.
@@ -109,7 +111,7 @@ def ensure_plotly_js(static: Path = STATIC) -> str:
 
 @cache
 def _files(static: Path) -> dict[str, str]:
-    """URLs of what the browser loads once; a name changes with the content: no stale cache."""
+    """Returns the URLs of what the browser loads once; names change with the content."""
     urls = {"plotly": ensure_plotly_js(static)}
     own = {"script": "live_chart.js", "figure": "live_figure.js", "style": "live_chart.css"}
     for kind, name in own.items():
@@ -133,5 +135,5 @@ def _publish(source: Path, name: str, static: Path) -> str:
 
 
 def _forget(place: str) -> None:
-    """The browser found a hole, or holds too many points: the next message is a whole history."""
+    """The browser lacks points or holds too many: the next message is a whole history."""
     st.session_state.pop(place, None)

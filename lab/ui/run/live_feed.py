@@ -1,8 +1,8 @@
-"""What the live chart in the browser has already, and what it needs next.
+"""The messages to the live chart in the browser: what it lacks, from what it was sent.
 
-Every tick sends only what is new, plus the last few points again: a tick that the browser skipped
-is then mended by the next one. When more is missing the browser asks, and the whole history goes
-out, thinned. So a tick costs a few kilobytes however long the run is.
+Every tick sends only what is new, plus the last few points again, which makes up for a tick that
+the browser skipped. When more is missing the browser asks for the whole history, thinned. So a tick
+costs a few kilobytes however long the run is.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from lab.metrics import Metric, epoch_columns, step_columns
 from lab.runs.history import thin
 
 OVERLAP = 50
-"""Steps that a tick sends again, so that one that got lost is mended by the next one."""
+"""Steps that a tick sends again, in case the one before it got lost."""
 
 NEW_PER_TICK = 100
-"""New points of one tick; of a run with more steps between two ticks some are left out."""
+"""New points of one tick; of more steps between two ticks some are left out."""
 
 WHOLE = 1000
 """Points of a whole history. The browser keeps 2,000 a line and asks for a whole one beyond that,
@@ -32,7 +32,7 @@ so half of them leave room for at least ten ticks."""
 
 @dataclass(frozen=True, slots=True)
 class LiveHistory:
-    """What a HistoryReader returns: all rows after a step, in the order of training."""
+    """All rows after a step, in the order of training; a HistoryReader returns it."""
 
     steps: Steps
     epochs: Epochs
@@ -41,30 +41,30 @@ class LiveHistory:
 
 class HistoryReader(Protocol):
     def __call__(self, after_step: int, /) -> LiveHistory:
-        """All steps with `step > after_step` and all epochs that ended after that step."""
+        """Returns all steps with `step > after_step` and all epochs that ended after that step."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What this browser session was sent of which run; lives in the session between ticks."""
+    """What the browser has of which run; kept in the session between ticks."""
 
     run_id: str
     step: int
     loss: float
-    """Loss at `step`: if the store now says something else, the run went back and trained on."""
+    """Loss at `step`; another one in the store means that the run went back and trained on."""
     metrics: tuple[Metric, ...]
-    """Whose columns were sent."""
+    """The metrics whose columns were sent."""
     epoch: int | None
     """The last epoch."""
     latest: Mapping[str, float]
-    """By column, of the last step and the last epoch."""
+    """Column -> its value at the last step or the last epoch."""
 
 
 def next_message(
     read: HistoryReader, *, run_id: str, metrics: Sequence[Metric], sent: Sent | None
 ) -> tuple[dict[str, Any], Sent]:
-    """The next message to the browser (plain JSON values) and what it will then have.
+    """Returns the next message to the browser (plain JSON values) and what it then has.
 
     `metrics` are those that the run measures. `sent` is None at the start and when the browser
     asked for everything.
@@ -75,8 +75,8 @@ def next_message(
         if _continues(history.steps, sent):
             return _message(history, after=after, run_id=run_id, metrics=sent.metrics, sent=sent)
     history = read(0)
-    there = tuple(metric for metric in metrics if _is_there(metric, history.epochs))
-    return _message(history, after=0, run_id=run_id, metrics=there, sent=None)
+    recorded = tuple(metric for metric in metrics if _is_recorded(metric, history.epochs))
+    return _message(history, after=0, run_id=run_id, metrics=recorded, sent=None)
 
 
 def _continues(steps: Steps, sent: Sent) -> bool:
@@ -84,8 +84,8 @@ def _continues(steps: Steps, sent: Sent) -> bool:
     return row is not None and bool(np.isclose(steps["loss"][row], sent.loss, equal_nan=True))
 
 
-def _is_there(metric: Metric, epochs: Epochs) -> bool:
-    """False for a metric that the lab did not know yet when it trained the run."""
+def _is_recorded(metric: Metric, epochs: Epochs) -> bool:
+    """Returns False for a metric that the lab did not have yet when it trained the run."""
     values = epochs[f"val_{metric.name}"]
     return metric.shown or not len(values) or bool(np.isfinite(values).any())
 
@@ -106,9 +106,9 @@ def _message(
     elif last == sent.step:
         rows = np.empty(0, dtype=np.intp)  # nothing new: an equal message costs the browser nothing
     else:
-        known = int(np.searchsorted(steps.step, sent.step, side="right"))
-        new = _thinned(steps, names, np.arange(known, len(steps.step)), NEW_PER_TICK)
-        rows = np.concatenate([np.arange(known), new])
+        overlap = int(np.searchsorted(steps.step, sent.step, side="right"))
+        new = _thinned(steps, names, np.arange(overlap, len(steps.step)), NEW_PER_TICK)
+        rows = np.concatenate([np.arange(overlap), new])
 
     message: dict[str, Any] = {
         "run": run_id,
@@ -146,54 +146,56 @@ def _message(
 def _thinned(
     steps: Steps, names: Sequence[str], rows: npt.NDArray[np.intp], points: int
 ) -> npt.NDArray[np.intp]:
-    """At most `points` of `rows`, ascending: shape, extremes, the first and the last are kept."""
+    """Returns at most `points` of `rows`, ascending: keeps shape, extremes, the first, the last."""
     smoothed = [name for name in names if name.endswith("_smoothed")]
-    kept = thin(
+    positions = thin(
         len(rows),
         shapes=[steps[name][rows] for name in names if name not in smoothed],
         extremes=[steps[name][rows] for name in smoothed],
         keep=np.empty(0, dtype=np.intp),  # the best epoch has a mark of its own
         points=points,
     )
-    return rows[kept]
+    return rows[positions]
 
 
 def alt_texts(sent: Sent, *, live: bool, best_epoch: int | None) -> dict[str, str]:
-    """One true sentence for each panel, by metric."""
+    """Returns a sentence for each panel, by metric."""
     texts = {}
     for metric in sent.metrics:
         if sent.step == 0:
             texts[metric.name] = f"{metric.title}: no point to show yet."
             continue
-        said = []
+        clauses = []
         if metric.of_batches:
             now = sent.latest.get(f"{metric.name}_smoothed")
-            said.append(f"{_say(metric, now)} smoothed over batches")
+            clauses.append(f"{_value_text(metric, now)} smoothed over batches")
         if sent.epoch is not None:
             parts = [
-                f"{word} {_say(metric, sent.latest[f'{part}_{metric.name}'])}"
+                f"{word} {_value_text(metric, sent.latest[f'{part}_{metric.name}'])}"
                 for part, word in (("train", "training"), ("val", "validation"))
                 if f"{part}_{metric.name}" in sent.latest
             ]
-            said.append(f"epoch {sent.epoch}: {', '.join(parts)}")
+            clauses.append(f"epoch {sent.epoch}: {', '.join(parts)}")
         if best_epoch is not None:
-            said.append(f"best epoch {best_epoch}")
+            clauses.append(f"best epoch {best_epoch}")
         so_far = " so far" if live else ""
-        texts[metric.name] = f"{metric.title} after {sent.step:,} steps{so_far}: {'; '.join(said)}."
+        texts[metric.name] = (
+            f"{metric.title} after {sent.step:,} steps{so_far}: {'; '.join(clauses)}."
+        )
     return texts
 
 
-def _say(metric: Metric, value: float | None) -> str:
+def _value_text(metric: Metric, value: float | None) -> str:
     return "not a number" if value is None or math.isnan(value) else metric.text(value)
 
 
 def _compact(steps: Column) -> int | list[int]:
-    """The first step when they are consecutive, which they are unless thinned; else all of them."""
+    """Returns the first step when they are consecutive (not thinned), else all of them."""
     if len(steps) and int(steps[-1]) - int(steps[0]) == len(steps) - 1:
         return int(steps[0])
     return [int(step) for step in steps]
 
 
 def _short(values: Iterable[Any]) -> list[float | None]:
-    """Four significant digits are more than a screen shows; JSON has no NaN."""
+    """Rounds to four digits, more than a screen shows; None for NaN, which JSON lacks."""
     return [float(f"{v:.4g}") if math.isfinite(v) else None for v in values]

@@ -1,4 +1,4 @@
-"""The Runs page: the table, the waiting line, and what can be done with one run."""
+"""The Runs page: the table of runs, the queue, and the actions on one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATUSES = ("running", "queued", "paused", "stopped", "completed", "failed", "in
 
 
 def draw_table() -> RunRow | None:
-    """All runs that pass the filter; returns the one that is selected."""
+    """Draws the runs that pass the filter; returns the selected one."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input(
             "Find",
@@ -28,7 +28,7 @@ def draw_table() -> RunRow | None:
             icon=":material/search:",
             persist_state="session",
         )
-        wanted = st.pills(
+        statuses = st.pills(
             "Status",
             STATUSES,
             format_func=status_word,
@@ -36,9 +36,9 @@ def draw_table() -> RunRow | None:
             key="runs_status",
             persist_state="session",
         )
-    rows = store().runs(search=search or "", status=tuple(wanted) or None)
+    rows = store().runs(search=search or "", status=tuple(statuses) or None)
     if not rows:
-        if search or wanted:
+        if search or statuses:
             st.caption("No run passes the filter.")
         else:
             st.info("No runs yet. Start one on the Home or Train page; it will stay here.")
@@ -57,7 +57,7 @@ def draw_table() -> RunRow | None:
         column_config=_COLUMNS,
         alt=f"Table of {len(rows)} runs with their knobs and results.",
     )
-    chosen = event["selection"]["rows"]
+    selected = event["selection"]["rows"]
     st.caption(
         f"{len(rows)} run(s). Select a row to open it; press a column's head to sort. "
         "Validation accuracy chose the weights; the test set was looked at once, at the end."
@@ -70,9 +70,9 @@ def draw_table() -> RunRow | None:
             help="Those that the filter above lets through.",
             query_params=compare_query([row.id for row in rows]),
         )
-    if not chosen:
+    if not selected:
         return current
-    row = rows[chosen[0]]
+    row = rows[selected[0]]
     if current is None or row.id != current.id:
         look_at(row.id)
     return row
@@ -110,12 +110,12 @@ def _frame(rows: list[RunRow]) -> pd.DataFrame:
 
 
 def draw_queue() -> None:
-    """The runs that wait, in order, with what can be done about it."""
+    """Draws the waiting runs in order, with buttons to move or remove them."""
     waiting = store().queued()
     if not waiting:
         return
     with st.container(border=True):
-        st.markdown(f"**In line: {len(waiting)}.** One run at a time trains on a device.")
+        st.markdown(f"**In the queue: {len(waiting)}.** One run at a time trains on a device.")
         for place, run in enumerate(waiting):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"{place + 1}. {run.name}", width="stretch")
@@ -210,7 +210,7 @@ def _delete(run_id: str, name: str) -> None:
 
 
 def draw_settings(run: RunRow) -> None:
-    """Every knob of the run, as it was set."""
+    """Draws every knob of the run, as it was set."""
     defaults = RunConfig().model_dump(mode="json")
     values = run.settings
     st.dataframe(

@@ -1,7 +1,7 @@
-"""What stands out in a run, in words: each verdict with its numbers and one thing to press.
+"""What stands out in a run: each verdict with its evidence, a suggestion and a button.
 
-Runs in the page's script thread. While the run is active a fragment looks every few seconds whether
-there is a new epoch; only then anything is read and judged anew.
+While the run is active a fragment checks every few seconds for a new epoch; only then the run is
+judged anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lab.ui.widgets.predictions import AUTOMATIC_PIXELS, predictions_of
 from lab.ui.words import plain, status_word
 
 TICK = 4.0
-"""Seconds between two looks in a run's first minute; there is something new once an epoch."""
+"""Seconds between two refreshes in a run's first minute; there is something new once an epoch."""
 
 TITLES = {
     "vanishing_gradients": ("Vanishing gradients", "trending_down"),
@@ -50,34 +50,34 @@ TITLES = {
 }
 
 REST = 33
-"""Between two judgements of a run that trains passes so many times what one takes: a long curve
-takes a while to read, and the run is to lose at most 3 % by it."""
+"""Judging a training run rests so many times what it takes: reading a long curve takes a while, and
+the run is to lose at most 3 % by it."""
 
 MOST_KEPT = 50
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """What was found of a run, and of which state of it."""
+class _Judgement:
+    """The verdicts on one state of a run, and when and how long it was judged."""
 
     state: tuple[object, ...]
-    found: tuple[Verdict, ...]
-    at: float
-    cost: float
+    verdicts: tuple[Verdict, ...]
+    judged_at: float
+    seconds: float
 
 
-_judgements: dict[str, _Judged] = {}
-"""By run, the newest last; of all sessions, so that five pages on a run cost what one does."""
+_judgements: dict[str, _Judgement] = {}
+"""By run, the newest last; shared by all sessions, so that five pages on a run cost as one."""
 
 _guard = threading.Lock()
-"""Held while a run is judged: who else asks waits a moment and takes what was found."""
+"""Held while a run is judged: other sessions wait a moment and share the judgement."""
 
 FIXED = "verdicts_fixed"
-"""In the session: the two runs to compare next, or the sentence why there is no second one."""
+"""The session's key of the two runs to compare next, or of why there is no second one."""
 
 
 def draw_verdicts(run: RunRow) -> None:
-    """Under the curves of `run`; keeps up with it while it is active."""
+    """Draws the verdicts on `run` and keeps them up to date while it is active."""
     if run.is_live or run.status == "paused":
         st.fragment(run_every=pace(run, TICK), key="verdicts")(_live)(run.id, run.status)
     else:
@@ -94,38 +94,44 @@ def _live(run_id: str, status: str) -> None:
 
 
 def _draw(run: RunRow) -> None:
-    _go_on()
+    _open_comparison()
     try:
         config = run.config
     except LabError as error:
         st.caption(f"No verdicts: another version of the lab made this run. {error}")
         return
     predictions = _predictions(run)
-    found = _judged(run, config, predictions)
+    current = _current_verdicts(run, config, predictions)
     st.subheader("What stands out", anchor=False)
-    if not found:
-        st.caption(_nothing(run, predictions))
+    if not current:
+        st.caption(_no_verdict_text(run, predictions))
         return
-    for verdict in found:
-        _one(run, config, verdict)
+    for verdict in current:
+        _draw_verdict(run, config, verdict)
 
 
-def _judged(run: RunRow, config: RunConfig, predictions: Predictions | None) -> tuple[Verdict, ...]:
-    """The verdicts of the run as it stands; made anew when an epoch has ended, not each tick."""
-    of_what = None if predictions is None else predictions.identity
-    state = (run.id, run.revision, store().newest(run.id).epoch, run.status, of_what)
+def _current_verdicts(
+    run: RunRow, config: RunConfig, predictions: Predictions | None
+) -> tuple[Verdict, ...]:
+    """Returns the verdicts on the run, judged anew when an epoch has ended, not at each tick."""
+    predicted_by = None if predictions is None else predictions.identity
+    state = (run.id, run.revision, store().newest(run.id).epoch, run.status, predicted_by)
     with _guard:
-        kept = _judgements.pop(run.id, None)
+        judgement = _judgements.pop(run.id, None)
         began = time.monotonic()
-        rests = run.is_live and kept is not None and began - kept.at < REST * kept.cost
-        if kept is None or not (rests or kept.state == state):
-            found = _judge(run, config, predictions)
+        resting = (
+            run.is_live
+            and judgement is not None
+            and began - judgement.judged_at < REST * judgement.seconds
+        )
+        if judgement is None or not (resting or judgement.state == state):
+            judged = _judge(run, config, predictions)
             now = time.monotonic()
-            kept = _Judged(state, found, now, now - began)
-        _judgements[run.id] = kept
+            judgement = _Judgement(state, judged, now, now - began)
+        _judgements[run.id] = judgement
         for old in list(_judgements)[:-MOST_KEPT]:
             del _judgements[old]
-    return kept.found
+    return judgement.verdicts
 
 
 def _judge(run: RunRow, config: RunConfig, predictions: Predictions | None) -> tuple[Verdict, ...]:
@@ -149,43 +155,47 @@ def _judge(run: RunRow, config: RunConfig, predictions: Predictions | None) -> t
 
 
 def _predictions(run: RunRow) -> Predictions | None:
-    """What the best checkpoint answers to the validation images. Of a run that goes on only what is
-    there already; of one that has ended it is found out, where that takes seconds."""
+    """Returns the best checkpoint's predictions on the validation images, or None.
+
+    Of a run that may go on only saved ones; those of an ended run are made where it takes seconds.
+    """
     if not run.has_weights or not run.val_samples:
         return None
     folder = store().folder(run.id)
-    if (folder / "evaluation" / "best-val.npz").exists() and _goes_on(run):
+    if (folder / "evaluation" / "best-val.npz").exists() and _may_go_on(run):
         return saved_predictions(folder, "best", "val", outdated=True)
-    if _goes_on(run):
+    if _may_go_on(run):
         return None
     try:
         side = run.settings["image_size"] or catalog.describe(run.dataset).image_size
         if run.val_samples * side**2 > AUTOMATIC_PIXELS:
             return None
         return predictions_of(CheckpointChoice(run, folder, "best"), "val")
-    except LabError as error:  # its data set is gone, for example: the curves still tell something
+    except LabError as error:  # its data set is gone, for example; the curves can still be judged
         st.caption(f"The answers to single images are not judged. {plain(str(error))}")
         return None
 
 
-def _goes_on(run: RunRow) -> bool:
+def _may_go_on(run: RunRow) -> bool:
     return run.is_live or run.status == "paused"
 
 
-def _nothing(run: RunRow, predictions: Predictions | None) -> str:
-    """What was looked at, so that silence is not taken for more than it is."""
-    looked = [f"the curves of {store().newest(run.id).epoch or 0} finished epoch(s)"]
+def _no_verdict_text(run: RunRow, predictions: Predictions | None) -> str:
+    """Returns what was judged, so that silence is not taken for more than it is."""
+    evidence = [f"the curves of {store().newest(run.id).epoch or 0} finished epoch(s)"]
     samples = newest_sample(Path(store().folder(run.id)))
-    looked.append(f"{samples[0]:,} sampled steps of its layers" if samples else "no layer samples")
+    evidence.append(
+        f"{samples[0]:,} sampled steps of its layers" if samples else "no layer samples"
+    )
     if predictions is None:
-        looked.append("no answers to single images yet")
+        evidence.append("no answers to single images yet")
     else:
-        looked.append(f"the answers to {len(predictions):,} validation images")
-    wait = " Most signs show only after three to five epochs." if _goes_on(run) else ""
-    return f"Nothing so far. Looked at: {', '.join(looked)}.{wait}"
+        evidence.append(f"the answers to {len(predictions):,} validation images")
+    wait = " Most signs show only after three to five epochs." if _may_go_on(run) else ""
+    return f"Nothing so far. Judged: {', '.join(evidence)}.{wait}"
 
 
-def _one(run: RunRow, config: RunConfig, verdict: Verdict) -> None:
+def _draw_verdict(run: RunRow, config: RunConfig, verdict: Verdict) -> None:
     title, icon = TITLES[verdict.kind]
     with st.container(border=True, key=f"verdict_{verdict.kind}"):
         st.markdown(f"**:material/{icon}: {title}.** {plain(verdict.sentence)}")
@@ -195,35 +205,35 @@ def _one(run: RunRow, config: RunConfig, verdict: Verdict) -> None:
             return
         fixed = config.changed(**verdict.change)
         st.caption(f"The change: {plain(_change(config, verdict.change))}.")
-        there = _already(run, fixed)
-        if there is not None:
+        other = _existing_fix(run, fixed)
+        if other is not None:
             st.page_link(
                 "pages/compare.py",
-                label=f"Compare with “{plain(there.name)}” ({status_word(there.status).lower()})",
+                label=f"Compare with “{plain(other.name)}” ({status_word(other.status).lower()})",
                 icon=":material/compare_arrows:",
-                query_params=compare_query([run.id, there.id]),
+                query_params=compare_query([run.id, other.id]),
             )
         else:
             st.button(
                 "Run it with this change",
                 key=f"verdict_fix_{verdict.kind}",
                 icon=":material/play_arrow:",
-                help="Puts a second run in line, the same but for this, and compares the two.",
+                help="Queues a second run, the same but for this, and compares the two.",
                 on_click=_run_fix,
                 args=(run, fixed, title),
             )
 
 
 def _change(config: RunConfig, change: dict[str, Any]) -> str:
-    """Each knob from what it is to what it becomes."""
+    """Returns the title of each changed knob with its old and new value."""
     knobs = [KNOBS[name] for name in change]
     return ", ".join(
         f"{k.title} {k.text(getattr(config, k.name))} → {k.text(change[k.name])}" for k in knobs
     )
 
 
-def _already(run: RunRow, fixed: RunConfig) -> RunRow | None:
-    """The newest run that was started from here with the same settings."""
+def _existing_fix(run: RunRow, fixed: RunConfig) -> RunRow | None:
+    """Returns the newest run that was started from here with these settings, if any."""
     for other in store().runs(origin=f"fix:{run.id}"):
         try:
             size = other.config.image_size  # settled there; perhaps not in the run it came from
@@ -235,9 +245,10 @@ def _already(run: RunRow, fixed: RunConfig) -> RunRow | None:
 
 
 def _run_fix(run: RunRow, fixed: RunConfig, title: str) -> None:
-    """The button's callback. Not in the page's run: by then the next epoch may have taken the
-    verdict and its button away."""
+    """The button's callback: queues the second run.
 
+    Not in the page's run: by then the next epoch may have removed the verdict and its button.
+    """
     try:
         name = f"{run.name[:50]}, against: {title.lower()}"
         new = queue().submit(resolve(fixed), name=name, origin=f"fix:{run.id}")
@@ -246,10 +257,10 @@ def _run_fix(run: RunRow, fixed: RunConfig, title: str) -> None:
         st.session_state[FIXED] = (str(error), run.id, "")
 
 
-def _go_on() -> None:
-    """After a press: to the comparison, or say what was wrong."""
-    trouble, run_id, new = st.session_state.pop(FIXED, ("", "", ""))
-    if trouble:
-        st.error(plain(trouble), icon=":material/error:")
+def _open_comparison() -> None:
+    """Opens the comparison after a press of the button, or tells why there is no second run."""
+    problem, run_id, new = st.session_state.pop(FIXED, ("", "", ""))
+    if problem:
+        st.error(plain(problem), icon=":material/error:")
     elif new:
         st.switch_page("pages/compare.py", query_params=compare_query([run_id, new]))

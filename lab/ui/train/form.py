@@ -1,4 +1,4 @@
-"""The Train page's settings: data set, architecture and freezing know of each other."""
+"""The Train page's settings; the choices of data set, architecture and freezing are linked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.knob_form import draw_essential, draw_group, draw_knob, read_form
 
 LINKED = ("dataset", "architecture", "freeze", "activation")
-"""Essential knobs whose choices hang on the data set and on one another; drawn here by hand."""
+"""Essential knobs whose choices depend on the data set and on each other; drawn here one by one."""
 
 
 def draw() -> None:
-    """All knobs, the essential ones open."""
+    """Draws all knobs, the essential ones outside their groups."""
     _adopt_settings_from_url()
     info = _draw_dataset()
     spec = _draw_architecture()
@@ -70,11 +70,11 @@ def _draw_activation(spec: ArchitectureSpec) -> None:
     pretrained = st.session_state[knob_key("freeze")] != "scratch"
     if pretrained:
         st.session_state[knob_key("activation")] = "auto"
-    words = KNOBS["activation"].text
-    own = f"The network's own ({words(spec.native_activation)})"
+    text = KNOBS["activation"].text
+    own = f"The network's own ({text(spec.native_activation)})"
     draw_knob(
         "activation",
-        label=lambda name: own if name == "auto" else words(name),
+        label=lambda name: own if name == "auto" else text(name),
         disabled=pretrained,
     )
     if pretrained:
@@ -85,8 +85,7 @@ def _draw_activation(spec: ArchitectureSpec) -> None:
 
 
 def read() -> RunConfig | LabError:
-    """The form's config, its open knobs settled; or what is wrong with it, as a sentence."""
-
+    """Returns the form's config, resolved; or the error that tells what does not fit."""
     try:
         return resolve(read_form())
     except LabError as error:
@@ -94,17 +93,17 @@ def read() -> RunConfig | LabError:
 
 
 def draw_train_button(config: RunConfig | LabError) -> None:
-    """Enabled when the settings make sense; a press puts the run in line and looks at it."""
-    wrong = isinstance(config, LabError)
+    """Draws the button, enabled when the settings fit; a press queues the run and selects it."""
+    invalid = isinstance(config, LabError)
     pressed = st.button(
         "Train",
         key="train_start",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=wrong,
+        disabled=invalid,
         help="Something in the settings does not fit; the red sentence says what."
-        if wrong
+        if invalid
         else None,
     )
     if not pressed or isinstance(config, LabError):
@@ -119,12 +118,12 @@ def draw_train_button(config: RunConfig | LabError) -> None:
 
 
 def _dataset_changed() -> None:
-    """Other pictures, other sensible defaults: all knobs follow, as the page says in their help."""
+    """Fills the form with the defaults for the chosen data set."""
     fill_form(defaults_for(st.session_state[knob_key("dataset")]))
 
 
 def _adopt_settings_from_url() -> None:
-    """A link such as ?dataset=sign-mnist&epochs=3 fills the form once and leaves the URL clean."""
+    """Fills the form from a link such as ?dataset=sign-mnist&epochs=3, once, and cleans the URL."""
     texts = {name: st.query_params[name] for name in KNOBS if name in st.query_params}
     if not texts:
         if knob_key("dataset") not in st.session_state:

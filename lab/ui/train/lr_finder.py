@@ -1,7 +1,4 @@
-"""The Train page's learning-rate finder: a short ramp in the background, its curve, one button.
-
-Runs in the page's script thread; the ramp runs in a job's, on a network of its own.
-"""
+"""The Train page's learning-rate finder: a ramp in a background job, its curve, one button."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from lab.ui.widgets.background import computed
 
 
 def draw_lr_finder(config: RunConfig | LabError) -> None:
-    """An expander with the finder for the form's settings as they are now."""
+    """Draws an expander with the finder for the form's present settings."""
     with st.expander(
         "Find a learning rate", key="train_rates", icon=":material/speed:", on_change="rerun"
     ) as finder:
@@ -44,7 +41,7 @@ def _draw(config: RunConfig) -> None:
     if job is None or job.state == "cancelled":
         st.caption(
             "Takes 100 training steps with these settings, each at a slightly larger rate than "
-            "the one before, and looks where the loss begins to fall and where it is thrown off. "
+            "the one before, and finds where the loss begins to fall and where it diverges. "
             "On a network of its own, which is thrown away: no run is touched."
         )
         if st.button("Try the rates", key="train_rates_start", icon=":material/play_arrow:"):
@@ -62,13 +59,13 @@ def _draw(config: RunConfig) -> None:
 
 
 def rates_key(config: RunConfig) -> str:
-    """Of the background job: everything that the ramp depends on."""
+    """Returns the key of the background job: everything that the ramp depends on."""
     info = catalog.describe(config.dataset)
     # Drawings are always the same; other images may be replaced under the same name.
     images = "" if info.drawn else info.content_hash
     values = config.model_dump(mode="json")
-    matters = {name: value for name, value in values.items() if KNOBS[name].rate_finder}
-    return f"rates:{images}:{json.dumps(matters, sort_keys=True)}"
+    used = {name: value for name, value in values.items() if KNOBS[name].rate_finder}
+    return f"rates:{images}:{json.dumps(used, sort_keys=True)}"
 
 
 def _work(config: RunConfig) -> jobs.Work:
@@ -124,7 +121,7 @@ def _draw_finding(finding: RateFinding, config: RunConfig) -> None:
 
 def _made_from(finding: RateFinding, config: RunConfig) -> str:
     passes = "one pass" if finding.passes == 1 else f"{finding.passes} passes"
-    end = "; it ended where the loss was thrown off" if finding.ended_early else ""
+    end = "; it ended where the loss diverged" if finding.ended_early else ""
     return (
         f"From {len(finding.rates)} steps of {config.batch_size} images, in {passes} over the "
         f"training images, seed {config.seed}{end}. A place to start, not the best rate: that "
@@ -133,7 +130,7 @@ def _made_from(finding: RateFinding, config: RunConfig) -> str:
 
 
 def rounded(rate: float) -> float:
-    """Two digits: more are not known."""
+    """Rounds to two digits; more are not known."""
     return float(f"{rate:.1e}")
 
 
@@ -142,5 +139,5 @@ def _cancel(job_id: str) -> None:
 
 
 def _use(rate: float) -> None:
-    """A button's callback: it runs before the form's widgets are drawn."""
+    """A button's callback: puts the rate into the form before its widgets are drawn."""
     st.session_state[knob_key("learning_rate")] = rate

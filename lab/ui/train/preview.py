@@ -1,4 +1,4 @@
-"""What will happen when Train is pressed, computed without training anything.
+"""Facts about a run before it is started: images, steps, parameters, layers.
 
 Cached by Streamlit as plain data: a page rerun with unchanged knobs costs a dictionary look-up.
 """
@@ -41,7 +41,7 @@ class Preview:
 
 
 def preview(config: RunConfig) -> Preview:
-    """Of a resolved config. Raises LabError when it does not fit the data set after all."""
+    """Returns the facts of a resolved config. Raises LabError when it does not fit the data set."""
     return _preview(config.to_json())
 
 
@@ -85,17 +85,23 @@ class Layers:
 
 @st.cache_data(max_entries=32, show_spinner="Counting layers")
 def layers(config_json: str, channels: int, classes: int) -> Layers:
-    """The layer table of a resolved config, as plain rows."""
-
+    """Returns the layer table of a resolved config as plain rows."""
     config = RunConfig.from_json(config_json)
     assert config.image_size is not None
-    taken = input_channels(config, channels)
+    network_channels = input_channels(config, channels)
     network = build_network(
-        config, channels=taken, image_size=config.image_size, classes=classes, device="meta"
+        config,
+        channels=network_channels,
+        image_size=config.image_size,
+        classes=classes,
+        device="meta",
     )
     apply_freeze(network, config, phase=1)
     table = layer_table(
-        network, channels=taken, image_size=config.image_size, batch_size=config.batch_size
+        network,
+        channels=network_channels,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
     )
     rows = tuple(
         {

@@ -1,4 +1,4 @@
-"""The plain summary of what a press of Train will do."""
+"""The summary of what a press of Train will do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.ui.train.preview import Preview, layers, preview
 
 
 def draw_summary(config: RunConfig) -> None:
-    """`config` is resolved: its knobs fit the data set and the architecture."""
+    """Draws the summary of a resolved config: images, steps, parameters, stages, layers."""
     info = catalog.describe(config.dataset)
     if info.state != catalog.READY:
         st.info(f"{info.title} will be drawn first; that takes a few seconds, once.")
@@ -29,7 +29,7 @@ def draw_summary(config: RunConfig) -> None:
     waiting = store().runs(status=("queued", "preparing", "running"))
     if waiting:
         st.caption(
-            f"Waits in line behind {len(waiting)} run(s): one run at a time keeps each fast."
+            f"Waits in the queue behind {len(waiting)} run(s): one run at a time keeps each fast."
         )
     _stages(config, facts)
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
@@ -91,7 +91,7 @@ def _frozen_line(config: RunConfig) -> str:
 
 
 def _stages(config: RunConfig, facts: Preview) -> None:
-    """The network's stages in order, each with its lock."""
+    """Draws the network's stages in order, each with its lock."""
     with st.container(horizontal=True, gap="xsmall"):
         for stage in facts.stages:
             icon, colour, help = _lock(stage.trainable, stage.trainable_later, config)

@@ -17,7 +17,7 @@ from lab.ui.run.film_frames import Strip, columns, enlarged, large_html, scales,
 NAMES = ("cat", "<b>dog & Co</b>")
 
 
-def take(
+def snapshot(
     epoch: int,
     indices: tuple[int, ...] = (3, 9),
     *,
@@ -48,10 +48,16 @@ def take(
     )
 
 
-def strip(takes: list[ProbeSnapshot], *, stage: str | None = "block1", level: float = 1.0) -> Strip:
-    pictures = {i: np.full((16, 16, 1), 128, np.uint8) for t in takes for i in t.indices.tolist()}
-    maps = [None if stage is None else np.full((len(t.indices), 4, 4), level, "f4") for t in takes]
-    return Strip(takes, maps, stage, scales(takes, stage), pictures, NAMES)
+def strip(
+    snapshots: list[ProbeSnapshot], *, stage: str | None = "block1", level: float = 1.0
+) -> Strip:
+    pictures = {
+        i: np.full((16, 16, 1), 128, np.uint8) for t in snapshots for i in t.indices.tolist()
+    }
+    maps = [
+        None if stage is None else np.full((len(t.indices), 4, 4), level, "f4") for t in snapshots
+    ]
+    return Strip(snapshots, maps, stage, scales(snapshots, stage), pictures, NAMES)
 
 
 def images(html: str) -> list[np.ndarray]:
@@ -62,7 +68,7 @@ def images(html: str) -> list[np.ndarray]:
 
 
 def test_a_row_for_each_probe_and_a_column_for_each_epoch() -> None:
-    html = strip_html(strip([take(0), take(1), take(2)]), chosen=2)
+    html = strip_html(strip([snapshot(0), snapshot(1), snapshot(2)]), chosen=2)
     body = html.partition("<tbody>")[2]
     assert body.count("<tr>") == 2
     assert body.count("<td") == 6
@@ -76,21 +82,21 @@ def test_a_row_for_each_probe_and_a_column_for_each_epoch() -> None:
 
 
 def test_right_and_wrong_are_told_by_mark_and_word() -> None:
-    html = strip_html(strip([take(1)]), chosen=1)
+    html = strip_html(strip([snapshot(1)]), chosen=1)
     assert '<span role="img" aria-label="right:">✓</span> cat 80%' in html
     assert '<span role="img" aria-label="wrong:">✗</span> cat 80%' in html
-    assert "the true class: 20%" in large_html(strip([take(1)]), 0)
+    assert "the true class: 20%" in large_html(strip([snapshot(1)]), 0)
 
 
 def test_class_names_and_file_names_are_escaped() -> None:
-    for html in (strip_html(strip([take(1)]), chosen=1), large_html(strip([take(1)]), 0)):
+    for html in (strip_html(strip([snapshot(1)]), chosen=1), large_html(strip([snapshot(1)]), 0)):
         assert "<b>" not in html
         assert "&lt;b&gt;dog &amp; Co&lt;/b&gt;" in html
-    assert 'title="&quot;9&quot;.png"' in strip_html(strip([take(1)]), chosen=1)
+    assert 'title="&quot;9&quot;.png"' in strip_html(strip([snapshot(1)]), chosen=1)
 
 
 def test_every_picture_says_what_it_is() -> None:
-    html = strip_html(strip([take(0), take(1)]), chosen=1)
+    html = strip_html(strip([snapshot(0), snapshot(1)]), chosen=1)
     alts = re.findall(r'<img [^>]*alt="([^"]+)"', html)
     assert len(alts) == html.count("<img") == 6
     assert "Where block1 sees cat, before training" in alts
@@ -98,31 +104,35 @@ def test_every_picture_says_what_it_is() -> None:
 
 
 def test_a_probe_that_the_network_trains_on_is_marked() -> None:
-    assert strip_html(strip([take(1)]), chosen=1).count("trains on it") == 1
+    assert strip_html(strip([snapshot(1)]), chosen=1).count("trains on it") == 1
 
 
 def test_a_probe_that_joined_later_has_empty_cells_before() -> None:
-    html = strip_html(strip([take(1, (3,)), take(2)]), chosen=2)
+    html = strip_html(strip([snapshot(1, (3,)), snapshot(2)]), chosen=2)
     assert html.count('title="Not followed yet">–</td>') == 1
     assert html.partition("<tbody>")[2].count("<tr>") == 2
 
 
 def test_one_scale_for_all_epochs() -> None:
-    takes = [take(1, peaks=(1.0, 4.0)), take(2, peaks=(2.0, 0.0)), take(3, (3,), peaks=(0.5,))]
-    assert scales(takes, "block1") == {3: 2.0, 9: 4.0}
-    assert scales(takes, "nothing") == {}
+    snapshots = [
+        snapshot(1, peaks=(1.0, 4.0)),
+        snapshot(2, peaks=(2.0, 0.0)),
+        snapshot(3, (3,), peaks=(0.5,)),
+    ]
+    assert scales(snapshots, "block1") == {3: 2.0, 9: 4.0}
+    assert scales(snapshots, "nothing") == {}
     # The same raw values look the same whether their epoch has larger ones or not.
-    drawn = images(strip_html(strip(takes), chosen=3))
-    head, first, second, third = drawn[:4]
+    shown = images(strip_html(strip(snapshots), chosen=3))
+    head, first, second, third = shown[:4]
     assert (first == second).all()
     assert (first == third).all()
     assert np.abs(head.astype(int) - first).max() > 20
-    half = images(strip_html(strip(takes, level=0.5), chosen=3))[1]
+    half = images(strip_html(strip(snapshots, level=0.5), chosen=3))[1]
     assert np.abs(half.astype(int) - first).max() > 10
 
 
 def test_an_empty_map_leaves_the_picture_and_says_so() -> None:
-    empty = take(1, peaks=(0.0, 0.0))
+    empty = snapshot(1, peaks=(0.0, 0.0))
     empty.meaningful[:] = False
     html = strip_html(strip([empty], level=0.0), chosen=1)
     assert html.count("no map") == 2
@@ -131,10 +141,10 @@ def test_an_empty_map_leaves_the_picture_and_says_so() -> None:
 
 
 def test_a_perceptron_has_answers_and_one_picture_a_row() -> None:
-    html = strip_html(strip([take(0, stages=()), take(1, stages=())], stage=None), chosen=1)
+    html = strip_html(strip([snapshot(0, stages=()), snapshot(1, stages=())], stage=None), chosen=1)
     assert html.count("<img") == 2
     assert html.count("cat 80%") == 4
-    assert large_html(strip([take(1, stages=())], stage=None), 0).count("<img") == 2
+    assert large_html(strip([snapshot(1, stages=())], stage=None), 0).count("<img") == 2
 
 
 @pytest.mark.parametrize(
@@ -175,7 +185,7 @@ def test_the_colours_are_those_of_the_other_pages() -> None:
     rng = np.random.Generator(np.random.Philox(2))
     pixels = rng.integers(0, 255, (16, 16, 1), dtype=np.uint8)
     raw = rng.random((1, 4, 4), dtype=np.float32)
-    one = take(1, (3,), peaks=(float(raw.max()),))
+    one = snapshot(1, (3,), peaks=(float(raw.max()),))
     shown = Strip([one], [raw], "block1", scales([one], "block1"), {3: pixels}, NAMES)
     plain = {3: film_frames._thumbnail(pixels, 176)}
     expected = overlay.overlay(pixels, raw[0], scale=float(raw.max()), side=176)
@@ -184,4 +194,4 @@ def test_the_colours_are_those_of_the_other_pages() -> None:
 
 
 def test_an_answer_is_never_rounded_to_certainty() -> None:
-    assert "cat &gt;99%" in strip_html(strip([take(1, share=0.999)]), chosen=1)
+    assert "cat &gt;99%" in strip_html(strip([snapshot(1, share=0.999)]), chosen=1)
