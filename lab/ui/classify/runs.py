@@ -12,6 +12,7 @@ from lab.ui.widgets.checkpoints import (
     CheckpointChoice,
     choose_checkpoint,
     default_checkpoint,
+    draw_no_network,
     run_label,
 )
 
@@ -23,12 +24,7 @@ def choose() -> list[CheckpointChoice]:
     """Draws the choice; returns one to four checkpoints, none when none is chosen."""
     rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
-        st.info(
-            "No trained network yet. Train one first: its weights can be asked here from the end "
-            "of its first epoch on.",
-            icon=":material/info:",
-        )
-        st.page_link("pages/train.py", label="Train a network", icon=":material/tune:")
+        draw_no_network()
         return []
     _preset(rows)
     runs, weights = st.columns([3, 1], vertical_alignment="bottom")

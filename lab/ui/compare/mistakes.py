@@ -18,7 +18,7 @@ from lab.evaluate.metrics import confusion
 from lab.evaluate.predictions import Predictions
 from lab.training.checkpoint import NetworkCard
 from lab.ui.compare.choice import ComparedRun
-from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, default_checkpoint, part_counts
+from lab.ui.widgets.checkpoints import PART_WORDS, choose_part, default_checkpoint, part_counts
 from lab.ui.widgets.matrix import choose_share, draw_matrix
 from lab.ui.widgets.predictions import predictions_of_all
 from lab.ui.words import plain
@@ -72,27 +72,21 @@ def _draw(runs: Sequence[ComparedRun]) -> None:
             icon=":material/warning:",
         )
     same = {letter: choice for letter, choice in choices.items() if letter not in others}
-    parts = list(part_counts(same["A"].run))
-    if not parts:
-        st.info("These runs have neither validation nor test images.")
-        return
-    part = st.segmented_control(
-        "Images of the part",
-        parts,
-        default=parts[-1],
-        format_func=PARTS.__getitem__,
-        key=f"compare_part_{'_'.join(parts)}",
-        required=True,
+    part = choose_part(
+        same["A"].run,
+        key=f"compare_part_{'_'.join(part_counts(same['A'].run))}",
         help="Test images took part in nothing. Validation images chose the checkpoints, and each "
         "seed sets aside its own: two runs are then tested on those that both set aside.",
     )
-    predictions = predictions_of_all(same, part or parts[-1], place="compare")
+    if part is None:
+        return
+    predictions = predictions_of_all(same, part, place="compare")
     if predictions is None:
         return
     letters = list(same)
     if len(same) > 1:
-        _draw_tests(letters, titles, predictions, part or parts[-1])
-    _draw_matrices(letters, titles, predictions, part or parts[-1])
+        _draw_tests(letters, titles, predictions, part)
+    _draw_matrices(letters, titles, predictions, part)
 
 
 def _draw_tests(

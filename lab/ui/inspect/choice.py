@@ -22,7 +22,7 @@ from lab.ui.inspect.images import choose_image
 from lab.ui.inspect.subject import Chosen, Subject, changed
 from lab.ui.state import current_run, look_at
 from lab.ui.widgets.background import computed
-from lab.ui.widgets.checkpoints import choose_checkpoint, run_label
+from lab.ui.widgets.checkpoints import choose_checkpoint, draw_no_network, run_label
 from lab.ui.widgets.pictures import enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
@@ -37,12 +37,7 @@ def choose_subject() -> Subject | None:
 
     rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
-        st.info(
-            "No trained network yet. Train one first: it can be looked into from the end of its "
-            "first epoch on, also while it trains.",
-            icon=":material/info:",
-        )
-        st.page_link("pages/train.py", label="Train a network", icon=":material/tune:")
+        draw_no_network()
         return None
     current = current_run()
     if current is not None and current.id not in rows:

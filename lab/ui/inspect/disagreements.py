@@ -11,7 +11,7 @@ from lab.errors import LabError
 from lab.evaluate.opened import open_data
 from lab.evaluate.side_by_side import Disagreement, disagreement
 from lab.training.checkpoint import NetworkCard
-from lab.ui.widgets.checkpoints import PART_WORDS, PARTS, CheckpointChoice, part_counts
+from lab.ui.widgets.checkpoints import PART_WORDS, CheckpointChoice, choose_part
 from lab.ui.widgets.pictures import enlarge
 from lab.ui.widgets.predictions import predictions_of_all
 from lab.ui.words import plain
@@ -41,20 +41,14 @@ def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> 
         st.caption(f"Left out here, as trained on other images than {letter}: {others}.")
     if len(same) < 2:
         return
-    parts = list(part_counts(run))
-    if not parts:
-        st.caption("These runs have neither validation nor test images.")
-        return
-    part = st.segmented_control(
-        "Images of the part",
-        parts,
-        default=parts[-1],
-        format_func=PARTS.__getitem__,
+    part = choose_part(
+        run,
         key=f"inspect_side_part_{run.id}",
-        required=True,
         help="Validation images that all of these runs set aside, or the test images. Choosing the "
         "best of several runs by the test images makes their figure too good.",
     )
+    if part is None:
+        return
     try:
         predictions = predictions_of_all(same, part, place="inspect_side")
         if predictions is None:

@@ -1,4 +1,4 @@
-"""The choice of a run's checkpoint, its default and its title; which parts a run has images of."""
+"""The choice of a run's checkpoint, its default and title; the choice of a part of the images."""
 
 from __future__ import annotations
 
@@ -78,6 +78,34 @@ def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
     if run.is_live:
         word = {"best": "Best so far", "last": "Newest"}.get(name, name)
     return word if epoch is None else f"{word} (epoch {epoch})"
+
+
+def choose_part(run: RunRow, *, key: str, help: str) -> str | None:
+    """Draws the choice of "val" or "test"; returns None, with a sentence, without such images."""
+    parts = list(part_counts(run))
+    if not parts:
+        st.info("These runs have neither validation nor test images.")
+        return None
+    part = st.segmented_control(
+        "Images of the part",
+        parts,
+        default=parts[-1],
+        format_func=PARTS.__getitem__,
+        key=key,
+        required=True,
+        help=help,
+    )
+    return part or parts[-1]
+
+
+def draw_no_network() -> None:
+    """Tells that no run has weights yet, with a link to the Train page."""
+    st.info(
+        "No trained network yet. Train one first: it can be used here from the end of its first "
+        "epoch on, also while it trains.",
+        icon=":material/info:",
+    )
+    st.page_link("pages/train.py", label="Train a network", icon=":material/tune:")
 
 
 def part_counts(run: RunRow) -> dict[str, int]:
