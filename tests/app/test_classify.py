@@ -27,8 +27,8 @@ File = tuple[str, bytes, str]
 
 
 def texts(app: AppTest, *kinds: str) -> str:
-    found = [element.value for kind in kinds for element in getattr(app, kind)]
-    return "\n".join(found).replace("\\", "")
+    values = [element.value for kind in kinds for element in getattr(app, kind)]
+    return "\n".join(values).replace("\\", "")
 
 
 @pytest.fixture
@@ -104,13 +104,13 @@ def test_bad_files_are_named_and_hide_no_good_one(
     files += [("film.heic", b"\x00\x00\x00\x18ftypheic\x00\x00", "image/heic")]
     good = [bars(0), ("photo.jpg", jpeg(3, (90, 60)), "image/jpeg")]
     app = upload(open_page("classify", run=train()), [good[0], *files, good[1]])
-    said = texts(app, "warning", "markdown")
+    text = texts(app, "warning", "markdown")
     for name, (_, reason) in BAD_PICTURES.items():
-        assert f"“{name}” " in said
-        assert reason in said
-    assert "“logo.svg” is an SVG" in said
-    assert "“nothing.png” is empty (0 bytes)" in said
-    assert "“film.heic” is a HEIC" in said
+        assert f"“{name}” " in text
+        assert reason in text
+    assert "“logo.svg” is an SVG" in text
+    assert "“nothing.png” is empty (0 bytes)" in text
+    assert "“film.heic” is a HEIC" in text
     assert len(app.get("progress")) == 2 * 3
     assert "1 to 2 of 2 pictures" in texts(app, "caption")
 
@@ -142,10 +142,10 @@ def test_two_hundred_at_once(
 ) -> None:
     app = open_page("classify", run=train())
     upload(app, [bars(i % 90, f"number {i}.png") for i in range(200)])
-    said = texts(app, "warning")
-    assert "the first 100 are" in said
-    assert "“number 100.png”" in said
-    assert "and 80 more" in said
+    text = texts(app, "warning")
+    assert "the first 100 are" in text
+    assert "“number 100.png”" in text
+    assert "and 80 more" in text
     assert "1 to 12 of 100 pictures" in texts(app, "caption")
     monkeypatch.setattr(uploads, "MOST_BYTES", 2 * len(bars(0)[1]) + 500)
     upload(app, [bars(0), bars(0, "b.png"), ("big.png", b"x" * 5000, "image/png")])
@@ -170,21 +170,21 @@ def test_two_runs_side_by_side_and_where_they_disagree(
     pack = catalog.open_pack("tiny")
     indices = [int(i) for i in pack.indices("test")[:9]]
     files = [bars(i) for i in indices]
-    said = {
+    predicted = {
         run_id: [
             a.predicted_class for a in ask(store().folder(run_id), "best", [f[:2] for f in files])
         ]
         for run_id in (good, poor)
     }
-    split = sum(a != b for a, b in zip(said[good], said[poor], strict=True))
-    assert split > 0
+    disagreements = sum(a != b for a, b in zip(predicted[good], predicted[poor], strict=True))
+    assert disagreements > 0
     app = open_page("classify", run=good)
     app.multiselect(key="classify_runs").set_value([good, poor]).run()
     upload(app, files)
-    assert f"The runs disagree on {split} of 9 pictures" in texts(app, "info")
+    assert f"The runs disagree on {disagreements} of 9 pictures" in texts(app, "info")
     assert "No map: this network has no layer with places" in texts(app, "caption")
     app.toggle(key="classify_only_split").set_value(True).run()
-    assert f"of {split:,} pictures" in texts(app, "caption")
+    assert f"of {disagreements:,} pictures" in texts(app, "caption")
 
 
 def test_the_crop_shows_what_the_network_gets(
@@ -253,8 +253,8 @@ def test_a_data_set_that_is_gone_costs_only_the_familiarity(
     app = upload(open_page("classify", run=run_id), [file])
     app.run()
     assert len(app.get("progress")) == 3
-    said = texts(app, "caption")
-    assert "cannot be told: Unknown data set 'tiny'" in said
+    text = texts(app, "caption")
+    assert "cannot be told: Unknown data set 'tiny'" in text
 
 
 def test_the_checkpoint_can_be_chosen(open_page: OpenPage, train: Callable[..., str]) -> None:

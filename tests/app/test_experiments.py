@@ -47,12 +47,12 @@ def test_every_question_and_recipe_is_there(open_page: OpenPage) -> None:
 
 def test_what_is_missing_and_how_to_get_it(open_page: OpenPage) -> None:
     app = open_page("experiments")
-    told = texts(app, "info")
-    assert "Sign-Language MNIST" in told
-    assert "python -m lab datasets add sign-mnist PATH" in told
-    assert "results are not to be compared" in told
-    assert "ImageNet weights of ResNet-18 are not on this machine" in told
-    assert "resnet18-f37072fd.pth" in told
+    text = texts(app, "info")
+    assert "Sign-Language MNIST" in text
+    assert "python -m lab datasets add sign-mnist PATH" in text
+    assert "results are not to be compared" in text
+    assert "ImageNet weights of ResNet-18 are not on this machine" in text
+    assert "resnet18-f37072fd.pth" in text
     assert not app.button(key="experiments_quick_sl-cnn").disabled  # the drawn ones stand in
 
 
@@ -116,9 +116,9 @@ def test_the_network_that_is_here_stands_in(open_page: OpenPage, no_weights: Pat
     assert network.value == "squeezenet1_1"
     assert network.options[0] == "SqueezeNet 1.1 (stands in)"
     assert "ImageNet weights" not in texts(app, "info")
-    told = texts(app, "caption")
-    assert "SqueezeNet 1.1 stands in for VGG16" in told
-    assert "vgg16-397923af.pth" in told
+    text = texts(app, "caption")
+    assert "SqueezeNet 1.1 stands in for VGG16" in text
+    assert "vgg16-397923af.pth" in text
     network.select("vgg16").run()
     assert "ImageNet weights of VGG16 are not on this machine" in texts(app, "info")
 

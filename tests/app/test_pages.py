@@ -163,9 +163,9 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
     run_id = queue().submit(config)
     assert finished(run_id).status == "failed"
     app = open_page("train", run=run_id)
-    said = texts(app, "error")
-    assert "resnet18-f37072fd.pth" in said
-    assert "scratch" in said
+    text = texts(app, "error")
+    assert "resnet18-f37072fd.pth" in text
+    assert "scratch" in text
     assert store().run(run_id).step == 0
 
 

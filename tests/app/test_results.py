@@ -81,11 +81,11 @@ def test_a_finished_run_shows_its_test_result(
     assert metrics(app)["Accuracy"] == percent(run.test_accuracy)
     assert metrics(app)["Majority baseline"] == "33.3%"
     assert set(metrics(app)) >= {"95 % interval", "Loss", "Calibration error", "Macro F1"}
-    said = texts(app, "caption")
+    text = texts(app, "caption")
     assert (
-        f"all 30 test images by checkpoint “best”, the weights after epoch {run.best_epoch}" in said
+        f"all 30 test images by checkpoint “best”, the weights after epoch {run.best_epoch}" in text
     )
-    assert "Macro averages" in said
+    assert "Macro averages" in text
     assert not app.info
     assert list(app.dataframe[-1].value["Class"]) == list(CLASSES)
     assert saved_predictions(store().folder(run.id), "best", "test") is not None
@@ -156,8 +156,8 @@ def test_a_run_that_answers_one_class_only_is_called_out(
     publish(network, folder, epoch=2, best=True, kept=False)
     app = open_results(run.id)
     assert metrics(app)["Accuracy"] == metrics(app)["Majority baseline"] == "33.3%"
-    said = texts(app, "warning")
-    assert "predicts 'bottom' for every one of the 30 images" in said
+    text = texts(app, "warning")
+    assert "predicts 'bottom' for every one of the 30 images" in text
     assert "2 class(es) were never predicted" in texts(app, "caption")
     assert "The majority baseline lies within the interval" in texts(app, "caption")
 

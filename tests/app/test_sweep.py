@@ -132,10 +132,10 @@ def test_the_table_is_made_of_the_runs(open_sweeps: OpenPage) -> None:
     assert list(table["State"]) == ["Done", "Waiting", "Failed"]
     assert table["Why"][2] == "No such picture."
     assert table["Run"][0] == f"/runs?run={first}"
-    said = texts(app, "caption").replace("\\", "")
-    assert "Means over 2 seeds" in said
-    assert "The best of 2 tries flatters itself" in said
-    assert "Here that is 75.0%" in said
+    text = texts(app, "caption").replace("\\", "")
+    assert "Means over 2 seeds" in text
+    assert "The best of 2 tries flatters itself" in text
+    assert "Here that is 75.0%" in text
     assert "Rates \\[x\\]" in texts(app, "subheader")
 
 
@@ -200,9 +200,9 @@ def test_ranges_are_drawn_from(open_sweeps: OpenPage, kind: str) -> None:
     app.segmented_control(key=f"{KEY}_kind").set_value(kind).run()
     app.number_input(key=f"{KEY}_trials").set_value(7).run()
     assert not app.exception
-    said = texts(app, "markdown").replace("\\", "")
+    text = texts(app, "markdown").replace("\\", "")
     most = "at most " if kind == "halving" else ""
-    assert f"7 combinations = {most}7 runs of 10 epochs" in said
+    assert f"7 combinations = {most}7 runs of 10 epochs" in text
     assert ("Runs are compared after epoch 1, 3, 9" in texts(app, "caption")) == (kind == "halving")
     app.text_input(key=f"{KEY}_values_learning_rate_low").set_value("x").run()
     assert "The range of learning_rate: low is 'x'" in texts(app, "error").replace("\\", "")

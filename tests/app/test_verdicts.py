@@ -48,7 +48,7 @@ def check(app: AppTest) -> AppTest:
     return app
 
 
-def said(app: AppTest) -> str:
+def page_text(app: AppTest) -> str:
     return "\n".join(element.value for element in (*app.markdown, *app.caption))
 
 
@@ -61,7 +61,7 @@ def test_the_deep_sigmoid_net_is_told_that_its_gradient_fades(
     open_page: OpenPage, fading: RunRow, page: str
 ) -> None:
     app = open_page(page, run=fading.id)
-    text = said(app)
+    text = page_text(app)
     assert "Vanishing gradients." in text
     assert "hidden1 receives 1\\/" in text
     assert "Activation Sigmoid → ReLU" in text
@@ -70,7 +70,7 @@ def test_the_deep_sigmoid_net_is_told_that_its_gradient_fades(
 
 def test_the_relu_net_is_not(open_page: OpenPage, trained: Trained) -> None:
     run = trained(architecture="deep-mlp", activation="relu")
-    assert "Vanishing gradients" not in said(open_page("runs", run=run.id))
+    assert "Vanishing gradients" not in page_text(open_page("runs", run=run.id))
 
 
 def test_the_button_queues_the_fix_beside_it_and_compares(
@@ -115,7 +115,7 @@ def test_a_run_whose_loss_became_no_number(open_page: OpenPage, trained: Trained
     run = trained(architecture="simple-cnn", optimizer="sgd", learning_rate=10.0)
     assert run.status == "failed"
     app = open_page("runs", run=run.id)
-    assert "Exploding." in said(app)
+    assert "Exploding." in page_text(app)
     assert "verdict_fix_exploding" in pressable(app)
 
 
@@ -123,7 +123,7 @@ def test_where_nothing_stands_out_it_says_what_was_looked_at(
     open_page: OpenPage, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdicts, "verdicts", lambda *_, **__: ())
-    text = said(open_page("runs", run=trained(architecture="mlp").id))
+    text = page_text(open_page("runs", run=trained(architecture="mlp").id))
     assert "Nothing so far. Judged: the curves of 3 finished epoch(s)" in text
     assert "the answers to 60 validation images" in text
 
@@ -146,9 +146,9 @@ def test_verdicts_are_judged_once_an_epoch_not_at_every_run_of_the_page(
     monkeypatch.setattr(verdicts, "verdicts", lambda *a, **k: judged.append(1) or real(*a, **k))
     run = trained(architecture="mlp")
     app = open_page("runs", run=run.id)
-    before = said(app)
+    before = page_text(app)
     check(app.run())
-    assert said(app) == before
+    assert page_text(app) == before
     assert len(judged) == 1
 
 

@@ -73,14 +73,14 @@ def next_of(run: Run, sent: Sent | None, *, run_id: str = "r") -> tuple[dict, Se
 
 
 class Browser:
-    """What live_chart.js does with the messages: drops what it has, asks when there is a hole."""
+    """What live_chart.js does with the messages: drops known points, asks when points are missing."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.epochs: list[int] = []
         self.asks = False
 
-    def take(self, message: dict) -> None:
+    def receive(self, message: dict) -> None:
         json.dumps(message, allow_nan=False)
         if message["whole"]:
             self.steps, self.epochs, self.asks = [], [], False
@@ -104,7 +104,7 @@ def test_every_step_arrives_once_and_in_order() -> None:
     run, browser, sent = Run(), Browser(), None
     for run.count in (0, 0, 1, 2, 30, 30, 75, 160, 240):
         message, sent = next_of(run, sent)
-        browser.take(message)
+        browser.receive(message)
     assert browser.steps == list(range(1, 241))
     assert browser.epochs == list(range(1, 25))
 
@@ -133,21 +133,21 @@ def test_a_short_loss_is_mended_by_the_overlap_and_a_long_one_by_asking() -> Non
     run, browser, sent = Run(), Browser(), None
     run.count = 200
     message, sent = next_of(run, sent)
-    browser.take(message)
+    browser.receive(message)
     run.count = 200 + OVERLAP
     _, sent = next_of(run, sent)  # lost on its way
     run.count += 10
     message, sent = next_of(run, sent)
-    browser.take(message)
+    browser.receive(message)
     assert browser.steps == list(range(1, run.count + 1))
 
     for more in (80, 20):
         run.count += more
         message, sent = next_of(run, sent)
-    browser.take(message)  # only the second of the two
+    browser.receive(message)  # only the second of the two
     assert browser.asks
     message, sent = next_of(run, None)
-    browser.take(message)
+    browser.receive(message)
     assert browser.steps == list(range(1, run.count + 1))
     assert not browser.asks
 
@@ -175,7 +175,7 @@ def test_a_run_that_stopped_being_a_number_still_arrives() -> None:
     run.loss[59:] = np.nan
     for run.count in (50, 60, 60, 61):
         message, sent = next_of(run, sent)
-        browser.take(message)
+        browser.receive(message)
         assert not message["whole"] or run.count == 50
     assert browser.steps[-1] == 61
     assert message["step_columns"]["loss"][-1] is None
@@ -187,7 +187,7 @@ def test_a_long_history_comes_thinned_with_its_extremes() -> None:
     run.count = 50_000
     run.loss[[12_345, 23_456, 34_567]] = (99, -99, np.nan)
     message, _ = next_of(run, None)
-    browser.take(message)
+    browser.receive(message)
     assert WHOLE / 3 < len(browser.steps) <= WHOLE
     assert {1, 12_346, 23_457, run.count} <= set(browser.steps)
     assert {99.0, -99.0} <= set(message["step_columns"]["loss"])

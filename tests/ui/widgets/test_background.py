@@ -17,9 +17,9 @@ from lab.ui.widgets import background
 SCRIPT = """
 import streamlit as st
 from lab.ui.widgets.background import computed
-from tests.ui.widgets import test_background as given
+from tests.ui.widgets import test_background as page
 
-answer = computed(given.key, "Reading *images*", given.work)
+answer = computed(page.key, "Reading *images*", page.work)
 if answer is not None:
     st.markdown(f"answer {answer}")
 """
@@ -48,18 +48,18 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def open_page(
-    monkeypatch: pytest.MonkeyPatch, does: jobs.Work, *, named: str = "test:1"
+    monkeypatch: pytest.MonkeyPatch, new_work: jobs.Work, *, new_key: str = "test:1"
 ) -> AppTest:
-    import tests.ui.widgets.test_background as given
+    import tests.ui.widgets.test_background as page
 
-    monkeypatch.setattr(given, "work", does)
-    monkeypatch.setattr(given, "key", named)
+    monkeypatch.setattr(page, "work", new_work)
+    monkeypatch.setattr(page, "key", new_key)
     app = AppTest.from_string(SCRIPT, default_timeout=20).run()
     assert not app.exception
     return app
 
 
-def said(app: AppTest) -> list[str]:
+def markdown(app: AppTest) -> list[str]:
     return [element.value for element in app.markdown]
 
 
@@ -75,7 +75,7 @@ def test_quick_work_appears_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # Patience for a machine with much else to do: this is not about time.
     monkeypatch.setattr(background, "PATIENCE", 20)
     app = open_page(monkeypatch, lambda report, cancel: 42)
-    assert said(app) == ["answer 42"]
+    assert markdown(app) == ["answer 42"]
     assert not app.get("progress")
 
 
@@ -92,24 +92,24 @@ def test_it_is_done_once_however_often_and_wherever_it_is_asked(
     first = open_page(monkeypatch, counting)
     first.run()
     second = open_page(monkeypatch, counting)
-    assert said(first) == said(second) == ["answer 1"]
-    assert said(open_page(monkeypatch, counting, named="test:2")) == ["answer 2"]
+    assert markdown(first) == markdown(second) == ["answer 1"]
+    assert markdown(open_page(monkeypatch, counting, new_key="test:2")) == ["answer 2"]
 
 
 def test_slow_work_shows_how_far_it_is_and_then_the_answer(
     monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
-    told = threading.Event()
+    reported = threading.Event()
 
     def slow(report: Report, cancel: Cancel) -> str:
         report(Progress(300, 1200, "Predicting", "images"))
-        told.set()
+        reported.set()
         gate.wait(10)
         return "there"
 
     app = open_page(monkeypatch, slow)
-    assert said(app) == []
-    assert told.wait(5)
+    assert markdown(app) == []
+    assert reported.wait(5)
     app.run()
     (bar,) = app.get("progress")
     assert "Predicting · 300 of 1,200 images" in bar.proto.text.replace("\\", "")
@@ -117,7 +117,7 @@ def test_slow_work_shows_how_far_it_is_and_then_the_answer(
     gate.set()
     until_ended()
     app.run()
-    assert said(app) == ["answer there"]
+    assert markdown(app) == ["answer there"]
     assert not app.get("progress")
 
 
@@ -150,7 +150,7 @@ def test_a_failure_is_its_sentence_and_can_be_tried_again(
     assert not app.exception
     until_ended()
     app.run()
-    assert said(app) == ["answer 7"]
+    assert markdown(app) == ["answer 7"]
 
 
 def test_a_bug_is_a_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,4 +181,4 @@ def test_what_was_cancelled_is_started_anew(
     gate.set()
     monkeypatch.setattr(background, "PATIENCE", 20)
     app.run()
-    assert said(app) == ["answer 3"]
+    assert markdown(app) == ["answer 3"]
