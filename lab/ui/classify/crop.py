@@ -23,7 +23,7 @@ PREVIEW_SIDE = 280
 
 class CropPanel:
     """The chosen cuts, and the place for a preview that is drawn once the networks have answered:
-    it shows the pixels that they were given."""
+    it shows the network's input."""
 
     def __init__(
         self, cuts: dict[str, Cut], upload: Upload | None, slot: DeltaGenerator | None

@@ -67,7 +67,7 @@ def next_message(
     """Returns the next message to the browser (plain JSON values) and what it then has.
 
     `metrics` are those that the run measures. `sent` is None at the start and when the browser
-    asked for everything.
+    needs the whole history.
     """
     if sent is not None and sent.run_id == run_id and sent.step > 0:
         after = max(0, sent.step - OVERLAP)

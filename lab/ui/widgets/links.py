@@ -1,4 +1,4 @@
-"""What one page hands to another: the runs to compare, and a picture to inspect."""
+"""Links from one page to another that carry the runs to compare or a picture to inspect."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ import streamlit as st
 from lab.evaluate.pictures import Crop
 
 COMPARED = "runs"
-"""The name in the Compare page's URL."""
+"""The parameter of the Compare page's URL."""
 COMPARED_LAST = "compare_url"
-"""In the session: what that URL said when the page last looked."""
+"""The session's key of that parameter's last value."""
 MOST_COMPARED = 300
-"""As many as an address can hold."""
+"""Run ids that a URL has room for."""
 
 INSPECT_SOURCE = "inspect_source"
-"""The Inspect page's widget that says where its picture comes from."""
+"""The key of the Inspect page's choice of a picture's source."""
 INSPECT_UPLOAD = "inspect_given"
-"""In the session: the `Upload` that another page handed over."""
+"""The session's key of the `Upload` from another page."""
 
 
 def compare_query(run_ids: Sequence[str]) -> dict[str, str]:
-    """The query of a link to the Compare page with these runs, as many as an address can hold."""
+    """Returns the query of a link to the Compare page with these runs, at most MOST_COMPARED."""
     return {COMPARED: ",".join(run_ids[:MOST_COMPARED])}
 
 
 def compare_query_with(run_id: str) -> dict[str, str]:
-    """As `compare_query`, of the runs that this session compared last and `run_id`."""
+    """Returns the query of the runs that this session compared last, and `run_id`."""
     before = filter(None, (st.session_state.get(COMPARED_LAST) or "").split(","))
     return compare_query(list(dict.fromkeys([*before, run_id])))
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """A person's own picture, as a file's bytes. Lives in the session, not on disk."""
+    """A person's own picture as a file's bytes, kept in the session, not on disk."""
 
     id: str
-    """Of the upload and what was cut out of it."""
+    """Another one for each upload and crop."""
     name: str
     data: bytes = field(repr=False)
     crop: Crop | None = None
 
 
 def inspect_upload(picture: Upload) -> None:
-    """The next visit of the Inspect page begins with this picture."""
+    """Lets the next visit of the Inspect page begin with this picture."""
     st.session_state[INSPECT_UPLOAD] = picture
     st.session_state[INSPECT_SOURCE] = "upload"
     st.query_params.pop("image", None)

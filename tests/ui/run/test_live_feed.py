@@ -73,7 +73,7 @@ def next_of(run: Run, sent: Sent | None, *, run_id: str = "r") -> tuple[dict, Se
 
 
 class Browser:
-    """What live_chart.js does with the messages: drops known points, asks when points are missing."""
+    """What live_chart.js does: drops known points, asks for the whole history when some lack."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
