@@ -80,7 +80,7 @@ def _recording(rounds: int) -> list[str]:
     """An epoch of the sign CNN whose events go into the store against one whose events go nowhere,
     in turn."""
     from lab.config import RunConfig
-    from lab.runs.queue import run_here
+    from lab.runs.queue import run_in_foreground
     from lab.training.control import Control
     from lab.training.events import EpochDone, Event
     from lab.training.fit import fit
@@ -109,7 +109,7 @@ def _recording(rounds: int) -> list[str]:
                 untold.append(time.perf_counter() - began)
                 mark = time.perf_counter()
 
-        run_here(config, on_event=listen)
+        run_in_foreground(config, on_event=listen)
         list(silent)
     cost = statistics.median(told[1:]) / statistics.median(untold[1:]) - 1
     return [

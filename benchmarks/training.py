@@ -27,7 +27,7 @@ from benchmarks.results import IN_TURN, Row, write
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.evaluate.predictions import predict
-from lab.runs.queue import run_here
+from lab.runs.queue import run_in_foreground
 from lab.runs.store import store
 from lab.training.events import EpochDone, Event, RunStarted
 from lab.training.frozen.features import folded
@@ -115,9 +115,9 @@ def mobilenet(photos: Path, *, per_class: int, importing: float) -> list[Row]:
         epochs=epochs,
     )
     with peak_memory() as peak:
-        first = _timed(lambda: run_here(config, name="first"))
+        first = _timed(lambda: run_in_foreground(config, name="first"))
     with peak_memory() as peak_again:
-        again = _timed(lambda: run_here(config.changed(learning_rate=3e-3), name="again"))
+        again = _timed(lambda: run_in_foreground(config.changed(learning_rate=3e-3), name="again"))
     train, val = _photo_sets(photos, per_class)
     tests = _test_set(photos)
     one_pass = _one_pass(len(train) + len(val) + len(tests))
@@ -227,7 +227,7 @@ def in_turn(
             print(f"{config.architecture}: lab {own[-1]:.2f} s, plain {theirs[-1]:.2f} s")
             mark = time.perf_counter()
 
-    run_here(config, on_event=listen)
+    run_in_foreground(config, on_event=listen)
     return tuple(own[1:]), tuple(theirs[1:])
 
 

@@ -25,7 +25,7 @@ from lab.experiments.recipes.book import QUESTIONS, all_recipes, recipe
 from lab.experiments.recipes.recipe import SIZES, Prepared, Recipe, prepare
 from lab.experiments.recipes.results import Result, results_beside, results_of
 from lab.experiments.report import report
-from lab.runs.foreground import run_here
+from lab.runs.foreground import run_in_foreground
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.words import percent
@@ -164,7 +164,9 @@ def _train(prepared: Sequence[Prepared], *, as_json: bool) -> list[RunRow]:
             begun = {"event": "recipe_run", **facts, "config": config.differences()}
             print(json.dumps(begun), flush=True)
         with reporter(as_json=as_json) as on_event:
-            rows.append(run_here(config, name=run.name, origin=run.origin, on_event=on_event))
+            rows.append(
+                run_in_foreground(config, name=run.name, origin=run.origin, on_event=on_event)
+            )
         if rows[-1].status in ("stopped", "paused"):  # Ctrl-C is meant for all of them
             break
     return rows

@@ -29,11 +29,11 @@ EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
 
 
 def run_reported(what: RunConfig | str, *, name: str | None = None, as_json: bool) -> int:
-    """Train a new run or go on with an old one (`run_here`); returns the exit status."""
-    from lab.runs.foreground import run_here  # late: `train --help` needs no run store
+    """Train a new run or go on with an old one (`run_in_foreground`); returns the exit status."""
+    from lab.runs.foreground import run_in_foreground  # late: `train --help` needs no run store
 
     with reporter(as_json=as_json) as report:
-        row = run_here(what, name=name, on_event=report)
+        row = run_in_foreground(what, name=name, on_event=report)
     if not as_json:
         print(f"Run {row.id}: {row.message}")
     return EXIT_STATUS.get(row.status, 1)

@@ -26,7 +26,7 @@ from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
 from lab.metrics import METRICS
-from lab.runs.foreground import run_here
+from lab.runs.foreground import run_in_foreground
 from lab.runs.queue import Queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -118,7 +118,7 @@ def _train(sweep_id: str, queue: Queue, report: _Report) -> None:
         waiting = [row for row in runs.queued() if row.origin.startswith(f"{origin}:")]
         if waiting:
             try:
-                ended = run_here(waiting[0].id)
+                ended = run_in_foreground(waiting[0].id)
             except ConfigError:  # a server that trains too was faster
                 continue
             state = sweep(runs, sweep_id)

@@ -27,11 +27,11 @@ def database_url() -> str:
 
 
 class Database:
-    """One SQLAlchemy engine with two doors: `read` and `write`.
+    """One SQLAlchemy engine, used through `read` and `write`.
 
     SQLite runs in WAL mode: readers see a consistent state and never wait; writers take turns. A
     write takes its turn at the start (BEGIN IMMEDIATE), so that it cannot fail half-way because
-    somebody else wrote after its first look.
+    somebody else wrote after its first query.
     """
 
     def __init__(self, url: str) -> None:
@@ -43,7 +43,7 @@ class Database:
                 f"LAB_DATABASE_URL is {url!r}; it must look like sqlite:////folder/lab.sqlite."
             ) from None
         self._sqlite = address.get_backend_name() == "sqlite"
-        self._where = address.database if self._sqlite else address.render_as_string()
+        self._location = address.database if self._sqlite else address.render_as_string()
         if self._sqlite and address.database in (None, "", ":memory:"):
             raise ConfigError(
                 f"LAB_DATABASE_URL is {url!r}; a database in memory cannot be shared by the "
@@ -56,8 +56,8 @@ class Database:
             self.engine = sa.create_engine(address, **options)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
-                f"LAB_DATABASE_URL is {self._where!r} and its driver is not installed ({error}). "
-                "Install it, or unset LAB_DATABASE_URL to use a file."
+                f"LAB_DATABASE_URL is {self._location!r} and its driver is not installed "
+                f"({error}). Install it, or unset LAB_DATABASE_URL to use a file."
             ) from None
         if self._sqlite:
             event.listen(self.engine, "connect", _set_up_connection)
@@ -71,13 +71,14 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        with self._clear_errors(), self._reader.connect() as connection:
+        """A connection with one consistent view of the database."""
+        with self._translate_errors(), self._reader.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """One transaction: committed at the end, rolled back when anything is raised."""
-        with self._clear_errors(), self.engine.begin() as connection:
+        """A connection in one transaction: committed at the end, rolled back on an exception."""
+        with self._translate_errors(), self.engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -86,7 +87,7 @@ class Database:
     def _create_tables(self) -> None:
         # The lock: two processes that start together must not both create the tables, and the
         # switch to WAL does not wait for others by itself.
-        with FileLock(home_folder("locks") / "store.lock"), self._clear_errors():
+        with FileLock(home_folder("locks") / "store.lock"), self._translate_errors():
             if self._sqlite:
                 with contextlib.closing(self.engine.raw_connection()) as connection:
                     connection.cursor().execute("PRAGMA journal_mode = WAL").close()
@@ -96,46 +97,47 @@ class Database:
                     migrations.stamp(connection)
                     return
                 try:
-                    migrations.bring_up(connection)
+                    migrations.upgrade(connection)
                 except ValueError as error:
                     raise DataError(
-                        f"The run store {self._where} was written by a newer Trainscope (format "
+                        f"The run store {self._location} was written by a newer Trainscope (format "
                         f"{error}; this one knows up to {migrations.HEAD}). Update Trainscope, or "
                         "set LAB_HOME to another folder."
                     ) from None
 
     @contextlib.contextmanager
-    def _clear_errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:  # the latter while a connection is set up
             cause = error.orig if isinstance(error, DBAPIError) else error
-            clear = self._sentence(str(cause).lower())
-            if clear is None:
+            translated = self._lab_error(str(cause).lower())
+            if translated is None:
                 raise
-            raise clear from error
+            raise translated from error
 
-    def _sentence(self, text: str) -> LabError | None:
+    def _lab_error(self, text: str) -> LabError | None:
+        """The LabError for a driver's message `text` (lower case); None for an unknown one."""
         if "disk is full" in text or "disk i/o error" in text:
             return ResourceError(
-                f"The disk is full: the run store {self._where} could not be written. Free some "
+                f"The disk is full: the run store {self._location} could not be written. Free some "
                 "space (the Runs and Data pages show what can be deleted) and try again."
             )
         if "locked" in text:
             return ResourceError(
-                f"The run store {self._where} has been locked by another program for "
+                f"The run store {self._location} has been locked by another program for "
                 f"{BUSY_SECONDS} seconds. Close what holds it open (a database viewer, a backup) "
                 "and try again."
             )
         if "readonly" in text or "unable to open" in text:
             return ResourceError(
-                f"The run store {self._where} cannot be written. Set LAB_HOME to a folder you can "
-                "write to."
+                f"The run store {self._location} cannot be written. Set LAB_HOME to a folder you "
+                "can write to."
             )
         if "not a database" in text or "malformed" in text:
             return DataError(
-                f"{self._where} is not a run store, or is damaged ({text}). Move it away, and the "
-                "lab starts a new one."
+                f"{self._location} is not a run store, or is damaged ({text}). Move it away, and "
+                "the lab starts a new one."
             )
         return None
 
@@ -150,5 +152,5 @@ def _set_up_connection(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    reads = connection.get_execution_options().get("lab_reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    read_only = connection.get_execution_options().get("lab_reads", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

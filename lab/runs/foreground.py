@@ -1,4 +1,4 @@
-"""A run in the calling thread, for the command line: the queue's code without the queue."""
+"""Trains a run in the calling thread, for the command line: the queue's code without the queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FrameType
 
 from lab.config import RunConfig
 from lab.runs import locks
-from lab.runs.recorder import pass_on
+from lab.runs.recorder import forward_request
 from lab.runs.status import RESUMABLE, refusal
 from lab.runs.store import RunRow, Store, store
 from lab.runs.worker import (
@@ -21,18 +21,18 @@ from lab.runs.worker import (
     Resolve,
     end_early,
     execute,
-    failure,
+    failure_message,
     lab_device,
     lab_engine,
     recover,
-    write_unwritten,
+    write_pending_endings,
 )
 from lab.training.control import Control
 from lab.training.events import EndStatus, RunEnded
 
 
-def run_here(
-    what: RunConfig | str,
+def run_in_foreground(
+    run: RunConfig | str,
     *,
     name: str | None = None,
     origin: str = "",
@@ -41,7 +41,7 @@ def run_here(
     on_event: Listener | None = None,
     runs: Store | None = None,
 ) -> RunRow:
-    """Train a new run (a config) or go on with an old one (its id) in the calling thread.
+    """Train a new run (its config) or resume an old one (its id) in the calling thread.
 
     Waits for the device when another process trains on it. `on_event` gets every event, RunEnded
     last, also when the engine never started. The first Ctrl-C stops the run within one step, the
@@ -49,30 +49,30 @@ def run_here(
     """
     runs = runs or store()
     recover(runs)
-    if isinstance(what, str):
-        run_id = what
+    if isinstance(run, str):
+        run_id = run
         allowed = ("queued", *RESUMABLE)
         status = runs.run(run_id).status
         if not runs.claim(run_id, statuses=allowed):
             raise refusal(run_id, status, allowed, "run here")
     else:
-        run_id = runs.create_run(what, name=name, status="preparing", origin=origin)
+        run_id = runs.create_run(run, name=name, status="preparing", origin=origin)
     control = Control()
     try:
         with _stop_at_interrupt(control):
-            ended = _take_turn(runs, run_id, control, engine, resolve, on_event)
+            ended = _train_on_device(runs, run_id, control, engine, resolve, on_event)
     except BaseException:
         with contextlib.suppress(Exception):  # what broke it off is what the caller must see
             runs.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
         raise
-    write_unwritten()
+    write_pending_endings()
     row = runs.run(run_id)
     if row.is_active:  # the disk had no room for the ending; a later `recover` sees to the row
         row = replace(row, status=ended.status, message=ended.message)
     return row
 
 
-def _take_turn(
+def _train_on_device(
     runs: Store,
     run_id: str,
     control: Control,
@@ -88,21 +88,21 @@ def _take_turn(
             on_event(ended)
         return ended
 
-    def given_up(seconds: float) -> bool:
+    def cancelled_within(seconds: float) -> bool:
         time.sleep(seconds)
-        pass_on(runs.run(run_id).requested, control)
+        forward_request(runs.run(run_id).requested, control)
         return control.wanted in ("stop", "pause")
 
-    def waiting() -> None:
+    def on_wait() -> None:
         runs.report(run_id, locks.waiting_text(device))
 
     try:
         device = resolve(row.config)
     except Exception as error:
-        return end("failed", failure(error, row))
+        return end("failed", failure_message(error, row))
     runs.set_device(run_id, device)
-    with locks.device_turn(device, given_up=given_up, waiting=waiting) as ours:
-        if not ours:
+    with locks.device_turn(device, cancelled_within=cancelled_within, on_wait=on_wait) as held:
+        if not held:
             status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
             return end(status, f"{status.capitalize()} before training began; it can be resumed.")
         return execute(runs, run_id, control=control, engine=engine, listener=on_event)

@@ -1,7 +1,6 @@
-"""A run's curves for the screen: never more than 2,000 points, nothing that matters left out.
+"""Thins a run's curves for the screen: at most 2,000 points, with all extremes and the shape.
 
-For a page that opens. One that ticks reads what is new (`Store.steps(after=...)`), which costs what
-it returns, however long the run is.
+For a page that opens. One that is open reads the new steps only (`Store.steps(after=...)`).
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ Indexes = npt.NDArray[np.intp]
 
 
 def curve(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
-    """The run's steps, thinned to at most `points` rows.
+    """Returns the run's steps, thinned to at most `points` rows.
 
-    Kept are the first and the last step, the lowest and highest value of every curve, the last step
-    of the best epoch, and of the others those that keep the shape (MinMaxLTTB).
+    Always included are the first and the last step, the lowest and highest value of every curve and
+    the last step of the best epoch; the others keep the shape (MinMaxLTTB).
     """
     steps = store.steps(run_id)
     if len(steps) <= points:
@@ -49,15 +48,15 @@ def curve(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
         keep=np.flatnonzero(np.isin(steps.step, best)),
         points=points,
     )
-    return _take(steps, rows)
+    return _select_rows(steps, rows)
 
 
-def thinned(of_one: Curve, *, points: int = POINTS) -> Curve:
-    """At most `points` rows of one column's curve: the first, the last, the lowest, the highest and
+def thinned(column: Curve, *, points: int = POINTS) -> Curve:
+    """Returns at most `points` rows of `column`: the first, the last, the lowest, the highest and
     those that keep the shape."""
-    nothing = np.empty(0, dtype=np.intp)
-    rows = thin(len(of_one.step), shapes=[of_one.value], extremes=[], keep=nothing, points=points)
-    return _take(of_one, rows)
+    none = np.empty(0, dtype=np.intp)
+    rows = thin(len(column.step), shapes=[column.value], extremes=[], keep=none, points=points)
+    return _select_rows(column, rows)
 
 
 def thin(
@@ -68,7 +67,7 @@ def thin(
     keep: Indexes,
     points: int,
 ) -> Indexes:
-    """At most `points` ascending row numbers of curves of `length` rows.
+    """Returns at most `points` ascending row numbers of curves of `length` rows.
 
     Always among them: the first, the last, those in `keep`, and the lowest and highest of each
     curve in `shapes` and `extremes`. The others keep the shape of the curves in `shapes`, as far as
@@ -78,15 +77,16 @@ def thin(
         raise ValueError(f"points is {points}; at least {FEWEST_POINTS} are needed")
     if length <= points:
         return np.arange(length)
-    forced = [np.array([0, length - 1]), keep]
-    forced += [_extremes(values) for values in (*shapes, *extremes)]
-    kept = np.unique(np.concatenate(forced))
-    drawn = [values for values in shapes if np.isfinite(values).any()]
-    budget = (points - len(kept)) // max(1, len(drawn))
-    return np.unique(np.concatenate([kept, *(_shape(values, budget) for values in drawn)]))
+    always = [np.array([0, length - 1]), keep]
+    always += [_extremes(values) for values in (*shapes, *extremes)]
+    selected = np.unique(np.concatenate(always))
+    measured = [values for values in shapes if np.isfinite(values).any()]
+    budget = (points - len(selected)) // max(1, len(measured))
+    return np.unique(np.concatenate([selected, *(_shape(v, budget) for v in measured)]))
 
 
 def _extremes(values: Floats) -> Indexes:
+    """The rows of the lowest and the highest finite value."""
     finite = np.flatnonzero(np.isfinite(values))
     if not len(finite):
         return finite
@@ -98,16 +98,16 @@ def _shape(values: Floats, budget: int) -> Indexes:
     finite = np.flatnonzero(np.isfinite(values))
     if len(finite) <= budget:
         return finite
-    picked: npt.NDArray[np.uint64] = _SAMPLER.downsample(finite, values[finite], n_out=budget)
-    return finite[picked.astype(np.intp)]
+    rows: npt.NDArray[np.uint64] = _SAMPLER.downsample(finite, values[finite], n_out=budget)
+    return finite[rows.astype(np.intp)]
 
 
-def _take(columns: Columns, rows: Indexes) -> Columns:
-    picked: dict[str, Any] = {}
+def _select_rows(columns: Columns, rows: Indexes) -> Columns:
+    selected: dict[str, Any] = {}
     for field in fields(columns):
         values = getattr(columns, field.name)
         if isinstance(values, Mapping):
-            picked[field.name] = {name: column[rows] for name, column in values.items()}
+            selected[field.name] = {name: column[rows] for name, column in values.items()}
         else:
-            picked[field.name] = values[rows]
-    return type(columns)(**picked)
+            selected[field.name] = values[rows]
+    return type(columns)(**selected)

@@ -1,4 +1,4 @@
-"""Who is alive, and who trains: two kinds of lock files in LAB_HOME/locks.
+"""Which processes live, and which one trains on a device: lock files in LAB_HOME/locks.
 
 owner-<id>.lock     held by a process for as long as it lives; a run that is active names its
                     owner. The system frees the lock however the process ends, so a run whose
@@ -32,13 +32,13 @@ def owner() -> str:
         if folder not in _owners:
             name = uuid.uuid4().hex[:12]
             lock = _lock(folder / f"owner-{name}.lock")
-            lock.acquire(timeout=10)  # a peer that sweeps may hold it for a moment
+            lock.acquire(timeout=10)  # `remove_dead_owners` of a peer may hold it for a moment
             _owners[folder] = (name, lock)
         return _owners[folder][0]
 
 
 def release_owners() -> None:
-    """Let go of this process's owner locks, as its end would. For tests."""
+    """Release this process's owner locks, as its end would. For tests."""
     with _owners_guard:
         for folder, (name, lock) in _owners.items():
             with contextlib.suppress(OSError):
@@ -49,16 +49,16 @@ def release_owners() -> None:
 
 def is_alive(name: str) -> bool:
     """Whether the process with that owner id still lives."""
-    return not _sweep(home_folder("locks") / f"owner-{name}.lock")
+    return not _remove_if_free(home_folder("locks") / f"owner-{name}.lock")
 
 
-def sweep() -> None:
+def remove_dead_owners() -> None:
     """Remove the owner locks that dead processes left behind."""
     for path in home_folder("locks").glob("owner-*.lock"):
-        _sweep(path)
+        _remove_if_free(path)
 
 
-def _sweep(path: Path) -> bool:
+def _remove_if_free(path: Path) -> bool:
     """Remove the lock file if nobody holds it; True when it is gone.
 
     The file is removed while it is held, so that a process that just made it cannot take a lock
@@ -79,24 +79,24 @@ def _sweep(path: Path) -> bool:
 
 @contextlib.contextmanager
 def device_turn(
-    device: str, *, given_up: Callable[[float], bool], waiting: Callable[[], None]
+    device: str, *, cancelled_within: Callable[[float], bool], on_wait: Callable[[], None]
 ) -> Iterator[bool]:
-    """Hold the device while the body runs; yields False when `given_up` said so instead.
+    """Hold the device while the body runs; yields False if it was cancelled before.
 
-    `waiting` is called once when another process has the device. `given_up(seconds)` may sleep for
-    that long, and returns True when the device is not wanted any more.
+    `on_wait` is called once when another process has the device. `cancelled_within(seconds)` may
+    sleep for that long, and returns True when the device is not wanted any more.
     """
     lock = _lock(home_folder("locks") / f"device-{device.partition(':')[0]}.lock")
-    told = False
+    reported = False
     while True:
         try:
             lock.acquire(timeout=0)
             break
         except Timeout:
-            if not told:
-                waiting()
-                told = True
-            if given_up(POLL_SECONDS):
+            if not reported:
+                on_wait()
+                reported = True
+            if cancelled_within(POLL_SECONDS):
                 yield False
                 return
     try:
@@ -106,10 +106,10 @@ def device_turn(
 
 
 def waiting_text(device: str) -> str:
-    """What a run shows that waits in `device_turn`."""
+    """The progress text of a run that waits in `device_turn`."""
     return f"waiting for another process that trains on {device}"
 
 
 def _lock(path: Path) -> FileLock:
-    # Not thread-local: the lock belongs to the process, whichever thread lets go of it.
+    # Not thread-local: the lock belongs to the process, whichever thread releases it.
     return FileLock(path, thread_local=False)

@@ -1,16 +1,16 @@
-"""Runs wait in line here; one at a time trains on each device.
+"""The queue of runs: one at a time trains on each device, the others wait.
 
-    submit, resume ──> the line (in the store) ──> dispatcher: which device?
-                                                       │
-                                          worker of that device, one thread each:
-                                          take the device's lock, claim the first run, `execute` it
+    submit, resume ──> queued runs (in the store) ──> dispatcher: which device?
+                                                          │
+                                             worker of that device, one thread each:
+                                             take the device's lock, claim the first run, `execute`
 
 Threads and processes:
-- The line is in the store, so any page of any server sees and changes the same one. Several servers
+- Queued runs are in the store, so any page of any server sees and moves the same ones. Servers
   may share a LAB_HOME: whoever has a device's lock takes the first run that waits for that device.
 - Workers are daemon threads named "trainer-<run id>" while they train. They never call st.*, and
-  pages never touch them: wishes go through the store and, in the same process, through Control.
-- A command line trains in its own main thread by `run_here`, by the same code, under the same lock.
+  pages never touch them: requests go through the store and, in the same process, through Control.
+- A command line trains in its own main thread (`run_in_foreground`), by the same code and lock.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, LabError
 from lab.process import lower_priority
 from lab.runs import locks
-from lab.runs.foreground import run_here
-from lab.runs.recorder import pass_on
+from lab.runs.foreground import run_in_foreground
+from lab.runs.recorder import forward_request
 from lab.runs.status import Request
 from lab.runs.store import RunRow, Store, store
 from lab.runs.worker import (
@@ -34,20 +34,20 @@ from lab.runs.worker import (
     Resolve,
     end_early,
     execute,
-    failure,
+    failure_message,
     lab_device,
     lab_engine,
     recover,
-    write_unwritten,
+    write_pending_endings,
 )
 from lab.training.control import Control
 
-__all__ = ["Queue", "queue", "recover", "run_here", "shutdown_queues"]
+__all__ = ["Queue", "queue", "recover", "run_in_foreground", "shutdown_queues"]
 
 logger = logging.getLogger(__name__)
 
-LOOK_AROUND_SECONDS = 5.0
-"""How often an idle queue looks for runs and dead processes that nobody told it of."""
+POLL_SECONDS = 5.0
+"""How often an idle queue looks for runs of other processes, and for processes that died."""
 
 TURN_SECONDS = 3 * locks.POLL_SECONDS
 """Pause between two runs of one queue, in which a waiting process gets the device."""
@@ -80,8 +80,8 @@ atexit.register(shutdown_queues)
 
 
 class Queue:
-    """The line of one store and the threads that work it off. Methods may be called from any
-    thread; they leave a wish and return at once. They raise NotFoundError and ConfigError."""
+    """The queued runs of one store and the threads that train them. Methods may be called from any
+    thread; they leave a request and return at once. They raise NotFoundError and ConfigError."""
 
     def __init__(
         self,
@@ -89,34 +89,34 @@ class Queue:
         *,
         engine: Engine = lab_engine,
         resolve: Resolve = lab_device,
-        look_around_seconds: float = LOOK_AROUND_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self.store = runs
         self._engine = engine
         self._resolve = resolve
-        self._look_around_seconds = look_around_seconds
+        self._poll_seconds = poll_seconds
         self._guard = threading.Lock()
         self._controls: dict[str, Control] = {}  # of the runs that train in this process
         self._workers: dict[str, _Worker] = {}  # by device
         self._dispatcher: threading.Thread | None = None
-        self._news = threading.Event()  # wakes the dispatcher
+        self._wake = threading.Event()  # wakes the dispatcher
         self._closing = threading.Event()
         self._changed = threading.Condition()  # notified when a run of this process ends
 
-    # --- wishes ---------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------
     def submit(self, config: RunConfig, name: str | None = None, origin: str = "") -> str:
-        """Put a new run at the end of the line; returns its id. `origin`: see `Store.runs`."""
+        """Put a new run at the end of the queue; returns its id. `origin`: see `Store.runs`."""
         run_id = self.store.create_run(config, name=name, origin=origin)
-        self._news.set()
+        self._wake.set()
         return run_id
 
     def resume(self, run_id: str) -> None:
-        """Put a paused, stopped, interrupted or failed run at the front of the line."""
+        """Put a paused, stopped, interrupted or failed run at the front of the queue."""
         self.store.enqueue(run_id, front=True)
-        self._news.set()
+        self._wake.set()
 
     def stop(self, run_id: str) -> None:
-        """End the run within one step; a run that waits is taken out of the line."""
+        """End the run within one step; a run that waits is taken out of the queue."""
         self._request(run_id, "stop")
 
     def pause(self, run_id: str) -> None:
@@ -128,16 +128,16 @@ class Queue:
         self._request(run_id, "finish")
 
     def move(self, run_id: str, places: int) -> None:
-        """Move a queued run in the line: negative is earlier, positive later."""
+        """Move a queued run by `places`: negative is earlier, positive later."""
         self.store.move(run_id, places)
 
     def remove(self, run_id: str) -> None:
-        """Take a queued run out of the line; it stays as a stopped one."""
+        """Take a queued run out of the queue; it stays as a stopped one."""
         self.store.remove(run_id)
         self._notify()
 
     def wait(self, run_id: str, timeout: float | None = None) -> RunRow:
-        """Wait until nobody works on the run and it does not wait in line; returns its row.
+        """Wait until nobody works on the run and it is not queued; returns its row.
 
         Raises TimeoutError after `timeout` seconds. For command lines and tests: a page polls.
         """
@@ -151,17 +151,17 @@ class Queue:
                     raise TimeoutError(f"run {run_id} is still {row.status} after {timeout:g} s")
                 self._changed.wait(0.2)  # another process may train it: nobody notifies us then
 
-    def _request(self, run_id: str, what: Request) -> None:
-        self.store.request(run_id, what)
+    def _request(self, run_id: str, request: Request) -> None:
+        self.store.request(run_id, request)
         with self._guard:
             control = self._controls.get(run_id)
         if control is not None:
-            pass_on(what, control)
+            forward_request(request, control)
         self._notify()
 
     # --- life -----------------------------------------------------------------------------------
     def start(self) -> None:
-        """Recover from crashes and go to work; does nothing when it works already."""
+        """Recover from crashes and start the dispatcher, unless it runs already."""
         with self._guard:
             if self._dispatcher is None and not self._closing.is_set():
                 self._dispatcher = threading.Thread(
@@ -171,9 +171,9 @@ class Queue:
 
     def shutdown(self, timeout: float = 10.0) -> None:
         """Pause what trains here and end the threads, waiting for them up to `timeout` seconds.
-        Waiting runs stay in the line. The queue cannot be started again."""
+        Waiting runs stay queued. The queue cannot be started again."""
         self._closing.set()
-        self._news.set()
+        self._wake.set()
         deadline = time.monotonic() + timeout
         with self._guard:
             threads = [t for t in (self._dispatcher, *self._workers.values()) if t is not None]
@@ -181,23 +181,23 @@ class Queue:
                 if control.wanted == "run":
                     control.request_pause()
             for worker in self._workers.values():
-                worker.news.set()
+                worker.wake.set()
         for thread in threads:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _dispatch(self) -> None:
-        """The dispatcher thread: sends every waiting run's device a worker."""
+        """The dispatcher thread: starts a worker for every device that a queued run needs."""
         while not self._closing.is_set():
             try:
-                self._look_around()
+                self._poll()
             except Exception:  # a full disk, a locked store: try again soon
-                logger.exception("the queue could not look around")
-            self._news.wait(self._look_around_seconds)
-            self._news.clear()
+                logger.exception("the queue could not be polled")
+            self._wake.wait(self._poll_seconds)
+            self._wake.clear()
 
-    def _look_around(self) -> None:
-        write_unwritten()
+    def _poll(self) -> None:
+        write_pending_endings()
         recover(self.store)
         devices = set()
         for row in self.store.queued():
@@ -214,15 +214,15 @@ class Queue:
                         return
                     worker = self._workers[device] = _Worker(self, device)
                     worker.start()
-            worker.news.set()
+            worker.wake.set()
 
     def _find_device(self, row: RunRow) -> str:
-        """Settle what "auto" means. A device that is not there ends the run as failed, and raises
+        """Resolve the run's device. One that is not there ends the run as failed and raises
         ConfigError."""
         try:
             device = self._resolve(row.config)
         except Exception as error:
-            message = failure(error, row)
+            message = failure_message(error, row)
             end_early(self.store, row.id, "failed", message)
             raise ConfigError(message) from error
         self.store.set_device(row.id, device)
@@ -231,7 +231,7 @@ class Queue:
     def _train(self, run_id: str) -> None:
         """Claim and train one run; the calling worker holds the device."""
         if not self.store.claim(run_id):
-            return  # taken out of the line, or claimed by somebody else, in this very moment
+            return  # taken out of the queue, or claimed by somebody else, just now
         control = Control()
         with self._guard:
             self._controls[run_id] = control
@@ -259,7 +259,7 @@ class _Worker(threading.Thread):
 
     def __init__(self, owner: Queue, device: str) -> None:
         super().__init__(name=f"trainer-{device}-idle", daemon=True)
-        self.news = threading.Event()
+        self.wake = threading.Event()
         self._queue = owner
         self._device = device
 
@@ -271,28 +271,30 @@ class _Worker(threading.Thread):
             except Exception:  # the store's; what goes wrong in a run is recorded, not raised
                 logger.exception("the worker of %s could not take its next run", self._device)
                 worked = False
-            self.news.wait(TURN_SECONDS if worked else None)
-            self.news.clear()
+            self.wake.wait(TURN_SECONDS if worked else None)
+            self.wake.clear()
 
     def _next_run(self) -> bool:
         """Train the first run that waits for this device; False when none does."""
-        line = self._queue.store.queued(self._device)
-        if not line:
+        queued = self._queue.store.queued(self._device)
+        if not queued:
             return False
         with locks.device_turn(
-            self._device, given_up=self._given_up, waiting=lambda: self._say_waiting(line[0].id)
-        ) as ours:
-            line = self._queue.store.queued(self._device) if ours else []
-            if line:
-                self.name = f"trainer-{line[0].id}"
+            self._device,
+            cancelled_within=self._cancelled_within,
+            on_wait=lambda: self._report_waiting(queued[0].id),
+        ) as held:
+            queued = self._queue.store.queued(self._device) if held else []
+            if queued:
+                self.name = f"trainer-{queued[0].id}"
                 try:
-                    self._queue._train(line[0].id)
+                    self._queue._train(queued[0].id)
                 finally:
                     self.name = f"trainer-{self._device}-idle"
-        return bool(line)
+        return bool(queued)
 
-    def _given_up(self, seconds: float) -> bool:
+    def _cancelled_within(self, seconds: float) -> bool:
         return self._queue._closing.wait(seconds)
 
-    def _say_waiting(self, run_id: str) -> None:
-        self._queue.store.say_waiting(run_id, locks.waiting_text(self._device))
+    def _report_waiting(self, run_id: str) -> None:
+        self._queue.store.report_waiting(run_id, locks.waiting_text(self._device))

@@ -1,4 +1,4 @@
-"""The order of the queued runs: positions 1, 2, ... without holes, kept inside one transaction."""
+"""The order of the queued runs: positions 1, 2, ... without gaps, kept inside one transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def append(connection: sa.Connection, run_id: str, *, front: bool = False) -> No
 
 
 def move(connection: sa.Connection, run_id: str, places: int) -> None:
-    """Shift `run_id` by `places` (negative is earlier), as far as the line goes."""
+    """Shift `run_id` by `places` (negative is earlier), as far as the queue goes."""
     order = _order(connection)
     index = order.index(run_id)
     order.insert(max(0, index + places), order.pop(index))
@@ -24,7 +24,7 @@ def move(connection: sa.Connection, run_id: str, places: int) -> None:
 
 
 def renumber(connection: sa.Connection) -> None:
-    """Close the holes that a run leaves behind."""
+    """Close the gaps that runs left behind which are no longer queued."""
     _write(connection, _order(connection))
 
 

@@ -1,4 +1,4 @@
-"""Runs and their histories out of the database.
+"""Reads runs and their histories from the database.
 
 Rows of a history come from the driver as plain tuples: numpy turns them into arrays 40 times faster
 than SQLAlchemy's row objects.
@@ -30,7 +30,8 @@ _ORDERS: dict[Order, sa.ColumnElement[Any]] = {
     "queue": schema.runs.c.queue_position.asc().nulls_last(),
 }
 
-PIECE = 2000
+FETCH_ROWS = 2000
+"""Rows read from the driver at a time: 100,000 at once are some 30 MB of Python objects."""
 
 _STEP_FIELDS = ("step", "epoch", "learning_rate", "seconds", *schema.STEP_METRICS)
 _EPOCH_FIELDS = (
@@ -53,7 +54,7 @@ def runs(
     order: Order,
     origin: str | None = None,
 ) -> list[RunRow]:
-    """See `Store.runs`. One query, whatever it finds."""
+    """See `Store.runs`. Always one query."""
     runs = schema.runs.c
     query = sa.select(schema.runs).order_by(_ORDERS[order], runs.created_at.desc(), runs.id)
     if status is not None:
@@ -65,12 +66,12 @@ def runs(
             sa.or_(runs.origin == origin, sa.func.substr(runs.origin, 1, len(start)) == start)
         )
     rows = [RunRow.from_database(row) for row in connection.execute(query).mappings()]
-    # Here and not in SQL: SQLite knows the capitals of English only.
+    # Not in SQL: SQLite knows the capitals of English only.
     words = search.casefold().split()
-    return [row for row in rows if all(word in _searched(row) for word in words)]
+    return [row for row in rows if all(word in _search_text(row) for word in words)]
 
 
-def _searched(row: RunRow) -> str:
+def _search_text(row: RunRow) -> str:
     return f"{row.id} {row.name} {row.dataset} {row.architecture} {row.status}".casefold()
 
 
@@ -96,11 +97,10 @@ def steps(
     )
     cursor = connection.execute(query).cursor
     assert cursor is not None  # a SELECT always has one
-    # In pieces: 100,000 rows at once would be some 30 MB of Python objects.
-    pieces = [np.empty((0, len(_STEP_FIELDS)))]
-    while rows := cursor.fetchmany(PIECE):
-        pieces.append(np.array(rows, dtype=np.float64))
-    columns = _columns(_STEP_FIELDS, np.concatenate(pieces))
+    parts = [np.empty((0, len(_STEP_FIELDS)))]
+    while rows := cursor.fetchmany(FETCH_ROWS):
+        parts.append(np.array(rows, dtype=np.float64))
+    columns = _columns(_STEP_FIELDS, np.concatenate(parts))
     return StepColumns(
         step=columns["step"].astype(np.int64),
         epoch=columns["epoch"].astype(np.int64),

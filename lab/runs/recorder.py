@@ -1,4 +1,4 @@
-"""A run's events on their way into the store: buffered, written four times a second."""
+"""Buffers a run's events and writes them to the store four times a second."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SPEED_WINDOW_SECONDS = 5.0
 
 
 class Recorder:
-    """Writes one run's events in batches and passes on what was requested of the run.
+    """Writes one run's events in batches and passes requests to its `Control`.
 
-    Two threads: the training thread adds events; the recorder's own writes the steps that wait and
-    asks the store for wishes, every 0.25 s while the `with` block lasts. So training does not wait
-    for the disk at each step, and a stop pressed in another process reaches `control` also during a
-    long validation. The first step, for which a person waits, and everything but steps is written
-    at once, by the training thread.
+    Two threads: the training thread adds events; the recorder's own writes buffered steps and
+    reads requests, every 0.25 s while the `with` block lasts. So training does not wait for the
+    disk at each step, and a stop pressed in another process reaches `control` also during a long
+    validation. The first step, for which a person waits, and everything but steps is written at
+    once, by the training thread.
 
     A write that failed is raised by the next call of the training thread.
     """
@@ -47,7 +47,7 @@ class Recorder:
         self._preparation_rate = Rate()
         self._closed = threading.Event()
         self._thread = threading.Thread(
-            target=self._keep_writing, name=f"recorder-{run_id}", daemon=True
+            target=self._write_regularly, name=f"recorder-{run_id}", daemon=True
         )
 
     def __enter__(self) -> Recorder:
@@ -59,7 +59,7 @@ class Recorder:
         self._thread.join()
 
     def add(self, event: Event) -> None:
-        """Take one event; raises ResourceError when it, or one before it, cannot be written."""
+        """Add one event; raises ResourceError when it, or one before it, cannot be written."""
         can_wait = self._any_step and isinstance(event, StepDone)
         with self._guard:
             self._events.append(event)
@@ -72,7 +72,7 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, in one transaction."""
+        """Write the buffered events in one transaction."""
         with self._write_guard:
             if self._error is not None:
                 raise self._error
@@ -88,21 +88,22 @@ class Recorder:
             except Exception as error:
                 self._error = error
                 raise
-        pass_on(requested, self._control)
+        forward_request(requested, self._control)
 
     def flush_or_drop(self) -> None:
-        """Write what waits if that is possible. It is not when a write that failed is what ends the
-        run: then only what comes after is tried again."""
+        """Write the buffered events, or drop them when the store cannot be written.
+
+        A failed write may be what ends the run; the ending itself is then tried again."""
         try:
             self.flush()
         except Exception:
-            logger.exception("the last figures of run %s are lost", self._run_id)
+            logger.exception("the last events of run %s are lost", self._run_id)
             with self._write_guard, self._guard:
                 self._error = None
                 self._events = []
 
     def report(self, progress: Progress) -> None:
-        """A Report: shows the preparation's progress in the run's row, a few times a second."""
+        """Write the preparation's progress to the run's row, a few times a second; a `Report`."""
         now = time.monotonic()
         self._preparation_rate.add(progress, now=now)
         finished = progress.total and progress.done >= progress.total
@@ -110,22 +111,22 @@ class Recorder:
             return
         self._reported_at = now
         text = progress.in_words(self._preparation_rate.per_second(now=now))
-        pass_on(self._store.report(self._run_id, text, progress.fraction), self._control)
+        forward_request(self._store.report(self._run_id, text, progress.fraction), self._control)
 
-    def _keep_writing(self) -> None:
+    def _write_regularly(self) -> None:
         while not self._closed.wait(FLUSH_SECONDS):
             try:
                 if self._events:
                     self.flush()
                 else:
-                    pass_on(self._store.requested(self._run_id), self._control)
-            except Exception as error:  # kept in _error for the training thread, unless a mere look
+                    forward_request(self._store.requested(self._run_id), self._control)
+            except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
 
 
 class _Speed:
-    """Images per second over the latest steps of one epoch, none of which has validation or the
-    film strip between them: these are not training."""
+    """Images per second over the latest steps of one epoch, without the time of validation and film
+    strip."""
 
     def __init__(self) -> None:
         self._steps: deque[tuple[float, int]] = deque()  # training seconds, samples
@@ -152,8 +153,8 @@ class _Speed:
         return (self._samples - first[1]) / seconds if seconds > 0 else None
 
 
-def pass_on(requested: str | None, control: Control) -> None:
-    """Tell `control` what a person asked for through the store."""
+def forward_request(requested: str | None, control: Control) -> None:
+    """Pass a request that was read from the store to `control`."""
     if requested == "stop":
         control.request_stop()
     elif requested == "pause":

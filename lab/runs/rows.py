@@ -1,4 +1,4 @@
-"""What the run store hands out: frozen plain values and numpy columns."""
+"""What the run store returns: frozen plain values and numpy columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run as it stood when it was read. What is not known yet is None."""
+    """One run at the time it was read. What is not known yet is None."""
 
     id: str
     name: str
@@ -34,7 +34,7 @@ class RunRow:
     dataset: str
     architecture: str
     created_at: datetime
-    """UTC, like the two below."""
+    """All times are UTC."""
     started_at: datetime | None
     """When it first left the queue."""
     ended_at: datetime | None
@@ -48,9 +48,9 @@ class RunRow:
     device: str
     progress_text: str
     progress: float
-    """In [0, 1]: of the preparation while preparing, else of all steps."""
+    """Share done, in [0, 1]: of the preparation while preparing, else of all steps."""
     revision: int
-    """Grows when recorded steps are taken back by a resume: what was read is to be read anew."""
+    """Grows when a resume deletes recorded steps: whoever read them must read them again."""
     epoch: int
     """The running epoch, from 1; 0 before the first step."""
     step: int
@@ -64,11 +64,11 @@ class RunRow:
     class_names: tuple[str, ...]
     best_epoch: int | None
     best_val: Mapping[str, float]
-    """By metric, of the best epoch; without those that are not measured, or not yet."""
+    """The best epoch's validation metrics by name, those that are measured."""
     test: Mapping[str, float]
-    """Likewise, of the best epoch's weights on the test images."""
+    """The test metrics of the best epoch's weights by name, those that are measured."""
     seconds: float
-    """Training time, pauses left out."""
+    """Training time without pauses."""
     images_per_second: float | None
 
     @property
@@ -84,41 +84,42 @@ class RunRow:
 
     @property
     def best_val_accuracy(self) -> float | None:
-        """What most lists show of a run; None before the first epoch has ended."""
+        """The best epoch's validation accuracy; None before the first epoch has ended."""
         return self.best_val.get("accuracy")
 
     @property
     def test_accuracy(self) -> float | None:
-        """What most lists show of a run; None until it is tested."""
+        """The best weights' test accuracy; None until it is measured."""
         return self.test.get("accuracy")
 
     @property
     def is_active(self) -> bool:
-        """A process is working on it."""
+        """Whether a process works on the run."""
         return self.status in ACTIVE
 
     @property
     def is_live(self) -> bool:
-        """It may still change by itself: a page that shows it should tick."""
+        """Whether the run may change by itself, so that a page must follow it."""
         return self.status in ACTIVE or self.status == "queued"
 
     @property
     def has_weights(self) -> bool:
-        """Whether a network can be opened: from the end of the first epoch on."""
+        """Whether the run has a checkpoint: from the end of its first epoch on."""
         return self.best_epoch is not None
 
     @property
     def can_resume(self) -> bool:
+        """Whether training can go on from the last checkpoint."""
         return self.status in RESUMABLE
 
     @classmethod
     def from_database(cls, row: RowMapping) -> RunRow:
-        values = {name: row[name] for name in _DIRECT}
+        values = {name: row[name] for name in _UNCONVERTED}
         return cls(
             config_json=row["config"],
             class_names=tuple(json.loads(row["class_names"])),
-            best_val=_known(row, "best_val"),
-            test=_known(row, "test"),
+            best_val=_metric_values(row, "best_val"),
+            test=_metric_values(row, "test"),
             created_at=datetime.fromtimestamp(row["created_at"], UTC),
             started_at=_time(row["started_at"]),
             ended_at=_time(row["ended_at"]),
@@ -129,10 +130,10 @@ class RunRow:
 _CONVERTED = (
     "config_json", "class_names", "created_at", "started_at", "ended_at", "best_val", "test",
 )  # fmt: skip
-_DIRECT = tuple(f.name for f in fields(RunRow) if f.name not in _CONVERTED)
+_UNCONVERTED = tuple(f.name for f in fields(RunRow) if f.name not in _CONVERTED)
 
 
-def _known(row: RowMapping, part: str) -> Mapping[str, float]:
+def _metric_values(row: RowMapping, part: str) -> Mapping[str, float]:
     values = {name: row[f"{part}_{name}"] for name in METRICS}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -179,7 +180,7 @@ class EpochColumns:
     seconds: Floats
     images_per_second: Floats
     is_best: npt.NDArray[np.bool_]
-    """The best so far when it was measured; the last True is the best of all."""
+    """Whether the epoch was the best so far; the last True is the best of all."""
     phase: tuple[str, ...]
     metrics: Mapping[str, Floats]
 
@@ -196,19 +197,19 @@ class Curve:
 
     step: Ints
     seconds: Floats
-    """Of training up to there."""
+    """Training time up to each point."""
     value: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """A run's latest step and last finished epoch. Costs the same at any length."""
+    """The metrics of a run's latest step and last finished epoch."""
 
     step: int | None
     learning_rate: float | None
     epoch: int | None
     metrics: Mapping[str, float]
-    """By column, such as "loss_smoothed" and "val_accuracy"; without those not known yet."""
+    """By column, such as "loss_smoothed" and "val_accuracy", those that are measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ version = Table("lab_version", metadata, Column("version_num", String(32), prima
 version, in the same database."""
 
 first_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
-"""What the lab looked at before Alembic: still there, so that an old lab refuses a newer store."""
+"""The version before Alembic: kept so that an old lab refuses a newer store."""
 
 
 def _metrics(columns: Iterable[str]) -> Iterator[Column[float]]:
@@ -64,8 +64,8 @@ runs = Table(
     Column("device", String(20), nullable=False, default=""),  # "" while "auto" is not resolved
     Column("progress_text", Text, nullable=False, default=""),
     Column("progress", Float, nullable=False, default=0.0),
-    # Grows when recorded steps are taken back (a resume from an earlier checkpoint): charts that
-    # hold more than the store does then know that they must start afresh.
+    # Grows when a resume from an earlier checkpoint deletes recorded steps: charts that hold more
+    # than the store does then start again.
     Column("revision", Integer, nullable=False, default=0),
     Column("epoch", Integer, nullable=False, default=0),
     Column("step", Integer, nullable=False, default=0),

@@ -2,7 +2,7 @@
 
 queued ──> preparing ──> running ──> completed
   ^            │            ├──────> stopped ─────┐
-  │            └────────────┼──────> paused ──────┤   resume: back to the front of the line
+  │            └────────────┼──────> paused ──────┤   resume: back to the front of the queue
   │                         ├──────> failed ──────┤
   │                         └──────> interrupted ─┤   (its process died)
   └───────────────────────────────────────────────┘
@@ -24,7 +24,7 @@ ACTIVE = ("preparing", "running")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
 TRANSITIONS: dict[str, tuple[str, ...]] = {
-    # A queued run is stopped when it is taken out of the line, failed when its device is missing.
+    # A queued run is stopped when it leaves the queue, failed when its device is missing.
     "queued": ("preparing", "stopped", "failed"),
     "preparing": ("running", "completed", "stopped", "paused", "failed", "interrupted"),
     "running": ("completed", "stopped", "paused", "failed", "interrupted"),
@@ -52,5 +52,5 @@ def sources(status: str) -> tuple[str, ...]:
 def refusal(run_id: str, status: str, allowed: Iterable[str], verb: str) -> ConfigError:
     """ "Run r-1 is completed; only running runs can be stopped." """
     *most, last = allowed
-    words = f"{', '.join(most)} or {last}" if most else last
-    return ConfigError(f"Run {run_id} is {status}; only {words} runs can be {verb}.")
+    states = f"{', '.join(most)} or {last}" if most else last
+    return ConfigError(f"Run {run_id} is {status}; only {states} runs can be {verb}.")

@@ -1,4 +1,4 @@
-"""The run store: what every run was asked, how far it is, what it measured.
+"""The run store: the settings, progress, metrics and log of every run.
 
 SQLite in WAL mode unless LAB_DATABASE_URL says otherwise; beside it a folder a run for weights.
 Any thread and any process may read and write at any time; one process at a time records a run.
@@ -36,7 +36,7 @@ from lab.runs.status import (
     Request,
     refusal,
 )
-from lab.runs.writing import Smoother, change_status, last_smoothed, write_events, write_log
+from lab.runs.writing import Smoother, change_status, resume_smoother, write_events, write_log
 from lab.training.events import Event
 
 __all__ = [
@@ -66,8 +66,8 @@ def store() -> Store:
 
 
 def close_stores() -> None:
-    """Close what `store` opened and let go of this process's runs; the next call opens anew. For
-    tests, after `shutdown_queues`."""
+    """Close what `store` opened and release this process's runs. For tests, after
+    `shutdown_queues`."""
     with _stores_lock:
         for opened in _stores.values():
             opened.close()
@@ -96,9 +96,9 @@ class Store:
         status: str = "queued",
         origin: str = "",
     ) -> str:
-        """Enter a run, by default at the end of the line; returns its id, like
-        "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is entered as active belongs
-        to this process. `origin` says who asks for it; see `runs`."""
+        """Add a run, by default at the end of the queue; returns its id, like
+        "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is added as active belongs
+        to this process. `origin` says what created it; see `runs`."""
         now = time.time()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
         title = _checked_name(name or f"{config.architecture} on {config.dataset}"[:LONGEST_NAME])
@@ -127,6 +127,7 @@ class Store:
         raise RuntimeError("no free run id")
 
     def run(self, run_id: str) -> RunRow:
+        """Returns the run as it is now."""
         with self.database.read() as connection:
             row = reading.run(connection, run_id)
         if row is None:
@@ -144,7 +145,7 @@ class Store:
         contains every word of `search` (capitals do not matter).
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
-        and not "recipe:sl-cnn-aug"; "" finds the runs that a person asked for.
+        and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
         """
         with self.database.read() as connection:
             return reading.runs(
@@ -178,12 +179,11 @@ class Store:
         return home_folder("runs", run_id)
 
     def set_device(self, run_id: str, device: str) -> None:
-        """Say on which device a queued run will train."""
+        """Record on which device a queued run will train."""
         self._update(run_id, device=device)
 
     def report(self, run_id: str, text: str, progress: float | None = None) -> str | None:
-        """Say what the run does just now, and how far that is in [0, 1]; returns what was
-        requested of it meanwhile."""
+        """Record what the run is doing and the share done in [0, 1]; returns a pending request."""
         values: dict[str, Any] = {"progress_text": text}
         if progress is not None:
             values["progress"] = progress
@@ -191,21 +191,22 @@ class Store:
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
-    def request(self, run_id: str, what: Request) -> None:
+    def request(self, run_id: str, request: Request) -> None:
         """Ask the trainer of an active run to stop, pause or finish. A run that nobody works on
         (queued, paused) is stopped at once. Raises ConfigError when its state does not allow it."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
-            if status not in REQUESTABLE[what]:
-                raise refusal(run_id, status, REQUESTABLE[what], REQUEST_VERBS[what])
+            if status not in REQUESTABLE[request]:
+                raise refusal(run_id, status, REQUESTABLE[request], REQUEST_VERBS[request])
             if status in ACTIVE:
                 runs = schema.runs
-                connection.execute(runs.update().where(runs.c.id == run_id).values(requested=what))
+                row = runs.update().where(runs.c.id == run_id)
+                connection.execute(row.values(requested=request))
             else:
                 self._stop_idle(connection, run_id, status)
 
-    def say_waiting(self, run_id: str, text: str) -> None:
-        """Say what a run waits for, if it still waits."""
+    def report_waiting(self, run_id: str, text: str) -> None:
+        """Record what a run waits for, if it is still queued."""
         runs = schema.runs
         with self.database.write() as connection:
             connection.execute(
@@ -215,46 +216,46 @@ class Store:
             )
 
     def requested(self, run_id: str) -> str | None:
-        """What was asked of an active run and not answered yet."""
+        """Returns the request that an active run has not answered yet."""
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
-    # --- the line -------------------------------------------------------------------------------
+    # --- the queue ------------------------------------------------------------------------------
     def queued(self, device: str | None = None) -> list[RunRow]:
         """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
         with self.database.read() as connection:
             return reading.queued(connection, device)
 
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
-        """Put a stopped, paused, interrupted or failed run back into the line. Its device is
+        """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
         resolved anew: the machine may be another one."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status not in RESUMABLE:
                 raise refusal(run_id, status, RESUMABLE, "resumed")
-            wanted = json.loads(
+            setting = json.loads(
                 connection.execute(
                     sa.select(schema.runs.c.config).where(schema.runs.c.id == run_id)
                 ).scalar_one()
             ).get("device", "auto")
-            device = "" if wanted == "auto" else wanted
+            device = "" if setting == "auto" else setting
             change_status(connection, run_id, "queued", message="", device=device)
             queue_order.append(connection, run_id, front=front)
 
     def move(self, run_id: str, places: int) -> None:
-        """Move a queued run by `places` in the line: negative is earlier, positive later."""
+        """Move a queued run by `places`: negative is earlier, positive later."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status != "queued":
-                raise refusal(run_id, status, ["queued"], "moved in the line")
+                raise refusal(run_id, status, ["queued"], "moved in the queue")
             queue_order.move(connection, run_id, places)
 
     def remove(self, run_id: str) -> None:
-        """Take a queued run out of the line. It stays as a stopped run and can be resumed."""
+        """Take a queued run out of the queue. It stays as a stopped run and can be resumed."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
             if status != "queued":
-                raise refusal(run_id, status, ["queued"], "taken out of the line")
+                raise refusal(run_id, status, ["queued"], "taken out of the queue")
             self._stop_idle(connection, run_id, status)
 
     def claim(self, run_id: str, *, statuses: Sequence[str] = ("queued",)) -> bool:
@@ -277,7 +278,7 @@ class Store:
                     ended_at=None,
                 )
             )
-            # Whoever waits now, waits for this run.
+            # The waiting texts of the others are outdated: they now wait for this run.
             connection.execute(
                 runs.update()
                 .where(runs.c.status == "queued", runs.c.progress_text != "")
@@ -306,7 +307,7 @@ class Store:
         smoother: Smoother | None = None,
         images_per_second: float | None = None,
     ) -> str | None:
-        """Append events in one transaction; returns what was requested of the run meanwhile.
+        """Append events in one transaction; returns a pending request.
 
         `smoother` carries the smoothed curves from one batch to the next; without it they go on
         from the last recorded step. The run must be preparing for RunStarted (which makes it
@@ -315,7 +316,7 @@ class Store:
         with self.database.write() as connection:
             if smoother is None:
                 smoother = Smoother()
-                last_smoothed(connection, run_id, smoother)
+                resume_smoother(connection, run_id, smoother)
             write_events(
                 connection,
                 run_id,
@@ -326,6 +327,7 @@ class Store:
             return self._requested(connection, run_id)
 
     def write_log(self, run_id: str, level: str, text: str) -> None:
+        """Append one line to the run's log."""
         with self.database.write() as connection:
             write_log(connection, run_id, [(level, text)], at=time.time())
 
@@ -340,13 +342,15 @@ class Store:
             return reading.epochs(connection, run_id, after=after, after_step=after_step)
 
     def curves(self, run_ids: Sequence[str], column: str, *, points: int = 150) -> dict[str, Curve]:
-        """One column of many runs at once, those without it left out: of a step's columns at most
-        `points` a run, evenly spread with the first and the last; of an epoch's all."""
+        """Returns one column of many runs by run id, without runs that do not have it.
+
+        Of a column of steps at most `points` a run, evenly spread with the first and the last; of a
+        column of epochs all."""
         with self.database.read() as connection:
             return curves(connection, run_ids, column, points=points)
 
     def newest(self, run_id: str) -> Newest:
-        """The last step and the last finished epoch."""
+        """Returns the metrics of the last step and the last finished epoch."""
         with self.database.read() as connection:
             return reading.newest(connection, run_id)
 
@@ -379,8 +383,8 @@ class Store:
     @staticmethod
     def _stop_idle(connection: sa.Connection, run_id: str, status: str) -> None:
         """Stop a run that nobody works on: there is no trainer to answer."""
-        was = "taken out of the line" if status == "queued" else f"stopped while {status}"
-        message = f"It was {was}; it can be resumed."
+        how = "taken out of the queue" if status == "queued" else f"stopped while {status}"
+        message = f"It was {how}; it can be resumed."
         change_status(connection, run_id, "stopped", message=message)
         queue_order.renumber(connection)
 

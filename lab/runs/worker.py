@@ -1,4 +1,4 @@
-"""One run from its first preparation to its end, in the thread that calls `execute`.
+"""Trains one run from preparation to end, in the thread that calls `execute`.
 
 However a run ends, exactly one RunEnded is recorded, and the sentence in it is for a person:
 
@@ -32,15 +32,15 @@ from lab.training.failures import is_out_of_memory, out_of_memory
 logger = logging.getLogger(__name__)
 
 Engine = Callable[[RunConfig, Path, Control, Report], Iterator[Event]]
-"""Config, the run's folder, who may stop it, where to tell how preparation goes -> events."""
+"""(config, the run's folder, its control, progress of the preparation) -> the run's events."""
 
 Resolve = Callable[[RunConfig], str]
 """The device that a config will train on: cpu, cuda or mps."""
 
 Listener = Callable[[Event], None]
 
-_unwritten: list[tuple[Store, str, RunEnded]] = []  # endings that the disk had no room for
-_unwritten_guard = threading.Lock()
+_pending_endings: list[tuple[Store, str, RunEnded]] = []  # endings that the disk had no room for
+_pending_guard = threading.Lock()
 
 
 def lab_engine(
@@ -51,10 +51,10 @@ def lab_engine(
     from lab.training.fit import fit
     from lab.training.plan import make_plan
 
-    def unwanted() -> bool:
+    def cancelled() -> bool:
         return control.wanted in ("stop", "pause")
 
-    yield from fit(make_plan(config, folder=folder, progress=report, cancel=unwanted), control)
+    yield from fit(make_plan(config, folder=folder, progress=report, cancel=cancelled), control)
 
 
 def lab_device(config: RunConfig) -> str:
@@ -93,12 +93,12 @@ def end_early(store: Store, run_id: str, status: EndStatus, message: str) -> Run
     return ended
 
 
-def write_unwritten() -> None:
+def write_pending_endings() -> None:
     """Try again to record the endings for which the disk had no room."""
-    with _unwritten_guard:
-        waiting = _unwritten.copy()
-        _unwritten.clear()
-    for store, run_id, ended in waiting:
+    with _pending_guard:
+        endings = _pending_endings.copy()
+        _pending_endings.clear()
+    for store, run_id, ended in endings:
         _record_ending(store, run_id, ended)
 
 
@@ -116,20 +116,20 @@ def recover(store: Store) -> list[str]:
         message = f"Interrupted{where}: the process that trained it ended. It can be resumed."
         if store.interrupt(row.id, row.owner, message):
             interrupted.append(row.id)
-    locks.sweep()
+    locks.remove_dead_owners()
     return interrupted
 
 
-def failure(error: Exception, row: RunRow) -> str:
-    """The sentence for a person; what is a bug in the lab also goes to the logging system."""
+def failure_message(error: Exception, row: RunRow) -> str:
+    """Returns the sentence for a person; a bug in the lab is also logged."""
     if isinstance(error, LabError):
         return str(error)
     logger.error("run %s failed", row.id, exc_info=error)
     if is_out_of_memory(error):
         return out_of_memory(row.settings.get("batch_size"), row.settings.get("image_size"))
     text = str(error).strip().partition("\n")[0]
-    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"Unexpected error, {what} (a bug in the lab; the log has the details)."
+    summary = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"Unexpected error, {summary} (a bug in the lab; the log has the details)."
 
 
 def _train_to_the_end(
@@ -151,7 +151,7 @@ def _train_to_the_end(
     except Exception as error:
         recorder.flush_or_drop()  # first: the ending tells how far the run got
         details = [] if isinstance(error, LabError) else traceback.format_exception(error)
-        message = failure(error, store.run(run_id))
+        message = failure_message(error, store.run(run_id))
         ended = _ending(store, run_id, "failed", message)
         return ended, [LogWritten("error", "".join(details))] if details else []
     except BaseException:
@@ -197,7 +197,7 @@ def _close(events: Iterator[Event]) -> None:
 def _write_ending(
     store: Store, run_id: str, recorder: Recorder, final_log: list[LogWritten], ended: RunEnded
 ) -> None:
-    """Record what still waits and the ending; if there is no room, at least the ending."""
+    """Record the buffered events and the ending; if there is no room, at least the ending."""
     try:
         for line in final_log:
             recorder.add(line)
@@ -211,17 +211,17 @@ def _record_ending(store: Store, run_id: str, ended: RunEnded) -> None:
     try:
         store.record(run_id, [ended])
     except ResourceError as error:
-        # The run counts as active until this is written: by `write_unwritten` when there is room
-        # again, or by the next process, to which it is an interrupted one.
+        # The run counts as active until `write_pending_endings` succeeds, or the next process
+        # marks it as interrupted.
         logger.error("run %s: %s", run_id, error)
-        with _unwritten_guard:
-            _unwritten.append((store, run_id, ended))
+        with _pending_guard:
+            _pending_endings.append((store, run_id, ended))
     except Exception:
         logger.exception("the end of run %s could not be recorded", run_id)
 
 
 def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
-    """An ending with what is recorded so far."""
+    """Returns an ending with what is recorded so far."""
     row = store.run(run_id)
     return RunEnded(
         status=status,

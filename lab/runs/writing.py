@@ -1,4 +1,4 @@
-"""Turning a run's events into rows, in one transaction a batch."""
+"""Writes a run's events as rows, in one transaction a batch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from lab.training.events import (
 SMOOTHING_HALF_LIFE = 20
 """Steps after which a value counts half in the moving average."""
 
-_KEEP = 0.5 ** (1 / SMOOTHING_HALF_LIFE)
-_ADD = 1.0 - _KEEP
+_DECAY = 0.5 ** (1 / SMOOTHING_HALF_LIFE)
+_GAIN = 1.0 - _DECAY
 
 LONGEST_TEXT = 20_000
 
@@ -41,18 +41,18 @@ class Smoother:
     """The exponential moving average of each metric, corrected for its start at zero.
 
     With b = 0.5 ** (1 / half-life) and m(t) = b m(t-1) + (1 - b) x(t), the average is
-    m(t) / (1 - b ** t): from the first step on a proper weighted mean of what was seen. Since t is
+    m(t) / (1 - b ** t): from the first step on a proper weighted mean of all values. Since t is
     the step, it can go on from its last value alone. A value that is no finite number leaves it
     unchanged.
     """
 
     def __init__(self) -> None:
         self._metrics: dict[str, list[float]] = {}
-        """m(t) and 1 - b ** t of each; the weight also tells whether anything was seen."""
+        """m(t) and 1 - b ** t of each; the weight is 0 before the first value."""
 
     def restart(self, step: int, averages: Mapping[str, float]) -> None:
         """Go on after `step` steps, by metric."""
-        weight = 1.0 - _KEEP**step
+        weight = 1.0 - _DECAY**step
         self._metrics = {name: [average * weight, weight] for name, average in averages.items()}
 
     def add(self, values: Mapping[str, float]) -> list[float]:
@@ -63,8 +63,8 @@ class Smoother:
             if metric is None:
                 metric = self._metrics[name] = [0.0, 0.0]
             if isfinite(value):
-                metric[0] = _KEEP * metric[0] + _ADD * value
-                metric[1] = _KEEP * metric[1] + _ADD
+                metric[0] = _DECAY * metric[0] + _GAIN * value
+                metric[1] = _DECAY * metric[1] + _GAIN
             averages.append(metric[0] / metric[1] if metric[1] else nan)
         return averages
 
@@ -79,7 +79,7 @@ def write_events(
 ) -> None:
     """Append `events` to the run's tables and bring its row up to date.
 
-    RunStarted first takes back what was recorded after the step that the run resumes from. Raises
+    RunStarted first deletes what was recorded after the step that the run resumes from. Raises
     ConfigError when the run is not in a state in which it could start or end that way.
     """
     now = time.time()
@@ -109,9 +109,9 @@ def write_events(
             write_log(connection, run_id, [(event.level, event.text)], at=now)
         elif isinstance(event, RunStarted):
             _write_steps(connection, step_rows, last_step)
-            changes |= _start(connection, run_id, event, smoother)
+            changes |= _start_run(connection, run_id, event, smoother)
         elif isinstance(event, ProbeTaken):
-            pass  # what was taken is a file in the run's folder
+            pass  # its images are a file in the run's folder
         else:
             changes |= _ending(event)
             level = "error" if event.status == "failed" else "info"
@@ -163,8 +163,8 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
         raise refusal(run_id, current or "deleted", allowed, f"set to {status}")
 
 
-def last_smoothed(connection: sa.Connection, run_id: str, smoother: Smoother) -> None:
-    """Let `smoother` go on from the last recorded step."""
+def resume_smoother(connection: sa.Connection, run_id: str, smoother: Smoother) -> None:
+    """Set `smoother` to its state after the last recorded step."""
     steps = schema.steps
     row = (
         connection.execute(
@@ -183,8 +183,8 @@ def last_smoothed(connection: sa.Connection, run_id: str, smoother: Smoother) ->
 
 @functools.cache
 def _step_columns(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    own = ("run_id", "step", "epoch", "learning_rate", "seconds", "samples")
-    return (*own, *metrics, *(f"{name}_smoothed" for name in metrics))
+    fixed = ("run_id", "step", "epoch", "learning_rate", "seconds", "samples")
+    return (*fixed, *metrics, *(f"{name}_smoothed" for name in metrics))
 
 
 def _write_steps(
@@ -220,24 +220,25 @@ def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> di
         "images_per_second": event.images_per_second,
     }
     if event.is_best:
-        changes |= _results(event.epoch, event.val, {})
+        changes |= _result_columns(event.epoch, event.val, {})
     return changes
 
 
-def _start(
+def _start_run(
     connection: sa.Connection, run_id: str, event: RunStarted, smoother: Smoother
 ) -> dict[str, Any]:
-    """Take back what comes after the checkpoint that the run goes on from."""
+    """Delete what was recorded after the checkpoint that the run resumes from; returns the row's
+    changes."""
     steps, epochs, runs = schema.steps, schema.epochs, schema.runs
     change_status(connection, run_id, "running", progress_text="")
-    kept = event.resumed_from_step
-    taken_back = connection.execute(
-        steps.delete().where(steps.c.run_id == run_id, steps.c.step > kept)
+    resume_step = event.resumed_from_step
+    deleted = connection.execute(
+        steps.delete().where(steps.c.run_id == run_id, steps.c.step > resume_step)
     ).rowcount
-    taken_back += connection.execute(
-        epochs.delete().where(epochs.c.run_id == run_id, epochs.c.step > kept)
+    deleted += connection.execute(
+        epochs.delete().where(epochs.c.run_id == run_id, epochs.c.step > resume_step)
     ).rowcount
-    last_smoothed(connection, run_id, smoother)
+    resume_smoother(connection, run_id, smoother)
     best = (
         connection.execute(
             sa.select(epochs)
@@ -264,23 +265,23 @@ def _start(
         "total_parameters": event.total_parameters,
         "trainable_parameters": event.trainable_parameters,
         "class_names": json.dumps(list(event.class_names), ensure_ascii=False),
-        "step": kept,
+        "step": resume_step,
         "epoch": last[0] if last else 0,
         "seconds": (last[1] if last else 0.0) or 0.0,
-        **_results(
+        **_result_columns(
             best["epoch"] if best else None,
             {name: best[f"val_{name}"] for name in METRICS} if best else {},
             {},
         ),
         "images_per_second": None,
-        "revision": runs.c.revision + (1 if taken_back else 0),
+        "revision": runs.c.revision + (1 if deleted else 0),
     }
 
 
-def _results(
+def _result_columns(
     best_epoch: int | None, best_val: Mapping[str, float], test: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The columns of a run's row that say how well it does, by metric; NULL where unknown."""
+    """The columns of a run's row with its best epoch and test metrics; NULL where unknown."""
     columns: dict[str, Any] = {"best_epoch": best_epoch}
     for name in METRICS:
         columns[f"best_val_{name}"] = best_val.get(name)
@@ -300,7 +301,7 @@ def _ending(event: RunEnded) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "step": event.steps,
         "seconds": event.seconds,
-        **_results(event.best_epoch, event.best_val, event.test),
+        **_result_columns(event.best_epoch, event.best_val, event.test),
     }
     if event.status == "completed":
         changes["progress"] = 1.0  # early stopping completes a run before its last step

@@ -23,7 +23,7 @@ from lab.experiments.recipes.recipe import SIZES, prepare
 from lab.jobs import start, wait
 from lab.models.architecture import ARCHITECTURES
 from lab.progress import Progress
-from lab.runs.foreground import run_here
+from lab.runs.foreground import run_in_foreground
 from lab.runs.store import store
 from lab.training.plan import resolve
 from tests.tiny_data import make_tiny_pack
@@ -120,7 +120,7 @@ def test_a_run_predicts_its_own_repetition() -> None:
     config = resolve(
         RunConfig(dataset=make_tiny_pack(), architecture="mlp", batch_size=16, epochs=3)
     )
-    row = run_here(config)
+    row = run_in_foreground(config)
     past = past_runs(store())
     assert len(past) == 1
     guess = estimate(config, past=past)

@@ -38,7 +38,7 @@ def start_queue(runs: Store) -> Iterator[Callable[..., Queue]]:
 
     def start(engine: Any = None, **options: Any) -> Queue:
         options.setdefault("resolve", lambda config: "cpu")
-        options.setdefault("look_around_seconds", 60.0)
+        options.setdefault("poll_seconds", 60.0)
         queues.append(Queue(runs, engine=engine or FakeEngine(), **options))
         queues[-1].start()
         return queues[-1]

@@ -23,16 +23,16 @@ def train(runs: Store, steps: int, *, per_epoch: int = 5) -> str:
     return run_id
 
 
-def test_long_runs_are_thinned_evenly_and_short_ones_are_whole(runs: Store) -> None:
+def test_long_runs_are_thinned_spread_steps_and_short_ones_are_whole(runs: Store) -> None:
     long, short, one = train(runs, 1000, per_epoch=100), train(runs, 7), train(runs, 1)
-    found = runs.curves([long, short, one], "loss", points=20)
-    assert set(found) == {long, short, one}
-    steps = found[long].step
+    curves = runs.curves([long, short, one], "loss", points=20)
+    assert set(curves) == {long, short, one}
+    steps = curves[long].step
     assert len(steps) == 20
     assert (steps[0], steps[-1]) == (1, 1000)
     assert set(np.diff(steps)) <= {52, 53}
-    assert found[short].step.tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert found[one].step.tolist() == [1]
+    assert curves[short].step.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert curves[one].step.tolist() == [1]
     whole = runs.steps(long)
     rows = steps - 1
     for name in ("loss", "loss_smoothed", "accuracy", "accuracy_smoothed", "learning_rate"):
@@ -51,12 +51,12 @@ def test_as_many_points_as_steps_is_everything(runs: Store) -> None:
 
 def test_epoch_figures_are_not_thinned(runs: Store) -> None:
     run_id, other = train(runs, 300), train(runs, 10)
-    found = runs.curves([run_id, other], "val_accuracy", points=10)
+    curves = runs.curves([run_id, other], "val_accuracy", points=10)
     epochs = runs.epochs(run_id)
-    assert np.array_equal(found[run_id].value, epochs["val_accuracy"])
-    assert np.array_equal(found[run_id].step, epochs.step)
-    assert np.array_equal(found[run_id].seconds, epochs.seconds)
-    assert found[other].step.tolist() == [5, 10]
+    assert np.array_equal(curves[run_id].value, epochs["val_accuracy"])
+    assert np.array_equal(curves[run_id].step, epochs.step)
+    assert np.array_equal(curves[run_id].seconds, epochs.seconds)
+    assert curves[other].step.tolist() == [5, 10]
 
 
 def test_runs_without_the_figure_are_left_out(runs: Store) -> None:
@@ -77,19 +77,19 @@ def test_a_figure_that_is_no_number_stays_one_point(runs: Store) -> None:
 @pytest.mark.parametrize("figure", ["loss_smoothed", "val_loss"])
 def test_one_query_for_any_number_of_runs(runs: Store, figure: str) -> None:
     ids = [train(runs, 20) for _ in range(5)]
-    asked: list[str] = []
+    statements: list[str] = []
     sa.event.listen(
-        runs.database.engine, "before_cursor_execute", lambda *args: asked.append(args[2])
+        runs.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
     )
     assert len(runs.curves(ids, figure)) == 5  # type: ignore[arg-type]
-    assert sum("SELECT" in text for text in asked) == 1
+    assert sum("SELECT" in text for text in statements) == 1
 
 
-def test_only_the_wanted_steps_are_looked_up(runs: Store) -> None:
+def test_only_the_drawn_steps_are_read(runs: Store) -> None:
     """Else the cost would grow with the length of the runs."""
-    from lab.runs.curves import _evenly
+    from lab.runs.curves import _spread_steps
 
-    query = _evenly(["r"], "loss", 100).compile(
+    query = _spread_steps(["r"], "loss", 100).compile(
         dialect=runs.database.engine.dialect,
         compile_kwargs={"literal_binds": True, "render_postcompile": True},
     )
@@ -99,7 +99,7 @@ def test_only_the_wanted_steps_are_looked_up(runs: Store) -> None:
     assert not any(line.startswith("SCAN steps") for line in plan)
 
 
-def test_what_cannot_be_asked(runs: Store) -> None:
+def test_what_cannot_be_statements(runs: Store) -> None:
     with pytest.raises(ValueError, match="at least 2"):
         runs.curves([], "loss", points=1)
     with pytest.raises(ValueError, match="column is 'nonsense'"):

@@ -8,7 +8,7 @@ import pytest
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.runs import locks
-from lab.runs.queue import run_here
+from lab.runs.queue import run_in_foreground
 from lab.runs.store import Store
 from lab.training.events import Event, RunEnded, RunStarted, StepDone
 
@@ -23,7 +23,9 @@ def test_a_run_in_the_calling_thread(runs: Store) -> None:
     handler = signal.getsignal(signal.SIGINT)
     events: list[Event] = []
     engine = FakeEngine()
-    row = run_here(CONFIG, name="Mine", engine=engine, resolve=on_cpu, on_event=events.append)
+    row = run_in_foreground(
+        CONFIG, name="Mine", engine=engine, resolve=on_cpu, on_event=events.append
+    )
     assert (row.status, row.name, row.step, row.test_accuracy) == ("completed", "Mine", 10, 0.7)
     assert row == runs.run(row.id)
     assert isinstance(events[0], RunStarted)
@@ -40,14 +42,14 @@ def test_run_ended_comes_also_when_the_engine_never_starts(runs: Store) -> None:
     def missing(*_: Any) -> Iterator[Event]:
         raise DataError("The data set 'x' is not here.")
 
-    row = run_here(CONFIG, engine=missing, resolve=on_cpu, on_event=events.append)
+    row = run_in_foreground(CONFIG, engine=missing, resolve=on_cpu, on_event=events.append)
     assert (row.status, row.message) == ("failed", "The data set 'x' is not here.")
     assert [type(e) for e in events] == [RunEnded]
 
     def no_device(config: RunConfig) -> str:
         raise ConfigError("device is 'cuda', which is not here.")
 
-    row = run_here(CONFIG, engine=FakeEngine(), resolve=no_device, on_event=events.append)
+    row = run_in_foreground(CONFIG, engine=FakeEngine(), resolve=no_device, on_event=events.append)
     assert (row.status, row.message) == ("failed", "device is 'cuda', which is not here.")
     assert [type(e) for e in events] == [RunEnded, RunEnded]
 
@@ -59,7 +61,7 @@ def test_the_end_is_in_the_store_before_it_is_told(runs: Store) -> None:
         if isinstance(event, RunEnded):
             seen.append(runs.runs()[0].status)
 
-    run_here(CONFIG, engine=FakeEngine(), resolve=on_cpu, on_event=listen)
+    run_in_foreground(CONFIG, engine=FakeEngine(), resolve=on_cpu, on_event=listen)
     assert seen == ["completed"]
 
 
@@ -71,7 +73,7 @@ def test_a_listener_that_breaks_stops_the_run_cleanly(runs: Store) -> None:
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        run_here(CONFIG, engine=FakeEngine(), resolve=on_cpu, on_event=listen)
+        run_in_foreground(CONFIG, engine=FakeEngine(), resolve=on_cpu, on_event=listen)
     row = runs.runs()[0]
     assert (row.status, row.step) == ("stopped", 3)
 
@@ -79,11 +81,11 @@ def test_a_listener_that_breaks_stops_the_run_cleanly(runs: Store) -> None:
 def test_the_second_ctrl_c_breaks_off(runs: Store) -> None:
     engine = FakeEngine(fail_at=4, error=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        run_here(CONFIG, engine=engine, resolve=on_cpu)
+        run_in_foreground(CONFIG, engine=engine, resolve=on_cpu)
     row = runs.runs()[0]
     assert (row.status, row.step, row.owner) == ("interrupted", 3, "")
     engine.error = None
-    assert run_here(row.id, engine=engine, resolve=on_cpu).status == "completed"
+    assert run_in_foreground(row.id, engine=engine, resolve=on_cpu).status == "completed"
 
 
 def test_ctrl_c_twice_within_one_step(runs: Store) -> None:
@@ -96,7 +98,7 @@ def test_ctrl_c_twice_within_one_step(runs: Store) -> None:
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run_here(CONFIG, engine=stubborn, resolve=on_cpu)
+        run_in_foreground(CONFIG, engine=stubborn, resolve=on_cpu)
     assert runs.runs()[0].status == "interrupted"
     assert signal.getsignal(signal.SIGINT) is handler
 
@@ -106,9 +108,11 @@ def test_a_run_that_waits_for_the_device_can_be_called_off(
     runs: Store, wish: str, status: str
 ) -> None:
     rows: list[Any] = []
-    with locks.device_turn("cpu", given_up=lambda _: True, waiting=lambda: None):
+    with locks.device_turn("cpu", cancelled_within=lambda _: True, on_wait=lambda: None):
         thread = threading.Thread(
-            target=lambda: rows.append(run_here(CONFIG, engine=FakeEngine(), resolve=on_cpu))
+            target=lambda: rows.append(
+                run_in_foreground(CONFIG, engine=FakeEngine(), resolve=on_cpu)
+            )
         )
         thread.start()
         for _ in range(1000):

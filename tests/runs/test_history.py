@@ -95,7 +95,13 @@ def test_one_figure_of_many_epochs_is_thinned_too(runs: Store) -> None:
 
 def test_too_few_points_are_refused() -> None:
     with pytest.raises(ValueError, match="points is 10; at least 50"):
-        thin(100, shapes=[np.zeros(100)], extremes=[], keep=np.array([], dtype=np.intp), points=10)
+        thin(
+            100,
+            shapes=[np.zeros(100)],
+            extremes=[],
+            keep=np.array([], dtype=np.intp),
+            points=10,
+        )
 
 
 def fill_long(runs: Store, count: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lab.runs.queue import Queue, run_here
+from lab.runs.queue import Queue, run_in_foreground
 from lab.runs.store import Store
 
 from .fakes import CONFIG, FakeEngine
@@ -18,7 +18,9 @@ def test_queue_and_run_here_pass_the_origin_on(
 ) -> None:
     run_id = start_queue().submit(CONFIG, "Mine", origin="recipe:x:full")
     assert runs.run(run_id).origin == "recipe:x:full"
-    row = run_here(CONFIG, origin="sweep:s-1:0", engine=FakeEngine(), resolve=lambda c: "cpu")
+    row = run_in_foreground(
+        CONFIG, origin="sweep:s-1:0", engine=FakeEngine(), resolve=lambda c: "cpu"
+    )
     assert (row.origin, row.status) == ("sweep:s-1:0", "completed")
 
 
@@ -27,13 +29,13 @@ def test_runs_are_found_by_origin_or_by_its_beginning(runs: Store) -> None:
     for origin in origins:
         runs.create_run(CONFIG, origin=origin)
 
-    def found(origin: str) -> list[str]:
+    def origins(origin: str) -> list[str]:
         return sorted(row.origin for row in runs.runs(origin=origin))
 
-    assert found("recipe:sl-cnn") == ["recipe:sl-cnn", "recipe:sl-cnn:quick"]
-    assert found("recipe") == ["recipe:sl-cnn", "recipe:sl-cnn-aug:quick", "recipe:sl-cnn:quick"]
-    assert found("recipe:sl-cnn:quick") == ["recipe:sl-cnn:quick"]
-    assert found("") == [""]
-    assert found("recipe:sl_cnn") == found("%") == found("recip") == []
+    assert origins("recipe:sl-cnn") == ["recipe:sl-cnn", "recipe:sl-cnn:quick"]
+    assert origins("recipe") == ["recipe:sl-cnn", "recipe:sl-cnn-aug:quick", "recipe:sl-cnn:quick"]
+    assert origins("recipe:sl-cnn:quick") == ["recipe:sl-cnn:quick"]
+    assert origins("") == [""]
+    assert origins("recipe:sl_cnn") == origins("%") == origins("recip") == []
     assert len(runs.runs()) == len(origins)
     assert len(runs.runs(origin="recipe", status="queued", search="simple-cnn")) == 3

@@ -9,7 +9,8 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
 from lab.progress import Cancelled
 from lab.runs import locks
-from lab.runs.queue import Queue, queue, shutdown_queues
+from lab.runs.queue import Queue, shutdown_queues
+from lab.runs.queue import queue as process_queue
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
 from lab.runs.worker import lab_engine
@@ -30,9 +31,9 @@ def wait_until(runs: Store, run_id: str, holds: Callable[[RunRow], bool]) -> Run
 
 def test_a_run_trains_in_a_thread_with_its_name(start_queue: StartQueue, runs: Store) -> None:
     engine = FakeEngine()
-    line = start_queue(engine)
-    run_id = line.submit(CONFIG, name="first")
-    row = line.wait(run_id, 10)
+    queue = start_queue(engine)
+    run_id = queue.submit(CONFIG, name="first")
+    row = queue.wait(run_id, 10)
     assert (row.status, row.name, row.step) == ("completed", "first", 10)
     assert row.owner == ""
     assert row.queue_position is None
@@ -46,88 +47,88 @@ def test_runs_train_one_after_the_other_in_the_order_of_the_line(
     start_queue: StartQueue, runs: Store
 ) -> None:
     engine = FakeEngine(hold_at=1)
-    line = start_queue(engine)
-    first = line.submit(CONFIG)
+    queue = start_queue(engine)
+    first = queue.submit(CONFIG)
     assert engine.held.wait(10)
-    a, b, c, d = (line.submit(CONFIG) for _ in range(4))
+    a, b, c, d = (queue.submit(CONFIG) for _ in range(4))
     assert runs.run(a).status == "queued"
     assert [r.id for r in runs.runs(status=("running", "preparing"))] == [first]
-    line.move(c, -2)
-    line.remove(b)
-    line.move(d, -1)
+    queue.move(c, -2)
+    queue.remove(b)
+    queue.move(d, -1)
     engine.release.set()
     for run_id in (a, c, d):
-        assert line.wait(run_id, 10).status == "completed"
+        assert queue.wait(run_id, 10).status == "completed"
     assert [run_id for run_id, _ in engine.trained] == [first, c, d, a]
-    assert line.wait(b, 10).status == "stopped"
+    assert queue.wait(b, 10).status == "stopped"
 
 
 def test_stop_ends_a_run_within_a_step_and_resume_goes_on(
     start_queue: StartQueue, runs: Store
 ) -> None:
     engine = FakeEngine(hold_at=4)
-    line = start_queue(engine)
-    run_id = line.submit(CONFIG)
+    queue = start_queue(engine)
+    run_id = queue.submit(CONFIG)
     assert engine.held.wait(10)
-    line.stop(run_id)
-    row = line.wait(run_id, 10)
+    queue.stop(run_id)
+    row = queue.wait(run_id, 10)
     assert (row.status, row.step, row.requested) == ("stopped", 4, None)
     assert row.message == "stopped after 4 steps"
-    line.resume(run_id)
-    row = line.wait(run_id, 10)
+    queue.resume(run_id)
+    row = queue.wait(run_id, 10)
     assert (row.status, row.step, row.revision) == ("completed", 10, 0)
     assert list(runs.steps(run_id).step) == list(range(1, 11))
     with pytest.raises(ConfigError, match="is completed; only paused, stopped, interrupted or"):
-        line.resume(run_id)
+        queue.resume(run_id)
     with pytest.raises(ConfigError, match="is completed; only"):
-        line.stop(run_id)
+        queue.stop(run_id)
 
 
 def test_pause_frees_the_device_and_resume_goes_to_the_front(
     start_queue: StartQueue, runs: Store
 ) -> None:
     engine = FakeEngine(hold_at=3)
-    line = start_queue(engine)
-    first = line.submit(CONFIG)
+    queue = start_queue(engine)
+    first = queue.submit(CONFIG)
     assert engine.held.wait(10)
     engine.held.clear()
-    second, third = line.submit(CONFIG), line.submit(CONFIG)
-    line.pause(first)
-    assert line.wait(first, 10).status == "paused"
+    second, third = queue.submit(CONFIG), queue.submit(CONFIG)
+    queue.pause(first)
+    assert queue.wait(first, 10).status == "paused"
     assert engine.held.wait(10)  # the second one trains now
     assert runs.run(second).status == "running"
-    line.resume(first)
+    queue.resume(first)
     assert [r.id for r in runs.queued()] == [first, third]
     engine.release.set()
     for run_id in (first, second, third):
-        assert line.wait(run_id, 10).status == "completed"
+        assert queue.wait(run_id, 10).status == "completed"
     assert [run_id for run_id, _ in engine.trained] == [first, second, first, third]
     assert list(runs.steps(first).step) == list(range(1, 11))
 
 
 def test_finish_goes_on_to_the_test_set(start_queue: StartQueue) -> None:
     engine = FakeEngine(hold_at=4)
-    line = start_queue(engine)
-    run_id = line.submit(CONFIG)
+    queue = start_queue(engine)
+    run_id = queue.submit(CONFIG)
     assert engine.held.wait(10)
-    line.finish(run_id)
-    row = line.wait(run_id, 10)
+    queue.finish(run_id)
+    row = queue.wait(run_id, 10)
     assert (row.status, row.step, row.test_accuracy) == ("completed", 4, 0.7)
     assert row.progress == 1.0
 
 
 def test_stop_takes_a_waiting_run_out_of_the_line(start_queue: StartQueue, runs: Store) -> None:
     engine = FakeEngine(hold_at=1)
-    line = start_queue(engine)
-    line.submit(CONFIG)
+    queue = start_queue(engine)
+    queue.submit(CONFIG)
     assert engine.held.wait(10)
-    waiting = line.submit(CONFIG)
-    line.stop(waiting)
-    assert line.wait(waiting, 1).status == "stopped"
+    waiting = queue.submit(CONFIG)
+    queue.stop(waiting)
+    assert queue.wait(waiting, 1).status == "stopped"
     with pytest.raises(ConfigError, match="is stopped; only preparing or running runs can"):
-        line.pause(waiting)
+        queue.pause(waiting)
     with pytest.raises(NotFoundError):
-        line.stop("r-none")
+        queue.stop("r-none")
 
 
 @pytest.mark.parametrize(("wish", "status"), [("stop", "stopped"), ("pause", "paused")])
@@ -141,12 +142,12 @@ def test_stop_and_pause_while_preparing(start_queue: StartQueue, wish: str, stat
         raise Cancelled("Decoding was cancelled; nothing was kept.")
         yield
 
-    line = start_queue(slow_start)
-    run_id = line.submit(CONFIG)
+    queue = start_queue(slow_start)
+    run_id = queue.submit(CONFIG)
     assert preparing.wait(10)
-    assert line.store.run(run_id).status == "preparing"
-    getattr(line, wish)(run_id)
-    row = line.wait(run_id, 10)
+    assert queue.store.run(run_id).status == "preparing"
+    getattr(queue, wish)(run_id)
+    row = queue.wait(run_id, 10)
     assert row.status == status
     assert row.message == f"{status.capitalize()} before training began; it can be resumed."
 
@@ -164,8 +165,8 @@ def test_a_stop_before_the_engine_is_reached_is_honoured(
 
     monkeypatch.setattr(Store, "claim", claim_and_stop)
     engine = FakeEngine()
-    line = start_queue(engine)
-    assert line.wait(line.submit(CONFIG), 10).status == "stopped"
+    queue = start_queue(engine)
+    assert queue.wait(queue.submit(CONFIG), 10).status == "stopped"
     assert engine.trained == []
 
 
@@ -195,10 +196,10 @@ def test_an_error_fails_the_run_and_the_worker_goes_on(
             else FakeEngine(fail_at=7, error=error)(config, *rest)
         )
 
-    line = start_queue(engine)
-    early, late, fine = (line.submit(CONFIG.changed(seed=seed)) for seed in (1, 2, 0))
+    queue = start_queue(engine)
+    early, late, fine = (queue.submit(CONFIG.changed(seed=seed)) for seed in (1, 2, 0))
     for run_id, steps in ((early, 0), (late, 6)):
-        row = line.wait(run_id, 10)
+        row = queue.wait(run_id, 10)
         assert row.status == "failed"
         assert re.search(sentence, row.message)
         assert (row.step, len(runs.steps(run_id))) == (steps, steps)
@@ -206,17 +207,17 @@ def test_an_error_fails_the_run_and_the_worker_goes_on(
         errors = [entry.text for entry in runs.log(run_id) if entry.level == "error"]
         assert errors[-1] == row.message
         assert any("Traceback" in text for text in errors) == (not isinstance(error, DataError))
-    assert line.wait(fine, 10).status == "completed"
+    assert queue.wait(fine, 10).status == "completed"
 
 
 def test_a_failed_run_can_be_resumed(start_queue: StartQueue, runs: Store) -> None:
     engine = FakeEngine(fail_at=7, error=ResourceError("The disk is full."))
-    line = start_queue(engine)
-    run_id = line.submit(CONFIG)
-    assert line.wait(run_id, 10).status == "failed"
+    queue = start_queue(engine)
+    run_id = queue.submit(CONFIG)
+    assert queue.wait(run_id, 10).status == "failed"
     engine.error = None
-    line.resume(run_id)
-    assert line.wait(run_id, 10).status == "completed"
+    queue.resume(run_id)
+    assert queue.wait(run_id, 10).status == "completed"
     assert list(runs.steps(run_id).step) == list(range(1, 11))
     assert list(runs.epochs(run_id).epoch) == [1, 2]
 
@@ -226,8 +227,8 @@ def test_an_engine_that_forgets_run_ended_has_a_bug(start_queue: StartQueue) -> 
         yield started()
         yield step(1)
 
-    line = start_queue(forgetful)
-    row = line.wait(line.submit(CONFIG), 10)
+    queue = start_queue(forgetful)
+    row = queue.wait(queue.submit(CONFIG), 10)
     assert row.status == "failed"
     assert "the engine ended without RunEnded (a bug" in row.message
     assert row.step == 1
@@ -236,10 +237,10 @@ def test_an_engine_that_forgets_run_ended_has_a_bug(start_queue: StartQueue) -> 
 def test_an_engine_that_leaves_by_system_exit_interrupts_its_run_only(
     start_queue: StartQueue,
 ) -> None:
-    line = start_queue(FakeEngine(fail_at=2, error=SystemExit(1)))
-    assert line.wait(line.submit(CONFIG), 10).status == "interrupted"
-    line._engine = FakeEngine()
-    assert line.wait(line.submit(CONFIG), 10).status == "completed"
+    queue = start_queue(FakeEngine(fail_at=2, error=SystemExit(1)))
+    assert queue.wait(queue.submit(CONFIG), 10).status == "interrupted"
+    queue._engine = FakeEngine()
+    assert queue.wait(queue.submit(CONFIG), 10).status == "completed"
 
 
 def test_a_full_disk_while_recording_fails_the_run_with_the_sentence(
@@ -254,8 +255,8 @@ def test_a_full_disk_while_recording_fails_the_run_with_the_sentence(
 
     monkeypatch.setattr(Store, "record", full)
     engine = FakeEngine()
-    line = start_queue(engine)
-    row = line.wait(line.submit(CONFIG), 10)
+    queue = start_queue(engine)
+    row = queue.wait(queue.submit(CONFIG), 10)
     assert (row.status, row.message) == ("failed", "The disk is full: free some space.")
     assert engine.finished_cleanly.is_set()
 
@@ -275,13 +276,13 @@ def test_an_ending_that_finds_no_room_is_written_when_there_is_some(
         return record(self, run_id, events, **options)
 
     monkeypatch.setattr(Store, "record", full)
-    line = start_queue(FakeEngine(), look_around_seconds=0.02)
-    run_id = line.submit(CONFIG)
+    queue = start_queue(FakeEngine(), poll_seconds=0.02)
+    run_id = queue.submit(CONFIG)
     assert tried.wait(10)
     with pytest.raises(TimeoutError, match="is still running"):
-        line.wait(run_id, 0.1)
+        queue.wait(run_id, 0.1)
     room.set()
-    row = line.wait(run_id, 10)
+    row = queue.wait(run_id, 10)
     assert (row.status, row.message) == ("failed", "The disk is full: free some space.")
 
 
@@ -292,9 +293,9 @@ def test_auto_is_resolved_in_the_background(start_queue: StartQueue, runs: Store
         seen.append(threading.current_thread().name)
         return "cpu"
 
-    line = start_queue(FakeEngine(), resolve=resolve)
-    run_id = line.submit(CONFIG.changed(device="auto"))
-    assert line.wait(run_id, 10).status == "completed"
+    queue = start_queue(FakeEngine(), resolve=resolve)
+    run_id = queue.submit(CONFIG.changed(device="auto"))
+    assert queue.wait(run_id, 10).status == "completed"
     assert seen == ["run-dispatcher"]
 
 
@@ -311,8 +312,8 @@ def test_a_device_that_is_not_there_fails_the_run(
     def resolve(config: RunConfig) -> str:
         raise error
 
-    line = start_queue(FakeEngine(), resolve=resolve)
-    row = line.wait(line.submit(CONFIG.changed(device="auto")), 10)
+    queue = start_queue(FakeEngine(), resolve=resolve)
+    row = queue.wait(queue.submit(CONFIG.changed(device="auto")), 10)
     assert row.status == "failed"
     assert re.search(sentence, row.message)
 
@@ -327,40 +328,40 @@ def test_a_run_that_is_removed_while_its_device_is_sought_holds_nobody_up(
 
     first = runs.create_run(CONFIG.changed(device="auto", seed=1))
     second = runs.create_run(CONFIG.changed(device="auto"))
-    line = start_queue(FakeEngine(), resolve=resolve)
-    assert line.wait(second, 10).status == "completed"
+    queue = start_queue(FakeEngine(), resolve=resolve)
+    assert queue.wait(second, 10).status == "completed"
     with pytest.raises(NotFoundError):
         runs.run(first)
 
 
 def test_each_device_has_its_own_worker(start_queue: StartQueue, runs: Store) -> None:
     engine = FakeEngine(hold_at=2)
-    line = start_queue(engine)
-    on_cpu = line.submit(CONFIG)
-    on_cuda = line.submit(CONFIG.changed(device="cuda"))
+    queue = start_queue(engine)
+    on_cpu = queue.submit(CONFIG)
+    on_cuda = queue.submit(CONFIG.changed(device="cuda"))
     for run_id in (on_cpu, on_cuda):
         wait_until(runs, run_id, lambda row: row.status == "running")
     engine.release.set()
     for run_id in (on_cpu, on_cuda):
-        assert line.wait(run_id, 10).status == "completed"
+        assert queue.wait(run_id, 10).status == "completed"
 
 
 def test_a_queue_waits_politely_for_another_process_on_its_device(
     start_queue: StartQueue, runs: Store
 ) -> None:
     engine = FakeEngine()
-    line = start_queue(engine)
-    with locks.device_turn("cpu", given_up=lambda _: True, waiting=lambda: None) as ours:
+    queue = start_queue(engine)
+    with locks.device_turn("cpu", cancelled_within=lambda _: True, on_wait=lambda: None) as ours:
         assert ours
-        run_id = line.submit(CONFIG)
+        run_id = queue.submit(CONFIG)
         row = wait_until(runs, run_id, lambda row: row.progress_text != "")
         assert row.progress_text == "waiting for another process that trains on cpu"
         assert row.status == "queued"
-        late = line.submit(CONFIG)
-        line.move(late, -1)  # the line can still be changed
+        late = queue.submit(CONFIG)
+        queue.move(late, -1)  # the queue can still be changed
     wait_until(runs, late, lambda row: row.status == "completed")
     assert "another process" not in runs.run(run_id).progress_text
-    assert line.wait(run_id, 10).status == "completed"
+    assert queue.wait(run_id, 10).status == "completed"
     assert [r for r, _ in engine.trained] == [late, run_id]
 
 
@@ -379,53 +380,53 @@ def test_two_queues_share_a_line_and_never_train_at_once(
         finally:
             training.release()
 
-    first = start_queue(engine, look_around_seconds=0.05)
-    second = start_queue(engine, look_around_seconds=0.05)
-    ids = [line.submit(CONFIG) for line in (first, second) * 3]
+    first = start_queue(engine, poll_seconds=0.05)
+    second = start_queue(engine, poll_seconds=0.05)
+    ids = [queue.submit(CONFIG) for queue in (first, second) * 3]
     for run_id in ids:
         assert first.wait(run_id, 20).status == "completed"
     assert not together.is_set()
-    assert [run_id for run_id, _ in inner.trained] == ids  # each once, in the order of the line
+    assert [run_id for run_id, _ in inner.trained] == ids  # each once, in the order of the queue
 
 
 def test_shutdown_pauses_what_trains_and_leaves_the_line(
     start_queue: StartQueue, runs: Store
 ) -> None:
     engine = FakeEngine(hold_at=4)
-    line = start_queue(engine)
-    training = line.submit(CONFIG)
+    queue = start_queue(engine)
+    training = queue.submit(CONFIG)
     assert engine.held.wait(10)
-    waiting = line.submit(CONFIG)
-    line.shutdown()
+    waiting = queue.submit(CONFIG)
+    queue.shutdown()
     assert (runs.run(training).status, runs.run(training).step) == ("paused", 4)
     assert runs.run(waiting).status == "queued"
     assert not [t for t in threading.enumerate() if t.name.startswith(("trainer", "run-disp"))]
     engine.release.set()
-    later = start_queue(engine)  # another server: it goes on with the line by itself
+    later = start_queue(engine)  # another server: it goes on with the queue by itself
     assert later.wait(waiting, 10).status == "completed"
     assert runs.run(training).status == "paused"
 
 
 def test_there_is_one_queue_a_process(runs: Store) -> None:
-    first = queue()
-    assert queue() is first
+    first = process_queue()
+    assert process_queue() is first
     assert first.store is runs
     assert first._engine is lab_engine
     first.start()
     shutdown_queues()
-    assert queue() is not first
+    assert process_queue() is not first
 
 
 def test_a_run_is_found_by_a_queue_that_nobody_told(start_queue: StartQueue, runs: Store) -> None:
-    line = start_queue(FakeEngine(), look_around_seconds=0.02)
+    queue = start_queue(FakeEngine(), poll_seconds=0.02)
     run_id = runs.create_run(CONFIG)  # as another process does that dies at once
-    assert line.wait(run_id, 10).status == "completed"
+    assert queue.wait(run_id, 10).status == "completed"
 
 
 def test_waiting_has_an_end(start_queue: StartQueue) -> None:
     engine = FakeEngine(hold_at=1)
-    line = start_queue(engine)
-    run_id = line.submit(CONFIG)
+    queue = start_queue(engine)
+    run_id = queue.submit(CONFIG)
     assert engine.held.wait(10)
     with pytest.raises(TimeoutError, match=rf"run {run_id} is still running after 0\.05 s"):
-        line.wait(run_id, 0.05)
+        queue.wait(run_id, 0.05)

@@ -13,7 +13,7 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError
 from lab.models import weights
-from lab.runs.queue import queue
+from lab.runs.queue import queue as process_queue
 from lab.runs.store import Store
 from tests.download.scripted_server import scripted_server, serve
 from tests.models.torchvision_states import random_state, reference
@@ -24,9 +24,9 @@ def test_a_real_run_is_stopped_resumed_and_completed(runs: Store) -> None:
     config = RunConfig(
         dataset=make_tiny_pack(), architecture="sign-cnn", batch_size=16, epochs=12, device="cpu"
     )
-    line = queue()
-    first = line.submit(config)
-    row = line.wait(first, 60)
+    queue = process_queue()
+    first = queue.submit(config)
+    row = queue.wait(first, 60)
     assert row.status == "completed", row.message
     assert row.total_steps == row.step == len(runs.steps(first))
     assert len(runs.epochs(first)) == 12
@@ -35,15 +35,15 @@ def test_a_real_run_is_stopped_resumed_and_completed(runs: Store) -> None:
     assert (runs.folder(first) / "best.safetensors").exists()
     assert runs.log(first)
 
-    again = line.submit(config)
+    again = queue.submit(config)
     while runs.run(again).step == 0:
         time.sleep(0.005)
     with contextlib.suppress(ConfigError):  # a fast machine may have completed it by now
-        line.stop(again)
-    if line.wait(again, 60).status == "stopped":
+        queue.stop(again)
+    if queue.wait(again, 60).status == "stopped":
         assert 0 < runs.run(again).step < row.step
-        line.resume(again)
-    assert line.wait(again, 60).status == "completed"
+        queue.resume(again)
+    assert queue.wait(again, 60).status == "completed"
     # Stopped or not, the curve is the same: the resume is exact.
     assert list(runs.steps(again)["loss"]) == list(runs.steps(first)["loss"])
     assert list(runs.epochs(again)["val_loss"]) == list(runs.epochs(first)["val_loss"])
@@ -66,11 +66,11 @@ def test_weights_arrive_in_sight_stop_at_once_and_go_on(
         epochs=1,
         device="cpu",
     )
-    line = queue()
+    queue = process_queue()
     with scripted_server() as server:
         url = server.on(f"/{name}", serve(content, seconds_a_piece=0.03), serve(content))
         monkeypatch.setattr(weights, "weights_url", lambda spec: url)
-        run_id = line.submit(config)
+        run_id = queue.submit(config)
         shown = re.compile(
             r"Downloading the ImageNet weights file of squeezenet1_1 · .* [kM]B of 5.0 MB · "
             r".* kB/s · \d+ s left"
@@ -81,12 +81,12 @@ def test_weights_arrive_in_sight_stop_at_once_and_go_on(
             time.sleep(0.05)
         assert runs.run(run_id).status == "preparing"
         assert 0 < runs.run(run_id).progress < 1
-        line.stop(run_id)
+        queue.stop(run_id)
         stopped = time.monotonic()
-        assert line.wait(run_id, 10).status == "stopped"
+        assert queue.wait(run_id, 10).status == "stopped"
         assert time.monotonic() - stopped < 2
-        line.resume(run_id)
-        row = line.wait(run_id, 60)
+        queue.resume(run_id)
+        row = queue.wait(run_id, 60)
         assert row.status == "completed", row.message
         first, second = server.ranges()
         assert (first, str(second)[:6]) == (None, "bytes=")

@@ -14,31 +14,31 @@ import pytest
 
 from lab.errors import ConfigError
 from lab.runs import locks
-from lab.runs.queue import Queue, recover, run_here
+from lab.runs.queue import Queue, recover, run_in_foreground
 from lab.runs.store import Store
 
 from .fakes import CONFIG, FakeEngine
 
 HOLDING = """
 import sys, threading
-from lab.runs.queue import Queue, run_here
+from lab.runs.queue import Queue, run_in_foreground
 from lab.runs.store import store
 from tests.runs.fakes import CONFIG, FakeEngine
 
 engine = FakeEngine(hold_at=8)
-line = Queue(store(), engine=engine, resolve=lambda config: "cpu")
-line.start()
-run_id = line.submit(CONFIG)
+queue = Queue(store(), engine=engine, resolve=lambda config: "cpu")
+queue.start()
+run_id = queue.submit(CONFIG)
 engine.held.wait()
 print(run_id, flush=True)
 sys.stdin.readline()
 engine.release.set()
-print(line.wait(run_id, 30).status, flush=True)
+print(queue.wait(run_id, 30).status, flush=True)
 """
 
 ON_COMMAND_LINE = """
 import sys
-from lab.runs.queue import run_here
+from lab.runs.queue import run_in_foreground
 from lab.training.events import StepDone
 from tests.runs.fakes import CONFIG, FakeEngine
 
@@ -47,7 +47,7 @@ def show(event):
         print("at step 7", flush=True)
 
 what = sys.argv[1] if len(sys.argv) > 1 else CONFIG
-row = run_here(what, engine=FakeEngine(hold_at=8), resolve=lambda c: "cpu", on_event=show)
+row = run_in_foreground(what, engine=FakeEngine(hold_at=8), resolve=lambda c: "cpu", on_event=show)
 print(row.id, row.status, row.step, flush=True)
 """
 
@@ -91,30 +91,30 @@ def test_a_killed_process_leaves_an_interrupted_run_that_resumes(
         assert runs.run(run_id).status == "running"
         assert recover(runs) == []  # it lives
         with pytest.raises(ConfigError, match="is running; only"):
-            run_here(run_id, engine=FakeEngine(), resolve=lambda _: "cpu")
+            run_in_foreground(run_id, engine=FakeEngine(), resolve=lambda _: "cpu")
         owner = runs.run(run_id).owner
         assert (home / "locks" / f"owner-{owner}.lock").exists()
         process.send_signal(signal.SIGKILL)
         process.wait(10)
     assert runs.run(run_id).status == "running"  # so says the dead
-    line = start_queue(FakeEngine(), look_around_seconds=0.05)
-    row = line.wait(run_id, 10)
+    queue = start_queue(FakeEngine(), poll_seconds=0.05)
+    row = queue.wait(run_id, 10)
     assert row.status == "interrupted"
     assert "the process that trained it ended. It can be resumed." in row.message
     assert row.owner == ""
     assert runs.log(run_id)[-1].level == "warning"
     assert not (home / "locks" / f"owner-{owner}.lock").exists()
-    line.resume(run_id)
-    row = line.wait(run_id, 10)
+    queue.resume(run_id)
+    row = queue.wait(run_id, 10)
     assert (row.status, row.step) == ("completed", 10)
     assert list(runs.steps(run_id).step) == list(range(1, 11))
 
 
 def test_a_killed_process_frees_its_device(runs: Store, start_queue: Callable[..., Queue]) -> None:
-    line = start_queue(FakeEngine())
+    queue = start_queue(FakeEngine())
     with python(HOLDING) as process:
         line_of(process)
-        ours = line.submit(CONFIG)
+        ours = queue.submit(CONFIG)
         for _ in range(500):
             if runs.run(ours).progress_text:
                 break
@@ -123,7 +123,7 @@ def test_a_killed_process_frees_its_device(runs: Store, start_queue: Callable[..
         assert runs.run(ours).status == "queued"
         process.kill()
         process.wait(10)
-        assert line.wait(ours, 10).status == "completed"
+        assert queue.wait(ours, 10).status == "completed"
 
 
 def test_two_servers_share_a_home(runs: Store, start_queue: Callable[..., Queue]) -> None:
@@ -131,12 +131,12 @@ def test_two_servers_share_a_home(runs: Store, start_queue: Callable[..., Queue]
     there reaches the process that trains."""
     with python(HOLDING) as process:
         theirs = line_of(process)
-        line = start_queue(FakeEngine(), look_around_seconds=0.02)
+        queue = start_queue(FakeEngine(), poll_seconds=0.02)
         time.sleep(0.1)  # a few looks around
         assert runs.run(theirs).status == "running"
-        line.stop(theirs)
+        queue.stop(theirs)
         assert runs.run(theirs).requested == "stop"
-        row = line.wait(theirs, 10)  # though its engine is in the middle of a long step
+        row = queue.wait(theirs, 10)  # though its engine is in the middle of a long step
         assert (row.status, row.step) == ("stopped", 8)
         tell(process)
         assert line_of(process) == "stopped"
@@ -149,7 +149,7 @@ from lab.runs.store import store
 from tests.runs.fakes import CONFIG, FakeEngine
 
 engine = FakeEngine(hold_at=8)
-line = module._queues[store().url] = module.Queue(store(), engine=engine)
+queue = module._queues[store().url] = module.Queue(store(), engine=engine)
 print(module.queue().submit(CONFIG))
 engine.held.wait()
 """
@@ -177,11 +177,11 @@ def test_the_command_line_goes_on_with_a_run(runs: Store) -> None:
     stopper.start()
     run_id = runs.create_run(CONFIG)
     runs.remove(run_id)
-    row = run_here(run_id, engine=engine, resolve=lambda _: "cpu")
+    row = run_in_foreground(run_id, engine=engine, resolve=lambda _: "cpu")
     stopper.join()
     assert row.status == "completed"
     with pytest.raises(ConfigError, match="is completed; only queued, paused, stopped, interr"):
-        run_here(run_id, engine=engine, resolve=lambda _: "cpu")
+        run_in_foreground(run_id, engine=engine, resolve=lambda _: "cpu")
 
 
 def test_owner_locks(home: Path) -> None:
@@ -191,7 +191,7 @@ def test_owner_locks(home: Path) -> None:
     assert not locks.is_alive("0123456789ab")
     left_behind = home / "locks" / "owner-00000000dead.lock"
     left_behind.touch()
-    locks.sweep()
+    locks.remove_dead_owners()
     assert not left_behind.exists()
     assert locks.is_alive(mine)
     locks.release_owners()
@@ -201,14 +201,18 @@ def test_owner_locks(home: Path) -> None:
 
 def test_only_one_holds_a_device(home: Path) -> None:
     waited: list[str] = []
-    with locks.device_turn("cuda:0", given_up=lambda _: True, waiting=lambda: None) as first:
+    with locks.device_turn(
+        "cuda:0", cancelled_within=lambda _: True, on_wait=lambda: None
+    ) as first:
         assert first
         with locks.device_turn(
-            "cuda", given_up=lambda _: True, waiting=lambda: waited.append("told")
+            "cuda", cancelled_within=lambda _: True, on_wait=lambda: waited.append("waited")
         ) as second:
             assert not second
-        with locks.device_turn("cpu", given_up=lambda _: True, waiting=lambda: None) as other:
+        with locks.device_turn(
+            "cpu", cancelled_within=lambda _: True, on_wait=lambda: None
+        ) as other:
             assert other
-    assert waited == ["told"]
-    with locks.device_turn("cuda", given_up=lambda _: True, waiting=lambda: None) as again:
+    assert waited == ["waited"]
+    with locks.device_turn("cuda", cancelled_within=lambda _: True, on_wait=lambda: None) as again:
         assert again

@@ -186,31 +186,31 @@ def test_a_run_that_nobody_works_on_is_stopped_at_once(runs: Store) -> None:
 def test_the_line_keeps_its_order_without_holes(runs: Store) -> None:
     a, b, c, d = (runs.create_run(CONFIG, name=n) for n in "abcd")
 
-    def line() -> str:
+    def queued() -> str:
         rows = runs.runs(status="queued", order="queue")
         assert [r.queue_position for r in rows] == list(range(1, len(rows) + 1))
         assert [r.id for r in runs.queued()] == [r.id for r in rows]
         return "".join(r.name for r in rows)
 
-    assert line() == "abcd"
+    assert queued() == "abcd"
     runs.move(d, -1)
-    assert line() == "abdc"
+    assert queued() == "abdc"
     runs.move(a, 2)
-    assert line() == "bdac"
+    assert queued() == "bdac"
     runs.move(c, -99)
-    assert line() == "cbda"
+    assert queued() == "cbda"
     runs.move(c, 99)
-    assert line() == "bdac"
+    assert queued() == "bdac"
     runs.remove(d)
-    assert line() == "bac"
+    assert queued() == "bac"
     assert runs.run(d).status == "stopped"
     assert runs.claim(b)
     assert not runs.claim(b)
-    assert line() == "ac"
+    assert queued() == "ac"
     runs.enqueue(d)
-    assert line() == "dac"
+    assert queued() == "dac"
     runs.delete(a)
-    assert line() == "dc"
+    assert queued() == "dc"
     for action in (runs.remove, lambda r: runs.move(r, 1)):
         with pytest.raises(ConfigError, match="only queued runs can be"):
             action(b)

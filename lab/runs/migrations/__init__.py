@@ -1,4 +1,4 @@
-"""Bringing an older store up to the tables of `lab.runs.schema`, by Alembic.
+"""Upgrades an older store to the tables of `lab.runs.schema`, by Alembic.
 
 A change of a table is a file in `versions/`, and HEAD names the last one. Columns of metrics are no
 such change: whatever `lab.metrics` has and a table lacks is added whenever a store is opened.
@@ -21,22 +21,22 @@ _FOLDER = Path(__file__).parent
 
 
 def stamp(connection: sa.Connection) -> None:
-    """Note that the tables are those of HEAD: they have just been made."""
+    """Record that the tables, which have just been made, are those of HEAD."""
     connection.execute(schema.version.insert().values(version_num=HEAD))
     connection.execute(schema.first_version.insert().values(version=int(HEAD)))
 
 
-def bring_up(connection: sa.Connection) -> None:
+def upgrade(connection: sa.Connection) -> None:
     """Alter the tables of an older store; of a current one nothing. Raises ValueError for a newer
     store, whose revision this lab does not know."""
     current = _current(connection)
     if current != HEAD:
-        _upgrade(connection, current)
+        _run_migrations(connection, current)
     _add_metric_columns(connection)
 
 
 def _current(connection: sa.Connection) -> str | None:
-    """The store's revision; None where nobody noted any, which is how it began."""
+    """The store's revision; None where none is recorded, as in the first release."""
     if sa.inspect(connection).has_table(schema.version.name):
         return connection.execute(sa.select(schema.version.c.version_num)).scalar()
     # Before Alembic. Its first two revisions are what was then called versions 1 and 2.
@@ -48,8 +48,8 @@ def _current(connection: sa.Connection) -> str | None:
     return str(version)
 
 
-def _upgrade(connection: sa.Connection, current: str | None) -> None:
-    # Here and not at the top: a store of this version, as nearly all are, needs none of it.
+def _run_migrations(connection: sa.Connection, current: str | None) -> None:
+    # Imported late: a store of this version, as nearly all are, needs none of it.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -70,8 +70,8 @@ def _add_metric_columns(connection: sa.Connection) -> None:
         (schema.epochs, schema.EPOCH_METRICS),
         (schema.runs, schema.RUN_METRICS),
     ):
-        there = {column["name"] for column in inspector.get_columns(table.name)}
+        existing = {column["name"] for column in inspector.get_columns(table.name)}
         for name in columns:
-            if name not in there:
+            if name not in existing:
                 column = sa.schema.CreateColumn(table.c[name]).compile(connection)
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column}")

@@ -27,7 +27,7 @@ from lab.experiments.recipes.recipe import (
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import phases
 from lab.models.weights import weights_ready
-from lab.runs.foreground import run_here
+from lab.runs.foreground import run_in_foreground
 from lab.runs.store import store
 from lab.training.plan import resolve
 from tests.tiny_data import make_tiny_pack
@@ -184,7 +184,7 @@ def test_quick_form_runs_to_the_end(
         pytest.skip(f"needs ImageNet weights in TORCH_HOME: {each.config.architecture}")
     # Without the trial of number formats, which takes longer than such a short run.
     config = resolve(each.config.changed(precision="fp32"))
-    row = run_here(config, name=each.name, origin=each.origin)
+    row = run_in_foreground(config, name=each.name, origin=each.origin)
     assert row.status == "completed", row.message
     assert row.origin == each.origin
     assert row.test_accuracy is not None

@@ -55,7 +55,7 @@ def work(runs: Store) -> Iterator[Work]:
                 runs,
                 engine=engine or KnobEngine(),
                 resolve=lambda c: "cpu",
-                look_around_seconds=60.0,
+                poll_seconds=60.0,
             )
             queue.start()
             held.callback(queue.shutdown)
