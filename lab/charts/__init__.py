@@ -1,4 +1,1 @@
-"""Figures as pure functions: plain histories in, plotly figures out.
-
-Knows neither torch nor streamlit.
-"""
+"""Charts as pure functions: plain histories in, plotly figures out; no torch, no streamlit."""

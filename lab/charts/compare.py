@@ -1,4 +1,4 @@
-"""Many runs in one picture: their curves laid over each other, their final figures with intervals.
+"""Many runs in one chart: their curves over each other, their final accuracies with intervals.
 
 Up to twelve lines each have a colour and a dash of their own. More than that nobody tells apart,
 and as many traces would take the browser a second: they are drawn as one trace a group (the value
@@ -19,7 +19,7 @@ from lab.charts.style import PALETTE, TEST, VALIDATION, styled
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_SINGLE = 12
-"""Lines that are told apart one by one."""
+"""Curves that are told apart one by one; more of them are drawn as groups."""
 HEIGHT = 440
 LONGEST_NAME = 40
 ROW_HEIGHT = 26
@@ -27,7 +27,7 @@ ROW_HEIGHT = 26
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One run's curve: x ascending and y, both (n,); NaN is a gap."""
+    """One run's curve: x (n,) ascending and y (n,); NaN is a gap."""
 
     name: str
     x: Column
@@ -37,7 +37,7 @@ class Line:
 
 
 def smooth(x: Column, y: Column, half_life: float) -> Column:
-    """y (n,) as a moving average in which a value counts half after `half_life` of x.
+    """Returns y (n,) as a moving average in which a value counts half after `half_life` of x.
 
     Goes by the distance in x and not by the number of points, so that a thinned curve becomes the
     same line. Corrected for its start, where there is little to average; NaN stays a gap.
@@ -66,16 +66,18 @@ def overlaid(
     """The curves of `lines` in one chart; `share` writes y in percent, `log` draws it in powers of
     ten, where what is not above 0 has no place and is left out."""
     figure = go.Figure()
-    number = "%{y:.1%}" if share else "%{y:.4~g}"
+    y_format = "%{y:.1%}" if share else "%{y:.4~g}"
     if len(lines) <= MOST_SINGLE:
         for place, line in enumerate(lines):
-            _add(figure, [line], _style(place, width=2.0), line.name, number, x_title, one=True)
+            _add(
+                figure, [line], _style(place, width=2.0), line.name, y_format, x_title, single=True
+            )
     else:
         groups = list(dict.fromkeys(line.group for line in lines))
         for place, group in enumerate(groups):
             members = [line for line in lines if line.group == group]
-            named = f"{group or 'runs'} ({len(members)})"
-            _add(figure, members, _style(place, width=1.2), named, number, x_title, one=False)
+            label = f"{group or 'runs'} ({len(members)})"
+            _add(figure, members, _style(place, width=1.2), label, y_format, x_title, single=False)
     styled(figure, x_title=x_title, y_title=y_title, empty="Nothing measured yet", height=HEIGHT)
     # A box with all runs' values would cover the chart.
     figure.update_layout(hovermode="closest")
@@ -104,7 +106,7 @@ def overlaid_alt(lines: Sequence[Line], *, what: str, share: bool = False) -> st
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """One run's final figures: shares in [0, 1] with their 95 % intervals; None where unknown."""
+    """One run's accuracies, in [0, 1], with their 95 % intervals; None where unknown."""
 
     name: str
     validation: float | None
@@ -121,15 +123,15 @@ def finals(rows: Sequence[Final]) -> go.Figure:
         ("Validation", [(r.validation, r.validation_interval) for r in rows], -0.17, VALIDATION),
         ("Test", [(r.test, r.test_interval) for r in rows], 0.17, TEST),
     )
-    for name, figures, shift, colour in kinds:
-        there = [(i, v, v_low_high) for i, (v, v_low_high) in enumerate(figures) if v is not None]
-        if not there:
+    for name, measured, shift, colour in kinds:
+        known = [(i, v, interval) for i, (v, interval) in enumerate(measured) if v is not None]
+        if not known:
             continue
-        x = np.array([value for _, value, _ in there])
-        ends = np.array([interval or (value, value) for _, value, interval in there])
+        x = np.array([value for _, value, _ in known])
+        ends = np.array([interval or (value, value) for _, value, interval in known])
         figure.add_scatter(
             x=x,
-            y=np.array([i + shift for i, _, _ in there]),
+            y=np.array([i + shift for i, _, _ in known]),
             name=name,
             mode="markers",
             marker={
@@ -147,12 +149,12 @@ def finals(rows: Sequence[Final]) -> go.Figure:
             text=[
                 f"{_short(rows[i].name)}<br>{name} {value:.1%}"
                 + (f", 95 %: {low:.1%} to {high:.1%}" if interval else "")
-                for (i, value, interval), (low, high) in zip(there, ends.tolist(), strict=True)
+                for (i, value, interval), (low, high) in zip(known, ends.tolist(), strict=True)
             ],
             hoverinfo="text",
         )
     height = 90 + ROW_HEIGHT * max(2, len(rows)) + 10 * len(rows)
-    styled(figure, x_title="accuracy", y_title="", empty="No figures yet", height=height)
+    styled(figure, x_title="accuracy", y_title="", empty="Nothing measured yet", height=height)
     figure.update_xaxes(tickformat=".0%" if _spread(rows) > 0.05 else ".1%", showgrid=True)
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
@@ -180,12 +182,12 @@ def _add(
     lines: Sequence[Line],
     style: dict[str, object],
     name: str,
-    number: str,
+    y_format: str,
     x_title: str,
     *,
-    one: bool,
+    single: bool,
 ) -> None:
-    """One trace of several lines, with a gap after each."""
+    """Adds several curves as one trace, with a gap after each."""
     lines = [line for line in lines if len(line.x)]
     if not lines:
         return
@@ -199,15 +201,15 @@ def _add(
         "y": y.astype(np.float32),
         "name": _short(name),
         "line": style,
-        "mode": "lines+markers" if points <= 30 and one else "lines",
+        "mode": "lines+markers" if points <= 30 and single else "lines",
         "marker": {"size": 5},
-        "hovertemplate": f"%{{customdata}}<br>{x_title} %{{x:,.4~g}}: {number}<extra></extra>",
+        "hovertemplate": f"%{{customdata}}<br>{x_title} %{{x:,.4~g}}: {y_format}<extra></extra>",
     }
     if points == 1:
         trace["mode"] = "markers"
-    if one:
+    if single:
         trace["hovertemplate"] = (
-            f"{_short(name)}<br>{x_title} %{{x:,.4~g}}: {number}<extra></extra>"
+            f"{_short(name)}<br>{x_title} %{{x:,.4~g}}: {y_format}<extra></extra>"
         )
     else:
         # Not as `text`, whose every entry plotly would check.

@@ -18,7 +18,7 @@ from lab.charts.style import ACCENT, GRID, PALETTE, QUIET, TRAIN, styled
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
 JITTER = 0.16
-"""Of the distance between two words on an axis, so that equal runs do not hide each other."""
+"""Of the distance between two categories on an axis, so that equal runs do not hide each other."""
 FEW_TICKS = 6
 CLOSEST = 0.05
 """Texts beside an axis, as a share of its length, would run into each other below this."""
@@ -26,11 +26,11 @@ CLOSEST = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """What n runs have of one knob or result."""
+    """The values of one knob or result in n runs."""
 
     title: str
     numbers: Column
-    """(n,) float64; for words their place on the axis. NaN where a run has none."""
+    """(n,) float64; for categories their place on the axis. NaN where a run has none."""
     words: tuple[str, ...] = ()
     """Of a knob that is chosen from a list, in the order of the axis; empty for numbers."""
     log: bool = False
@@ -38,11 +38,12 @@ class Axis:
     share: bool = False
     """Written in percent."""
 
-    def say(self, run: int) -> str:
+    def text_of(self, run: int) -> str:
         """The value of a run as text."""
         return self.text(float(self.numbers[run]))
 
     def text(self, number: float) -> str:
+        """A number of this axis as text; a dash where there is none."""
         if not math.isfinite(number):
             return "–"
         if self.words:
@@ -53,17 +54,17 @@ class Axis:
 def number_axis(
     title: str, values: Sequence[float | None], *, log: bool = False, share: bool = False
 ) -> Axis:
-    """`log` is honoured when every number is above 0."""
+    """An axis of numbers; `log` is honoured when every number is above 0."""
     numbers = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-    there = numbers[np.isfinite(numbers)]
-    return Axis(title, numbers, log=log and len(there) > 0 and bool((there > 0).all()), share=share)
+    known = numbers[np.isfinite(numbers)]
+    return Axis(title, numbers, log=log and len(known) > 0 and bool((known > 0).all()), share=share)
 
 
 def word_axis(title: str, values: Sequence[str]) -> Axis:
-    """Words in alphabetical order."""
-    words = tuple(sorted(set(values)))
-    places = {word: place for place, word in enumerate(words)}
-    return Axis(title, np.array([places[v] for v in values], dtype=np.float64), words)
+    """An axis of categories in alphabetical order."""
+    categories = tuple(sorted(set(values)))
+    places = {category: place for place, category in enumerate(categories)}
+    return Axis(title, np.array([places[v] for v in values], dtype=np.float64), categories)
 
 
 def knob_scatter(
@@ -76,13 +77,13 @@ def knob_scatter(
 ) -> go.Figure:
     """A dot a run: `knob` across, `result` up, both (n,), `names` (n,) for the pointer.
 
-    `by` gives colour and symbol. `intervals` are drawn as whiskers. On an axis of words a bar
-    marks the mean of each word with several runs.
+    `by` gives colour and symbol. `intervals` are drawn as whiskers. On an axis of categories a
+    bar marks the mean of each one with several runs.
     """
     figure = go.Figure()
-    there = np.isfinite(knob.numbers) & np.isfinite(result.numbers)
+    known = np.isfinite(knob.numbers) & np.isfinite(result.numbers)
     x = knob.numbers + (_jitter(knob.numbers) if knob.words else 0.0)
-    for place, (label, members) in enumerate(_groups(by, there)):
+    for place, (label, members) in enumerate(_groups(by, known)):
         whiskers = None
         if len(intervals) and all(intervals[i] for i in members):
             ends = np.array([intervals[i] for i in members])
@@ -106,14 +107,14 @@ def knob_scatter(
             },
             error_y=whiskers,
             text=[
-                f"{_plain(names[i])}<br>{_plain(knob.title)} {knob.say(i)}"
-                f"<br>{_plain(result.title)} {result.say(i)}"
+                f"{_plain(names[i])}<br>{_plain(knob.title)} {knob.text_of(i)}"
+                f"<br>{_plain(result.title)} {result.text_of(i)}"
                 for i in members
             ],
             hoverinfo="text",
         )
-    if knob.words and there.any():
-        _add_means(figure, knob, result, there)
+    if knob.words and known.any():
+        _add_means(figure, knob, result, known)
     styled(
         figure,
         x_title=_plain(knob.title),
@@ -122,7 +123,7 @@ def knob_scatter(
         height=420,
     )
     figure.update_layout(hovermode="closest")
-    if there.any():
+    if known.any():
         _set_axis(figure, "x", knob)
         _set_axis(figure, "y", result)
     return figure
@@ -130,14 +131,14 @@ def knob_scatter(
 
 def knob_scatter_alt(knob: Axis, result: Axis, names: Sequence[str]) -> str:
     """One true sentence in place of `knob_scatter`."""
-    there = np.flatnonzero(np.isfinite(knob.numbers) & np.isfinite(result.numbers))
+    known = np.flatnonzero(np.isfinite(knob.numbers) & np.isfinite(result.numbers))
     what = f"{result.title} against {knob.title}"
-    if not len(there):
+    if not len(known):
         return f"{what}: no run has both."
-    top = int(there[result.numbers[there].argmax()])
+    top = int(known[result.numbers[known].argmax()])
     return (
-        f"{what} for {len(there)} run(s): the highest is {result.say(top)}, of {names[top]} "
-        f"with {knob.title} {knob.say(top)}."
+        f"{what} for {len(known)} run(s): the highest is {result.text_of(top)}, of {names[top]} "
+        f"with {knob.title} {knob.text_of(top)}."
     )
 
 
@@ -154,10 +155,10 @@ def parallel(
         y: list[float | None] = []
         text: list[str] = []
         for run in members:
-            said = "<br>".join(f"{_plain(axis.title)} {axis.say(run)}" for axis in axes)
+            values = "<br>".join(f"{_plain(axis.title)} {axis.text_of(run)}" for axis in axes)
             x += [*range(len(axes)), None]
             y += [None if math.isnan(p[run]) else float(p[run]) for p in places] + [None]
-            text += [f"{_plain(names[run])}<br>{said}"] * (len(axes) + 1)
+            text += [f"{_plain(names[run])}<br>{values}"] * (len(axes) + 1)
         figure.add_scatter(
             x=x, y=y, name=label, mode="lines+markers", line=style, text=text, hoverinfo="text",
             marker={"size": 5, "color": style["color"]}, connectgaps=False,
@@ -182,9 +183,9 @@ def parallel(
             type="line", x0=number, x1=number, y0=-0.03, y1=1.03, layer="below",
             line={"color": GRID, "width": 2},
         )  # fmt: skip
-        for place, said in _ticks(axis, placed):
+        for place, label in _ticks(axis, placed):
             figure.add_annotation(
-                x=number, y=place, text=said, showarrow=False, xanchor="left", xshift=5,
+                x=number, y=place, text=label, showarrow=False, xanchor="left", xshift=5,
                 yanchor="bottom", yshift=1,
                 font={"size": 11, "shadow": "auto"},  # legible over lines
             )  # fmt: skip
@@ -200,31 +201,31 @@ def parallel_alt(
     what = f"Parallel axes: {', '.join(axis.title for axis in axes)}"
     if not len(known):
         return f"{what}. No run has a {result.title} yet."
-    figures = result.numbers[known]
-    best = int(known[figures.argmax() if higher_is_better else figures.argmin()])
-    knobs = ", ".join(f"{axis.title} {axis.say(best)}" for axis in axes[:-1])
+    values = result.numbers[known]
+    best = int(known[values.argmax() if higher_is_better else values.argmin()])
+    knobs = ", ".join(f"{axis.title} {axis.text_of(best)}" for axis in axes[:-1])
     return (
-        f"{what}, for {len(known)} run(s). The best {result.title} is {result.say(best)}, of "
+        f"{what}, for {len(known)} run(s). The best {result.title} is {result.text_of(best)}, of "
         f"{names[best]}" + (f" with {knobs}." if knobs else ".")
     )
 
 
-def _groups(by: Axis | None, there: Column) -> list[tuple[str, list[int]]]:
+def _groups(by: Axis | None, known: Column) -> list[tuple[str, list[int]]]:
     if by is None:
-        return [("runs", np.flatnonzero(there).tolist())] if there.any() else []
-    values = np.unique(by.numbers[there & np.isfinite(by.numbers)])
+        return [("runs", np.flatnonzero(known).tolist())] if known.any() else []
+    values = np.unique(by.numbers[known & np.isfinite(by.numbers)])
     return [
-        (by.text(float(value)), np.flatnonzero(there & (by.numbers == value)).tolist())
+        (by.text(float(value)), np.flatnonzero(known & (by.numbers == value)).tolist())
         for value in values
     ]
 
 
-def _add_means(figure: go.Figure, knob: Axis, result: Axis, there: Column) -> None:
+def _add_means(figure: go.Figure, knob: Axis, result: Axis, known: Column) -> None:
     for place in range(len(knob.words)):
-        figures = result.numbers[there & (knob.numbers == place)]
-        if len(figures) > 1:
+        values = result.numbers[known & (knob.numbers == place)]
+        if len(values) > 1:
             figure.add_shape(
-                type="line", x0=place - 0.3, x1=place + 0.3, y0=figures.mean(), y1=figures.mean(),
+                type="line", x0=place - 0.3, x1=place + 0.3, y0=values.mean(), y1=values.mean(),
                 line={"color": QUIET, "width": 2.5}, layer="below",
             )  # fmt: skip
 
@@ -232,8 +233,8 @@ def _add_means(figure: go.Figure, knob: Axis, result: Axis, there: Column) -> No
 def _set_axis(figure: go.Figure, which: str, axis: Axis) -> None:
     update = figure.update_xaxes if which == "x" else figure.update_yaxes
     if axis.words:
-        words = [_wrapped(word, 16) for word in axis.words]
-        update(tickvals=list(range(len(words))), ticktext=words, range=[-0.6, len(words) - 0.4])
+        labels = [_wrapped(category, 16) for category in axis.words]
+        update(tickvals=list(range(len(labels))), ticktext=labels, range=[-0.6, len(labels) - 0.4])
         return
     if axis.log:
         update(type="log")
@@ -275,7 +276,7 @@ def _places(axis: Axis) -> Column:
 
 
 def _ticks(axis: Axis, places: Column) -> list[tuple[float, str]]:
-    """What is written beside an axis: all values when they are few, else both ends and a middle."""
+    """The labels beside an axis: all values when they are few, else both ends and a middle."""
     known = np.isfinite(places)
     if not known.any():
         return []
@@ -299,15 +300,15 @@ def _fifths(
     known = np.flatnonzero(np.isfinite(result.numbers))
     if not len(known):
         return []
-    figures = result.numbers[known]
-    if figures.min() == figures.max():
-        same = f"all {len(known)}: {result.text(float(figures[0]))}"
+    values = result.numbers[known]
+    if values.min() == values.max():
+        same = f"all {len(known)}: {result.text(float(values[0]))}"
         return [(same, known.tolist(), {"color": TRAIN, "width": 1.5})]
-    order = known[np.argsort(figures if higher_is_better else -figures, kind="stable")].tolist()
+    order = known[np.argsort(values if higher_is_better else -values, kind="stable")].tolist()
     fifth = max(1, len(order) // 5)
     worst = order[:fifth]
     middle, best = order[len(worst) : -fifth], order[-fifth:]
-    found = []
+    groups = []
     for label, members, style in (
         ("worst", worst, {"color": QUIET, "width": 1.2, "dash": "dash"}),
         ("middle", middle, {"color": TRAIN, "width": 1.5}),
@@ -315,11 +316,11 @@ def _fifths(
     ):
         if members:
             ends = sorted(float(result.numbers[i]) for i in members)
-            said = result.text(ends[0])
+            span = result.text(ends[0])
             if ends[0] != ends[-1]:
-                said += f" to {result.text(ends[-1])}"
-            found.append((f"{label} {len(members)}: {said}", members, style))
-    return found
+                span += f" to {result.text(ends[-1])}"
+            groups.append((f"{label} {len(members)}: {span}", members, style))
+    return groups
 
 
 def _wrapped(title: str, longest: int = 14) -> str:

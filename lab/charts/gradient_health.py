@@ -1,7 +1,7 @@
-"""How the layers of a network are doing: layers x time, and one layer's activations.
+"""The health of a network's layers: heat maps of layers x time, and one layer's activations.
 
-A blank cell has no figure (the layer is frozen, or nothing of the kind follows it); a cross is a
-figure that is no finite number. Columns come thinned: a few hundred sampled steps.
+A blank cell has no value (the layer is frozen, or nothing of the kind follows it); a cross is a
+value that is not finite. Columns come thinned: a few hundred sampled steps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STRENGTH = (
 )
 
 BARELY = "rgba(125, 133, 144, 0.25)"
-"""What is as it should be: a tint of grey on a light and on a dark page."""
+"""The colour of usual values: a tint of grey on a light and on a dark page."""
 
 AROUND = ((0.0, TRAIN), (0.5, BARELY), (1.0, VALIDATION))
 SHARES = ((0.0, BARELY), (1.0, VALIDATION))
@@ -39,7 +39,7 @@ LONGEST_NAME = 16
 
 
 class Layers(Protocol):
-    """T sampled steps of L layers; figures (T, L), NaN where there is none."""
+    """T sampled steps of L layers; values (T, L), NaN where there is none."""
 
     @property
     def layers(self) -> tuple[str, ...]: ...
@@ -103,7 +103,7 @@ def quiet_units(health: Layers) -> go.Figure:
 
 
 def activation_histogram(health: Layers, *, layer: int, row: int) -> go.Figure:
-    """What came out behind one layer at the sampled step `row`: share of the values a bin."""
+    """Histogram of one layer's output at the sampled step `row`: share of the values a bin."""
     figure = go.Figure()
     counts, edges = health.histograms[row, layer], health.edges[row, layer]
     total = counts.sum()
@@ -116,7 +116,7 @@ def activation_histogram(health: Layers, *, layer: int, row: int) -> go.Figure:
             customdata=np.stack([edges[:-1], edges[1:]], axis=1),
             hovertemplate="%{customdata[0]:.3g} to %{customdata[1]:.3g}: %{y:.1%}<extra></extra>",
         )
-    styled(figure, x_title="value", y_title="share of values", empty="Not looked at", height=280)
+    styled(figure, x_title="value", y_title="share of values", empty="Not sampled", height=280)
     figure.update_layout(hovermode="closest", showlegend=False, dragmode=False, bargap=0)
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True, tickformat=".0%", rangemode="tozero")
@@ -143,7 +143,7 @@ def activation_histogram_alt(health: Layers, *, layer: int, row: int) -> str:
     counts, edges = health.histograms[row, layer], health.edges[row, layer]
     total = int(counts.sum())
     if not total:
-        return f"Values behind layer {name} at step {step:,}: not looked at."
+        return f"Values behind layer {name} at step {step:,}: not sampled."
     top = int(counts.argmax())
     return (
         f"{total:,} values behind layer {name} at step {step:,}: from {edges[0]:.3g} to "
@@ -158,30 +158,30 @@ def quiet_shares(health: Layers) -> Column:
 
 
 def _alt(what: str, health: Layers, values: Column, number: str) -> str:
-    """About the newest sampled step: the first and the last layer that have a figure, and the
+    """About the newest sampled step: the first and the last layer that have a value, and the
     extremes."""
     if not len(health.steps):
-        return f"{what}: no step has been looked at."
+        return f"{what}: no step has been sampled."
     newest = values[-1]
-    there = np.flatnonzero(~np.isnan(newest))
-    if not there.size:
-        return f"{what} at step {int(health.steps[-1]):,}: no layer has such a figure."
+    measured = np.flatnonzero(~np.isnan(newest))
+    if not measured.size:
+        return f"{what} at step {int(health.steps[-1]):,}: no layer has such a value."
 
-    def say(place: int) -> str:
+    def text(place: int) -> str:
         value = newest[place]
         return f"{health.layers[place]} {number.format(value) if np.isfinite(value) else '∞'}"
 
-    first, last = int(there[0]), int(there[-1])
-    text = f"{what} at step {int(health.steps[-1]):,}: {say(first)}"
+    first, last = int(measured[0]), int(measured[-1])
+    sentence = f"{what} at step {int(health.steps[-1]):,}: {text(first)}"
     if last != first:
-        text += f", {say(last)}"
-    known = [int(p) for p in there if np.isfinite(newest[p])]
+        sentence += f", {text(last)}"
+    known = [int(p) for p in measured if np.isfinite(newest[p])]
     if len(known) > 2:
-        text += (
-            f"; smallest of {len(there)} layers {say(min(known, key=lambda p: newest[p]))}, "
-            f"largest {say(max(known, key=lambda p: newest[p]))}"
+        sentence += (
+            f"; smallest of {len(measured)} layers {text(min(known, key=lambda p: newest[p]))}, "
+            f"largest {text(max(known, key=lambda p: newest[p]))}"
         )
-    return text + "."
+    return sentence + "."
 
 
 # --- the heat map ---------------------------------------------------------------------------------
@@ -243,8 +243,8 @@ def _heatmap(
 def _log(values: Column, *, floor: float) -> Column:
     """Log10; what is exactly zero gets the scale's lowest colour."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.log10(values)
-    return np.where(values == 0, floor, found)
+        logs = np.log10(values)
+    return np.where(values == 0, floor, logs)
 
 
 def _decades(values: Column) -> tuple[float, float]:

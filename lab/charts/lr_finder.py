@@ -1,4 +1,4 @@
-"""What the learning-rate finder saw: the loss of each step against the rate it was taken at."""
+"""The learning-rate finder's curve: the loss of each step against its learning rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.charts.style import ACCENT, QUIET, TRAIN, VALIDATION, styled
 
 BAND = "rgba(0, 153, 119, 0.16)"
 HEADROOM = 1.6
-"""The highest loss shown, over the first one: where it is thrown off it grows without bounds."""
+"""The highest loss shown, as a multiple of the first one: a diverging loss has no bound."""
 
 
 def loss_against_rate(

@@ -16,26 +16,26 @@ def reliability(edges: Column, counts: Column, confidence: Column, accuracy: Col
     were given: a diamond above its bar is too sure. How many images a bin has is drawn below.
     """
     figure = go.Figure()
-    there = np.flatnonzero(counts)
-    if len(there):
-        middles = (edges[:-1] + edges[1:])[there] / 2
-        widths = np.diff(edges)[there]
+    filled = np.flatnonzero(counts)
+    if len(filled):
+        middles = (edges[:-1] + edges[1:])[filled] / 2
+        widths = np.diff(edges)[filled]
         figure.add_scatter(
             x=[0, 1], y=[0, 1], name="As sure as right", mode="lines", hoverinfo="skip",
             line={"color": QUIET, "width": 1.5, "dash": "dash"},
         )  # fmt: skip
         figure.add_bar(
-            x=middles, y=accuracy[there], width=widths, name="Right answers",
+            x=middles, y=accuracy[filled], width=widths, name="Right answers",
             marker={"color": TRAIN, "line": {"color": "rgba(255,255,255,0.6)", "width": 1}},
             hovertemplate="right %{y:.1%}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(
-            x=middles, y=confidence[there], name="Mean probability", mode="markers",
+            x=middles, y=confidence[filled], name="Mean probability", mode="markers",
             marker={"color": VALIDATION, "symbol": "diamond", "size": 9},
             hovertemplate="sure to %{y:.1%}<extra></extra>",
         )  # fmt: skip
         figure.add_bar(
-            x=middles, y=counts[there], width=widths, name="Images", yaxis="y2", showlegend=False,
+            x=middles, y=counts[filled], width=widths, name="Images", yaxis="y2", showlegend=False,
             marker={"color": QUIET}, hovertemplate="%{y:,} images<extra></extra>",
         )  # fmt: skip
     figure.update_layout(

@@ -51,9 +51,9 @@ def last_number(column: Column) -> float | None:
     return float(numbers[-1]) if numbers.size else None
 
 
-def row_of(values: Column, wanted: int | None) -> int | None:
-    """The row in which `values` is `wanted`, or None."""
-    if wanted is None:
+def row_of(values: Column, value: int | None) -> int | None:
+    """The row in which `values` is `value`, or None."""
+    if value is None:
         return None
-    rows = np.flatnonzero(values == wanted)
+    rows = np.flatnonzero(values == value)
     return int(rows[0]) if rows.size else None

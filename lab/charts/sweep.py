@@ -1,4 +1,4 @@
-"""A sweep's result: a table of two knobs in colour, or the figure over one knob."""
+"""A sweep's result: a coloured table of two knobs, or the metric over one knob."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The combinations that share one value of the second knob."""
+    """The results of the combinations that share one value of the second knob."""
 
     name: str
     x: Sequence[float] | Sequence[str]
@@ -33,7 +33,7 @@ class Series:
     spread: Floats
     """(n,) sample standard deviation; NaN for fewer than two seeds."""
     unfinished: bool = False
-    """Drawn hollow: what runs had reached when they were stopped early."""
+    """Whether it shows, hollow, what runs had reached when they were stopped early."""
 
 
 def sweep_grid(
@@ -47,8 +47,9 @@ def sweep_grid(
     percent: bool,
     higher_is_better: bool = True,
 ) -> go.Figure:
-    """`mean` and `spread` (R, C), NaN where there is none. The darker, the better; the best cell is
-    framed; every number is written, so colour only repeats it."""
+    """A table of two knobs from `mean` and `spread` (R, C), NaN where there is none.
+
+    The darker, the better; the best cell is framed; every number is written as well."""
     figure = go.Figure()
     if np.isfinite(mean).any():
         low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
@@ -97,13 +98,15 @@ def sweep_grid_alt(
 ) -> str:
     """One true sentence in place of `sweep_grid`."""
     known = int(np.isfinite(mean).sum())
-    told = f"{row_title} against {column_title}, {known} of {mean.size} combinations with a figure"
+    summary = (
+        f"{row_title} against {column_title}, {known} of {mean.size} combinations with a result"
+    )
     if not known:
-        return f"{told}."
+        return f"{summary}."
     row, column = _best(mean, higher_is_better=higher_is_better)
     return (
-        f"{told}; best {_number(mean[row, column], percent=percent)} for {row_title} {rows[row]} "
-        f"and {column_title} {columns[column]}."
+        f"{summary}; best {_number(mean[row, column], percent=percent)} for {row_title} "
+        f"{rows[row]} and {column_title} {columns[column]}."
     )
 
 
@@ -116,7 +119,7 @@ def sweep_points(
     log: bool = False,
     lines: bool = True,
 ) -> go.Figure:
-    """The figure over one knob, a line a value of the second one. Bars are one standard deviation
+    """The metric over one knob, a line a value of the second one. Bars are one standard deviation
     over seeds to each side."""
     figure = go.Figure()
     for number, each in enumerate(series):
@@ -181,13 +184,13 @@ def sweep_points_alt(
         for x, m in zip(each.x, each.mean, strict=True)
         if math.isfinite(m)
     ]
-    told = f"{y_title} over {x_title}, {len(known)} combinations with a figure"
+    summary = f"{y_title} over {x_title}, {len(known)} combinations with a result"
     if not known:
-        return f"{told}."
+        return f"{summary}."
     _, mean, x, name = max(known, key=lambda point: point[0])
     where = f"{x:g}" if isinstance(x, float) else str(x)
     group = f", {name}" if len(series) > 1 else ""
-    return f"{told}; best {_number(mean, percent=percent)} at {where}{group}."
+    return f"{summary}; best {_number(mean, percent=percent)} at {where}{group}."
 
 
 def _categories(

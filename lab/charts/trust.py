@@ -1,4 +1,4 @@
-"""Whether a map can be trusted: how alike it stays with random weights, what hiding places does."""
+"""The tests of an explanation map: with random weights, and with places hidden or shown."""
 
 from __future__ import annotations
 

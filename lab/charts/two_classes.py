@@ -9,7 +9,7 @@ from lab.charts.series import Column
 from lab.charts.style import QUIET, TRAIN, styled
 
 MOST_POINTS = 1000
-"""Of one drawn line; areas are computed from all points before."""
+"""Points of one drawn line; areas are computed from all points."""
 
 
 def roc(false_positive_rate: Column, true_positive_rate: Column) -> go.Figure:

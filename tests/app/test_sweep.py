@@ -145,7 +145,7 @@ def test_two_knobs_make_a_grid_and_can_be_looked_at_one_by_one(open_sweeps: Open
     app = open_sweeps(sweep=sweep_id)
     assert "darker is better" in texts(app, "caption")
     picture = app.get("plotly_chart")[0]
-    assert "1 of 4 combinations with a figure; best 50.0%" in picture.proto.alt
+    assert "1 of 4 combinations with a result; best 50.0%" in picture.proto.alt
     app.segmented_control(key=f"{KEY}_picture_All combinations_learning_rate_batch_size").set_value(
         "learning_rate"
     ).run()

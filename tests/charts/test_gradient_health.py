@@ -106,7 +106,7 @@ def test_nothing_yet(figure: Any, alt: Any) -> None:
     empty = figure(health(0))
     assert not empty.data
     assert empty.layout.annotations[0].text == "Nothing to show yet"
-    assert alt(health(0)).endswith("no step has been looked at.")
+    assert alt(health(0)).endswith("no step has been sampled.")
 
 
 @pytest.mark.parametrize(("figure", "alt"), HEATMAPS)
@@ -139,7 +139,7 @@ def test_all_frozen(figure: Any, alt: Any) -> None:
     for values in (found.gradient_norm, found.update_ratio, found.dead):
         values[:] = NAN
     assert not figure(found).data
-    assert alt(found).endswith("no layer has such a figure.")
+    assert alt(found).endswith("no layer has such a value.")
 
 
 def test_everything_went_wrong() -> None:
@@ -182,4 +182,4 @@ def test_a_layer_that_did_not_run_has_no_histogram() -> None:
     found = health(1)
     found.histograms[0, 1] = 0
     assert not charts.activation_histogram(found, layer=1, row=0).data
-    assert "not looked at" in charts.activation_histogram_alt(found, layer=1, row=0)
+    assert "not sampled" in charts.activation_histogram_alt(found, layer=1, row=0)

@@ -28,18 +28,18 @@ def test_a_loss_is_better_when_it_is_lower() -> None:
     assert figure.data[0].z[0][0] == 1
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].y0) == (-0.5, -0.5)
     assert list(figure.data[0].text[0]) == ["0.5", "0.9 ± 0.01"]
-    told = sweep_grid_alt(ROWS, COLUMNS, MEAN, **TITLES, percent=False, higher_is_better=False)
-    assert told.endswith("best 0.5 for Batch 32 and Rate 0.001.")
+    summary = sweep_grid_alt(ROWS, COLUMNS, MEAN, **TITLES, percent=False, higher_is_better=False)
+    assert summary.endswith("best 0.5 for Batch 32 and Rate 0.001.")
 
 
 def test_the_grid_in_words() -> None:
     assert sweep_grid_alt(ROWS, COLUMNS, MEAN, **TITLES, percent=True) == (
-        "Batch against Rate, 3 of 4 combinations with a figure; best 90.0% for Batch 32 and Rate "
+        "Batch against Rate, 3 of 4 combinations with a result; best 90.0% for Batch 32 and Rate "
         "0.01."
     )
     empty = np.full((2, 2), NAN)
     assert sweep_grid_alt(ROWS, COLUMNS, empty, **TITLES, percent=True) == (
-        "Batch against Rate, 0 of 4 combinations with a figure."
+        "Batch against Rate, 0 of 4 combinations with a result."
     )
 
 
@@ -78,15 +78,15 @@ def test_words_stand_in_their_order() -> None:
     figure = sweep_points(series, x_title="Activation", y_title="Loss", percent=False)
     assert figure.layout.xaxis.type == "category"
     assert not figure.layout.showlegend
-    told = sweep_points_alt(
+    summary = sweep_points_alt(
         series, x_title="Activation", y_title="Loss", percent=False, higher_is_better=False
     )
-    assert told == "Loss over Activation, 2 combinations with a figure; best 0.5 at relu."
+    assert summary == "Loss over Activation, 2 combinations with a result; best 0.5 at relu."
 
 
 def test_points_in_words() -> None:
-    told = sweep_points_alt(points(), x_title="Rate", y_title="Accuracy", percent=True)
-    assert told == "Accuracy over Rate, 5 combinations with a figure; best 90.0% at 0.01, one."
+    summary = sweep_points_alt(points(), x_title="Rate", y_title="Accuracy", percent=True)
+    assert summary == "Accuracy over Rate, 5 combinations with a result; best 90.0% at 0.01, one."
 
 
 def test_what_was_stopped_early_is_hollow_and_drawn_values_are_no_ticks() -> None:

@@ -29,13 +29,13 @@ def test_runs_are_found_by_origin_or_by_its_beginning(runs: Store) -> None:
     for origin in origins:
         runs.create_run(CONFIG, origin=origin)
 
-    def origins(origin: str) -> list[str]:
+    def matching(origin: str) -> list[str]:
         return sorted(row.origin for row in runs.runs(origin=origin))
 
-    assert origins("recipe:sl-cnn") == ["recipe:sl-cnn", "recipe:sl-cnn:quick"]
-    assert origins("recipe") == ["recipe:sl-cnn", "recipe:sl-cnn-aug:quick", "recipe:sl-cnn:quick"]
-    assert origins("recipe:sl-cnn:quick") == ["recipe:sl-cnn:quick"]
-    assert origins("") == [""]
-    assert origins("recipe:sl_cnn") == origins("%") == origins("recip") == []
+    assert matching("recipe:sl-cnn") == ["recipe:sl-cnn", "recipe:sl-cnn:quick"]
+    assert matching("recipe") == ["recipe:sl-cnn", "recipe:sl-cnn-aug:quick", "recipe:sl-cnn:quick"]
+    assert matching("recipe:sl-cnn:quick") == ["recipe:sl-cnn:quick"]
+    assert matching("") == [""]
+    assert matching("recipe:sl_cnn") == matching("%") == matching("recip") == []
     assert len(runs.runs()) == len(origins)
     assert len(runs.runs(origin="recipe", status="queued", search="simple-cnn")) == 3
