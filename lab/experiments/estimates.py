@@ -1,4 +1,4 @@
-"""How long a run will take on this machine, and what that is concluded from.
+"""Estimates how long a run will take on this machine, and says from what.
 
     1. finished runs of the same network at the same image size on this machine
     2. what the network computes, counted, and how fast this machine did a part of that
@@ -38,7 +38,7 @@ from lab.runs.store import Store
 Basis = Literal["runs", "measured", "counted"]
 
 PAST_RUNS = 3
-"""So many of the most similar finished runs are asked."""
+"""Most finished runs that an estimate uses, the most similar first."""
 
 STEP_SECONDS = 0.002
 EPOCH_SECONDS = 0.3
@@ -59,12 +59,12 @@ class Pace:
     multiplication: float
     output: float
     parameter: float
-    """Once a step."""
+    """Paid once a step."""
     layer: float
-    """Once a step."""
+    """Paid once a step."""
 
     def seconds(self, stages: Iterable[StageCost], batch_size: int) -> float:
-        """Of one image in a step of `batch_size` images."""
+        """Seconds for one image in a step of `batch_size` images."""
         return sum(
             stage.multiplications * self.multiplication
             + stage.outputs * self.output
@@ -77,13 +77,13 @@ FORWARD = Pace(multiplication=3.2e-12, output=1.2e-9, parameter=8.8e-10, layer=0
 TRAINING = Pace(multiplication=2.1e-11, output=2.6e-9, parameter=2.8e-9, layer=2.1e-5)
 """Of a pass forward, and of a whole training step with Adam, on two cores of a server processor
 (November 2026), float32: least squares of the logarithms over thirteen networks from the sign MLP
-to ResNet-101. What these four numbers say is 0.8 to 1.3 times what was measured for training, 0.4
+to ResNet-101. These four numbers give 0.8 to 1.3 times what was measured for training, 0.4
 to 2.2 times for the pass forward, where MobileNet V2 is the 2.2."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one network, in seconds an image."""
+    """The measured speed of one network, in seconds an image."""
 
     image_size: int
     forward: float
@@ -93,10 +93,12 @@ class Speed:
 
 @dataclass(frozen=True)
 class Estimate:
+    """How long a run will take."""
+
     seconds: float
     basis: Basis
     said: str
-    """What it is concluded from, for a caption."""
+    """What the estimate is made from, for a caption."""
 
 
 def rough_time(seconds: float) -> str:
@@ -162,15 +164,15 @@ def image_counts(config: RunConfig, info: DatasetInfo) -> tuple[int, int, int]:
         classes = {name: min(n, config.subset_per_class) for name, n in classes.items()}
     val = sum(info.counts.get("val", {}).values())
     if not val:
-        cut = {
+        val_counts = {
             name: min(max(int(config.validation_fraction * n + 0.5), 1), n - 1)
             for name, n in classes.items()
         }
-        val = sum(cut.values())
-        classes = {name: n - cut[name] for name, n in classes.items()}
+        val = sum(val_counts.values())
+        classes = {name: n - val_counts[name] for name, n in classes.items()}
     if config.reduced_class in classes:
-        kept = int(config.reduced_class_keep * classes[config.reduced_class] + 0.5)
-        classes[config.reduced_class] = max(1, kept)
+        remaining = int(config.reduced_class_keep * classes[config.reduced_class] + 0.5)
+        classes[config.reduced_class] = max(1, remaining)
     train = sum(classes.values())
     if config.class_balancing == "oversampling" and classes:
         train = max(classes.values()) * len(classes)
@@ -189,11 +191,11 @@ def epochs_of_new_images(config: RunConfig) -> int:
 def _stages(config: RunConfig, channels: int, size: int, classes: int) -> tuple[StageCost, ...]:
     knobs = [knob.name for knob in KNOBS.values() if knob.group == "network"]
     network = tuple((name, getattr(config, name)) for name in knobs)
-    return _counted(network, channels, size, classes)
+    return _cached_stage_costs(network, channels, size, classes)
 
 
 @functools.lru_cache(maxsize=256)
-def _counted(
+def _cached_stage_costs(
     knobs: tuple[tuple[str, Any], ...], channels: int, size: int, classes: int
 ) -> tuple[StageCost, ...]:
     network = build_network(
@@ -212,7 +214,7 @@ def _seconds(
     forward: float,
     training: float,
 ) -> float:
-    """Of the whole run; `forward` and `training`: how many times as slow as the reference."""
+    """Seconds of the whole run; `forward` and `training`: this machine's over the reference's."""
     batch = config.batch_size
     whole = forward * FORWARD.seconds(stages, batch)
     total = 0.0
@@ -235,7 +237,7 @@ def _seconds(
 # --- finished runs ------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class PastRun:
-    """What a finished run tells of the next one; costs in seconds a training image."""
+    """The costs of a finished run's epochs, in seconds a training image."""
 
     architecture: str
     image_size: int
@@ -245,7 +247,7 @@ class PastRun:
     keeps_features: bool
     batch_size: int
     first_epoch: float
-    """Of an epoch of new images, see `epochs_of_new_images`."""
+    """The cost in an epoch of new images, see `epochs_of_new_images`."""
     later_epoch: float
 
     def is_like(self, config: RunConfig, image_size: int, device: str) -> bool:
@@ -260,12 +262,12 @@ class PastRun:
 
 def past_runs(store: Store, *, at_most: int = 30) -> list[PastRun]:
     """The newest finished runs of this lab, read from the store."""
-    found = []
+    runs = []
     for row in store.runs(status="completed")[:at_most]:
         past = _past(store, row)
         if past is not None:
-            found.append(past)
-    return found
+            runs.append(past)
+    return runs
 
 
 def _past(store: Store, row: RunRow) -> PastRun | None:
@@ -306,8 +308,7 @@ def measure_speeds(
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> dict[str, Speed]:
-    """Time a few steps of each network, or of these, on made-up pictures and keep that for later
-    estimates.
+    """Time a few steps of each network, or of these, on made-up pictures and save the speeds.
 
     Runs in the calling thread, a second or so for each; pages do it in a job. Raises Cancelled,
     ResourceError.
@@ -325,8 +326,8 @@ def measure_speeds(
 
 
 def measured_speeds(device: str = "cpu") -> dict[str, Speed]:
-    """What `measure_speeds` kept for this device; empty when it was never asked to, or when the
-    file is not one of this version's."""
+    """Returns the speeds that `measure_speeds` saved for this device; empty when there are none, or
+    when another version wrote the file."""
     try:
         values = json.loads(_file(device).read_text())
         return {str(name): Speed(**speed) for name, speed in values.items()}
@@ -338,8 +339,8 @@ def _file(device: str) -> Path:
     return home_folder("speeds") / f"{device}.json"
 
 
-def _measured(architecture: str, image_size: int) -> tuple[tuple[StageCost, ...], RunConfig]:
-    """What is counted in the network that is measured, and its config, with the batch size."""
+def _reference(architecture: str, image_size: int) -> tuple[tuple[StageCost, ...], RunConfig]:
+    """The stage costs and the config, with its batch size, of the measured network."""
     # A head of our own where there is one: VGG16's three dense layers would be most of the time.
     head = "dense" if "head" in ARCHITECTURES.get(architecture).knobs else "linear"
     config = RunConfig().changed(architecture=architecture, image_size=image_size, head=head)
@@ -349,8 +350,8 @@ def _measured(architecture: str, image_size: int) -> tuple[tuple[StageCost, ...]
 
 
 def _slowness(architecture: str, speed: Speed) -> tuple[float, float]:
-    """How many times as slow as the reference this machine is, forward and in training."""
-    stages, config = _measured(architecture, speed.image_size)
+    """This machine's seconds over the reference's, for the forward pass and for training."""
+    stages, config = _reference(architecture, speed.image_size)
     batch = config.batch_size
     return (
         speed.forward / FORWARD.seconds(stages, batch),
@@ -359,7 +360,7 @@ def _slowness(architecture: str, speed: Speed) -> tuple[float, float]:
 
 
 def _measure(architecture: str, device: str) -> Speed:
-    _, config = _measured(architecture, MEASURED_SIZE)
+    _, config = _reference(architecture, MEASURED_SIZE)
     batch = config.batch_size
     network = build_network(config, channels=3, image_size=MEASURED_SIZE, classes=2, device=device)
     network = network.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What was run, as a Markdown page: recipes in full size beside the documents' figures, and sweeps.
+"""Results as a Markdown page: recipes in full size beside the documents' results, and sweeps.
 
 docs/RESULTS.md is made by it: `python -m lab recipes report > docs/RESULTS.md`.
 """
@@ -30,7 +30,8 @@ more.
 
 
 def report(store: Store) -> str:
-    """Markdown; the newest completed full-size run of each variant, and every sweep that ended."""
+    """Returns Markdown: the newest completed full-size run of each variant, and every sweep with
+    results."""
     parts = [HEAD]
     for each in all_recipes():
         results = newest(stored_results(each, store), live=False)
@@ -42,9 +43,9 @@ def report(store: Store) -> str:
         except LabError:  # another version of the lab made it
             continue
         runs = store.runs(origin=row.origin)
-        every = lines(config, runs, row.notes)
-        if any(line.judged.count for line in every):
-            parts.append(_sweep(row, config, ranked(config, every), runs))
+        combinations = lines(config, runs, row.notes)
+        if any(line.judged.count for line in combinations):
+            parts.append(_sweep(row, config, ranked(config, combinations), runs))
     return "\n".join(parts)
 
 
@@ -74,7 +75,7 @@ def _recipe(each: Recipe, results: Sequence[Result]) -> str:
 
 
 def _sweep(
-    row: SweepRow, config: SweepConfig, every: Sequence[Line], runs: Sequence[RunRow]
+    row: SweepRow, config: SweepConfig, combinations: Sequence[Line], runs: Sequence[RunRow]
 ) -> str:
     head = (
         *(KNOBS[knob].title for knob in config.axes),
@@ -89,7 +90,7 @@ def _sweep(
             f"**{_mean(line.test, METRICS['accuracy'])}**",
             line.note or line.state,
         )
-        for line in every
+        for line in combinations
     ]
     base = config.base.differences()
     settings = ", ".join(f"{name} {value}" for name, value in base.items())

@@ -1,4 +1,4 @@
-"""Ready starts, as plain data, and the knobs that suit a data set.
+"""The Home page's ready-made runs, as plain data, and the knobs that suit a data set.
 
 To add a start, add an entry to STARTS; the Home page shows it by itself.
 """
@@ -24,6 +24,7 @@ class Start:
     knobs: dict[str, Any]
 
     def config(self, dataset: str) -> RunConfig:
+        """The run's settings on `dataset`."""
         return defaults_for(dataset).changed(**self.knobs)
 
 
@@ -66,6 +67,6 @@ STARTS = (
 
 
 def defaults_for(dataset: str) -> RunConfig:
-    """Sensible knobs for a data set; for a person's own images the lab's general defaults."""
+    """Returns the knobs that suit a data set; for a person's own images the general defaults."""
     knobs = DATASETS.get(dataset).knobs if dataset in DATASETS else {}
     return RunConfig(dataset=dataset).changed(**knobs)

@@ -133,12 +133,12 @@ def test_kept_features_make_later_epochs_cheap() -> None:
     head = RunConfig(
         dataset="drawn-cats-dogs", architecture="mobilenet_v2", freeze="head_only", epochs=20
     )
-    kept, again = estimate(head), estimate(head.changed(horizontal_flip=True))
+    frozen, again = estimate(head), estimate(head.changed(horizontal_flip=True))
     everything = estimate(head.changed(freeze="full"))
-    assert kept is not None
+    assert frozen is not None
     assert again is not None
     assert everything is not None
-    assert 3 * kept.seconds < again.seconds < everything.seconds
+    assert 3 * frozen.seconds < again.seconds < everything.seconds
 
 
 def test_augmented_views_that_are_kept_make_later_epochs_cheap() -> None:
@@ -231,10 +231,10 @@ def test_every_recipe_has_an_estimate() -> None:
     assert quick.seconds < full.seconds
 
 
-def test_measuring_is_kept_and_told() -> None:
-    told: list[Progress] = []
-    speeds = measure_speeds(["sign-mlp"], progress=told.append)
-    assert [t.text for t in told] == ["Timing sign-mlp"]
+def test_a_measurement_is_saved_and_reports_progress() -> None:
+    reports: list[Progress] = []
+    speeds = measure_speeds(["sign-mlp"], progress=reports.append)
+    assert [t.text for t in reports] == ["Timing sign-mlp"]
     assert speeds["sign-mlp"].forward > 0
     assert speeds["sign-mlp"].training > 0
     assert measured_speeds() == speeds
@@ -259,7 +259,7 @@ def test_measuring_can_be_cancelled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (1, "about 5 s"),
         (33, "about 35 s"),
@@ -270,5 +270,5 @@ def test_measuring_can_be_cancelled() -> None:
         (340_000, "about 4 days"),
     ],
 )
-def test_rough_times_do_not_pretend(seconds: float, said: str) -> None:
-    assert rough_time(seconds) == said
+def test_rough_times_do_not_pretend(seconds: float, text: str) -> None:
+    assert rough_time(seconds) == text

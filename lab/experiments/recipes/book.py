@@ -1,4 +1,4 @@
-"""The book of recipes: which documents and questions there are, and the recipe of an id.
+"""All documents, questions and recipes, and the recipe of an id.
 
 To add a recipe, add an entry of plain data to its document's file; the Experiments page,
 `python -m lab recipes` and the tests follow. Settings and reported numbers are the documents' (see
@@ -74,12 +74,12 @@ RECIPES: tuple[Recipe, ...] = (
 
 
 def all_recipes() -> tuple[Recipe, ...]:
-    """In the order of the page: question by question."""
+    """Returns the recipes in the order of the page: question by question."""
     return tuple(r for q in QUESTIONS for r in RECIPES if r.question == q.key)
 
 
 def recipe(recipe_id: str) -> Recipe:
-    """Raises NotFoundError with the close names. A variant's key finds its recipe too."""
+    """Returns the recipe of this id, or that of the variant with this key; raises NotFoundError."""
     for each in RECIPES:
         if recipe_id == each.id or any(recipe_id == v.key for v in each.variants):
             return each

@@ -25,10 +25,10 @@ SIZES: tuple[Size, ...] = get_args(Size)
 
 @dataclass(frozen=True)
 class Reported:
-    """What the document reports of one run. Accuracies are fractions."""
+    """The result that the document reports for one run. Accuracies are fractions."""
 
     text: str
-    """As the document has it."""
+    """In the document's words."""
     low: float | None = None
     high: float | None = None
     """The same as numbers; None where the document gives only words."""
@@ -92,7 +92,7 @@ class Recipe:
         raise NotFoundError(unknown_name("variant", key, [v.key for v in self.variants]))
 
     def origin(self, size: Size | None = None, variant: Variant | None = None) -> str:
-        """What its runs carry in `RunRow.origin`; without a size the beginning that all share."""
+        """The `RunRow.origin` of its runs; without a size the beginning that all share."""
         parts = ["recipe", self.id]
         if size is not None:
             parts.append(size)
@@ -103,7 +103,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One run as it would be put in line."""
+    """One run of a recipe, ready to be queued."""
 
     recipe: Recipe
     variant: Variant
@@ -124,12 +124,12 @@ class Prepared:
 
 
 def dataset_choices(recipe: Recipe) -> list[catalog.DatasetInfo]:
-    """Its data sets that can be used now, the document's own first."""
+    """Returns the recipe's data sets that can be used now, the document's own first."""
     return [info for name in recipe.datasets if (info := catalog.describe(name)).usable]
 
 
 def network_choices(recipe: Recipe) -> list[str]:
-    """Its architectures, those whose weights are on this machine first; imports torch."""
+    """Returns its architectures, those whose weights are on this machine first; imports torch."""
     if not recipe.networks:
         return []
     from lab.models.architecture import ARCHITECTURES
@@ -147,11 +147,11 @@ def prepare(
     network: str | None = None,
     only: Iterable[str] = (),
 ) -> tuple[Prepared, ...]:
-    """The runs of a recipe at one size, checked as far as that goes without reading an image.
+    """Returns the runs of a recipe at one size, checked as far as possible without reading images.
 
     `dataset` and `network` default to the first that is usable; `only` are keys of variants.
     Raises NotFoundError or ConfigError for a name that this recipe does not know; data and weights
-    that are not on the machine are told in `Prepared` instead.
+    that are not on the machine are named in `Prepared` instead.
     """
     variants = tuple(recipe.variant(key) for key in only) or recipe.variants
     if dataset is None:
@@ -172,7 +172,7 @@ def prepare(
 
 
 def stand_ins(recipe: Recipe, config: RunConfig) -> tuple[str, ...]:
-    """How a run's data and network differ from the document's own, in words."""
+    """Returns how a run's data and network differ from the document's own, in words."""
     swaps = []
     own = recipe.datasets[0]
     if config.dataset != own:
@@ -219,7 +219,7 @@ def _download(config: RunConfig) -> str:
 
 
 def weights_to_get(architecture: str) -> str:
-    """What to know of ImageNet weights that are not on this machine; empty when they are."""
+    """Returns a sentence on ImageNet weights that are not on this machine; empty when they are."""
     from lab.models.architecture import ARCHITECTURES
     from lab.models.weights import weights_file, weights_megabytes, weights_ready, weights_url
 

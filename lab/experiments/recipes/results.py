@@ -1,4 +1,4 @@
-"""What the runs of a recipe came to, beside what the document reports."""
+"""The results of a recipe's runs beside those that the document reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.words import percent
 
 @dataclass(frozen=True)
 class Result:
-    """One run of a recipe, read beside the document. Accuracies are fractions."""
+    """The result of one run of a recipe beside the document's. Accuracies are fractions."""
 
     recipe: Recipe
     variant: Variant
@@ -27,7 +27,7 @@ class Result:
     caveats: tuple[str, ...]
     """Why the run's accuracy and the document's cannot be compared, or only in part."""
     comparison: str
-    """The two in a sentence; empty while there is nothing to compare."""
+    """How the two compare, in a sentence; empty while there is nothing to compare."""
 
 
 def stored_results(each: Recipe, store: Store) -> list[Result]:
@@ -36,7 +36,7 @@ def stored_results(each: Recipe, store: Store) -> list[Result]:
 
 
 def results_beside(each: Recipe, store: Store) -> list[Result]:
-    """The newest completed results of the recipes beside it."""
+    """Returns the newest completed results of the recipes in `each.beside`."""
     beside: list[Result] = []
     for other in map(recipe, each.beside):
         runs = store.runs(origin=other.origin())
@@ -50,9 +50,9 @@ def results_of(each: Recipe, runs: Iterable[RunRow], others: Sequence[Result] = 
     words such as "below the CNN"."""
     results: list[Result] = []
     for run in runs:
-        place = _place(each, run.origin)
-        if place is not None:
-            results.append(_result(each, *place, run))
+        matched = _variant_and_size(each, run.origin)
+        if matched is not None:
+            results.append(_result(each, *matched, run))
     order = {variant.key: number for number, variant in enumerate(each.variants)}
     results.sort(key=lambda r: r.run.created_at, reverse=True)
     results.sort(key=lambda r: (r.size != "full", order[r.variant.key]))
@@ -61,7 +61,7 @@ def results_of(each: Recipe, runs: Iterable[RunRow], others: Sequence[Result] = 
 
 
 def newest(results: Iterable[Result], *, live: bool = True) -> list[Result]:
-    """The newest run of each variant and size; with `live` False the newest that has ended."""
+    """Returns the newest run of each variant and size; with `live` False the newest completed."""
     first: dict[tuple[str, str], Result] = {}
     for result in results:
         if live or result.run.status == "completed":
@@ -69,8 +69,8 @@ def newest(results: Iterable[Result], *, live: bool = True) -> list[Result]:
     return list(first.values())
 
 
-def _place(each: Recipe, origin: str) -> tuple[Variant, Size] | None:
-    """The variant and size that an origin names; None for what is none of this recipe."""
+def _variant_and_size(each: Recipe, origin: str) -> tuple[Variant, Size] | None:
+    """The variant and size that an origin names; None for a run of another recipe."""
     for size in SIZES:
         for variant in each.variants:
             if origin == each.origin(size, variant):
@@ -115,7 +115,7 @@ def _beside_number(ours: float, interval: tuple[float, float], reported: Reporte
     distance = f"{points:.1f} points {direction}"
     if interval[0] <= nearest <= interval[1]:
         return f"{distance}: no more than the test images' chance."
-    return f"{distance} the document's figure."
+    return f"{distance} the document's result."
 
 
 def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Result]) -> str:
@@ -137,8 +137,8 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
     ours, theirs = result.run.test_accuracy, rival.run.test_accuracy
     assert ours is not None
     assert theirs is not None
-    held = ours > theirs if direction == "above" else ours < theirs
-    verdict = "As the document has it" if held else "Not as the document has it"
+    confirmed = ours > theirs if direction == "above" else ours < theirs
+    verdict = "As the document has it" if confirmed else "Not as the document has it"
     where = "above" if ours > theirs else "below" if ours < theirs else "equal to"
     apart = f"{abs(ours - theirs) * 100:.1f} points {where}" if ours != theirs else "equal to"
     losses = ""

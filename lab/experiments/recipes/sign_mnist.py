@@ -23,7 +23,7 @@ _SAME_SET = (
 )
 _NEAR_COPIES = (
     "The set was grown from 1,704 photographs, so near-copies of training images are in the test "
-    "set: all figures flatter, the document's as well."
+    "set: all accuracies flatter, the document's as well."
 )
 _LETTERS = (
     "Labels run from 0 to 24 without 9 (J moves, and so does Z). They are numbered anew for the "
@@ -64,8 +64,8 @@ RECIPES = (
         story="Three convolutions with 32, 64 and 32 filters shrink the hand to 288 numbers; a "
         "wide dense layer with dropout reads the letter from them.",
         watch_for=(
-            "Validation accuracy reaches 100 % early and the test figure stays behind: validation "
-            "images have near-copies among the training images.",
+            "Validation accuracy reaches 100 % early and the test accuracy stays behind: "
+            "validation images have near-copies among the training images.",
         ),
         reported="val about 95 %",
         datasets=_DATASETS,
@@ -84,7 +84,7 @@ RECIPES = (
         story="The CNN of sl-cnn, with every training picture turned by up to 10 degrees, zoomed "
         "and shifted by up to a tenth, differently in each epoch.",
         watch_for=(
-            "Training accuracy is lower than without, and the test figure higher: that is what "
+            "Training accuracy is lower than without, and the test accuracy higher: that is what "
             "augmentation is for.",
             "It needs more epochs. In the quick size it may still be behind.",
             "No mirror images here: a mirrored hand is another hand.",

@@ -15,7 +15,7 @@ RECIPES = (
         watch_for=(
             "First run: training accuracy is 90 % from the first epoch on, and the confusion "
             "matrix has one column only. Everything is called “cat”.",
-            "With oversampling accuracy falls at first. It is the honester figure.",
+            "With oversampling accuracy falls at first. It is the honester number.",
             "Depth without BatchNorm is hard to start: at rate 0.001 the loss may not move at all.",
         ),
         reported="lesson: 0.9 accuracy while only class 0 was ever predicted -> per-class scores, "
@@ -56,9 +56,9 @@ RECIPES = (
             ),
         ),
         differences=(
-            "The document shows the network on cats and dogs but measures its figures on ECG "
+            "The document shows the network on cats and dogs but reports results on ECG "
             "signals of five unequal classes, which the lab does not have. Here one class of cats "
-            "and dogs is thinned, so the lesson can be compared and the figures cannot.",
+            "and dogs is thinned, so the lesson can be compared and the results cannot.",
             "Validation and test images stay half and half. Always saying “cat” gives 90 % on the "
             "training images but 50 % on these, so the trick is found out at once.",
             "The document oversamples with ADASYN, which makes up new examples; the lab draws the "

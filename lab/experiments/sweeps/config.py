@@ -29,12 +29,12 @@ from lab.metrics import METRICS, Metric
 
 Kind = Literal["grid", "random", "halving"]
 JUDGED_BY = {f"val_{m.name}": f"Validation {m.title.lower()}" for m in METRICS.values()}
-"""What a sweep may be judged by, with its title."""
+"""The metrics by which a sweep may judge its runs, with their titles."""
 Params = dict[str, Any]
 """A value for each varied knob: one combination."""
 
 MOST_RUNS = 500
-"""Of one sweep; more are a mistake in typing far more often than a wish."""
+"""Most runs of one sweep: more are nearly always a typing mistake."""
 
 
 class Range(BaseModel):
@@ -62,7 +62,7 @@ class SweepConfig(BaseModel):
 
     name: str = Field("Sweep", min_length=1, max_length=60)
     story: str = Field("", max_length=600)
-    """What it is for, and which figures its own are to be held against; sentences for the page."""
+    """What the sweep is for and which results its own are compared with; sentences for the page."""
     kind: Kind = "grid"
     base: RunConfig
     axes: dict[str, tuple[Any, ...] | Range]
@@ -86,29 +86,29 @@ class SweepConfig(BaseModel):
 
         A `stored` sweep has begun already: it may vary what a new one may not.
         """
-        given = dict(values)
-        unknown = [key for key in given if key not in cls.model_fields]
+        fields = dict(values)
+        unknown = [key for key in fields if key not in cls.model_fields]
         if unknown:
             raise ConfigError(
                 " ".join(unknown_name("setting", k, cls.model_fields) for k in unknown)
             )
-        base = given.get("base") or {}
+        base = fields.get("base") or {}
         if not isinstance(base, (RunConfig, Mapping)):
             raise ConfigError(f"base is {base!r}; it must be knobs and values of a run.")
-        given["base"] = base if isinstance(base, RunConfig) else RunConfig.from_mapping(base)
-        axes = given.get("axes")
+        fields["base"] = base if isinstance(base, RunConfig) else RunConfig.from_mapping(base)
+        axes = fields.get("axes")
         if not isinstance(axes, Mapping) or not axes:
             raise ConfigError(
                 "axes is empty; name at least one knob with its values, for example "
                 "learning_rate: [0.001, 0.0001]."
             )
-        kind = given.get("kind", "grid")
-        given["axes"] = {
-            str(knob): _axis(str(knob), axis, given["base"], None if stored else kind)
+        kind = fields.get("kind", "grid")
+        fields["axes"] = {
+            str(knob): _axis(str(knob), axis, fields["base"], None if stored else kind)
             for knob, axis in axes.items()
         }
         try:
-            sweep = cls.model_validate(given)
+            sweep = cls.model_validate(fields)
         except ValidationError as error:
             raise ConfigError(" ".join(_sentence(e) for e in error.errors())) from None
         sweep._check()
@@ -167,16 +167,16 @@ class SweepConfig(BaseModel):
             knob: axis.values(whole=KNOBS[knob].kind == "int") if isinstance(axis, Range) else axis
             for knob, axis in self.axes.items()
         }
-        every = (
+        grid = (
             dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
         )
         if self.kind == "grid":
-            return tuple(every)
+            return tuple(grid)
         if any(isinstance(axis, Range) for axis in self.axes.values()):
             return None
-        every_one = list(every)
-        order = np.random.default_rng(self.draw_seed).permutation(len(every_one))
-        return tuple(every_one[i] for i in order[: self.trials])
+        combinations = list(grid)
+        order = np.random.default_rng(self.draw_seed).permutation(len(combinations))
+        return tuple(combinations[i] for i in order[: self.trials])
 
     @property
     def combinations(self) -> int:
@@ -186,8 +186,8 @@ class SweepConfig(BaseModel):
                 len(a.values(whole=KNOBS[k].kind == "int")) if isinstance(a, Range) else len(a)
                 for k, a in self.axes.items()
             ]
-            every = math.prod(sizes)
-            return every if self.kind == "grid" else min(every, self.trials)
+            total = math.prod(sizes)
+            return total if self.kind == "grid" else min(total, self.trials)
         return self.trials
 
     @property
@@ -220,13 +220,13 @@ class SweepConfig(BaseModel):
 
     def run_name(self, params: Mapping[str, Any], seed: int) -> str:
         """Such as "Learning rate 0.001, dropout 0.3 (Sweep)"; at most 80 characters."""
-        said = (f"{KNOBS[knob].title.lower()} {KNOBS[knob].text(v)}" for knob, v in params.items())
-        words = ", ".join(said)
-        words = words[:1].upper() + words[1:]
+        parts = (f"{KNOBS[knob].title.lower()} {KNOBS[knob].text(v)}" for knob, v in params.items())
+        text = ", ".join(parts)
+        text = text[:1].upper() + text[1:]
         if len(self.seeds) > 1:
-            words += f", seed {seed}"
-        name = f"{words} ({self.name})"
-        return name if len(name) <= 80 else f"{words[:79]}…" if len(words) > 80 else words
+            text += f", seed {seed}"
+        name = f"{text} ({self.name})"
+        return name if len(name) <= 80 else f"{text[:79]}…" if len(text) > 80 else text
 
 
 def varies(knob: Knob, kind: Kind) -> bool:
@@ -269,19 +269,19 @@ def _range(knob: str, axis: Any, base: RunConfig) -> Range:
     if KNOBS[knob].kind not in ("int", "float"):
         raise ConfigError(f"{knob} is not a number and has no range; {KNOBS[knob].allowed}.")
     try:
-        given = axis if isinstance(axis, Range) else Range.model_validate(axis)
+        bounds = axis if isinstance(axis, Range) else Range.model_validate(axis)
     except ValidationError as error:
-        told = " ".join(_sentence(e) for e in error.errors())
-        raise ConfigError(f"The range of {knob}: {told}") from None
-    if given.low > given.high or (given.log and given.low <= 0):
+        reasons = " ".join(_sentence(e) for e in error.errors())
+        raise ConfigError(f"The range of {knob}: {reasons}") from None
+    if bounds.low > bounds.high or (bounds.log and bounds.low <= 0):
         raise ConfigError(
-            f"The range of {knob} is from {given.low:g} to {given.high:g}; low must not be above "
+            f"The range of {knob} is from {bounds.low:g} to {bounds.high:g}; low must not be above "
             "high, and above 0 where log is true."
         )
-    for value in (given.low, given.high):
+    for value in (bounds.low, bounds.high):
         whole = KNOBS[knob].kind == "int"
         base.changed(**{knob: int(value) if whole and value == int(value) else value})
-    return given
+    return bounds
 
 
 def _sentence(error: Any) -> str:

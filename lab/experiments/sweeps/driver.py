@@ -1,4 +1,4 @@
-"""One sweep at work: put runs in line, watch them, judge them, until every combination is settled.
+"""One sweep at work: queue its runs, watch them, judge them, until every combination is settled.
 
     every half second:
         read the sweep's runs from the store
@@ -7,8 +7,8 @@
         keep two runs of the sweep waiting or training, so that a person's own run soon has its turn
 
 A driver never trains: runs go through `Queue`, so all that is true of runs (stop, pause, one a
-device, found again after a crash) is true of a sweep's. Truth is in the database; a driver that
-starts anew knows all from there.
+device, found again after a crash) is true of a sweep's. All state is in the database; a new driver
+goes on from there.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from lab.runs.rows import RunRow
 
 logger = logging.getLogger(__name__)
 
-IN_LINE = 2
-"""Runs of one sweep that train or wait at a time."""
+MAX_OPEN_RUNS = 2
+"""Most runs of one sweep that train or wait at a time."""
 
-PATIENCE = 5
+MAX_FAILURES = 5
 """Failures in a row (a locked database, a full disk) before a driver gives its sweep up."""
 
 Check = Callable[[RunConfig], RunConfig]
@@ -64,20 +64,20 @@ class Driver:
         self._study = study
         self._queue = queue
         self._check = check
-        self._seen: object = None
+        self._last_state: object = None
         self._requeued = False
         self._failures = 0
 
     def poll(self) -> bool:
         """One round of the loop above; False when the sweep has ended or was stopped."""
         try:
-            going = self._round()
+            works = self._round()
             self._failures = 0
-            return going
+            return works
         except Exception as error:  # a locked database, a full disk: try again soon
             logger.exception("polling sweep %s failed", self.sweep_id)
             self._failures += 1
-            if self._failures < PATIENCE:
+            if self._failures < MAX_FAILURES:
                 return True
             with contextlib.suppress(Exception):
                 text = f"It could not go on: {error} It can be resumed."
@@ -99,35 +99,35 @@ class Driver:
             return False
         if not self._requeued or state.status == "resuming":
             self._requeued = self._requeue(rows, state)
-            self._seen = None
+            self._last_state = None
             return True
-        seen = [(row.id, row.status, row.epoch) for each in rows.values() for row in each]
-        if seen == self._seen:
+        runs_state = [(row.id, row.status, row.epoch) for each in rows.values() for row in each]
+        if runs_state == self._last_state:
             return True
         live = sum(row.is_live for each in rows.values() for row in each)
         for trial in self._study.open_trials():
-            live += self._advance(trial, rows[trial.number], room=IN_LINE - live)
-        while live < IN_LINE and (drawn := self._study.next()) is not None:
-            live += self._advance(drawn, [], room=IN_LINE - live)
+            live += self._advance(trial, rows[trial.number], room=MAX_OPEN_RUNS - live)
+        while live < MAX_OPEN_RUNS and (new := self._study.next()) is not None:
+            live += self._advance(new, [], room=MAX_OPEN_RUNS - live)
         if live == 0 and not self._study.open_trials():
             set_sweep_status(runs, self.sweep_id, "completed")
             return False
-        self._seen = seen  # at the end: what went wrong on the way is tried again
+        self._last_state = runs_state  # at the end: what went wrong on the way is tried again
         return True
 
     def _requeue(self, rows: dict[int, list[RunRow]], state: SweepRow) -> bool:
-        """At the start: put back in line what the end of a server paused, and what "stop all"
+        """At the start: queue again what the end of a server paused, and what "stop all"
         stopped when a person takes that back; False when it must be tried again."""
         if state.status == "resuming" and any(
             row.is_active and row.requested == "stop" for each in rows.values() for row in each
         ):
             return False  # it has not stopped yet
-        again = ["paused", "interrupted"]
+        statuses = ["paused", "interrupted"]
         if state.status == "resuming":
-            again.append("stopped")
+            statuses.append("stopped")
         for trial in self._study.open_trials():
             for row in rows[trial.number]:
-                if row.status in again:
+                if row.status in statuses:
                     with contextlib.suppress(ConfigError):  # somebody was faster
                         self._queue.resume(row.id)
         if state.status == "resuming":
@@ -135,10 +135,10 @@ class Driver:
         return True
 
     def _advance(self, trial: OpenTrial, rows: Sequence[RunRow], *, room: int) -> int:
-        """Settle the combination if that is possible, else put up to `room` of its runs in line;
-        returns how many."""
-        if why := trial.judged_out or self._judge(trial, rows):
-            self._end_judged_out(trial, rows, why)
+        """Settle the combination if that is possible, else queue up to `room` of its runs; returns
+        how many."""
+        if why := trial.pruned or self._judge(trial, rows):
+            self._end_pruned(trial, rows, why)
             return 0
         by_seed = {int(row.settings["seed"]): row for row in rows}
         missing = [s for s in self._config.seeds if s not in by_seed and s not in trial.submitted]
@@ -193,7 +193,7 @@ class Driver:
                 f"{self._value_text(value)} after epoch {rung} was not among the best "
                 f"1/{self._config.reduction} of all that had come that far"
             )
-            self._study.mark_out(trial, why)
+            self._study.mark_pruned(trial, why)
             if rows[0].is_live:
                 # Before the stop: whoever sees the run end can then tell why.
                 self._note(trial, "stopped early", why)
@@ -201,8 +201,8 @@ class Driver:
             return why
         return ""
 
-    def _end_judged_out(self, trial: OpenTrial, rows: Sequence[RunRow], why: str) -> None:
-        """Stop the run that was judged out, and settle its combination once it has ended."""
+    def _end_pruned(self, trial: OpenTrial, rows: Sequence[RunRow], why: str) -> None:
+        """Stop the run that was pruned, and settle its combination once it has ended."""
         run = rows[0] if rows else None
         if run is not None and run.is_live:
             if run.requested != "stop":

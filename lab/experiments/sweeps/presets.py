@@ -16,7 +16,7 @@ from lab.experiments.sweeps.config import SweepConfig
 # Document 000 trains with Adam for 10 epochs and does not augment.
 _DOCUMENT_000: dict[str, Any] = {"epochs": 10, "batch_size": 32, "horizontal_flip": False}
 
-# Enough to see the grid fill within minutes, not enough for its figures to mean much.
+# Enough to see the grid fill within minutes, not enough for its results to mean much.
 _QUICK: dict[str, Any] = {"epochs": 2, "subset_per_class": 200}
 
 _FREEZE: dict[str, Sequence[Any]] = {
@@ -49,7 +49,7 @@ class SweepPreset:
         return SweepConfig.from_mapping(
             {
                 "name": f"{self.title}{size}",
-                # It tells of the full size and of the document's pictures.
+                # The story is about the full size and the document's pictures.
                 "story": "" if quick or dataset != self.datasets[0] else self.story,
                 "kind": "grid",
                 "base": base,

@@ -39,7 +39,7 @@ class SeedMean:
 
 @dataclass(frozen=True)
 class Line:
-    """One combination as it stands."""
+    """One combination: its runs and their results so far."""
 
     number: int
     params: Params
@@ -47,22 +47,22 @@ class Line:
     """"to come", "waiting", "training", "paused", "done", "stopped early", "failed", "left out" or
     "stopped"."""
     judged: SeedMean
-    """The sweep's metric: best epoch, validation images."""
+    """The sweep's metric at the best epoch, of the runs that completed."""
     reached: SeedMean
-    """The same of all its runs, also of those that did not end."""
+    """The same of all its runs, also of those that did not complete."""
     test: SeedMean
-    """Test accuracy of the best epochs."""
+    """The test accuracy of the best epochs' weights."""
     seconds: float
     """Training time of all its runs."""
     runs: tuple[RunRow, ...]
     note: str
-    """What its driver says of it, or how a run failed."""
+    """The driver's note, or why a run failed."""
 
 
 def lines(
     sweep: SweepConfig, rows: Iterable[RunRow], notes: Mapping[int, Mapping[str, Any]]
 ) -> list[Line]:
-    """All combinations that are known: begun ones, and those of a grid that are still to come."""
+    """Returns all known combinations: begun ones, and those of a grid that are still to come."""
     by_trial: dict[int, list[RunRow]] = defaultdict(list)
     for row in rows:
         number = trial_of(row.origin)
@@ -82,11 +82,11 @@ def lines(
     ]
 
 
-def ranked(sweep: SweepConfig, every: Sequence[Line]) -> list[Line]:
-    """The best first; those without a value at the end, in their order."""
+def ranked(sweep: SweepConfig, combinations: Sequence[Line]) -> list[Line]:
+    """Returns the combinations, the best first; those without a value last, in their order."""
     sign = -1.0 if sweep.higher_is_better else 1.0
     return sorted(
-        every,
+        combinations,
         key=lambda x: (x.judged.mean is None, sign * (x.judged.mean or 0.0), x.number),
     )
 
@@ -113,7 +113,7 @@ def _line(
 
 
 def seed_mean(values: Iterable[float | None]) -> SeedMean:
-    """Of the values that are numbers."""
+    """Returns mean and spread of the values that are finite numbers."""
     known = [v for v in values if v is not None and math.isfinite(v)]
     if not known:
         return SeedMean(None, None, 0)

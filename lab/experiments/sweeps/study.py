@@ -32,16 +32,16 @@ Outcome = Literal["complete", "pruned", "fail"]
 
 @dataclass(frozen=True)
 class OpenTrial:
-    """A combination whose runs are not all settled."""
+    """A combination whose runs have not all ended."""
 
     number: int
     params: Params
     submitted: tuple[int, ...]
-    """The seeds whose runs were put in line."""
+    """The seeds whose runs were queued."""
     rungs: tuple[int, ...]
     """The epochs at which it was judged."""
-    judged_out: str
-    """Why it should go no further, once it was judged out."""
+    pruned: str
+    """Why its run is not to go on; empty while it may."""
 
 
 class SweepStudy:
@@ -87,12 +87,12 @@ class SweepStudy:
                 params = handle.params
             submitted = tuple(trial.user_attrs.get("submitted", ()))
             rungs = tuple(sorted(trial.intermediate_values))
-            why_out = str(trial.user_attrs.get("out", ""))
-            trials.append(OpenTrial(trial.number, self._params(params), submitted, rungs, why_out))
+            why = str(trial.user_attrs.get("out", ""))
+            trials.append(OpenTrial(trial.number, self._params(params), submitted, rungs, why))
         return trials
 
     def mark_submitted(self, trial: OpenTrial, seeds: Sequence[int]) -> None:
-        """Remember whose runs were put in line: one that is gone later was deleted by a person."""
+        """Record whose runs were queued: one that is gone later was deleted by a person."""
         self._trial(trial.number).set_user_attr("submitted", list(seeds))
 
     # --- judging --------------------------------------------------------------------------------
@@ -106,8 +106,8 @@ class SweepStudy:
         handle.report(value, epoch)
         return not handle.should_prune()
 
-    def mark_out(self, trial: OpenTrial, why: str) -> None:
-        """Remember that its run is to be stopped; the trial ends when the run has ended."""
+    def mark_pruned(self, trial: OpenTrial, why: str) -> None:
+        """Record that its run is to be stopped; the trial ends when the run has ended."""
         self._trial(trial.number).set_user_attr("out", why)
 
     def tell(self, trial: OpenTrial, outcome: Outcome, value: float | None = None) -> None:
@@ -161,7 +161,7 @@ def open_study(sweep_id: str, sweep: SweepConfig, url: str) -> Iterator[SweepStu
     """Open the sweep's study in the lab's database, made when it is not there."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells every trial otherwise
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every trial otherwise
     options: dict[str, Any] = {}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": BUSY_SECONDS}

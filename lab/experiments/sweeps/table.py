@@ -1,4 +1,4 @@
-"""The list of sweeps: the config of each, whether it works, what its driver says of its trials.
+"""The table of sweeps: the config and status of each, and its driver's notes on its trials.
 
 What its trials measured is in their runs (`Store.runs(origin="sweep:<id>")`), and how they were
 drawn and judged in Optuna's study of the same name, in the same database.
@@ -23,7 +23,7 @@ from lab.runs.status import ACTIVE
 from lab.runs.store import Store
 
 WORKING = ("running", "resuming")
-"""A driver should work on it. "resuming": it first puts the runs back in line that a stop ended."""
+"""A driver should work on it. "resuming": it first queues the runs again that a stop ended."""
 
 _CHANGES: dict[str, tuple[str, ...]] = {
     "resuming": ("stopped", "failed"),
@@ -32,12 +32,12 @@ _CHANGES: dict[str, tuple[str, ...]] = {
     "completed": WORKING,
     "failed": WORKING,
 }
-"""To each state, from which ones."""
+"""For each state, those from which a sweep may get there."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepRow:
-    """One sweep as it stood when it was read."""
+    """One sweep at the time it was read."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ class SweepRow:
     ended_at: datetime | None
     message: str
     notes: dict[int, dict[str, Any]]
-    """By trial number: what its driver says of it beyond what its runs say."""
+    """The driver's notes on its trials, by number."""
 
     @property
     def is_working(self) -> bool:
@@ -57,7 +57,7 @@ class SweepRow:
 
     @property
     def origin(self) -> str:
-        """That of all its runs, up to the colon."""
+        """The origin of all its runs, up to the trial's number."""
         return f"sweep:{self.id}"
 
 
@@ -76,7 +76,7 @@ def create_sweep(runs: Store, *, name: str, config_json: str) -> str:
 
 
 def sweep(runs: Store, sweep_id: str) -> SweepRow:
-    """Raises NotFoundError."""
+    """Returns the sweep; raises NotFoundError."""
     with runs.database.read() as connection:
         query = sa.select(schema.sweeps).where(schema.sweeps.c.id == sweep_id)
         row = connection.execute(query).mappings().first()
@@ -97,7 +97,7 @@ def sweeps(runs: Store, *, status: Sequence[str] | None = None) -> list[SweepRow
 
 
 def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "") -> None:
-    """Move the sweep on. Raises ConfigError when its state does not allow it."""
+    """Change the sweep's status. Raises ConfigError when its state does not allow it."""
     table = schema.sweeps
     ended = None if status in WORKING else time.time()
     with runs.database.write() as connection:
@@ -112,7 +112,7 @@ def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "")
 
 
 def note_trial(runs: Store, sweep_id: str, trial: int, **note: Any) -> None:
-    """Write what the driver says of a trial; a note that is there is replaced."""
+    """Write the driver's note on a trial, replacing an older one."""
     table = schema.sweeps
     with runs.database.write() as connection:
         query = sa.select(table.c.notes).where(table.c.id == sweep_id)
@@ -133,7 +133,7 @@ def delete_sweep(runs: Store, sweep_id: str) -> None:
 
 
 def trial_of(origin: str) -> int | None:
-    """The trial's number out of the origin of one of a sweep's runs."""
+    """Returns the trial's number from a run's origin; None for a run of no sweep."""
     match = re.fullmatch(r"sweep:[^:]+:(\d+)", origin)
     return int(match[1]) if match else None
 

@@ -2,7 +2,7 @@
 
 Threads and processes: one daemon thread "sweep-driver" a process drives all sweeps that no other
 process drives. A lock file a sweep says who does, and the system frees it when a process dies. No
-page needs to be open; a server that starts takes up what works (`drive`).
+page needs to be open; a server that starts takes up working sweeps (`drive`).
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def left_out(config: SweepConfig, *, check: Check = resolved) -> dict[int, str]:
 
 
 def stop_sweep(sweep_id: str, *, queue: Queue | None = None) -> None:
-    """Stop all: what trains ends within one step, what waits leaves the line; can be resumed.
+    """Stop all: what trains ends within one step, what waits leaves the queue; can be resumed.
 
-    The state comes first: from then on no driver puts another run in line.
+    The state comes first: from then on no driver queues another run.
     """
     queue = queue or process_queue()
     set_sweep_status(queue.store, sweep_id, "stopped")
@@ -106,7 +106,7 @@ def stop_driving(timeout: float = 10.0) -> None:
         thread.end(timeout)
 
 
-# Registered after the queue's own, so it comes before: no run is put in line while that one closes.
+# Registered after the queue's own, so it comes before: no run is queued while that one closes.
 atexit.register(stop_driving, 2.0)
 
 
@@ -120,13 +120,13 @@ class DriverThread(threading.Thread):
         self._only = only
         self._closing = threading.Event()
         self._guard = threading.Lock()
-        self._more = True  # somebody relies on this thread for a sweep that it may not know yet
+        self._has_work = True  # somebody relies on this thread for a sweep that it may not know yet
         self._ended = False
 
     def drive_on(self) -> bool:
         """Make sure that a sweep which works by now is seen; False when this thread has ended."""
         with self._guard:
-            self._more = True
+            self._has_work = True
             return not self._ended and not self._closing.is_set()
 
     def end(self, timeout: float) -> None:
@@ -153,14 +153,14 @@ class DriverThread(threading.Thread):
     def _ends_idle(self) -> bool:
         """Ends the thread under its guard, so that no `drive_on` falls between."""
         with self._guard:
-            if self._more:
+            if self._has_work:
                 return False
             self._ended = True
             return True
 
     def _poll(self, drivers: dict[str, tuple[Driver, contextlib.ExitStack]]) -> None:
         with self._guard:
-            self._more = False
+            self._has_work = False
         working = [row.id for row in sweeps(self._queue.store, status=WORKING)]
         if self._only is not None:
             working = [sweep_id for sweep_id in working if sweep_id == self._only]
@@ -173,7 +173,7 @@ class DriverThread(threading.Thread):
                 resources.close()
         if working or drivers:
             with self._guard:
-                self._more = True
+                self._has_work = True
 
     def _open(self, sweep_id: str, drivers: dict[str, tuple[Driver, contextlib.ExitStack]]) -> None:
         """Take the sweep's lock and open its study; nothing when another process has it."""

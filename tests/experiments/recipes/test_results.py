@@ -1,4 +1,4 @@
-"""A recipe's runs beside the document's figures."""
+"""A recipe's runs beside the document's results."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -27,17 +27,17 @@ def row(key: str, size: Size = "full", *, age: int = 0, **values: object) -> Run
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "said"),
+    ("accuracy", "sentence"),
     [
         (0.58, "As the document has it."),
         (0.545, "0.5 points below: no more than the test images' chance."),
-        (0.50, "5.0 points below the document's figure."),
-        (0.70, "9.0 points above the document's figure."),
+        (0.50, "5.0 points below the document's result."),
+        (0.70, "9.0 points above the document's result."),
     ],
 )
-def test_numbers_beside_numbers(accuracy: float, said: str) -> None:
+def test_numbers_beside_numbers(accuracy: float, sentence: str) -> None:
     results = results_of(recipe("cd-slp"), [row("cd-slp-slow", test={"accuracy": accuracy})])
-    assert [r.comparison for r in results] == [said]
+    assert [r.comparison for r in results] == [sentence]
     low, high = results[0].interval or (1, 0)
     assert low < accuracy < high
     assert high - low < 0.05

@@ -73,7 +73,7 @@ def test_values_are_those_that_a_run_would_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "whole", "values"),
+    ("fields", "whole", "values"),
     [
         ({"low": 1e-4, "high": 1e-2, "log": True}, False, (0.0001, 0.001, 0.01)),
         ({"low": 0, "high": 1, "steps": 5}, False, (0, 0.25, 0.5, 0.75, 1)),
@@ -83,9 +83,9 @@ def test_values_are_those_that_a_run_would_have() -> None:
     ],
 )
 def test_a_range_has_round_numbers(
-    given: dict[str, float], whole: bool, values: tuple[float, ...]
+    fields: dict[str, float], whole: bool, values: tuple[float, ...]
 ) -> None:
-    assert Range.model_validate(given).values(whole=whole) == values
+    assert Range.model_validate(fields).values(whole=whole) == values
 
 
 def test_lists_drawn_at_random_are_different_combinations_and_the_seed_fixes_them() -> None:

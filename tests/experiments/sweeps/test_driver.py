@@ -13,7 +13,7 @@ from lab.errors import ConfigError, DataError, NotFoundError
 from lab.experiments.report import report
 from lab.experiments.sweeps import thread
 from lab.experiments.sweeps.config import SweepConfig
-from lab.experiments.sweeps.driver import IN_LINE, Driver
+from lab.experiments.sweeps.driver import MAX_OPEN_RUNS, Driver
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.study import open_study
 from lab.experiments.sweeps.table import create_sweep, delete_sweep, set_sweep_status
@@ -87,11 +87,11 @@ def test_a_grid_trains_every_combination_with_every_seed(runs: Store, work: Work
     sweep_id, driver, _ = work(config, engine)
     assert not poll_until(driver, lambda: False)
     assert status(runs, sweep_id) == "completed"
-    found = table(runs, sweep_id)
-    assert [line.params for line in found] == list(config.points or ())
-    assert [line.state for line in found] == ["done"] * 4
+    combinations = table(runs, sweep_id)
+    assert [line.params for line in combinations] == list(config.points or ())
+    assert [line.state for line in combinations] == ["done"] * 4
     assert sorted(engine.trained) == sorted([(b, s, 0) for b in (10, 20) for s in (0, 2)] * 2)
-    for line in found:
+    for line in combinations:
         assert [row.config for row in line.runs] == [
             config.run_config(line.params, seed) for seed in (0, 2)
         ]
@@ -100,7 +100,7 @@ def test_a_grid_trains_every_combination_with_every_seed(runs: Store, work: Work
         assert line.judged.spread == pytest.approx(0.02 / 2**0.5)
         assert line.judged.count == 2
         assert line.test.mean == pytest.approx(expected - 0.1)
-    assert [x.params["batch_size"] for x in ranked(config, found)] == [10, 10, 20, 20]
+    assert [x.params["batch_size"] for x in ranked(config, combinations)] == [10, 10, 20, 20]
 
 
 def test_its_page_has_the_story_the_images_and_the_best_first(runs: Store, work: Work) -> None:
@@ -164,7 +164,7 @@ def test_few_runs_wait_at_a_time(runs: Store, work: Work) -> None:
     sweep_id, driver, _ = work(sweep(axes={"batch_size": [10, 20, 30, 40]}, seeds=[0, 1]), engine)
     poll_until(driver, engine.held.is_set)
     driver.poll()
-    assert len(runs.runs(origin=f"sweep:{sweep_id}")) == IN_LINE
+    assert len(runs.runs(origin=f"sweep:{sweep_id}")) == MAX_OPEN_RUNS
     assert [line.state for line in table(runs, sweep_id)] == ["training", *["to come"] * 3]
     engine.release.set()
     poll_until(driver, lambda: False)
@@ -260,9 +260,13 @@ def test_what_does_not_fit_together_is_left_out_with_its_reason(runs: Store, wor
     sweep_id, driver, _ = work(sweep(axes={"batch_size": [10, 20, 30]}))
     driver._check = check
     assert not poll_until(driver, lambda: False)
-    found = table(runs, sweep_id)
-    assert [line.state for line in found] == ["done", "left out", "done"]
-    assert (found[1].note, found[1].runs, found[1].judged.mean) == ("20 does not fit.", (), None)
+    combinations = table(runs, sweep_id)
+    assert [line.state for line in combinations] == ["done", "left out", "done"]
+    assert (combinations[1].note, combinations[1].runs, combinations[1].judged.mean) == (
+        "20 does not fit.",
+        (),
+        None,
+    )
     config = sweep(axes={"batch_size": [10, 20, 30]})
     assert thread.left_out(config, check=check) == {1: "20 does not fit."}
     with pytest.raises(ConfigError, match=r"None of the 1 combinations can be trained. 20 does"):
@@ -277,11 +281,11 @@ def test_a_run_that_fails_is_told_and_the_sweep_goes_on(runs: Store, work: Work)
     config = sweep(axes={"batch_size": [10, 20, 30]}, seeds=[0, 1])
     sweep_id, driver, _ = work(config, KnobEngine(fails=fails))
     assert not poll_until(driver, lambda: False)
-    found = table(runs, sweep_id)
-    assert [line.state for line in found] == ["done", "failed", "done"]
-    assert [line.judged.count for line in found] == [2, 0, 1]
-    assert found[1].note == found[2].note == "No such picture."
-    assert found[2].judged.spread is None
+    combinations = table(runs, sweep_id)
+    assert [line.state for line in combinations] == ["done", "failed", "done"]
+    assert [line.judged.count for line in combinations] == [2, 0, 1]
+    assert combinations[1].note == combinations[2].note == "No such picture."
+    assert combinations[2].judged.spread is None
 
 
 def test_a_deleted_run_does_not_come_back(runs: Store, work: Work) -> None:

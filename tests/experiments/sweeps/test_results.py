@@ -114,10 +114,10 @@ def test_drawn_combinations_are_read_from_their_runs_or_notes(blank: RunRow) -> 
     config = drawn.base.changed(learning_rate=0.02, hidden_sizes=(6, 7))
     row = replace(run(blank, 0, "completed", 0.5), config_json=config.to_json())
     notes = {2: {"state": "left out", "params": {"learning_rate": 0.03, "hidden_sizes": [5]}}}
-    found = lines(drawn, [row], notes)
-    assert [x.number for x in found] == [0, 2]
-    assert found[0].params == {"learning_rate": 0.02, "hidden_sizes": (6, 7)}
-    assert found[1].params == {"learning_rate": 0.03, "hidden_sizes": (5,)}
+    combinations = lines(drawn, [row], notes)
+    assert [x.number for x in combinations] == [0, 2]
+    assert combinations[0].params == {"learning_rate": 0.02, "hidden_sizes": (6, 7)}
+    assert combinations[1].params == {"learning_rate": 0.03, "hidden_sizes": (5,)}
 
 
 def test_a_figure_without_values() -> None:
