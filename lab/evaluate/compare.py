@@ -1,6 +1,6 @@
-"""Runs set against each other: what differs, how sure the figures are, whether a difference is one.
+"""Compares runs: their settings, the uncertainty of their results, and whether these differ.
 
-Plain numbers only and no torch, so that a page can ask while it opens.
+Plain numbers only and no torch, so that a page can use it while it opens.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from lab.evaluate.predictions import Predictions
 
 CHANCE = 0.05
-"""A split of the images that chance brings less often than this is called more than chance."""
+"""Significance level: a difference with a smaller p-value is called more than chance."""
 
 
 def differing_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """The knobs that are not the same in all of `settings` (plain values, one mapping a run), each
-    with its value in every run; None where a run of another version did not know the knob."""
+    """Returns the knobs that are not the same in all of `settings` (plain values, a mapping a run),
+    each with its value in every run; None where a run's version of the lab had no such knob."""
     names = dict.fromkeys(name for values in settings for name in values)
-    found = {name: tuple(values.get(name) for values in settings) for name in names}
+    table = {name: tuple(values.get(name) for values in settings) for name in names}
     return {
         name: values
-        for name, values in found.items()
+        for name, values in table.items()
         if any(value != values[0] for value in values[1:])
     }
 
 
 def share_interval(share: float | None, n: int | None) -> tuple[float, float] | None:
-    """Wilson's 95 % interval of a share that was measured on n images; None where either is not
+    """Returns Wilson's 95 % interval of a share measured on n images; None where either is not
     known."""
     if share is None or not n or not math.isfinite(share):
         return None
@@ -47,10 +47,10 @@ def share_interval(share: float | None, n: int | None) -> tuple[float, float] | 
 # --- several seeds -------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class SeedSpread:
-    """One result of runs that differ in nothing but the seed."""
+    """The spread of one result over runs that differ only in the seed."""
 
     members: tuple[int, ...]
-    """Their places in what was asked about; of several runs with one seed the first."""
+    """The positions of the runs; of several runs with one seed the first."""
     seeds: tuple[int, ...]
     mean: float
     deviation: float
@@ -62,45 +62,45 @@ class SeedSpread:
 def over_seeds(
     settings: Sequence[Mapping[str, Any]], results: Sequence[float | None]
 ) -> tuple[SeedSpread, ...]:
-    """The groups of at least two seeds among runs with these settings and results.
+    """Returns the groups of at least two seeds among runs with these settings and results.
 
     Knobs that change only the speed or what is watched do not count as a difference, nor do runs
-    without a result. A seed that was run twice gives the same figure twice, which would make the
+    without a result. A seed that was run twice gives the same result twice, which would make the
     spread look smaller: it counts once.
     """
     groups: dict[str, dict[int, int]] = {}
-    for place, (values, result) in enumerate(zip(settings, results, strict=True)):
+    for place, (knobs, result) in enumerate(zip(settings, results, strict=True)):
         if result is None or not math.isfinite(result):
             continue
-        same = {k: v for k, v in sorted(values.items()) if _tells_apart(k)}
-        groups.setdefault(repr(same), {}).setdefault(int(values.get("seed", 0)), place)
-    found = []
+        same = {k: v for k, v in sorted(knobs.items()) if _changes_result(k)}
+        groups.setdefault(repr(same), {}).setdefault(int(knobs.get("seed", 0)), place)
+    spreads = []
     for places in groups.values():
         if len(places) < 2:
             continue
-        figures = np.array([results[place] for place in places.values()], dtype=np.float64)
-        found.append(
+        values = np.array([results[place] for place in places.values()], dtype=np.float64)
+        spreads.append(
             SeedSpread(
                 members=tuple(places.values()),
                 seeds=tuple(places),
-                mean=float(figures.mean()),
-                deviation=float(figures.std(ddof=1)),
-                lowest=float(figures.min()),
-                highest=float(figures.max()),
+                mean=float(values.mean()),
+                deviation=float(values.std(ddof=1)),
+                lowest=float(values.min()),
+                highest=float(values.max()),
             )
         )
-    return tuple(found)
+    return tuple(spreads)
 
 
-def _tells_apart(name: str) -> bool:
-    """Whether runs that differ in the knob are other runs, not one run repeated."""
+def _changes_result(name: str) -> bool:
+    """Whether runs that differ in the knob are different runs, not one run repeated."""
     return name != "seed" and (name not in KNOBS or KNOBS[name].effect == "result")
 
 
 # --- two runs on the same images -----------------------------------------------------------------
 @dataclass(frozen=True)
 class PairedTest:
-    """Two networks asked about the same n images."""
+    """The comparison of two networks on the same n images."""
 
     n: int
     both_right: int
@@ -113,7 +113,7 @@ class PairedTest:
     p_mid: float
     """Its mid-p version, which decides: the exact one calls too few differences real."""
     interval: tuple[float, float]
-    """95 %, of `difference`."""
+    """The 95 % interval of `difference`."""
 
     @property
     def difference(self) -> float:
@@ -122,12 +122,12 @@ class PairedTest:
 
     @property
     def more_than_chance(self) -> bool:
+        """Whether the difference is significant at the level CHANCE."""
         return self.p_mid < CHANCE
 
 
 def mcnemar(first: Bools, second: Bools) -> PairedTest:
-    """Whether two networks are equally often right; `first`, `second` (n,): right or not, image by
-    image, n at least 1.
+    """Tests whether two networks are equally often right; `first`, `second` (n,): right or not.
 
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions",
     Psychometrika 12 (1947). Of the images on which exactly one network is right, each would be
@@ -136,8 +136,8 @@ def mcnemar(first: Bools, second: Bools) -> PairedTest:
     D. Bonett and R. Price, "Adjusted Wald confidence interval for a difference of binomial
     proportions based on paired data", J. Educ. Behav. Stat. 37 (2012).
 
-    It takes the two networks as they are. Another training with another seed is another network,
-    and how far those differ it cannot tell (T. Dietterich, Neural Computation 10, 1998).
+    It compares these two networks only. It cannot say how much networks trained with other seeds
+    would differ (T. Dietterich, Neural Computation 10, 1998).
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} images; the same number, at least 1")
@@ -179,7 +179,7 @@ def _paired_interval(one: int, other: int, n: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Paired:
-    """Two runs' answers to the images that both were asked about, in one order."""
+    """Two runs' answers to the images that both predicted, in one order."""
 
     indices: npt.NDArray[np.int64]
     """(n,) into the pack."""
@@ -192,14 +192,16 @@ class Paired:
         return len(self.indices)
 
     def test(self) -> PairedTest:
+        """McNemar's test of the two runs."""
         return mcnemar(self.first == self.labels, self.second == self.labels)
 
 
 def paired(first: Predictions, second: Predictions) -> Paired:
-    """The two aligned by image. The test images are the same for all runs on a data set; of the
-    validation images, which go by the seed, those that both runs set aside are compared.
+    """Returns the two aligned by image.
 
-    Raises ConfigError when there is no such image or the classes are others.
+    The test images are the same for all runs on a data set; the validation images go by the
+    seed, so those that both runs set aside are compared. Raises ConfigError when there is no such
+    image or the classes are others.
     """
     if first.class_names != second.class_names:
         raise ConfigError(
@@ -223,10 +225,7 @@ def paired(first: Predictions, second: Predictions) -> Paired:
 
 
 def in_words(test: PairedTest, first: str, second: str) -> str:
-    """What the test says, in one plain sentence or two; `first` and `second` are the runs' names.
-
-    Of n images of one part, one training of each.
-    """
+    """Returns the result of the test in words; `first` and `second` are the runs' names."""
     only = test.only_first + test.only_second
     if not only:
         return (

@@ -1,8 +1,8 @@
-"""Whether a picture is unlike the training pictures: the distance from the nearest class mean.
+"""Measures whether a picture is unlike the training pictures: its distance to the nearest class.
 
 A network answers whatever it is shown, a shoe among cats and dogs too, and often with confidence.
-What a picture looks like to it, the features that its head is given, tells more: pictures of the
-kind that it learned from lie near the mean of their class.
+The features that its head receives tell more: those of pictures like the training pictures lie near
+the mean of their class.
 
     training pictures ──> mean of each class, one deviation a feature   (a seeded sample)
     validation pictures ──> the limit: 95 of 100 are no farther away
@@ -39,15 +39,15 @@ from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import NetworkCard
 
-MOST = 1000
-"""Pictures looked at in each of the three parts."""
+MAX_PICTURES = 1000
+"""Most pictures that are used of each split."""
 
-KNOWN = 0.95
-"""Share of the validation pictures that the limit lets pass."""
+ACCEPTED_SHARE = 0.95
+"""Share of the validation pictures that lie within the limit."""
 
 FLOOR = 0.1
-"""A feature that hardly varies would make a giant out of any difference: no deviation counts as
-smaller than this share of the features' root mean square deviation."""
+"""Lower bound of a feature's deviation, as a share of the features' root mean square deviation:
+otherwise a feature that hardly varies would dominate the distance."""
 
 _FORMAT = 1
 _TEXT = "Measuring what the training pictures look like"
@@ -66,17 +66,17 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Familiarity:
-    """What the training pictures look like to one checkpoint. Plain values."""
+    """The features of the training pictures in one checkpoint, class by class. Plain values."""
 
     checkpoint: str
     identity: str
     stage: str | None
-    """Whose output is compared, averaged over places; None: the pixels in [0, 1]."""
+    """The stage whose output is compared, averaged over places; None: the pixels in [0, 1]."""
     class_names: tuple[str, ...]
     means: Floats
-    """(K, D) of the training pictures; a row of NaN for a class without any."""
+    """(K, D) class means of the training pictures; a row of NaN for a class without any."""
     deviations: Floats
-    """(D,) within classes, floored (see FLOOR)."""
+    """(D,) deviations within classes, at least FLOOR."""
     limit: float
     """A picture farther than this from every mean is called unlike the training pictures."""
     val_images: int
@@ -90,21 +90,21 @@ class Familiarity:
         return self.false_alarms / self.test_images if self.test_images else None
 
     def distances(self, features: Floats) -> npt.NDArray[np.float64]:
-        """(N, D) -> (N, K): from each class's mean; infinite for a class without a mean."""
-        found = np.empty((len(features), len(self.means)))
+        """Distances of features (N, D) from each class's mean, (N, K); infinite without a mean."""
+        distances = np.empty((len(features), len(self.means)))
         for k, mean in enumerate(self.means):
             scaled = (features - mean) / self.deviations
-            found[:, k] = np.sqrt(np.einsum("nd,nd->n", scaled, scaled, dtype=np.float64))
-        return np.where(np.isnan(found), np.inf, found)
+            distances[:, k] = np.sqrt(np.einsum("nd,nd->n", scaled, scaled, dtype=np.float64))
+        return np.where(np.isnan(distances), np.inf, distances)
 
     def judge(self, features: Floats) -> Verdict:
-        """Of one picture, (D,) as in `lab.evaluate.classify.Answer.features`."""
+        """Judges one picture by its features (D,), as in `lab.evaluate.classify.Answer`."""
         distance = float(self.distances(features[None]).min())
         unlike = distance > self.limit
         return Verdict(distance, unlike, self._sentence(distance, unlike))
 
     def _sentence(self, distance: float, unlike: bool) -> str:
-        share = f"{KNOWN:.0%}"
+        share = f"{ACCEPTED_SHARE:.0%}"
         rate = self.false_alarm_rate
         if rate is None:
             alarm = "there are no test pictures to say how often this alarm is false"
@@ -113,8 +113,8 @@ class Familiarity:
             alarm = f"{rate:.1%} of {pictures} raise this alarm falsely"
         return (
             f"{'Unlike' if unlike else 'Like'} the training pictures: distance "
-            f"{_figure(distance)}, and {share} of {self.val_images:,} validation pictures are "
-            f"within {_figure(self.limit)}; {alarm}."
+            f"{_two_digits(distance)}, and {share} of {self.val_images:,} validation pictures are "
+            f"within {_two_digits(self.limit)}; {alarm}."
         )
 
 
@@ -123,7 +123,7 @@ def familiarity_file(folder: Path, checkpoint: str) -> Path:
 
 
 def saved_familiarity(folder: Path, checkpoint: str) -> Familiarity | None:
-    """What was measured of the checkpoint as it is now; None when nothing was.
+    """Returns what was measured for the present weights of the checkpoint; None when nothing was.
 
     Raises NotFoundError without the checkpoint.
     """
@@ -156,11 +156,11 @@ _COUNTS = ("val_images", "test_images", "false_alarms")
 def measure_familiarity(
     folder: Path, checkpoint: str, progress: Report = silent, cancel: Cancel = never
 ) -> Familiarity:
-    """Measure it with a network of its own, keep it on disk and return it.
+    """Measure the features of a checkpoint, save them and return them.
 
-    Takes a forward pass of up to 3 x MOST pictures. Raises NotFoundError without the checkpoint or
-    the data set, DataError when the set is another one by now or the weights give no numbers,
-    ResourceError when it cannot be written, Cancelled.
+    Takes a forward pass of up to 3 x MAX_PICTURES pictures. Raises NotFoundError without the
+    checkpoint or the data set, DataError when the set is another one by now or the weights give no
+    numbers, ResourceError when it cannot be written, Cancelled.
     """
     opened = open_own_network(folder, checkpoint)
     network, card, identity = opened.network, opened.card, opened.identity
@@ -175,14 +175,14 @@ def measure_familiarity(
 
     def features(part: str) -> Iterator[tuple[Floats, Indices]]:
         nonlocal done
-        for found, labels in _features(network, card, pack, parts[part]):
+        for batch, labels in _features(network, card, pack, parts[part]):
             check_cancel(cancel, _TEXT)
-            yield found, labels
-            done += len(found)
+            yield batch, labels
+            done += len(batch)
             progress(Progress(done, total, _TEXT, "pictures"))
 
     means, deviations = _spread(features("train"), classes=len(card.class_names))
-    found = Familiarity(
+    familiarity = Familiarity(
         checkpoint=checkpoint,
         identity=identity,
         stage=hidden_stage(network),
@@ -194,13 +194,13 @@ def measure_familiarity(
         test_images=len(parts["test"]),
         false_alarms=0,
     )
-    val = [found.distances(x).min(1) for x, _ in features("val")]
+    val = [familiarity.distances(x).min(1) for x, _ in features("val")]
     # The smallest distance that 95 of 100 validation pictures do not exceed: one of theirs.
-    limit = float(np.quantile(np.concatenate(val), KNOWN, method="inverted_cdf"))
-    alarms = sum(int((found.distances(x).min(1) > limit).sum()) for x, _ in features("test"))
-    found = replace(found, limit=limit, false_alarms=alarms)
-    _save(found, folder)
-    return found
+    limit = float(np.quantile(np.concatenate(val), ACCEPTED_SHARE, method="inverted_cdf"))
+    alarms = sum(int((familiarity.distances(x).min(1) > limit).sum()) for x, _ in features("test"))
+    familiarity = replace(familiarity, limit=limit, false_alarms=alarms)
+    _save(familiarity, folder)
+    return familiarity
 
 
 def _features(
@@ -210,17 +210,17 @@ def _features(
     stage, preprocess = hidden_stage(network), card.preprocess
     for batch in eval_batches(pack, indices, preprocess, batch_size=32, device="cpu"):
         if stage is None:
-            found = pixel_features(preprocess.undo(batch.images).numpy())
+            features = pixel_features(preprocess.undo(batch.images).numpy())
         else:
             with captured(network, [stage]) as outputs, torch.inference_mode():
                 network.run(batch.images, last=stage)
-            found = over_places(outputs[stage]).numpy()
-        if not np.isfinite(found).all():
+            features = over_places(outputs[stage]).numpy()
+        if not np.isfinite(features).all():
             raise DataError(
                 "The weights of this checkpoint give values that are no numbers: the training "
                 "diverged. Choose another checkpoint."
             )
-        yield found, batch.labels.numpy()
+        yield features, batch.labels.numpy()
 
 
 def _spread(batches: Iterator[tuple[Floats, Indices]], *, classes: int) -> tuple[Floats, Floats]:
@@ -247,43 +247,43 @@ def _spread(batches: Iterator[tuple[Floats, Indices]], *, classes: int) -> tuple
 
 
 def _sample(indices: Indices) -> Indices:
-    """At most MOST of them, always the same ones, ascending."""
-    if len(indices) <= MOST:
+    """At most MAX_PICTURES of them, always the same ones, ascending."""
+    if len(indices) <= MAX_PICTURES:
         return indices
     generator = np.random.Generator(np.random.Philox(len(indices)))
-    return np.sort(generator.permutation(indices)[:MOST])
+    return np.sort(generator.permutation(indices)[:MAX_PICTURES])
 
 
 def _balanced(indices: Indices, labels: Indices) -> Indices:
-    """At most MOST of them, as many of each class as can be, always the same ones, ascending."""
-    if len(indices) <= MOST:
+    """At most MAX_PICTURES of them, balanced over the classes, always the same ones, ascending."""
+    if len(indices) <= MAX_PICTURES:
         return indices
     generator = np.random.Generator(np.random.Philox(len(indices)))
     order = generator.permutation(len(indices))
     order = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)
     rank = np.arange(len(order)) - (np.cumsum(counts) - counts)[labels[order]]
-    return np.sort(indices[order[np.argsort(rank, kind="stable")[:MOST]]])
+    return np.sort(indices[order[np.argsort(rank, kind="stable")[:MAX_PICTURES]]])
 
 
-def _save(found: Familiarity, folder: Path) -> None:
-    target = familiarity_file(folder, found.checkpoint)
+def _save(familiarity: Familiarity, folder: Path) -> None:
+    target = familiarity_file(folder, familiarity.checkpoint)
     with writing(target):
         target.parent.mkdir(exist_ok=True)
     with atomic_file(target) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             format=_FORMAT,
-            identity=found.identity,
-            stage=found.stage or "",
-            class_names=np.array(found.class_names),
-            means=found.means,
-            deviations=found.deviations,
-            limit=found.limit,
-            **{name: getattr(found, name) for name in _COUNTS},
+            identity=familiarity.identity,
+            stage=familiarity.stage or "",
+            class_names=np.array(familiarity.class_names),
+            means=familiarity.means,
+            deviations=familiarity.deviations,
+            limit=familiarity.limit,
+            **{name: getattr(familiarity, name) for name in _COUNTS},
         )
 
 
-def _figure(value: float) -> str:
+def _two_digits(value: float) -> str:
     """Two digits, or all whole ones: 0.41, 4.1, 41, 410."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

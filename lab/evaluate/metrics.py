@@ -1,6 +1,6 @@
-"""Figures of a classifier from its answers: numpy in, plain numbers and arrays out.
+"""Metrics of a classifier from its answers: numpy in, plain numbers and arrays out.
 
-n images, K classes. A figure that would be 0 / 0 is NaN and never a 0 that looks like a bad mark:
+n images, K classes. A metric that would be 0 / 0 is NaN and never a 0 that looks like a bad mark:
 the precision of a class that was never predicted, the recall of a class without images.
 Checked against scikit-learn in tests/evaluate/test_metrics.py.
 """
@@ -21,12 +21,12 @@ NORMAL_95 = 1.959963984540054
 """The standard normal's quantile that leaves 2.5 % on each side."""
 
 BINS = 15
-"""Of the reliability diagram, as in the tables of Guo et al. (2017)."""
+"""Bins of the reliability diagram, as in the tables of Guo et al. (2017)."""
 
-NEARLY_ALL = 0.98
-MOST = 0.90
-"""A class that gets more than NEARLY_ALL of the answers while less than MOST of the images belong
-to it is called out."""
+ONE_CLASS_SHARE = 0.98
+MAJORITY_SHARE = 0.90
+"""A network answers one class only if that gets more than ONE_CLASS_SHARE of the answers while less
+than MAJORITY_SHARE of the images belong to it."""
 
 
 def wilson_interval(right: int, n: int) -> tuple[float, float]:
@@ -34,7 +34,7 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
     (1927). Unlike share ± 2 deviations it stays within [0, 1] and has a width at 0 % and 100 %.
-    Takes the images for independent draws; it tells nothing of another training seed.
+    Takes the images for independent draws; it says nothing about another training seed.
     """
     if n == 0:
         return 0.0, 1.0
@@ -48,30 +48,30 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
 
 
 def confusion(labels: Ints, predicted: Ints, classes: int) -> Ints:
-    """(K, K) counts: row = true class, column = predicted class."""
+    """Returns (K, K) counts: row = true class, column = predicted class."""
     pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return pairs.reshape(classes, classes).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassScores:
-    """One number a class, each (K,); NaN where there is none."""
+    """The metrics of each class, all (K,); NaN where there is none."""
 
     precision: Floats
-    """Of the images that were given this class, the share that belongs to it."""
+    """The share of right answers among the images predicted as this class."""
     recall: Floats
-    """Of the images of this class, the share that was given it."""
+    """The share of right answers among the images of this class."""
     f1: Floats
     """2 TP / (2 TP + FP + FN), the harmonic mean of both; NaN only for a class that neither occurs
     nor was predicted."""
     support: Ints
     """Images of this class."""
     predicted: Ints
-    """Images that were given this class."""
+    """Images predicted as this class."""
 
 
 def class_scores(matrix: Ints) -> ClassScores:
-    """Of a confusion matrix (K, K) as `confusion` makes it."""
+    """Returns the metrics of each class from a confusion matrix (K, K), see `confusion`."""
     hits = np.diag(matrix)
     support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
     return ClassScores(
@@ -87,8 +87,8 @@ def class_scores(matrix: Ints) -> ClassScores:
 class MacroScores:
     """Means over the classes, each class counting the same however many images it has.
 
-    A class that has no such figure (NaN) is left out of that mean; precision therefore tells
-    nothing of classes that were never predicted, but F1 counts them as 0.
+    A class without the metric (NaN) is left out of its mean; precision therefore ignores classes
+    that were never predicted, but F1 counts them as 0.
     """
 
     precision: float
@@ -101,6 +101,7 @@ class MacroScores:
 
 
 def macro_scores(scores: ClassScores) -> MacroScores:
+    """Returns the means of the class metrics."""
     return MacroScores(
         precision=_mean(scores.precision),
         recall=_mean(scores.recall),
@@ -117,8 +118,8 @@ class RocCurve:
     false_positive_rate: Floats
     true_positive_rate: Floats
     area: float
-    """Under the curve (AUC): the chance that a positive image gets a higher score than a negative
-    one, ties counting half."""
+    """The area under the curve (AUC): the chance that a positive image scores higher than a
+    negative one, ties counting half."""
 
 
 def roc_curve(positive: Bools, scores: npt.NDArray[np.floating]) -> RocCurve | None:
@@ -151,7 +152,7 @@ class PrecisionRecallCurve:
     average_precision: float
     """Sum over thresholds of (gain in recall) x precision."""
     share: float
-    """Of positive images: the precision of scores drawn by chance."""
+    """The share of positive images: the precision of scores drawn by chance."""
 
 
 def precision_recall_curve(
@@ -224,15 +225,15 @@ def majority_baseline(train_counts: Ints, labels: Ints) -> tuple[int, float]:
 def _counts_by_threshold(positive: Bools, scores: npt.NDArray[np.floating]) -> tuple[Ints, Ints]:
     """(m,) true and (m,) false positives at each different score, the highest first."""
     order = np.argsort(-scores, kind="stable")
-    scores, found = scores[order], positive[order]
+    scores, positive = scores[order], positive[order]
     last_of_equals = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     last_of_equals = last_of_equals[last_of_equals >= 0]
-    hits = np.cumsum(found)[last_of_equals]
+    hits = np.cumsum(positive)[last_of_equals]
     return hits.astype(np.int64), (1 + last_of_equals - hits).astype(np.int64)
 
 
 def _corners(x: Ints, y: Ints) -> Ints:
-    """Where a line of points (x, y) turns, its two ends among them."""
+    """The indexes where a line of points (x, y) turns, with both ends."""
     dx, dy = np.diff(x), np.diff(y)
     turns = dx[:-1] * dy[1:] != dx[1:] * dy[:-1]
     return np.flatnonzero(np.concatenate([[True], turns, [True]]))
@@ -247,5 +248,5 @@ def _ratio(above: npt.NDArray[np.number], below: npt.NDArray[np.number]) -> Floa
 
 
 def _mean(values: Floats) -> float:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else math.nan
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan

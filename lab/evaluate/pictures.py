@@ -1,4 +1,4 @@
-"""One picture on its way into a network: from a data set or from a person's hand."""
+"""Pictures as a network receives them, from a data set or an upload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Crop:
     side: float = 1.0
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """left, top, right, bottom in pixels; always a square inside the picture."""
+        """Returns left, top, right, bottom in pixels; always a square inside the picture."""
         side = max(1, min(round(self.side * min(width, height)), width, height))
         left = min(max(0, round(self.x * width - side / 2)), width - side)
         top = min(max(0, round(self.y * height - side / 2)), height - side)
@@ -36,7 +36,7 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as the network is given it, before its pixels are scaled."""
+    """A picture at the network's size, before its pixels are normalised."""
 
     pixels: npt.NDArray[np.uint8]
     """(H, W, C) uint8 at the network's image size, in the data set's channels."""
@@ -44,7 +44,7 @@ class Picture:
     label: int | None = None
     """The true class, where it is known."""
     index: int | None = None
-    """Where in the pack it is; None for an upload."""
+    """Its index in the pack; None for an upload."""
 
     def tensor(self, preprocess: Preprocess) -> Tensor:
         """(1, channels, H, W) float32 normalised."""
@@ -52,7 +52,7 @@ class Picture:
 
 
 def pack_picture(pack: Pack, index: int) -> Picture:
-    """Image `index` of the pack; raises NotFoundError when there is none."""
+    """Returns image `index` of the pack; raises NotFoundError when there is none."""
     if not 0 <= index < len(pack):
         raise NotFoundError(
             f"{pack.meta.title} has no image {index:,}; its images are numbered 0 to "
@@ -64,9 +64,9 @@ def pack_picture(pack: Pack, index: int) -> Picture:
 def upload_picture(
     image: Image.Image, card: NetworkCard, *, name: str, crop: Crop | None = None
 ) -> Picture:
-    """A decoded picture (RGB, upright: see `lab.data.decode`) as the run's data set would hold it.
+    """Returns a decoded picture (RGB, upright) in the form of the run's data set.
 
-    Cut to `crop` if given, made square as the data set's images were, grey where they are grey.
+    Cut to `crop` if there is one, made square as the data set's images were, grey where they are.
     """
     if crop is not None:
         image = image.crop(crop.box(*image.size))

@@ -1,11 +1,11 @@
-"""What one checkpoint answers to every image of a split; computed once, then read from the disk.
+"""Predictions of one checkpoint for every image of a split; computed once, then read from disk.
 
 <run folder>/evaluation/
 ├── best-test.npz     the fields of Predictions
 └── last-val.npz
 
-A file says of which write of the checkpoint it is, so that after more training an old file is not
-taken for the newer weights.
+A file names the write of the checkpoint that it belongs to, so that after more training an old file
+is not taken for the newer weights.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The answers of one checkpoint on one split: n images, K classes."""
+    """The predictions of one checkpoint for one split: n images, K classes."""
 
     split: str
     """"val" or "test"."""
     checkpoint: str
     epoch: int | None
-    """After which the checkpoint was written; None for checkpoints of lab version 0.1."""
+    """The epoch after which the checkpoint was written; None for checkpoints of lab version 0.1."""
     class_names: tuple[str, ...]
     indices: npt.NDArray[np.int64]
-    """(n,) where in the pack the images are."""
+    """(n,) the images' indexes in the pack."""
     labels: npt.NDArray[np.int64]
     """(n,) the true classes."""
     probabilities: npt.NDArray[np.float32]
@@ -59,7 +59,7 @@ class Predictions:
     train_counts: npt.NDArray[np.int64]
     """(K,) how many images of each class the run was trained on."""
     identity: str
-    """Of the write of the checkpoint: see `lab.evaluate.opened.checkpoint_identity`."""
+    """Names this write of the checkpoint: see `lab.evaluate.opened.checkpoint_identity`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,20 +78,20 @@ class Predictions:
 def saved_predictions(
     folder: Path, checkpoint: str, split: str, *, outdated: bool = False
 ) -> Predictions | None:
-    """What `predict` saved for this checkpoint of the run in `folder`.
+    """Returns what `predict` saved for this checkpoint of the run in `folder`.
 
     None when nothing was saved, or only for an older write of the checkpoint; with `outdated` that
-    is returned too, for a run in training, whose newest checkpoint is always another. Its `epoch`
-    and `identity` tell.
+    is returned too, for a run in training, whose newest checkpoint is always another; `epoch` and
+    `identity` say which write it belongs to.
     """
-    found = _read(_file(folder, checkpoint, split))
-    if found is None or outdated:
-        return found
+    saved = _read(_file(folder, checkpoint, split))
+    if saved is None or outdated:
+        return saved
     try:
         current = checkpoint_identity(folder, checkpoint)
     except NotFoundError:
         return None
-    return found if found.identity == current else None
+    return saved if saved.identity == current else None
 
 
 def predict(
@@ -102,10 +102,10 @@ def predict(
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Predictions:
-    """Ask checkpoint `checkpoint` of the run in `folder` about every image of `split`, and save it.
+    """Predict every image of `split` with a checkpoint of the run in `folder`, and save the result.
 
     With the batch size and memory layout of the training's own evaluation, so that on the same
-    device the accuracy is the very figure that the run recorded. Loads a network of its own and may
+    device the accuracy is exactly the one that the run recorded. Loads a network of its own and may
     run in any thread; `cancel` is asked between batches. Raises NotFoundError without such a
     checkpoint or data set, DataError when the split has no images or the data set is another one,
     DivergedError when the answers are no numbers, ResourceError, Cancelled.
@@ -123,18 +123,18 @@ def predict(
     device = _device(card.config)
     batch_size = eval_batch_size(card.config, pack.meta.image_size)
     probabilities, losses = [], []
-    done, what = 0, f"Predicting the {SPLIT_WORDS[split]} images"
+    done, text = 0, f"Predicting the {SPLIT_WORDS[split]} images"
     batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)
     try:
         network = network.to(device).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             for batch in batches:
-                check_cancel(cancel, what)
+                check_cancel(cancel, text)
                 logits = network(batch.images)
                 losses.append(F.cross_entropy(logits, batch.labels, reduction="none").cpu())
                 probabilities.append(_probabilities(logits))
                 done += len(batch.indices)
-                progress(Progress(done, len(indices), what, "images"))
+                progress(Progress(done, len(indices), text, "images"))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -182,8 +182,8 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 def _device(config: RunConfig) -> torch.device:
     """A graphics card if there is one, unless the run's settings say to leave it alone."""
-    wanted = config.device in ("auto", "cuda") and torch.cuda.is_available()
-    return torch.device("cuda" if wanted else "cpu")
+    use_cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if use_cuda else "cpu")
 
 
 def _check_names(folder: Path, checkpoint: str, split: str) -> None:

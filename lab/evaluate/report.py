@@ -1,4 +1,4 @@
-"""What the predictions of one checkpoint on one split amount to: every figure of the Results tab.
+"""Every metric of the Results tab, from the predictions of one checkpoint for one split.
 
 Whole arrays at a time: 10,000 images take some milliseconds.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.evaluate.metrics import (
-    MOST,
-    NEARLY_ALL,
+    MAJORITY_SHARE,
+    ONE_CLASS_SHARE,
     Calibration,
     ClassScores,
     Ints,
@@ -35,7 +35,7 @@ Order = Literal["worst", "confident_wrong", "least_sure"]
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Figures of n images; shares are in [0, 1]."""
+    """The metrics of n images; shares are in [0, 1]."""
 
     n: int
     right: int
@@ -66,7 +66,7 @@ class Report:
 
 
 def make_report(predictions: Predictions) -> Report:
-    """All figures of `predictions`, which have at least one image."""
+    """Returns the metrics of `predictions`, which have at least one image."""
     labels, predicted, right = predictions.labels, predictions.predicted, predictions.right
     matrix = confusion(labels, predicted, len(predictions.class_names))
     scores = class_scores(matrix)
@@ -89,7 +89,7 @@ def make_report(predictions: Predictions) -> Report:
 
 
 def ordered(predictions: Predictions, order: Order) -> npt.NDArray[np.int64]:
-    """Positions in the arrays of `predictions`, the most telling image first.
+    """Returns positions in the arrays of `predictions`, the most telling image first.
 
     worst: all, the highest loss first (the true class was given the smallest probability);
     confident_wrong: the wrong ones, the highest probability of the wrong answer first;
@@ -106,12 +106,12 @@ def ordered(predictions: Predictions, order: Order) -> npt.NDArray[np.int64]:
 
 def cell(predictions: Predictions, true: int, predicted: int) -> npt.NDArray[np.int64]:
     """Positions of the images of class `true` that were taken for `predicted`, the surest first."""
-    there = np.flatnonzero((predictions.labels == true) & (predictions.predicted == predicted))
-    return there[np.argsort(-predictions.probabilities[there, predicted], kind="stable")]
+    rows = np.flatnonzero((predictions.labels == true) & (predictions.predicted == predicted))
+    return rows[np.argsort(-predictions.probabilities[rows, predicted], kind="stable")]
 
 
 def most_frequent_error(matrix: Ints) -> tuple[int, int] | None:
-    """True and predicted class of the fullest cell beside the diagonal; None without an error."""
+    """The true and predicted class of the most frequent error; None without an error."""
     errors = matrix.copy()
     np.fill_diagonal(errors, 0)
     true, predicted = np.unravel_index(int(errors.argmax()), errors.shape)
@@ -119,7 +119,7 @@ def most_frequent_error(matrix: Ints) -> tuple[int, int] | None:
 
 
 def predictions_csv(predictions: Predictions, names: Sequence[str]) -> str:
-    """A line an image, in the order of the pack. `names` (N,) are those of the whole pack.
+    """Returns CSV, a line an image in the order of the pack; `names` (N,) are the whole pack's.
 
     Columns: image (its name), index (in the pack), true, predicted, right (1 or 0), loss (nats),
     then the probability of each class.
@@ -153,7 +153,7 @@ def predictions_csv(predictions: Predictions, names: Sequence[str]) -> str:
 
 
 def _one_class(scores: ClassScores, class_names: Sequence[str]) -> str | None:
-    """A high accuracy can hide that a network gives one answer to everything."""
+    """The warning for a network that predicts (nearly) one class only; None for others."""
     n = int(scores.support.sum())
     favourite = int(scores.predicted.argmax())
     answers, images = int(scores.predicted[favourite]), int(scores.support[favourite])
@@ -167,7 +167,7 @@ def _one_class(scores: ClassScores, class_names: Sequence[str]) -> str | None:
             "apart. Look at the recall of each class below; a smaller learning rate, other "
             "initial weights or class balancing may help."
         )
-    if answers > NEARLY_ALL * n and share < MOST:
+    if answers > ONE_CLASS_SHARE * n and share < MAJORITY_SHARE:
         return (
             f"This run predicts {name} for {answers:,} of the {n:,} images ({answers / n:.1%}), "
             f"while only {share:.1%} of them belong to that class: it hardly tells the classes "

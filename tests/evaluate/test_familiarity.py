@@ -47,7 +47,7 @@ def test_strange_pictures_raise_the_alarm_more_often_than_test_pictures(
     noise = sum(
         judged(folder, known, [rng.integers(0, 256, p.shape, dtype=np.uint8) for p in test])
     )
-    # The rate that is told is that of the test pictures, counted one by one.
+    # The reported rate is that of the test pictures, counted one by one.
     assert known.test_images == len(test) == 30
     assert known.false_alarms == of_test
     assert known.false_alarm_rate == of_test / 30
@@ -109,17 +109,17 @@ def test_means_and_deviations_are_those_within_classes() -> None:
     assert deviations[2] == pytest.approx(floor, rel=1e-3)
 
 
-def test_it_is_saved_and_found_until_the_weights_are_written_anew(run: Path) -> None:
+def test_it_is_saved_and_used_until_the_weights_are_written_anew(run: Path) -> None:
     assert saved_familiarity(run, "best") is None
     known = measure_familiarity(run, "best")
-    found = saved_familiarity(run, "best")
-    assert found is not None
-    assert (found.limit, found.false_alarms, found.stage) == (
+    saved = saved_familiarity(run, "best")
+    assert saved is not None
+    assert (saved.limit, saved.false_alarms, saved.stage) == (
         known.limit,
         known.false_alarms,
         "dense",
     )
-    np.testing.assert_array_equal(found.means, known.means)
+    np.testing.assert_array_equal(saved.means, known.means)
     assert saved_familiarity(run, "last") is None
     network, _ = load_network(run, "best")
     publish(network, run, epoch=9, best=True, kept=False)
@@ -138,20 +138,20 @@ def test_a_damaged_file_is_measured_anew(run: Path) -> None:
 
 
 def test_a_cancelled_measurement_leaves_nothing(run: Path) -> None:
-    told: list[Progress] = []
+    reports: list[Progress] = []
     with pytest.raises(Cancelled):
-        measure_familiarity(run, "best", told.append, lambda: bool(told))
-    assert len(told) == 1
+        measure_familiarity(run, "best", reports.append, lambda: bool(reports))
+    assert len(reports) == 1
     assert not familiarity_file(run, "best").exists()
-    measure_familiarity(run, "best", told.append)
-    assert told[-1].done == told[-1].total
+    measure_familiarity(run, "best", reports.append)
+    assert reports[-1].done == reports[-1].total
     assert os.listdir(run / "evaluation") == ["familiarity-best.npz"]
 
 
 def test_samples_are_limited_balanced_and_always_the_same(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(familiarity, "MOST", 12)
+    monkeypatch.setattr(familiarity, "MAX_PICTURES", 12)
     assert measure_familiarity(run, "best").test_images == 12
     labels = np.array([0] * 90 + [1] * 8 + [2] * 2)
     chosen = familiarity._balanced(np.arange(100, 200), labels)

@@ -123,25 +123,25 @@ def test_wilson(right: int, n: int, low: float, high: float) -> None:
 def test_calibration_by_hand() -> None:
     confidence = np.array([0.55, 0.58, 0.95, 0.95, 1.0, 0.9])
     right = np.array([True, False, True, True, True, False])
-    found = calibration(confidence, right, bins=10)
-    assert found.counts.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 3]  # 0.9 is in (0.8, 0.9]
-    assert found.accuracy[5] == 0.5
-    assert found.accuracy[9] == 1.0
-    assert math.isnan(found.accuracy[0])
+    result = calibration(confidence, right, bins=10)
+    assert result.counts.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 3]  # 0.9 is in (0.8, 0.9]
+    assert result.accuracy[5] == 0.5
+    assert result.accuracy[9] == 1.0
+    assert math.isnan(result.accuracy[0])
     by_hand = (2 * abs(0.5 - 0.565) + 1 * 0.9 + 3 * abs(1 - 2.9 / 3)) / 6
-    assert found.expected_error == pytest.approx(by_hand)
-    assert found.gap == pytest.approx(confidence.mean() - right.mean())
+    assert result.expected_error == pytest.approx(by_hand)
+    assert result.gap == pytest.approx(confidence.mean() - right.mean())
 
 
 def test_calibration_agrees_with_scikit_learn() -> None:
     rng = np.random.default_rng(3)
     confidence = rng.random(2000).astype(np.float32)
     right = rng.random(2000) < confidence**2
-    found = calibration(confidence, right, bins=15)
+    result = calibration(confidence, right, bins=15)
     accuracy, mean = oracle_curve(right, confidence)
-    np.testing.assert_allclose(found.accuracy, accuracy)
-    np.testing.assert_allclose(found.confidence, mean)
-    assert found.gap > 0
+    np.testing.assert_allclose(result.accuracy, accuracy)
+    np.testing.assert_allclose(result.confidence, mean)
+    assert result.gap > 0
     assert math.isnan(calibration(np.empty(0), np.empty(0, dtype=bool)).expected_error)
 
 
@@ -153,9 +153,9 @@ def oracle_curve(right: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray,
 
 
 def test_certainty_and_zero_are_in_the_outer_bins() -> None:
-    found = calibration(np.array([0.0, 1.0], dtype=np.float32), np.array([False, True]))
-    assert found.counts[0] == found.counts[-1] == 1
-    assert found.expected_error == 0
+    result = calibration(np.array([0.0, 1.0], dtype=np.float32), np.array([False, True]))
+    assert result.counts[0] == result.counts[-1] == 1
+    assert result.expected_error == 0
 
 
 def test_majority_is_of_the_training_images() -> None:

@@ -1,4 +1,4 @@
-"""Predictions of really trained tiny runs, saved, found again and not mistaken for others."""
+"""Predictions of really trained tiny runs, saved, read again and not mistaken for others."""
 
 import os
 import shutil
@@ -55,30 +55,30 @@ def test_the_figures_are_those_of_the_training(tmp_path: Path, architecture: str
 
 def test_arrays_fit_the_pack_and_each_other(run: tuple[Path, list[Event]]) -> None:
     folder, _ = run
-    found = predict(folder, "last", "test")
+    predictions = predict(folder, "last", "test")
     pack = catalog.open_pack("tiny")
-    assert (found.indices == pack.indices("test")).all()
-    assert (found.labels == pack.labels[found.indices]).all()
-    assert found.probabilities.shape == (31, 3)
-    assert found.probabilities.dtype == found.losses.dtype == np.float32
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
-    true = found.probabilities[np.arange(31), found.labels]
-    np.testing.assert_allclose(found.losses, -np.log(true), rtol=1e-3, atol=1e-6)
-    assert found.class_names == pack.meta.class_names
+    assert (predictions.indices == pack.indices("test")).all()
+    assert (predictions.labels == pack.labels[predictions.indices]).all()
+    assert predictions.probabilities.shape == (31, 3)
+    assert predictions.probabilities.dtype == predictions.losses.dtype == np.float32
+    np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, rtol=1e-6)
+    true = predictions.probabilities[np.arange(31), predictions.labels]
+    np.testing.assert_allclose(predictions.losses, -np.log(true), rtol=1e-3, atol=1e-6)
+    assert predictions.class_names == pack.meta.class_names
     # 90 training images, a part of each class held out for validation.
-    assert found.train_counts.sum() + len(predict(folder, "last", "val")) == 90
+    assert predictions.train_counts.sum() + len(predict(folder, "last", "val")) == 90
 
 
 def test_saved_predictions_come_back_as_they_were(run: tuple[Path, list[Event]]) -> None:
     folder, _ = run
     assert saved_predictions(folder, "best", "test") is None
     made = predict(folder, "best", "test")
-    found = saved_predictions(folder, "best", "test")
-    assert found is not None
+    predictions = saved_predictions(folder, "best", "test")
+    assert predictions is not None
     for name in ("indices", "labels", "probabilities", "losses", "train_counts", "predicted"):
-        assert (getattr(found, name) == getattr(made, name)).all(), name
+        assert (getattr(predictions, name) == getattr(made, name)).all(), name
     for name in ("split", "checkpoint", "epoch", "class_names", "identity"):
-        assert getattr(found, name) == getattr(made, name), name
+        assert getattr(predictions, name) == getattr(made, name), name
     assert [file.name for file in (folder / "evaluation").iterdir()] == ["best-test.npz"]
     assert saved_predictions(folder, "best", "val") is None
     assert saved_predictions(folder, "last", "test") is None
@@ -163,6 +163,6 @@ def test_answers_that_are_no_numbers_are_not_shown(run: tuple[Path, list[Event]]
 def test_logits_that_tie_as_probabilities_keep_their_winner() -> None:
     logits = torch.tensor([[1.0, 1.0 + 2e-7, -3.0], [40.0, 40.0 + 4e-6, 0.0], [2.0, 1.0, 0.0]])
     assert logits.argmax(1).tolist() == [1, 1, 0]
-    found = _probabilities(logits)
-    assert found.argmax(1).tolist() == [1, 1, 0]
-    torch.testing.assert_close(found, logits.softmax(1))
+    probabilities = _probabilities(logits)
+    assert probabilities.argmax(1).tolist() == [1, 1, 0]
+    torch.testing.assert_close(probabilities, logits.softmax(1))

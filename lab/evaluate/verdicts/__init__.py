@@ -1,1 +1,1 @@
-"""What a run's numbers mean, in words, with the evidence."""
+"""Verdicts: what a run's metrics mean, in words, with the evidence."""

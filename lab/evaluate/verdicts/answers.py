@@ -1,4 +1,4 @@
-"""Verdicts from the answers to single images, and from how many images there are."""
+"""Verdicts from the predictions for single images, and from the number of images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lab.evaluate.metrics import MOST, NEARLY_ALL, wilson_interval
+from lab.evaluate.metrics import MAJORITY_SHARE, ONE_CLASS_SHARE, wilson_interval
 from lab.evaluate.verdicts.evidence import RunEvidence, Verdict, augmented, slower
 
 if TYPE_CHECKING:  # brings torch along
@@ -17,7 +17,7 @@ SPLIT_WORDS = {"val": "validation", "test": "test"}
 
 FEWEST_IMAGES = 20
 WIDE = 0.05
-"""Half of the accuracy's interval: two epochs that differ by less cannot be told apart."""
+"""Half the width of the accuracy's interval above which validation images are too few."""
 
 FLATTERED = 0.05
 """Validation accuracy above test accuracy; a little is the luck of choosing the best epoch."""
@@ -37,17 +37,17 @@ def one_class(run: RunEvidence, cause: Verdict | None = None) -> Verdict | None:
     answers = np.bincount(predictions.predicted, minlength=classes)
     images = np.bincount(predictions.labels, minlength=classes)
     favourite = int(answers.argmax())
-    given, own = int(answers[favourite]), int(images[favourite])
-    if own == n or given <= NEARLY_ALL * n or (given < n and own >= MOST * n):
+    most, own = int(answers[favourite]), int(images[favourite])
+    if own == n or most <= ONE_CLASS_SHARE * n or (most < n and own >= MAJORITY_SHARE * n):
         return None
     suggestion, change = _against_one_class(run, predictions.train_counts, cause)
     right = float(np.mean(predictions.right))
     return Verdict(
         "one_class",
         f"The network answers “{predictions.class_names[favourite]}” to "
-        f"{'every image' if given == n else f'{given / n:.1%} of the images'}: its accuracy of "
+        f"{'every image' if most == n else f'{most / n:.1%} of the images'}: its accuracy of "
         f"{right:.1%} says only how many images belong to that class.",
-        f"Of {_made_from(predictions)}, {given:,} were given that class and {own:,} belong to it.",
+        f"Of {_made_from(predictions)}, {most:,} were given that class and {own:,} belong to it.",
         suggestion,
         change,
     )
@@ -146,10 +146,10 @@ def flattering_validation(run: RunEvidence) -> Verdict | None:
     allows: so the two are not of one kind. Near-copies of training images in validation, or another
     source."""
     epochs, test = run.epochs, run.test_accuracy
-    kept = np.flatnonzero(epochs.epoch == run.best_epoch)
-    if test is None or not run.test_samples or not run.val_samples or not len(kept):
+    best = np.flatnonzero(epochs.epoch == run.best_epoch)
+    if test is None or not run.test_samples or not run.val_samples or not len(best):
         return None
-    val = float(epochs["val_accuracy"][kept[0]])
+    val = float(epochs["val_accuracy"][best[0]])
     low, _ = wilson_interval(round(val * run.val_samples), run.val_samples)
     _, high = wilson_interval(round(test * run.test_samples), run.test_samples)
     if high >= low or val - test < FLATTERED:
@@ -163,9 +163,9 @@ def flattering_validation(run: RunEvidence) -> Verdict | None:
         f"{run.val_samples:,} validation and {run.test_samples:,} test images, the weights of "
         f"epoch {run.best_epoch}: the 95 % intervals (Wilson) lie apart, {low:.1%} and up against "
         f"{high:.1%} and down.",
-        "Believe the test figure. Augmentation makes training images less like their copies."
+        "Believe the test accuracy. Augmentation makes training images less like their copies."
         if change
-        else "Believe the test figure; only validation images of the test images' kind would help.",
+        else "Believe the test accuracy; only validation images like the test images would help.",
         change,
     )
 

@@ -20,15 +20,15 @@ from lab.evaluate.verdicts.evidence import (
 from lab.evaluate.verdicts.layers import update_ratio
 
 THROWN = 3.0
-"""A batch's loss at so many times that of guessing: nobody begins there."""
+"""A batch's loss over that of guessing at which the network was thrown off."""
 
 WORSE_THAN_GUESSING = 1.5
 
 EPOCHS_AFTER_BEST = 3
-"""How long validation must get worse while training gets better."""
+"""Epochs for which validation must get worse while training gets better."""
 
 GAP = 0.1
-"""Between training and validation accuracy."""
+"""Difference of training and validation accuracy that counts as overfitting."""
 
 FITS = 0.9
 """A network that knows its training images to this accuracy is large enough for them."""
@@ -50,7 +50,7 @@ def diverged(run: RunEvidence) -> Verdict | None:
     if not run.diverged:
         return None
     losses = run.steps["loss"]
-    before = f" The last losses before were {_some(losses[-3:])}." if len(losses) else ""
+    before = f" The last losses before were {_listed(losses[-3:])}." if len(losses) else ""
     return Verdict(
         "exploding",
         "The loss grew until it was no number any more: the steps threw the weights further and "
@@ -253,7 +253,7 @@ def _rate_fell(run: RunEvidence) -> bool:
 
 
 def _against_overfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """The first thing that is not in use yet."""
+    """The first remedy that the run does not use yet, with its change of knobs."""
     if not config.augments:
         return (
             "Augmentation: turned, zoomed and shifted a little, a picture is never the same twice "
@@ -285,7 +285,7 @@ have a half already."""
 
 
 def _against_underfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """More room to learn: less in the way, then a network that can do more."""
+    """The first remedy that fits: less regularisation, then a larger network."""
     weakened = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
     if config.augments and not config.pretrained:
         return "Train without augmentation first: the images may be changed too much.", weakened
@@ -306,5 +306,5 @@ def _against_underfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
     return "Try a deeper architecture, larger images, or a network with ImageNet weights.", {}
 
 
-def _some(values: Column) -> str:
+def _listed(values: Column) -> str:
     return ", ".join(f"{value:.3g}" for value in values)

@@ -1,4 +1,4 @@
-"""What a verdict is, and what verdicts are made from: plain columns, no torch, no store."""
+"""A verdict, and the evidence that verdicts are made from: plain columns, no torch, no store."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One thing that can be said of a run, with what it is said from."""
+    """One statement about a run, with its evidence and one thing to try."""
 
     kind: Kind
     sentence: str
-    """What is the matter."""
+    """What is wrong, and why."""
     evidence: str
-    """The numbers, and over which epochs, steps or images they were taken."""
+    """The numbers, and the epochs, steps or images that they come from."""
     suggestion: str
     """What to try."""
     change: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class RunEvidence:
-    """Everything that is known of a run."""
+    """Everything that verdicts read of a run."""
 
     config: RunConfig
     epochs: Epochs
@@ -80,14 +80,14 @@ class RunEvidence:
     val_samples: int
     train_samples: int
     classes: int
-    """0 when nobody knows."""
+    """0 when unknown."""
     ended: bool
-    """Nothing more will come by itself."""
+    """Whether the run will not go on by itself."""
     best_epoch: int | None
-    """Whose weights are kept."""
+    """The epoch whose weights are the best."""
     test_samples: int
     test_accuracy: float | None
-    """Of the kept weights, looked at once at the end; None before."""
+    """The best weights' test accuracy, measured once at the end; None before."""
     diverged: str
     """The sentence of a run that failed because its loss was no number; empty for others."""
 
@@ -98,22 +98,23 @@ class RunEvidence:
 
 
 def slower(config: RunConfig) -> dict[str, Any]:
-    """A tenth of the rate."""
+    """The change to a tenth of the learning rate."""
     return {"learning_rate": float(f"{config.learning_rate / 10:.3g}")}
 
 
 def faster(config: RunConfig) -> dict[str, Any]:
-    """Ten times the rate, up to the highest allowed."""
+    """The change to ten times the learning rate, up to the highest allowed."""
     return {"learning_rate": min(10.0, float(f"{config.learning_rate * 10:.3g}"))}
 
 
 def augmented(config: RunConfig) -> dict[str, Any]:
-    """Pictures turned, zoomed and shifted a little, in a run that does none of that yet."""
+    """The change to pictures that are turned, zoomed and shifted a little."""
     change = {"rotation_degrees": 10, "zoom": 0.1, "width_shift": 0.1, "height_shift": 0.1}
     if config.pretrained and config.freeze != "full" and not config.kept_views:
         change["kept_views"] = 5  # frozen stages can then still be run once
     return change
 
 
-def times(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
+def times(count: int, noun: str) -> str:
+    """Returns a number with its noun, such as "3 epochs"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,11 +1,11 @@
-"""What can be said of a run in words, each with its numbers and one thing to try.
+"""Judges a run: statements in words, each with its numbers and one thing to try.
 
-    curves      loss and accuracy, step by step and epoch by epoch      verdict_curves
-    layers      gradients, updates, silent units (if sampled)           verdict_layers
+    curves      loss and accuracy, step by step and epoch by epoch
+    layers      gradients, updates, silent units (if sampled)
     answers     to the images of one part (if predicted), and the
-                test figure beside the validation one (once tested)     verdict_answers
+                test accuracy beside the validation one (once tested)
 
-Pure functions of what is given, careful rather than clever: a verdict comes only with its evidence,
+Pure functions, careful rather than clever: a verdict comes only with its evidence,
 and not where another one explains it. The limits are named constants beside their rules. Imports no
 torch: pages that show a run must not wait for it.
 """
@@ -55,7 +55,7 @@ def verdicts(
     ended: bool = True,
     diverged_message: str = "",
 ) -> tuple[Verdict, ...]:
-    """The verdicts on a run, the most pressing first; an empty tuple when nothing stands out.
+    """Returns the verdicts on a run, the most pressing first; empty when nothing stands out.
 
     `classes` is how many the run tells apart (0: unknown, then no rule compares with guessing);
     `ended`: it will not go on by itself; `diverged_message`: its closing sentence if its loss
@@ -89,5 +89,5 @@ def verdicts(
     still = None if unable or explained else plateau(run)
     oversure = None if same else saturated_softmax(run)
     flattered, few = flattering_validation(run), small_validation(run)
-    found = (*causes, unable, learned_too_well, still, flattered, oversure, few)
-    return tuple(verdict for verdict in found if verdict is not None)
+    candidates = (*causes, unable, learned_too_well, still, flattered, oversure, few)
+    return tuple(verdict for verdict in candidates if verdict is not None)

@@ -18,21 +18,21 @@ FEWEST_SAMPLES = 3
 and what is looked for here is a matter of powers of ten."""
 
 RECENT, FEWEST_RECENT = 0.2, 5
-"""Of the samples, the newest ones, count as how it stands now; five at least, where there are."""
+"""Share of the samples, and their number, that count as the present state: the newest ones."""
 
 FADED = 1 / 1000
 """The first layer's gradient over the last one's. Ten layers with sigmoid end near 1/400,000; with
 ReLU or tanh, and in the lab's convolutional networks, it stayed above 1/500 in short runs."""
 
 LOST = 0.1
-"""Of the run's steps, from the first on, with a faded gradient: then it is told also when the
-network came out of it later."""
+"""Share of the run's steps, from the first on, with a faded gradient that is reported even if the
+network recovered later."""
 
 FEWEST_LAYERS = 4
 """Of trained ones: below that nothing can fade layer by layer."""
 
 GROWN = 100.0
-"""Times a gradient may become what it was at first."""
+"""A gradient's growth since the first samples that counts as exploding."""
 
 DEAD = 0.75
 """Of a layer's units. A unit may well be silent for the images of one batch and not for others, so
@@ -49,7 +49,7 @@ def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdi
     by layer less, in the newest samples; or did so for a tenth of the run, from its beginning.
 
     X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks" (AISTATS 2010) show the same figure, layer by layer.
+    networks" (AISTATS 2010) show the same effect, layer by layer.
     """
     if layers is None or len(layers.steps) < FEWEST_SAMPLES:
         return None
@@ -67,18 +67,18 @@ def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdi
     if fading < 0.6 or np.any(dead > DEAD):  # some other reason: one narrow place, or dead units
         return None
     lost = float(norms[last] / norms[first]) if norms[first] > 0 else float("inf")
-    count, curve, steps = len(trained), _curve(config, layers), layers.steps[rows]
+    count, activation, steps = len(trained), _activation(config, layers), layers.steps[rows]
     part = f"1/{_round(lost)}" if np.isfinite(lost) else "nothing"
     fades, learns = ("fades", "learn") if still else ("faded", "learned")
     why = (
-        f"with {curve} and {count} layers the signal {fades} on its way back"
-        if curve in SQUASHING
+        f"with {activation} and {count} layers the signal {fades} on its way back"
+        if activation in SQUASHING
         else f"over {count} layers the signal {fades} on its way back"
     )
     who = f"{layers.layers[first]} receives" if still else (
         f"For the first {steps[-1]:,} of {layers.steps[-1]:,} steps {layers.layers[first]} received"
     )  # fmt: skip
-    suggestion, change = _against_fading(config, curve)
+    suggestion, change = _against_fading(config, activation)
     a_layer = lost ** (1 / (count - 1))
     passed = f"; from layer to layer about 1/{a_layer:.2g} is left" if np.isfinite(lost) else ""
     return Verdict(
@@ -189,16 +189,16 @@ def _median(samples: Column) -> Column:
         return np.asarray(np.nanmedian(samples.astype(np.float64), axis=0))
 
 
-def _curve(config: RunConfig, layers: LayerHistory) -> str:
-    """The most frequent activation between the layers; "" when nobody knows."""
+def _activation(config: RunConfig, layers: LayerHistory) -> str:
+    """The most frequent activation between the layers; "" when unknown."""
     if config.activation != "auto":
         return config.activation
-    curves = [name for name in layers.activations if name]
-    return max(set(curves), key=curves.count) if curves else ""
+    names = [name for name in layers.activations if name]
+    return max(set(names), key=names.count) if names else ""
 
 
-def _against_fading(config: RunConfig, curve: str) -> tuple[str, dict[str, Any]]:
-    if curve in SQUASHING and not config.pretrained:
+def _against_fading(config: RunConfig, activation: str) -> tuple[str, dict[str, Any]]:
+    if activation in SQUASHING and not config.pretrained:
         return (
             "Try ReLU: its slope is 1 wherever it lets something through, so the gradient keeps "
             "its length.",

@@ -16,8 +16,8 @@ _KNOBS: dict[str, Any] = {
 _QUICK: dict[str, Any] = {"image_size": 64, "subset_per_class": 500, "epochs": 5}
 _SAME_SET = (
     "The document's “validation” accuracy is measured on its test set. Here a tenth of the "
-    "training images is set apart to choose the epoch, and the test set is looked at once, at the end: "
-    "7,200 training, 800 validation, 2,000 test images of the 8,000 + 2,000."
+    "training images is set apart to choose the epoch, and the test set is looked at once, at the "
+    "end: 7,200 training, 800 validation, 2,000 test images of the 8,000 + 2,000."
 )
 _SQUASHED = (
     "The photographs are Kaggle's, squashed to squares; the document does not say how its own were "
