@@ -2,7 +2,7 @@
 
 To add one, add an entry to METRICS and its formula to `lab.training.metrics.FORMULAS`. Its columns
 are then in the store (an older database gains them when it is opened), its curve on the Train page
-and in Compare, its numbers in the command line's table and JSON.
+and in Compare, its values in the command line's table and JSON.
 
     where it is measured            called
     ------------------------------  --------------------------------------------------------------
@@ -24,28 +24,29 @@ from lab.words import NONE, percent
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that tells how well a network answers."""
+    """One number that says how well a network predicts."""
 
     name: str
-    """As it stands in events, columns and JSON."""
+    """Its name in events, columns and JSON."""
     title: str
     about: str
-    """What it says, for a learner; one or two sentences."""
+    """What it means, for a learner; one or two sentences."""
     best: float
     """The value of a perfect network."""
     worst: float
-    """The other end of its range; infinite where there is none."""
+    """The worst possible value; infinite where there is none."""
     of_batches: bool = True
-    """Whether training batches have it too; False where it means something of whole sets only."""
+    """Whether it is measured on training batches too, not on whole splits only."""
     average: Literal["samples", "classes"] = "samples"
-    """What counts alike in the mean: every sample, or every class that has one."""
+    """What has equal weight in the mean: every sample, or every class with samples."""
     fewest_classes: int = 2
-    """With fewer it says nothing, so it is not measured."""
+    """The number of classes below which it is not measured."""
     shown: bool = True
-    """Whether its curve is drawn before somebody asks for it."""
+    """Whether its curve is drawn by default."""
 
     @property
     def higher_is_better(self) -> bool:
+        """Whether larger values are better."""
         return self.best > self.worst
 
     @property
@@ -54,12 +55,13 @@ class Metric:
         return {self.best, self.worst} == {0.0, 1.0}
 
     def text(self, value: float | None) -> str:
-        """`value` as a person reads it; a dash where there is none."""
+        """Returns `value` for a person to read; a dash where there is none."""
         if value is None or math.isnan(value):
             return NONE
         return percent(value) if self.is_share else f"{value:.4g}"
 
     def is_better(self, value: float, than: float) -> bool:
+        """Whether `value` is better than `than`."""
         return value > than if self.higher_is_better else value < than
 
 
@@ -107,18 +109,18 @@ METRICS: dict[str, Metric] = {
 
 
 def metrics_of(classes: int) -> tuple[Metric, ...]:
-    """Those that a run with so many classes measures."""
+    """Returns the metrics that a run with so many classes measures."""
     return tuple(m for m in METRICS.values() if classes >= m.fewest_classes)
 
 
 def step_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:
-    """What is kept of a step: the batch's values, each followed by its moving average."""
+    """Returns the columns of a step: the batch's values, each followed by its moving average."""
     names = (m.name for m in metrics if m.of_batches)
     return tuple(column for name in names for column in (name, f"{name}_smoothed"))
 
 
 def epoch_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:
-    """What is kept of an epoch: of its training batches, and of the validation images."""
+    """Returns the columns of an epoch: of its training batches and the validation images."""
     return tuple(
         f"{part}_{metric.name}"
         for metric in metrics
@@ -128,5 +130,5 @@ def epoch_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:
 
 
 def run_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:
-    """What is kept of a run: of the best epoch's validation, and of the test."""
+    """Returns the columns of a run: of the best epoch's validation and of the test."""
     return tuple(c for m in metrics for c in (f"best_val_{m.name}", f"test_{m.name}"))
