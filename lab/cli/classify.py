@@ -1,4 +1,4 @@
-"""`classify`: what a run says about picture files."""
+"""`classify`: a run's predictions for picture files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def classify(options: argparse.Namespace) -> int:
-    """0, or 1 when one of the files is no picture."""
+    """Returns 0, or 1 when one of the files is no picture."""
     from lab.evaluate.classify import answer, uploaded
     from lab.evaluate.familiarity import measure_familiarity, saved_familiarity
     from lab.evaluate.opened import open_network
@@ -53,14 +53,14 @@ def classify(options: argparse.Namespace) -> int:
             familiarity = measure_familiarity(folder, options.checkpoint, progress=report)
     with _Answers(as_json=options.json) as answers:
         for name in options.images:
-            question = {"file": name, "run": row.id, "checkpoint": options.checkpoint}
+            request = {"file": name, "run": row.id, "checkpoint": options.checkpoint}
             try:
                 picture = uploaded(read_picture(name), opened.card, name=name, crop=crop)
             except UnreadableFile as error:
-                answers.add({**question, "error": f"{printable(name)} {error.reason}."})
+                answers.add({**request, "error": f"{printable(name)} {error.reason}."})
             else:
                 result = answer(opened, picture)
-                answers.add({**question, **_values(result, familiarity, top=options.top)})
+                answers.add({**request, **_values(result, familiarity, top=options.top)})
     if familiarity is None and not options.json:
         print(
             "Whether pictures are unlike the training pictures has not been measured for this "
@@ -71,14 +71,14 @@ def classify(options: argparse.Namespace) -> int:
 
 
 def _values(answer: Answer, familiarity: Familiarity | None, *, top: int) -> dict[str, Any]:
-    """An answer as JSON has it."""
-    chances = zip(answer.class_names, answer.probabilities.tolist(), strict=True)
+    """Returns an answer as JSON values."""
+    probabilities = zip(answer.class_names, answer.probabilities.tolist(), strict=True)
     values = {
         "epoch": answer.epoch,
         "predicted": answer.predicted_class,
         "probability": float(answer.probabilities[answer.predicted]),
         "top": answer.top(top),
-        "probabilities": dict(chances),
+        "probabilities": dict(probabilities),
         "unlike": None,
         "distance": None,
         "limit": None,
@@ -95,7 +95,7 @@ def _values(answer: Answer, familiarity: Familiarity | None, *, top: int) -> dic
 
 
 class _Answers:
-    """Printed as JSON lines as they come, or as a table at the end, however that comes."""
+    """Prints answers as JSON lines at once, or as a table at the end, also after an error."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json

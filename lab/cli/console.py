@@ -1,4 +1,4 @@
-"""Where commands print what people read."""
+"""Output for people: a console, a progress line, printable names."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Console(rich.console.Console):
 
 @contextmanager
 def progress_line() -> Iterator[Report]:
-    """How far a job is, as one line on standard error that overwrites itself; on a terminal only,
-    so that logs stay short."""
-    shown = sys.stderr.isatty()
+    """Shows a job's progress as one line on standard error that overwrites itself; on a terminal
+    only, so that logs stay short."""
+    is_terminal = sys.stderr.isatty()
 
     def report(progress: Progress) -> None:
-        if shown:
+        if is_terminal:
             share = "" if progress.fraction is None else f" {progress.fraction:4.0%}"
             print(f"\r\033[K{progress.text}{share}", end="", file=sys.stderr, flush=True)
 
     try:
         yield report
     finally:
-        if shown:
+        if is_terminal:
             print(file=sys.stderr)
 
 
 def printable(name: str) -> str:
-    """A file name without what a terminal would take for a command."""
+    """Returns a file name without characters that a terminal would take for a command."""
     return "".join(letter if letter.isprintable() else "�" for letter in name)

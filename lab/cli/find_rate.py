@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def find_rate(options: argparse.Namespace) -> int:
-    """0 with a suggested rate, 1 without one: a script then keeps its own."""
+    """Returns 0 with a suggested rate, 1 without one."""
     from lab.training.lr_finder.ramp import find_rates
     from lab.training.plan import resolve
 

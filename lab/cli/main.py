@@ -1,4 +1,4 @@
-"""The commands, and what they exit with.
+"""The commands and their exit status.
 
 Exit status: 0 done, 1 the run (or one of several files) failed, 2 something asked for is not
 possible (the sentence on standard error says why), 130 stopped by Ctrl-C, 141 nobody reads the
@@ -27,7 +27,7 @@ COMMANDS = {
     "datasets": "list, show, add, download, remove data sets",
     "recipes": "the documents' experiments: list, run",
 }
-"""With their help; each is a file of this folder."""
+"""Each command with its help; a command is a file of this folder."""
 
 EXAMPLES = """examples:
   python -m lab train --dataset drawn-signs --architecture sign-cnn --epochs 3
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         status: int = options.perform(options)
-        sys.stdout.flush()  # here, where a reader that has gone is known
+        sys.stdout.flush()  # raises BrokenPipeError here, not at the exit
         return status
     except LabError as error:
         print(error, file=sys.stderr)
@@ -58,12 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader has seen enough, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain at the exit
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # no second error at the exit
         return 141  # as a shell says of a program that SIGPIPE ended
 
 
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of `arguments`: every command is known by name, the one that is asked for in full.
+    """Returns the parser of `arguments`: all commands by name, only the requested one in full.
 
     So nobody waits for the imports of the others.
     """
@@ -74,9 +76,9 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((word for word in arguments if word in COMMANDS), None)
+    requested = next((word for word in arguments if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
-        if name == asked:
+        if name == requested:
             importlib.import_module(f"lab.cli.{name.replace('-', '_')}").add_arguments(command)
     return parser

@@ -1,4 +1,4 @@
-"""What `classify` and `explain` share: their options, the run that is asked, the picture file."""
+"""What `classify` and `explain` share: their options, the run, the picture file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
-    """Which network is asked, about which part of the picture."""
+    """Add the options that name the network and the part of the picture."""
     parser.add_argument("--run", required=True, metavar="ID", help="a run's id, or its start")
     parser.add_argument(
         "--checkpoint", default="best", help="best (default), last or a kept epoch-0005"
@@ -28,20 +28,20 @@ def add_question(parser: argparse.ArgumentParser) -> None:
 
 
 def find_run(text: str) -> RunRow:
-    """The run of that id, or the only one whose id begins so; raises NotFoundError."""
+    """Returns the run with this id, or the only one whose id begins so; raises NotFoundError."""
     rows = {row.id: row for row in store().runs()}
     if text in rows:
         return rows[text]
-    fitting = [run_id for run_id in rows if text and run_id.startswith(text)]
-    if len(fitting) == 1:
-        return rows[fitting[0]]
-    if fitting:
-        raise NotFoundError(f"Several runs begin with {text!r}: {', '.join(fitting[:5])}.")
+    matches = [run_id for run_id in rows if text and run_id.startswith(text)]
+    if len(matches) == 1:
+        return rows[matches[0]]
+    if matches:
+        raise NotFoundError(f"Several runs begin with {text!r}: {', '.join(matches[:5])}.")
     raise NotFoundError(f"{unknown_name('run', text, rows)} `python -m lab runs` lists them.")
 
 
 def read_picture(name: str) -> bytes:
-    """The bytes of the file `name`; raises UnreadableFile."""
+    """Returns the bytes of the file `name`; raises UnreadableFile."""
     try:
         with Path(name).open("rb") as file:
             return file.read(MAX_BYTES + 1)  # one more than is allowed: enough to be refused
@@ -55,7 +55,7 @@ def read_picture(name: str) -> bytes:
 
 
 def parse_crop(text: str | None) -> Crop | None:
-    """A Crop from "x,y,side". Raises ConfigError."""
+    """Returns a Crop from "x,y,side"; raises ConfigError."""
     from lab.evaluate.pictures import Crop
 
     if text is None:

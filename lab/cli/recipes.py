@@ -54,12 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 # --- list ---------------------------------------------------------------------------------------
 def list_recipes(options: argparse.Namespace) -> int:
-    guess = _estimator()
+    estimate_run = _estimator()
     titles = {question.key: question.title for question in QUESTIONS}
     table = Table("Recipe", "Title", "Reported", "Quick", "Full", "Missing")
     question = ""
     for each in all_recipes():
-        runs = {size: [_facts(run, guess(run)) for run in prepare(each, size)] for size in SIZES}
+        runs = {
+            size: [_facts(run, estimate_run(run)) for run in prepare(each, size)] for size in SIZES
+        }
         if options.json:
             print(json.dumps({**_recipe_facts(each, titles[each.question]), **runs}))
             continue
@@ -87,16 +89,16 @@ def list_recipes(options: argparse.Namespace) -> int:
 
 
 def _estimator() -> Callable[[Prepared], Estimate | None]:
-    """How long each run would take on this machine."""
+    """Returns a function that estimates how long a run would take on this machine."""
     from lab.training.plan import resolve_device
 
     past = past_runs(store())
 
-    def guess(run: Prepared) -> Estimate | None:
+    def estimate_run(run: Prepared) -> Estimate | None:
         device = resolve_device(run.config)
         return estimate(run.config, past=past, measured=measured_speeds(device), device=device)
 
-    return guess
+    return estimate_run
 
 
 def _recipe_facts(each: Recipe, question: str) -> dict[str, Any]:
@@ -110,14 +112,14 @@ def _recipe_facts(each: Recipe, question: str) -> dict[str, Any]:
     }
 
 
-def _facts(run: Prepared, guess: Estimate | None) -> dict[str, Any]:
+def _facts(run: Prepared, duration: Estimate | None) -> dict[str, Any]:
     return {
         "variant": run.variant.key,
         "dataset": run.config.dataset,
         "architecture": run.config.architecture,
         "reported": run.variant.reported.text,
-        "seconds": None if guess is None else round(guess.seconds, 1),
-        "seconds_from": None if guess is None else guess.said,
+        "seconds": None if duration is None else round(duration.seconds, 1),
+        "seconds_from": None if duration is None else duration.said,
         "missing": run.missing or None,
         "download": run.download or None,
     }
@@ -150,7 +152,7 @@ def run_recipe(options: argparse.Namespace) -> int:
 
 
 def _train(prepared: Sequence[Prepared], *, as_json: bool) -> list[RunRow]:
-    """One after the other, up to one that is stopped. All are checked before the first trains."""
+    """Train one after the other, up to one that is stopped; all are checked before."""
     from lab.training.plan import resolve
 
     for run in prepared:
@@ -161,8 +163,8 @@ def _train(prepared: Sequence[Prepared], *, as_json: bool) -> list[RunRow]:
     for run, config in zip(prepared, configs, strict=True):
         if as_json:
             facts = {"recipe": run.recipe.id, "variant": run.variant.key, "size": run.size}
-            begun = {"event": "recipe_run", **facts, "config": config.differences()}
-            print(json.dumps(begun), flush=True)
+            event = {"event": "recipe_run", **facts, "config": config.differences()}
+            print(json.dumps(event), flush=True)
         with reporter(as_json=as_json) as on_event:
             rows.append(
                 run_in_foreground(config, name=run.name, origin=run.origin, on_event=on_event)

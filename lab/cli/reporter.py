@@ -1,4 +1,4 @@
-"""What a command says while a run trains: JSON lines, or a progress bar over a growing table."""
+"""Reports a run in training: JSON lines, or a progress bar over a growing table."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from lab.training.events import (
 )
 
 EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
-"""By how the run ended; anything else is 1."""
+"""By the run's final status; 1 for any other."""
 
 
-def run_reported(what: RunConfig | str, *, name: str | None = None, as_json: bool) -> int:
-    """Train a new run or go on with an old one (`run_in_foreground`); returns the exit status."""
+def run_reported(run: RunConfig | str, *, name: str | None = None, as_json: bool) -> int:
+    """Train a new run or resume an old one (`run_in_foreground`); returns the exit status."""
     from lab.runs.foreground import run_in_foreground  # late: `train --help` needs no run store
 
     with reporter(as_json=as_json) as report:
-        row = run_in_foreground(what, name=name, on_event=report)
+        row = run_in_foreground(run, name=name, on_event=report)
     if not as_json:
         print(f"Run {row.id}: {row.message}")
     return EXIT_STATUS.get(row.status, 1)
@@ -41,7 +41,7 @@ def run_reported(what: RunConfig | str, *, name: str | None = None, as_json: boo
 
 @contextmanager
 def reporter(*, as_json: bool) -> Iterator[Callable[[Event], None]]:
-    """What is called with each event of a run."""
+    """Yields the listener to call with each event of a run."""
     if as_json:
         yield print_json
         return
@@ -58,12 +58,12 @@ def print_json(event: Event) -> None:
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN; what is not a number is null."""
+    """Returns the values with None for NaN, which JSON does not have."""
     return {k: None if isinstance(v, float) and v != v else v for k, v in values.items()}
 
 
 class _Bar:
-    """The readable form. Runs in the main thread, called between two steps."""
+    """The report for people. Runs in the main thread, called between two steps."""
 
     def __init__(self) -> None:
         self.progress = Progress(
@@ -76,7 +76,7 @@ class _Bar:
         )
         self.task: TaskID | None = None
         self.columns: list[tuple[str, Metric, str]] = []
-        """Of the table of epochs: the metric's column, the metric, the title."""
+        """The columns of the table of epochs: event column, metric, title."""
         self.out = Console()
 
     def report(self, event: Event) -> None:

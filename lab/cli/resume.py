@@ -15,5 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def resume(options: argparse.Namespace) -> int:
-    row = store().run(options.run)  # a mistyped id is told before a progress bar begins
+    row = store().run(options.run)  # reports a mistyped id before a progress bar begins
     return run_reported(row.id, as_json=options.json)

@@ -1,4 +1,4 @@
-"""`sweep`: train a grid, a random draw or a halving, from a file, a preset, or go on with one.
+"""`sweep`: train a grid, a random draw or a halving, from a file or a preset; or resume one.
 
 The driver works in a thread of its own; the main thread trains, so that Ctrl-C ends a run within
 one step. A server on the same LAB_HOME may take runs too: whoever has the device takes the next.
@@ -37,18 +37,18 @@ POLL_SECONDS = 0.2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "what",
+        "source",
         metavar="FILE.yaml",
-        help="a sweep as YAML, a stock sweep's name, or the id of a stopped sweep to go on with",
+        help="a sweep as YAML, a preset's name, or the id of a stopped sweep to go on with",
     )
-    parser.add_argument("--quick", action="store_true", help="a stock sweep in its quick size")
+    parser.add_argument("--quick", action="store_true", help="a sweep preset in its quick size")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
     parser.set_defaults(perform=train_sweep)
 
 
 def train_sweep(options: argparse.Namespace) -> int:
     queue = Queue(store())  # never started: this process trains in its main thread
-    sweep_id, config = _begin(options.what, quick=options.quick)
+    sweep_id, config = _begin(options.source, quick=options.quick)
     report = _JsonReport(sweep_id, config) if options.json else _Report(sweep_id, config)
     report.started(left_out(config))
     driver = DriverThread(queue, only=sweep_id)
@@ -62,17 +62,19 @@ def train_sweep(options: argparse.Namespace) -> int:
     return report.ended()
 
 
-# --- what is asked ------------------------------------------------------------------------------
-def _begin(what: str, *, quick: bool) -> tuple[str, SweepConfig]:
-    """Enter a new sweep, or take up a stopped one; returns its id too."""
+# --- the requested sweep ------------------------------------------------------------------------
+def _begin(source: str, *, quick: bool) -> tuple[str, SweepConfig]:
+    """Create a new sweep, or resume a stopped one; returns its id and config."""
     presets = {preset.id: preset for preset in PRESETS}
-    path = Path(what)
-    if what in presets:
-        config = _from_preset(presets[what], quick=quick)
+    path = Path(source)
+    if source in presets:
+        config = _from_preset(presets[source], quick=quick)
     elif quick:
-        raise ConfigError(f"--quick goes with a stock sweep only; there are: {', '.join(presets)}.")
-    elif what.startswith("s-") and not path.exists():
-        return what, _resume(what)
+        raise ConfigError(
+            f"--quick goes with a sweep preset only; there are: {', '.join(presets)}."
+        )
+    elif source.startswith("s-") and not path.exists():
+        return source, _resume(source)
     else:
         config = _from_file(path, presets)
     return enter_sweep(config), config
@@ -103,7 +105,7 @@ def _from_file(path: Path, presets: Iterable[str]) -> SweepConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
         raise ConfigError(
-            f"{path} cannot be read: {reason}. Name a YAML file, a sweep's id, or a stock sweep: "
+            f"{path} cannot be read: {reason}. Name a YAML file, a sweep's id, or a sweep preset: "
             f"{', '.join(presets)}."
         ) from None
     return SweepConfig.from_yaml(text)
@@ -111,7 +113,7 @@ def _from_file(path: Path, presets: Iterable[str]) -> SweepConfig:
 
 # --- training -----------------------------------------------------------------------------------
 def _train(sweep_id: str, queue: Queue, report: _Report) -> None:
-    """Train the sweep's runs as its driver puts them in line, until none comes any more."""
+    """Train the sweep's runs as its driver queues them, until none comes any more."""
     runs = queue.store
     origin = f"sweep:{sweep_id}"
     while True:
@@ -143,7 +145,7 @@ def _stop(sweep_id: str, queue: Queue) -> None:
 
 # --- reports ------------------------------------------------------------------------------------
 class _Report:
-    """What happens, in lines for a person and a table at the end."""
+    """Reports a sweep in lines for a person, with a table at the end."""
 
     def __init__(self, sweep_id: str, config: SweepConfig) -> None:
         self.id = sweep_id
@@ -152,7 +154,7 @@ class _Report:
         self._out = Console(highlight=False, markup=False, soft_wrap=True)
 
     def started(self, missing: dict[int, str]) -> None:
-        """`missing`: the combinations that are left out, by number, with the reason."""
+        """Report the start; `missing`: reasons by number of the combinations that are left out."""
         self._out.print(
             f"Sweep {self.id}: {self.config.combinations} combinations, at most "
             f"{self.config.runs_at_most} runs of {self.config.base.epochs} epochs."
@@ -198,7 +200,7 @@ class _Report:
 
 
 class _JsonReport(_Report):
-    """The same as JSON lines."""
+    """Reports a sweep as JSON lines."""
 
     def started(self, missing: dict[int, str]) -> None:
         _print_event(
@@ -255,10 +257,10 @@ def _line_values(line: Line) -> dict[str, Any]:
     }
 
 
-def _table(config: SweepConfig, every: Sequence[Line]) -> Table:
+def _table(config: SweepConfig, combinations: Sequence[Line]) -> Table:
     head = ("", *config.axes, JUDGED_BY[config.metric], "Test accuracy", "Seeds", "State")
     table = Table(*head)
-    for line in every:
+    for line in combinations:
         table.add_row(
             str(line.number),
             *(KNOBS[knob].text(value) for knob, value in line.params.items()),

@@ -25,7 +25,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def add_knobs(parser: argparse.ArgumentParser) -> None:
-    """Every knob as an option, a file of them, and --set; also for `find-rate`."""
+    """Add the options that set knobs: one a knob, --config and --set; also for `find-rate`."""
     parser.add_argument(
         "--config", metavar="FILE", help="a YAML file of knobs, as a run exports it"
     )
@@ -45,7 +45,9 @@ def add_knobs(parser: argparse.ArgumentParser) -> None:
 
 
 def config_from(options: argparse.Namespace) -> RunConfig:
-    """From --config, then the knobs' own options, then --set. Raises ConfigError."""
+    """Returns the config from --config, the knobs' own options and --set, in this order.
+
+    Raises ConfigError."""
     base = RunConfig()
     if options.config:
         try:

@@ -71,13 +71,13 @@ def test_a_bad_file_is_told_and_hides_no_other(
     files = [str(tmp_path / name) for name in bad]
     files = [*files, str(picture), str(tmp_path / "none.png"), str(tmp_path)]
     assert main(["classify", *files, "--run", run_id, "--json"]) == 1
-    told = {str(line["file"]): line for line in lines(capsys.readouterr().out)}
-    assert list(told) == files
+    records = {str(line["file"]): line for line in lines(capsys.readouterr().out)}
+    assert list(records) == files
     for name, (_, reason) in bad.items():
-        assert reason in str(told[str(tmp_path / name)]["error"])
-    assert "predicted" in told[str(picture)]
-    assert "is not there" in str(told[str(tmp_path / "none.png")]["error"])
-    assert "is a folder" in str(told[str(tmp_path)]["error"])
+        assert reason in str(records[str(tmp_path / name)]["error"])
+    assert "predicted" in records[str(picture)]
+    assert "is not there" in str(records[str(tmp_path / "none.png")]["error"])
+    assert "is a folder" in str(records[str(tmp_path)]["error"])
 
 
 def test_the_table_is_for_people(
@@ -88,11 +88,11 @@ def test_the_table_is_for_people(
     (tmp_path / "text.png").write_text("hello")
     files = [str(odd), str(tmp_path / "text.png")]
     assert main(["classify", *files, "--run", run_id, "--top", "2"]) == 1
-    told = capsys.readouterr()
-    assert "%" in told.out
-    assert "holds text" in told.err
-    assert "--familiarity measures it once" in told.err
-    assert "\x1b" not in told.out + told.err
+    captured = capsys.readouterr()
+    assert "%" in captured.out
+    assert "holds text" in captured.err
+    assert "--familiarity measures it once" in captured.err
+    assert "\x1b" not in captured.out + captured.err
 
 
 def test_familiarity_is_measured_when_asked_for_and_then_known(
@@ -116,13 +116,13 @@ def test_the_start_of_an_id_is_enough_when_it_is_the_only_one(
     assert lines(capsys.readouterr().out)[0]["run"] == run_id
     other = store().create_run(store().run(run_id).config)
     assert main(["classify", str(picture), "--run", "r-", "--json"]) == 2
-    said = capsys.readouterr().err
-    assert "Several runs begin with 'r-'" in said
-    assert other in said
+    error = capsys.readouterr().err
+    assert "Several runs begin with 'r-'" in error
+    assert other in error
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--run", "r-19990101-000000-0000"], "Unknown run"),
         (["--checkpoint", "epoch-0009"], "there are: best, last"),
@@ -136,13 +136,13 @@ def test_what_cannot_be_is_refused_with_exit_status_2(
     run_id: str,
     picture: Path,
     arguments: list[str],
-    said: str,
+    expected: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["classify", str(picture), "--run", run_id, *arguments]) == 2
-    told = capsys.readouterr()
-    assert said in told.err
-    assert not told.out
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert not captured.out
 
 
 def test_a_crop_is_used(run_id: str, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,9 +39,9 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_add_reports_and_remove_removes(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets", "add", "walk", str(pictures), "--title", "A walk"]) == 0
-    told = capsys.readouterr()
-    assert "Added 20 images in 2 classes" in told.out
-    assert "broken.jpg" in told.err
+    captured = capsys.readouterr()
+    assert "Added 20 images in 2 classes" in captured.out
+    assert "broken.jpg" in captured.err
     assert main(["datasets", "show", "walk", "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert info["class_names"] == ["leaf", "stone"]
@@ -51,7 +51,7 @@ def test_add_reports_and_remove_removes(pictures: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["show", "drawn-sings"], "Did you mean 'drawn-signs'"),
         (["add", "walk", "/nowhere"], "/nowhere"),
@@ -61,12 +61,12 @@ def test_add_reports_and_remove_removes(pictures: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_refusals_are_sentences(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["datasets", *arguments]) == 2
-    told = capsys.readouterr()
-    assert said in told.err
-    assert "Traceback" not in told.err
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert "Traceback" not in captured.err
 
 
 def test_prepare_draws_what_is_built_in(

@@ -20,20 +20,20 @@ def tiny() -> str:
 
 def test_json_is_the_finding_and_no_run_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*LEARNS, "--set", "batch_size=16", "--json"]) == 0
-    [said] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [shown] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     config = RunConfig(dataset="tiny", architecture="mlp", activation="relu", batch_size=16)
-    found = find_rates(config)
-    assert said["suggested"] == found.suggested
-    assert (said["low"], said["high"]) == (found.low, found.high)
-    assert said["steps"] == len(said["rates"]) == len(said["losses"]) == len(said["smoothed"])
+    finding = find_rates(config)
+    assert shown["suggested"] == finding.suggested
+    assert (shown["low"], shown["high"]) == (finding.low, finding.high)
+    assert shown["steps"] == len(shown["rates"]) == len(shown["losses"]) == len(shown["smoothed"])
     assert store().runs() == []
 
 
 def test_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*LEARNS, "--batch-size", "16"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("Suggested: ")
-    assert "The loss stood at" in said
+    output = capsys.readouterr().out
+    assert output.startswith("Suggested: ")
+    assert "The loss stood at" in output
 
 
 def test_without_a_suggestion_a_script_is_told_by_the_status(

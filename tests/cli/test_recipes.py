@@ -18,9 +18,9 @@ def lines(text: str) -> list[dict[str, object]]:
 
 def test_list_names_every_recipe_with_its_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "list", "--json"]) == 0
-    told = lines(capsys.readouterr().out)
-    assert {r["recipe"]: r["reported"] for r in told} == {r.id: r.reported for r in RECIPES}
-    deep = next(r for r in told if r["recipe"] == "cd-deep")
+    records = lines(capsys.readouterr().out)
+    assert {r["recipe"]: r["reported"] for r in records} == {r.id: r.reported for r in RECIPES}
+    deep = next(r for r in records if r["recipe"] == "cd-deep")
     runs = deep["quick"]
     assert isinstance(runs, list)
     assert [run["variant"] for run in runs] == ["cd-deep-sigmoid", "cd-deep-relu"]
@@ -42,11 +42,11 @@ def test_run_trains_all_runs_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> 
     make_tiny_pack()
     arguments = ["recipes", "run", "cd-deep", "--quick", "--dataset", "tiny", "--json"]
     assert main(arguments) == 0
-    told = lines(capsys.readouterr().out)
-    names = [event["event"] for event in told]
+    records = lines(capsys.readouterr().out)
+    names = [event["event"] for event in records]
     assert names.count("recipe_run") == names.count("run_ended") == 2
     assert names[-2:] == ["recipe_result", "recipe_result"]
-    result = told[-1]
+    result = records[-1]
     assert result["variant"] == "cd-deep-relu"
     assert result["status"] == "completed"
     assert result["reported"] == "about 50 %"
@@ -86,12 +86,12 @@ def test_run_one_of_them_readably(
     out = capsys.readouterr().out
     assert "cd-deep-relu (quick)" in out
     assert "Not to be compared: quick size" in out
-    assert "10 outputs for two classes" in out  # the traps are told
+    assert "10 outputs for two classes" in out  # the traps are named
     assert len(store().runs()) == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["sl-cn"], "Did you mean 'sl-cnn'"),
         (["sl-cnn", "--dataset", "sign-mnist"], "not added"),
@@ -101,12 +101,12 @@ def test_run_one_of_them_readably(
     ],
 )
 def test_what_cannot_be_is_refused_with_exit_status_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["recipes", "run", *arguments, "--json"]) == 2
-    told = capsys.readouterr()
-    assert said in told.err
-    assert "Traceback" not in told.err
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert "Traceback" not in captured.err
     assert not store().runs()
 
 
@@ -116,6 +116,6 @@ def test_measure_tells_and_keeps(
     speed = estimates.Speed(28, 0.25, 0.5)
     monkeypatch.setattr(estimates, "_measure", lambda name, device: speed)
     assert main(["recipes", "measure", "--json"]) == 0
-    told = lines(capsys.readouterr().out)
-    assert [t["architecture"] for t in told] == list(ARCHITECTURES.names())
+    records = lines(capsys.readouterr().out)
+    assert [t["architecture"] for t in records] == list(ARCHITECTURES.names())
     assert estimates.measured_speeds()["sign-cnn"] == speed

@@ -76,7 +76,7 @@ def test_a_person_reads_a_table(file: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("axes: {learning_rte: [1]}", "Did you mean 'learning_rate'?"),
         ("base: {dataset: tinny}\naxes: {learning_rate: [1]}", "None of the 1 combinations can be"),
@@ -85,37 +85,37 @@ def test_a_person_reads_a_table(file: Path, capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_what_is_not_possible_is_said(
-    file: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+    file: Path, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text(text)
     assert main(["sweep", str(file)]) == 2
-    assert said in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
     assert sweeps(store()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
-        (["nowhere.yaml"], "Name a YAML file, a sweep's id, or a stock sweep: freeze-resnet18"),
+        (["nowhere.yaml"], "Name a YAML file, a sweep's id, or a sweep preset: freeze-resnet18"),
         (["s-none"], "There is no sweep 's-none'"),
         (["freeze-resnet18"], "needs the data set 'cats-dogs', which is not on this machine"),
-        (["nowhere.yaml", "--quick"], "--quick goes with a stock sweep only"),
+        (["nowhere.yaml", "--quick"], "--quick goes with a sweep preset only"),
     ],
 )
 def test_a_name_that_is_not_there_is_said(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["sweep", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_left_out_combinations_are_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(SWEEP.replace("learning_rate: [0.01, 0.001]", "freeze: [scratch, head_only]"))
     assert main(["sweep", str(file), "--json"]) == 0
-    told = lines(capsys.readouterr().out)
-    assert [each["trial"] for each in told[0]["left_out"]] == [1]
-    assert "head_only" in told[0]["left_out"][0]["reason"]
-    states = {line["params"]["freeze"]: line["state"] for line in told[-1]["combinations"]}
+    records = lines(capsys.readouterr().out)
+    assert [each["trial"] for each in records[0]["left_out"]] == [1]
+    assert "head_only" in records[0]["left_out"][0]["reason"]
+    states = {line["params"]["freeze"]: line["state"] for line in records[-1]["combinations"]}
     assert states == {"scratch": "done", "head_only": "left out"}
 
 
@@ -137,14 +137,14 @@ def test_ctrl_c_stops_all_and_the_id_goes_on(
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    told = lines(out)
-    assert (told[-1]["event"], told[-1]["status"]) == ("sweep_ended", "stopped")
+    records = lines(out)
+    assert (records[-1]["event"], records[-1]["status"]) == ("sweep_ended", "stopped")
     rows = store().runs()
     assert {row.status for row in rows} == {"stopped"}
     assert any(row.step > 0 for row in rows)
     capsys.readouterr()
     # It goes on with the same runs; ended by `finish`, or this would take a while.
-    sweep_id = told[0]["sweep"]
+    sweep_id = records[0]["sweep"]
     with subprocess.Popen(
         [sys.executable, "-m", "lab", "sweep", sweep_id, "--json"],
         stdout=subprocess.PIPE,
@@ -160,7 +160,7 @@ def test_ctrl_c_stops_all_and_the_id_goes_on(
             time.sleep(0.05)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    told = lines(out)
-    assert told[-1]["status"] == "completed"
+    records = lines(out)
+    assert records[-1]["status"] == "completed"
     assert {row.id for row in rows} <= finished
     assert len(finished) == 2

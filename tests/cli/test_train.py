@@ -28,16 +28,16 @@ def test_json_is_one_object_a_line_and_ends_with_run_ended(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([*QUICK, "--set", "batch_size=16", "--json"]) == 0
-    told = lines(capsys.readouterr().out)
-    names = [event["event"] for event in told]
+    records = lines(capsys.readouterr().out)
+    names = [event["event"] for event in records]
     assert names[0] == "run_started"
     assert names.count("run_ended") == 1
     assert names[-1] == "run_ended"
     assert names.count("epoch_done") == 2
     assert names.count("step_done") == 12
-    before_training = told[names.index("probe_taken")]
+    before_training = records[names.index("probe_taken")]
     assert (before_training["epoch"], before_training["count"]) == (0, 8)
-    end = told[-1]
+    end = records[-1]
     assert end["status"] == "completed"
     assert 0 <= end["test_accuracy"] <= 1  # type: ignore[operator]
     assert end["best_epoch"] in (1, 2)
@@ -71,7 +71,7 @@ def test_config_file_then_options_then_set(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--set", "batch_sise=3"], "Did you mean 'batch_size'?"),
         (["--set", "batch_size=0"], "allowed is a whole number from 1 to 4096"),
@@ -87,12 +87,12 @@ def test_config_file_then_options_then_set(
     ],
 )
 def test_what_cannot_be_is_refused_with_exit_status_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*QUICK, *arguments, "--json"]) == 2
-    told = capsys.readouterr()
-    assert said in told.err
-    assert "Traceback" not in told.err
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert "Traceback" not in captured.err
     assert not store().runs()
 
 
@@ -104,10 +104,10 @@ def test_no_weights_no_run(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     arguments = ["train", "--dataset", "tiny", "--architecture", "resnet18", "--json"]
     assert main([*arguments, "--freeze", "last_k", "--image-size", "64"]) == 1
-    told = lines(capsys.readouterr().out)
-    assert [event["event"] for event in told] == ["run_ended"]
-    message = str(told[0]["message"])
-    assert told[0]["status"] == "failed"
+    records = lines(capsys.readouterr().out)
+    assert [event["event"] for event in records] == ["run_ended"]
+    message = str(records[0]["message"])
+    assert records[0]["status"] == "failed"
     assert "resnet18-f37072fd.pth" in message
     assert str(tmp_path / "empty") in message
     assert "scratch" in message
