@@ -31,7 +31,7 @@ def main(*, quick: bool = False) -> None:
 
 def _history(lengths: tuple[int, ...]) -> list[str]:
     from lab.config import RunConfig
-    from lab.runs.history import curve
+    from lab.runs.history import thinned_steps
     from lab.runs.store import store
     from lab.runs.writing import Smoother
     from lab.training.events import RunStarted, StepDone
@@ -58,7 +58,7 @@ def _history(lengths: tuple[int, ...]) -> list[str]:
             inserting.append(_seconds(insert))
             done += BATCH
         tick = _median(partial(opened.steps, run_id, after=done - 50))
-        page = _median(lambda: curve(opened, run_id), rounds=5)
+        page = _median(lambda: thinned_steps(opened, run_id), rounds=5)
         per_step = 1e6 * statistics.median(inserting) / BATCH
         lines.append(f"| {length:,} | {per_step:.1f} | {1e3 * tick:.2f} | {1e3 * page:.1f} |")
     return lines

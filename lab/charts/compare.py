@@ -26,7 +26,7 @@ ROW_HEIGHT = 26
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RunCurve:
     """One run's curve: x (n,) ascending and y (n,); NaN is a gap."""
 
     name: str
@@ -56,7 +56,7 @@ def smooth(x: Column, y: Column, half_life: float) -> Column:
 
 
 def overlaid(
-    lines: Sequence[Line],
+    lines: Sequence[RunCurve],
     *,
     x_title: str,
     y_title: str,
@@ -88,7 +88,7 @@ def overlaid(
     return figure
 
 
-def overlaid_alt(lines: Sequence[Line], *, what: str, share: bool = False) -> str:
+def overlaid_alt(lines: Sequence[RunCurve], *, what: str, share: bool = False) -> str:
     """One true sentence in place of `overlaid`."""
     ends = {line.name: last_number(line.y) for line in lines}
     known = sorted((value, name) for name, value in ends.items() if value is not None)
@@ -105,7 +105,7 @@ def overlaid_alt(lines: Sequence[Line], *, what: str, share: bool = False) -> st
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class FinalAccuracy:
     """One run's accuracies, in [0, 1], with their 95 % intervals; None where unknown."""
 
     name: str
@@ -115,7 +115,7 @@ class Final:
     test_interval: tuple[float, float] | None
 
 
-def finals(rows: Sequence[Final]) -> go.Figure:
+def final_accuracies(rows: Sequence[FinalAccuracy]) -> go.Figure:
     """A row a run, from the top: validation (open diamond) and test accuracy (dot), with whiskers
     as long as their intervals."""
     figure = go.Figure()
@@ -166,8 +166,8 @@ def finals(rows: Sequence[Final]) -> go.Figure:
     return figure
 
 
-def finals_alt(rows: Sequence[Final]) -> str:
-    """One true sentence in place of `finals`."""
+def final_accuracies_alt(rows: Sequence[FinalAccuracy]) -> str:
+    """One true sentence in place of `final_accuracies`."""
     known = sorted((row.test, row.name) for row in rows if row.test is not None)
     if not known:
         return f"Accuracy of {len(rows)} runs: none has been tested yet."
@@ -179,7 +179,7 @@ def finals_alt(rows: Sequence[Final]) -> str:
 
 def _add(
     figure: go.Figure,
-    lines: Sequence[Line],
+    lines: Sequence[RunCurve],
     style: dict[str, object],
     name: str,
     y_format: str,
@@ -228,7 +228,7 @@ def _style(place: int, *, width: float) -> dict[str, object]:
     }
 
 
-def _decades(lines: Sequence[Line]) -> float:
+def _decades(lines: Sequence[RunCurve]) -> float:
     """How many powers of ten the positive values span."""
     ends = [
         (positive.min(), positive.max())
@@ -240,7 +240,7 @@ def _decades(lines: Sequence[Line]) -> float:
     return float(np.log10(max(high for _, high in ends) / min(low for low, _ in ends)))
 
 
-def _spread(rows: Sequence[Final]) -> float:
+def _spread(rows: Sequence[FinalAccuracy]) -> float:
     ends = [
         end
         for row in rows

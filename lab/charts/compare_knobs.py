@@ -31,7 +31,7 @@ class Axis:
     title: str
     numbers: Column
     """(n,) float64; for categories their place on the axis. NaN where a run has none."""
-    words: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     """Of a knob that is chosen from a list, in the order of the axis; empty for numbers."""
     log: bool = False
     """Drawn in powers of ten; all numbers are above 0."""
@@ -46,8 +46,8 @@ class Axis:
         """A number of this axis as text; a dash where there is none."""
         if not math.isfinite(number):
             return "–"
-        if self.words:
-            return _plain(self.words[round(number)])
+        if self.categories:
+            return _plain(self.categories[round(number)])
         return f"{number:.1%}" if self.share else f"{number:,.4g}"
 
 
@@ -60,7 +60,7 @@ def number_axis(
     return Axis(title, numbers, log=log and len(known) > 0 and bool((known > 0).all()), share=share)
 
 
-def word_axis(title: str, values: Sequence[str]) -> Axis:
+def category_axis(title: str, values: Sequence[str]) -> Axis:
     """An axis of categories in alphabetical order."""
     categories = tuple(sorted(set(values)))
     places = {category: place for place, category in enumerate(categories)}
@@ -82,7 +82,7 @@ def knob_scatter(
     """
     figure = go.Figure()
     known = np.isfinite(knob.numbers) & np.isfinite(result.numbers)
-    x = knob.numbers + (_jitter(knob.numbers) if knob.words else 0.0)
+    x = knob.numbers + (_jitter(knob.numbers) if knob.categories else 0.0)
     for place, (label, members) in enumerate(_groups(by, known)):
         whiskers = None
         if len(intervals) and all(intervals[i] for i in members):
@@ -113,7 +113,7 @@ def knob_scatter(
             ],
             hoverinfo="text",
         )
-    if knob.words and known.any():
+    if knob.categories and known.any():
         _add_means(figure, knob, result, known)
     styled(
         figure,
@@ -221,7 +221,7 @@ def _groups(by: Axis | None, known: Column) -> list[tuple[str, list[int]]]:
 
 
 def _add_means(figure: go.Figure, knob: Axis, result: Axis, known: Column) -> None:
-    for place in range(len(knob.words)):
+    for place in range(len(knob.categories)):
         values = result.numbers[known & (knob.numbers == place)]
         if len(values) > 1:
             figure.add_shape(
@@ -232,8 +232,8 @@ def _add_means(figure: go.Figure, knob: Axis, result: Axis, known: Column) -> No
 
 def _set_axis(figure: go.Figure, which: str, axis: Axis) -> None:
     update = figure.update_xaxes if which == "x" else figure.update_yaxes
-    if axis.words:
-        labels = [_wrapped(category, 16) for category in axis.words]
+    if axis.categories:
+        labels = [_wrapped(category, 16) for category in axis.categories]
         update(tickvals=list(range(len(labels))), ticktext=labels, range=[-0.6, len(labels) - 0.4])
         return
     if axis.log:
@@ -264,8 +264,8 @@ def _places(axis: Axis) -> Column:
     """(n,) places in [0, 1] on an upright axis; NaN where a run has none."""
     numbers = np.log10(axis.numbers) if axis.log else axis.numbers
     known = numbers[np.isfinite(numbers)]
-    if axis.words:
-        low, high = 0.0, float(len(axis.words) - 1)
+    if axis.categories:
+        low, high = 0.0, float(len(axis.categories) - 1)
     elif len(known):
         low, high = float(known.min()), float(known.max())
     else:
@@ -282,7 +282,7 @@ def _ticks(axis: Axis, places: Column) -> list[tuple[float, str]]:
         return []
     at, first = np.unique(places[known], return_index=True)
     numbers = axis.numbers[known][first]
-    if axis.words or len(at) <= FEW_TICKS:
+    if axis.categories or len(at) <= FEW_TICKS:
         ticks: list[tuple[float, str]] = []
         for place, number in zip(at.tolist(), numbers.tolist(), strict=True):
             if not ticks or place - ticks[-1][0] >= CLOSEST:

@@ -119,7 +119,7 @@ def _facts(run: Prepared, duration: Estimate | None) -> dict[str, Any]:
         "architecture": run.config.architecture,
         "reported": run.variant.reported.text,
         "seconds": None if duration is None else round(duration.seconds, 1),
-        "seconds_from": None if duration is None else duration.said,
+        "seconds_from": None if duration is None else duration.source,
         "missing": run.missing or None,
         "download": run.download or None,
     }

@@ -97,7 +97,7 @@ class Estimate:
 
     seconds: float
     basis: Basis
-    said: str
+    source: str
     """What the estimate is made from, for a caption."""
 
 

@@ -29,7 +29,7 @@ Columns = TypeVar("Columns", StepColumns, Curve)
 Indexes = npt.NDArray[np.intp]
 
 
-def curve(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
+def thinned_steps(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
     """Returns the run's steps, thinned to at most `points` rows.
 
     Always included are the first and the last step, the lowest and highest value of every curve and
@@ -51,7 +51,7 @@ def curve(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
     return _select_rows(steps, rows)
 
 
-def thinned(column: Curve, *, points: int = POINTS) -> Curve:
+def thinned_curve(column: Curve, *, points: int = POINTS) -> Curve:
     """Returns at most `points` rows of `column`: the first, the last, the lowest, the highest and
     those that keep the shape."""
     none = np.empty(0, dtype=np.intp)

@@ -10,33 +10,33 @@ import pytest
 
 from lab.charts.compare import (
     MOST_SINGLE,
-    Final,
-    Line,
-    finals,
-    finals_alt,
+    FinalAccuracy,
+    RunCurve,
+    final_accuracies,
+    final_accuracies_alt,
     overlaid,
     overlaid_alt,
     smooth,
 )
 from lab.charts.compare_knobs import (
+    category_axis,
     knob_scatter,
     knob_scatter_alt,
     number_axis,
     parallel,
     parallel_alt,
-    word_axis,
 )
 
 
-def line(name: str, points: int = 5, *, level: float = 0.5, group: str = "") -> Line:
-    return Line(name, np.arange(1, points + 1) * 10, np.full(points, level), group)
+def line(name: str, points: int = 5, *, level: float = 0.5, group: str = "") -> RunCurve:
+    return RunCurve(name, np.arange(1, points + 1) * 10, np.full(points, level), group)
 
 
 def drawable(figure: go.Figure) -> str:
     return json.dumps(json.loads(figure.to_json()))
 
 
-def draw(lines: list[Line], **options: bool) -> go.Figure:
+def draw(lines: list[RunCurve], **options: bool) -> go.Figure:
     return overlaid(lines, x_title="step", y_title="loss", **options)
 
 
@@ -121,14 +121,14 @@ def test_a_thinned_curve_is_smoothed_to_the_same_line() -> None:
 
 # --- final figures -------------------------------------------------------------------------------
 ROWS = [
-    Final("good", 0.95, (0.9, 0.98), 0.93, (0.91, 0.95)),
-    Final("untested <b>", 0.5, (0.4, 0.6), None, None),
-    Final("new", None, None, None, None),
+    FinalAccuracy("good", 0.95, (0.9, 0.98), 0.93, (0.91, 0.95)),
+    FinalAccuracy("untested <b>", 0.5, (0.4, 0.6), None, None),
+    FinalAccuracy("new", None, None, None, None),
 ]
 
 
 def test_final_figures_have_whiskers_as_long_as_their_intervals() -> None:
-    figure = finals(ROWS)
+    figure = final_accuracies(ROWS)
     assert "<b>" not in drawable(figure).replace("<br>", "")
     validation, test = figure.data
     assert (validation.name, test.name) == ("Validation", "Test")
@@ -138,18 +138,18 @@ def test_final_figures_have_whiskers_as_long_as_their_intervals() -> None:
     assert len(validation.x) == 2
     assert "untested" in validation.text[1]
     assert "95 %: 40.0% to 60.0%" in validation.text[1]
-    assert finals([]).layout.annotations
-    assert finals_alt(ROWS) == (
+    assert final_accuracies([]).layout.annotations
+    assert final_accuracies_alt(ROWS) == (
         "Accuracy of 3 runs with 95 % intervals: the highest test accuracy is 93.0% (good), the "
         "lowest 93.0% (good)."
     )
-    assert finals_alt(ROWS[1:]) == "Accuracy of 2 runs: none has been tested yet."
+    assert final_accuracies_alt(ROWS[1:]) == "Accuracy of 2 runs: none has been tested yet."
 
 
 # --- knobs ---------------------------------------------------------------------------------------
 NAMES = ["a", "b", "c", "d"]
 RATE = number_axis("Learning rate", [0.1, 0.01, 0.001, 0.01], log=True)
-OPTIMIZER = word_axis("Optimizer", ["sgd", "adam", "sgd", "adam"])
+OPTIMIZER = category_axis("Optimizer", ["sgd", "adam", "sgd", "adam"])
 RESULT = number_axis("Test accuracy", [0.9, 0.8, None, 0.7], share=True)
 
 

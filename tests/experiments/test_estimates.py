@@ -80,14 +80,14 @@ def test_a_finished_run_is_believed_first() -> None:
     assert guess is not None
     assert guess.basis == "runs"
     assert guess.seconds == pytest.approx(train * (2e-3 + 4 * 1e-3))
-    assert "earlier run" in guess.said
+    assert "earlier run" in guess.source
     guess = estimate(SIGNS, measured=measured)
     assert guess is not None
     assert guess.basis == "measured"
     guess = estimate(SIGNS)
     assert guess is not None
     assert guess.basis == "counted"
-    assert "another machine" in guess.said
+    assert "another machine" in guess.source
 
 
 @pytest.mark.parametrize(

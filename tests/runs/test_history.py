@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from lab.runs.history import curve, thin, thinned
+from lab.runs.history import thin, thinned_curve, thinned_steps
 from lab.runs.reading import _STEP_FIELDS
 from lab.runs.rows import Curve, StepColumns
 from lab.runs.store import Store
@@ -32,7 +32,7 @@ def column(steps: StepColumns, name: str) -> np.ndarray:
 @pytest.mark.parametrize("count", [0, 1, 2, 50, 2000])
 def test_a_short_history_is_whole(runs: Store, count: int) -> None:
     run_id = fill(runs, np.linspace(2, 1, count))
-    shown, all_steps = curve(runs, run_id), runs.steps(run_id)
+    shown, all_steps = thinned_steps(runs, run_id), runs.steps(run_id)
     for name in _STEP_FIELDS:
         np.testing.assert_array_equal(column(shown, name), column(all_steps, name))
 
@@ -44,7 +44,7 @@ def test_a_long_history_keeps_what_matters(runs: Store, points: int) -> None:
     losses[3500] = 9.0  # one spike
     losses[3501] = -9.0
     run_id = fill(runs, losses, best_epoch=4)
-    shown, all_steps = curve(runs, run_id, points=points), runs.steps(run_id)
+    shown, all_steps = thinned_steps(runs, run_id, points=points), runs.steps(run_id)
     assert 0.8 * points <= len(shown) <= points
     assert shown.step[0] == 1
     assert shown.step[-1] == 6000
@@ -67,7 +67,7 @@ def test_gaps_and_infinities_are_no_shape(runs: Store) -> None:
     losses[3001] = -np.inf
     losses[-1] = np.nan
     run_id = fill(runs, losses)
-    shown = curve(runs, run_id, points=400)
+    shown = thinned_steps(runs, run_id, points=400)
     assert len(shown) <= 400
     assert shown.step[-1] == 6000
     finite = shown["loss"][np.isfinite(shown["loss"])]
@@ -75,7 +75,7 @@ def test_gaps_and_infinities_are_no_shape(runs: Store) -> None:
     assert finite.max() == everything.max()
     assert finite.min() == everything.min()
     nothing = fill(runs, np.full(3000, np.nan))
-    shown = curve(runs, nothing, points=100)
+    shown = thinned_steps(runs, nothing, points=100)
     assert {1, 3000} <= set(shown.step)
     assert np.isnan(shown["loss"]).all()
 
@@ -85,12 +85,12 @@ def test_one_figure_of_many_epochs_is_thinned_too(runs: Store) -> None:
     value = np.linspace(2, 1, 600)
     value[[233, 400]] = 9.0, -9.0
     whole = Curve(step, step * 0.5, value)
-    shown = thinned(whole, points=100)
+    shown = thinned_curve(whole, points=100)
     assert 60 < len(shown.step) <= 100
     assert {1, 234, 401, 600} <= set(shown.step)
     assert np.array_equal(shown.value, value[shown.step - 1])
     assert np.array_equal(shown.seconds, shown.step * 0.5)
-    assert np.array_equal(thinned(whole, points=600).step, step)
+    assert np.array_equal(thinned_curve(whole, points=600).step, step)
 
 
 def test_too_few_points_are_refused() -> None:
@@ -121,7 +121,7 @@ def fill_long(runs: Store, count: int) -> str:
 def test_a_hundred_thousand_steps(runs: Store) -> None:
     """Thinning costs milliseconds, and a tick costs no more than with a short history."""
     long, short = fill_long(runs, 100_000), fill_long(runs, 1000)
-    shown = curve(runs, long)
+    shown = thinned_steps(runs, long)
     assert len(shown) <= 2000
     assert shown.step[-1] == 100_000
 

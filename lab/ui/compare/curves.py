@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from lab.charts.compare import MOST_SINGLE, Line, overlaid, overlaid_alt, smooth
+from lab.charts.compare import MOST_SINGLE, RunCurve, overlaid, overlaid_alt, smooth
 from lab.charts.style import CHART
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings
@@ -182,29 +182,29 @@ def _read(
     if not raw:
         curves = store().curves([row.id for row in rows], choice.column, points=points)
         if choice.per_epoch:  # all epochs come; every high and low of them is kept
-            return {run_id: history.thinned(c, points=points) for run_id, c in curves.items()}
+            return {run_id: history.thinned_curve(c, points=points) for run_id, c in curves.items()}
         return curves
     raw_curves = {}
     for row in rows:  # few runs: every jump is kept
-        steps = history.curve(store(), row.id, points=1000)
+        steps = history.thinned_steps(store(), row.id, points=1000)
         raw_curves[row.id] = Curve(steps.step, steps.seconds, steps[choice.raw])
     return raw_curves
 
 
 def _line(
     chosen: ComparedRun, curve: Curve, across: str, choice: CurveChoice, half_life: int, group: str
-) -> Line:
+) -> RunCurve:
     per_epoch = chosen.row.steps_per_epoch or 1
     y = curve.value
     if half_life > 0:
         y = smooth(curve.step, y, half_life * per_epoch if choice.per_epoch else half_life)
     x = {"step": curve.step, "epoch": curve.step / per_epoch, "seconds": curve.seconds}[across]
-    return Line(chosen.title, x, y, group)
+    return RunCurve(chosen.title, x, y, group)
 
 
 def _made_from(
     chosen: Sequence[ComparedRun],
-    lines: Sequence[Line],
+    lines: Sequence[RunCurve],
     curve: CurveChoice,
     points: int,
     *,

@@ -9,12 +9,12 @@ import streamlit as st
 
 from lab.charts.compare_knobs import (
     Axis,
+    category_axis,
     knob_scatter,
     knob_scatter_alt,
     number_axis,
     parallel,
     parallel_alt,
-    word_axis,
 )
 from lab.charts.style import CHART
 from lab.config import KNOBS
@@ -103,7 +103,7 @@ def _draw_scatter(
         alt=knob_scatter_alt(knob, result, names),
     )
     sentences = ["A dot is a run."]
-    if knob.words:
+    if knob.categories:
         sentences.append("The grey bar is the mean of the runs that have the same value.")
     if any(intervals):
         sentences.append("Whiskers are 95 % intervals from the number of images (Wilson).")
@@ -193,4 +193,4 @@ def _axis(
         unit = KNOBS[name].unit
         title = knob_title(name) + (f" ({unit})" if unit else "")
         return number_axis(title, values, log=log)
-    return word_axis(knob_title(name), [setting_text(name, value) for value in values])
+    return category_axis(knob_title(name), [setting_text(name, value) for value in values])

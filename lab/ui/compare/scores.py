@@ -9,7 +9,7 @@ from operator import attrgetter
 import pandas as pd
 import streamlit as st
 
-from lab.charts.compare import Final, finals, finals_alt
+from lab.charts.compare import FinalAccuracy, final_accuracies, final_accuracies_alt
 from lab.charts.style import CHART
 from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
 from lab.metrics import METRICS, Metric
@@ -65,7 +65,7 @@ def results_of(chosen: Sequence[ComparedRun]) -> list[str]:
 def draw_scores(chosen: Sequence[ComparedRun]) -> None:
     """Draws the whole tab."""
     rows = [
-        Final(
+        FinalAccuracy(
             c.title,
             c.row.best_val_accuracy,
             share_interval(c.row.best_val_accuracy, c.row.val_samples),
@@ -75,7 +75,12 @@ def draw_scores(chosen: Sequence[ComparedRun]) -> None:
         for c in chosen
     ]
     if len(rows) <= MOST_ROWS:
-        st.plotly_chart(finals(rows), key="compare_finals", config=CHART, alt=finals_alt(rows))
+        st.plotly_chart(
+            final_accuracies(rows),
+            key="compare_finals",
+            config=CHART,
+            alt=final_accuracies_alt(rows),
+        )
     st.dataframe(
         _frame(chosen, rows),
         key="compare_table",
@@ -95,7 +100,7 @@ def draw_scores(chosen: Sequence[ComparedRun]) -> None:
     _draw_seeds(chosen)
 
 
-def _frame(chosen: Sequence[ComparedRun], rows: Sequence[Final]) -> pd.DataFrame:
+def _frame(chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy]) -> pd.DataFrame:
     runs = [c.row for c in chosen]
     return pd.DataFrame(
         {

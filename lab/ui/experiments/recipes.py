@@ -266,7 +266,7 @@ def _draw_times(times: Mapping[Size, list[Estimate | None]]) -> None:
     sizes_by_basis: dict[str, list[str]] = {}
     for size in SIZES[::-1]:
         unknown = None in times[size]
-        bases = dict.fromkeys(time.said for time in times[size] if time is not None)
+        bases = dict.fromkeys(time.source for time in times[size] if time is not None)
         basis = "not known yet on this machine" if unknown else " and ".join(bases)
         sizes_by_basis.setdefault(basis, []).append("quick" if size == "quick" else "full size")
     if len(sizes_by_basis) == 1:

@@ -301,7 +301,7 @@ def _time_words(config: SweepConfig) -> str:
         except LabError:  # left out
             continue
         if run_estimate is not None:
-            seconds, known, basis = seconds + run_estimate.seconds, known + 1, run_estimate.said
+            seconds, known, basis = seconds + run_estimate.seconds, known + 1, run_estimate.source
     if not known:
         return ""
     whole = seconds / known * config.combinations * len(config.seeds)

@@ -15,7 +15,7 @@ import streamlit as st
 
 from lab.errors import LabError, NotFoundError
 from lab.metrics import METRICS, metrics_of
-from lab.runs.history import curve
+from lab.runs.history import thinned_steps
 from lab.runs.queue import queue
 from lab.runs.rows import LogLine, Newest
 from lab.runs.store import RunRow, store
@@ -106,7 +106,9 @@ def _wait_for_first_point(run_id: str) -> None:
 
 def _read_history(run: RunRow, after_step: int) -> LiveHistory:
     """Returns the rows after a step; the whole history, thinned, for step 0."""
-    steps = store().steps(run.id, after=after_step) if after_step else curve(store(), run.id)
+    steps = (
+        store().steps(run.id, after=after_step) if after_step else thinned_steps(store(), run.id)
+    )
     return LiveHistory(steps, store().epochs(run.id, after_step=after_step), run.best_epoch)
 
 

@@ -19,7 +19,7 @@ from lab.data import catalog
 from lab.errors import LabError, NotFoundError
 from lab.evaluate.predictions import Predictions, saved_predictions
 from lab.evaluate.verdicts.judge import Verdict, verdicts
-from lab.runs.history import curve
+from lab.runs.history import thinned_steps
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.failures import is_divergence
@@ -138,7 +138,7 @@ def _judge(run: RunRow, config: RunConfig, predictions: Predictions | None) -> t
     return verdicts(
         config,
         store().epochs(run.id),
-        curve(store(), run.id),
+        thinned_steps(store(), run.id),
         layers=layer_history(store().folder(run.id)),
         predictions=predictions,
         val_samples=run.val_samples or 0,
