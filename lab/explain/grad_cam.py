@@ -94,6 +94,10 @@ class Method:
         """How often the network runs for one image and a layer of `channels` channels."""
         return channels if self.cost is Cost.CHANNEL else 1
 
+    def place(self, layer: str) -> str:
+        """What a map that was asked for in `layer` is of, in words."""
+        return "the whole network" if self.cost is Cost.PICTURE else f"layer {layer}"
+
     def cost_sentence(self, channels: int, seconds_a_pass: float | None = None) -> str:
         """What a map of a layer of `channels` channels takes, in words."""
         if self.cost is Cost.CHANNEL:
@@ -101,10 +105,13 @@ class Method:
             if seconds_a_pass is not None:
                 sentence += f": about {duration(max(1, channels * seconds_a_pass))} here"
         elif self.cost is Cost.PICTURE:
-            sentence = "One pass; one map of the whole network, whichever layer is chosen"
+            sentence = (
+                "One pass and, for large pictures, some seconds: one map of the whole network, "
+                "whichever layer is chosen"
+            )
         else:
             sentence = "One pass serves all layers"
-        return sentence + (", by the grad-cam library." if self.library else ".")
+        return sentence + ("; drawn by the grad-cam library." if self.library else ".")
 
 
 METHODS: Registry[Method] = Registry(

@@ -135,7 +135,7 @@ def test_each_method_says_what_it_is_and_what_it_costs() -> None:
     assert score_cam.passes(1280) == 1280
     assert score_cam.cost_sentence(1280, 0.05) == (
         "Runs the network once for each of the 1,280 channels of this layer: about 1 min 04 s "
-        "here, by the grad-cam library."
+        "here; drawn by the grad-cam library."
     )
     assert METHODS.get("grad-cam").passes(1280) == 1
     for given in ({}, {"formula": lambda a, g: a.sum(1), "draw": lambda request: request.images}):
