@@ -47,11 +47,13 @@ def main(*, quick: bool = False) -> None:
 def _measure(folder: Path, calls: int) -> tuple[int, list[float], list[tuple[int, float]]]:
     """How many stages, seconds of each call, and (calls done, resident MB) before, in between and
     after."""
-    from lab.evaluate.inspecting import anatomy, maps
+    from lab.evaluate.maps import draw_maps
+    from lab.evaluate.opened import PublishedNetwork
     from lab.evaluate.pictures import Picture
 
     _publish(folder)
-    stages = anatomy(folder, "last").stages
+    network = PublishedNetwork.newest(folder, "last")
+    stages = network.ask(lambda opened: opened.layers).stages
     pixels = np.random.Generator(np.random.Philox(0)).integers(
         0, 256, (WARM_UP + calls, 64, 64, 3), dtype=np.uint8
     )
@@ -60,7 +62,7 @@ def _measure(folder: Path, calls: int) -> tuple[int, list[float], list[tuple[int
         # Another picture each time, as a person who walks through them.
         picture = Picture(np.repeat(np.repeat(pixels[number], 4, 0), 4, 1)[:SIZE, :SIZE], "noise")
         started = time.perf_counter()
-        found = maps(folder, "last", picture, target=1, layers=stages, method="grad-cam")
+        found = draw_maps(network, picture, target=1, layers=stages, method="grad-cam")
         taken = time.perf_counter() - started
         assert set(found) == set(stages)
         return taken

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lab.cli.console import printable
+from lab.cli.console import printable, progress_line
 from lab.cli.pictures import add_question, find_run, parse_crop, read_picture
 from lab.errors import ConfigError, NotFoundError, ResourceError, unknown_name
 from lab.home import atomic_file
+from lab.progress import silent
 from lab.runs.store import store
 from lab.words import percent, whole_percent
 
 if TYPE_CHECKING:
     from lab.evaluate.classify import Answer
+    from lab.evaluate.opened import Opened
 
 SIDE = 448
 """Of the PNG in pixels: whole blocks of 28 and of 224."""
@@ -32,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layer", metavar="NAME", help="a stage or convolution; default: the architecture's own"
     )
     parser.add_argument(
-        "--method", default="grad-cam", help="grad-cam, grad-cam++, layercam, hirescam, eigen-cam"
+        "--method", default="grad-cam", help="default: grad-cam; --methods lists all"
+    )
+    parser.add_argument(
+        "--methods", action=_ListMethods, nargs=0, help="list the methods and what each costs"
     )
     parser.add_argument(
         "--target", metavar="CLASS", help="what speaks for this class; default: the predicted one"
@@ -61,7 +68,18 @@ def explain(options: argparse.Namespace) -> int:
         pass
     target = _class(options.target, opened.card.class_names)
     picture = uploaded(read_picture(options.image), opened.card, name=options.image, crop=crop)
-    result = answer(opened, picture, method=options.method, layer=options.layer, target=target)
+    cost = _cost(opened, options.method, options.layer)
+    if cost:
+        print(cost, file=sys.stderr)
+    with progress_line() if cost else nullcontext(silent) as progress:
+        result = answer(
+            opened,
+            picture,
+            method=options.method,
+            layer=options.layer,
+            target=target,
+            progress=progress,
+        )
     if result.layer is None or result.cam is None:
         raise ConfigError(
             f"{row.name} is a {opened.card.config.architecture}, which has no layer with places, "
@@ -80,6 +98,30 @@ def explain(options: argparse.Namespace) -> int:
         wrote = f"{'Replaced' if replaced else 'Wrote'} {out}."
         print(f"{printable(options.image)}: {sentences} {wrote}")
     return 0
+
+
+class _ListMethods(argparse.Action):
+    """Prints the methods instead of doing anything, as --help does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> None:
+        from lab.explain.grad_cam import METHODS
+
+        for method in METHODS:
+            by = ", by the grad-cam library" if method.library else ""
+            print(f"{method.name}\n    {method.title}: {method.story}")
+            print(f"    Costs {method.cost.value}{by}. Source: {method.source}.")
+        parser.exit()
+
+
+def _cost(opened: Opened, method: str, layer: str | None) -> str:
+    """What a map by a method of a pass a channel takes here; empty for the quick ones."""
+    from lab.explain.grad_cam import METHODS, Cost
+
+    spec, layer = METHODS.get(method), layer or opened.layers.default_stage
+    if spec.cost is not Cost.CHANNEL or layer is None:
+        return ""
+    channels = opened.layers.cam_layer(layer).shape[0]
+    return f"{spec.title}: {spec.cost_sentence(channels, opened.seconds_a_pass)}"
 
 
 def _values(answer: Answer, cam: npt.NDArray[np.float32], share: float | None) -> dict[str, Any]:
@@ -101,21 +143,21 @@ def _values(answer: Answer, cam: npt.NDArray[np.float32], share: float | None) -
 
 def _sentences(answer: Answer, cam: npt.NDArray[np.float32], share: float | None) -> str:
     """The same in words."""
+    from lab.explain.grad_cam import METHODS
+
+    place = METHODS.get(answer.method).place(answer.layer or "")
     predicted = percent(float(answer.probabilities[answer.predicted]))
     target = answer.class_names[answer.target]
     if share is not None:
         chance = percent(float(answer.probabilities[answer.target]))
         where = (
-            f"What speaks for {target} ({chance}) in layer {answer.layer}: half of the map lies on "
+            f"What speaks for {target} ({chance}) in {place}: half of the map lies on "
             f"{whole_percent(share)} of the picture."
         )
     elif cam.any():
-        where = (
-            f"The score of {target} hardly depends on layer {answer.layer}: the map is not "
-            "meaningful."
-        )
+        where = f"The score of {target} hardly depends on {place}: the map is not meaningful."
     else:
-        where = f"The map is empty: no place of layer {answer.layer} speaks for {target}."
+        where = f"The map is empty: nothing in {place} speaks for {target}."
     return f"{answer.predicted_class} ({predicted}). {where}"
 
 

@@ -24,9 +24,9 @@ from lab.errors import DataError
 from lab.evaluate.opened import Opened
 from lab.evaluate.pictures import Crop, Picture, upload_picture
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
-from lab.explain.layers import cam_layers, captured, require_cam_layer
-from lab.models.architecture import ARCHITECTURES
+from lab.explain.layers import captured
 from lab.models.staged import StagedNet
+from lab.progress import Cancel, Report, never, silent
 from lab.training.checkpoint import NetworkCard
 
 
@@ -101,27 +101,28 @@ def answer(
     method: str = "grad-cam",
     layer: str | None = None,
     target: int | None = None,
+    progress: Report = silent,
+    cancel: Cancel = never,
 ) -> Answer:
     """Show one picture to one network.
 
     The map is of `layer`, by default the architecture's own for Grad-CAM, and speaks for class
-    `target`, by default the predicted one. Takes the network's lock for the time of one forward and
-    one backward pass. Raises NotFoundError or ConfigError for a method or layer that cannot be, and
-    DataError when the weights give no numbers.
+    `target`, by default the predicted one. Takes the network's lock while the network runs: for a
+    forward and a backward pass, with a method of a pass a channel for long. Raises NotFoundError or
+    ConfigError for a method or layer that cannot be, DataError when the weights give no numbers,
+    Cancelled.
     """
     METHODS.get(method)
     network, card = opened.network, opened.card
-    x = picture.tensor(card.preprocess)
+    x = opened.tensor(picture)
     with opened.lock:
-        wanted = _map_layer(opened, layer)
-        cams, logits, hidden = _look(network, x, wanted, method=method, target=target)
-        if cams is not None and cams.maps[0].numel() == 1:
-            # At a small image size the default stage may have shrunk to a single place, which
-            # points nowhere: take the deepest one that still has several.
-            stages = cam_layers(opened.layers)
-            cams = None
-            if stages:
-                cams, _, _ = _look(network, x, stages[-1].name, method=method, target=target)
+        if layer is None:
+            layer = opened.layers.default_stage
+        else:
+            layer = opened.layers.cam_layer(layer).name
+        cams, logits, hidden = _look(
+            network, x, layer, method=method, target=target, progress=progress, cancel=cancel
+        )
     if not bool(torch.isfinite(logits).all()):
         raise DataError(
             f"The weights of checkpoint {opened.checkpoint!r} answer {picture.name!r} with values "
@@ -162,15 +163,15 @@ def pixel_features(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
 
 
-def _map_layer(opened: Opened, layer: str | None) -> str | None:
-    """The layer to draw the map of; None for a network without places."""
-    if layer is None:
-        return ARCHITECTURES.get(opened.card.config.architecture).default_cam_stage
-    return require_cam_layer(opened.layers, layer).name
-
-
 def _look(
-    network: StagedNet, x: Tensor, layer: str | None, *, method: str, target: int | None
+    network: StagedNet,
+    x: Tensor,
+    layer: str | None,
+    *,
+    method: str,
+    target: int | None,
+    progress: Report,
+    cancel: Cancel,
 ) -> tuple[Cams | None, Tensor, Tensor | None]:
     """The map, the logits (1, K), and what the head was given (1, D)."""
     stage = hidden_stage(network)
@@ -182,7 +183,13 @@ def _look(
         else:
             targets = None if target is None else [target]
             found, logits = class_activation_maps(
-                network, x, targets=targets, layers=[layer], method=method
+                network,
+                x,
+                targets=targets,
+                layers=[layer],
+                method=method,
+                progress=progress,
+                cancel=cancel,
             )
             cams = found[layer]
     return cams, logits, None if stage is None else over_places(outputs[stage])

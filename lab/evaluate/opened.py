@@ -1,28 +1,40 @@
 """Published checkpoints, opened for looking at.
 
-    run's folder ── open_network ──> Opened (network, card)      kept: those used last
-                 └─ open_data(card) ──> pack and splits that the run was trained on
+    PublishedNetwork  ── ask(question) ──> the answer      what a page holds: a name of weights
+           │                  └─ open_network ──> Opened   kept: those used last
+           └─ own_copy() ──> Opened of the caller's own
+    card ── open_data ──> pack and splits that the run was trained on
 
-An opened network is shared between pages, and explaining hooks into it; so one thread at a time
-uses it, inside a `with` block. What takes long (predicting a whole set) opens a network of its own:
-`open_own_network`.
+An opened network is shared between pages and their jobs, and explaining hooks into it; so one
+thread at a time uses it, inside a `with` block or a question. What takes long (predicting a whole
+set, a map with a pass a channel) opens a network of its own.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from lab.data import catalog
 from lab.data.pack import Pack
 from lab.data.splits import Splits, make_splits
 from lab.errors import DataError, ResourceError
-from lab.explain.layers import Layer, list_layers
+from lab.evaluate.pictures import Picture
+from lab.explain.grad_cam import require_numbers
+from lab.explain.layers import InspectableLayers, inspectable_layers
+from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
 from lab.training.checkpoint import NetworkCard, checkpoint_epoch, load_network, no_checkpoint
@@ -32,6 +44,10 @@ KEPT = 4
 KEPT_BYTES = 800_000_000
 """Of weights that are kept in all: four small networks, or one VGG16. The newest is always kept."""
 TRIES = 20
+TIMED_IMAGES, TIMED_PASSES = 16, 3
+"""To say how long a map will take: as many images in a pass as Score-CAM shows the network."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +64,42 @@ class Opened:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @functools.cached_property
-    def layers(self) -> tuple[Layer, ...]:
-        """Its stages and convolutions. Like the network only for who is inside the block."""
-        size = self.card.preprocess.image_size
-        return list_layers(self.network, channels=self.card.preprocess.channels, image_size=size)
+    def layers(self) -> InspectableLayers:
+        """What of it can be looked at; takes a forward pass the first time."""
+        preprocess = self.card.preprocess
+        return inspectable_layers(
+            self.network,
+            channels=preprocess.channels,
+            image_size=preprocess.image_size,
+            default_stage=ARCHITECTURES.get(self.card.config.architecture).default_cam_stage,
+        )
+
+    @functools.cached_property
+    def seconds_a_pass(self) -> float:
+        """That one image takes in a batch on this machine: the best of a few, as others work."""
+        preprocess = self.card.preprocess
+        size = preprocess.image_size
+        images = torch.zeros(TIMED_IMAGES, preprocess.channels, size, size)
+        seconds = []
+        with torch.inference_mode():
+            self.network(images[:1])  # what is set up at a first pass is not counted
+            for _ in range(TIMED_PASSES):
+                started = time.perf_counter()
+                self.network(images)
+                seconds.append(time.perf_counter() - started)
+        return min(seconds) / TIMED_IMAGES
+
+    def tensor(self, picture: Picture) -> Tensor:
+        """(1, C, H, W) as the network takes it."""
+        return picture.tensor(self.card.preprocess)
+
+    def probabilities(self, picture: Picture) -> npt.NDArray[np.float32]:
+        """(K,) softmax; raises DivergedError when the answers are not numbers."""
+        with torch.inference_mode():
+            logits = self.network(self.tensor(picture))
+            require_numbers(logits)
+            shares: npt.NDArray[np.float32] = logits.float().softmax(1)[0].numpy()
+            return shares
 
     @property
     def bytes(self) -> int:
@@ -60,29 +108,65 @@ class Opened:
         return sum(tensor.nbytes for tensor in tensors)
 
 
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """The weights of one write of one checkpoint: what a page holds in place of a network.
+
+    All answers are of these very weights; once the run has written the checkpoint anew and they are
+    no longer in memory, asking raises ResourceError.
+    """
+
+    folder: Path
+    """The run's."""
+    checkpoint: str
+    identity: str
+    """See `checkpoint_identity`."""
+
+    @classmethod
+    def newest(cls, folder: Path, checkpoint: str) -> PublishedNetwork:
+        """As the checkpoint is now; raises NotFoundError when there is none."""
+        return cls(folder, checkpoint, checkpoint_identity(folder, checkpoint))
+
+    def ask(self, question: Callable[[Opened], T]) -> T:
+        """What `question` makes of the opened network, which is this thread's alone meanwhile.
+
+        The next one waits, so a question takes a second or so; what takes longer is asked of
+        `own_copy`. Raises what `open_network` raises.
+        """
+        with open_network(self.folder, self.checkpoint, identity=self.identity) as opened:
+            return question(opened)
+
+    def own_copy(self) -> Opened:
+        """A network of the caller's own, for work that takes long; as `open_own_network`."""
+        return open_own_network(self.folder, self.checkpoint, identity=self.identity)
+
+
 _kept: OrderedDict[tuple[str, str], Opened] = OrderedDict()
 _guard = threading.Lock()
 
 
 @contextmanager
-def open_network(folder: Path, checkpoint: str = "best") -> Iterator[Opened]:
+def open_network(
+    folder: Path, checkpoint: str = "best", *, identity: str | None = None
+) -> Iterator[Opened]:
     """Checkpoint `checkpoint` of the run in `folder`, for this thread alone inside the block.
 
-    The next caller waits for the lock, so the block is for work of a second or so. Raises
-    NotFoundError when there is no such checkpoint (yet), naming those that are there; DataError
-    when its file cannot be used.
+    As it is now, or as it was when it had `identity`. The next caller waits for the lock, so the
+    block is for work of a second or so. Raises NotFoundError when there is no such checkpoint
+    (yet), naming those that are there; DataError when its file cannot be used; ResourceError when
+    the weights of that identity are gone.
     """
     key = (str(folder), checkpoint)
-    identity = checkpoint_identity(folder, checkpoint)
+    wanted = identity or checkpoint_identity(folder, checkpoint)
     with _guard:
         found = _kept.get(key)
-        if found is not None and found.identity == identity:
+        if found is not None and found.identity == wanted:
             _kept.move_to_end(key)
         else:
-            _kept.pop(key, None)  # of an older write: let it go before the new one takes memory
+            _kept.pop(key, None)  # of another write: let it go before the new one takes memory
             found = None
     if found is None:
-        found = open_own_network(folder, checkpoint)
+        found = open_own_network(folder, checkpoint, identity=identity)
         with _guard:
             _kept[key] = found
             _kept.move_to_end(key)
@@ -92,13 +176,18 @@ def open_network(folder: Path, checkpoint: str = "best") -> Iterator[Opened]:
         yield found
 
 
-def open_own_network(folder: Path, checkpoint: str) -> Opened:
+def open_own_network(folder: Path, checkpoint: str, *, identity: str | None = None) -> Opened:
     """As `open_network`, but a network of the caller's own, for work that takes long.
 
     Weights, epoch and identity are of one and the same write: a run in training replaces the file.
     """
     for _ in range(TRIES):
-        identity = checkpoint_identity(folder, checkpoint)
+        current = checkpoint_identity(folder, checkpoint)
+        if identity not in (None, current):
+            raise ResourceError(
+                f"Checkpoint {checkpoint!r} of run {folder.name} was written anew in the meantime. "
+                "Look at the page again: it then asks the newer weights."
+            )
         try:
             network, card = load_network(folder, checkpoint)
             epoch = checkpoint_epoch(folder, checkpoint)
@@ -110,9 +199,9 @@ def open_own_network(folder: Path, checkpoint: str) -> Opened:
                 "that is left. Wait until the run in training has ended, or close other programs, "
                 "and try again."
             ) from error
-        if checkpoint_identity(folder, checkpoint) == identity:
+        if checkpoint_identity(folder, checkpoint) == current:
             network.requires_grad_(False)  # explaining wants gradients of activations only
-            return Opened(network, card, checkpoint, epoch, identity)
+            return Opened(network, card, checkpoint, epoch, current)
     raise ResourceError(
         f"Checkpoint {checkpoint!r} of run {folder.name} is written anew faster than it can be "
         "read. Try again in a moment, or pause the run."

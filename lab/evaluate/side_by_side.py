@@ -16,11 +16,11 @@ import numpy.typing as npt
 from PIL.Image import Image
 
 from lab.errors import ConfigError, DataError
-from lab.evaluate.inspecting import Map, anatomy, maps, probabilities, stages_of
-from lab.evaluate.opened import open_data
+from lab.evaluate.opened import Opened, PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture, pack_picture, upload_picture
 from lab.evaluate.predictions import Predictions
-from lab.explain.feature_maps import StageView
+from lab.explain.feature_maps import StageView, stage_row
+from lab.explain.grad_cam import ActivationMap, class_activation_maps
 from lab.training.checkpoint import NetworkCard
 from lab.words import probability
 
@@ -36,7 +36,7 @@ class View:
     """(K,) softmax."""
     target: int
     """The class that `map` explains."""
-    map: Map | None
+    map: ActivationMap | None
     """Grad-CAM in the stage where it looks at first; None for a network without places."""
     stage: StageView | None
     """What that stage puts out."""
@@ -47,8 +47,7 @@ class View:
 
 
 def view_of(
-    folder: Path,
-    checkpoint: str,
+    network: PublishedNetwork,
     picture: Picture,
     *,
     reference: Path,
@@ -56,24 +55,27 @@ def view_of(
     method: str = "grad-cam",
     original: Image | None = None,
 ) -> View:
-    """Ask checkpoint `checkpoint` of the run in `folder` about an image of the run `reference`.
+    """Ask `network` about an image of the run in the folder `reference`.
 
     Explains class `target`, by default the network's own answer. Takes a fraction of a second, or
     as long as it takes to read the data set at another image size for the first time. Raises what
-    `picture_for` and opening the checkpoint raise.
+    `picture_for` and opening the network raise.
     """
-    own = picture_for(folder, picture, reference=reference, original=original)
-    found = anatomy(folder, checkpoint)
-    shares = probabilities(folder, checkpoint, own)
-    explained = int(shares.argmax()) if target is None else target
-    stage = found.default_stage
-    cam = view = None
-    if stage is not None:
-        cam = maps(
-            folder, checkpoint, own, target=explained, layers=[stage], method=method
-        )[stage]  # fmt: skip
-        (view,) = stages_of(folder, checkpoint, own, [stage])
-    return View(own.pixels, found.epoch, shares, explained, cam, view)
+    own = picture_for(network.folder, picture, reference=reference, original=original)
+
+    def question(opened: Opened) -> View:
+        shares, image = opened.probabilities(own), opened.tensor(own)
+        explained = int(shares.argmax()) if target is None else target
+        stage = opened.layers.default_stage
+        if stage is None:
+            return View(own.pixels, opened.epoch, shares, explained, None, None)
+        cams, _ = class_activation_maps(
+            opened.network, image, targets=[explained], layers=[stage], method=method
+        )
+        (view,) = stage_row(opened.network, image, [stage])
+        return View(own.pixels, opened.epoch, shares, explained, cams[stage].first(), view)
+
+    return network.ask(question)
 
 
 def picture_for(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lab.errors import ConfigError, ResourceError
-from lab.evaluate.opened import open_own_network
+from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture
-from lab.explain.layers import list_layers, require_cam_layer
 from lab.explain.trust import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
@@ -21,8 +18,7 @@ with, and what it learned still resembles them."""
 
 
 def trust_of(
-    folder: Path,
-    checkpoint: str,
+    network: PublishedNetwork,
     picture: Picture,
     *,
     target: int,
@@ -39,13 +35,21 @@ def trust_of(
     when memory runs out, Cancelled.
     """
     try:
-        return _tested(
-            folder,
-            checkpoint,
-            picture,
+        opened = network.own_copy()
+        classes = len(opened.card.class_names)
+        if not 0 <= target < classes:
+            raise ConfigError(
+                f"There is no class number {target}; this network's classes are numbered 0 to "
+                f"{classes - 1}."
+            )
+        opened.layers.cam_layer(layer)
+        return trust_test(
+            opened.network,
+            opened.tensor(picture),
             target=target,
             layer=layer,
             method=method,
+            randomised=lambda seed: _random_network(opened.card, seed),
             progress=progress,
             cancel=cancel,
         )
@@ -56,39 +60,6 @@ def trust_of(
             "Out of memory: the trust test needs room for this network twice. Wait until the run "
             "in training has ended, or close other programs, and try again."
         ) from error
-
-
-def _tested(
-    folder: Path,
-    checkpoint: str,
-    picture: Picture,
-    *,
-    target: int,
-    layer: str,
-    method: str,
-    progress: Report,
-    cancel: Cancel,
-) -> Trust:
-    opened = open_own_network(folder, checkpoint)
-    network, card = opened.network, opened.card
-    if not 0 <= target < len(card.class_names):
-        raise ConfigError(
-            f"There is no class number {target}; this network's classes are numbered 0 to "
-            f"{len(card.class_names) - 1}."
-        )
-    size = card.preprocess.image_size
-    layers = list_layers(network, channels=card.preprocess.channels, image_size=size)
-    require_cam_layer(layers, layer)
-    return trust_test(
-        network,
-        picture.tensor(card.preprocess),
-        target=target,
-        layer=layer,
-        method=method,
-        randomised=lambda seed: _random_network(card, seed),
-        progress=progress,
-        cancel=cancel,
-    )
 
 
 def _random_network(card: NetworkCard, seed: int) -> StagedNet:

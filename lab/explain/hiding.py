@@ -132,12 +132,19 @@ class Hiding:
 
     def _mask(self, row: int, point: int) -> Tensor:
         """(1, H, W) bool: which pixels are hidden."""
-        rows, columns = self._cells.shape
-        height, width = self._image.shape[2:]
-        cells = np.zeros(rows * columns, dtype=bool)
-        cells[self._orders[row][: self._cells.counts[point]]] = True
-        down, across = (np.arange(height) * rows) // height, (np.arange(width) * columns) // width
-        return torch.from_numpy(cells.reshape(rows, columns)[down][:, across])[None]
+        cells = self._orders[row][: self._cells.counts[point]]
+        return torch.from_numpy(hidden_pixels(cells, self._cells.shape, self._image))[None]
+
+
+def hidden_pixels(cells: Order, shape: tuple[int, int], image: Tensor) -> npt.NDArray[np.bool_]:
+    """(H, W) of `image` (1, C, H, W): the pixels of `cells` of a grid of `shape`."""
+    rows, columns = shape
+    height, width = image.shape[2:]
+    hidden = np.zeros(rows * columns, dtype=bool)
+    hidden[cells] = True
+    down, across = (np.arange(height) * rows) // height, (np.arange(width) * columns) // width
+    pixels: npt.NDArray[np.bool_] = hidden.reshape(rows, columns)[down][:, across]
+    return pixels
 
 
 def neutral_picture(image: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ class Layer:
 def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """A dictionary that holds, after a forward pass within the block, the output of each layer.
 
+    Of the block's first pass: later ones, with other images or with channels taken out, leave it.
+
         with captured(network, ["layer4"]) as outputs:
             logits = network(images)
         outputs["layer4"]                                       # (N, C, H, W)
@@ -56,7 +58,7 @@ def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Ten
 
     def hook(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def keep(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-            outputs[name] = output
+            outputs.setdefault(name, output)
             # What goes on is a copy: an in-place ReLU behind a convolution would overwrite it.
             return output.clone()
 
@@ -65,7 +67,7 @@ def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Ten
     try:
         network.eval()
         for name in dict.fromkeys(names):
-            hooks.append(_module(network, name).register_forward_hook(hook(name)))
+            hooks.append(module_of(network, name).register_forward_hook(hook(name)))
         yield outputs
     finally:
         for handle in hooks:
@@ -99,6 +101,37 @@ def cam_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(layer for layer in layers if layer.type == "stage" and layer.spatial)
 
 
+@dataclass(frozen=True)
+class InspectableLayers:
+    """What of a network can be looked at; plain values."""
+
+    layers: tuple[Layer, ...]
+    """All stages and convolutions in the order of the forward pass."""
+    default_stage: str | None
+    """Where a map is looked at first; None for a network without places."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Those on which Grad-CAM can be drawn, from edges to parts; empty for perceptrons."""
+        return tuple(layer.name for layer in cam_layers(self.layers))
+
+    def cam_layer(self, name: str) -> Layer:
+        """The layer of that name; raises what `require_cam_layer` raises."""
+        return require_cam_layer(self.layers, name)
+
+
+def inspectable_layers(
+    network: StagedNet, *, channels: int, image_size: int, default_stage: str | None
+) -> InspectableLayers:
+    """The layers of `network`. `default_stage` is the architecture's own; at an image size so small
+    that it is a single place, which points nowhere, the last stage that still has several."""
+    layers = list_layers(network, channels=channels, image_size=image_size)
+    stages = [layer.name for layer in cam_layers(layers)]
+    if default_stage not in stages:
+        default_stage = stages[-1] if stages else None
+    return InspectableLayers(layers, default_stage)
+
+
 def find_layer(layers: Sequence[Layer], name: str) -> Layer:
     """The layer of that name; raises NotFoundError with the close names."""
     for layer in layers:
@@ -120,7 +153,8 @@ def require_cam_layer(layers: Sequence[Layer], name: str) -> Layer:
     )
 
 
-def _module(network: StagedNet, name: str) -> nn.Module:
+def module_of(network: StagedNet, name: str) -> nn.Module:
+    """The module of a stage or of a path in one; raises NotFoundError with the close names."""
     stage, _, path = name.partition(".")
     found = network.stage(stage)
     if not path:

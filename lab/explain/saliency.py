@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lab.explain.grad_cam import Cams, class_scores
+from lab.explain.grad_cam import Cams, class_scores, target_classes
 from lab.explain.layers import captured
 from lab.models.staged import StagedNet
 
@@ -39,7 +39,7 @@ def input_saliency(
     with torch.inference_mode(False), torch.enable_grad(), captured(network, []):
         images = images.detach().clone().requires_grad_()
         logits = network(images)
-        scores = class_scores(logits, targets)
+        scores = class_scores(logits, target_classes(logits, targets))
         (gradient,) = torch.autograd.grad(scores.sum(), [images])
     gradient = gradient.float()
     sound = torch.isfinite(gradient).flatten(1).all(1).view(-1, 1, 1, 1)

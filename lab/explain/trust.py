@@ -1,8 +1,10 @@
-"""Can a map be trusted? Two published tests of one map, and a plain verdict.
+"""Can a map be trusted? Three published tests of one map, and a plain verdict.
 
     random weights   Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292:
                      a map of what the network learned must change when the weights are random.
     hiding places    Petsiuk et al. 2018, RISE, arXiv:1806.07421: see lab.explain.hiding.
+    ROAD             Rong et al. 2022, arXiv:2202.00449: see lab.explain.road. The verdict rests on
+                     the first two; this one says whether the way of hiding made a difference.
 
 The network in hand is only ever read. The mixed networks of the first test share its modules in
 front and have random ones behind, so that a single other network is in memory at a time.
@@ -22,6 +24,8 @@ from torch import Tensor, nn
 from lab.errors import DivergedError
 from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
 from lab.explain.hiding import MIN_GAIN, Cells, Curve, Hiding, beats_chance, gain
+from lab.explain.layers import captured
+from lab.explain.road import PASSES, Road, road
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
@@ -65,7 +69,8 @@ class Trust:
     """From the head alone down to the layer's own stage, then all stages."""
     deletion: Curve | None = None
     insertion: Curve | None = None
-    """All three are missing when the map is not meaningful: there is nothing to test."""
+    road: Road | None = None
+    """All four are missing when the map is not meaningful: there is nothing to test."""
 
     @property
     def trusted(self) -> bool:
@@ -96,7 +101,7 @@ def trust_test(
 
     def map_of(net: StagedNet) -> Cams:
         found, logits = class_activation_maps(
-            net, image, targets=[target], layers=[layer], method=method
+            net, image, targets=[target], layers=[layer], method=method, cancel=cancel
         )
         require_numbers(logits)
         return found[layer]
@@ -108,8 +113,9 @@ def trust_test(
         return Trust("not_meaningful", f"This map is not meaningful: {empty}")
 
     steps = _cascade(network.stage_names, layer.partition(".")[0])
-    plan = Hiding(Cells(original), image)
-    total = DRAWS * len(steps) + plan.batches
+    cells = Cells(original)
+    plan = Hiding(cells, image)
+    total = DRAWS * len(steps) + plan.batches + PASSES
     done = 0
 
     def tick() -> None:
@@ -133,8 +139,15 @@ def trust_test(
         del other, mixed  # before the next one is made
     found = tuple(_summary(what, values) for (what, _), values in zip(steps, draws, strict=True))
     deletion, insertion = plan.curves(network, target, tick)
+    with captured(network, []):  # in eval mode
+        debiased = road(network, image, target, cells, tick)
     verdict, sentence = _verdict(found, deletion, insertion)
-    return Trust(verdict, sentence, found, deletion, insertion)
+    return Trust(verdict, sentence, found, deletion, insertion, debiased)
+
+
+def maps_drawn(stages: Sequence[str], layer: str) -> int:
+    """How many maps a test in `layer` of a network with `stages` draws."""
+    return 1 + DRAWS * len(_cascade(stages, layer.partition(".")[0]))
 
 
 def rank_correlation(one: npt.ArrayLike, other: npt.ArrayLike) -> float:

@@ -21,7 +21,7 @@ from lab.ui.run.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
 
-SLOW_IMPORTS = ("lab.evaluate.report", "lab.evaluate.inspecting", "lab.evaluate.classify")
+SLOW_IMPORTS = ("lab.evaluate.report", "lab.evaluate.side_by_side", "lab.evaluate.classify")
 """Modules whose import would delay the first click on Results, Inspect or Classify."""
 
 

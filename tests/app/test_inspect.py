@@ -1,6 +1,8 @@
 """The Inspect page: what it says of an image is what the network does with it."""
 
 import io
+import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +15,8 @@ from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.splits import make_splits
 from lab.evaluate.predictions import predict
+from lab.explain.grad_cam import METHODS
+from lab.progress import Cancel, check_cancel
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -267,3 +271,81 @@ def test_a_map_can_be_put_to_the_test(open_page: OpenPage, train: Train) -> None
     (job,) = [job for job in jobs.jobs() if (job.key or "").startswith("trust:")]
     assert job.state == "done"
     assert job.result.sentence
+
+
+def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    box = app.selectbox(key="inspect_cam_method")
+    assert len(box.options) == len(METHODS)
+    assert "Score-CAM (slow)" in box.options
+    box.select("fullgrad").run()
+    settle(app)
+    assert "one map of the whole network, whichever layer is chosen" in texts(app, "caption")
+    assert any("in the whole network" in alt for alt in alts(app))
+    assert not any("in stage" in alt for alt in alts(app))
+    # Of the methods that are quick enough the runs' own views offer all.
+    app.session_state["inspect_tab"] = "Runs side by side"
+    settle(app.run())
+    offered = app.selectbox(key="inspect_side_method").options
+    assert len(offered) == len(METHODS) - 2
+    assert not any("slow" in option for option in offered)
+
+
+def slow_jobs(run: RunRow) -> list[jobs.JobView]:
+    keys = [(job, job.key or "") for job in jobs.jobs()]
+    return [job for job, key in keys if ":score-cam:" in key and run.id in key]
+
+
+def test_a_slow_map_is_drawn_when_asked_for(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    settle(app.selectbox(key="inspect_cam_method").select("score-cam").run())
+    caption = texts(app, "caption")
+    assert "once for each of the 32 channels of this layer: about 1 s here" in caption
+    assert not any("What speaks for" in alt for alt in alts(app))
+    assert not slow_jobs(run)
+    settle(app.button(key="inspect_draw").click().run())
+    assert any("what speaks for" in alt for alt in alts(app))
+    assert "inspect_draw" not in [button.key for button in app.button]
+    # Another image is another map, and is asked for anew.
+    settle(app.button(key="inspect_next").click().run())
+    app.button(key="inspect_draw")
+
+
+def test_a_slow_map_can_be_cancelled_and_asked_for_again(
+    open_page: OpenPage, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+    begun = threading.Event()
+
+    def forever(*given: object, cancel: Cancel, **rest: object) -> None:
+        begun.set()
+        for _ in range(2000):
+            check_cancel(cancel, "Drawing the map")
+            time.sleep(0.01)
+
+    app = settle(open_page("inspect", run=run.id))
+    settle(app.selectbox(key="inspect_cam_method").select("score-cam").run())
+    monkeypatch.setattr("lab.ui.inspect.cam.draw_maps", forever)
+    app.button(key="inspect_draw").click().run()
+    assert begun.wait(10)
+    (job,) = slow_jobs(run)
+    app.button(key=f"background_{job.id}_cancel").click().run()
+    ended = jobs.wait(job.id, timeout=10)
+    assert ended is not None
+    assert ended.state == "cancelled"
+    app.run()
+    assert len(slow_jobs(run)) == 1
+    app.button(key="inspect_draw")
+
+
+def test_the_gallery_by_a_slow_method(open_page: OpenPage, train: Train) -> None:
+    run = train(epochs=1)
+    app = open_page("inspect", run=run.id)
+    app.session_state["inspect_tab"] = "Gallery"
+    settle(app.run())
+    settle(app.selectbox(key="inspect_gallery_method").select("ablation-cam").run())
+    assert "taken for" not in "\n".join(alts(app))
+    settle(app.button(key="inspect_gallery_draw").click().run())
+    assert "taken for" in "\n".join(alts(app))

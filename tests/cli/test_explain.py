@@ -9,6 +9,7 @@ from PIL import Image
 
 from lab.cli.explain import SIDE, half_of_the_map
 from lab.cli.main import main
+from lab.explain.grad_cam import METHODS
 from lab.explain.overlay import overlay, square
 from lab.runs.store import store
 from tests.cli.test_classify import TRAIN, picture, run_id
@@ -33,6 +34,30 @@ def test_the_png_is_the_overlay_of_the_layer(
     assert said["map_size"] == list(answer.cam.shape)
     expected = overlay(answer.seen, answer.cam, strength=0.4, side=SIDE)
     np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
+
+
+def test_the_methods_are_listed_with_what_they_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "--methods"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(METHODS.names())
+    assert "    Costs one pass for all layers. Source: Selvaraju" in lines[2]
+    assert "Costs one pass a channel, by the grad-cam library." in lines[-1]
+
+
+def test_what_takes_long_is_said_before(
+    run_id: str, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "why.png"
+    arguments = ["explain", str(picture), "--run", run_id, "--out", str(out), "--layer", "block2"]
+    assert main([*arguments, "--method", "score-cam", "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("Score-CAM: Runs the network once for each of the ")
+    assert json.loads(told.out)["method"] == "score-cam"
+    assert out.exists()
+    assert main([*arguments, "--method", "fullgrad"]) == 0
+    assert not capsys.readouterr().err
 
 
 def test_strength_0_is_the_picture_as_the_network_saw_it(

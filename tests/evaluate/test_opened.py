@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,17 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.preprocess import make_preprocess
 from lab.data.splits import make_splits
-from lab.errors import DataError, NotFoundError, ResourceError
+from lab.errors import DataError, DivergedError, NotFoundError, ResourceError
 from lab.evaluate import opened
-from lab.evaluate.opened import checkpoint_identity, open_data, open_network
+from lab.evaluate.opened import (
+    Opened,
+    PublishedNetwork,
+    checkpoint_identity,
+    open_data,
+    open_network,
+)
+from lab.evaluate.pictures import Picture, pack_picture
+from lab.explain.grad_cam import class_activation_maps
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.training.checkpoint import NetworkCard, publish
@@ -112,6 +122,84 @@ def test_weights_and_epoch_are_of_one_write(
         assert found.epoch == 2
         assert same(found.network, newer[0])
         assert found.identity == checkpoint_identity(folder, "last")
+
+
+def test_a_page_holds_a_name_and_asks_the_very_weights(tmp_path: Path, config: RunConfig) -> None:
+    folder = tmp_path / "r-1"
+    first = write(folder, config)
+    older = PublishedNetwork.newest(folder, "last")
+    assert PublishedNetwork.newest(folder, "last") == older
+    kept = older.ask(lambda one: one)
+    newer = write(folder, config, seed=1, epoch=2)
+    # Still in memory: what the page shows is answered by those weights, not by the newer ones.
+    assert older.ask(lambda one: one) is kept
+    assert same(kept.network, first)
+    assert same(PublishedNetwork.newest(folder, "last").ask(lambda one: one.network), newer)
+    for ask in (lambda: older.ask(lambda one: one), older.own_copy):
+        with pytest.raises(ResourceError, match="was written anew in the meantime"):
+            ask()
+    own = PublishedNetwork.newest(folder, "last").own_copy()
+    assert same(own.network, newer)
+    assert own not in opened._kept.values()
+
+
+def test_many_threads_ask_one_network(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gets its own map, and the file is read once."""
+    write(tmp_path / "r-1", config)
+    network = PublishedNetwork.newest(tmp_path / "r-1", "best")
+    loads = []
+    load = opened.load_network
+    monkeypatch.setattr(opened, "load_network", lambda *given: loads.append(given) or load(*given))
+    pictures = [pack_picture(catalog.open_pack(config.dataset), index) for index in range(8)]
+
+    def ask(picture: Picture) -> torch.Tensor:
+        def question(one: Opened) -> torch.Tensor:
+            found, _ = class_activation_maps(
+                one.network, one.tensor(picture), targets=[0], layers=["block2"]
+            )
+            return found["block2"].maps
+
+        return network.ask(question)
+
+    alone = [ask(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(ask, pictures * 4))
+    for number, found in enumerate(together):
+        torch.testing.assert_close(found, alone[number % len(alone)])
+    assert len(loads) == 1
+
+
+def test_what_of_it_can_be_looked_at(tmp_path: Path, config: RunConfig) -> None:
+    write(tmp_path / "r-1", config)
+    write(tmp_path / "r-2", config.changed(architecture="mlp"))
+    with open_network(tmp_path / "r-1") as network:
+        assert network.layers.stages == ("block1", "block2", "block3")
+        assert network.layers.default_stage == "block3"
+        assert [layer.name for layer in network.layers.layers][:2] == ["block1.conv", "block1"]
+        assert network.layers is network.layers  # a forward pass, once
+        assert b"torch" not in pickle.dumps(network.layers)
+        assert 0 < network.seconds_a_pass < 10
+    with open_network(tmp_path / "r-2") as network:
+        assert (network.layers.stages, network.layers.default_stage) == ((), None)
+
+
+def test_the_answer_is_the_networks(tmp_path: Path, config: RunConfig) -> None:
+    network = write(tmp_path / "r-1", config).eval()
+    picture = pack_picture(catalog.open_pack(config.dataset), 0)
+    with open_network(tmp_path / "r-1") as found:
+        with torch.no_grad():
+            expected = network(found.tensor(picture)).softmax(1)[0].numpy()
+        assert found.probabilities(picture) == pytest.approx(expected)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    publish(network, tmp_path / "r-1", epoch=5, best=False, kept=False)
+    with (
+        open_network(tmp_path / "r-1", "last") as found,
+        pytest.raises(DivergedError, match="not numbers"),
+    ):
+        found.probabilities(picture)
 
 
 def test_a_file_that_never_stands_still_is_a_sentence(

@@ -11,6 +11,7 @@ from PIL import Image
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import ConfigError, DataError
+from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import pack_picture, upload_picture
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.side_by_side import (
@@ -49,7 +50,9 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 def test_views_of_one_image(folders: dict[str, Path]) -> None:
     picture = pack_picture(catalog.open_pack("tiny"), 100)
     views = {
-        name: view_of(folders[name], "best", picture, reference=folders["cnn"])
+        name: view_of(
+            PublishedNetwork.newest(folders[name], "best"), picture, reference=folders["cnn"]
+        )
         for name in ("cnn", "mlp", "large")
     }
     assert all(view.probabilities.sum() == pytest.approx(1) for view in views.values())
@@ -65,7 +68,9 @@ def test_views_of_one_image(folders: dict[str, Path]) -> None:
     assert large.map is not None
     assert large.map.values.shape == (3, 3)
     assert large.pixels.shape == (24, 24, 1)
-    explained = view_of(folders["cnn"], "best", picture, reference=folders["cnn"], target=2)
+    explained = view_of(
+        PublishedNetwork.newest(folders["cnn"], "best"), picture, reference=folders["cnn"], target=2
+    )
     assert explained.target == 2
 
 

@@ -9,6 +9,7 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import ConfigError, NotFoundError, ResourceError
 from lab.evaluate import trust
+from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture, pack_picture
 from lab.evaluate.trust import trust_of
 from lab.models.staged import StagedNet
@@ -41,8 +42,7 @@ def picture() -> Picture:
 def test_a_trained_run_gets_a_verdict_with_its_numbers(run: Path) -> None:
     told: list[Progress] = []
     found = trust_of(
-        run,
-        "best",
+        PublishedNetwork.newest(run, "best"),
         picture(),
         target=0,
         layer="block2",
@@ -54,6 +54,8 @@ def test_a_trained_run_gets_a_verdict_with_its_numbers(run: Path) -> None:
     assert [step.what for step in found.correlations][::4] == ["head", "all stages"]
     assert found.deletion is not None
     assert found.deletion.of_random.shape == (8, len(found.deletion.fractions))
+    assert found.road is not None
+    assert -0.5 <= found.road.score <= 0.5
     assert told[-1].done == told[-1].total
 
 
@@ -62,7 +64,12 @@ def test_it_is_fit_for_a_job(run: Path) -> None:
         "view",
         "Testing",
         lambda report, cancel: trust_of(
-            run, "best", picture(), target=1, layer="block3", method="grad-cam", cancel=cancel
+            PublishedNetwork.newest(run, "best"),
+            picture(),
+            target=1,
+            layer="block3",
+            method="grad-cam",
+            cancel=cancel,
         ),
     )
     done = jobs.wait(job.id, timeout=60)
@@ -81,7 +88,9 @@ def test_the_random_weights_are_not_those_the_run_began_with(
         return build(config, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trust, "build_network", noted)
-    trust_of(run, "best", picture(), target=0, layer="block1", method="layercam")
+    trust_of(
+        PublishedNetwork.newest(run, "best"), picture(), target=0, layer="block1", method="layercam"
+    )
     own = NetworkCard.read(run).config.seed
     assert len({seed for seed, _ in seeds}) == 3
     assert own not in [seed for seed, _ in seeds]
@@ -90,7 +99,9 @@ def test_the_random_weights_are_not_those_the_run_began_with(
 
 def test_the_checkpoint_is_only_read(run: Path) -> None:
     before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
-    trust_of(run, "last", picture(), target=0, layer="block2", method="hirescam")
+    trust_of(
+        PublishedNetwork.newest(run, "last"), picture(), target=0, layer="block2", method="hirescam"
+    )
     assert {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
     network, _ = load_network(run, "last")
     assert not network.training
@@ -99,25 +110,30 @@ def test_the_checkpoint_is_only_read(run: Path) -> None:
 def test_what_cannot_be_tested_is_a_sentence(run: Path, tmp_path: Path) -> None:
     given = {"target": 0, "layer": "block2", "method": "grad-cam"}
     with pytest.raises(NotFoundError, match="no checkpoint 'epoch-0099'"):
-        trust_of(run, "epoch-0099", picture(), **given)  # type: ignore[arg-type]
+        trust_of(PublishedNetwork.newest(run, "epoch-0099"), picture(), **given)  # type: ignore[arg-type]
     with pytest.raises(NotFoundError, match="block"):
-        trust_of(run, "best", picture(), **{**given, "layer": "blok2"})  # type: ignore[arg-type]
+        trust_of(PublishedNetwork.newest(run, "best"), picture(), **{**given, "layer": "blok2"})  # type: ignore[arg-type]
     with pytest.raises(NotFoundError, match="grad-cam"):
-        trust_of(run, "best", picture(), **{**given, "method": "gradcam"})  # type: ignore[arg-type]
+        trust_of(PublishedNetwork.newest(run, "best"), picture(), **{**given, "method": "gradcam"})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="numbered 0 to 2"):
-        trust_of(run, "best", picture(), **{**given, "target": 3})  # type: ignore[arg-type]
+        trust_of(PublishedNetwork.newest(run, "best"), picture(), **{**given, "target": 3})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="without places"):
-        trust_of(run, "best", picture(), **{**given, "layer": "dense"})  # type: ignore[arg-type]
+        trust_of(PublishedNetwork.newest(run, "best"), picture(), **{**given, "layer": "dense"})  # type: ignore[arg-type]
     mlp = train(tmp_path / "r-2", architecture="mlp", epochs=1)
     layer = load_network(mlp)[0].stage_names[0]
     with pytest.raises(ConfigError, match="no layer with places"):
-        trust_of(mlp, "best", picture(), **{**given, "layer": layer})  # type: ignore[arg-type]
+        trust_of(PublishedNetwork.newest(mlp, "best"), picture(), **{**given, "layer": layer})  # type: ignore[arg-type]
 
 
 def test_it_can_be_cancelled(run: Path) -> None:
     with pytest.raises(Cancelled):
         trust_of(
-            run, "best", picture(), target=0, layer="block2", method="grad-cam", cancel=lambda: True
+            PublishedNetwork.newest(run, "best"),
+            picture(),
+            target=0,
+            layer="block2",
+            method="grad-cam",
+            cancel=lambda: True,
         )
 
 
@@ -127,4 +143,10 @@ def test_out_of_memory_is_a_sentence(run: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(trust, "build_network", too_large)
     with pytest.raises(ResourceError, match="room for this network twice"):
-        trust_of(run, "best", picture(), target=0, layer="block2", method="layercam")
+        trust_of(
+            PublishedNetwork.newest(run, "best"),
+            picture(),
+            target=0,
+            layer="block2",
+            method="layercam",
+        )

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ConfigError, DivergedError, NotFoundError
-from lab.explain.grad_cam import METHODS, class_activation_maps, enlarge, require_numbers
+from lab.explain.grad_cam import (
+    METHODS,
+    Cost,
+    Method,
+    _grad_cam_plus_plus,
+    class_activation_maps,
+    enlarge,
+    require_numbers,
+)
 from lab.explain.layers import list_layers
 from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
@@ -63,6 +71,7 @@ def library_class(method: str) -> Any:
         "layercam": library.LayerCAM,
         "hirescam": library.HiResCAM,
         "eigen-cam": library.EigenCAM,
+        "eigen-grad-cam": library.EigenGradCAM,
     }[method]
 
 
@@ -103,14 +112,38 @@ def _unit(maps: np.ndarray) -> np.ndarray:
     return share
 
 
-def test_there_are_the_five_methods() -> None:
-    assert METHODS.names() == ("grad-cam", "grad-cam++", "layercam", "hirescam", "eigen-cam")
+OURS = ("grad-cam", "grad-cam++", "layercam", "hirescam", "eigen-cam", "eigen-grad-cam")
+
+
+def test_each_method_says_what_it_is_and_what_it_costs() -> None:
+    assert METHODS.names() == (
+        *OURS,
+        "xgrad-cam",
+        "grad-cam-elementwise",
+        "finer-cam",
+        "fem",
+        "fullgrad",
+        "score-cam",
+        "ablation-cam",
+    )
     for method in METHODS:
         assert method.story.endswith(".")
         assert method.source
+        assert method.library == (method.name not in OURS)
+        assert method.cost_sentence(7).endswith(".")
+    score_cam = METHODS.get("score-cam")
+    assert score_cam.passes(1280) == 1280
+    assert score_cam.cost_sentence(1280, 0.05) == (
+        "Runs the network once for each of the 1,280 channels of this layer: about 1 min 04 s "
+        "here; drawn by the grad-cam library."
+    )
+    assert METHODS.get("grad-cam").passes(1280) == 1
+    for given in ({}, {"formula": lambda a, g: a.sum(1), "draw": lambda request: request.images}):
+        with pytest.raises(ValueError, match="either a formula or its own way to draw"):
+            Method("toy", "Toy", "Nothing.", "nowhere", **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", OURS)
 def test_maps_equal_the_librarys(
     case: tuple[StagedNet, Tensor, tuple[str, ...]], method: str
 ) -> None:
@@ -123,7 +156,7 @@ def test_maps_equal_the_librarys(
     for layer in layers:
         library = Library(network, images, layer, method, targets)
         ours, theirs = found[layer].maps.numpy(), library.raw
-        if method == "eigen-cam":
+        if method.startswith("eigen"):
             # The library leaves the sign open, image by image; ours is fixed.
             signs = [
                 1 if np.abs(o - t.clip(0)).max() <= np.abs(o + t.clip(max=0)).max() else -1
@@ -207,7 +240,7 @@ def test_the_same_map_whatever_mode_the_caller_is_in(
     torch.testing.assert_close(found["block2"].maps, expected["block2"].maps)
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", [*OURS, "fullgrad"])  # the library's formulas see no network
 @pytest.mark.parametrize(
     "name", [n for n in ARCHITECTURES.names() if ARCHITECTURES.get(n).default_cam_stage]
 )
@@ -224,7 +257,8 @@ def test_every_architecture_gives_maps_where_it_is_first_looked_at(name: str, me
     layer = next(
         one for one in list_layers(network, channels=3, image_size=size) if one.name == stage
     )
-    assert cams.maps.shape == (2, *layer.shape[1:])
+    whole = METHODS.get(method).cost is Cost.PICTURE
+    assert cams.maps.shape == (2, *((size, size) if whole else layer.shape[1:]))
     assert torch.isfinite(cams.maps).all()
     assert (cams.maps >= 0).all()
     assert torch.isfinite(cams.influence).all()
@@ -299,7 +333,7 @@ def test_grad_cam_plus_plus_stays_finite_with_negative_activations() -> None:
     matter."""
     a = torch.full((1, 1, 2, 2), -0.5)
     g = torch.tensor([[[[-1.0, 1.0], [0.0, 2.0]]]])
-    assert torch.isfinite(METHODS.get("grad-cam++").formula(a, g)).all()
+    assert torch.isfinite(_grad_cam_plus_plus(a, g)).all()
 
 
 def test_refusals_leave_no_trace() -> None:

@@ -7,86 +7,63 @@ import io
 import numpy as np
 import streamlit as st
 
-from lab import jobs
-from lab.evaluate.inspecting import Map, maps, sensitivity
+from lab.evaluate.maps import draw_maps
+from lab.evaluate.opened import Opened
 from lab.evaluate.trust import trust_of
-from lab.explain.grad_cam import METHODS
+from lab.explain.grad_cam import ActivationMap, Cost, Method
 from lab.explain.layers import Layer
 from lab.explain.overlay import COLOURS, overlay
-from lab.explain.saliency import WHY_SALIENCY
+from lab.explain.saliency import WHY_SALIENCY, input_saliency
+from lab.explain.trust import maps_drawn
+from lab.ui.inspect.methods import choose_layer_and_method, seconds_a_pass, started
 from lab.ui.inspect.subject import Chosen, Subject
 from lab.ui.inspect.trust import draw_trust
 from lab.ui.widgets.background import computed
 from lab.ui.words import plain
+from lab.words import duration
 
 LARGE, SMALL = 336, 150
 
 
 def draw_cam(subject: Subject, chosen: Chosen) -> None:
     """The tab. For a network without places, its input-gradient saliency instead."""
-    if not subject.anatomy.stages:
+    if not subject.layers.stages:
         _draw_saliency(subject, chosen)
         return
     layer, method = choose_layer_and_method(subject)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         strength = st.slider(
-            "Overlay strength", 0.0, 1.0, 0.6, 0.05, key="inspect_strength", width=220
+            "Overlay strength",
+            0.0,
+            1.0,
+            0.6,
+            0.05,
+            key="inspect_strength",
+            width=220,
+            persist_state="session",
         )
         shared = st.toggle(
             "One colour scale for all stages",
             key="inspect_shared_scale",
+            disabled=method.cost is not Cost.ALL_LAYERS,
+            persist_state="session",
             help="Off: each map's largest value is the brightest colour. On: the largest value of "
             "all maps is, so that weak maps look weak.",
         )
-    found = _maps(subject, chosen, layer, method)
-    if found is None:
+    maps = _maps(subject, chosen, layer, method)
+    if maps is None:
         return
-    top = max(float(m.values.max()) for m in found.values()) if shared else None
+    top = max(float(one.values.max()) for one in maps.values()) if shared else None
     left, right = st.columns([1, 1], gap="large")
     with left:
-        _draw_large(subject, chosen, found[layer], strength=strength, scale=top)
+        _draw_large(subject, chosen, maps[layer.name], method, strength=strength, scale=top)
     with right:
         _draw_trust(subject, chosen, layer, method)
-    _draw_stages(subject, chosen, found, layer, strength=strength, scale=top)
+    if method.cost is Cost.ALL_LAYERS:
+        _draw_stages(subject, chosen, maps, layer, strength=strength, scale=top)
 
 
-def choose_layer_and_method(subject: Subject, *, place: str = "cam") -> tuple[str, str]:
-    """Two select boxes: any layer with places, any method."""
-
-    layers = {layer.name: layer for layer in subject.anatomy.layers if layer.spatial}
-    key = f"inspect_{place}_layer_{subject.run.id}"
-    if st.session_state.get(key) not in layers:
-        st.session_state[key] = subject.anatomy.default_stage
-    with st.container(horizontal=True):
-        layer = st.selectbox(
-            "Layer",
-            list(layers),
-            format_func=lambda name: layer_words(layers[name]),
-            key=key,
-            width=330,
-            help="Early layers see edges at many places, late ones parts at few. Convolutions "
-            "stand before the stage that they belong to.",
-        )
-        method = st.selectbox(
-            "Method",
-            METHODS.names(),
-            format_func=lambda name: METHODS.get(name).title,
-            key=f"inspect_{place}_method",
-            width=170,
-        )
-    spec = METHODS.get(method)
-    st.caption(f"{spec.title}: {spec.story} Source: {spec.source}.")
-    return layer, method
-
-
-def layer_words(layer: Layer) -> str:
-    """How a layer is called in a select box."""
-    shape = " × ".join(f"{n:,}" for n in layer.shape)
-    kind = "stage" if layer.type == "stage" else "convolution"
-    return f"{layer.name} · {kind}, {shape}"
-
-
-def not_meaningful(found: Map, target: str) -> str:
+def not_meaningful(found: ActivationMap, target: str) -> str:
     """Why a map is dark everywhere."""
     if found.values.max() > 0:
         return (
@@ -96,33 +73,52 @@ def not_meaningful(found: Map, target: str) -> str:
     return f"Nothing in this layer speaks for {plain(target)}: the map is zero everywhere."
 
 
-def _maps(subject: Subject, chosen: Chosen, layer: str, method: str) -> dict[str, Map] | None:
-    names = [*subject.anatomy.stages, *([layer] if layer not in subject.anatomy.stages else [])]
-    key = f"maps:{chosen.key}:{chosen.target}:{method}:{layer}"
-    return computed(
+def _maps(
+    subject: Subject, chosen: Chosen, layer: Layer, method: Method
+) -> dict[str, ActivationMap] | None:
+    """Of the layer, and of all stages where they cost no pass more."""
+    layers = [layer.name]
+    if method.cost is Cost.ALL_LAYERS:
+        layers = list(dict.fromkeys([*subject.layers.stages, layer.name]))
+    key = f"maps:{chosen.key}:{chosen.target}:{method.name}:{layer.name}:{subject.key}"
+    slow = method.cost is Cost.CHANNEL
+    if slow and not started(
+        key, "inspect_draw", label="Draw this map", icon=":material/hourglass_top:"
+    ):
+        return None
+    maps: dict[str, ActivationMap] | None = computed(
         key,
         "Drawing the maps",
-        lambda report, cancel: maps(
-            subject.folder,
-            subject.checkpoint,
+        lambda report, cancel: draw_maps(
+            subject.network,
             chosen.picture,
             target=chosen.target,
-            layers=names,
-            method=method,
+            layers=layers,
+            method=method.name,
+            progress=report,
+            cancel=cancel,
         ),
+        cancellable=slow,
     )
+    return maps
 
 
 def _draw_large(
-    subject: Subject, chosen: Chosen, found: Map, *, strength: float, scale: float | None
+    subject: Subject,
+    chosen: Chosen,
+    found: ActivationMap,
+    method: Method,
+    *,
+    strength: float,
+    scale: float | None,
 ) -> None:
-    target = subject.anatomy.class_names[chosen.target]
+    target = subject.class_names[chosen.target]
     if not found.meaningful:
         st.warning(not_meaningful(found, target), icon=":material/do_not_disturb_on:")
     st.image(
         overlay(chosen.picture.pixels, found.values, scale=scale, strength=strength, side=LARGE),
         width=LARGE,
-        alt=f"{chosen.picture.name} with what speaks for {target} in layer {found.layer}",
+        alt=f"{chosen.picture.name} with what speaks for {target} in {method.place(found.layer)}",
     )
     brightest = float(found.values.max()) if scale is None else scale
     st.image(
@@ -133,13 +129,13 @@ def _draw_large(
     )
     with st.expander("The raw map and its numbers", on_change="rerun") as numbers:
         if numbers.open:
-            _draw_numbers(found)
+            _draw_numbers(found, "picture" if method.cost is Cost.PICTURE else "layer")
 
 
-def _draw_numbers(found: Map) -> None:
+def _draw_numbers(found: ActivationMap, of: str) -> None:
     height, width = found.values.shape
     st.caption(
-        f"{height} × {width} values at the layer's own resolution, {found.values.min():.4g} to "
+        f"{height} × {width} values at the {of}'s own resolution, {found.values.min():.4g} to "
         f"{found.values.max():.4g}. Class score (logit) {found.score:.4g}; the sum of "
         f"|activation × gradient| over the layer is {found.influence:.4g}."
     )
@@ -159,17 +155,17 @@ def _draw_numbers(found: Map) -> None:
 def _draw_stages(
     subject: Subject,
     chosen: Chosen,
-    found: dict[str, Map],
-    layer: str,
+    maps: dict[str, ActivationMap],
+    layer: Layer,
     *,
     strength: float,
     scale: float | None,
 ) -> None:
     st.markdown("**All stages, from edges to parts**")
-    target = subject.anatomy.class_names[chosen.target]
+    target = subject.class_names[chosen.target]
     with st.container(horizontal=True, gap="small"):
-        for name in subject.anatomy.stages:
-            one = found[name]
+        for name in subject.layers.stages:
+            one = maps[name]
             size = " × ".join(map(str, one.values.shape))
             words = "" if one.meaningful else ", not meaningful"
             with st.container(width=SMALL, gap="xxsmall"):
@@ -188,7 +184,7 @@ def _draw_stages(
                     name,
                     key=f"inspect_look_{name}",
                     help=f"Look at stage {name} above",
-                    type="secondary" if name == layer else "tertiary",
+                    type="secondary" if name == layer.name else "tertiary",
                     on_click=_look_at_layer,
                     args=(subject.run.id, name),
                 )
@@ -203,47 +199,59 @@ def _look_at_layer(run_id: str, name: str) -> None:
     st.session_state[f"inspect_cam_layer_{run_id}"] = name
 
 
-def _draw_trust(subject: Subject, chosen: Chosen, layer: str, method: str) -> None:
+def _draw_trust(subject: Subject, chosen: Chosen, layer: Layer, method: Method) -> None:
     """A test of a few seconds, started by a button, kept by the job."""
-
     st.markdown("**Can this map be trusted?**")
-    key = f"trust:{chosen.key}:{chosen.target}:{layer}:{method}"
-    if jobs.latest(key) is None:
-        st.caption(
+    key = f"trust:{chosen.key}:{chosen.target}:{layer.name}:{method.name}:{subject.key}"
+    slot = st.container()
+    if not started(key, "inspect_trust", label="Test this map", icon=":material/verified:"):
+        slot.caption(
             "A map can look convincing and still not depend on what was learned. The test gives "
             "the network random weights, layer by layer (the map must change), and hides the "
             "places that the map marks (the answer must change more than by hiding random places)."
+            + _trust_cost(subject, layer, method)
         )
-        if not st.button("Test this map", key="inspect_trust", icon=":material/verified:"):
-            return
+        return
     found = computed(
         key,
         "Testing whether the map can be trusted",
         lambda report, cancel: trust_of(
-            subject.folder,
-            subject.checkpoint,
+            subject.network,
             chosen.picture,
             target=chosen.target,
-            layer=layer,
-            method=method,
+            layer=layer.name,
+            method=method.name,
             progress=report,
             cancel=cancel,
         ),
+        cancellable=True,
     )
     if found is not None:
         draw_trust(found)
 
 
-def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
+def _trust_cost(subject: Subject, layer: Layer, method: Method) -> str:
+    """What the test takes, where that is long."""
+    pace = seconds_a_pass(subject, method)
+    if pace is None:
+        return ""
+    stages = [one.name for one in subject.layers.layers if one.type == "stage"]
+    maps = maps_drawn(stages, layer.name)
+    seconds = maps * method.passes(layer.shape[0]) * pace
+    return f" It draws the map {maps} times: about {duration(seconds)} with {method.title}."
 
-    target = subject.anatomy.class_names[chosen.target]
+
+def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
+    target = subject.class_names[chosen.target]
     st.info(WHY_SALIENCY, icon=":material/info:")
-    found = computed(
-        f"saliency:{chosen.key}:{chosen.target}",
-        "Following the gradient to the pixels",
-        lambda report, cancel: sensitivity(
-            subject.folder, subject.checkpoint, chosen.picture, target=chosen.target
-        ),
+
+    def question(opened: Opened) -> ActivationMap:
+        image = opened.tensor(chosen.picture)
+        cams, _ = input_saliency(opened.network, image, targets=[chosen.target])
+        return cams.first()
+
+    found = subject.ask(
+        f"saliency:{chosen.key}:{chosen.target}", "Following the gradient to the pixels", question
     )
     if found is None:
         return

@@ -13,8 +13,7 @@ import streamlit as st
 
 from lab.data import probes
 from lab.errors import LabError
-from lab.evaluate.inspecting import anatomy, probabilities
-from lab.evaluate.opened import checkpoint_identity, open_data
+from lab.evaluate.opened import PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture
 from lab.runs.store import store
 from lab.training.checkpoint import NetworkCard, checkpoints
@@ -68,19 +67,22 @@ def choose_subject() -> Subject | None:
     checkpoint = choice.checkpoint
     st.session_state["inspect_seen_checkpoint"] = f"{run_id}:{checkpoint}"
     st.query_params["checkpoint"] = checkpoint
-    key = f"{run_id}:{checkpoint}:{checkpoint_identity(folder, checkpoint)}"
-    found = computed(
-        f"anatomy:{key}", "Opening the network", lambda report, cancel: anatomy(folder, checkpoint)
+    network = PublishedNetwork.newest(folder, checkpoint)
+    layers = computed(
+        f"layers:{network}",
+        "Opening the network",
+        lambda report, cancel: network.ask(lambda opened: opened.layers),
     )
-    if found is None:
+    if layers is None:
         return None
+    card = NetworkCard.read(folder)
     pack = splits = None
     try:
         with st.spinner("Opening the images"):
-            pack, splits = open_data(NetworkCard.read(folder))
+            pack, splits = open_data(card)
     except LabError as error:
         st.warning(f"{error} Pictures of your own can be looked at even so.")
-    return Subject(choice, key, found, pack, splits)
+    return Subject(choice, network, layers, card.class_names, pack, splits)
 
 
 def choose_picture(subject: Subject) -> Chosen | None:
@@ -96,21 +98,18 @@ def choose_picture(subject: Subject) -> Chosen | None:
             if picture.index is not None
             else hashlib.blake2b(picture.pixels.tobytes(), digest_size=8).hexdigest()
         )
-        key = f"{subject.key}:{place}"
-        answer = computed(
-            f"answer:{key}",
-            "Asking the network",
-            lambda report, cancel: probabilities(subject.folder, subject.checkpoint, picture),
+        answer = subject.ask(
+            f"answer:{place}", "Asking the network", lambda opened: opened.probabilities(picture)
         )
         if answer is None:
             return None
         target = _draw_answer(subject, picture, answer)
-    return Chosen(picture, key, answer, target, original)
+    return Chosen(picture, place, answer, target, original)
 
 
 def _draw_answer(subject: Subject, picture: Picture, answer: np.ndarray) -> int:
     """The picture, what the network says of it, and which class is to be explained."""
-    names = subject.anatomy.class_names
+    names = subject.class_names
     predicted = int(answer.argmax())
     image, words = st.columns([1, 2])
     image.image(
@@ -142,7 +141,7 @@ def _draw_answer(subject: Subject, picture: Picture, answer: np.ndarray) -> int:
 
 def _choose_target(subject: Subject, predicted: int, label: int | None) -> int:
     """The class to explain. The choice stays while one walks from image to image."""
-    names = subject.anatomy.class_names
+    names = subject.class_names
     words = {PREDICTED: "The predicted class", TRUE: "The true class"}
     wanted = st.selectbox(
         "Explain the score of",

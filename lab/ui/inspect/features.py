@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from lab.evaluate.inspecting import channels, filters, one_channel, stages_of
+from lab.errors import ConfigError
+from lab.evaluate.opened import Opened
 from lab.explain import overlay
-from lab.explain.feature_maps import FeatureMaps
+from lab.explain.feature_maps import FeatureMaps, channel_map, feature_maps, stage_row
+from lab.explain.filters import Filters, first_filters
 from lab.explain.overlay import square
-from lab.ui.inspect.cam import layer_words
+from lab.ui.inspect.methods import layer_words
 from lab.ui.inspect.subject import Chosen, Subject
-from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 from lab.words import percent
 
@@ -22,7 +23,7 @@ TILE, ROW, LARGE = 84, 128, 336
 
 def draw_features(subject: Subject, chosen: Chosen) -> None:
     """The tab."""
-    if subject.anatomy.stages:
+    if subject.layers.stages:
         _draw_stage_row(subject, chosen)
     _draw_layer(subject, chosen)
     _draw_filters(subject)
@@ -30,11 +31,11 @@ def draw_features(subject: Subject, chosen: Chosen) -> None:
 
 def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
     st.markdown("**The same image through all stages**")
-    found = computed(
+    found = subject.ask(
         f"stages:{chosen.key}",
         "Running the image through the stages",
-        lambda report, cancel: stages_of(
-            subject.folder, subject.checkpoint, chosen.picture, subject.anatomy.stages
+        lambda opened: stage_row(
+            opened.network, opened.tensor(chosen.picture), subject.layers.stages
         ),
     )
     if found is None:
@@ -61,10 +62,10 @@ def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
 
 
 def _draw_layer(subject: Subject, chosen: Chosen) -> None:
-    layers = {layer.name: layer for layer in subject.anatomy.layers}
+    layers = {layer.name: layer for layer in subject.layers.layers}
     key = f"inspect_maps_layer_{subject.run.id}"
     if st.session_state.get(key) not in layers:
-        st.session_state[key] = subject.anatomy.default_stage or next(iter(layers))
+        st.session_state[key] = subject.layers.default_stage or next(iter(layers))
     st.markdown("**One layer, channel by channel**")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         layer = st.selectbox(
@@ -87,14 +88,13 @@ def _draw_layer(subject: Subject, chosen: Chosen) -> None:
         page = st.pagination(pages, key=f"inspect_maps_page_{subject.run.id}_{layer}")
     first = (page - 1) * PER_PAGE
     with slot:
-        maps = computed(
+        maps = subject.ask(
             f"channels:{chosen.key}:{layer}:{first}",
             "Reading the layer",
-            lambda report, cancel: channels(
-                subject.folder,
-                subject.checkpoint,
-                chosen.picture,
-                layer=layer,
+            lambda opened: feature_maps(
+                opened.network,
+                opened.tensor(chosen.picture),
+                layer,
                 start=first,
                 count=PER_PAGE,
             ),
@@ -138,8 +138,8 @@ def _draw_numbers(maps: FeatureMaps) -> None:
 
 def _class_names(subject: Subject, layer: str) -> tuple[str, ...]:
     """What the units of the last layer stand for; nothing where units have only numbers."""
-    last = layer.partition(".")[0] == subject.anatomy.layers[-1].name
-    return subject.anatomy.class_names if last else ()
+    last = layer.partition(".")[0] == subject.layers.layers[-1].name
+    return subject.class_names if last else ()
 
 
 def _draw_flat(maps: FeatureMaps, names: tuple[str, ...]) -> None:
@@ -170,11 +170,11 @@ def _draw_one(subject: Subject, chosen: Chosen, maps: FeatureMaps) -> None:
         key=f"inspect_channel_{subject.run.id}_{maps.layer}_{maps.start}",
         width=160,
     )
-    values = computed(
+    values = subject.ask(
         f"channel:{chosen.key}:{maps.layer}:{number}",
         "Reading the channel",
-        lambda report, cancel: one_channel(
-            subject.folder, subject.checkpoint, chosen.picture, layer=maps.layer, index=number
+        lambda opened: channel_map(
+            opened.network, opened.tensor(chosen.picture), maps.layer, number
         ),
     )
     if values is None:
@@ -194,11 +194,7 @@ def _draw_filters(subject: Subject) -> None:
     with st.expander("What the first layer looks for: its weights", on_change="rerun") as panel:
         if not panel.open:
             return
-        found = computed(
-            f"filters:{subject.key}",
-            "Reading the weights",
-            lambda report, cancel: filters(subject.folder, subject.checkpoint),
-        )
+        found = subject.ask("filters", "Reading the weights", _filters)
         if found is None:
             return
         side = 48 if found.kind == "convolution" else 112 if len(found.units) > 8 else 196
@@ -217,6 +213,16 @@ def _draw_filters(subject: Subject) -> None:
             else f"{found.total:,} units with a weight for every pixel"
         )
         st.caption(f"{found.layer}: {what}. {found.sentence}")
+
+
+def _filters(opened: Opened) -> Filters:
+    preprocess = opened.card.preprocess
+    filters = first_filters(
+        opened.network, channels=preprocess.channels, image_size=preprocess.image_size
+    )
+    if filters is None:
+        raise ConfigError("The first layer of this network does not see the pixels themselves.")
+    return filters
 
 
 def _picture(

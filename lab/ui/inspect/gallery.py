@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lab.evaluate.inspecting import GalleryItem, gallery
+from lab.evaluate.maps import GalleryItem, gallery_items
+from lab.explain.grad_cam import Cost
 from lab.explain.overlay import overlay
-from lab.ui.inspect.cam import choose_layer_and_method
+from lab.ui.inspect.methods import choose_layer_and_method, started
 from lab.ui.inspect.subject import Subject
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.predictions import predictions_of
@@ -23,10 +24,10 @@ def draw_gallery(subject: Subject) -> None:
     if subject.splits is None:
         st.caption("The data set of this run is not here, so there are no images to show.")
         return
-    if not subject.anatomy.stages:
+    if not subject.layers.stages:
         st.info("This network has no layer with places, so there are no maps to show.")
         return
-    names = subject.anatomy.class_names
+    names = subject.class_names
     parts = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.selectbox(
@@ -55,18 +56,27 @@ def draw_gallery(subject: Subject) -> None:
         found = there.nonzero()[0]
         lists[title] = predictions.indices[found[(-sure[found]).argsort(kind="stable")]][:EACH]
     indices = [int(i) for part_ in lists.values() for i in part_]
+    key = f"gallery:{indices}:{layer.name}:{method.name}:{subject.key}"
+    slow = method.cost is Cost.CHANNEL
+    if slow and not started(
+        key,
+        "inspect_gallery_draw",
+        label=f"Draw the maps of {len(indices)} images",
+        icon=":material/hourglass_top:",
+    ):
+        return
     items: list[GalleryItem] | None = computed(
-        f"gallery:{subject.key}:{layer}:{method}:{indices}",
+        key,
         "Drawing the gallery",
-        lambda report, cancel: gallery(
-            subject.folder,
-            subject.checkpoint,
+        lambda report, cancel: gallery_items(
+            subject.network,
             indices,
-            layer=layer,
-            method=method,
+            layer=layer.name,
+            method=method.name,
             progress=report,
             cancel=cancel,
         ),
+        cancellable=slow,
     )
     if items is None:
         return
@@ -95,7 +105,7 @@ def draw_gallery(subject: Subject) -> None:
 
 
 def _card(subject: Subject, item: GalleryItem, scale: float | None) -> None:
-    names = subject.anatomy.class_names
+    names = subject.class_names
     answer = names[item.predicted]
     with st.container(width=SIDE + 10, gap="xxsmall"):
         st.image(

@@ -125,7 +125,7 @@ def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
         except LabError as error:
             st.caption(plain(str(error)))
             return ()
-    names = subject.anatomy.class_names
+    names = subject.class_names
     with st.container(horizontal=True):
         label = st.selectbox(
             "True class",
@@ -198,7 +198,7 @@ def _draw_neighbours(subject: Subject, indices: Sequence[int], position: int) ->
     with st.container(horizontal=True, gap="xsmall"):
         for place in range(first, min(first + NEIGHBOURS, len(indices))):
             index = indices[place]
-            name = subject.anatomy.class_names[int(subject.pack.labels[index])]
+            name = subject.class_names[int(subject.pack.labels[index])]
             with st.container(width=THUMBNAIL + 8, gap=None, horizontal_alignment="center"):
                 st.image(
                     square(subject.pack.images[index], 2 * THUMBNAIL),

@@ -14,15 +14,16 @@ import streamlit as st
 from PIL.Image import Image
 
 from lab.errors import LabError
-from lab.evaluate.opened import checkpoint_identity
+from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture
 from lab.evaluate.side_by_side import View, agreement, view_of
-from lab.explain.grad_cam import METHODS
+from lab.explain.grad_cam import Method
 from lab.explain.overlay import coloured, overlay, scaled, square
 from lab.jobs import Work
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import checkpoint_epoch
 from lab.ui.inspect.disagreements import draw_disagreements
+from lab.ui.inspect.methods import choose_method
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import (
     CheckpointChoice,
@@ -50,7 +51,7 @@ class Side:
     choice: CheckpointChoice
     title: str
     """Of the checkpoint."""
-    identity: str
+    network: PublishedNetwork
 
     @property
     def run(self) -> RunRow:
@@ -128,7 +129,7 @@ def _choose(run_id: str, checkpoint: str | None) -> list[Side]:
 def _side(letter: str, choice: CheckpointChoice) -> Side:
     folder, name = choice.folder, choice.checkpoint
     title = checkpoint_title(choice.run, name, checkpoint_epoch(folder, name))
-    return Side(letter, choice, title, checkpoint_identity(folder, name))
+    return Side(letter, choice, title, PublishedNetwork.newest(folder, name))
 
 
 # --- one image -----------------------------------------------------------------------------------
@@ -146,13 +147,7 @@ def _draw_views(
             width=230,
             help="The class for which the maps say what speaks for it.",
         )
-        method = st.selectbox(
-            "Method",
-            METHODS.names(),
-            format_func=lambda name: METHODS.get(name).title,
-            key="inspect_side_method",
-            width=170,
-        )
+        method = choose_method("inspect_side_method", slow=False)
     summary = st.container()
     place = (
         str(picture.index)
@@ -165,15 +160,14 @@ def _draw_views(
         with column:
             _draw_head(side)
             view = computed(
-                f"side:{side.run.id}:{side.choice.checkpoint}:{side.identity}:{reference.name}:{place}"
-                f":{target}:{method}",
+                f"side:{side.network}:{reference.name}:{place}:{target}:{method.name}",
                 f"Asking run {side.letter}",
                 _asking(
                     side,
                     picture,
                     reference=reference,
                     target=None if target == OWN else target,
-                    method=method,
+                    method=method.name,
                     original=original,
                 ),
             )
@@ -183,7 +177,7 @@ def _draw_views(
     for side, column in zip(sides, columns, strict=True):
         if side.letter in views:
             with column:
-                _draw_view(side, views[side.letter], names, shown)
+                _draw_view(side, views[side.letter], names, shown, method)
     if views:
         answers = {
             letter: (plain(names[view.answer]), float(view.probabilities.max()))
@@ -211,8 +205,7 @@ def _asking(
     """The job of one run."""
 
     return lambda report, cancel: view_of(
-        side.choice.folder,
-        side.choice.checkpoint,
+        side.network,
         picture,
         reference=reference,
         target=target,
@@ -238,7 +231,9 @@ def _classes(views: Sequence[View], label: int | None) -> list[int]:
     return sorted(shown, key=order.index)
 
 
-def _draw_view(side: Side, view: View, names: Sequence[str], shown: Sequence[int]) -> None:
+def _draw_view(
+    side: Side, view: View, names: Sequence[str], shown: Sequence[int], method: Method
+) -> None:
     for k in shown:
         share = float(view.probabilities[k])
         mark = "**" if k == view.answer else ""
@@ -253,13 +248,13 @@ def _draw_view(side: Side, view: View, names: Sequence[str], shown: Sequence[int
         if view.map is None or view.stage is None:
             st.caption("This network has no layer with places, so there is no map.", width=SIDE)
             return
-        target = names[view.target]
+        target, place = names[view.target], method.place(view.map.layer)
         faint = "" if view.map.meaningful else ", not meaningful: nothing there speaks for it"
         st.image(
             overlay(view.pixels, view.map.values, side=SIDE),
             width=SIDE,
-            caption=f"what speaks for {plain(target)} in {view.map.layer}{faint}",
-            alt=f"Run {side.letter}: what speaks for {target} in {view.map.layer}{faint}",
+            caption=f"what speaks for {plain(target)} in {place}{faint}",
+            alt=f"Run {side.letter}: what speaks for {target} in {place}{faint}",
         )
         channel = f"channel {view.stage.channel} of {view.stage.layer}, its most active"
         st.image(

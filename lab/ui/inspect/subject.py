@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -11,10 +13,14 @@ from PIL.Image import Image
 
 from lab.data.pack import Pack
 from lab.data.splits import Splits
-from lab.evaluate.inspecting import Anatomy
+from lab.evaluate.opened import Opened, PublishedNetwork
 from lab.evaluate.pictures import Picture
+from lab.explain.layers import InspectableLayers
 from lab.runs.store import RunRow
+from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import CheckpointChoice
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,28 @@ class Subject:
     """One run with one checkpoint, as the page looks at it."""
 
     choice: CheckpointChoice
-    key: str
-    """Run, checkpoint and its identity: the beginning of every job's key."""
-    anatomy: Anatomy
+    network: PublishedNetwork
+    """Those weights, by name; they are opened when something is asked of them."""
+    layers: InspectableLayers
+    class_names: tuple[str, ...]
     pack: Pack | None
     """None when the data set is gone; uploads can be looked at even so."""
     splits: Splits | None
+
+    @property
+    def key(self) -> str:
+        """Run, checkpoint and its identity: part of every job's key."""
+        return f"{self.run.id}:{self.checkpoint}:{self.network.identity}"
+
+    def ask(self, what: str, title: str, question: Callable[[Opened], T]) -> T | None:
+        """What `question` makes of the opened network, as `computed` with a key of `what`.
+
+        It runs in a job's thread, so it must not call st.*; `what` says all that it depends on.
+        """
+        answer: T | None = computed(
+            f"{what}:{self.key}", title, lambda report, cancel: self.network.ask(question)
+        )
+        return answer
 
     @property
     def run(self) -> RunRow:
@@ -48,7 +70,7 @@ class Chosen:
 
     picture: Picture
     key: str
-    """The subject's key and the picture."""
+    """Which picture: its index, or a hash of its pixels; part of a job's key."""
     probabilities: np.ndarray
     target: int
     """The class that is explained."""

@@ -7,6 +7,7 @@ import streamlit as st
 
 from lab.charts.style import CHART
 from lab.charts.trust import hiding, hiding_alt, likeness, likeness_alt
+from lab.explain.road import Road
 from lab.explain.trust import ALIKE, Trust
 from lab.words import percent
 
@@ -67,6 +68,22 @@ def _draw_hiding(trust: Trust, key: str) -> None:
         "Places marked most go first. If they matter, hiding them takes the class away sooner than "
         "random places do (left: below the band), and showing them brings it sooner (right: above)."
     )
+    if trust.road is not None:
+        st.caption(_road_words(trust.road))
+
+
+def _road_words(road: Road) -> str:
+    """What the third test found, in words."""
+    found = (
+        "agrees that the marked places matter"
+        if road.beats_chance
+        else "finds no more in the marked places than luck would"
+    )
+    return (
+        f"ROAD, which fills hidden places from what surrounds them, {found}: its score is "
+        f"{road.score:+.2f} on a scale from −0.50 to +0.50, random orders come to "
+        f"±{road.spread:.2f}."
+    )
 
 
 def _draw_details(trust: Trust) -> None:
@@ -116,6 +133,6 @@ def _draw_details(trust: Trust) -> None:
         )
     st.caption(
         "Random weights: Adebayo et al. 2018, arXiv 1810.03292. Hiding: Petsiuk et al. 2018 "
-        "(RISE), arXiv 1806.07421. A passed test says that the map is about this network, not that "
-        "the network is right."
+        "(RISE), arXiv 1806.07421. ROAD: Rong et al. 2022, arXiv 2202.00449. A passed test says "
+        "that the map is about this network, not that the network is right."
     )

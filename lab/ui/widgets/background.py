@@ -26,11 +26,14 @@ once, without a flicker."""
 POLL = 0.4
 
 
-def computed(key: str, title: str, work: jobs.Work, *, kind: str = "view") -> Any | None:
+def computed(
+    key: str, title: str, work: jobs.Work, *, kind: str = "view", cancellable: bool = False
+) -> Any | None:
     """Returns the result of `work`; None while it runs or after it failed, as the page then shows.
 
     `work(report, cancel)` runs in a job's thread and returns plain values or arrays, never None. It
-    must not call st.*. Everything that the result depends on is part of `key`.
+    must not call st.*. Everything that the result depends on is part of `key`. A cancelled job is
+    started again by the next call, so the page calls for a `cancellable` one after a button.
     """
     job = jobs.latest(key)
     if job is None or job.state == "cancelled":
@@ -45,11 +48,11 @@ def computed(key: str, title: str, work: jobs.Work, *, kind: str = "view") -> An
             jobs.start(kind, title, work, key=key)
             st.rerun()
         return None
-    st.fragment(run_every=POLL, key=place)(_progress)(job.id)
+    st.fragment(run_every=POLL, key=place)(_progress)(job.id, cancellable=cancellable)
     return None
 
 
-def _progress(job_id: str) -> None:
+def _progress(job_id: str, *, cancellable: bool) -> None:
     """The fragment that polls; when the job has ended the whole page runs again, once."""
     job = jobs.get(job_id)
     if job is None or not job.active:
@@ -61,3 +64,16 @@ def _progress(job_id: str) -> None:
     if job.seconds_left is not None and job.seconds_left >= 2:
         text += f" · about {duration(job.seconds_left)} left"
     st.progress((progress.fraction if progress else None) or 0.0, text=plain(text))
+    if cancellable:
+        st.button(
+            "Cancelling" if job.cancelling else "Cancel",
+            key=f"background_{job_id}_cancel",
+            icon=":material/close:",
+            disabled=job.cancelling,
+            on_click=_cancel,
+            args=(job_id,),
+        )
+
+
+def _cancel(job_id: str) -> None:
+    jobs.cancel(job_id)
