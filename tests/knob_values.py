@@ -19,4 +19,4 @@ def other_value(knob: Knob) -> Any:
     assert knob.maximum is not None
     middle = (knob.minimum + knob.maximum) / 2
     value = round(middle) if knob.kind == "int" else middle
-    return value if value != knob.default else value + 1
+    return value if value != knob.default else (value + 1 if knob.kind == "int" else middle / 2)
