@@ -23,6 +23,8 @@ from lab.errors import ConfigError, unknown_name
 from lab.metrics import METRICS
 
 Activation = Literal["auto", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu"]
+Precision = Literal["fp32", "bf16", "fp16"]
+"""A number format of training steps."""
 Freeze = Literal["scratch", "full", "last_k", "head_only", "two_phase"]
 FREEZING: tuple[Freeze, ...] = ("last_k", "head_only", "two_phase")
 """The strategies that leave stages as they are for some epochs at least."""

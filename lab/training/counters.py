@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lab.config import RunConfig
+from lab.config import Precision, RunConfig
 from lab.metrics import METRICS
-from lab.training.speed.precision import Precision
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lab.config import RunConfig
+from lab.config import Precision, RunConfig
 from lab.data import catalog as datasets
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess, make_preprocess
@@ -23,7 +23,6 @@ from lab.training.source import Images
 from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
 from lab.training.speed.decisions import Decision
-from lab.training.speed.precision import Precision
 from lab.training.speed.trials import Workload
 from lab.training.stepper import Stepper
 

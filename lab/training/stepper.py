@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab.config import RunConfig
+from lab.config import Precision, RunConfig
 from lab.data.batches import Batch
 from lab.models.staged import StagedNet
 from lab.training.optim import make_optimizer
 from lab.training.source import Source
 from lab.training.speed.compiling import Forward, compiled, compiler_errors
-from lab.training.speed.precision import Precision, autocast
+from lab.training.speed.precision import autocast
 
 DROPOUT_STREAM = 0xD809
 """Tells the generator of dropout apart from the others that are seeded by the run's seed."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import torch
 
-from lab.config import RunConfig
+from lab.config import Precision, RunConfig
 from lab.models.architecture import ARCHITECTURES
 from lab.process import can_keep_freed_memory
 from lab.training.counters import Counters
 from lab.training.frozen.features import find_cut
-from lab.training.speed.precision import Precision, candidate
+from lab.training.speed.precision import candidate
 from lab.training.speed.trials import Workload, gain_of_format
 
 FORMAT_WORTH_IT = 1.15

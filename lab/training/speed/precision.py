@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16", "fp16"]
+from lab.config import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

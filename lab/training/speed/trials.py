@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.config import KNOBS, RunConfig
+from lab.config import KNOBS, Precision, RunConfig
 from lab.home import atomic_file, lab_home
 from lab.models.staged import StagedNet
 from lab.process import keep_freed_memory, trim_memory
 from lab.progress import Cancel, check_cancel, never
-from lab.training.speed.precision import Precision, autocast, bf16_units, cpu_facts
+from lab.training.speed.precision import autocast, bf16_units, cpu_facts
 
 logger = logging.getLogger(__name__)
 
