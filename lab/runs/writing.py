@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from math import isfinite, nan
 from typing import Any
 
@@ -47,25 +47,25 @@ class Smoother:
     """
 
     def __init__(self) -> None:
-        self._metrics: dict[str, list[float]] = {}
+        self._metrics: dict[str, tuple[float, float]] = {}
         """m(t) and 1 - b ** t of each; the weight is 0 before the first value."""
 
     def restart(self, step: int, averages: Mapping[str, float]) -> None:
         """Go on after `step` steps, by metric."""
         weight = 1.0 - _DECAY**step
-        self._metrics = {name: [average * weight, weight] for name, average in averages.items()}
+        self._metrics = {name: (average * weight, weight) for name, average in averages.items()}
 
-    def add(self, values: Mapping[str, float]) -> list[float]:
-        """The averages after one more step, in the order of `values`; NaN before the first one."""
+    def extend(self, name: str, values: Iterable[float]) -> list[float]:
+        """The averages of the metric `name` after each of these further steps; NaN before the first
+        value."""
+        total, weight = self._metrics.get(name, (0.0, 0.0))
         averages = []
-        for name, value in values.items():
-            metric = self._metrics.get(name)
-            if metric is None:
-                metric = self._metrics[name] = [0.0, 0.0]
+        for value in values:
             if isfinite(value):
-                metric[0] = _DECAY * metric[0] + _GAIN * value
-                metric[1] = _DECAY * metric[1] + _GAIN
-            averages.append(metric[0] / metric[1] if metric[1] else nan)
+                total = _DECAY * total + _GAIN * value
+                weight = _DECAY * weight + _GAIN
+            averages.append(total / weight if weight else nan)
+        self._metrics[name] = (total, weight)
         return averages
 
 
@@ -83,32 +83,21 @@ def write_events(
     ConfigError when the run is not in a state in which it could start or end that way.
     """
     now = time.time()
-    step_rows: list[tuple[Any, ...]] = []  # in the order of _step_columns
+    steps: list[StepDone] = []  # not written yet
     last_step: StepDone | None = None
     changes: dict[str, Any] = {}
     for event in events:
         # In the order of likelihood; steps are the hot path.
         if isinstance(event, StepDone):
-            values = event.values
-            step_rows.append(
-                (
-                    run_id,
-                    event.step,
-                    event.epoch,
-                    event.learning_rate,
-                    event.seconds,
-                    event.samples,
-                    *values.values(),
-                    *smoother.add(values),
-                )
-            )
+            steps.append(event)
             last_step = event
         elif isinstance(event, EpochDone):
             changes |= _write_epoch(connection, run_id, event)
         elif isinstance(event, LogWritten):
             write_log(connection, run_id, [(event.level, event.text)], at=now)
         elif isinstance(event, RunStarted):
-            _write_steps(connection, step_rows, last_step)
+            _write_steps(connection, run_id, steps, smoother)
+            steps.clear()
             changes |= _start_run(connection, run_id, event, smoother)
         elif isinstance(event, ProbeTaken):
             pass  # its images are a file in the run's folder
@@ -117,7 +106,7 @@ def write_events(
             level = "error" if event.status == "failed" else "info"
             write_log(connection, run_id, [(level, event.message)], at=now)
             change_status(connection, run_id, event.status, message=event.message)
-    _write_steps(connection, step_rows, last_step)
+    _write_steps(connection, run_id, steps, smoother)
     if last_step is not None:
         changes["epoch"] = max(changes.get("epoch", 0), last_step.epoch)
         if last_step.step > changes.get("step", 0):
@@ -181,20 +170,25 @@ def resume_smoother(connection: sa.Connection, run_id: str, smoother: Smoother) 
     smoother.restart(row["step"], known)
 
 
-@functools.cache
-def _step_columns(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    fixed = ("run_id", "step", "epoch", "learning_rate", "seconds", "samples")
-    return (*fixed, *metrics, *(f"{name}_smoothed" for name in metrics))
-
-
 def _write_steps(
-    connection: sa.Connection, rows: list[tuple[Any, ...]], last: StepDone | None
+    connection: sa.Connection, run_id: str, steps: Sequence[StepDone], smoother: Smoother
 ) -> None:
-    """Insert `rows`, all of one run and so with the same metrics as its step `last`, and empty the
-    list."""
-    if last is None or not rows:
+    """Insert `steps`, which all have the metrics of their run, with the moving averages."""
+    if not steps:
         return
-    columns = _step_columns(tuple(last.values))
+    # Column by column, which takes half the time of row by row.
+    metrics = {name: [step.values[name] for step in steps] for name in steps[0].values}
+    columns: dict[str, Iterable[Any]] = {
+        "run_id": repeat(run_id, len(steps)),
+        "step": [step.step for step in steps],
+        "epoch": [step.epoch for step in steps],
+        "learning_rate": [step.learning_rate for step in steps],
+        "seconds": [step.seconds for step in steps],
+        "samples": [step.samples for step in steps],
+        **metrics,
+        **{f"{name}_smoothed": smoother.extend(name, values) for name, values in metrics.items()},
+    }
+    rows = list(zip(*columns.values(), strict=True))
     if connection.dialect.name in TUPLE_DIALECTS:
         # Past SQLAlchemy's handling of parameters, which costs as much as all the rest of a step.
         places = ", ".join("?" * len(columns))
@@ -203,7 +197,6 @@ def _write_steps(
     else:
         named = [dict(zip(columns, row, strict=True)) for row in rows]
         connection.execute(schema.steps.insert(), named)
-    rows.clear()
 
 
 def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> dict[str, Any]:
