@@ -1,4 +1,4 @@
-"""Inspect: one image through one network; where it cams, what its layers see."""
+"""Inspect: one image through one network; where it looks, what its layers see."""
 
 import streamlit as st
 
@@ -17,7 +17,7 @@ try:
     chosen = choose_picture(subject) if subject is not None else None
     if subject is not None:
         cams, features, gallery, runs = st.tabs(
-            ["Where it cams", "Feature maps", "Gallery", "Runs side by side"],
+            ["Where it looks", "Feature maps", "Gallery", "Runs side by side"],
             key="inspect_tab",
             on_change="rerun",
         )
