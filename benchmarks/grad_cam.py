@@ -83,10 +83,10 @@ def _publish(folder: Path) -> None:
     from lab.config import RunConfig
     from lab.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
     from lab.models.catalog import build_network
-    from lab.training.checkpoint import NetworkCard, publish
+    from lab.training.checkpoint import CheckpointMetadata, publish
 
     config = RunConfig(architecture="resnet18", image_size=SIZE)
-    NetworkCard(
+    CheckpointMetadata(
         config=config,
         class_names=("cat", "dog"),
         preprocess=Preprocess(3, SIZE, IMAGENET_MEAN, IMAGENET_STD),

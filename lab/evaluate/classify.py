@@ -27,7 +27,7 @@ from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
 from lab.explain.layers import captured
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,9 @@ class Answer:
         return [(self.class_names[i], float(self.probabilities[i])) for i in order]
 
 
-def uploaded(data: bytes, card: NetworkCard, *, name: str, crop: Crop | None = None) -> Picture:
+def uploaded(
+    data: bytes, card: CheckpointMetadata, *, name: str, crop: Crop | None = None
+) -> Picture:
     """The bytes of a picture file as the run's data set would hold it; raises UnreadableFile.
 
     A large JPEG is read at the scale at which a data set's are: twice the network's size or more.
@@ -88,7 +90,7 @@ def uploaded(data: bytes, card: NetworkCard, *, name: str, crop: Crop | None = N
     return upload_picture(decode(data, name=name, at_least=side).image, card, name=name, crop=crop)
 
 
-def side_needed(card: NetworkCard, crop: Crop | None = None) -> int:
+def side_needed(card: CheckpointMetadata, crop: Crop | None = None) -> int:
     """The shorter side in pixels from which `crop` still has twice the network's size."""
     share = 1.0 if crop is None else max(crop.side, 0.01)
     return math.ceil(2 * card.preprocess.image_size / share)

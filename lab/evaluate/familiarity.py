@@ -37,7 +37,7 @@ from lab.explain.layers import captured
 from lab.home import atomic_file, writing
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 
 MAX_PICTURES = 1000
 """Most pictures that are used of each split."""
@@ -204,7 +204,7 @@ def measure_familiarity(
 
 
 def _features(
-    network: StagedNet, card: NetworkCard, pack: Pack, indices: Indices
+    network: StagedNet, card: CheckpointMetadata, pack: Pack, indices: Indices
 ) -> Iterator[tuple[Floats, Indices]]:
     """(n, D) features and (n,) labels of these pictures, batch by batch."""
     stage, preprocess = hidden_stage(network), card.preprocess

@@ -13,7 +13,7 @@ from lab.evaluate.opened import Opened, PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture, pack_picture
 from lab.explain.grad_cam import METHODS, ActivationMap, Cost, class_activation_maps
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.training.failures import is_out_of_memory
 
 
@@ -66,7 +66,7 @@ def gallery_items(
     Image by image, so that nobody else who asks the network waits for more than one. Raises what
     `draw_maps` and `open_data` raise.
     """
-    pack, _ = open_data(NetworkCard.read(network.folder))
+    pack, _ = open_data(CheckpointMetadata.read(network.folder))
     ask = _asking(network, method)
     items = []
     for done, index in enumerate(indices):

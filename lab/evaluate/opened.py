@@ -37,7 +37,12 @@ from lab.explain.layers import InspectableLayers, inspectable_layers
 from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
-from lab.training.checkpoint import NetworkCard, checkpoint_epoch, load_network, no_checkpoint
+from lab.training.checkpoint import (
+    CheckpointMetadata,
+    checkpoint_epoch,
+    load_network,
+    no_checkpoint,
+)
 from lab.training.failures import is_out_of_memory
 
 KEPT = 4
@@ -55,7 +60,7 @@ class Opened:
     """A published network in eval mode on the CPU, and what is around it."""
 
     network: StagedNet
-    card: NetworkCard
+    card: CheckpointMetadata
     checkpoint: str
     epoch: int | None
     """After which it was written; None for checkpoints of lab version 0.1."""
@@ -222,7 +227,7 @@ def checkpoint_identity(folder: Path, checkpoint: str) -> str:
 
 
 def open_data(
-    card: NetworkCard, *, progress: Report = silent, cancel: Cancel = never
+    card: CheckpointMetadata, *, progress: Report = silent, cancel: Cancel = never
 ) -> tuple[Pack, Splits]:
     """The pack at the network's image size, and the splits that the run had.
 

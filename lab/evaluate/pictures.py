@@ -14,7 +14,7 @@ from lab.data.decode import to_square
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess
 from lab.errors import NotFoundError
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pack_picture(pack: Pack, index: int) -> Picture:
 
 
 def upload_picture(
-    image: Image.Image, card: NetworkCard, *, name: str, crop: Crop | None = None
+    image: Image.Image, card: CheckpointMetadata, *, name: str, crop: Crop | None = None
 ) -> Picture:
     """Returns a decoded picture (RGB, upright) in the form of the run's data set.
 

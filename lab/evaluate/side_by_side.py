@@ -21,7 +21,7 @@ from lab.evaluate.pictures import Picture, pack_picture, upload_picture
 from lab.evaluate.predictions import Predictions
 from lab.explain.feature_maps import StageView, stage_row
 from lab.explain.grad_cam import ActivationMap, class_activation_maps
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.words import probability
 
 
@@ -86,7 +86,7 @@ def picture_for(
     Of the same data set: the same image at that run's size. An upload: from `original` (RGB,
     upright), the way that run's images went. Raises DataError when neither can be had.
     """
-    card = NetworkCard.read(folder)
+    card = CheckpointMetadata.read(folder)
     size = card.preprocess.image_size
     fits = picture.pixels.shape == (size, size, card.data_channels)
     if picture.index is None:
@@ -100,7 +100,7 @@ def picture_for(
         )
     if fits:
         return picture
-    if card.dataset_hash == NetworkCard.read(reference).dataset_hash:
+    if card.dataset_hash == CheckpointMetadata.read(reference).dataset_hash:
         pack, _ = open_data(card)
         return pack_picture(pack, picture.index)
     raise DataError(

@@ -9,7 +9,7 @@ from lab.explain.trust import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.training.failures import is_out_of_memory
 
 OTHER_SEEDS = 1_000_003
@@ -62,7 +62,7 @@ def trust_of(
         ) from error
 
 
-def _random_network(card: NetworkCard, seed: int) -> StagedNet:
+def _random_network(card: CheckpointMetadata, seed: int) -> StagedNet:
     """The run's architecture without anything learned, not even ImageNet's weights."""
     return build_network(
         card.config.changed(freeze="scratch", seed=(card.config.seed + OTHER_SEEDS + seed) % 2**31),

@@ -37,7 +37,7 @@ RESUME = "resume.safetensors"
 
 
 @dataclass(frozen=True)
-class NetworkCard:
+class CheckpointMetadata:
     """What published weights need around them to become a classifier again."""
 
     config: RunConfig
@@ -62,7 +62,7 @@ class NetworkCard:
             temporary.write_text(json.dumps(text, indent=2), encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> NetworkCard:
+    def read(cls, folder: Path) -> CheckpointMetadata:
         """Raises NotFoundError when the run never came far enough to have one."""
         try:
             values = json.loads((folder / "network.json").read_text(encoding="utf-8"))
@@ -139,12 +139,12 @@ def checkpoint_epoch(folder: Path, name: str) -> int | None:
     return None if epoch is None else int(epoch)
 
 
-def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, NetworkCard]:
+def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, CheckpointMetadata]:
     """A published checkpoint as a fresh network in eval mode, with its card.
 
     Never touches the network in training; safe from any thread.
     """
-    card = NetworkCard.read(folder)
+    card = CheckpointMetadata.read(folder)
     network = build_network(
         card.config,
         channels=card.preprocess.channels,

@@ -161,7 +161,7 @@ class _Run:
                 generator=self.stepper.generator,
             )
         else:
-            checkpoint.NetworkCard(
+            checkpoint.CheckpointMetadata(
                 config=self.config,
                 class_names=plan.class_names,
                 preprocess=plan.preprocess,
@@ -328,7 +328,7 @@ class _Run:
         return phase if phase.first_epoch > 1 else None
 
     def refuse_changed_data(self) -> None:
-        card = checkpoint.NetworkCard.read(self.plan.folder)
+        card = checkpoint.CheckpointMetadata.read(self.plan.folder)
         if card.dataset_hash != self.plan.pack.meta.content_hash:
             raise DataError(
                 f"The data set {self.config.dataset!r} has changed since this run started, so it "

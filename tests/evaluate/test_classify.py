@@ -21,7 +21,7 @@ from lab.evaluate.pictures import Crop, Picture, pack_picture
 from lab.explain.grad_cam import class_activation_maps
 from lab.explain.layers import cam_layers, find_layer, list_layers
 from lab.models.architecture import ARCHITECTURES
-from lab.training.checkpoint import NetworkCard, load_network, publish
+from lab.training.checkpoint import CheckpointMetadata, load_network, publish
 from lab.training.control import Control
 from lab.training.fit import fit
 from lab.training.plan import make_plan
@@ -214,7 +214,7 @@ def test_what_is_no_picture_says_so(run: Path) -> None:
 
 
 def test_large_jpegs_are_read_at_the_scale_of_a_data_set(run: Path) -> None:
-    card = NetworkCard.read(run)
+    card = CheckpointMetadata.read(run)
     assert side_needed(card) == 32
     assert side_needed(card, Crop(0.5, 0.5, 0.25)) == 128
     data = jpeg(1, (1600, 1200))

@@ -18,7 +18,7 @@ from lab.evaluate.familiarity import (
 from lab.evaluate.opened import open_data
 from lab.evaluate.pictures import Picture, pack_picture
 from lab.progress import Cancelled, Progress
-from lab.training.checkpoint import NetworkCard, load_network, publish
+from lab.training.checkpoint import CheckpointMetadata, load_network, publish
 from tests.evaluate.test_classify import ask, train
 from tests.tiny_data import make_tiny_pack
 
@@ -39,7 +39,7 @@ def test_strange_pictures_raise_the_alarm_more_often_than_test_pictures(
 ) -> None:
     folder = train(tmp_path / "r-1", architecture=architecture, epochs=4)
     known = measure_familiarity(folder, "best")
-    pack, splits = open_data(NetworkCard.read(folder))
+    pack, splits = open_data(CheckpointMetadata.read(folder))
     test = [np.array(pack.images[i]) for i in splits.test]
     of_test = sum(judged(folder, known, test))
     inverted = sum(judged(folder, known, [255 - pixels for pixels in test]))
@@ -58,7 +58,7 @@ def test_strange_pictures_raise_the_alarm_more_often_than_test_pictures(
 
 def test_the_limit_lets_95_of_100_validation_pictures_pass(run: Path) -> None:
     known = measure_familiarity(run, "best")
-    pack, splits = open_data(NetworkCard.read(run))
+    pack, splits = open_data(CheckpointMetadata.read(run))
     answers = ask(run, "best", [pack_picture(pack, int(i)) for i in splits.val])
     distances = np.array([known.judge(answer.features).distance for answer in answers])
     assert known.val_images == len(distances)

@@ -29,7 +29,7 @@ from lab.evaluate.pictures import Picture, pack_picture
 from lab.explain.grad_cam import class_activation_maps
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
-from lab.training.checkpoint import NetworkCard, publish
+from lab.training.checkpoint import CheckpointMetadata, publish
 from tests.tiny_data import CLASSES, make_tiny_pack
 
 
@@ -54,7 +54,7 @@ def write(folder: Path, config: RunConfig, *, seed: int = 0, epoch: int = 1) -> 
     folder.mkdir(exist_ok=True)
     pack = catalog.open_pack(config.dataset)
     splits = make_splits(pack, config)
-    NetworkCard(
+    CheckpointMetadata(
         config=config,
         class_names=CLASSES,
         preprocess=make_preprocess(config, pack, splits, channels=1),
@@ -296,7 +296,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, config: RunConfig) -> None
 
 def test_data_are_those_of_the_run(tmp_path: Path, config: RunConfig) -> None:
     write(tmp_path / "r-1", config)
-    card = NetworkCard.read(tmp_path / "r-1")
+    card = CheckpointMetadata.read(tmp_path / "r-1")
     pack, splits = open_data(card)
     assert pack.meta.content_hash == card.dataset_hash
     expected = make_splits(pack, config)
@@ -309,7 +309,7 @@ def test_data_are_those_of_the_run(tmp_path: Path, config: RunConfig) -> None:
 
 def test_data_that_are_gone_are_a_sentence(tmp_path: Path, config: RunConfig) -> None:
     write(tmp_path / "r-1", config)
-    card = NetworkCard.read(tmp_path / "r-1")
+    card = CheckpointMetadata.read(tmp_path / "r-1")
     catalog.remove_dataset(config.dataset)
     with pytest.raises(NotFoundError, match="data set 'tiny'"):
         open_data(card)

@@ -17,14 +17,14 @@ from lab.data.decode import Fit, decode_image
 from lab.data.preprocess import Preprocess
 from lab.errors import NotFoundError
 from lab.evaluate.pictures import Crop, pack_picture, upload_picture
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from tests.tiny_data import make_tiny_pack
 
 
 def card(
     *, data_channels: int = 3, channels: int = 3, image_size: int = 16, fit: Fit = "stretch"
-) -> NetworkCard:
-    return NetworkCard(
+) -> CheckpointMetadata:
+    return CheckpointMetadata(
         config=RunConfig(),
         class_names=("a", "b"),
         preprocess=Preprocess(channels, image_size, (0.5,) * channels, (0.25,) * channels),

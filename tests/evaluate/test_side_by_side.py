@@ -20,7 +20,7 @@ from lab.evaluate.side_by_side import (
     picture_for,
     view_of,
 )
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.training.control import Control
 from lab.training.fit import fit
 from lab.training.plan import make_plan
@@ -94,7 +94,7 @@ def test_another_data_set_takes_the_pixels_only_where_they_fit(folders: dict[str
 
 def test_an_upload_is_made_anew_from_the_original(folders: dict[str, Path]) -> None:
     original = Image.effect_noise((50, 40), 60).convert("RGB")
-    picture = upload_picture(original, NetworkCard.read(folders["cnn"]), name="mine.png")
+    picture = upload_picture(original, CheckpointMetadata.read(folders["cnn"]), name="mine.png")
     large = picture_for(folders["large"], picture, reference=folders["cnn"], original=original)
     assert large.pixels.shape == (24, 24, 1)
     assert large.name == "mine.png"

@@ -14,7 +14,7 @@ from lab.evaluate.pictures import Picture, pack_picture
 from lab.evaluate.trust import trust_of
 from lab.models.staged import StagedNet
 from lab.progress import Cancelled, Progress
-from lab.training.checkpoint import NetworkCard, load_network
+from lab.training.checkpoint import CheckpointMetadata, load_network
 from lab.training.control import Control
 from lab.training.fit import fit
 from lab.training.plan import make_plan
@@ -91,7 +91,7 @@ def test_the_random_weights_are_not_those_the_run_began_with(
     trust_of(
         PublishedNetwork.newest(run, "best"), picture(), target=0, layer="block1", method="layercam"
     )
-    own = NetworkCard.read(run).config.seed
+    own = CheckpointMetadata.read(run).config.seed
     assert len({seed for seed, _ in seeds}) == 3
     assert own not in [seed for seed, _ in seeds]
     assert {freeze for _, freeze in seeds} == {"scratch"}

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lab.evaluate.pictures import Crop
 from lab.explain.overlay import square
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.classify.answers import ClassifyState, Cut
 from lab.ui.classify.uploads import Upload, file_name
 from lab.ui.widgets.checkpoints import CheckpointChoice
@@ -63,7 +63,7 @@ class CropPanel:
 
 def _is_grey(choice: CheckpointChoice) -> bool:
     """Returns whether the network was trained on grey pictures."""
-    return NetworkCard.read(choice.folder).data_channels == 1
+    return CheckpointMetadata.read(choice.folder).data_channels == 1
 
 
 def draw(uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]) -> CropPanel:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
-from lab.training.checkpoint import NetworkCard, checkpoints
+from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.state import current_run
 from lab.ui.widgets.checkpoints import (
     CheckpointChoice,
@@ -47,7 +47,7 @@ def choose() -> list[CheckpointChoice]:
     for run_id in chosen:
         run = rows[run_id]
         try:
-            NetworkCard.read(store().folder(run_id))  # raises where files were deleted
+            CheckpointMetadata.read(store().folder(run_id))  # raises where files were deleted
         except LabError as error:
             st.error(str(error), icon=":material/error:")
             continue

@@ -16,7 +16,7 @@ from lab.errors import LabError
 from lab.evaluate.compare import PairedTest, in_words, paired
 from lab.evaluate.metrics import confusion
 from lab.evaluate.predictions import Predictions
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.compare.choice import ComparedRun
 from lab.ui.widgets.checkpoints import PART_WORDS, choose_part, default_checkpoint, part_counts
 from lab.ui.widgets.matrix import choose_share, draw_matrix
@@ -62,7 +62,7 @@ def draw_mistakes(chosen: Sequence[ComparedRun]) -> None:
 def _draw(runs: Sequence[ComparedRun]) -> None:
     choices = {letter: default_checkpoint(c.row) for letter, c in zip("ABCD", runs, strict=False)}
     titles = {letter: c.title for letter, c in zip(choices, runs, strict=True)}
-    data = {letter: NetworkCard.read(c.folder).dataset_hash for letter, c in choices.items()}
+    data = {letter: CheckpointMetadata.read(c.folder).dataset_hash for letter, c in choices.items()}
     others = [letter for letter in choices if data[letter] != data["A"]]
     if others:
         st.warning(

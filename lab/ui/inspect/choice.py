@@ -16,7 +16,7 @@ from lab.errors import LabError
 from lab.evaluate.opened import PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture
 from lab.runs.store import store
-from lab.training.checkpoint import NetworkCard, checkpoints
+from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.inspect.images import choose_image
 from lab.ui.inspect.subject import Chosen, Subject, changed
 from lab.ui.state import current_run, look_at
@@ -75,7 +75,7 @@ def choose_subject() -> Subject | None:
     )
     if layers is None:
         return None
-    card = NetworkCard.read(folder)
+    card = CheckpointMetadata.read(folder)
     pack = splits = None
     try:
         with st.spinner("Opening the images"):

@@ -10,7 +10,7 @@ from lab.data.pack import Pack
 from lab.errors import LabError
 from lab.evaluate.opened import open_data
 from lab.evaluate.side_by_side import Disagreement, disagreement
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.widgets.checkpoints import PART_WORDS, CheckpointChoice, choose_part
 from lab.ui.widgets.pictures import enlarge
 from lab.ui.widgets.predictions import predictions_of_all
@@ -30,11 +30,11 @@ def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> 
 
     st.markdown("**Where they disagree**")
     letter = next(iter(choices))
-    first, run = NetworkCard.read(choices[letter].folder), choices[letter].run
+    first, run = CheckpointMetadata.read(choices[letter].folder), choices[letter].run
     same = {
         other: choice
         for other, choice in choices.items()
-        if NetworkCard.read(choice.folder).dataset_hash == first.dataset_hash
+        if CheckpointMetadata.read(choice.folder).dataset_hash == first.dataset_hash
     }
     others = ", ".join(other for other in choices if other not in same)
     if others:

@@ -16,7 +16,7 @@ from lab.errors import LabError
 from lab.evaluate.pictures import Picture, pack_picture, upload_picture
 from lab.evaluate.report import Order, ordered
 from lab.explain.overlay import square
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.inspect.subject import Subject, changed
 from lab.ui.widgets.links import INSPECT_SOURCE, INSPECT_UPLOAD, Upload
 from lab.ui.widgets.predictions import predictions_of
@@ -246,7 +246,9 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
         return None
     try:
         image = _decoded(upload)
-        return upload_picture(image, NetworkCard.read(subject.folder), name=upload.name), image
+        return upload_picture(
+            image, CheckpointMetadata.read(subject.folder), name=upload.name
+        ), image
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None

@@ -18,7 +18,7 @@ from lab.evaluate.opened import open_data
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import make_report, predictions_csv
 from lab.runs.store import RunRow, store
-from lab.training.checkpoint import NetworkCard, checkpoints
+from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.results.images import draw_matrix_and_images
 from lab.ui.results.scores import (
     draw_calibration,
@@ -134,7 +134,7 @@ def _open_images(choice: CheckpointChoice) -> tuple[Pack | None, str]:
 
     try:
         with st.spinner("Opening the images"):  # at another size they may have to be decoded again
-            pack, _ = open_data(NetworkCard.read(choice.folder))
+            pack, _ = open_data(CheckpointMetadata.read(choice.folder))
     except LabError as error:
         return None, str(error)
     return pack, ""

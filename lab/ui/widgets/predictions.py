@@ -10,7 +10,7 @@ from lab import jobs
 from lab.evaluate.opened import checkpoint_identity
 from lab.evaluate.predictions import Predictions, predict, saved_predictions
 from lab.progress import Cancel, Report
-from lab.training.checkpoint import NetworkCard
+from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import PART_WORDS, CheckpointChoice, part_counts
 from lab.ui.words import plain
@@ -129,4 +129,4 @@ def _offer_newer(key: str, title: str, work: jobs.Work, epoch: int | None) -> No
 
 
 def _image_pixels(choice: CheckpointChoice) -> int:
-    return NetworkCard.read(choice.folder).preprocess.image_size ** 2
+    return CheckpointMetadata.read(choice.folder).preprocess.image_size ** 2
