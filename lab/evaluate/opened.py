@@ -164,21 +164,21 @@ def open_network(
     key = (str(folder), checkpoint)
     wanted = identity or checkpoint_identity(folder, checkpoint)
     with _guard:
-        found = _kept.get(key)
-        if found is not None and found.identity == wanted:
+        opened = _kept.get(key)
+        if opened is not None and opened.identity == wanted:
             _kept.move_to_end(key)
         else:
             _kept.pop(key, None)  # of another write: let it go before the new one takes memory
-            found = None
-    if found is None:
-        found = open_own_network(folder, checkpoint, identity=identity)
+            opened = None
+    if opened is None:
+        opened = open_own_network(folder, checkpoint, identity=identity)
         with _guard:
-            _kept[key] = found
+            _kept[key] = opened
             _kept.move_to_end(key)
             while len(_kept) > 1 and (len(_kept) > KEPT or _kept_bytes() > KEPT_BYTES):
                 _kept.popitem(last=False)
-    with found.lock:
-        yield found
+    with opened.lock:
+        yield opened
 
 
 def open_own_network(folder: Path, checkpoint: str, *, identity: str | None = None) -> Opened:

@@ -202,7 +202,7 @@ def class_activation_maps(
         gradients = (
             torch.autograd.grad(explained.sum(), wanted, allow_unused=True) if wanted else ()
         )
-    found: dict[str, Cams] = {}
+    cams: dict[str, Cams] = {}
     for name, activation, gradient in zip(layers, wanted, gradients, strict=True):
         # In float32, or in double for a network that is.
         a = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
@@ -211,21 +211,21 @@ def class_activation_maps(
         a, g = torch.where(sound, a, 0), torch.where(sound, g, 0)
         if spec.formula is not None:
             maps = spec.formula(a, g)
-        elif spec.cost is Cost.PICTURE and found:
-            maps = next(iter(found.values())).maps
+        elif spec.cost is Cost.PICTURE and cams:
+            maps = next(iter(cams.values())).maps
         else:
             assert spec.draw is not None
             request = MapRequest(network, images, classes, name, a, progress, cancel)
             with torch.inference_mode(False), captured(network, []):
                 maps = torch.where(sound[:, 0].cpu(), spec.draw(request).cpu(), 0)
-        found[name] = Cams(
+        cams[name] = Cams(
             layer=name,
             method=method,
             maps=maps.clamp(min=0).float().cpu(),
             influence=(a * g).abs().sum((1, 2, 3)).float().cpu(),
             scores=scores.detach().float().cpu(),
         )
-    return found, logits.detach().float().cpu()
+    return cams, logits.detach().float().cpu()
 
 
 def target_classes(logits: Tensor, targets: Sequence[int] | Tensor | None) -> Tensor:

@@ -106,7 +106,7 @@ class Hiding:
         """Deletion and insertion. `tick` is called after every batch."""
         counts = self._cells.counts
         neutral = neutral_picture(self._image)
-        found = np.zeros((len(self._orders), len(counts)))
+        by_order = np.zeros((len(self._orders), len(counts)))
         modes = {module: module.training for module in network.modules()}
         try:
             network.eval()
@@ -117,17 +117,17 @@ class Hiding:
                     pictures = torch.where(hidden.to(neutral.device), neutral, self._image)
                     probabilities = network(pictures).softmax(1)[:, target].cpu().numpy()
                 for (row, point), probability in zip(jobs, probabilities, strict=True):
-                    found[row, point] = probability
+                    by_order[row, point] = probability
                 tick()
         finally:
             for module, mode in modes.items():
                 module.training = mode
-        found[:, 0], found[:, -1] = found[0, 0], found[0, -1]
+        by_order[:, 0], by_order[:, -1] = by_order[0, 0], by_order[0, -1]
         fractions = counts / counts[-1]
         shown = (1 - fractions)[::-1]
         return (
-            Curve(fractions, found[0], found[2:]),
-            Curve(shown, found[1, ::-1], found[2:, ::-1]),
+            Curve(fractions, by_order[0], by_order[2:]),
+            Curve(shown, by_order[1, ::-1], by_order[2:, ::-1]),
         )
 
     def _mask(self, row: int, point: int) -> Tensor:

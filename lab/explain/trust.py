@@ -100,11 +100,11 @@ def trust_test(
     image = image.detach().to(device)
 
     def map_of(net: StagedNet) -> Cams:
-        found, logits = class_activation_maps(
+        cams, logits = class_activation_maps(
             net, image, targets=[target], layers=[layer], method=method, cancel=cancel
         )
         require_numbers(logits)
-        return found[layer]
+        return cams[layer]
 
     cams = map_of(network)
     original = cams.maps[0].numpy().astype(np.float64)
@@ -137,12 +137,14 @@ def trust_test(
                 correlations.append(float("nan"))
             tick()
         del other, mixed  # before the next one is made
-    found = tuple(_summary(what, values) for (what, _), values in zip(steps, draws, strict=True))
+    summaries = tuple(
+        _summary(what, values) for (what, _), values in zip(steps, draws, strict=True)
+    )
     deletion, insertion = plan.curves(network, target, tick)
     with captured(network, []):  # in eval mode
         debiased = road(network, image, target, cells, tick)
-    verdict, sentence = _verdict(found, deletion, insertion)
-    return Trust(verdict, sentence, found, deletion, insertion, debiased)
+    verdict, sentence = _verdict(summaries, deletion, insertion)
+    return Trust(verdict, sentence, summaries, deletion, insertion, debiased)
 
 
 def maps_drawn(stages: Sequence[str], layer: str) -> int:

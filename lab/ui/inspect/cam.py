@@ -63,9 +63,9 @@ def draw_cam(subject: Subject, chosen: Chosen) -> None:
         _draw_stages(subject, chosen, maps, layer, strength=strength, scale=top)
 
 
-def not_meaningful(found: ActivationMap, target: str) -> str:
+def not_meaningful(cam: ActivationMap, target: str) -> str:
     """Why a map is dark everywhere."""
-    if found.values.max() > 0:
+    if cam.values.max() > 0:
         return (
             f"Not meaningful: the score of {plain(target)} hardly depends on this layer, its "
             "gradient is about zero."
@@ -106,21 +106,21 @@ def _maps(
 def _draw_large(
     subject: Subject,
     chosen: Chosen,
-    found: ActivationMap,
+    cam: ActivationMap,
     method: Method,
     *,
     strength: float,
     scale: float | None,
 ) -> None:
     target = subject.class_names[chosen.target]
-    if not found.meaningful:
-        st.warning(not_meaningful(found, target), icon=":material/do_not_disturb_on:")
+    if not cam.meaningful:
+        st.warning(not_meaningful(cam, target), icon=":material/do_not_disturb_on:")
     st.image(
-        overlay(chosen.picture.pixels, found.values, scale=scale, strength=strength, side=LARGE),
+        overlay(chosen.picture.pixels, cam.values, scale=scale, strength=strength, side=LARGE),
         width=LARGE,
-        alt=f"{chosen.picture.name} with what speaks for {target} in {method.place(found.layer)}",
+        alt=f"{chosen.picture.name} with what speaks for {target} in {method.place(cam.layer)}",
     )
-    brightest = float(found.values.max()) if scale is None else scale
+    brightest = float(cam.values.max()) if scale is None else scale
     st.image(
         np.repeat(COLOURS[None], 12, axis=0),
         width=LARGE,
@@ -129,23 +129,23 @@ def _draw_large(
     )
     with st.expander("The raw map and its numbers", on_change="rerun") as numbers:
         if numbers.open:
-            _draw_numbers(found, "picture" if method.cost is Cost.PICTURE else "layer")
+            _draw_numbers(cam, "picture" if method.cost is Cost.PICTURE else "layer")
 
 
-def _draw_numbers(found: ActivationMap, of: str) -> None:
-    height, width = found.values.shape
+def _draw_numbers(cam: ActivationMap, of: str) -> None:
+    height, width = cam.values.shape
     st.caption(
-        f"{height} × {width} values at the {of}'s own resolution, {found.values.min():.4g} to "
-        f"{found.values.max():.4g}. Class score (logit) {found.score:.4g}; the sum of "
-        f"|activation × gradient| over the layer is {found.influence:.4g}."
+        f"{height} × {width} values at the {of}'s own resolution, {cam.values.min():.4g} to "
+        f"{cam.values.max():.4g}. Class score (logit) {cam.score:.4g}; the sum of "
+        f"|activation × gradient| over the layer is {cam.influence:.4g}."
     )
-    st.dataframe(found.values, alt="The values of the map, row by row.")
+    st.dataframe(cam.values, alt="The values of the map, row by row.")
     text = io.StringIO()
-    np.savetxt(text, found.values, delimiter=",", fmt="%.6g")
+    np.savetxt(text, cam.values, delimiter=",", fmt="%.6g")
     st.download_button(
         "Download as CSV",
         text.getvalue(),
-        file_name=f"map-{found.layer}.csv",
+        file_name=f"map-{cam.layer}.csv",
         key="inspect_map_csv",
         icon=":material/download:",
         on_click="ignore",
@@ -212,7 +212,7 @@ def _draw_trust(subject: Subject, chosen: Chosen, layer: Layer, method: Method) 
             + _trust_cost(subject, layer, method)
         )
         return
-    found = computed(
+    trust = computed(
         key,
         "Testing whether the map can be trusted",
         lambda report, cancel: trust_of(
@@ -226,8 +226,8 @@ def _draw_trust(subject: Subject, chosen: Chosen, layer: Layer, method: Method) 
         ),
         cancellable=True,
     )
-    if found is not None:
-        draw_trust(found)
+    if trust is not None:
+        draw_trust(trust)
 
 
 def _trust_cost(subject: Subject, layer: Layer, method: Method) -> str:
@@ -250,17 +250,17 @@ def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
         cams, _ = input_saliency(opened.network, image, targets=[chosen.target])
         return cams.first()
 
-    found = subject.ask(
+    saliency = subject.ask(
         f"saliency:{chosen.key}:{chosen.target}", "Following the gradient to the pixels", question
     )
-    if found is None:
+    if saliency is None:
         return
-    if not found.meaningful:
+    if not saliency.meaningful:
         st.warning("Not meaningful: the gradient is zero at every pixel.")
     st.image(
-        overlay(chosen.picture.pixels, found.values, strength=0.85, side=LARGE),
+        overlay(chosen.picture.pixels, saliency.values, strength=0.85, side=LARGE),
         width=LARGE,
         alt=f"Input gradient of the score of {target}",
-        caption=f"{plain(target)}: brightest {float(found.values.max()):.3g} of score a unit of "
+        caption=f"{plain(target)}: brightest {float(saliency.values.max()):.3g} of score a unit of "
         "normalised pixel",
     )

@@ -53,68 +53,70 @@ def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> 
         predictions = predictions_of_all(same, part, place="inspect_side")
         if predictions is None:
             return
-        found = disagreement(predictions)
+        comparison = disagreement(predictions)
         pack, _ = open_data(first)
     except LabError as error:
         st.warning(str(error), icon=":material/warning:")
         return
     link = next((c for c in same.values() if c.run.id == run_id), choices[letter])
-    _draw(same, found, pack, part, link={"run": link.run.id, "checkpoint": link.checkpoint})
+    _draw(same, comparison, pack, part, link={"run": link.run.id, "checkpoint": link.checkpoint})
 
 
 def _draw(
     choices: Mapping[str, CheckpointChoice],
-    found: Disagreement,
+    comparison: Disagreement,
     pack: Pack,
     part: str,
     *,
     link: dict[str, str],
 ) -> None:
     letters = list(choices)
-    count = int(found.differ.sum())
-    st.markdown(_sentence(found, letters, count, part))
+    count = int(comparison.differ.sum())
+    st.markdown(_sentence(comparison, letters, count, part))
     slot = st.container()
-    pages = -(-len(found) // PER_PAGE)
+    pages = -(-len(comparison) // PER_PAGE)
     page = 1
     if pages > 1:
         where = "_".join(choice.run.id for choice in choices.values())
         page = st.pagination(pages, key=f"inspect_side_page_{part}_{where}")
     start = (page - 1) * PER_PAGE
     with slot, st.grid("auto", min_column_width=CARD_WIDTH, gap="small"):
-        for position in range(start, min(start + PER_PAGE, len(found))):
-            _draw_card(letters, found, pack, position, link)
+        for position in range(start, min(start + PER_PAGE, len(comparison))):
+            _draw_card(letters, comparison, pack, position, link)
     st.caption(
         "Different answers first, then by how far apart the probabilities are (0 %: the same, "
         "100 %: nothing in common)."
     )
 
 
-def _sentence(found: Disagreement, letters: Sequence[str], count: int, part: str) -> str:
-    of = f"{len(found):,} {PART_WORDS[part]} images"
+def _sentence(comparison: Disagreement, letters: Sequence[str], count: int, part: str) -> str:
+    of = f"{len(comparison):,} {PART_WORDS[part]} images"
     if not count:
         return f"The runs give the same answer to all {of}; below are the most different ones."
-    differ = found.differ
+    differ = comparison.differ
     right = ", ".join(
-        f"{letter} right on {int((answers[differ] == found.labels[differ]).sum()):,}"
-        for letter, answers in zip(letters, found.answers, strict=True)
+        f"{letter} right on {int((answers[differ] == comparison.labels[differ]).sum()):,}"
+        for letter, answers in zip(letters, comparison.answers, strict=True)
     )
-    return (
-        f"The runs give different answers to **{count:,} of {of} ({percent(count / len(found))})**;"
-        f" of those {right}."
-    )
+    share = percent(count / len(comparison))
+    return f"The runs give different answers to **{count:,} of {of} ({share})**; of those {right}."
 
 
 def _draw_card(
-    letters: Sequence[str], found: Disagreement, pack: Pack, position: int, link: dict[str, str]
+    letters: Sequence[str],
+    comparison: Disagreement,
+    pack: Pack,
+    position: int,
+    link: dict[str, str],
 ) -> None:
     names = pack.meta.class_names
-    index = int(found.indices[position])
-    label = int(found.labels[position])
+    index = int(comparison.indices[position])
+    label = int(comparison.labels[position])
     said = []
     for row, letter in enumerate(letters):
-        answer = int(found.answers[row, position])
+        answer = int(comparison.answers[row, position])
         icon = ":material/check:" if answer == label else ":material/close:"
-        sure = probability(float(found.sure[row, position]))
+        sure = probability(float(comparison.sure[row, position]))
         said.append(f"{icon} {letter}: {plain(names[answer])} {sure}")
     with st.container(border=True, gap="xxsmall"):
         st.image(
@@ -123,7 +125,7 @@ def _draw_card(
             alt=f"{names[label]}, {pack.names[index]}",
         )
         st.caption(
-            f"It is {plain(names[label])}; {percent(float(found.difference[position]))} apart"
+            f"It is {plain(names[label])}; {percent(float(comparison.difference[position]))} apart"
         )
         st.markdown("  \n".join(said))
         st.page_link(

@@ -31,17 +31,17 @@ def draw_features(subject: Subject, chosen: Chosen) -> None:
 
 def _draw_stage_row(subject: Subject, chosen: Chosen) -> None:
     st.markdown("**The same image through all stages**")
-    found = subject.ask(
+    stages = subject.ask(
         f"stages:{chosen.key}",
         "Running the image through the stages",
         lambda opened: stage_row(
             opened.network, opened.tensor(chosen.picture), subject.layers.stages
         ),
     )
-    if found is None:
+    if stages is None:
         return
     with st.container(horizontal=True, gap="medium"):
-        for view in found:
+        for view in stages:
             with st.container(width=ROW + 8, gap="xxsmall"):
                 for values, what in (
                     (view.strongest, f"channel {view.channel}, the most active"),
@@ -194,25 +194,25 @@ def _draw_filters(subject: Subject) -> None:
     with st.expander("What the first layer looks for: its weights", on_change="rerun") as panel:
         if not panel.open:
             return
-        found = subject.ask("filters", "Reading the weights", _filters)
-        if found is None:
+        filters = subject.ask("filters", "Reading the weights", _filters)
+        if filters is None:
             return
-        side = 48 if found.kind == "convolution" else 112 if len(found.units) > 8 else 196
-        names = _class_names(subject, found.layer) if found.total == len(found.units) else ()
-        numbers = found.units.tolist()
+        side = 48 if filters.kind == "convolution" else 112 if len(filters.units) > 8 else 196
+        names = _class_names(subject, filters.layer) if filters.total == len(filters.units) else ()
+        numbers = filters.units.tolist()
         st.image(
-            [_framed(square(picture, side)) for picture in found.pictures],
+            [_framed(square(picture, side)) for picture in filters.pictures],
             width=side,
             caption=[plain(names[n]) if names else str(n) for n in numbers],
-            alt=[f"Weights {names[n] if names else n} of {found.layer}" for n in numbers],
+            alt=[f"Weights {names[n] if names else n} of {filters.layer}" for n in numbers],
         )
         what = (
-            f"{found.total:,} filters of {found.shape[2]} × {found.shape[3]} weights that move "
-            "over the image"
-            if found.kind == "convolution"
-            else f"{found.total:,} units with a weight for every pixel"
+            f"{filters.total:,} filters of {filters.shape[2]} × {filters.shape[3]} weights that "
+            "move over the image"
+            if filters.kind == "convolution"
+            else f"{filters.total:,} units with a weight for every pixel"
         )
-        st.caption(f"{found.layer}: {what}. {found.sentence}")
+        st.caption(f"{filters.layer}: {what}. {filters.sentence}")
 
 
 def _filters(opened: Opened) -> Filters:

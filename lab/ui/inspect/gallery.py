@@ -53,8 +53,10 @@ def draw_gallery(subject: Subject) -> None:
     lists = {}
     for title, wanted in (("Right", predictions.right), ("Wrong", ~predictions.right)):
         there = (predictions.labels == label) & wanted
-        found = there.nonzero()[0]
-        lists[title] = predictions.indices[found[(-sure[found]).argsort(kind="stable")]][:EACH]
+        positions = there.nonzero()[0]
+        lists[title] = predictions.indices[positions[(-sure[positions]).argsort(kind="stable")]][
+            :EACH
+        ]
     indices = [int(i) for part_ in lists.values() for i in part_]
     key = f"gallery:{indices}:{layer.name}:{method.name}:{subject.key}"
     slow = method.cost is Cost.CHANNEL

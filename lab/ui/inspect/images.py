@@ -257,12 +257,12 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
 def _decoded(upload: Upload) -> Image:
     """Decoded once an upload, not at every rerun: a large photograph takes half a second."""
 
-    kept: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
-    if kept is None or kept[0] != upload.id:
+    decoded: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
+    if decoded is None or decoded[0] != upload.id:
         with st.spinner("Reading the picture"):
             image = decode_image(upload.data, name=upload.name)
         if upload.crop is not None:
             image = image.crop(upload.crop.box(*image.size))
-        kept = (upload.id, image)
-        st.session_state["inspect_decoded"] = kept
-    return kept[1]
+        decoded = (upload.id, image)
+        st.session_state["inspect_decoded"] = decoded
+    return decoded[1]

@@ -1,4 +1,4 @@
-"""What the trust test found, as a verdict, two figures and the numbers behind them."""
+"""What the trust test found, as a verdict, two charts and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def _draw_hiding(trust: Trust, key: str) -> None:
 
 def _road_words(road: Road) -> str:
     """What the third test found, in words."""
-    found = (
+    outcome = (
         "agrees that the marked places matter"
         if road.beats_chance
         else "finds no more in the marked places than luck would"
     )
     return (
-        f"ROAD, which fills hidden places from what surrounds them, {found}: its score is "
+        f"ROAD, which fills hidden places from what surrounds them, {outcome}: its score is "
         f"{road.score:+.2f} on a scale from −0.50 to +0.50, random orders come to "
         f"±{road.spread:.2f}."
     )
