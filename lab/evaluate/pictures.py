@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,13 @@ class Picture:
     """The true class, where it is known."""
     index: int | None = None
     """Its index in the pack; None for an upload."""
+
+    @property
+    def key(self) -> str:
+        """Tells it apart from other pictures at its size: its index, or a digest of its pixels."""
+        if self.index is not None:
+            return str(self.index)
+        return hashlib.blake2b(self.pixels.tobytes(), digest_size=8).hexdigest()
 
     def tensor(self, preprocess: Preprocess) -> Tensor:
         """(1, channels, H, W) float32 normalised."""

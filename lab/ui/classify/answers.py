@@ -120,7 +120,6 @@ def find_newer_weights(
 
     Why a checkpoint cannot be read is put into `state.failures`.
     """
-
     newer = []
     for choice in choices:
         weights = (choice.run.id, choice.checkpoint)

@@ -144,7 +144,6 @@ def _sliders(upload: Upload, stored: dict[str, Cut]) -> None:
 
 def with_box(pixels: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
     """Returns a copy of `pixels` with a frame around `cut`, dark beside bright to show on any."""
-
     framed = pixels.copy()
     height, width = framed.shape[:2]
     left, top, right, bottom = Crop(*cut).box(width, height)
@@ -159,6 +158,5 @@ def with_box(pixels: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
 
 def in_blocks(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Enlarges (H, W, C) to (H', W', 3) in whole blocks, without blur."""
-
     side = pixels.shape[0]
     return square(pixels, side * max(1, PREVIEW_SIDE // side))

@@ -19,9 +19,9 @@ from lab.progress import Cancel, Report
 from lab.runs.status import ACTIVE
 from lab.runs.store import store
 from lab.ui.classify.answers import ClassifyState
+from lab.ui.widgets.background import draw_progress
 from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.words import plain
-from lab.words import duration
 
 KIND = "familiarity"
 POLL = 0.5
@@ -31,7 +31,6 @@ def measured_familiarities(
     choices: Sequence[CheckpointChoice],
 ) -> dict[tuple[str, str], Familiarity]:
     """Returns (run, checkpoint) -> the saved familiarity of its present weights."""
-
     familiarities = {}
     for choice in choices:
         try:
@@ -105,7 +104,6 @@ def _start(state: ClassifyState, choice: CheckpointChoice) -> None:
 
 def _measure(folder: Path, checkpoint: str, report: Report, cancel: Cancel) -> bool:
     """Measures and saves; runs in a job's thread."""
-
     measure_familiarity(folder, checkpoint, report, cancel)
     return True
 
@@ -115,14 +113,8 @@ def _progress(job_id: str, run_name: str) -> None:
     job = jobs.get(job_id)
     if job is None or not job.active:
         st.rerun()
-    progress = job.progress
-    text = f"Measuring what the training pictures look like to {plain(run_name)}"
-    if progress is not None and progress.total:
-        text += f" · {progress.done:,} of {progress.total:,} {progress.unit}"
-    if job.seconds_left is not None and job.seconds_left >= 2:
-        text += f" · about {duration(job.seconds_left)} left"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress((progress.fraction if progress else None) or 0.0, text=text)
+        draw_progress(job, f"Measuring what the training pictures look like to {plain(run_name)}")
         if st.button(
             "Cancel",
             key=f"classify_cancel_{job_id}",

@@ -51,8 +51,7 @@ def choose() -> list[CheckpointChoice]:
         except LabError as error:
             st.error(str(error), icon=":material/error:")
             continue
-        names = checkpoints(store().folder(run_id))
-        if len(chosen) == 1 and names:
+        if len(chosen) == 1 and (names := checkpoints(store().folder(run_id))):
             with weights:
                 choices.append(choose_checkpoint(run, names, key="classify_checkpoint"))
         else:

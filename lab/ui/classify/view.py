@@ -228,7 +228,6 @@ def _picture(
 
 def _inspect_button(upload: Upload, cut: Cut | None, choices: Sequence[CheckpointChoice]) -> None:
     """Opens the Inspect page with this picture and the first of the chosen networks."""
-
     if st.button(
         "Inspect",
         key=f"classify_inspect_{upload.id}",

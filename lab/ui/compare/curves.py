@@ -233,7 +233,6 @@ def _made_from(
 # --- colour by a knob, for many runs -------------------------------------------------------------
 def _choose_groups(rows: Sequence[RunRow]) -> list[str] | None:
     """Draws the choice; returns the group of each run, None while all have one colour."""
-
     different = differing_settings([row.settings for row in rows])
     groupings = {
         name: labels

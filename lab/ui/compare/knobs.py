@@ -33,7 +33,6 @@ NO_KNOB = ""
 
 def draw_knobs(chosen: Sequence[ComparedRun]) -> None:
     """Draws the whole tab."""
-
     different = differing_settings([c.row.settings for c in chosen])
     if not different:
         st.info(

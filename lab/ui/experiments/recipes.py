@@ -235,7 +235,6 @@ def _queue_button(
 
 def _queue(runs: tuple[Prepared, ...]) -> None:
     """Queues all runs of the recipe together; none where one of them does not fit."""
-
     try:
         resolved = [(resolve(run.config), run) for run in runs]
         ids = [queue().submit(config, name=run.name, origin=run.origin) for config, run in resolved]

@@ -71,7 +71,6 @@ def _draw_new() -> None:
 
 def _begin(config: SweepConfig) -> None:
     """The button's callback: a driver thread runs the sweep from then on, without this page."""
-
     try:
         _select(start_sweep(config))
     except LabError as error:
@@ -82,7 +81,6 @@ def _begin(config: SweepConfig) -> None:
 
 def _check(config: SweepConfig) -> bool:
     """Tells how many runs it makes and what is left out. Raises LabError when nothing is left."""
-
     missing = left_out(config)
     st.markdown(plain(cost_words(config, len(missing))))
     for reason in sorted(set(missing.values())):
@@ -210,7 +208,6 @@ def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> No
 
 def _act(action: str, sweep_id: str) -> None:
     """A button's callback: requests the action and does not wait for it."""
-
     try:
         if action == "stop":
             stop_sweep(sweep_id)

@@ -6,8 +6,6 @@ is chosen, so that it can be passed on.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import streamlit as st
 
@@ -33,7 +31,6 @@ PREDICTED, TRUE = -1, -2
 
 def choose_subject() -> Subject | None:
     """The run and the checkpoint; None, with a sentence, where there is none."""
-
     rows = {row.id: row for row in store().runs() if row.has_weights}
     if not rows:
         draw_no_network()
@@ -87,17 +84,12 @@ def choose_subject() -> Subject | None:
 
 def choose_picture(subject: Subject) -> Chosen | None:
     """The image, shown with the network's answer, and the class to explain."""
-
     with st.container(border=True):
         given = choose_image(subject)
         if given is None:
             return None
         picture, original = given
-        place = (
-            str(picture.index)
-            if picture.index is not None
-            else hashlib.blake2b(picture.pixels.tobytes(), digest_size=8).hexdigest()
-        )
+        place = picture.key
         answer = subject.ask(
             f"answer:{place}", "Asking the network", lambda opened: opened.probabilities(picture)
         )

@@ -27,7 +27,6 @@ def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> 
 
     Links keep looking at run `run_id`, if it is one of them.
     """
-
     st.markdown("**Where they disagree**")
     letter = next(iter(choices))
     first, run = CheckpointMetadata.read(choices[letter].folder), choices[letter].run

@@ -234,7 +234,6 @@ def _picture(
 ) -> npt.NDArray[np.uint8]:
     """(side, side, 3) in the lab's colours: amounts from dark to bright, signed numbers about
     white. `limit` is full colour; by default the largest of the values."""
-
     if signed:
         top = float(np.abs(values).max()) if limit is None else limit
         return overlay.square(overlay.signed(values, top), side)

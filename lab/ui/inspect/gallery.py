@@ -20,7 +20,6 @@ SIDE = 150
 
 def draw_gallery(subject: Subject) -> None:
     """The tab: the surest right and the surest wrong answers for images of one class."""
-
     if subject.splits is None:
         st.caption("The data set of this run is not here, so there are no images to show.")
         return

@@ -55,7 +55,6 @@ _LINKED, _SEEN = "inspect_linked", "inspect_seen_image"
 def choose_image(subject: Subject) -> tuple[Picture, Image | None] | None:
     """The picture for the subject's network, and of an upload the original; None, with a sentence,
     while there is none."""
-
     source, linked = _choose_source(subject)
     if source == "upload":
         st.query_params.pop("image", None)
@@ -192,7 +191,6 @@ def _pager(subject: Subject, indices: Sequence[int]) -> int:
 
 def _draw_neighbours(subject: Subject, indices: Sequence[int], position: int) -> None:
     """The images around the one that is looked at, each with a button to go there."""
-
     assert subject.pack is not None
     first = max(0, min(position - NEIGHBOURS // 2, len(indices) - NEIGHBOURS))
     with st.container(horizontal=True, gap="xsmall"):
@@ -256,7 +254,6 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
 
 def _decoded(upload: Upload) -> Image:
     """Decoded once an upload, not at every rerun: a large photograph takes half a second."""
-
     decoded: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
     if decoded is None or decoded[0] != upload.id:
         with st.spinner("Reading the picture"):

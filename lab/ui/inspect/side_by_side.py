@@ -5,7 +5,6 @@ The runs are called A to D, as several may have the same name.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,11 +148,7 @@ def _draw_views(
         )
         method = choose_method("inspect_side_method", slow=False)
     summary = st.container()
-    place = (
-        str(picture.index)
-        if picture.index is not None
-        else hashlib.blake2b(picture.pixels.tobytes(), digest_size=8).hexdigest()
-    )
+    place = picture.key
     columns = st.columns(len(sides), gap="medium")
     views: dict[str, View] = {}
     for side, column in zip(sides, columns, strict=True):
@@ -203,7 +198,6 @@ def _asking(
     original: Image | None,
 ) -> Work:
     """The job of one run."""
-
     return lambda report, cancel: view_of(
         side.network,
         picture,

@@ -56,7 +56,6 @@ def draw_results(run: RunRow) -> None:
 
 def _choose(run: RunRow) -> tuple[CheckpointChoice, str] | None:
     """Draws both choices; returns None, with a sentence, where there is nothing to choose from."""
-
     folder = store().folder(run.id)
     names = checkpoints(folder)
     if not names:
@@ -131,7 +130,6 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
 
 def _open_images(choice: CheckpointChoice) -> tuple[Pack | None, str]:
     """Returns the images behind the predictions, or None and the sentence why not."""
-
     try:
         with st.spinner("Opening the images"):  # at another size they may have to be decoded again
             pack, _ = open_data(CheckpointMetadata.read(choice.folder))

@@ -58,12 +58,7 @@ def _progress(job_id: str, *, cancellable: bool) -> None:
     if job is None or not job.active:
         st.rerun()
     progress = job.progress
-    text = progress.text if progress and progress.text else job.title
-    if progress and progress.total:
-        text += f" · {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
-    if job.seconds_left is not None and job.seconds_left >= 2:
-        text += f" · about {duration(job.seconds_left)} left"
-    st.progress((progress.fraction if progress else None) or 0.0, text=plain(text))
+    draw_progress(job, plain(progress.text if progress and progress.text else job.title))
     if cancellable:
         st.button(
             "Cancelling" if job.cancelling else "Cancel",
@@ -73,6 +68,16 @@ def _progress(job_id: str, *, cancellable: bool) -> None:
             on_click=_cancel,
             args=(job_id,),
         )
+
+
+def draw_progress(job: jobs.JobView, title: str) -> None:
+    """The bar of an active job: `title` (Markdown), how much of it is done, the time left."""
+    progress, text = job.progress, title
+    if progress and progress.total:
+        text += f" · {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
+    if job.seconds_left is not None and job.seconds_left >= 2:
+        text += f" · about {duration(job.seconds_left)} left"
+    st.progress((progress.fraction if progress else None) or 0.0, text=text)
 
 
 def _cancel(job_id: str) -> None:
