@@ -17,6 +17,7 @@ if run is not None:
     view, results, settings = st.tabs(
         ["Run", "Results", "Settings"],
         key="runs_tab",
+        bind="query-params",
         on_change="rerun",
     )
     if view.open:

@@ -10,8 +10,12 @@ from lab.ui.train import form
 from lab.ui.train.lr_finder import draw_lr_finder
 from lab.ui.train.summary import draw_summary
 
+SIDEBAR_PIXELS = 360  # as wide as the form needs; on a phone it is closed at first
+
 require_entrance()
 run = current_run()
+# Beside a run the settings step back; one press on the arrow opens them again.
+st.set_page_config(initial_sidebar_state=SIDEBAR_PIXELS if run is None else "collapsed")
 if run is not None:
     draw_run(run)
 

@@ -55,9 +55,7 @@ def recorded_metrics(run: RunRow, epochs: EpochColumns) -> tuple[Metric, ...]:
     return tuple(
         metric
         for metric in metrics_of(len(run.class_names) or FEWEST_CLASSES)
-        if metric.shown
-        or not len(epochs)
-        or bool(np.isfinite(epochs[f"val_{metric.name}"]).any())
+        if metric.shown or not len(epochs) or bool(np.isfinite(epochs[f"val_{metric.name}"]).any())
     )
 
 

@@ -182,9 +182,7 @@ def _predictions(store: Store, run: RunRow, *, may_go_on: bool) -> Predictions |
     return predict(folder, "best", "val")
 
 
-def _judged_by(
-    epochs: int, folder: Path, predictions: Predictions | None, may_go_on: bool
-) -> str:
+def _judged_by(epochs: int, folder: Path, predictions: Predictions | None, may_go_on: bool) -> str:
     samples = newest_sample(folder)
     evidence = [
         f"the curves of {_count(epochs, 'finished epoch')}",

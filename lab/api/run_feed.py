@@ -1,9 +1,9 @@
 """What the viewers of one run are sent: a snapshot, then what has changed since.
 
-    {"topic": "run:r-1", "cursor": "0.120.14", "run": {...},         always
-     "progress": {...}, "tiles": [...], "alt": {metric: sentence},   always
-     "history": {"whole": true, "step": ..., "step_columns": ...},   with new points
-     "log": [...], "film": {...}, "layers": 12, "judgement": {...}}  when they changed
+{"topic": "run:r-1", "cursor": "0.120.14", "run": {...},         always
+ "progress": {...}, "tiles": [...], "alt": {metric: sentence},   always
+ "history": {"whole": true, "step": ..., "step_columns": ...},   with new points
+ "log": [...], "film": {...}, "layers": 12, "judgement": {...}}  when they changed
 """
 
 from __future__ import annotations
@@ -215,5 +215,3 @@ def _parse(cursor: str) -> tuple[int, int, int]:
     except ValueError:
         return -1, 0, 0
     return revision, step, log
-
-

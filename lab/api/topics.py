@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab.api.hub import Feed, Hub
+from lab.api.panels import PanelFeed
 from lab.api.run_feed import RunFeed
 from lab.errors import NotFoundError
 from lab.runs.store import store
 
 TOPICS: dict[str, Callable[[str], Feed]] = {
     "run": lambda run_id: RunFeed(store(), run_id),
+    "panel": PanelFeed,
 }
 """Kind -> the feed of what stands behind the colon, as in "run:r-20261129-120000-ab12"."""
 

@@ -13,6 +13,8 @@ from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import resolve
 from lab.ui.live.component import live_component, triggered
+from lab.ui.run.film_pins import draw_pins
+from lab.ui.run.finished import draw_finished
 from lab.ui.widgets.links import compare_query
 from lab.ui.words import plain, status_values
 
@@ -28,7 +30,8 @@ def draw_run(run: RunRow) -> None:
     The film strip is left out where the run keeps none.
     """
     _open_comparison()
-    st.fragment(key=KEY)(_body)(run.id)
+    st.fragment(key=f"{KEY}_fragment")(_body)(run.id)
+    draw_pins(run)
 
 
 def _body(run_id: str) -> None:
@@ -39,6 +42,7 @@ def _body(run_id: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(plain(run.name), anchor=False, width="stretch")
         _buttons(run)
+    draw_finished(run)
     result = live_component(
         "run_view",
         {

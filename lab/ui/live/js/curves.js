@@ -258,7 +258,7 @@ class Panel {
     if (!drawn || !window.uPlot) return
     const data = this.data()
     if (this.uplot) this.uplot.setData(data, !this.zoomed)
-    else this.uplot = new window.uPlot(this.options(), data, this.plot)
+    else this.uplot = this.plot.uplot = new window.uPlot(this.options(), data, this.plot)
   }
 
   /** Columns with one x for all lines, as uPlot wants them. */
@@ -368,13 +368,13 @@ class Panel {
   }
 
   tick(value) {
-    if (this.metric.percent) return `${Number((value * 100).toFixed(1))} %`
+    if (this.metric.percent) return `${Number((value * 100).toFixed(1))}%`
     return String(Number(value.toPrecision(4)))
   }
 
   text(value) {
     if (value === null || value === undefined) return "–"
-    return this.metric.percent ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)))
+    return this.metric.percent ? `${(value * 100).toFixed(1)}%` : String(Number(value.toPrecision(4)))
   }
 
   showTip(uplot) {

@@ -316,7 +316,7 @@ export class FilmStrip {
 
 /** "0%" and "100%" only if exact. */
 function percent(share) {
-  if (share > 0 && share < 0.005) return "<1 %"
-  if (share >= 0.995 && share < 1) return ">99 %"
-  return `${Math.round(share * 100)} %`
+  if (share > 0 && share < 0.005) return "<1%"
+  if (share >= 0.995 && share < 1) return ">99%"
+  return `${Math.round(share * 100)}%`
 }
