@@ -13,7 +13,6 @@ TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
-ANY: Schema = {}
 
 
 def about(schema: Schema, text: str) -> Schema:
@@ -172,7 +171,7 @@ JUDGEMENT = structure(
                     "kind": TEXT,
                     "title": TEXT,
                     "sentence": about(TEXT, "What stands out."),
-                    "evidence": ANY,
+                    "evidence": TEXT,
                     "suggestion": TEXT,
                     "change": about(TEXT, "The knobs to change; empty where none is proposed."),
                     "fixed_by": about(

@@ -66,20 +66,12 @@ def endpoint_routes(endpoints: Sequence[Endpoint]) -> list[BaseRoute]:
     """Returns one route an address, and one for all addresses that there are not."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
-        by_path.setdefault(_starlette_path(endpoint), {})[endpoint.method] = endpoint
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
     routes = [
         Route(path, _answering(methods), methods=list(methods)) for path, methods in by_path.items()
     ]
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return [*routes, Route("/{path:path}", _nothing_there, methods=every)]
-
-
-def _starlette_path(endpoint: Endpoint) -> str:
-    path = endpoint.path
-    for parameter in endpoint.parameters:
-        if parameter.where == "path" and parameter.kind == "integer":
-            path = path.replace(f"{{{parameter.name}}}", f"{{{parameter.name}:int}}")
-    return path
 
 
 def _answering(methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
@@ -112,7 +104,7 @@ async def _call(endpoint: Endpoint, request: Request) -> Call:
     values: dict[str, Any] = {}
     for parameter in endpoint.parameters:
         if parameter.where == "path":
-            values[parameter.name] = request.path_params[parameter.name]
+            values[parameter.name] = parameter.read([request.path_params[parameter.name]])
         elif parameter.where == "header":
             values[parameter.name] = parameter.read(request.headers.getlist(parameter.name))
         else:
