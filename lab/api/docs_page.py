@@ -35,18 +35,20 @@ run = requests.post(
     headers=AUTH,
 ).json()
 
+last = 0
 with requests.get(f"{LAB}/api/runs/{run['id']}/events", stream=True, timeout=60) as answer:
     for line in answer.iter_lines():
         if not line.startswith(b"data: "):
             continue  # an id, an empty line, or a sign of life
         event = json.loads(line[6:])
-        if "run" not in event:  # deleted
+        if "gone" in event:  # deleted
             break
-        for epoch, accuracy in zip(
-            event.get("history", {}).get("epoch", []),
-            event.get("history", {}).get("epoch_columns", {}).get("val_accuracy", []),
-        ):
-            print(f"epoch {epoch}: {accuracy:.1%} of the validation images")
+        history = event.get("history", {"epoch": []})
+        for row, epoch in enumerate(history["epoch"]):
+            if epoch > last:  # at the start, what you have may come once more
+                last = epoch
+                accuracy = history["epoch_columns"]["val_accuracy"][row]
+                print(f"epoch {epoch}: {accuracy:.1%} of the validation images")
         if event["run"]["status"] not in ("queued", "preparing", "running"):
             break
 
@@ -79,7 +81,8 @@ def docs_page(endpoints: Sequence[Endpoint], base: str) -> str:
             _pre(FOLLOW_PYTHON),
             "<p>The first event brings all that there is, the next ones what has changed. To go on "
             "after a break, send the last event's id as the header <code>Last-Event-ID</code>. "
-            "When <code>history.whole</code> is true, forget the points that you have.</p>",
+            "When <code>history.whole</code> is true, forget the points that you have; else the second "
+            "event may repeat some of the first.</p>",
             "<nav><h2>All calls</h2><ul>",
             *(f"<li><a href='#{e.operation}'>{escape(e.summary)}</a></li>" for e in endpoints),
             "</ul></nav>",

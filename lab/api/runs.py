@@ -12,7 +12,7 @@ from lab.api.endpoint import Answer, Body, Call, Endpoint, Example, Parameter
 from lab.api.history import recorded_metrics
 from lab.api.judging import judge, verdict_values
 from lab.api.run_values import exact_numbers, log_values, run_values
-from lab.api.schemas import component
+from lab.api.schemas import NEW_RUN, component
 from lab.config import RunConfig
 from lab.errors import ConfigError
 from lab.metrics import epoch_columns, step_columns
@@ -173,7 +173,7 @@ ENDPOINTS = (
         "command line. Knobs that are left out have their defaults.",
         start_run,
         Answer("The queued run.", component("Run"), status=201),
-        body=Body("The settings, and a name if you like.", component("NewRun")),
+        body=Body("The settings, and a name if you like.", NEW_RUN),
         example=Example(
             body={
                 "name": "from a notebook",

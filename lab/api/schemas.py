@@ -250,7 +250,6 @@ def components() -> dict[str, Any]:
     """Returns the schemas that others refer to, by name."""
     return {
         "RunConfig": run_config_schema(),
-        "NewRun": NEW_RUN,
         "Run": RUN,
         "RunList": RUN_LIST,
         "History": HISTORY,

@@ -34,6 +34,9 @@ from lab.errors import (
 
 logger = logging.getLogger(__name__)
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Every address takes them all, so that it can say itself which it knows."""
+
 MOST_BYTES = 1_000_000
 """Of a JSON body."""
 
@@ -67,16 +70,19 @@ def endpoint_routes(endpoints: Sequence[Endpoint]) -> list[BaseRoute]:
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    routes = [
-        Route(path, _answering(methods), methods=list(methods)) for path, methods in by_path.items()
+    return [
+        *(Route(path, _answering(methods), methods=METHODS) for path, methods in by_path.items()),
+        Route("/{path:path}", _nothing_there, methods=METHODS),
     ]
-    every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    return [*routes, Route("/{path:path}", _nothing_there, methods=every)]
 
 
 def _answering(methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+    allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
+
     async def answer(request: Request) -> Response:
-        endpoint = methods["GET" if request.method == "HEAD" else request.method]
+        endpoint = methods.get("GET" if request.method == "HEAD" else request.method)
+        if endpoint is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
         call = await _call(endpoint, request)
         if inspect.iscoroutinefunction(endpoint.work):
             values = await endpoint.work(call)

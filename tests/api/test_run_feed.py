@@ -1,4 +1,4 @@
-"""What viewers of a run are sent: all once, then what is new, nothing twice and nothing left out."""
+"""What viewers of a run are sent: all once, then what is new, nothing twice, nothing left out."""
 
 from __future__ import annotations
 
