@@ -51,6 +51,7 @@ def whole_history(count: int = 200_000) -> tuple[StepColumns, EpochColumns]:
         step=ends,
         learning_rate=np.full(len(ends), 1e-3),
         seconds=ends * 0.01,
+        elapsed=ends * 0.01,
         images_per_second=np.full(len(ends), 100.0),
         is_best=np.zeros(len(ends), dtype=bool),
         phase=("all",) * len(ends),

@@ -167,11 +167,14 @@ def _progress(run: RunRow) -> None:
     elif run.status == "preparing":
         st.progress(run.progress or 0.0, text=run.progress_text or "Preparing")
     elif run.total_steps:
-        st.progress(run.progress, text=_progress_text(run, run.total_steps))
+        share = run.activity_done / run.activity_total if run.activity_total else run.progress
+        st.progress(min(1.0, share), text=_progress_text(run, run.total_steps))
 
 
 def _progress_text(run: RunRow, total: int) -> str:
     parts = [f"Step {run.step:,} of {total:,}", f"{duration(run.seconds)} of training"]
+    if run.activity:
+        parts.append(run.progress_text)
     if run.requested and run.status == "running":
         parts.append(f"{run.requested} requested")
     return " · ".join(parts)
@@ -227,7 +230,7 @@ def _numbers(run: RunRow) -> None:
             help="Training images over the time spent on training steps.",
         )
         if run.status == "running":
-            st.metric("Time left", duration(_seconds_left(run)), border=True, help="About.")
+            st.metric("Time left", duration(run.seconds_left), border=True, help="About.")
         else:
             st.metric("Training time", duration(run.seconds), border=True)
     _further_metrics(run, newest)
@@ -244,17 +247,6 @@ def _further_metrics(run: RunRow, newest: Newest) -> None:
     if further:
         text = ", ".join(f"{m.title.lower()} {m.text(values[m.name])}" for m in further)
         st.caption(f"{where}: {text}.", help=" ".join(m.about for m in further))
-
-
-def _seconds_left(run: RunRow) -> float | None:
-    """Estimates from the pace so far, validation included; None before a few steps are done."""
-    if run.step < 3 or not run.total_steps:
-        return None
-    if run.epoch <= 1 and run.images_per_second:
-        # Nothing has been validated yet, and a first step may have compiled for minutes.
-        images = (run.total_steps - run.step) * int(run.settings["batch_size"])
-        return images / run.images_per_second
-    return run.seconds / run.step * (run.total_steps - run.step)
 
 
 def _message(run: RunRow) -> None:

@@ -81,7 +81,7 @@ def test_the_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_running_run_says_how_far_it_is() -> None:
-    run = SimpleNamespace(step=40, seconds=3.0, status="running", requested="pause")
+    run = SimpleNamespace(step=40, seconds=3.0, status="running", requested="pause", activity="")
     text = "Step 40 of 2,000 · 3 s of training · pause requested"
     assert live._progress_text(run, 2000) == text  # type: ignore[arg-type]
 
@@ -90,17 +90,3 @@ def test_a_running_run_says_how_far_it_is() -> None:
 def test_the_first_points_are_looked_for_often(trained: float, seconds: float) -> None:
     run = SimpleNamespace(is_live=True, status="running", seconds=trained)
     assert live._pace(run) == seconds  # type: ignore[arg-type]
-
-
-def test_the_time_left_in_the_first_epoch_does_not_count_compiling() -> None:
-    run = SimpleNamespace(
-        step=10,
-        total_steps=1010,
-        epoch=1,
-        seconds=60.0,
-        images_per_second=320.0,
-        settings={"batch_size": 32},
-    )
-    assert live._seconds_left(run) == 100  # type: ignore[arg-type]
-    run.epoch = 2
-    assert live._seconds_left(run) == 6000  # type: ignore[arg-type]

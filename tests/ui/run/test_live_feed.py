@@ -42,6 +42,7 @@ class Run:
                 value,
                 value,
                 value,
+                value,
                 value > 0,
                 ("all",) * len(epoch),
                 {name: value for name in epoch_columns(METRICS.values())},
