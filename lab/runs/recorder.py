@@ -77,6 +77,7 @@ class Recorder:
                 speed = self._time_left.pace.images_per_second
                 finishing = self._control.wanted == "finish"
                 seconds_left = self._time_left.seconds(finishing=finishing)
+                activity = self._time_left.activity
             if not events:
                 return
             try:
@@ -86,6 +87,7 @@ class Recorder:
                     smoother=self._smoother,
                     images_per_second=speed,
                     seconds_left=seconds_left,
+                    activity=activity,
                 )
             except Exception as error:
                 self._error = error

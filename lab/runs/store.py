@@ -46,7 +46,7 @@ from lab.runs.writing import (
     write_events,
     write_log,
 )
-from lab.training.events import Event
+from lab.training.events import ActivityProgressed, Event
 
 __all__ = [
     "STATUSES",
@@ -319,8 +319,10 @@ class Store:
         smoother: Smoother | None = None,
         images_per_second: float | None = None,
         seconds_left: float | None = None,
+        activity: ActivityProgressed | None = None,
     ) -> str | None:
-        """Append events in one transaction; returns a pending request.
+        """Append events in one transaction; returns a pending request. For the rest see
+        `lab.runs.writing.write_events`.
 
         `smoother` carries the smoothed curves from one batch to the next; without it they go on
         from the last recorded step. The run must be preparing for RunStarted (which makes it
@@ -337,6 +339,7 @@ class Store:
                 smoother=smoother,
                 images_per_second=images_per_second,
                 seconds_left=seconds_left,
+                activity=activity,
             )
             return self._requested(connection, run_id)
 

@@ -19,6 +19,8 @@ from lab.training.events import (
     ActivityProgressed,
     EpochDone,
     Event,
+    LogWritten,
+    ProbeTaken,
     RunStarted,
     StepDone,
 )
@@ -99,6 +101,8 @@ class TimeLeft:
 
     def __init__(self) -> None:
         self.pace = Pace()
+        self.activity: ActivityProgressed | None = None
+        """What goes on beside training steps; None while they go on."""
         self._run: RunStarted | None = None
         self._step = 0
         self._phase = 0
@@ -129,6 +133,9 @@ class TimeLeft:
             self._add_activity(event)
         elif isinstance(event, EpochDone):
             self._add_epoch(event)
+        elif isinstance(event, ProbeTaken | LogWritten):
+            if self.activity is not None and self.activity.kind == "film_strip":
+                self.activity = None
         elif isinstance(event, RunStarted):
             self._run = event
             self._step = event.resumed_from_step
@@ -178,6 +185,8 @@ class TimeLeft:
             self._judged_seconds = None
         self.pace.add(event)
         self._step = event.step
+        if self.activity is not None and self.activity.kind != "frozen_layers":
+            self.activity = None  # frozen layers run between the steps, too
 
     def _add_activity(self, event: ActivityProgressed) -> None:
         before = self._activity_seconds.get(event.kind, 0.0)
@@ -185,7 +194,9 @@ class TimeLeft:
         if event.kind != "film_strip":
             again = before <= event.seconds
             self._measured_seconds += event.seconds - before if again else event.seconds
+        self.activity = event
         if event.kind == "frozen_layers":
+            self.activity = event if event.done < event.total else None
             self._frozen_images = max(0, event.total - event.done) + event.later
             if event.done:
                 self._frozen_seconds = event.seconds / event.done
@@ -204,3 +215,4 @@ class TimeLeft:
         self._last_epoch = event
         self._epochs_done = event.epoch
         self._judged = 0
+        self.activity = None

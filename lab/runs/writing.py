@@ -88,11 +88,12 @@ def write_events(
     smoother: Smoother,
     images_per_second: float | None,
     seconds_left: float | None,
+    activity: ActivityProgressed | None,
 ) -> None:
     """Append `events` to the run's tables and bring its row up to date.
 
-    `images_per_second` and `seconds_left` are as of the last event; None leaves the first as it is
-    and makes the second unknown.
+    The rest is as of the last event. Without `images_per_second` they stay as they are; without
+    `seconds_left` they are unknown; without `activity` training steps go on.
 
     RunStarted first deletes what was recorded after the step that the run resumes from. Raises
     ConfigError when the run is not in a state in which it could start or end that way.
@@ -100,15 +101,12 @@ def write_events(
     now = time.time()
     steps: list[StepDone] = []  # not written yet
     last_step: StepDone | None = None
-    activity: ActivityProgressed | None = None  # of the end of the batch
     changes: dict[str, Any] = {}
     for event in events:
         # In the order of likelihood; steps are the hot path.
         if isinstance(event, StepDone):
             steps.append(event)
-            last_step, activity = event, None
-        elif isinstance(event, ActivityProgressed):
-            activity = event
+            last_step = event
         elif isinstance(event, EpochDone):
             changes |= _write_epoch(connection, run_id, event)
         elif isinstance(event, LogWritten):
@@ -117,31 +115,26 @@ def write_events(
             _write_steps(connection, run_id, steps, smoother)
             steps.clear()
             changes |= _start_run(connection, run_id, event, smoother)
-        elif isinstance(event, ProbeTaken):
-            pass  # its images are a file in the run's folder
+        elif isinstance(event, ProbeTaken | ActivityProgressed):
+            pass  # images are a file in the run's folder; an activity is in the row alone
         else:
             changes |= _ending(event)
-            activity = None
             level = "error" if event.status == "failed" else "info"
             write_log(connection, run_id, [(level, event.message)], at=now)
             change_status(connection, run_id, event.status, message=event.message)
     _write_steps(connection, run_id, steps, smoother)
-    if activity is not None:
-        changes |= _activity_columns(activity)
-    elif last_step is not None:
-        changes |= NO_ACTIVITY
     if last_step is not None:
         changes["epoch"] = max(changes.get("epoch", 0), last_step.epoch)
         if last_step.step > changes.get("step", 0):
             changes |= {"step": last_step.step, "seconds": last_step.seconds}
     if images_per_second is not None:
         changes.setdefault("images_per_second", images_per_second)
-    if changes and not isinstance(events[-1], RunEnded):
+    if not isinstance(events[-1], RunEnded):
         changes["seconds_left"] = seconds_left
+        changes |= _activity_columns(activity) if activity else NO_ACTIVITY
     if "step" in changes:
         changes.setdefault("progress", _progress(changes))
-    if changes:
-        connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
+    connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
 
 
 def write_log(
