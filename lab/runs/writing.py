@@ -107,6 +107,8 @@ def write_events(
     RunStarted first deletes what was recorded after the step that the run resumes from. Raises
     ConfigError when the run is not in a state in which it could start or end that way.
     """
+    if not events:
+        return
     now = time.time()
     steps: list[StepDone] = []  # not written yet
     last_step: StepDone | None = None

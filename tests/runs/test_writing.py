@@ -120,7 +120,7 @@ def test_smoothing_has_a_half_life_of_a_twentieth_of_an_epoch(runs: Store, run_i
     events = [step(n, per_epoch=1000, loss=0.0) for n in range(1, 501)]
     events += [step(n, per_epoch=1000, loss=1.0) for n in range(501, 551)]
     runs.record(run_id, [started(per_epoch=1000), *events])
-    assert runs.steps(run_id)["loss_smoothed"][-1] == pytest.approx(0.5, abs=1e-6)
+    assert runs.steps(run_id)["loss_smoothed"][-1] == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize("resumed_from", [0, 3, 5, 7, 10])
