@@ -23,7 +23,11 @@ _TEXT = (
     "requested",
     "message",
     "device",
-    "progress_text",
+    "activity",
+    "activity_done",
+    "activity_total",
+    "activity_unit",
+    "activity_seconds_left",
     "progress",
     "revision",
     "epoch",
@@ -37,6 +41,8 @@ _TEXT = (
     "test_samples",
     "best_epoch",
     "seconds",
+    "elapsed",
+    "seconds_left",
     "images_per_second",
 )
 

@@ -21,6 +21,8 @@ def outcome(run: RunRow, folder: Path) -> str:
     if run.test_accuracy is not None:
         images = f"{run.test_samples:,} test images"
         return f"{percent(run.test_accuracy)} of {images} are right. {_baseline(run, folder)}"
+    if not run.step:
+        return "It ended before its first step."
     if run.best_val_accuracy is None:
         total = f" of {run.total_steps:,}" if run.total_steps else ""
         return (

@@ -15,6 +15,7 @@ from lab.training.plan import resolve
 from lab.ui.live.component import live_component, triggered
 from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
+from lab.ui.state import look_at
 from lab.ui.widgets.links import compare_query
 from lab.ui.words import plain, status_values
 
@@ -22,6 +23,8 @@ KEY = "run_view"
 EMPTY = "The first point appears here with the first training step."
 _COMPARED = "run_view_compared"
 """In the session: the two runs to compare next."""
+_OPENED = "run_view_opened"
+"""In the session: the run to look at next."""
 
 
 def draw_run(run: RunRow) -> None:
@@ -58,6 +61,9 @@ def _body(run_id: str) -> None:
     )
     if result["change"] and not run.is_live:
         st.rerun()  # the page around follows the run's end, once
+    if opened := st.session_state.pop(_OPENED, None):
+        look_at(opened)
+        st.rerun()
     if _COMPARED in st.session_state:
         st.rerun()
 
@@ -106,6 +112,9 @@ def _request(action: str, run_id: str) -> None:
 def _act_on_press() -> None:
     """The callback of a press in a verdict: a second run with its change, or a comparison."""
     pressed = triggered(KEY, "act")
+    if "open" in pressed:
+        st.session_state[_OPENED] = pressed["open"]
+        return
     if "compare" in pressed:
         st.session_state[_COMPARED] = tuple(pressed["compare"])
         return

@@ -147,10 +147,10 @@ class RunView {
     const names = JSON.stringify(runs)
     if (names === this.aheadNames) return
     this.aheadNames = names
-    const place = `Place ${runs.length} in line. ${runs.length === 1 ? "Before it" : "Before it, in this order"}: `
+    const place = `Place ${runs.length} in line. Before it: `
     const links = runs.flatMap(({ id, name }, i) => [
       i ? ", " : "",
-      element("a", { href: `?run=${encodeURIComponent(id)}`, target: "_self" }, name),
+      element("button", { type: "button", onclick: () => this.trigger("act", { open: id }) }, name),
     ])
     this.ahead.replaceChildren(place, ...links)
   }
