@@ -188,7 +188,7 @@ def test_the_colours_are_those_of_the_other_pages() -> None:
     one = snapshot(1, (3,), peaks=(float(raw.max()),))
     shown = Strip([one], [raw], "block1", scales([one], "block1"), {3: pixels}, NAMES)
     plain = {3: film_frames._thumbnail(pixels, 176)}
-    expected = overlay.overlay(pixels, raw[0], scale=float(raw.max()), side=176)
+    expected = overlay.overlay(pixels, raw[0], scale=float(raw.max()), side=176, base="colour")
     ours = film_frames._overlays(shown, 0, plain)[3]
     assert np.abs(ours.astype(int) - expected).max() <= 2
 
