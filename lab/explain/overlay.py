@@ -133,23 +133,17 @@ def overlay(
     scale: float | None = None,
     strength: float | None = None,
     side: int = 224,
-    base: Literal["grey", "colour"] = "grey",
 ) -> Pixels:
     """The map in colours over the picture, (side, side, 3) uint8; arguments as of `drawn`.
 
-    Places where the map is zero show only the picture: on `base` "grey" in a dimmed black and white
-    (`backdrop`), so that colour means the map and nothing else. `strength` in [0, 1] is how much of
-    the picture full colour hides. On base "colour", the film strip's, the picture keeps its own
-    colours and gives way evenly up to full scale.
+    Places where the map is zero show only the picture, in a dimmed black and white (`backdrop`), so
+    that colour means the map and nothing else. `strength` in [0, 1] is how much of the picture full
+    colour hides.
     """
     share = _share(values, scale, side)
-    if base == "colour":
-        picture = square(pixels, side).astype(np.float32)
-        alpha = (0.6 if strength is None else strength) * share[..., None]
-    else:
-        picture = backdrop(square(pixels, side)).astype(np.float32)
-        most = STRENGTH if strength is None else strength
-        alpha = most * np.minimum(share / ONSET, 1)[..., None]
+    picture = backdrop(square(pixels, side)).astype(np.float32)
+    most = STRENGTH if strength is None else strength
+    alpha = most * np.minimum(share / ONSET, 1)[..., None]
     return (picture * (1 - alpha) + coloured(share) * alpha).round().astype(np.uint8)
 
 

@@ -72,9 +72,6 @@ def test_where_the_map_is_zero_only_the_picture_shows(channels: int) -> None:
     assert (overlay(pixels, values, strength=0.0) == grey).all()
     faint = overlay(pixels, values, scale=300.0, strength=1.0)
     assert np.abs(faint.astype(int) - grey).max() < 8
-    # The film strip's keeps the picture's own colours.
-    own = overlay(pixels, values, base="colour")
-    assert (own[:, :80] == square(pixels, 224)[:, :80]).all()
 
 
 def test_the_picture_below_is_grey_darker_than_the_colours_and_never_black() -> None:
