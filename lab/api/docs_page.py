@@ -81,8 +81,8 @@ def docs_page(endpoints: Sequence[Endpoint], base: str) -> str:
             _pre(FOLLOW_PYTHON),
             "<p>The first event brings all that there is, the next ones what has changed. To go on "
             "after a break, send the last event's id as the header <code>Last-Event-ID</code>. "
-            "When <code>history.whole</code> is true, forget the points that you have; else the second "
-            "event may repeat some of the first.</p>",
+            "When <code>history.whole</code> is true, forget the points that you have; else the "
+            "second event may repeat some of the first.</p>",
             "<nav><h2>All calls</h2><ul>",
             *(f"<li><a href='#{e.operation}'>{escape(e.summary)}</a></li>" for e in endpoints),
             "</ul></nav>",

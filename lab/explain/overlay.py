@@ -144,7 +144,8 @@ def overlay(
     picture = backdrop(square(pixels, side)).astype(np.float32)
     most = STRENGTH if strength is None else strength
     alpha = most * np.minimum(share / ONSET, 1)[..., None]
-    return (picture * (1 - alpha) + coloured(share) * alpha).round().astype(np.uint8)
+    mixed: Pixels = (picture * (1 - alpha) + coloured(share) * alpha).round().astype(np.uint8)
+    return mixed
 
 
 def contour(pixels: Pixels, values: Map, *, scale: float | None = None, side: int = 224) -> Pixels:
