@@ -58,7 +58,7 @@ def test_each_way_is_tried_in_turn(tiny: RunConfig, measured: list[str]) -> None
     assert measured == ["fp32", "bf16"] * (2 + trials.ROUNDS)
 
 
-@pytest.mark.parametrize("fp32", [0.001, 0.02, 0.1, 0.4, 0.9, 3.0])
+@pytest.mark.parametrize("fp32", [0.001, 0.02, 0.1, 0.35, 0.9, 3.0])
 def test_a_trial_takes_two_seconds_at_most(
     tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, fp32: float
 ) -> None:
@@ -73,9 +73,9 @@ def test_a_trial_takes_two_seconds_at_most(
     monkeypatch.setattr(trials, "timed_step", step)
     gain = gain_of_format(workload(tiny), "bf16")
     spent = sum(seconds for _, seconds in taken)
-    if fp32 >= 0.9:  # there is only time to find that out
+    if fp32 >= 0.6:  # there is only time to find that out
         assert gain is None
-        assert len(taken) == 2
+        assert len(taken) == 1
         assert not (lab_home() / "measurements.json").exists()  # the next run tries again
     else:
         assert spent <= trials.LONGEST
