@@ -114,16 +114,16 @@ class _Bar:
             )
 
     def _progressed(self, event: StepDone | ActivityProgressed, task: TaskID) -> None:
-        left = self.time_left.seconds()
-        fields = {"left": "" if left is None else f"{duration(left)} left"}
         if isinstance(event, StepDone):
-            fields["loss"] = f"loss {event.values['loss']:.3f}"
-            self.progress.update(task, completed=event.step)
+            loss = f"loss {event.values['loss']:.3f}"
+            self.progress.update(task, completed=event.step, loss=loss)
         activity, text = self.time_left.activity, "training"
         if activity is not None:
             done = activity.done, activity.total, activity.activity, activity.unit
             text = lab_progress.Progress(*done).in_words()
-        self.progress.update(task, description=text, **fields)
+        left = self.time_left.seconds()
+        words = "" if left is None else f"{duration(left)} left"
+        self.progress.update(task, description=text, left=words)
 
     def _started(self, event: RunStarted) -> None:
         self.out.print(
