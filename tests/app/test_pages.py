@@ -140,7 +140,7 @@ def test_a_link_fills_the_form_once(open_page: OpenPage) -> None:
 
 def test_a_link_with_nonsense_is_a_sentence(open_page: OpenPage) -> None:
     app = open_page("train", epochs="minus one")
-    assert "The link's settings could not be used: epochs" in texts(app, "error")
+    assert "The link's settings could not be used: Epochs" in texts(app, "error")
 
 
 def test_an_unknown_run_in_the_url_is_forgotten(open_page: OpenPage) -> None:

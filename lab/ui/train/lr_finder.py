@@ -14,7 +14,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.progress import Cancel, Report
 from lab.training.lr_finder.ramp import RateFinding, find_rates
-from lab.ui.state import knob_key
+from lab.ui.state import change_form
 from lab.ui.widgets import background
 from lab.ui.widgets.background import computed
 
@@ -140,4 +140,4 @@ def _cancel(job_id: str) -> None:
 
 def _use(rate: float) -> None:
     """A button's callback: puts the rate into the form before its widgets are drawn."""
-    st.session_state[knob_key("learning_rate")] = rate
+    change_form(learning_rate=rate)
