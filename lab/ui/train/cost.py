@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import streamlit as st
@@ -150,14 +151,26 @@ def _past(url: str) -> list[PastRun]:
 
 
 def _measure_once(config: RunConfig) -> None:
-    """Times the chosen network in the background, a second or so, unless a run is training."""
+    """Times the chosen network in the background, a second or so, once, while nothing else takes
+    the machine's time: the figure is kept, and a busy machine is tens of times slower."""
     device = resolve_device(config)
     name = config.architecture
     key = f"measure-speeds:{device}:{name}"
-    if jobs.latest(key) is not None or store().runs(status=("running", "preparing")):
+    if jobs.latest(key) is not None or _is_busy():
         return
 
     def work(report: Report, cancel: Cancel) -> int:
         return len(measure_speeds([name], device=device, progress=report, cancel=cancel))
 
     jobs.start("measure", f"Timing {ARCHITECTURES.get(name).title}", work, key=key)
+
+
+def _is_busy() -> bool:
+    """Whether a run trains here or other programs use half of the processor."""
+    if store().runs(status=("running", "preparing")):
+        return True
+    try:
+        load, _, _ = os.getloadavg()
+    except (AttributeError, OSError):  # Windows has none
+        return False
+    return load > (os.cpu_count() or 1) / 2
