@@ -4,7 +4,7 @@ import streamlit as st
 
 from lab.ui import home
 from lab.ui.entrance import require_entrance
-from lab.ui.run.live_chart import preload_live_chart
+from lab.ui.live.component import preload_live_view
 from lab.ui.state import current_run
 from lab.ui.words import status_badge
 from lab.words import percent
@@ -44,4 +44,4 @@ with st.container(horizontal=True):
     )
     st.page_link("pages/train.py", label="Choose every knob yourself", icon=":material/tune:")
     st.page_link("pages/runs.py", label="Find an earlier run", icon=":material/history:")
-preload_live_chart()
+preload_live_view()

@@ -12,9 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from lab.metrics import METRICS
+from lab.progress import Progress
 from lab.runs import locks, schema
 from lab.runs.status import refusal, sources
 from lab.training.events import (
+    ActivityProgressed,
     EpochDone,
     Event,
     LogWritten,
@@ -32,6 +34,15 @@ _DECAY = 0.5 ** (1 / SMOOTHING_HALF_LIFE)
 _GAIN = 1.0 - _DECAY
 
 LONGEST_TEXT = 20_000
+
+NO_ACTIVITY: dict[str, Any] = {
+    "activity": "",
+    "activity_done": 0,
+    "activity_total": 0,
+    "activity_unit": "",
+    "activity_seconds_left": None,
+}
+"""Of a run's row while training steps go on, and once it has ended."""
 
 TUPLE_DIALECTS = ("sqlite",)
 """Databases whose driver takes rows as tuples for `?`, and replaces a row that is there."""
@@ -76,8 +87,13 @@ def write_events(
     *,
     smoother: Smoother,
     images_per_second: float | None,
+    seconds_left: float | None,
+    activity: ActivityProgressed | None,
 ) -> None:
     """Append `events` to the run's tables and bring its row up to date.
+
+    The rest is as of the last event. Without `images_per_second` they stay as they are; without
+    `seconds_left` they are unknown; without `activity` training steps go on.
 
     RunStarted first deletes what was recorded after the step that the run resumes from. Raises
     ConfigError when the run is not in a state in which it could start or end that way.
@@ -99,8 +115,8 @@ def write_events(
             _write_steps(connection, run_id, steps, smoother)
             steps.clear()
             changes |= _start_run(connection, run_id, event, smoother)
-        elif isinstance(event, ProbeTaken):
-            pass  # its images are a file in the run's folder
+        elif isinstance(event, ProbeTaken | ActivityProgressed):
+            pass  # images are a file in the run's folder; an activity is in the row alone
         else:
             changes |= _ending(event)
             level = "error" if event.status == "failed" else "info"
@@ -113,10 +129,12 @@ def write_events(
             changes |= {"step": last_step.step, "seconds": last_step.seconds}
     if images_per_second is not None:
         changes.setdefault("images_per_second", images_per_second)
+    if not isinstance(events[-1], RunEnded):
+        changes["seconds_left"] = seconds_left
+        changes |= _activity_columns(activity) if activity else NO_ACTIVITY
     if "step" in changes:
         changes.setdefault("progress", _progress(changes))
-    if changes:
-        connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
+    connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
 
 
 def write_log(
@@ -137,7 +155,7 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
     if status == "preparing":
         values |= {"owner": locks.owner()}
     elif status != "running":
-        values |= {"owner": "", "requested": None, "progress_text": ""}
+        values |= {"owner": "", "requested": None, "seconds_left": None, **NO_ACTIVITY}
         values |= {"ended_at": None if status == "queued" else time.time()}
     if status != "queued":
         values |= {"queue_position": None}
@@ -210,6 +228,7 @@ def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> di
         "step": event.step,
         "epoch": event.epoch,
         "seconds": event.seconds,
+        "elapsed": event.elapsed,
         "images_per_second": event.images_per_second,
     }
     if event.is_best:
@@ -223,7 +242,7 @@ def _start_run(
     """Delete what was recorded after the checkpoint that the run resumes from; returns the row's
     changes."""
     steps, epochs, runs = schema.steps, schema.epochs, schema.runs
-    change_status(connection, run_id, "running", progress_text="")
+    change_status(connection, run_id, "running", **NO_ACTIVITY)
     resume_step = event.resumed_from_step
     deleted = connection.execute(
         steps.delete().where(steps.c.run_id == run_id, steps.c.step > resume_step)
@@ -282,6 +301,23 @@ def _result_columns(
     return columns
 
 
+def _activity_columns(event: ActivityProgressed) -> dict[str, Any]:
+    pace = event.done / event.seconds if event.seconds else None
+    progress = Progress(event.done, event.total, event.activity, event.unit)
+    return activity_columns(progress, progress.seconds_left(pace))
+
+
+def activity_columns(progress: Progress, seconds_left: float | None) -> dict[str, Any]:
+    """The columns of a run's row that say what it does at this moment."""
+    return {
+        "activity": progress.text,
+        "activity_done": progress.done,
+        "activity_total": progress.total,
+        "activity_unit": progress.unit,
+        "activity_seconds_left": seconds_left,
+    }
+
+
 def _progress(changes: dict[str, Any]) -> Any:
     """Steps done over all steps, in SQL when this batch does not say how many there are."""
     step = changes["step"]
@@ -294,6 +330,7 @@ def _ending(event: RunEnded) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "step": event.steps,
         "seconds": event.seconds,
+        "elapsed": event.elapsed,
         **_result_columns(event.best_epoch, event.best_val, event.test),
     }
     if event.status == "completed":
