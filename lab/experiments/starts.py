@@ -107,28 +107,52 @@ def suited_to(dataset: str, architecture: str | None = None) -> RunConfig:
 
     own = defaults_for(dataset)
     info = describe(dataset)
-    photographs = not info.drawn and info.image_size >= PHOTOGRAPH_SIZE
+    photographs = _photographs(info)
     if architecture is None:
         ready = (name for name in TRANSFER if weights_ready(ARCHITECTURES.get(name)))
         architecture = next(ready, own.architecture) if photographs else own.architecture
     spec = ARCHITECTURES.get(architecture)
     config = own.changed(architecture=architecture)
     if weights_ready(spec):
-        return config.changed(**_head_only(config, info, spec.min_image_size))
+        return head_only(config)
     if photographs and spec.weights is None and info.image_size > SMALL_NETWORK_SIZE:
         return config.changed(image_size=SMALL_NETWORK_SIZE)
     return config
 
 
-def _head_only(config: RunConfig, info: DatasetInfo, smallest: int) -> dict[str, Any]:
-    knobs = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
+def head_only(config: RunConfig) -> RunConfig:
+    """Returns `config` with ImageNet weights and only the head trained, in the quickest way."""
+    from lab.models.architecture import ARCHITECTURES
+
+    info = describe(config.dataset)
+    smallest = ARCHITECTURES.get(config.architecture).min_image_size
+    knobs: dict[str, Any] = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
     pictures = sum(info.counts.get("train", {}).values())
     batch = config.batch_size if pictures >= 10 * config.batch_size else 16
-    knobs |= {"freeze": "head_only", "batch_size": batch}
+    knobs |= {"freeze": "head_only", "activation": "auto", "batch_size": batch}
     if info.image_size < PHOTOGRAPH_SIZE:  # what the weights know is larger than such a picture
         knobs["image_size"] = max(96, smallest)
     elif pictures > MANY_PICTURES and info.image_size > QUICK_SIZE:
         knobs["image_size"] = QUICK_SIZE
+    else:
+        knobs["image_size"] = None
     steps = max(1, math.ceil(pictures / batch))
     knobs["epochs"] = min(50, max(5, math.ceil(LEAST_STEPS / steps)))
-    return knobs
+    return config.changed(**knobs)
+
+
+def worth_a_download(dataset: str) -> str | None:
+    """Returns the architecture whose weights are worth a download for the data set: for photographs
+    while no network of TRANSFER has its weights on this machine."""
+    from lab.models.architecture import ARCHITECTURES
+    from lab.models.weights import weights_ready
+
+    if not _photographs(describe(dataset)):
+        return None
+    if any(weights_ready(ARCHITECTURES.get(name)) for name in TRANSFER):
+        return None
+    return TRANSFER[0]
+
+
+def _photographs(info: DatasetInfo) -> bool:
+    return not info.drawn and info.image_size >= PHOTOGRAPH_SIZE

@@ -183,6 +183,21 @@ def test_without_weights_photographs_begin_with_a_small_network(
     assert app.session_state["train_freeze"] == "scratch"
 
 
+def test_photographs_without_weights_are_offered_a_download(
+    open_page: OpenPage, no_weights: None
+) -> None:
+    add_photographs()
+    app = choose(open_page("train"), "dataset", "pets")
+    offer = app.button(key="train_offer")
+    assert offer.label == "Use MobileNetV2: 14 MB download"
+    check(offer.click().run())
+    assert app.session_state["train_architecture"] == "mobilenet_v2"
+    assert app.session_state["train_freeze"] == "head_only"
+    assert "14 MB to download before training starts" in texts(app, "caption")
+    assert "train_offer" not in keys(app)
+    assert not texts(app, "error")
+
+
 def test_what_the_person_chose_stays(
     open_page: OpenPage, with_weights: Callable[[str], None]
 ) -> None:
@@ -313,6 +328,14 @@ def test_the_form_shows_the_settings_of_the_run_that_is_opened(
     assert app.session_state["train_seed"] == 7
     assert "The settings of “my perceptron”." in texts(app, "caption")
     assert "train_use_run" not in keys(app)
+
+
+def test_beside_a_run_the_form_itself_says_what_does_not_fit(
+    open_form: OpenPage, run_id: str
+) -> None:
+    app = open_form(run=run_id)
+    app.session_state["train_nesterov"] = True
+    assert "Nesterov is on with optimizer adam" in texts(check(app.run()), "error")
 
 
 def test_a_changed_form_says_new_run_and_leads_back(open_form: OpenPage, run_id: str) -> None:

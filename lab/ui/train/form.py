@@ -48,10 +48,9 @@ MOST_NAMED = 4
 
 # --- whose settings these are -------------------------------------------------------------------
 def of_run(run: RunRow | None) -> None:
-    """Draws whose settings the form shows, after filling it with those of a newly opened run; what
-    the person changed stays. Call it before `draw`."""
+    """Draws whose settings the form shows beside a run, after filling it with those of a newly
+    opened one; what the person changed stays. Call it before `draw`."""
     if run is None:
-        st.badge("New run", icon=":material/add:", color="blue")
         return
     try:
         config = run.config
@@ -226,6 +225,7 @@ def draw_train_button(config: RunConfig | LabError) -> None:
         if not isinstance(config, LabError):
             draw_time(config)
     if isinstance(config, LabError):
+        st.error(str(config), icon=":material/error:")  # on a phone the form covers the page
         return
     if pressed:
         _submit(config)

@@ -14,7 +14,7 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.splits import make_splits, steps_in_epoch
 from lab.models.catalog import build_network, input_channels
-from lab.models.freezing import apply_freeze, stage_states
+from lab.models.freezing import apply_freeze, phases, stage_states
 from lab.models.summary import layer_table
 
 
@@ -28,6 +28,8 @@ class Preview:
     drawn_steps: int
     total_parameters: int
     trainable_parameters: int
+    trainable_later: int
+    """In the last phase; the same where there is one phase."""
 
 
 def preview(config: RunConfig) -> Preview:
@@ -50,6 +52,7 @@ def _preview(config_json: str, content_hash: str) -> Preview:
         device="meta",
     )
     stages = stage_states(network, config)
+    last = stage_states(network, config, phase=phases(config)[-1].number)
     return Preview(
         train_samples=len(splits.train),
         val_samples=len(splits.val),
@@ -59,6 +62,7 @@ def _preview(config_json: str, content_hash: str) -> Preview:
         drawn_steps=math.ceil(len(splits.train) / config.batch_size),
         total_parameters=sum(s.parameters for s in stages),
         trainable_parameters=sum(s.parameters for s in stages if s.trainable),
+        trainable_later=sum(s.parameters for s in last if s.trainable),
     )
 
 

@@ -11,6 +11,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.store import store
 from lab.ui.train.preview import Preview, layers, preview
+from lab.ui.words import page_words
 
 
 def draw_summary(config: RunConfig) -> None:
@@ -23,7 +24,7 @@ def draw_summary(config: RunConfig) -> None:
         with st.skeleton(height=160):
             facts = preview(config)
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(page_words(str(error)), icon=":material/error:")
         return
     st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
     waiting = store().runs(status=("queued", "preparing", "running"))
@@ -73,6 +74,8 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         if not frozen
         else f"**{facts.trainable_parameters:,} trained**, {frozen:,} frozen"
     )
+    if facts.trainable_later > facts.trainable_parameters:
+        trained += f", from epoch {config.head_epochs + 1} on {facts.trainable_later:,} trained"
     test = (
         f"test it once, at the end, on {_counted(facts.test_samples, 'image')} set apart"
         if facts.test_samples

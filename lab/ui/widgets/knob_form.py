@@ -6,7 +6,7 @@ RunConfig, because a widget's limits hold only in the browser.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -14,6 +14,7 @@ import streamlit as st
 from lab.config import GROUP_TITLES, KNOBS, Group, Knob, RunConfig
 from lab.models.architecture import used_knobs
 from lab.ui.state import knob_key, touch
+from lab.ui.widgets.labels import resend_when_renamed
 
 
 def draw_knob(
@@ -84,22 +85,16 @@ def _changed(name: str, then: Callable[[], None] | None) -> None:
         then()
 
 
-def resend_when_renamed(key: str, labels: Sequence[str]) -> None:
-    """Sends a selectbox's choice to the browser again when the choices are called otherwise.
-
-    The browser holds the text of the choice, not the choice. Without this a box whose labels depend
-    on another widget goes on showing the old text. Call it before the selectbox is drawn.
-    """
-    last = f"{key}_labels"
-    if st.session_state.get(last, labels) != labels and key in st.session_state:
-        st.session_state[key] = st.session_state[key]
-    st.session_state[last] = list(labels)
-
-
 def draw_essential(group: Group, *, leave_out: Iterable[str] = ()) -> None:
-    """Draws the group's essential knobs that have an effect."""
-    for name in _used(group, essential=True):
-        if name not in leave_out:
+    """Draws the group's essential knobs that have an effect; numbers in two columns."""
+    names = [name for name in _used(group, essential=True) if name not in leave_out]
+    columns: list[Any] = []
+    for name in names:
+        if KNOBS[name].kind not in ("int", "float") or len(names) == 1:
+            draw_knob(name)
+            continue
+        columns = columns or list(st.columns(2, gap="small", vertical_alignment="bottom"))
+        with columns.pop(0):
             draw_knob(name)
 
 
