@@ -163,6 +163,7 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", "/nowhere")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("lab.models.weights._reachable", {})
     config = RunConfig(dataset="drawn-cats-dogs", architecture="resnet18", freeze="head_only")
     run_id = queue().submit(config)
     assert finished(run_id).status == "failed"
