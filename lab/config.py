@@ -83,8 +83,8 @@ def knob(
         "step": step,
         "log": log,
         "zero_word": zero_word,
-        "choice_titles": choice_titles,
-        "used_with": used_with,
+        "choice_titles": dict(choice_titles),  # plain, so that pydantic can make its JSON schema
+        "used_with": dict(used_with),
         "by_architecture": by_architecture,
         "essential": essential,
         "effect": effect,

@@ -7,9 +7,11 @@ from lab.ui.results.view import draw_results
 from lab.ui.run import table
 from lab.ui.run.view import draw_run
 from lab.ui.widgets.preload import preload_elements
+from lab.ui.widgets.running import draw_running
 
 require_entrance()
 st.title("Runs", anchor=False)
+draw_running(key="runs_running")
 table.draw_queue()
 run = table.draw_table()
 if run is not None:

@@ -11,23 +11,25 @@ from lab.words import NONE, duration, percent
 
 
 def progress_values(run: RunRow) -> dict[str, Any] | None:
-    """Returns the share that is done, in [0, 1], and one line; None where nothing is to be told."""
+    """Returns the share that is done, in [0, 1], and one line; None where nothing is to be told.
+
+    While a run does something else than training steps, both are of that.
+    """
     if run.status == "queued":
         return {"share": 0.0, "text": run.progress_text or "Waiting in line."}
     if run.status == "preparing":
         return {"share": run.progress or 0.0, "text": run.progress_text or "Preparing"}
     if not run.total_steps:
         return None
-    parts = [f"Step {run.step:,} of {run.total_steps:,}"]
+    share, parts = run.progress, [f"Step {run.step:,} of {run.total_steps:,}"]
     if run.status == "running":
-        left = seconds_left(run)
-        if left is not None:
-            parts.append(f"about {duration(left)} left")
+        if run.activity:
+            parts = [run.progress_text]
+            if run.activity_total:
+                share = min(1.0, run.activity_done / run.activity_total)
         if run.requested:
             parts.append(f"{run.requested} requested")
-    else:
-        parts.append(f"{duration(run.seconds)} of training")
-    return {"share": run.progress, "text": " · ".join(parts)}
+    return {"share": share, "text": " · ".join(parts)}
 
 
 def tile_values(
@@ -82,21 +84,21 @@ def tile_values(
                 "Training images over the time spent on training steps.",
             )
         )
-    tiles.append(tile("Training time", duration(run.seconds), "Without preparation and the test."))
+    if run.status == "running":
+        left = NONE if run.seconds_left is None else f"about {duration(run.seconds_left)}"
+        tiles.append(
+            tile("Time left", left, "From what was measured so far; validation and test too.")
+        )
+    tiles.append(
+        tile(
+            "Training time",
+            duration(run.seconds),
+            "Of the training steps alone, without preparation, validation and test.",
+        )
+    )
     for metric in METRICS.values():
         value = run.test.get(metric.name, now.get(f"val_{metric.name}"))
         if not metric.shown and value is not None:
             where = "On the test images." if metric.name in run.test else "On validation images."
             tiles.append(tile(metric.title, metric.text(value), f"{where} {metric.about}"))
     return tiles
-
-
-def seconds_left(run: RunRow) -> float | None:
-    """Estimates from the pace so far, validation included; None before a few steps are done."""
-    if run.step < 3 or not run.total_steps:
-        return None
-    if run.epoch <= 1 and run.images_per_second:
-        # Nothing has been validated yet, and a first step may have compiled for minutes.
-        images = (run.total_steps - run.step) * int(run.settings["batch_size"])
-        return images / run.images_per_second
-    return run.seconds / run.step * (run.total_steps - run.step)

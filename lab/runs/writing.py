@@ -27,11 +27,12 @@ from lab.training.events import (
     as_row,
 )
 
-SMOOTHING_HALF_LIFE = 20
-"""Steps after which a value counts half in the moving average."""
+SMOOTHING_SHARE = 1 / 20
+"""Share of an epoch after which a value counts half in the moving average: so its end can be laid
+beside the validation at the epoch's end, however many steps an epoch has."""
 
-_DECAY = 0.5 ** (1 / SMOOTHING_HALF_LIFE)
-_GAIN = 1.0 - _DECAY
+LEAST_HALF_LIFE, MOST_HALF_LIFE = 2.0, 100.0
+"""Steps."""
 
 LONGEST_TEXT = 20_000
 
@@ -57,24 +58,32 @@ class Smoother:
     unchanged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps_per_epoch: int | None = None) -> None:
+        self.set_epoch(steps_per_epoch)
         self._metrics: dict[str, tuple[float, float]] = {}
         """m(t) and 1 - b ** t of each; the weight is 0 before the first value."""
 
+    def set_epoch(self, steps_per_epoch: int | None) -> None:
+        """Set the half-life for epochs of so many steps; the shortest one while that is unknown."""
+        half_life = SMOOTHING_SHARE * (steps_per_epoch or 0)
+        half_life = min(MOST_HALF_LIFE, max(LEAST_HALF_LIFE, half_life))
+        self._decay = 0.5 ** (1 / half_life)
+
     def restart(self, step: int, averages: Mapping[str, float]) -> None:
         """Go on after `step` steps, by metric."""
-        weight = 1.0 - _DECAY**step
+        weight = 1.0 - self._decay**step
         self._metrics = {name: (average * weight, weight) for name, average in averages.items()}
 
     def extend(self, name: str, values: Iterable[float]) -> list[float]:
         """The averages of the metric `name` after each of these further steps; NaN before the first
         value."""
         total, weight = self._metrics.get(name, (0.0, 0.0))
+        decay, gain = self._decay, 1.0 - self._decay
         averages = []
         for value in values:
             if isfinite(value):
-                total = _DECAY * total + _GAIN * value
-                weight = _DECAY * weight + _GAIN
+                total = decay * total + gain * value
+                weight = decay * weight + gain
             averages.append(total / weight if weight else nan)
         self._metrics[name] = (total, weight)
         return averages
@@ -98,6 +107,8 @@ def write_events(
     RunStarted first deletes what was recorded after the step that the run resumes from. Raises
     ConfigError when the run is not in a state in which it could start or end that way.
     """
+    if not events:
+        return
     now = time.time()
     steps: list[StepDone] = []  # not written yet
     last_step: StepDone | None = None
@@ -172,7 +183,10 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
 
 def resume_smoother(connection: sa.Connection, run_id: str, smoother: Smoother) -> None:
     """Set `smoother` to its state after the last recorded step."""
-    steps = schema.steps
+    steps, runs = schema.steps, schema.runs
+    per_epoch = sa.select(runs.c.steps_per_epoch).where(runs.c.id == run_id)
+    if known_steps := connection.execute(per_epoch).scalar():
+        smoother.set_epoch(known_steps)
     row = (
         connection.execute(
             sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.step.desc()).limit(1)
@@ -250,6 +264,7 @@ def _start_run(
     deleted += connection.execute(
         epochs.delete().where(epochs.c.run_id == run_id, epochs.c.step > resume_step)
     ).rowcount
+    smoother.set_epoch(event.steps_per_epoch)
     resume_smoother(connection, run_id, smoother)
     best = (
         connection.execute(

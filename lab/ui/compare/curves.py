@@ -92,7 +92,7 @@ ACROSS_HELP = (
     "of the weights. Seconds: the same training time on the machine that trained."
 )
 RAW = -1
-BATCH_SMOOTHING = {RAW: "None", 0: "20 steps", 100: "100 steps", 500: "500 steps"}
+BATCH_SMOOTHING = {RAW: "None", 0: "1/20 epoch", 100: "100 steps", 500: "500 steps"}
 EPOCH_SMOOTHING = {0: "None", 2: "2 epochs", 5: "5 epochs"}
 SMOOTHING_HELP = (
     "The line becomes a moving average in which a value counts half after so long. It shows the "

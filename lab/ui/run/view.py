@@ -8,20 +8,32 @@ import streamlit as st
 
 from lab.api.judging import judge
 from lab.errors import LabError, NotFoundError
-from lab.explain.overlay import COLOURS
+from lab.explain import overlay
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import resolve
 from lab.ui.live.component import live_component, triggered
 from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
+from lab.ui.state import look_at
 from lab.ui.widgets.links import compare_query
 from lab.ui.words import plain, status_values
 
 KEY = "run_view"
 EMPTY = "The first point appears here with the first training step."
+_MAP_LOOK = {
+    "colours": base64.b64encode(overlay.COLOURS.tobytes()).decode("ascii"),
+    "strength": overlay.STRENGTH,
+    "onset": overlay.ONSET,
+    "darkest": overlay.DARKEST,
+    "brightest": overlay.BRIGHTEST,
+    "gain": overlay.MOST_GAIN,
+}
+"""How the film strip's maps are drawn: as everywhere."""
 _COMPARED = "run_view_compared"
 """In the session: the two runs to compare next."""
+_OPENED = "run_view_opened"
+"""In the session: the run to look at next."""
 
 
 def draw_run(run: RunRow) -> None:
@@ -50,7 +62,7 @@ def _body(run_id: str) -> None:
             "status": run.status,
             "statuses": status_values(),
             "parts": ["film"],
-            "colours": base64.b64encode(COLOURS.tobytes()).decode("ascii"),
+            "look": _MAP_LOOK,
             "empty": EMPTY,
         },
         key=KEY,
@@ -58,6 +70,9 @@ def _body(run_id: str) -> None:
     )
     if result["change"] and not run.is_live:
         st.rerun()  # the page around follows the run's end, once
+    if opened := st.session_state.pop(_OPENED, None):
+        look_at(opened)
+        st.rerun()
     if _COMPARED in st.session_state:
         st.rerun()
 
@@ -106,6 +121,9 @@ def _request(action: str, run_id: str) -> None:
 def _act_on_press() -> None:
     """The callback of a press in a verdict: a second run with its change, or a comparison."""
     pressed = triggered(KEY, "act")
+    if "open" in pressed:
+        st.session_state[_OPENED] = pressed["open"]
+        return
     if "compare" in pressed:
         st.session_state[_COMPARED] = tuple(pressed["compare"])
         return

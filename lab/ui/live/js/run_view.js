@@ -94,7 +94,7 @@ class RunView {
     this.drawState(message)
     this.curves.take(message)
     if (this.film) {
-      if (message.film) this.film.take(message.film, run, this.data.colours)
+      if (message.film) this.film.take(message.film, run, this.data.look)
       else this.film.wait(run)
     }
     if (message.judgement) this.verdicts.take(message.judgement, run)
@@ -147,10 +147,10 @@ class RunView {
     const names = JSON.stringify(runs)
     if (names === this.aheadNames) return
     this.aheadNames = names
-    const place = `Place ${runs.length} in line. ${runs.length === 1 ? "Before it" : "Before it, in this order"}: `
+    const place = `Place ${runs.length} in line. Before it: `
     const links = runs.flatMap(({ id, name }, i) => [
       i ? ", " : "",
-      element("a", { href: `?run=${encodeURIComponent(id)}`, target: "_self" }, name),
+      element("button", { type: "button", onclick: () => this.trigger("act", { open: id }) }, name),
     ])
     this.ahead.replaceChildren(place, ...links)
   }
