@@ -376,7 +376,7 @@ def test_a_pressed_train_makes_the_form_the_new_runs(
 
 
 def test_a_link_to_a_run_that_is_not_there_says_so(open_page: OpenPage) -> None:
-    app = open_page(run="r-19990101-000000-0000")
+    app = open_page("train", run="r-19990101-000000-0000")
     assert "There is no run r\\-19990101" in texts(app, "warning")
     assert not app.session_state["run"]
 
