@@ -166,8 +166,8 @@ def _make_token(file: Path) -> None:
     try:
         with os.fdopen(handle, "w", encoding="ascii") as temporary:
             temporary.write(secrets.token_urlsafe(32))
-        if file.exists():  # an empty one: a disk was full
-            file.unlink()
+        if file.exists() and not _read_token(file):  # an empty one: a disk was full
+            file.unlink(missing_ok=True)
         try:
             os.link(name, file)  # unlike a rename, it leaves a file that is there
         except FileExistsError:
