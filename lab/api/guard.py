@@ -75,8 +75,13 @@ class Guard:
                 "Pages of other sites may not read this lab. From a program, send the header "
                 '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
             )
-        if _is_from_own_page(request) and (self._hosts or _is_own_name(host)):
-            return ""
+        if _is_from_own_page(request):
+            if self._hosts or _is_own_name(host):
+                return ""
+            return (
+                f"This server is called {header!r:.100} here, and could be by anybody's name: "
+                "whoever runs it lists its names in Streamlit's server.allowedHosts."
+            )
         return (
             "This request changes something, so it needs the header "
             '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
