@@ -14,6 +14,7 @@ BENCHMARKS = {
     "health": "benchmarks.health",
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",
+    "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""

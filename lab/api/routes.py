@@ -30,16 +30,16 @@ def read_docs(call: Call) -> Any:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
-    # Comes with lab/api/classify.py, `async def classify(request: Request) -> Response`:
+    # Comes with lab/api/classify.py, whose `async def classify(request)` reads the body itself:
     # Endpoint(
     #     "POST",
     #     "/runs/{run}/classify",
     #     "Classify a picture",
-    #     "Asks the run's best weights.",
-    #     ...,  # an `async def` that takes the Call: `return await classify(call.request)`
-    #     Answer("The probabilities.", structure({...})),
-    #     parameters=(runs.RUN,),
-    #     body=Body("A picture.", {"type": "string"}, media_type="image/*"),
+    #     "Asks a run's best weights, or the newest while it trains. Nothing is kept.",
+    #     classify_picture,  # async def classify_picture(call): return await classify(call.request)
+    #     Answer("The classes with their probabilities.", structure({...})),
+    #     parameters=(runs.RUN, Parameter("checkpoint", "Such as best or last.")),
+    #     body=Body("A JPEG, PNG or WebP file.", {"type": "string"}, media_type="image/*"),
     #     example=Example({"run": "r-20261129-120000-ab12"}, file="cat.jpg"),
     #     errors=(404, 409, 413),
     # ),

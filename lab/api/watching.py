@@ -115,8 +115,8 @@ ENDPOINTS = (
         "GET",
         "/events",
         "Follow several runs",
-        "One stream of several topics; the data of an event says which in `topic`. Behind an @ may "
-        "stand the topic's last `cursor`.",
+        "One stream of several topics; the data of an event says which in `topic`. To go on after "
+        "a break, add @ and the topic's last `cursor`.",
         events,
         Answer("The stream.", {"type": "string"}, media_type=_STREAM),
         parameters=(
