@@ -5,9 +5,7 @@ import streamlit as st
 from lab.ui.classify import answers, crop, familiarity, view
 from lab.ui.classify.runs import choose
 from lab.ui.classify.uploads import draw_uploader
-from lab.ui.entrance import require_entrance
 
-require_entrance()
 st.title("Classify", anchor=False)
 st.markdown(
     "Show trained networks your own pictures: what they answer, how sure they are, and where they "

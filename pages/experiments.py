@@ -3,11 +3,9 @@
 import streamlit as st
 
 from lab.errors import LabError
-from lab.ui.entrance import require_entrance
 from lab.ui.experiments.recipes import draw_recipes
 from lab.ui.experiments.sweep import draw_sweep
 
-require_entrance()
 st.title("Experiments", anchor=False)
 st.markdown(
     "One run answers little; comparing teaches. **Recipes** are the documents' experiments, one "

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from lab.errors import LabError
-from lab.ui.entrance import require_entrance
 from lab.ui.run.view import draw_run
 from lab.ui.state import current_run
 from lab.ui.train import form
@@ -12,7 +11,6 @@ from lab.ui.train.summary import draw_summary
 
 SIDEBAR_PIXELS = 380  # as wide as the form needs; on a phone it is closed at first
 
-require_entrance()
 run = current_run()
 # Beside a run the settings step back; one press on the arrow opens them again.
 st.set_page_config(initial_sidebar_state=SIDEBAR_PIXELS if run is None else "collapsed")
