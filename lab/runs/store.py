@@ -26,6 +26,7 @@ from lab.home import home_folder, writing
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import curves
 from lab.runs.database import Database, database_url
+from lab.runs.naming import LONGEST_NAME, NamedRun, run_name, title_of
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
 from lab.runs.status import (
     ACTIVE,
@@ -49,8 +50,6 @@ __all__ = [
     "Store",
     "store",
 ]
-
-LONGEST_NAME = 80
 
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
@@ -98,10 +97,11 @@ class Store:
     ) -> str:
         """Add a run, by default at the end of the queue; returns its id, like
         "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is added as active belongs
-        to this process. `origin` says what created it; see `runs`."""
+        to this process. `origin` says what created it; see `runs`. Without a `name` it gets the one
+        of `lab.runs.naming`."""
         now = time.time()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
-        title = _checked_name(name or f"{config.architecture} on {config.dataset}"[:LONGEST_NAME])
+        title = _checked_name(name or self._default_name(config))
         values = {
             "name": title,
             "origin": origin,
@@ -151,6 +151,13 @@ class Store:
             return reading.runs(
                 connection, status=status, search=search, order=order, origin=origin
             )
+
+    def _default_name(self, config: RunConfig) -> str:
+        with self.database.read() as connection:
+            rows = reading.runs_like(connection, config.architecture, config.dataset)
+        return run_name(
+            title_of(config), config, [NamedRun(name, json.loads(text)) for name, text in rows]
+        )
 
     def rename(self, run_id: str, name: str) -> None:
         """Raises ConfigError unless `name` has 1 to 80 characters."""

@@ -27,7 +27,7 @@ def test_a_new_run_waits_in_line_with_its_settings(runs: Store) -> None:
     assert row.queue_position == 1
     assert row.config == CONFIG
     assert row.settings["epochs"] == 2
-    assert row.name == "simple-cnn on drawn-cats-dogs"
+    assert row.name == "Simple CNN on Drawn cats and dogs"
     assert (row.dataset, row.architecture) == ("drawn-cats-dogs", "simple-cnn")
     assert abs((datetime.now(UTC) - row.created_at).total_seconds()) < 10
     assert row.started_at is None

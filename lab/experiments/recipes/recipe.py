@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import ConfigError, NotFoundError, unknown_name
+from lab.runs.naming import shortened, title_of, value_text
 
 Size = Literal["full", "quick"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -34,6 +35,10 @@ class Reported:
     """The same as numbers; None where the document gives only words."""
     than: tuple[Literal["above", "below"], str] | None = None
     """Words as something that can be checked: above or below the variant of that key."""
+    beyond: float | None = None
+    """Where the picture's arrow begins, which points up or down as `than` says."""
+    drawn: float | None = None
+    """An accuracy that the picture shows although it cannot be compared with ours."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Question:
+    """What several recipes are about."""
+
     key: str
+    topic: str
+    """In a word or two, for the filter."""
     title: str
     answer: str
     """What to keep in mind while the recipes of this question run."""
@@ -63,6 +72,8 @@ class Recipe:
 
     id: str
     title: str
+    asks: str
+    """The question that its card asks, in a few words."""
     question: str
     """The key of its Question."""
     document: str
@@ -120,7 +131,9 @@ class Prepared:
 
     @property
     def name(self) -> str:
-        return self.variant.key if self.size == "full" else f"{self.variant.key} (quick)"
+        """Such as "Deep MLP on Drawn cats and dogs, Sigmoid (quick)"."""
+        end = "" if self.size == "full" else " (quick)"
+        return shortened(f"{title_of(self.config)}, {self.variant.title}", end)
 
 
 def dataset_choices(recipe: Recipe) -> list[catalog.DatasetInfo]:
@@ -176,17 +189,15 @@ def stand_ins(recipe: Recipe, config: RunConfig) -> tuple[str, ...]:
     swaps = []
     own = recipe.datasets[0]
     if config.dataset != own:
-        swaps.append(f"{_title(config.dataset)} instead of {_title(own)}")
+        swaps.append(
+            f"{value_text('dataset', config.dataset)} instead of {value_text('dataset', own)}"
+        )
     if recipe.networks and config.architecture != recipe.networks[0]:
-        swaps.append(f"{config.architecture} instead of {recipe.networks[0]}")
+        swaps.append(
+            f"{value_text('architecture', config.architecture)} instead of "
+            f"{value_text('architecture', recipe.networks[0])}"
+        )
     return tuple(swaps)
-
-
-def _title(dataset: str) -> str:
-    try:
-        return catalog.describe(dataset).title
-    except NotFoundError:  # a set of one's own that was removed since
-        return dataset
 
 
 def _config(

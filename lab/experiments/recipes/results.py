@@ -114,7 +114,7 @@ def _beside_number(ours: float, interval: tuple[float, float], reported: Reporte
     direction = "above" if ours > nearest else "below"
     distance = f"{points:.1f} points {direction}"
     if interval[0] <= nearest <= interval[1]:
-        return f"{distance}: no more than the test images' chance."
+        return f"{distance}, within what chance in the test images explains."
     return f"{distance} the document's result."
 
 
@@ -133,7 +133,7 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
         None,
     )
     if rival is None:
-        return f"Run {key} in the same size as well; then the two can be compared."
+        return f"Run “{recipe(key).title}” in the same size, too; then the two can be compared."
     ours, theirs = result.run.test_accuracy, rival.run.test_accuracy
     assert ours is not None
     assert theirs is not None
@@ -144,4 +144,4 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
     losses = ""
     if "loss" in result.run.test and "loss" in rival.run.test:
         losses = f"; test loss {result.run.test['loss']:.3f} against {rival.run.test['loss']:.3f}"
-    return f"{verdict}: {apart} {key} ({percent(theirs)}){losses}."
+    return f"{verdict}: {apart} “{rival.recipe.title}” ({percent(theirs)}){losses}."

@@ -30,7 +30,7 @@ def row(key: str, size: Size = "full", *, age: int = 0, **values: object) -> Run
     ("accuracy", "sentence"),
     [
         (0.58, "As the document has it."),
-        (0.545, "0.5 points below: no more than the test images' chance."),
+        (0.545, "0.5 points below, within what chance in the test images explains."),
         (0.50, "5.0 points below the document's result."),
         (0.70, "9.0 points above the document's result."),
     ],
@@ -54,12 +54,16 @@ def test_words_are_checked_against_the_rival() -> None:
     mlp, cnn = recipe("sl-mlp"), recipe("sl-cnn")
     ours = [row("sl-mlp", test={"accuracy": 0.85})]
     alone = results_of(mlp, ours)[0]
-    assert alone.comparison == "Run sl-cnn in the same size as well; then the two can be compared."
+    assert alone.comparison == (
+        "Run “Sign letters with a CNN” in the same size, too; then the two can be compared."
+    )
     quick = results_of(cnn, [row("sl-cnn", "quick", test={"accuracy": 0.95})])
-    assert results_of(mlp, ours, quick)[0].comparison.startswith("Run sl-cnn in the same size")
+    assert results_of(mlp, ours, quick)[0].comparison.startswith(
+        "Run “Sign letters with a CNN” in the same size"
+    )
     rival = results_of(cnn, [row("sl-cnn", test={"accuracy": 0.95})])
     held = results_of(mlp, ours, rival)[0].comparison
-    assert held == "As the document has it: 10.0 points below sl-cnn (95.0%)."
+    assert held == ("As the document has it: 10.0 points below “Sign letters with a CNN” (95.0%).")
     lossy = [replace(ours[0], test={**ours[0].test, "loss": 0.5})]
     rival = results_of(cnn, [row("sl-cnn", test={"accuracy": 0.95, "loss": 0.2})])
     assert "test loss 0.500 against 0.200" in results_of(mlp, lossy, rival)[0].comparison
