@@ -81,8 +81,8 @@ def setting_words(knob: Knob, value: Any) -> str:
         return text
     if knob.name == "epochs":
         return f"{text} epoch" if value == 1 else f"{text} epochs"
-    if knob.kind == "choice" and value not in knob.choice_titles:
-        text = text[0].lower() + text[1:]
+    if knob.kind == "choice" and text[1:].islower():  # not "ImageNet", "CPU"
+        text = text.lower()
     return f"{title} {text}"
 
 

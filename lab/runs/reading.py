@@ -72,7 +72,8 @@ def runs(
 
 
 def _search_text(row: RunRow) -> str:
-    return f"{row.id} {row.name} {row.dataset} {row.architecture} {row.status}".casefold()
+    texts = (row.id, row.name, row.tag, row.dataset, row.architecture, row.status)
+    return " ".join(texts).casefold()
 
 
 def runs_like(

@@ -51,6 +51,8 @@ __all__ = [
     "store",
 ]
 
+LONGEST_TAG = 40
+
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
 
@@ -141,8 +143,8 @@ class Store:
         order: reading.Order = "newest",
         origin: str | None = None,
     ) -> list[RunRow]:
-        """Runs in any of the states `status` whose id, name, data set, architecture or status
-        contains every word of `search` (capitals do not matter).
+        """Runs in any of the states `status` whose id, name, tag, data set, architecture or status
+        contain every word of `search` (capitals do not matter).
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
@@ -162,6 +164,18 @@ class Store:
     def rename(self, run_id: str, name: str) -> None:
         """Raises ConfigError unless `name` has 1 to 80 characters."""
         self._update(run_id, name=_checked_name(name))
+
+    def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
+        """Label the runs, or with "" take their label away. Raises ConfigError above 40
+        characters; runs that are no longer there are left out."""
+        clean = " ".join(tag.split())
+        if len(clean) > LONGEST_TAG:
+            raise ConfigError(
+                f"A tag has at most {LONGEST_TAG} characters; {clean!r:.60} has {len(clean)}."
+            )
+        runs = schema.runs
+        with self.database.write() as connection:
+            connection.execute(runs.update().where(runs.c.id.in_(list(run_ids))).values(tag=clean))
 
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""

@@ -32,6 +32,7 @@ def test_the_title_has_the_titles_of_network_and_data() -> None:
         ({"freeze": "head_only"}, "Head only"),
         ({"horizontal_flip": True}, "horizontal flip"),
         ({"schedule": "one_cycle"}, "learning-rate schedule one cycle"),
+        ({"normalisation": "imagenet"}, "pixel scaling ImageNet"),
         ({"optimizer": "adamw", "dropout": 0.5}, "dropout 0.5, AdamW"),
     ],
 )

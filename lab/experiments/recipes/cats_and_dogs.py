@@ -240,8 +240,8 @@ RECIPES = (
         differences=(
             _SAME_SET,
             "Which of the last layers the document trains is not given; here it is the last stage "
-            "and the head. Nor is the batch size; here 32. Its other rates (0.002, 0.00001) are in the "
-            "grid on the Sweep tab.",
+            "and the head. Nor is the batch size; here 32. Its other rates (0.002, 0.00001) are in "
+            "the grid on the Sweep tab.",
             "Frozen BatchNorm layers keep their ImageNet statistics (eval mode); the document does "
             "not say what its own did.",
             "Pictures are squashed to 224×224; torchvision's preprocessing, which the document "

@@ -133,7 +133,10 @@ class Prepared:
     def name(self) -> str:
         """Such as "Deep MLP on Drawn cats and dogs, Sigmoid (quick)"."""
         end = "" if self.size == "full" else " (quick)"
-        return shortened(f"{title_of(self.config)}, {self.variant.title}", end)
+        title = title_of(self.config)
+        if self.variant.title not in title:  # as "ResNet-50" is
+            title += f", {self.variant.title}"
+        return shortened(title, end)
 
 
 def dataset_choices(recipe: Recipe) -> list[catalog.DatasetInfo]:
