@@ -127,7 +127,7 @@ RECIPES = (
         variants=(
             Variant(
                 "cd-simplecnn",
-                "batch 32, rate 0.001",
+                "Simple CNN",
                 Reported("better than the MLPs", than=("above", "cd-mlp"), beyond=0.5),
             ),
         ),

@@ -111,7 +111,7 @@ RECIPES = (
         variants=(
             Variant(
                 "sl-cnn-aug",
-                "augmented",
+                "with augmentation",
                 Reported(
                     "higher accuracy and lower validation loss than without",
                     than=("above", "sl-cnn"),
