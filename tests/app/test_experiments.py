@@ -61,7 +61,7 @@ def test_the_details_tell_everything(open_page: OpenPage) -> None:
         assert all(line in markdown for line in (*each.watch_for, *each.differences))
         figures = app.dataframe[0].value
         assert list(figures["The document"]) == [v.reported.text for v in each.variants]
-        assert f"experiments_full_{each.id}" in keys(app)
+        assert f"experiments_start_full_{each.id}" in keys(app)
         assert DOCUMENTS[each.document].title in texts(app, "caption")
 
 
@@ -104,7 +104,7 @@ def test_one_click_queues_all_runs_and_shows_them_beside_the_document(
     open_page: OpenPage, finished: Finished
 ) -> None:
     app = open_page("experiments", recipe="cd-deep")
-    app.button(key="experiments_quick_cd-deep").click().run()
+    app.button(key="experiments_start_quick_cd-deep").click().run()
     assert not app.exception
     rows = store().runs(origin="recipe:cd-deep:quick", order="oldest")
     assert [row.name for row in rows] == [
@@ -115,6 +115,7 @@ def test_one_click_queues_all_runs_and_shows_them_beside_the_document(
     assert all(finished(row.id).status == "completed" for row in rows)
     app.run()
     assert not app.exception
+    assert len(app.dataframe) == 2
     table = app.dataframe[1].value
     assert list(table["Run"]) == ["Sigmoid", "ReLU"]
     assert list(table["The document"]) == ["about 50 %", "about 50 %"]
@@ -136,6 +137,8 @@ def test_a_card_follows_its_live_run(open_page: OpenPage) -> None:
     )
     app = open_page("experiments")
     assert "Preparing" in texts(app, "caption")
+    assert app.button(key="experiments_quick_sl-cnn").disabled  # not twice
+    assert not app.button(key="experiments_quick_cd-deep").disabled
     (link,) = [e for e in app.get("page_link") if e.proto.label == "Watch it live"]
     assert run_id in link.proto.query_string
 
@@ -150,9 +153,9 @@ def test_questions_filter_the_recipes(open_page: OpenPage) -> None:
 
 def test_a_link_to_one_recipe(open_page: OpenPage) -> None:
     app = open_page("experiments", recipe="cd-deep-relu")
-    shown = [key for key in keys(app) if key.startswith("experiments_quick_")]
-    assert shown == ["experiments_quick_cd-deep"]
-    assert "experiments_full_cd-deep" in keys(app)
+    assert "experiments_start_quick_cd-deep" in keys(app)
+    assert not any(key.startswith("experiments_quick_") for key in keys(app))
+    assert "experiments_start_full_cd-deep" in keys(app)
     app.button(key="experiments_all").click().run()
     assert "experiments_quick_sl-cnn" in keys(app)
     assert "recipe" not in app.query_params

@@ -106,7 +106,7 @@ def answer(each: Recipe, results: Sequence[Result]) -> str:
     first = results[0]
     ours = [percent(r.run.test_accuracy) for r in results]
     theirs = [r.variant.reported.text for r in results]
-    if len(results) > 1:
+    if len(compared(each)) > 1:
         ours = [
             f"{text} ({label(each, r.recipe, r.variant)})"
             for text, r in zip(ours, results, strict=True)

@@ -24,7 +24,8 @@ def draw_card(each: Recipe, results: Mapping[str, Sequence[Result]], machine: Ma
     """Draws the card; `results` are those of `newest_results`. Returns whether its time is only
     rough."""
     st.markdown(f"**{plain(each.asks)}**")
-    if _live(each, results):
+    live = _live(each, results)
+    if live:
         st.fragment(run_every=TICK, key=f"experiments_live_{each.id}")(_tick)(each.id)
     else:
         _draw_state(each, results)
@@ -32,7 +33,14 @@ def draw_card(each: Recipe, results: Mapping[str, Sequence[Result]], machine: Ma
     times = machine.times(runs)
     with st.container(horizontal=True, vertical_alignment="center"):
         again = "Try it again" if answered(each, results) else "Try it"
-        queue_button(each, "quick", runs, times, label=again)
+        queue_button(
+            "quick",
+            runs,
+            times,
+            key=f"experiments_quick_{each.id}",
+            label=again,
+            blocked="Its runs train or wait now." if live else "",
+        )
         if st.button("Details", key=f"experiments_details_{each.id}", type="tertiary"):
             show_details(each, machine)
     return is_rough(times)

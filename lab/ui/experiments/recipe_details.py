@@ -37,12 +37,12 @@ from lab.ui.words import plain
 
 def show_details(each: Recipe, machine: Machine) -> None:
     """Opens the details over the page."""
-    st.dialog(each.asks, width="large")(draw_details)(each, machine)
+    st.dialog(each.asks, width="large")(draw_details)(each, machine, follow=False)
 
 
-def draw_details(each: Recipe, machine: Machine) -> bool:
+def draw_details(each: Recipe, machine: Machine, *, follow: bool = True) -> bool:
     """Draws everything about the recipe and its buttons; returns whether its times are only
-    rough."""
+    rough. With `follow` the results are refreshed while its runs train."""
     left, right = st.columns(2, gap="large")
     with left:
         ended = answered(each, newest_results(store()))
@@ -59,12 +59,13 @@ def draw_details(each: Recipe, machine: Machine) -> bool:
         runs = {size: prepare(each, size, dataset=dataset, network=network) for size in SIZES}
         times = {size: machine.times(runs[size]) for size in SIZES}
         with st.container(horizontal=True):
-            queue_button(each, "quick", runs["quick"], times["quick"])
-            queue_button(each, "full", runs["full"], times["full"])
+            for size in SIZES[::-1]:
+                key = f"experiments_start_{size}_{each.id}"  # the card behind has a button, too
+                queue_button(size, runs[size], times[size], key=key)
             _open_in_train(each, runs["full"])
         st.caption(sources_words(times))
         _draw_missing(each, runs["full"])
-    draw_results(each)
+    draw_results(each, follow=follow)
     with st.expander("What is different here from the document", icon=":material/difference:"):
         _draw_differences(each)
     return any(is_rough(times[size]) for size in SIZES)
@@ -135,7 +136,8 @@ def _network_title(each: Recipe, name: str) -> str:
 def _draw_missing(each: Recipe, runs: Sequence[Prepared]) -> None:
     own = catalog.describe(each.datasets[0])
     if not own.usable:
-        text = f"The document's pictures, {own.title}, are {own.state}. {own.how_to_get}"
+        text = f"The document's pictures, “{own.title}”, are {own.state}. {own.how_to_get}"
+        text += "" if text.endswith(".") else "."
         if not runs[0].missing:
             text += " Until then the drawn ones stand in; their results are not to be compared."
         st.info(text, icon=":material/photo_library:")
@@ -153,23 +155,29 @@ def _draw_missing(each: Recipe, runs: Sequence[Prepared]) -> None:
 
 
 def queue_button(
-    each: Recipe, size: Size, runs: Sequence[Prepared], times: Times, *, label: str = ""
+    size: Size,
+    runs: Sequence[Prepared],
+    times: Times,
+    *,
+    key: str,
+    label: str = "",
+    blocked: str = "",
 ) -> None:
-    """Draws the button that queues the runs, with their number and time."""
+    """Draws the button that queues the runs, with their number and time; `blocked` is why not."""
     about = time_words(times)
     words = [
         label or ("Quick" if size == "quick" else "Full size"),
         f"{len(runs)} runs" if len(runs) > 1 else "",
         about,
     ]
-    missing = next((run.missing for run in runs if run.missing), "")
+    locked = blocked or next((run.missing for run in runs if run.missing), "")
     if st.button(
         " · ".join(filter(None, words)),
-        key=f"experiments_{size}_{each.id}",
+        key=key,
         icon=":material/bolt:" if size == "quick" else ":material/play_arrow:",
         type="primary" if size == "quick" else "secondary",
-        disabled=bool(missing),
-        help=missing or "Puts it in the queue; it trains in the background and can be stopped.",
+        disabled=bool(locked),
+        help=locked or "Puts it in the queue; it trains in the background and can be stopped.",
     ):
         _queue(runs)
 
