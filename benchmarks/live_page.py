@@ -278,8 +278,9 @@ def _trained_for_a_minute(browser: Any, url: str, knobs: str) -> tuple[str, str]
 
 def _looks() -> float:
     """Seconds between two looks while it is measured."""
-    from lab.runs.rows import RunRow
     from lab.ui.widgets.pace import pace
+
+    from lab.runs.rows import RunRow
 
     seconds = pace(cast("RunRow", SimpleNamespace(is_live=True, seconds=100.0)), 1.0)
     assert seconds is not None

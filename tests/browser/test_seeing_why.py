@@ -43,7 +43,7 @@ def shown(page: Any, alt: str) -> Any:
 def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     page, run = trained
     # The film strip has grown: before training, and after each epoch.
-    strip = page.locator("table.film, .film table").first
+    strip = page.locator(".live-film table").first
     strip.wait_for(timeout=SOON)
     assert "epoch 2" in strip.inner_text()
 

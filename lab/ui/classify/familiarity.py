@@ -19,7 +19,7 @@ from lab.progress import Cancel, Report
 from lab.runs.status import ACTIVE
 from lab.runs.store import store
 from lab.ui.classify.answers import ClassifyState
-from lab.ui.widgets.background import draw_progress
+from lab.ui.widgets.background import draw_job
 from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.words import plain
 
@@ -57,8 +57,11 @@ def draw_status(
             continue
         job = jobs.latest(_key(state, choice))
         if job is not None and job.active:
-            st.fragment(run_every=POLL, key=f"classify_familiarity_{choice.run.id}")(_progress)(
-                job.id, choice.run.name
+            draw_job(
+                job.id,
+                key=f"classify_familiarity_{choice.run.id}",
+                title=f"Measuring what the training pictures look like to {choice.run.name}",
+                cancellable=True,
             )
         elif job is not None and job.state == "failed":
             st.caption(
@@ -106,19 +109,3 @@ def _measure(folder: Path, checkpoint: str, report: Report, cancel: Cancel) -> b
     """Measures and saves; runs in a job's thread."""
     measure_familiarity(folder, checkpoint, report, cancel)
     return True
-
-
-def _progress(job_id: str, run_name: str) -> None:
-    """The fragment that polls; when the job has ended the whole page runs again, once."""
-    job = jobs.get(job_id)
-    if job is None or not job.active:
-        st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        draw_progress(job, f"Measuring what the training pictures look like to {plain(run_name)}")
-        if st.button(
-            "Cancel",
-            key=f"classify_cancel_{job_id}",
-            icon=":material/close:",
-            disabled=job.cancelling,
-        ):
-            jobs.cancel(job_id)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5"
-down_revision = "3"  # "4" is being added elsewhere; it goes between
+down_revision = "4"
 
 
 def upgrade() -> None:
