@@ -13,6 +13,7 @@ from lab.experiments.recipes.book import DOCUMENTS, RECIPES, all_recipes, recipe
 from lab.experiments.recipes.recipe import prepare
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.ui.experiments import recipe_progress
 from lab.words import percent
 from tests.app.conftest import OpenPage
 
@@ -136,7 +137,8 @@ def test_a_card_follows_its_live_run(open_page: OpenPage) -> None:
         prepared.config, name=prepared.name, origin=prepared.origin, status="preparing"
     )
     app = open_page("experiments")
-    assert "Preparing" in texts(app, "caption")
+    panel = recipe_progress._panel("sl-cnn")
+    assert [block["text"] for block in panel["blocks"]] == ["Preparing"]
     assert app.button(key="experiments_quick_sl-cnn").disabled  # not twice
     assert not app.button(key="experiments_quick_cd-deep").disabled
     (link,) = [e for e in app.get("page_link") if e.proto.label == "Watch it live"]

@@ -30,6 +30,7 @@ from lab.runs.store import store
 from lab.training.plan import resolve
 from lab.ui.experiments.machine import Machine, Times, is_rough, sources_words, time_words
 from lab.ui.experiments.recipe_picture import draw_picture
+from lab.ui.experiments.recipe_progress import draw_progress
 from lab.ui.experiments.recipe_results import draw_results
 from lab.ui.state import fill_form, look_at
 from lab.ui.words import plain
@@ -37,12 +38,12 @@ from lab.ui.words import plain
 
 def show_details(each: Recipe, machine: Machine) -> None:
     """Opens the details over the page."""
-    st.dialog(each.asks, width="large")(draw_details)(each, machine, follow=False)
+    st.dialog(each.asks, width="large")(draw_details)(each, machine)
 
 
-def draw_details(each: Recipe, machine: Machine, *, follow: bool = True) -> bool:
+def draw_details(each: Recipe, machine: Machine) -> bool:
     """Draws everything about the recipe and its buttons; returns whether its times are only
-    rough. With `follow` the results are refreshed while its runs train."""
+    rough."""
     left, right = st.columns(2, gap="large")
     with left:
         ended = answered(each, newest_results(store()))
@@ -65,7 +66,8 @@ def draw_details(each: Recipe, machine: Machine, *, follow: bool = True) -> bool
             _open_in_train(each, runs["full"])
         st.caption(sources_words(times))
         _draw_missing(each, runs["full"])
-    draw_results(each, follow=follow)
+    draw_progress(each, key=f"experiments_details_live_{each.id}")
+    draw_results(each)
     with st.expander("What is different here from the document", icon=":material/difference:"):
         _draw_differences(each)
     return any(is_rough(times[size]) for size in SIZES)

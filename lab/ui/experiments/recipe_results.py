@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from lab.experiments.recipes.book import recipe
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.runs.naming import value_text
@@ -15,23 +14,11 @@ from lab.runs.store import store
 from lab.ui.words import plain, status_word
 from lab.words import NONE, percent
 
-TICK = 2.0
-"""Seconds between two refreshes while a run of the recipe is live."""
 
-
-def draw_results(each: Recipe, *, follow: bool) -> None:
+def draw_results(each: Recipe) -> None:
     """Draws the recipe's runs beside the document's results, and links to them; nothing without
-    runs. With `follow` the table is refreshed while one of them is live."""
-    live = follow and any(run.is_live for run in store().runs(origin=each.origin()))
-    place = f"experiments_results_{each.id}"
-    st.fragment(run_every=TICK if live else None, key=place)(_body)(each.id, live)
-
-
-def _body(recipe_id: str, ticking: bool) -> None:
-    each = recipe(recipe_id)
+    runs."""
     results = stored_results(each, store())
-    if ticking and not any(result.run.is_live for result in results):
-        st.rerun()  # once: the picture and the answer above follow
     if not results:
         return
     shown = newest(results)
