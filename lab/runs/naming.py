@@ -98,6 +98,8 @@ def value_text(name: str, value: Any) -> str:
     if name == "dataset":
         from lab.data import catalog
 
+        if value in catalog.DATASETS:
+            return catalog.DATASETS.get(value).title
         try:
             return catalog.describe(value).title
         except NotFoundError:

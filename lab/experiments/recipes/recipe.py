@@ -170,9 +170,8 @@ def prepare(
     that are not on the machine are named in `Prepared` instead.
     """
     variants = tuple(recipe.variant(key) for key in only) or recipe.variants
-    if dataset is None:
-        usable = dataset_choices(recipe)
-        dataset = usable[0].name if usable else recipe.datasets[0]
+    usable = dataset_choices(recipe) if dataset is None else []
+    data = usable[0] if usable else catalog.describe(dataset or recipe.datasets[0])
     choices = network_choices(recipe)
     if network is not None and network not in recipe.networks:
         allowed = ", ".join(recipe.networks) or "only the recipe's own"
@@ -181,9 +180,9 @@ def prepare(
         )
     architecture = network or (choices[0] if choices else None)
     return tuple(
-        Prepared(recipe, variant, size, config, _missing(config), _download(config))
+        Prepared(recipe, variant, size, config, _missing(data), _download(config))
         for variant in variants
-        for config in [_config(recipe, variant, size, dataset, architecture)]
+        for config in [_config(recipe, variant, size, data, architecture)]
     )
 
 
@@ -204,28 +203,27 @@ def stand_ins(recipe: Recipe, config: RunConfig) -> tuple[str, ...]:
 
 
 def _config(
-    recipe: Recipe, variant: Variant, size: Size, dataset: str, network: str | None
+    recipe: Recipe, variant: Variant, size: Size, data: catalog.DatasetInfo, network: str | None
 ) -> RunConfig:
-    knobs: dict[str, Any] = {"dataset": dataset, **recipe.knobs, **variant.knobs}
+    knobs: dict[str, Any] = {"dataset": data.name, **recipe.knobs, **variant.knobs}
     if network is not None:
         knobs["architecture"] = network
-    if dataset != recipe.datasets[0]:
+    if data.name != recipe.datasets[0]:
         # Drawings have no more detail than their own size shows, and there are fewer of them.
         knobs["image_size"] = None
         knobs["subset_per_class"] = 0
     if size == "quick":
         knobs |= {**recipe.quick, **variant.quick}
-    names = catalog.describe(dataset).class_names
+    names = data.class_names
     if knobs.get("reduced_class") and names and knobs["reduced_class"] not in names:
         knobs["reduced_class"] = names[-1]  # a set of one's own has classes of its own
     return RunConfig.from_mapping(knobs)
 
 
-def _missing(config: RunConfig) -> str:
-    info = catalog.describe(config.dataset)
-    if info.usable:
+def _missing(data: catalog.DatasetInfo) -> str:
+    if data.usable:
         return ""
-    return f"The data set {info.title} is {info.state}. {info.how_to_get}"
+    return f"The data set {data.title} is {data.state}. {data.how_to_get}"
 
 
 def _download(config: RunConfig) -> str:

@@ -38,23 +38,16 @@ def stored_results(each: Recipe, store: Store) -> list[Result]:
 
 def newest_results(store: Store) -> dict[str, list[Result]]:
     """Returns the newest results of every recipe by its id: for each variant and size the newest
-    run, and the newest completed one. One query for all of them."""
+    run, and the newest completed one. One query for all of them; results of other recipes are not
+    compared with."""
     wanted: dict[str, list[RunRow]] = {}
     seen: set[tuple[str, bool]] = set()
     for run in store.runs(origin="recipe"):  # the newest first
-        sort = (run.origin, run.status == "completed")
-        if sort not in seen:
-            seen.add(sort)
+        kind = (run.origin, run.status == "completed")
+        if kind not in seen:
+            seen.add(kind)
             wanted.setdefault(run.origin.split(":")[1], []).append(run)
-    alone = {each.id: results_of(each, wanted.get(each.id, ())) for each in all_recipes()}
-    return {
-        each.id: results_of(
-            each,
-            wanted.get(each.id, ()),
-            [r for other in each.beside for r in newest(alone[other], live=False)],
-        )
-        for each in all_recipes()
-    }
+    return {each.id: results_of(each, wanted.get(each.id, ())) for each in all_recipes()}
 
 
 def answered(each: Recipe, results: Mapping[str, Sequence[Result]]) -> list[Result]:

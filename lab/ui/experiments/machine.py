@@ -27,6 +27,9 @@ from lab.ui.widgets.background import computed
 
 MEASURE = "measure-speeds"
 
+PAST_RUNS = 30
+"""Completed runs that estimates are made from, the newest."""
+
 Times = Sequence[Estimate | None]
 
 
@@ -47,7 +50,15 @@ class Machine:
 
 def this_machine() -> Machine:
     device = resolve_device(RunConfig())
-    return Machine(device, past_runs(store()), measured_speeds(device))
+    completed = store().runs(status="completed")[:PAST_RUNS]
+    past = _past_runs(store().url, tuple(run.id for run in completed))
+    return Machine(device, past, measured_speeds(device))
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _past_runs(url: str, run_ids: tuple[str, ...]) -> list[PastRun]:
+    """Reads the epochs of the completed runs with these ids, which do not change any more."""
+    return past_runs(store(), at_most=len(run_ids))
 
 
 def time_words(times: Times) -> str:

@@ -199,6 +199,8 @@ _COLUMNS = {
 
 def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
     settings = [r.settings for r in rows]  # plain values: also of runs of another version
+    # A data set's title is read from its files: once for all its runs.
+    datasets = {name: setting_text("dataset", name) for name in {r.dataset for r in rows}}
     columns: dict[str, list[object]] = {
         "Test": [_percent(r.test_accuracy) for r in rows],
         "Status": [_status_text(r) for r in rows],
@@ -206,7 +208,7 @@ def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
         "Validation": [_percent(r.best_val_accuracy) for r in rows],
         "Best epoch by": _setting_column("best_metric", settings),
         "Tag": [r.tag or None for r in rows],
-        "Data set": [setting_text("dataset", r.dataset) for r in rows],
+        "Data set": [datasets[r.dataset] for r in rows],
         "Architecture": [setting_text("architecture", r.architecture) for r in rows],
         "Freeze strategy": _setting_column("freeze", settings),
         "Activation": [_activation(s) for s in settings],
