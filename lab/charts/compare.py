@@ -286,6 +286,11 @@ def _spread(rows: Sequence[FinalAccuracy]) -> float:
 
 
 def _short(name: str, longest: int = LONGEST_NAME) -> str:
-    """Plotly reads some HTML in texts; names of runs are a person's own."""
-    cut = name if len(name) <= longest else f"{name[: longest - 1]}…"
-    return escape(cut, quote=False)
+    """The name without its middle where it is long: what tells runs apart stands at its end.
+
+    Escaped: Plotly reads some HTML in texts, and names of runs are a person's own.
+    """
+    if len(name) > longest:
+        start = longest // 3
+        name = f"{name[:start].rstrip()}…{name[start + 1 - longest :].lstrip()}"
+    return escape(name, quote=False)

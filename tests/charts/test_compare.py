@@ -64,6 +64,16 @@ def test_many_lines_are_one_trace_a_group_with_gaps_between_the_runs() -> None:
     assert first.connectgaps is None
 
 
+def test_long_names_keep_what_tells_them_apart() -> None:
+    start = "Multi-layer perceptron on Drawn cats and dogs, "
+    figure = draw([line(start + "Sigmoid (quick)"), line(start + "ReLU (quick)")])
+    first, second = (trace.name for trace in figure.data)
+    assert first.startswith("Multi-layer")
+    assert first.endswith("Sigmoid (quick)")
+    assert second.endswith("ReLU (quick)")
+    assert len(first) <= 40
+
+
 @pytest.mark.parametrize("count", [1, MOST_SINGLE + 1])
 def test_single_points_and_empty_lines(count: int) -> None:
     one = draw([line(f"run {i}", 1) for i in range(count)])
