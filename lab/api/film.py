@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lab.api.run_values import number, numbers
 from lab.errors import NotFoundError
 from lab.training.watch import film_files
 from lab.training.watch.film_files import ProbeSnapshot
@@ -48,7 +49,7 @@ def _column(snapshot: ProbeSnapshot) -> dict[str, Any]:
         "true_probability": _shares(
             snapshot.probabilities[np.arange(len(predicted)), snapshot.labels]
         ),
-        "peaks": [[float(f"{v:.4g}") for v in row] for row in snapshot.peaks.tolist()],
+        "peaks": [numbers(row) for row in snapshot.peaks.tolist()],
         "meaningful": snapshot.meaningful.tolist(),
     }
 
@@ -59,11 +60,12 @@ def maps_values(folder: Path, epoch: int, stage: str) -> dict[str, Any]:
     maps = film_files.read_maps(folder, epoch, stage)
     if maps is None:
         raise NotFoundError(f"There are no maps of {stage!r} after epoch {epoch}.")
+    maps = np.where(np.isfinite(maps), maps, 0)  # a run that diverged has other numbers, too
     peaks = maps.max(axis=(1, 2), keepdims=True)
     shares = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0).clip(0, 1)
     data = (shares * 255).round().astype(np.uint8)
     return {"shape": list(maps.shape), "data": base64.b64encode(data.tobytes()).decode("ascii")}
 
 
-def _shares(values: Any) -> list[float]:
-    return [round(float(value), 5) for value in values]
+def _shares(values: Any) -> list[float | None]:
+    return [number(round(float(value), 5)) for value in values]

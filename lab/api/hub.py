@@ -58,6 +58,9 @@ class Listener:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.channels: set[_Channel] = set()
+        """What it listens to; it has left once `has_left`. Both under the hub's lock."""
+        self.has_left = False
 
     def send(self, message: bytes | None) -> None:
         """Queues a message, None to end the stream. From any thread."""
@@ -88,22 +91,16 @@ class _Channel:
         self.listeners: set[Listener] = set()
         self.due = 0.0
 
-    def tick(self) -> None:
-        try:
-            with self.guard:
-                message = self.feed.changes()
-        except NotFoundError as error:
-            self._tell(encode(self.topic, {"gone": str(error)}))
-            self._tell(None)
-        except Exception:
-            logger.exception("the stream of %s failed", self.topic)
-            self._tell(None)  # the viewers come back, with growing pauses
-        else:
-            if message is not None:
-                self._tell(encode(self.topic, message))
-        self.due = time.monotonic() + self.feed.seconds
+    def snapshot(self, cursor: str) -> bytes:
+        with self.guard:
+            return encode(self.topic, self.feed.snapshot(cursor))
 
-    def _tell(self, message: bytes | None) -> None:
+    def changes(self) -> bytes | None:
+        with self.guard:
+            message = self.feed.changes()
+        return None if message is None else encode(self.topic, message)
+
+    def tell(self, message: bytes | None) -> None:
         for listener in tuple(self.listeners):
             listener.send(message)
 
@@ -127,27 +124,35 @@ class Hub:
 
     async def stream(self, topics: Sequence[tuple[str, str]]) -> AsyncIterator[bytes]:
         """Yields server-sent events of `topics`, pairs of a topic and the viewer's cursor: a
-        snapshot of each, then what changes, until the viewer leaves."""
+        snapshot of each, then what changes, until the viewer leaves or nothing is left to watch."""
         listener = Listener()
         self._all.add(listener)
-        joined: list[_Channel] = []
         try:
             for topic, cursor in topics:
+                channel = None
                 try:
                     channel = await asyncio.to_thread(self._join, topic, listener)
-                    joined.append(channel)
-                    yield await asyncio.to_thread(_snapshot, channel, cursor)
+                    if channel is None:  # the server ends
+                        return
+                    yield await asyncio.to_thread(channel.snapshot, cursor)
                 except NotFoundError as error:
+                    if channel is not None:
+                        self._leave(channel, listener)
                     yield encode(topic, {"gone": str(error)})
+                except Exception:  # the viewer comes back
+                    logger.exception("the stream of %s failed", topic)
+                    return
+            if not listener.channels:
+                return
             while (message := await listener.receive()) is not None:
                 yield message
         finally:
             self._all.discard(listener)
-            for channel in joined:
-                self._leave(channel, listener)
+            self._leave_all(listener)
 
     def close(self) -> None:
-        """Ends all streams: a server that stops does not wait for its viewers to leave."""
+        """Ends all streams, for good: a server that stops does not wait for its viewers to
+        leave."""
         self._closed = True
         for listener in tuple(self._all):
             listener.send(None)
@@ -155,24 +160,44 @@ class Hub:
             self._channels.clear()
             self._changed.notify_all()
 
-    def _join(self, topic: str, listener: Listener) -> _Channel:
+    def _join(self, topic: str, listener: Listener) -> _Channel | None:
         with self._changed:
+            # A viewer may leave while a thread is still about to let it in.
+            if self._closed or listener.has_left:
+                return None
             channel = self._channels.get(topic)
             if channel is None:
                 channel = self._channels[topic] = _Channel(topic, self._make_feed(topic))
             channel.listeners.add(listener)  # before the snapshot: twice told is better than never
+            listener.channels.add(channel)
             channel.due = min(channel.due, time.monotonic() + channel.feed.seconds)
-            if self._thread is None and not self._closed:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._ask, name="event-hub", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         return channel
 
+    def _leave_all(self, listener: Listener) -> None:
+        with self._changed:
+            listener.has_left = True
+            for channel in tuple(listener.channels):
+                self._leave(channel, listener)
+
     def _leave(self, channel: _Channel, listener: Listener) -> None:
         with self._changed:
             channel.listeners.discard(listener)
+            listener.channels.discard(channel)
             if not channel.listeners and self._channels.get(channel.topic) is channel:
-                del self._channels[channel.topic]
+                self._channels.pop(channel.topic, None)
+
+    def _end(self, channel: _Channel, message: bytes) -> None:
+        """Tells all listeners the last `message` of a channel; a stream of nothing else ends."""
+        with self._changed:
+            for listener in tuple(channel.listeners):
+                listener.send(message)
+                self._leave(channel, listener)
+                if not listener.channels:
+                    listener.send(None)
 
     def _ask(self) -> None:
         """The hub's thread; it ends with the last channel."""
@@ -188,17 +213,26 @@ class Hub:
                     continue
                 due = [channel for channel in self._channels.values() if channel.due <= now]
             for channel in due:
-                channel.tick()
+                self._tick(channel)
 
-
-def _snapshot(channel: _Channel, cursor: str) -> bytes:
-    with channel.guard:
-        return encode(channel.topic, channel.feed.snapshot(cursor))
+    def _tick(self, channel: _Channel) -> None:
+        try:
+            message = channel.changes()
+        except NotFoundError as error:
+            self._end(channel, encode(channel.topic, {"gone": str(error)}))
+        except Exception:
+            logger.exception("the stream of %s failed", channel.topic)
+            channel.tell(None)  # the viewers come back, with growing pauses
+        else:
+            if message is not None:
+                channel.tell(message)
+        channel.due = time.monotonic() + channel.feed.seconds
 
 
 def encode(topic: str, message: Message) -> bytes:
     """Returns the message as one server-sent event; its id is the cursor."""
-    lines = [f"data: {json.dumps({'topic': topic, **message}, separators=(',', ':'))}"]
+    values = {"topic": topic, **message}
+    lines = [f"data: {json.dumps(values, separators=(',', ':'), allow_nan=False)}"]
     if "cursor" in message:
         lines.insert(0, f"id: {message['cursor']}")
     return ("\n".join(lines) + "\n\n").encode()

@@ -85,14 +85,22 @@ class Judge:
             self._next_at = now + REST * (now - began)
 
 
-def judge(store: Store, run: RunRow, state: tuple[object, ...] = ()) -> Judgement:
-    """Returns the verdicts on `run` as it is now; predicts the validation images of a run that has
-    ended where that takes seconds. Raises ConfigError for a run of another version of the lab."""
+def judge(
+    store: Store, run: RunRow, state: tuple[object, ...] = (), *, may_predict: bool = True
+) -> Judgement:
+    """Returns the verdicts on `run` as it is now. Raises ConfigError for a run of another version
+    of the lab.
+
+    `may_predict`: predict the validation images of a run that has ended, where that takes seconds
+    and has not been done; the answers are saved.
+    """
     config = run.config
     may_go_on = run.is_live or run.status == "paused"
     predictions, problem = None, ""
     try:
-        predictions = _predictions(store, run, may_go_on=may_go_on)
+        predictions = _predictions(
+            store, run, may_go_on=may_go_on, may_predict=may_predict and not may_go_on
+        )
     except LabError as error:  # its data set is gone, say; the curves can still be judged
         problem = f"The answers to single images are not judged. {error}"
     epochs, folder = store.epochs(run.id), store.folder(run.id)
@@ -166,7 +174,9 @@ def change_text(config: RunConfig, change: dict[str, Any]) -> str:
     )
 
 
-def _predictions(store: Store, run: RunRow, *, may_go_on: bool) -> Predictions | None:
+def _predictions(
+    store: Store, run: RunRow, *, may_go_on: bool, may_predict: bool
+) -> Predictions | None:
     if not run.has_weights or not run.val_samples:
         return None
     from lab.evaluate.predictions import predict, saved_predictions  # brings torch
@@ -174,7 +184,7 @@ def _predictions(store: Store, run: RunRow, *, may_go_on: bool) -> Predictions |
 
     folder = store.folder(run.id)
     saved = saved_predictions(folder, "best", "val", outdated=may_go_on)
-    if saved is not None or may_go_on:
+    if saved is not None or not may_predict:
         return saved
     side = CheckpointMetadata.read(folder).preprocess.image_size
     if run.val_samples * side**2 > AUTOMATIC_PIXELS:

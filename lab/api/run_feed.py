@@ -1,6 +1,6 @@
 """What the viewers of one run are sent: a snapshot, then what has changed since.
 
-{"topic": "run:r-1", "cursor": "0.120.14", "run": {...},         always
+{"topic": "run:r-1", "cursor": "0.120.3.14", "run": {...},         always
  "progress": {...}, "tiles": [...], "alt": {metric: sentence},   always
  "history": {"whole": true, "step": ..., "step_columns": ...},   with new points
  "log": [...], "film": {...}, "layers": 12, "judgement": {...}}  when they changed
@@ -36,7 +36,7 @@ SOON = 0.1
 """Seconds between two readings before the first point: a person waits for it."""
 
 LIVE = 1.0 if (os.cpu_count() or 1) < 4 else 0.5
-"""Seconds between two readings of a run that trains."""
+"""Seconds between two readings of a run that trains, or waits for other runs."""
 
 IDLE = 2.0
 """Seconds between two readings of a run that may be resumed."""
@@ -63,9 +63,13 @@ class RunFeed:
         self._layers = 0
         self._judgement: Judgement | None = None
         self._sent_state: dict[str, Any] = {}
+        self._must_wait = False
+        """Whether other runs train before it."""
 
     @property
     def seconds(self) -> float:
+        if self._must_wait:
+            return LIVE
         if self._run.is_live:
             return LIVE if self._step and self._run.status == "running" else SOON
         return SOON if self._judgement is None else IDLE
@@ -73,7 +77,7 @@ class RunFeed:
     # --- a viewer that comes --------------------------------------------------------------------
     def snapshot(self, cursor: str) -> dict[str, Any]:
         run = self._store.run(self._run.id)
-        revision, step, log = _parse(cursor)
+        revision, step, epoch, log = _parse(cursor)
         whole = revision != run.revision or not step
         after = 0 if whole else step
         newest = self._store.newest(run.id)
@@ -82,11 +86,16 @@ class RunFeed:
             if whole
             else self._store.steps(run.id, after=after)
         )
-        epochs = self._store.epochs(run.id, after_step=after)
+        # Not by the step: an epoch is recorded some seconds behind its last one.
+        epochs = self._store.epochs(run.id, after=0 if whole else epoch)
         lines = self._store.log(run.id, after=0 if whole else log)
-        last = int(steps.step[-1]) if len(steps) else after
         message = {
-            "cursor": f"{run.revision}.{last}.{lines[-1].seq if lines else log}",
+            "cursor": _cursor(
+                run,
+                int(steps.step[-1]) if len(steps) else after,
+                int(epochs.epoch[-1]) if len(epochs) else 0 if whole else epoch,
+                lines[-1].seq if lines else log,
+            ),
             **self._state(run, dict(newest.metrics), newest.learning_rate),
             **_points(run, steps, epochs, whole=whole, points=WHOLE),
             "log": log_values(lines),
@@ -105,7 +114,8 @@ class RunFeed:
         rewound = run.revision != before.revision
         if rewound:  # what was recorded after the step that it goes on from is gone
             self._step = self._epoch = 0
-        if rewound or run.step != self._step or run.epoch != before.epoch or not run.is_live:
+            self._numbers, self._learning_rate = {}, None
+        if run != before:
             steps = self._store.steps(run.id, after=self._step)
             epochs = self._store.epochs(run.id, after=self._epoch)
             if len(steps) or len(epochs) or rewound:
@@ -133,7 +143,7 @@ class RunFeed:
         if not message and state == self._sent_state:
             return None
         self._sent_state = state
-        return {"cursor": f"{run.revision}.{self._step}.{self._log}", **state, **message}
+        return {"cursor": _cursor(run, self._step, self._epoch, self._log), **state, **message}
 
     def _count(self, steps: StepColumns, epochs: EpochColumns) -> None:
         if len(steps):
@@ -154,10 +164,12 @@ class RunFeed:
             "run": run_values(run),
             "progress": progress_values(run),
             "tiles": tile_values(run, known, learning_rate),
-            "alt": alt_texts(run, now),
+            "alt": alt_texts(run, known),
         }
+        ahead = _ahead(self._store, run) if run.status == "queued" else []
+        self._must_wait = bool(ahead)
         if run.status == "queued":
-            values["ahead"] = [{"id": r.id, "name": r.name} for r in _ahead(self._store, run)]
+            values["ahead"] = [{"id": r.id, "name": r.name} for r in ahead]
         return values
 
     def _film_now(self, epochs: tuple[int, ...]) -> dict[str, Any] | None:
@@ -208,10 +220,15 @@ def alt_texts(run: RunRow, now: dict[str, float]) -> dict[str, str]:
     return texts
 
 
-def _parse(cursor: str) -> tuple[int, int, int]:
-    """Returns revision, step and log line of a cursor; of an unreadable one, such as none."""
+def _cursor(run: RunRow, step: int, epoch: int, log: int) -> str:
+    return f"{run.revision}.{step}.{epoch}.{log}"
+
+
+def _parse(cursor: str) -> tuple[int, int, int, int]:
+    """Returns revision, step, epoch and log line of a cursor; of an unreadable one, such as
+    none."""
     try:
-        revision, step, log = (int(part) for part in cursor.split("."))
+        revision, step, epoch, log = (int(part) for part in cursor.split("."))
     except ValueError:
-        return -1, 0, 0
-    return revision, step, log
+        return -1, 0, 0, 0
+    return revision, step, epoch, log

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lab.runs.rows import LogLine, RunRow
 
 _TEXT = (
@@ -74,6 +77,14 @@ def number(value: float | None) -> float | None:
 def numbers(values: Iterable[float]) -> list[float | None]:
     """Rounds to four digits, more than a screen shows; None for what JSON lacks."""
     return [float(f"{v:.4g}") if math.isfinite(v) else None for v in values]
+
+
+def exact_numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
+    """Returns all digits; None for what JSON lacks."""
+    listed: list[float | None] = values.tolist()
+    for place in np.flatnonzero(~np.isfinite(values)):
+        listed[place] = None
+    return listed
 
 
 def _time(at: datetime | None) -> str | None:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, NotFoundError
+from lab.errors import ConfigError, NotFoundError, StateError
 from lab.home import home_folder, writing
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
@@ -195,7 +195,7 @@ class Store:
             )
             if deleted.rowcount == 0:
                 status = self._status(connection, run_id)
-                raise ConfigError(f"Run {run_id} is {status}; stop it first, then delete it.")
+                raise StateError(f"Run {run_id} is {status}; stop it first, then delete it.")
             queue_order.renumber(connection)
         folder = home_folder("runs") / run_id
         with writing(folder):

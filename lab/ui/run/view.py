@@ -8,7 +8,7 @@ import streamlit as st
 
 from lab.api.judging import judge
 from lab.errors import LabError, NotFoundError
-from lab.explain.overlay import COLOURS
+from lab.explain import overlay
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import resolve
@@ -21,6 +21,15 @@ from lab.ui.words import plain, status_values
 
 KEY = "run_view"
 EMPTY = "The first point appears here with the first training step."
+_MAP_LOOK = {
+    "colours": base64.b64encode(overlay.COLOURS.tobytes()).decode("ascii"),
+    "strength": overlay.STRENGTH,
+    "onset": overlay.ONSET,
+    "darkest": overlay.DARKEST,
+    "brightest": overlay.BRIGHTEST,
+    "gain": overlay.MOST_GAIN,
+}
+"""How the film strip's maps are drawn: as everywhere."""
 _COMPARED = "run_view_compared"
 """In the session: the two runs to compare next."""
 _OPENED = "run_view_opened"
@@ -53,7 +62,7 @@ def _body(run_id: str) -> None:
             "status": run.status,
             "statuses": status_values(),
             "parts": ["film"],
-            "colours": base64.b64encode(COLOURS.tobytes()).decode("ascii"),
+            "look": _MAP_LOOK,
             "empty": EMPTY,
         },
         key=KEY,

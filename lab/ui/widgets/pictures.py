@@ -28,3 +28,11 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     Image.fromarray(np.ascontiguousarray(shown)).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Encodes (H, W, 1 or 3) uint8 as a JPEG file: a tenth of a photograph's PNG, and quicker."""
+    file = io.BytesIO()
+    shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    Image.fromarray(np.ascontiguousarray(shown)).save(file, "JPEG", quality=88, subsampling=0)
+    return file.getvalue()

@@ -7,7 +7,6 @@ import { apiUrl, element, fetchJson, icon, write } from "./dom.js"
 const CELL = 104 // pixels of a cell's picture
 const LARGE = 420
 const MOST_COLUMNS = 12
-const STRENGTH = 0.85 // of full colour over the black-and-white picture
 
 const PARTS = {
   train: "trains on it",
@@ -66,14 +65,16 @@ export class FilmStrip {
     write(this.note, "The first column shows the untrained network; then comes one after each epoch.")
   }
 
-  take(film, run, colours) {
+  /** `look` is how lab.explain.overlay draws maps. */
+  take(film, run, look) {
     if (film.whole) this.clear()
     const known = new Set(this.columns.map(({ epoch }) => epoch))
     this.columns.push(...film.columns.filter(({ epoch }) => !known.has(epoch)))
     this.columns.sort((a, b) => a.epoch - b.epoch)
     this.newest = film
     this.run = run
-    this.colours ??= Uint8Array.from(atob(colours), (c) => c.charCodeAt(0))
+    this.look = look
+    this.colours ??= Uint8Array.from(atob(look.colours), (c) => c.charCodeAt(0))
     this.root.hidden = this.about.hidden = false
     this.layerBox.hidden = film.stages.length < 2
     if (!film.stages.includes(this.stage)) {
@@ -255,16 +256,36 @@ export class FilmStrip {
     const share = large.getImageData(0, 0, width, height).data
     const picture = context.getImageData(0, 0, width, height)
     const pixels = picture.data
+    const grey = this.backdrop(pixels)
+    const { strength, onset } = this.look
     for (let i = 0; i < pixels.length; i += 4) {
-      const grey = 0.299 * pixels[i] + 0.587 * pixels[i + 1] + 0.114 * pixels[i + 2]
       const value = Math.min(255, share[i] * scale)
       const colour = 3 * Math.round(value)
-      const alpha = (STRENGTH * value) / 255
+      const alpha = strength * Math.min(1, value / 255 / onset)
       for (let c = 0; c < 3; c++) {
-        pixels[i + c] = grey * (1 - alpha) + this.colours[colour + c] * alpha
+        pixels[i + c] = grey[i / 4] * (1 - alpha) + this.colours[colour + c] * alpha
       }
     }
     context.putImageData(picture, 0, 0)
+  }
+
+  /** The picture in dimmed black and white; dark and pale ones are stretched. */
+  backdrop(pixels) {
+    const { darkest, brightest, gain } = this.look
+    const grey = new Float32Array(pixels.length / 4)
+    const counts = new Uint32Array(256)
+    for (let i = 0; i < grey.length; i++) {
+      grey[i] = 0.299 * pixels[4 * i] + 0.587 * pixels[4 * i + 1] + 0.114 * pixels[4 * i + 2]
+      counts[Math.round(grey[i])] += 1
+    }
+    const low = percentile(counts, grey.length * 0.01)
+    const high = percentile(counts, grey.length * 0.99)
+    const half = Math.max(high - low, 255 / gain) / 2
+    const bottom = Math.min(Math.max((low + high) / 2 - half, 0), 255 - 2 * half)
+    return grey.map((value) => {
+      const share = Math.min(1, Math.max(0, (value - bottom) / (2 * half)))
+      return darkest + (brightest - darkest) * share
+    })
   }
 
   /** The largest value of a picture's maps over the whole run: full colour. */
@@ -312,6 +333,12 @@ export class FilmStrip {
   destroy() {
     if (this.dialog.open) this.dialog.close()
   }
+}
+
+/** The value below which `count` of the counted ones lie. */
+function percentile(counts, count) {
+  let seen = 0
+  return counts.findIndex((n) => (seen += n) > count)
 }
 
 /** "0%" and "100%" only if exact. */

@@ -94,7 +94,7 @@ class RunView {
     this.drawState(message)
     this.curves.take(message)
     if (this.film) {
-      if (message.film) this.film.take(message.film, run, this.data.colours)
+      if (message.film) this.film.take(message.film, run, this.data.look)
       else this.film.wait(run)
     }
     if (message.judgement) this.verdicts.take(message.judgement, run)
