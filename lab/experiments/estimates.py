@@ -2,7 +2,7 @@
 
     1. finished runs of the same network at the same image size on this machine
     2. what the network computes, counted, and how fast this machine did a part of that
-       (`measure_speeds`), a second or so a network
+       (`measure_speeds`), a second or so a network; other networks' speed where it was not timed
     3. what it computes, and how fast another machine does such: an order of magnitude, and said so
 
 Nothing here is a promise: pictures that must be decoded first, other programs and early stopping
@@ -26,6 +26,7 @@ import torch.nn.functional as F
 
 from lab.config import KNOBS, RunConfig
 from lab.data.catalog import DatasetInfo, describe
+from lab.data.splits import split_counts
 from lab.errors import ConfigError
 from lab.home import atomic_file, home_folder
 from lab.models.architecture import ARCHITECTURES
@@ -148,9 +149,21 @@ def estimate(
     forward, training = 1.0, 1.0
     if speed is not None:
         forward, training = _slowness(config.architecture, speed)
+    elif measured:
+        others = [
+            _slowness(name, other) for name, other in measured.items() if name in ARCHITECTURES
+        ]
+        forward = statistics.median(forward for forward, _ in others)
+        training = statistics.median(training for _, training in others)
     seconds = _seconds(config, stages, train, val, test, forward=forward, training=training)
     if speed is not None:
         return Estimate(seconds, "measured", "from a short measurement on this machine")
+    if measured:
+        return Estimate(
+            seconds,
+            "counted",
+            "roughly, from what the network computes and other networks' speed on this machine",
+        )
     return Estimate(
         seconds,
         "counted",
@@ -161,26 +174,13 @@ def estimate(
 def image_counts(config: RunConfig, info: DatasetInfo) -> tuple[int, int, int]:
     """Images that are trained on in an epoch, validated on and tested on, by the arithmetic of
     `lab.data.splits`; zeros while the data set is not here."""
-    classes = dict(info.counts.get("train", {}))
-    if config.subset_per_class:
-        classes = {name: min(n, config.subset_per_class) for name, n in classes.items()}
-    val = sum(info.counts.get("val", {}).values())
-    if not val:
-        val_counts = {
-            name: min(max(int(config.validation_fraction * n + 0.5), 1), n - 1)
-            for name, n in classes.items()
-        }
-        val = sum(val_counts.values())
-        classes = {name: n - val_counts[name] for name, n in classes.items()}
-    if config.reduced_class in classes:
-        remaining = int(config.reduced_class_keep * classes[config.reduced_class] + 0.5)
-        classes[config.reduced_class] = max(1, remaining)
+    classes, val = split_counts(info.counts, config)
     train = sum(classes.values())
     if config.class_balancing == "oversampling" and classes:
         train = max(classes.values()) * len(classes)
     if config.steps_per_epoch:
         train = min(train, config.steps_per_epoch * config.batch_size)
-    return train, val, sum(info.counts.get("test", {}).values())
+    return train, sum(val.values()), sum(info.counts.get("test", {}).values())
 
 
 def epochs_of_new_images(config: RunConfig) -> int:

@@ -144,7 +144,7 @@ def test_a_link_fills_the_form_once(open_page: OpenPage) -> None:
 
 def test_a_link_with_nonsense_is_a_sentence(open_page: OpenPage) -> None:
     app = open_page("train", epochs="minus one")
-    assert "The link's settings could not be used: epochs" in texts(app, "error")
+    assert "The link's settings could not be used: Epochs" in texts(app, "error")
 
 
 def test_an_unknown_run_in_the_url_is_forgotten(open_page: OpenPage) -> None:
@@ -163,6 +163,7 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", "/nowhere")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("lab.models.weights._reachable", {})
     config = RunConfig(dataset="drawn-cats-dogs", architecture="resnet18", freeze="head_only")
     run_id = queue().submit(config)
     assert finished(run_id).status == "failed"

@@ -87,8 +87,9 @@ def test_reported_figures_are_the_documents() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("recipe_id", "key"), VARIANTS)
 def test_settings_hold_and_come_back_from_yaml_and_url(
-    recipe_id: str, key: str, size: Size
+    recipe_id: str, key: str, size: Size, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lab.training.plan.check_weights", lambda spec: None)  # here or not
     choices = recipe(recipe_id).networks or (None,)
     for dataset in recipe(recipe_id).datasets:
         for network in choices:
