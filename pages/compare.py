@@ -19,7 +19,7 @@ with page:
     if not chosen:
         st.stop()
     curves, scores, knobs, images = st.tabs(
-        ["Curves", "Final results", "Knobs and results", "Same images"],
+        ["Curves", "Final results", "Settings and results", "Same images"],
         key="compare_tab",
         bind="query-params",
         on_change="rerun",

@@ -177,7 +177,7 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
 
 def test_runs_start_again_rename_and_find(open_page: OpenPage, run_id: str) -> None:
     app = open_page("runs", run=run_id)
-    assert "my perceptron" in str(app.dataframe[0].value)
+    assert "my perceptron" in list(app.dataframe[0].value["Name"])
     app.text_input(key="runs_search").set_value("nothing like it").run()
     assert "No run passes the filter" in texts(app, "caption")
     app.text_input(key="runs_search").set_value("perceptron").run()

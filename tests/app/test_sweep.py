@@ -134,8 +134,8 @@ def test_the_table_is_made_of_the_runs(open_sweeps: OpenPage) -> None:
     assert table["Run"][0] == f"/runs?run={first}"
     text = texts(app, "caption").replace("\\", "")
     assert "Means over 2 seeds" in text
-    assert "The best of 2 tries flatters itself" in text
-    assert "Here that is 75.0%" in text
+    assert "The best of 2 was chosen by its validation result" in text
+    assert "took no part in the choice. It is 75.0%." in text
     assert "Rates \\[x\\]" in texts(app, "subheader")
 
 

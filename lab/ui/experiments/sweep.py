@@ -14,6 +14,7 @@ from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, s
 from lab.runs.store import store
 from lab.ui.experiments.sweep_charts import draw_chart
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
+from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain
 from lab.words import duration, percent
 
@@ -25,8 +26,8 @@ COMPARED = 40
 """Runs in a link to Compare: the best ones."""
 
 _STATUS = {
-    "running": "At work",
-    "resuming": "Going on",
+    "running": "Running",
+    "resuming": "Resuming",
     "stopped": "Stopped",
     "completed": "Completed",
     "failed": "Failed",
@@ -45,8 +46,8 @@ def draw_sweep() -> None:
             _draw_new()
     if row is None:
         st.caption(
-            "A sweep trains one network many times and changes only the knobs you choose. Its runs "
-            "wait in the queue like any others; you may leave this page meanwhile."
+            "A sweep trains one network many times and changes only the settings you choose. Its "
+            "runs wait in the queue like any others; you can leave this page meanwhile."
         )
         return
     _draw_choice(every, row)
@@ -156,13 +157,13 @@ def _heading(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> No
     st.subheader(plain(row.name), anchor=False)
     if config.story:
         st.caption(plain(config.story))
-    settled = sum(x.state in ("done", "stopped early", "failed", "left out") for x in combinations)
+    ended = sum(x.state in ("done", "stopped early", "failed", "left out") for x in combinations)
     total = max(config.combinations, len(combinations))
-    text = f"{_STATUS[row.status]}: {settled} of {total} combinations settled"
+    text = f"{_STATUS[row.status]}: {ended} of {total} combinations done"
     seconds = sum(x.seconds for x in combinations)
     if seconds:
         text += f", {duration(seconds)} of training so far"
-    st.progress(min(1.0, settled / total), text=plain(text))
+    st.progress(min(1.0, ended / total), text=plain(text))
     if row.message:
         (st.error if row.status == "failed" else st.caption)(plain(row.message))
     if config.kind == "halving":
@@ -224,7 +225,7 @@ def _table(config: SweepConfig, combinations: list[Line]) -> None:
     seeds = len(config.seeds)
     metric = JUDGED_BY[config.metric]
     columns: dict[str, list[object]] = {
-        KNOBS[knob].title: [KNOBS[knob].text(x.params[knob]) for x in combinations]
+        KNOBS[knob].title: [setting_text(knob, x.params[knob]) for x in combinations]
         for knob in config.axes
     }
     columns[metric] = [x.judged.mean for x in combinations]
@@ -280,10 +281,10 @@ def _table_caption(config: SweepConfig, combinations: list[Line]) -> str:
         text += f"Means over {len(config.seeds)} seeds with their standard deviation. "
     if len(done) > 1:
         text += (
-            f"The best of {len(done)} tries flatters itself on validation images: part of its lead "
-            "is luck. Its test accuracy, looked at after the choice, does not."
+            f"The best of {len(done)} was chosen by its validation result, so part of its lead is "
+            "luck. Its test accuracy took no part in the choice."
         )
         best = done[0].test.mean
         if best is not None:
-            text += f" Here that is {percent(best)}."
+            text += f" It is {percent(best)}."
     return plain(text)

@@ -21,6 +21,7 @@ from lab.charts.sweep import (
 from lab.config import KNOBS
 from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
 from lab.experiments.sweeps.results import Line, SeedMean
+from lab.ui.widgets.settings_table import setting_text
 
 KEY = "experiments_sweep"
 MOST_LINES = 5
@@ -70,7 +71,7 @@ def _grid(config: SweepConfig, combinations: Sequence[Line]) -> None:
         "percent": config.measured.is_share,
         "higher_is_better": config.higher_is_better,
     }
-    names = [KNOBS[row].text(v) for v in rows], [KNOBS[column].text(v) for v in columns]
+    names = [setting_text(row, v) for v in rows], [setting_text(column, v) for v in columns]
     st.plotly_chart(
         sweep_grid(*names, mean, spread, **labels),
         key=f"{KEY}_grid",
@@ -90,7 +91,9 @@ def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> Non
     for x in combinations:
         groups[x.params[second] if second else ""].append(x)
     series = [
-        _series(f"{KNOBS[second].title} {KNOBS[second].text(value)}" if second else "", each, knob)
+        _series(
+            f"{KNOBS[second].title} {setting_text(second, value)}" if second else "", each, knob
+        )
         for value, each in groups.items()
     ]
     if config.kind == "halving":
@@ -125,7 +128,7 @@ def _series(
     numeric = all(_is_number(x.params[knob]) for x in combinations)
     ordered = sorted(combinations, key=lambda x: x.params[knob]) if numeric else list(combinations)
     own = [x.params[knob] for x in ordered]
-    values = [float(value) if numeric else KNOBS[knob].text(value) for value in own]
+    values = [float(value) if numeric else setting_text(knob, value) for value in own]
     means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,
