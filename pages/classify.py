@@ -24,7 +24,7 @@ if choices:
     panel.draw_preview(state, choices)
     view.draw_problems(state, uploads, choices)
     answers.draw_newer_button(state, newer)
-    familiarities = familiarity.measured_familiarities(choices)
+    familiarities = familiarity.measured_familiarities(state, choices)
     if uploads and complete:
         familiarity.draw_status(state, choices, familiarities)
     view.draw_answers(state, uploads, choices, panel.cuts, familiarities)

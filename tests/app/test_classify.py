@@ -90,7 +90,7 @@ def test_an_upload_is_answered_as_the_network_answers(
     assert shown[0] == f"**{name} {probability(share)}**"
     assert len(shown) == 3
     assert "Nothing is kept on disk" in texts(app, "caption")
-    assert "the training pictures: distance" in texts(app, "caption")
+    assert "No alarm" in texts(app, "caption")
     assert "bars4.png" in texts(app, "markdown")
     captions = texts(app, "caption")
     assert f"Weights “best”, epoch {answer.epoch}" in captions
@@ -241,7 +241,7 @@ def test_familiarity_is_measured_behind_the_answer(
     upload(app, [bars(0)])
     assert file.exists()
     app.run()
-    assert "training pictures: distance" in texts(app, "caption")
+    assert "No alarm" in texts(app, "caption")
 
 
 def test_a_data_set_that_is_gone_costs_only_the_familiarity(
@@ -254,7 +254,7 @@ def test_a_data_set_that_is_gone_costs_only_the_familiarity(
     app.run()
     assert len(app.get("progress")) == 3
     text = texts(app, "caption")
-    assert "cannot be told: Unknown data set 'tiny'" in text
+    assert "has no alarm for unfamiliar pictures: Unknown data set 'tiny'" in text
 
 
 def test_the_checkpoint_can_be_chosen(open_page: OpenPage, train: Callable[..., str]) -> None:
@@ -289,9 +289,10 @@ def test_a_run_that_still_trains_is_asked_with_its_newest_weights(
         assert app.selectbox(key=f"classify_checkpoint_{run_id}").value == "last"
         first = _epoch(app)
         assert ", still training" in texts(app, "caption")
-        # Measuring would slow the training down, so it waits to be asked for.
-        assert "because a run is training" in texts(app, "caption")
-        assert not jobs.jobs("familiarity") or not jobs.jobs("familiarity")[0].active
+        # The alarm is measured behind the training, of the weights that answered.
+        state = app.session_state["classify_state"]
+        [known], [answer] = state.familiarities.values(), state.answers.values()
+        assert known.identity == answer.identity
         _wait_for(lambda: store().run(run_id).epoch > first + 2)
         app.run()
         assert _epoch(app) == first  # the answers stay until newer ones are wanted

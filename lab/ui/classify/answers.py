@@ -19,6 +19,7 @@ from lab import jobs
 from lab.data.decode import UnreadableFile, decode
 from lab.errors import LabError
 from lab.evaluate.classify import Answer, answer, side_needed
+from lab.evaluate.familiarity import Familiarity
 from lab.evaluate.opened import Opened, checkpoint_identity, open_network
 from lab.evaluate.pictures import Crop, upload_picture
 from lab.progress import Cancel, Progress, Report, check_cancel
@@ -68,6 +69,8 @@ class ClassifyState:
     answers would go stale whenever a training run ends an epoch."""
     encoded: dict[tuple[str, AnswerKey | None, str], bytes] = field(default_factory=dict)
     """(upload, answer, which picture) -> PNG, so that a press of a button encodes none anew."""
+    familiarities: dict[tuple[str, str], Familiarity] = field(default_factory=dict)
+    """(run, checkpoint) -> what was measured for the weights that classify."""
     job_key: str = ""
 
     def key(self, upload: Upload, cut: Cut | None, choice: CheckpointChoice) -> AnswerKey:

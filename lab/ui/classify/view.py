@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from lab.evaluate.classify import Answer, Row, answers_csv
-from lab.evaluate.familiarity import Familiarity
+from lab.evaluate.familiarity import ALARM, MISSES, Familiarity
 from lab.evaluate.pictures import Crop
 from lab.explain.overlay import overlay, square
 from lab.ui.classify.answers import AnswerKey, ClassifyState, Cut
@@ -315,13 +315,9 @@ def _classes(
         return
     verdict = familiarity.judge(answer.features)
     if verdict.unlike:
-        st.badge("Unlike the training pictures", icon=":material/warning:", color="orange")
+        st.badge(ALARM, icon=":material/warning:", color="orange")
     st.caption(
-        plain(verdict.sentence),
-        help="How far what the network's head is given lies from the nearest class's mean, each "
-        "feature divided by how much it varies within classes (Mahalanobis distance, diagonal). "
-        "A false alarm is a test picture that is farther than the limit. The other error is not "
-        "measured: a picture within the limit may still show nothing that the network knows.",
+        "Alarm" if verdict.unlike else "No alarm", help=f"{plain(verdict.details)}\n\n{MISSES}"
     )
 
 
