@@ -55,6 +55,14 @@ NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
         "Sign CNN, trained on drawn hand signs",
         {"dataset": "drawn-signs", "architecture": "sign-cnn", "epochs": 3, "batch_size": 64},
     ),
+    "drawn signs, perceptron": (
+        "Multi-layer perceptron, trained on drawn hand signs",
+        {"dataset": "drawn-signs", "architecture": "mlp", "epochs": 3, "batch_size": 64},
+    ),
+    "drawn cats and dogs, perceptron": (
+        "Multi-layer perceptron, trained on drawn cats and dogs, which it hardly tells apart",
+        {"dataset": "drawn-cats-dogs", "architecture": "mlp", "epochs": 3},
+    ),
     "photographed signs": (
         "Sign CNN, trained on photographed hand signs (Sign-Language MNIST)",
         {"dataset": "sign-mnist", "architecture": "sign-cnn", "epochs": 2, "batch_size": 64}
@@ -192,7 +200,7 @@ def unfamiliar(opened: Opened, test: Pixels, learned_from: str, count: int) -> d
         ("drawn signs", "drawn-signs"),
         ("photographed signs", "sign-mnist"),
     ):
-        if name != learned_from and catalog.describe(dataset).usable:
+        if not learned_from.startswith(name) and catalog.describe(dataset).usable:
             kinds[name] = made(from_pack(dataset, count))
     uniform = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
     gaussian = np.clip(rng.normal(128, 40, (count, *shape)), 0, 255).astype(np.uint8)

@@ -57,9 +57,10 @@ ALARM = "Unlike what it trained on: be careful with its answer"
 MISSES = (
     "The alarm compares what the network makes of this picture with what it makes of its training "
     "pictures. In our trials it found nearly all photographs shown to networks that learned from "
-    "drawings, and noise, plain colours and black pictures. It missed pictures that differ in ways "
-    "the network does not see: of its own test photographs turned upside down, four of five. No "
-    "alarm does not mean that the answer is right."
+    "drawings, and noise, plain grey and black pictures. It misses what the network does not see: "
+    "of a pretrained network's own test photographs, turned upside down, it found one in seven. "
+    "Perceptrons, and networks that have learned little, find far less. No alarm does not mean "
+    "that the answer is right."
 )
 
 _FORMAT = 2

@@ -26,11 +26,9 @@ POLL = 0.5
 _TEXT = "Preparing the alarm for unfamiliar pictures"
 
 
-def measured_familiarities(
-    state: ClassifyState, choices: Sequence[CheckpointChoice]
-) -> dict[tuple[str, str], Familiarity]:
-    """Returns (run, checkpoint) -> what was measured for the weights that answer."""
-    familiarities = {}
+def find_measured(state: ClassifyState, choices: Sequence[CheckpointChoice]) -> None:
+    """Puts what was measured for the weights that answer into `state.familiarities`."""
+    found: dict[tuple[str, str], Familiarity] = {}
     for choice in choices:
         weights = (choice.run.id, choice.checkpoint)
         if identity := state.identities.get(weights):
@@ -38,16 +36,11 @@ def measured_familiarities(
             if familiarity is None or familiarity.identity != identity:
                 familiarity = saved_familiarity(choice.folder, choice.checkpoint, identity=identity)
             if familiarity is not None:
-                familiarities[weights] = familiarity
-    state.familiarities = familiarities
-    return familiarities
+                found[weights] = familiarity
+    state.familiarities = found
 
 
-def draw_status(
-    state: ClassifyState,
-    choices: Sequence[CheckpointChoice],
-    familiarities: dict[tuple[str, str], Familiarity],
-) -> None:
+def draw_status(state: ClassifyState, choices: Sequence[CheckpointChoice]) -> None:
     """Starts the measurement where it is missing; one line tells how far it is.
 
     One measurement at a time in the whole lab, so that answers, which are jobs too, get a thread.
@@ -56,7 +49,7 @@ def draw_status(
         choice
         for choice in choices
         if (weights := (choice.run.id, choice.checkpoint)) in state.identities
-        and weights not in familiarities
+        and weights not in state.familiarities
         and weights not in state.failures
     ]
     if not missing:
