@@ -154,8 +154,8 @@ def feature_stage(opened: Opened) -> str | None:
     None when the head is all there is.
     """
     with_places = [name for name in opened.layers.stages if name != HEAD]
-    before_head = opened.network.stage_names[:-1]
-    return (with_places or list(before_head) or [None])[-1]
+    stages = with_places or opened.network.stage_names[:-1]
+    return stages[-1] if stages else None
 
 
 def feature_vectors(output: Tensor) -> npt.NDArray[np.float32]:

@@ -133,7 +133,8 @@ def nearest(features: Floats, directions: npt.NDArray[np.float16]) -> Floats:
 def _directions(features: Floats) -> Floats:
     """(n, D) -> the same, each row of length 1, or 0 where all of it is 0."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(lengths > 0, lengths, 1)
+    directions: Floats = (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return directions
 
 
 def familiarity_file(folder: Path, checkpoint: str) -> Path:
