@@ -1,5 +1,6 @@
 """The Classify page through the entrance: pictures in, answers out, whatever else is among them."""
 
+import base64
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,7 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.classify import uploads
+from lab.ui.classify.camera import picture_bytes
 from lab.ui.classify.crop import valid_cut
 from lab.words import probability
 from tests.app.conftest import OpenPage
@@ -257,6 +259,31 @@ def test_the_crop_shows_what_the_network_gets(
 )
 def test_a_frame_that_makes_no_sense_is_the_whole_picture(change: object) -> None:
     assert valid_cut(change) is None
+
+
+def test_a_picture_from_the_camera_comes_first_and_replaces_the_one_before(
+    open_page: OpenPage, train: Callable[..., str]
+) -> None:
+    """The camera itself is the browser's: tests/browser/test_classify.py."""
+    app = upload(open_page("classify", run=train()), [bars(0), bars(1)])
+    pictures = app.session_state["classify_uploads"]
+    for name, seed in (("first", 1), ("second", 2)):
+        data = picture_bytes("data:image/jpeg;base64," + base64.b64encode(jpeg(seed)).decode())
+        assert data == jpeg(seed)
+        pictures.add_camera_picture(uploads.Upload(name, uploads.CAMERA_NAME, data))
+        app.run()
+        settled(app)
+        names = [upload.name for upload in pictures.uploads]
+        assert names == ["Camera picture", "bars0.png", "bars1.png"]
+        assert pictures.uploads[0].id == name
+        assert lines(app) == 3
+
+
+@pytest.mark.parametrize(
+    "url", [None, 7, "", "data:image/png;base64,AAAA", "data:image/jpeg;base64,no base64!"]
+)
+def test_what_is_no_picture_of_the_camera_is_left_out(url: object) -> None:
+    assert picture_bytes(url) is None
 
 
 def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..., str]) -> None:

@@ -23,7 +23,7 @@ from lab.words import probability
 
 PER_PAGE = 12
 NAMED = 12
-CLASSES = 10
+CLASSES = 5
 """Classes with a bar in the details; the others are in one line below."""
 THUMB_WIDTH = 64
 PICTURE_WIDTH = 224
