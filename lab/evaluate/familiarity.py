@@ -22,6 +22,7 @@ promise.
 from __future__ import annotations
 
 import copy
+import functools
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,8 +60,8 @@ MISSES = (
     "pictures. In our trials it found nearly all photographs shown to networks that learned from "
     "drawings, and noise, plain grey and black pictures. It misses what the network does not see: "
     "of a pretrained network's own test photographs, turned upside down, it found one in seven. "
-    "Perceptrons, and networks that have learned little, find far less. No alarm does not mean "
-    "that the answer is right."
+    "Perceptrons find less, and networks that have learned little hardly anything. No alarm does "
+    "not mean that the answer is right."
 )
 
 _FORMAT = 2
@@ -101,9 +102,14 @@ class Familiarity:
         """In [0, 1]; None when the data set has no test pictures."""
         return self.false_alarms / self.test_images if self.test_images else None
 
+    @functools.cached_property
+    def _directions(self) -> Floats:
+        """Converting them takes longer than comparing with them."""
+        return self.directions.astype(np.float32)
+
     def judge(self, features: Floats) -> Verdict:
         """Judges one picture by its features (D,), as in `lab.evaluate.classify.Answer`."""
-        distance = float(nearest(features[None], self.directions)[0])
+        distance = float(nearest(features[None], self._directions)[0])
         unlike = distance > self.limit
         return Verdict(distance, unlike, self._details(distance, unlike))
 
@@ -120,12 +126,14 @@ class Familiarity:
         return f"{text} {rate:.1%} of {test} raised the alarm, falsely."
 
 
-def nearest(features: Floats, directions: npt.NDArray[np.float16]) -> Floats:
+def nearest(
+    features: Floats, directions: npt.NDArray[np.float16] | npt.NDArray[np.float32]
+) -> Floats:
     """(n, D) features -> (n,) cosine distances from the nearest of `directions`, in [0, 2].
 
     Features that are all zero have no direction: their distance is 1.
     """
-    nearness = _directions(features) @ directions.astype(np.float32).T
+    nearness = _directions(features) @ directions.astype(np.float32, copy=False).T
     distances: Floats = np.float32(1) - nearness.max(axis=1)
     return distances
 
