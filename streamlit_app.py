@@ -1,17 +1,15 @@
-"""The entrance: page frame, start-up, which run the session looks at; nothing else."""
+"""The entrance: the server, with pages and API on one port, and the script of a visitor's session.
+
+`streamlit run` imports this file for `app`; each session then runs it as its script.
+"""
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from lab.errors import LabError
-from lab.ui.entrance import enter, navigation
-from lab.ui.startup import start_once
-from lab.ui.state import adopt_run_from_url
+from lab.ui.entrance import run_page
+from lab.ui.server import lifespan, routes
 
-page = navigation()
-enter()
-try:
-    start_once()
-    adopt_run_from_url()
-    page.run()
-except LabError as error:  # what a person can meet: a full disk, a folder that cannot be written
-    st.error(str(error), icon=":material/error:")
+if get_script_run_ctx(suppress_warning=True) is None:
+    app = st.App(__file__, routes=routes(), lifespan=lifespan)
+else:
+    run_page()

@@ -81,8 +81,8 @@ def knob(
         "unit": unit,
         "step": step,
         "log": log,
-        "choice_titles": choice_titles,
-        "used_with": used_with,
+        "choice_titles": dict(choice_titles),  # plain, so that pydantic can make its JSON schema
+        "used_with": dict(used_with),
         "by_architecture": by_architecture,
         "essential": essential,
         "effect": effect,

@@ -2,6 +2,7 @@
 
     LabError                 base: its message is shown to the person as it stands
     ├── ConfigError          a knob is unknown, out of range, or does not fit the others
+    │   └── StateError       a run's state does not allow what was asked of it
     ├── NotFoundError        a name (data set, architecture, run, checkpoint) is not there
     ├── DataError            a file, folder, zip, CSV or download cannot be used
     ├── WeightsError         pretrained weights cannot be had
@@ -25,6 +26,10 @@ class LabError(Exception):
 
 class ConfigError(LabError):
     """A knob is unknown, out of range, or does not fit the others."""
+
+
+class StateError(ConfigError):
+    """A run's state does not allow what was asked of it."""
 
 
 class NotFoundError(LabError):

@@ -25,9 +25,14 @@ class Progress:
         """In [0, 1], or None when the total is unknown."""
         return min(1.0, self.done / self.total) if self.total else None
 
+    @property
+    def units_left(self) -> int:
+        """0 when the total is unknown."""
+        return max(0, self.total - self.done)
+
     def seconds_left(self, per_second: float | None) -> float | None:
         """Seconds left at so many units a second; None when that or the total is unknown."""
-        return max(0, self.total - self.done) / per_second if per_second and self.total else None
+        return self.units_left / per_second if per_second and self.total else None
 
     def in_words(self, per_second: float | None = None) -> str:
         """Such as "Downloading Pets · 12.3 MB of 46.8 MB · 3.1 MB/s · 11 s left"."""

@@ -4,10 +4,8 @@ import streamlit as st
 
 from lab.ui import home
 from lab.ui.entrance import require_entrance
-from lab.ui.run.live_chart import preload_live_chart
-from lab.ui.state import current_run
-from lab.ui.words import status_badge
-from lab.words import percent
+from lab.ui.live.component import preload_live_view
+from lab.ui.widgets.running import draw_running
 
 require_entrance()
 st.title("Trainscope", anchor=False)
@@ -17,20 +15,7 @@ st.markdown(
     "and every run is kept for comparison."
 )
 
-run = current_run() or home.active_run()
-if run is not None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        status_badge(run.status)
-        st.markdown(f"**{run.name}**", width="stretch")
-        if run.best_val_accuracy is not None:
-            st.markdown(f"best validation accuracy {percent(run.best_val_accuracy)}")
-        label = "Watch it" if run.is_live else "Look at it"
-        st.page_link(
-            "pages/train.py",
-            label=label,
-            icon=":material/monitoring:",
-            query_params={"run": run.id},
-        )
+draw_running(key="home_running")
 
 st.subheader("Start with one click", anchor=False)
 home.draw_cards()
@@ -44,4 +29,4 @@ with st.container(horizontal=True):
     )
     st.page_link("pages/train.py", label="Choose every knob yourself", icon=":material/tune:")
     st.page_link("pages/runs.py", label="Find an earlier run", icon=":material/history:")
-preload_live_chart()
+preload_live_view()

@@ -8,25 +8,29 @@ from lab.ui.inspect.cam import draw_cam
 from lab.ui.inspect.choice import choose_picture, choose_subject
 from lab.ui.inspect.features import draw_features
 from lab.ui.inspect.gallery import draw_gallery
+from lab.ui.inspect.layout import panel_and_stage
 from lab.ui.inspect.side_by_side import draw_side_by_side
 
 require_entrance()
 st.title("Inspect", anchor=False)
+panel, stage = panel_and_stage()
 try:
-    subject = choose_subject()
-    chosen = choose_picture(subject) if subject is not None else None
+    with panel:
+        subject = choose_subject()
+        chosen = choose_picture(subject) if subject is not None else None
     if subject is not None:
-        cams, features, gallery, runs = st.tabs(
-            ["Where it looks", "Feature maps", "Gallery", "Runs side by side"],
-            key="inspect_tab",
-            on_change="rerun",
-        )
+        with stage:
+            cams, features, gallery, runs = st.tabs(
+                ["Where it looks", "Feature maps", "Gallery", "Runs side by side"],
+                key="inspect_tab",
+                on_change="rerun",
+            )
         if cams.open and chosen is not None:
             with cams:
-                draw_cam(subject, chosen)
+                draw_cam(subject, chosen, panel)
         if features.open and chosen is not None:
             with features:
-                draw_features(subject, chosen)
+                draw_features(subject, chosen, panel)
         if gallery.open:
             with gallery:
                 draw_gallery(subject)

@@ -45,7 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target", metavar="CLASS", help="what speaks for this class; default: the predicted one"
     )
     parser.add_argument(
-        "--strength", type=float, default=0.6, help="of the colours, from 0 to 1; default 0.6"
+        "--style",
+        choices=("overlay", "contour", "map"),
+        default="overlay",
+        help="colours over the picture in black and white (the default), lines at 50%% and 80%% of "
+        "the peak over the picture itself, or the map alone",
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=None,
+        help="of an overlay's colours, from 0 to 1; default 0.75",
     )
     parser.add_argument(
         "--out", required=True, metavar="FILE.png", help="where to write; replaces an older file"
@@ -57,10 +67,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def explain(options: argparse.Namespace) -> int:
     from lab.evaluate.classify import answer, uploaded
     from lab.evaluate.opened import open_network
-    from lab.explain.overlay import overlay
+    from lab.explain.overlay import drawn, overlay
 
-    if not 0 <= options.strength <= 1:
-        raise ConfigError(f"--strength is {options.strength:g}; allowed is 0 to 1.")
+    if options.strength is not None:
+        if not 0 <= options.strength <= 1:
+            raise ConfigError(f"--strength is {options.strength:g}; allowed is 0 to 1.")
+        if options.style != "overlay":
+            raise ConfigError(
+                f"--strength is of the colours of an overlay, and --style is {options.style!r}. "
+                "Leave one of them out."
+            )
     out = _out(options)
     crop = parse_crop(options.crop)
     row = find_run(options.run)
@@ -86,7 +102,10 @@ def explain(options: argparse.Namespace) -> int:
             "so there is no map of where it looks. `classify` gives its answer."
         )
     content = io.BytesIO()
-    pixels = overlay(result.seen, result.cam, strength=options.strength, side=SIDE)
+    if options.style == "overlay":
+        pixels = overlay(result.seen, result.cam, strength=options.strength, side=SIDE)
+    else:
+        pixels = drawn(result.seen, result.cam, options.style, side=SIDE)
     Image.fromarray(pixels).save(content, "PNG")
     replaced = _write(out, content.getvalue())
     share = half_of_the_map(result.cam) if result.meaningful else None

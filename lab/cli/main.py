@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "show where a trained network looks",
     "datasets": "list, show, add, download, remove data sets",
     "recipes": "the documents' experiments: list, run",
+    "api-token": "print the token for programs (see /api/docs)",
 }
 """Each command with its help; a command is a file of this folder."""
 
@@ -39,6 +40,7 @@ EXAMPLES = """examples:
   python -m lab explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
   python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
   python -m lab recipes run sl-cnn --quick
+  TOKEN=$(python -m lab api-token)
 """
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from lab.data.pack import Pack
 
 
+CACHED_PIXELS = 8 * 224 * 224
+"""Of the images that go together through a network on a CPU."""
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Images and labels of one step, ready for the network."""
@@ -110,11 +114,16 @@ def labels_of(pack: Pack, rows: npt.NDArray[np.int64], device: torch.device | st
     return _move(pack.labels[rows], device)
 
 
-def eval_batch_size(config: RunConfig, image_size: int) -> int:
-    """The batch size for evaluating a run: large enough to keep the processor busy.
+def eval_batch_size(config: RunConfig, image_size: int, device: torch.device | str) -> int:
+    """The batch size of forward passes without gradients, in the evaluation of a run and in frozen
+    layers.
 
-    The same for every evaluation of a run: with another batch size the last bits may differ.
+    On a CPU so few images that what they become between two layers stays in its cache, which is a
+    third faster than a batch of 64 photographs; and a stop need not wait for more. The same for
+    every evaluation of a run: with another batch size the last bits may differ.
     """
+    if torch.device(device).type == "cpu":
+        return min(256, max(1, CACHED_PIXELS // image_size**2))
     return max(config.batch_size, 256 if image_size < 64 else 64)
 
 

@@ -65,7 +65,7 @@ MISSES = (
 )
 
 _FORMAT = 2
-_TEXT = "Learning to recognise unfamiliar pictures"
+_TEXT = "Preparing the alarm for unfamiliar pictures"
 
 Floats = npt.NDArray[np.float32]
 

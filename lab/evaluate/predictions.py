@@ -121,7 +121,7 @@ def predict(
             "them. Look at the other part."
         )
     device = _device(card.config)
-    batch_size = eval_batch_size(card.config, pack.meta.image_size)
+    batch_size = eval_batch_size(card.config, pack.meta.image_size, device)
     probabilities, losses = [], []
     done, text = 0, f"Predicting the {SPLIT_WORDS[split]} images"
     batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -137,6 +138,7 @@ def estimate(
         later = statistics.median(p.later_epoch for p in alike)
         new = epochs_of_new_images(config)
         seconds = train * (first * new + later * (config.epochs - new))
+        seconds += test * statistics.median(p.test_image for p in alike)
         runs = "an earlier run" if len(alike) == 1 else f"{len(alike)} earlier runs"
         return Estimate(seconds, "runs", f"from {runs} of this network here")
     speed = (measured or {}).get(config.architecture)
@@ -249,6 +251,8 @@ class PastRun:
     first_epoch: float
     """The cost in an epoch of new images, see `epochs_of_new_images`."""
     later_epoch: float
+    test_image: float = 0.0
+    """Seconds that the final test took for each of its images."""
 
     def is_like(self, config: RunConfig, image_size: int, device: str) -> bool:
         return (
@@ -282,7 +286,10 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
     images = row.train_samples
     if config.steps_per_epoch or config.class_balancing == "oversampling":
         images = int(epochs.step[0]) * config.batch_size  # an epoch is not the training set then
-    ends = [float(s) for s in epochs.seconds]
+    # Runs of earlier versions counted everything as training time.
+    is_known = row.elapsed is not None and bool(np.isfinite(epochs.elapsed).all())
+    ends = [float(s) for s in (epochs.elapsed if is_known else epochs.seconds)]
+    test = (row.elapsed if is_known and row.elapsed else row.seconds) - ends[-1]
     new = min(len(ends), epochs_of_new_images(config))
     first = ends[new - 1] / (images * new)
     rest = len(ends) - new
@@ -297,6 +304,7 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
         batch_size=config.batch_size,
         first_epoch=first,
         later_epoch=later,
+        test_image=max(0.0, test) / row.test_samples if row.test_samples else 0.0,
     )
 
 

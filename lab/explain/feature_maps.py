@@ -44,7 +44,7 @@ class FeatureMaps:
     """Channels that say nothing about this picture: the same number at every place. Of a flat
     layer: units that are exactly 0. (With another picture they may well answer.)"""
     order: Ints
-    """(C,) the channels, the most active one (largest mean) first."""
+    """(C,) the channels, the most active one (largest mean) first, or by their number."""
     start: int
     tiles: Floats
     """(n, h', w') the channels order[start : start + n]; (0, 0, 0) for a flat layer."""
@@ -103,13 +103,17 @@ def feature_maps(
     start: int = 0,
     count: int = TILES,
     tile_side: int = TILE_SIDE,
+    by_number: bool = False,
 ) -> FeatureMaps:
     """The channels of `layer` for `image` (1, C, H, W) normalised: figures of all of them, tiles of
-    those that come at `start` and after in the order of activation. Raises NotFoundError."""
+    those that come at `start` and after in the order of activation, or `by_number`. Raises
+    NotFoundError."""
     output = _outputs(network, image, [layer])[layer]
     flat = output.reshape(len(output), -1)  # (C, places)
     means, minima, maxima = flat.mean(1), flat.amin(1), flat.amax(1)
-    order = torch.argsort(means, descending=True, stable=True)
+    order = torch.arange(len(means))
+    if not by_number:
+        order = torch.argsort(means, descending=True, stable=True)
     tiles = torch.zeros(0, 0, 0)
     if _has_places(output):
         dead = int((minima == maxima).sum())

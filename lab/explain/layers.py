@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,6 +37,52 @@ class Layer:
     def size(self) -> str:
         """The shape for the eye: "64 × 7 × 7"."""
         return " × ".join(map(str, self.shape))
+
+    @property
+    def size_words(self) -> str:
+        """The shape as height × width × channels: "7 × 7 × 64"; "512 numbers" of a flat layer."""
+        if len(self.shape) == 1:
+            return f"{self.shape[0]:,} numbers"
+        return " × ".join(f"{n:,}" for n in (*self.shape[1:], self.shape[0]))
+
+
+_STAGE_TITLES = {
+    "layer": "Stage",  # torchvision's name for a ResNet's stages
+    "conv": "Convolution",
+    "dense": "Dense layer",
+    "hidden": "Hidden layer",
+    "denseblock": "Dense block",
+    "last_conv": "Last convolution",
+}
+
+
+def stage_title(name: str) -> str:
+    """A stage's name for people: "Block 3" for "block3", "Fire 2 to 3" for "fire2_3"."""
+    match = re.fullmatch(r"([a-z_]+?)(?:(\d+)(?:_(\d+))?)?", name)
+    if match is None:
+        return name
+    word, first, last = match.groups()
+    title = _STAGE_TITLES.get(word, word.replace("_", " ").capitalize())
+    if first is None:
+        return title
+    return f"{title} {first}" if last is None else f"{title} {first} to {last}"
+
+
+def layer_titles(layers: Sequence[Layer]) -> Mapping[str, str]:
+    """Each layer's name -> its title: "Block 3", or "Block 3, convolution 2" in a stage of
+    several."""
+    inside: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.type != "stage":
+            inside.setdefault(layer.stage, []).append(layer.name)
+    titles = {}
+    for layer in layers:
+        titles[layer.name] = title = stage_title(layer.stage)
+        if layer.type != "stage":
+            own = inside[layer.stage]
+            number = f" {own.index(layer.name) + 1}" if len(own) > 1 else ""
+            titles[layer.name] = f"{title}, convolution{number}"
+    return titles
 
 
 @contextmanager
@@ -109,6 +157,11 @@ class InspectableLayers:
     """All stages and convolutions in the order of the forward pass."""
     default_stage: str | None
     """Where a map is looked at first; None for a network without places."""
+
+    @cached_property
+    def titles(self) -> Mapping[str, str]:
+        """Each layer's name -> its title for people, see `layer_titles`."""
+        return layer_titles(self.layers)
 
     @property
     def stages(self) -> tuple[str, ...]:

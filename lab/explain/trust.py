@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lab.errors import DivergedError
 from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
 from lab.explain.hiding import MIN_GAIN, Cells, Curve, Hiding, beats_chance, gain
-from lab.explain.layers import captured
+from lab.explain.layers import captured, stage_title
 from lab.explain.road import PASSES, Road, road
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
@@ -191,9 +191,10 @@ def _cascade(names: Sequence[str], own: str) -> list[tuple[str, tuple[str, ...]]
     """What is randomised, step by step: from the head down to the layer's own stage, then all."""
     last = len(names) - 1
     starts = [*range(last, names.index(own) - 1, -1), 0]
-    what = {last: names[last], 0: "all stages"}
+    titles = [stage_title(name) for name in names]
+    what = {last: titles[last], 0: "all stages"}
     return [
-        (what.get(k, f"{names[k]} to {names[last]}"), tuple(names[k:]))
+        (what.get(k, f"{titles[k]} to {titles[last]}"), tuple(names[k:]))
         for k in dict.fromkeys(starts)
     ]
 

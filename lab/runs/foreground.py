@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import FrameType
 
 from lab.config import RunConfig
+from lab.progress import Progress
 from lab.runs import locks
 from lab.runs.recorder import forward_request
 from lab.runs.status import RESUMABLE, refusal
@@ -94,7 +95,7 @@ def _train_on_device(
         return control.wanted in ("stop", "pause")
 
     def on_wait() -> None:
-        runs.report(run_id, locks.waiting_text(device))
+        runs.report(run_id, Progress(0, 0, locks.waiting_text(device)))
 
     try:
         device = resolve(row.config)

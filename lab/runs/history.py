@@ -29,13 +29,15 @@ Columns = TypeVar("Columns", StepColumns, Curve)
 Indexes = npt.NDArray[np.intp]
 
 
-def thinned_steps(store: Store, run_id: str, *, points: int = POINTS) -> StepColumns:
-    """Returns the run's steps, thinned to at most `points` rows.
+def thinned_steps(
+    store: Store, run_id: str, *, after: int = 0, points: int = POINTS
+) -> StepColumns:
+    """Returns the run's steps with a number above `after`, thinned to at most `points` rows.
 
     Always included are the first and the last step, the lowest and highest value of every curve and
     the last step of the best epoch; the others keep the shape (MinMaxLTTB).
     """
-    steps = store.steps(run_id)
+    steps = store.steps(run_id, after=after)
     if len(steps) <= points:
         return steps
     epochs = store.epochs(run_id)

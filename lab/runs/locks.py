@@ -106,7 +106,7 @@ def device_turn(
 
 
 def waiting_text(device: str) -> str:
-    """The progress text of a run that waits in `device_turn`."""
+    """The activity of a run that waits in `device_turn`."""
     return f"waiting for another process that trains on {device}"
 
 

@@ -35,7 +35,7 @@ FETCH_ROWS = 2000
 
 _STEP_FIELDS = ("step", "epoch", "learning_rate", "seconds", *schema.STEP_METRICS)
 _EPOCH_FIELDS = (
-    "epoch", "step", "learning_rate", "seconds", "images_per_second", "is_best",
+    "epoch", "step", "learning_rate", "seconds", "elapsed", "images_per_second", "is_best",
     *schema.EPOCH_METRICS,
 )  # fmt: skip
 
@@ -128,6 +128,7 @@ def epochs(
         step=columns["step"].astype(np.int64),
         learning_rate=columns["learning_rate"],
         seconds=columns["seconds"],
+        elapsed=columns["elapsed"],
         images_per_second=columns["images_per_second"],
         is_best=columns["is_best"].astype(np.bool_),
         phase=tuple(row[0] for row in rows),

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 
 from lab.progress import Progress, Rate
 from lab.runs.store import Store
+from lab.runs.time_left import TimeLeft
 from lab.runs.writing import Smoother
 from lab.training.control import Control
-from lab.training.events import Event, ProbeTaken, StepDone
+from lab.training.events import ActivityProgressed, Event, StepDone
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
-SPEED_WINDOW_SECONDS = 5.0
-"""Images per second are measured over this much of the latest training."""
 
 
 class Recorder:
@@ -26,8 +24,8 @@ class Recorder:
     Two threads: the training thread adds events; the recorder's own writes buffered steps and
     reads requests, every 0.25 s while the `with` block lasts. So training does not wait for the
     disk at each step, and a stop pressed in another process reaches `control` also during a long
-    validation. The first step, for which a person waits, and everything but steps is written at
-    once, by the training thread.
+    validation. The first step, for which a person waits, and everything but steps and progress is
+    written at once, by the training thread.
 
     A write that failed is raised by the next call of the training thread.
     """
@@ -38,9 +36,9 @@ class Recorder:
         self._control = control
         self._smoother = Smoother()  # used under _write_guard
         self._write_guard = threading.Lock()  # one batch at a time, in order
-        self._guard = threading.Lock()  # the buffer and the speed; held for moments only
+        self._guard = threading.Lock()  # the buffer and the time left; held for moments only
         self._events: list[Event] = []
-        self._speed = _Speed()
+        self._time_left = TimeLeft()
         self._any_step = False
         self._error: Exception | None = None
         self._reported_at = -FLUSH_SECONDS
@@ -61,13 +59,11 @@ class Recorder:
     def add(self, event: Event) -> None:
         """Add one event; raises ResourceError when it, or one before it, cannot be written."""
         can_wait = self._any_step and isinstance(event, StepDone)
+        can_wait = can_wait or isinstance(event, ActivityProgressed)
         with self._guard:
             self._events.append(event)
-            if isinstance(event, StepDone):
-                self._any_step = True
-                self._speed.add(event)
-            elif isinstance(event, ProbeTaken):
-                self._speed.begin(self._speed.epoch)
+            self._time_left.add(event)
+            self._any_step = self._any_step or isinstance(event, StepDone)
         if not can_wait or self._error is not None:
             self.flush()
 
@@ -78,12 +74,20 @@ class Recorder:
                 raise self._error
             with self._guard:
                 events, self._events = self._events, []
-                speed = self._speed.images_per_second()
+                speed = self._time_left.pace.images_per_second
+                finishing = self._control.wanted == "finish"
+                seconds_left = self._time_left.seconds(finishing=finishing)
+                activity = self._time_left.activity
             if not events:
                 return
             try:
                 requested = self._store.record(
-                    self._run_id, events, smoother=self._smoother, images_per_second=speed
+                    self._run_id,
+                    events,
+                    smoother=self._smoother,
+                    images_per_second=speed,
+                    seconds_left=seconds_left,
+                    activity=activity,
                 )
             except Exception as error:
                 self._error = error
@@ -110,8 +114,9 @@ class Recorder:
         if now - self._reported_at < FLUSH_SECONDS and not finished:
             return
         self._reported_at = now
-        text = progress.in_words(self._preparation_rate.per_second(now=now))
-        forward_request(self._store.report(self._run_id, text, progress.fraction), self._control)
+        left = progress.seconds_left(self._preparation_rate.per_second(now=now))
+        requested = self._store.report(self._run_id, progress, seconds_left=left)
+        forward_request(requested, self._control)
 
     def _write_regularly(self) -> None:
         while not self._closed.wait(FLUSH_SECONDS):
@@ -122,35 +127,6 @@ class Recorder:
                     forward_request(self._store.requested(self._run_id), self._control)
             except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
-
-
-class _Speed:
-    """Images per second over the latest steps of one epoch, without the time of validation and film
-    strip."""
-
-    def __init__(self) -> None:
-        self._steps: deque[tuple[float, int]] = deque()  # training seconds, samples
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        self._steps.clear()
-        self._samples = 0
-        self.epoch = epoch
-
-    def add(self, step: StepDone) -> None:
-        if step.epoch != self.epoch:
-            self.begin(step.epoch)
-        self._steps.append((step.seconds, step.samples))
-        self._samples += step.samples
-        while step.seconds - self._steps[0][0] > SPEED_WINDOW_SECONDS and len(self._steps) > 2:
-            self._samples -= self._steps.popleft()[1]
-
-    def images_per_second(self) -> float | None:
-        if len(self._steps) < 2:
-            return None
-        first, last = self._steps[0], self._steps[-1]
-        seconds = last[0] - first[0]
-        return (self._samples - first[1]) / seconds if seconds > 0 else None
 
 
 def forward_request(requested: str | None, control: Control) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping
 
 from lab.config import RunConfig
 from lab.metrics import METRICS
+from lab.progress import Progress
 from lab.runs.status import ACTIVE, RESUMABLE
 
 Ints = npt.NDArray[np.int64]
@@ -46,7 +47,16 @@ class RunRow:
     message: str
     """How it ended, in one sentence."""
     device: str
-    progress_text: str
+    activity: str
+    """What it does at this moment beside training steps, such as "Validating epoch 3"; what it
+    waits for while queued; "" while training steps go on and once it has ended."""
+    activity_done: int
+    activity_total: int
+    """0 when unknown."""
+    activity_unit: str
+    """Such as "images"; "bytes" are shown as a size."""
+    activity_seconds_left: float | None
+    """Of the activity, from its own pace so far."""
     progress: float
     """Share done, in [0, 1]: of the preparation while preparing, else of all steps."""
     revision: int
@@ -68,8 +78,15 @@ class RunRow:
     test: Mapping[str, float]
     """The test metrics of the best epoch's weights by name, those that are measured."""
     seconds: float
-    """Training time without pauses."""
+    """Training time: of the training steps alone."""
+    elapsed: float | None
+    """Everything since the first step, pauses left out: training steps, validation, test and the
+    rest, as of the last epoch's end or the run's. None in runs of an earlier version."""
+    seconds_left: float | None
+    """Until the run has ended, the test included, unless it ends early; None unless it is running
+    and something was measured."""
     images_per_second: float | None
+    """Training images over the time spent on training steps."""
 
     @property
     def config(self) -> RunConfig:
@@ -81,6 +98,15 @@ class RunRow:
     def settings(self) -> dict[str, Any]:
         """The settings as plain JSON values, as they were written."""
         return dict(json.loads(self.config_json))
+
+    @property
+    def progress_text(self) -> str:
+        """The activity in words, such as "Validating epoch 3 · 640 of 2,000 images · 12 s left"."""
+        left = self.activity_seconds_left
+        progress = Progress(
+            self.activity_done, self.activity_total, self.activity, self.activity_unit
+        )
+        return progress.in_words(progress.units_left / left if left else None)
 
     @property
     def best_val_accuracy(self) -> float | None:
@@ -178,6 +204,9 @@ class EpochColumns:
     step: Ints
     learning_rate: Floats
     seconds: Floats
+    """Training time up to each epoch's end."""
+    elapsed: Floats
+    """As `RunRow.elapsed`."""
     images_per_second: Floats
     is_best: npt.NDArray[np.bool_]
     """Whether the epoch was the best so far; the last True is the best of all."""

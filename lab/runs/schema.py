@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -62,7 +63,13 @@ runs = Table(
     Column("requested", String(10)),  # stop, pause or finish, until the trainer has seen it
     Column("message", Text, nullable=False, default=""),
     Column("device", String(20), nullable=False, default=""),  # "" while "auto" is not resolved
-    Column("progress_text", Text, nullable=False, default=""),
+    # What is done at this moment beside training steps; "" while they go on. A total of 0 is
+    # unknown.
+    Column("activity", Text, nullable=False, default="", server_default=""),
+    Column("activity_done", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("activity_total", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("activity_unit", String(20), nullable=False, default="", server_default=""),
+    Column("activity_seconds_left", Float),
     Column("progress", Float, nullable=False, default=0.0),
     # Grows when a resume from an earlier checkpoint deletes recorded steps: charts that hold more
     # than the store does then start again.
@@ -79,7 +86,9 @@ runs = Table(
     Column("class_names", Text, nullable=False, default="[]"),  # JSON list
     Column("best_epoch", Integer),
     *_metrics(RUN_METRICS),
-    Column("seconds", Float, nullable=False, default=0.0),
+    Column("seconds", Float, nullable=False, default=0.0),  # of training steps only
+    Column("elapsed", Float),  # of everything since the first step, pauses left out
+    Column("seconds_left", Float),
     Column("images_per_second", Float),
     Index("runs_by_status", "status", "queue_position"),
 )
@@ -127,6 +136,7 @@ epochs = Table(
     *_metrics(EPOCH_METRICS),
     Column("learning_rate", Float),
     Column("seconds", Float),
+    Column("elapsed", Float),
     Column("images_per_second", Float),
     Column("is_best", Boolean, nullable=False),
     sqlite_with_rowid=False,

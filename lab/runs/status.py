@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from lab.errors import ConfigError
+from lab.errors import StateError
 
 Request = Literal["stop", "pause", "finish"]
 """What a person can ask of a run; the names of `lab.training.control.Control.wanted`."""
@@ -49,8 +49,8 @@ def sources(status: str) -> tuple[str, ...]:
     return tuple(s for s, targets in TRANSITIONS.items() if status in targets)
 
 
-def refusal(run_id: str, status: str, allowed: Iterable[str], verb: str) -> ConfigError:
+def refusal(run_id: str, status: str, allowed: Iterable[str], verb: str) -> StateError:
     """ "Run r-1 is completed; only running runs can be stopped." """
     *most, last = allowed
     states = f"{', '.join(most)} or {last}" if most else last
-    return ConfigError(f"Run {run_id} is {status}; only {states} runs can be {verb}.")
+    return StateError(f"Run {run_id} is {status}; only {states} runs can be {verb}.")

@@ -21,8 +21,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, NotFoundError
+from lab.errors import ConfigError, NotFoundError, StateError
 from lab.home import home_folder, writing
+from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import curves
 from lab.runs.database import Database, database_url
@@ -36,8 +37,16 @@ from lab.runs.status import (
     Request,
     refusal,
 )
-from lab.runs.writing import Smoother, change_status, resume_smoother, write_events, write_log
-from lab.training.events import Event
+from lab.runs.writing import (
+    NO_ACTIVITY,
+    Smoother,
+    activity_columns,
+    change_status,
+    resume_smoother,
+    write_events,
+    write_log,
+)
+from lab.training.events import ActivityProgressed, Event
 
 __all__ = [
     "STATUSES",
@@ -165,7 +174,7 @@ class Store:
             )
             if deleted.rowcount == 0:
                 status = self._status(connection, run_id)
-                raise ConfigError(f"Run {run_id} is {status}; stop it first, then delete it.")
+                raise StateError(f"Run {run_id} is {status}; stop it first, then delete it.")
             queue_order.renumber(connection)
         folder = home_folder("runs") / run_id
         with writing(folder):
@@ -182,11 +191,14 @@ class Store:
         """Record on which device a queued run will train."""
         self._update(run_id, device=device)
 
-    def report(self, run_id: str, text: str, progress: float | None = None) -> str | None:
-        """Record what the run is doing and the share done in [0, 1]; returns a pending request."""
-        values: dict[str, Any] = {"progress_text": text}
-        if progress is not None:
-            values["progress"] = progress
+    def report(
+        self, run_id: str, progress: Progress, *, seconds_left: float | None = None
+    ) -> str | None:
+        """Record what a preparing run does, how far that is and the seconds left of it; returns a
+        pending request."""
+        values = activity_columns(progress, seconds_left)
+        if progress.fraction is not None:
+            values["progress"] = progress.fraction
         self._update(run_id, **values)
         with self.database.read() as connection:
             return self._requested(connection, run_id)
@@ -212,7 +224,7 @@ class Store:
             connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.status == "queued")
-                .values(progress_text=text)
+                .values(activity=text)
             )
 
     def requested(self, run_id: str) -> str | None:
@@ -272,8 +284,8 @@ class Store:
                     requested=None,
                     queue_position=None,
                     message="",
-                    progress_text="",
                     progress=0.0,
+                    **NO_ACTIVITY,
                     started_at=sa.func.coalesce(runs.c.started_at, time.time()),
                     ended_at=None,
                 )
@@ -281,8 +293,8 @@ class Store:
             # The waiting texts of the others are outdated: they now wait for this run.
             connection.execute(
                 runs.update()
-                .where(runs.c.status == "queued", runs.c.progress_text != "")
-                .values(progress_text="")
+                .where(runs.c.status == "queued", runs.c.activity != "")
+                .values(activity="")
             )
             queue_order.renumber(connection)
             return claimed.rowcount == 1
@@ -306,8 +318,11 @@ class Store:
         *,
         smoother: Smoother | None = None,
         images_per_second: float | None = None,
+        seconds_left: float | None = None,
+        activity: ActivityProgressed | None = None,
     ) -> str | None:
-        """Append events in one transaction; returns a pending request.
+        """Append events in one transaction; returns a pending request. For the rest see
+        `lab.runs.writing.write_events`.
 
         `smoother` carries the smoothed curves from one batch to the next; without it they go on
         from the last recorded step. The run must be preparing for RunStarted (which makes it
@@ -323,6 +338,8 @@ class Store:
                 events,
                 smoother=smoother,
                 images_per_second=images_per_second,
+                seconds_left=seconds_left,
+                activity=activity,
             )
             return self._requested(connection, run_id)
 

@@ -232,6 +232,7 @@ def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEn
         best_val=dict(row.best_val),
         test={},
         seconds=row.seconds,
+        elapsed=row.elapsed,
     )
 
 

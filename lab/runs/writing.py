@@ -12,9 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from lab.metrics import METRICS
+from lab.progress import Progress
 from lab.runs import locks, schema
 from lab.runs.status import refusal, sources
 from lab.training.events import (
+    ActivityProgressed,
     EpochDone,
     Event,
     LogWritten,
@@ -25,13 +27,23 @@ from lab.training.events import (
     as_row,
 )
 
-SMOOTHING_HALF_LIFE = 20
-"""Steps after which a value counts half in the moving average."""
+SMOOTHING_SHARE = 1 / 20
+"""Share of an epoch after which a value counts half in the moving average: so its end can be laid
+beside the validation at the epoch's end, however many steps an epoch has."""
 
-_DECAY = 0.5 ** (1 / SMOOTHING_HALF_LIFE)
-_GAIN = 1.0 - _DECAY
+LEAST_HALF_LIFE, MOST_HALF_LIFE = 2.0, 100.0
+"""Steps."""
 
 LONGEST_TEXT = 20_000
+
+NO_ACTIVITY: dict[str, Any] = {
+    "activity": "",
+    "activity_done": 0,
+    "activity_total": 0,
+    "activity_unit": "",
+    "activity_seconds_left": None,
+}
+"""Of a run's row while training steps go on, and once it has ended."""
 
 TUPLE_DIALECTS = ("sqlite",)
 """Databases whose driver takes rows as tuples for `?`, and replaces a row that is there."""
@@ -46,24 +58,32 @@ class Smoother:
     unchanged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps_per_epoch: int | None = None) -> None:
+        self.set_epoch(steps_per_epoch)
         self._metrics: dict[str, tuple[float, float]] = {}
         """m(t) and 1 - b ** t of each; the weight is 0 before the first value."""
 
+    def set_epoch(self, steps_per_epoch: int | None) -> None:
+        """Set the half-life for epochs of so many steps; the shortest one while that is unknown."""
+        half_life = SMOOTHING_SHARE * (steps_per_epoch or 0)
+        half_life = min(MOST_HALF_LIFE, max(LEAST_HALF_LIFE, half_life))
+        self._decay = 0.5 ** (1 / half_life)
+
     def restart(self, step: int, averages: Mapping[str, float]) -> None:
         """Go on after `step` steps, by metric."""
-        weight = 1.0 - _DECAY**step
+        weight = 1.0 - self._decay**step
         self._metrics = {name: (average * weight, weight) for name, average in averages.items()}
 
     def extend(self, name: str, values: Iterable[float]) -> list[float]:
         """The averages of the metric `name` after each of these further steps; NaN before the first
         value."""
         total, weight = self._metrics.get(name, (0.0, 0.0))
+        decay, gain = self._decay, 1.0 - self._decay
         averages = []
         for value in values:
             if isfinite(value):
-                total = _DECAY * total + _GAIN * value
-                weight = _DECAY * weight + _GAIN
+                total = decay * total + gain * value
+                weight = decay * weight + gain
             averages.append(total / weight if weight else nan)
         self._metrics[name] = (total, weight)
         return averages
@@ -76,12 +96,19 @@ def write_events(
     *,
     smoother: Smoother,
     images_per_second: float | None,
+    seconds_left: float | None,
+    activity: ActivityProgressed | None,
 ) -> None:
     """Append `events` to the run's tables and bring its row up to date.
+
+    The rest is as of the last event. Without `images_per_second` they stay as they are; without
+    `seconds_left` they are unknown; without `activity` training steps go on.
 
     RunStarted first deletes what was recorded after the step that the run resumes from. Raises
     ConfigError when the run is not in a state in which it could start or end that way.
     """
+    if not events:
+        return
     now = time.time()
     steps: list[StepDone] = []  # not written yet
     last_step: StepDone | None = None
@@ -99,8 +126,8 @@ def write_events(
             _write_steps(connection, run_id, steps, smoother)
             steps.clear()
             changes |= _start_run(connection, run_id, event, smoother)
-        elif isinstance(event, ProbeTaken):
-            pass  # its images are a file in the run's folder
+        elif isinstance(event, ProbeTaken | ActivityProgressed):
+            pass  # images are a file in the run's folder; an activity is in the row alone
         else:
             changes |= _ending(event)
             level = "error" if event.status == "failed" else "info"
@@ -113,10 +140,12 @@ def write_events(
             changes |= {"step": last_step.step, "seconds": last_step.seconds}
     if images_per_second is not None:
         changes.setdefault("images_per_second", images_per_second)
+    if not isinstance(events[-1], RunEnded):
+        changes["seconds_left"] = seconds_left
+        changes |= _activity_columns(activity) if activity else NO_ACTIVITY
     if "step" in changes:
         changes.setdefault("progress", _progress(changes))
-    if changes:
-        connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
+    connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
 
 
 def write_log(
@@ -137,7 +166,7 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
     if status == "preparing":
         values |= {"owner": locks.owner()}
     elif status != "running":
-        values |= {"owner": "", "requested": None, "progress_text": ""}
+        values |= {"owner": "", "requested": None, "seconds_left": None, **NO_ACTIVITY}
         values |= {"ended_at": None if status == "queued" else time.time()}
     if status != "queued":
         values |= {"queue_position": None}
@@ -154,7 +183,10 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
 
 def resume_smoother(connection: sa.Connection, run_id: str, smoother: Smoother) -> None:
     """Set `smoother` to its state after the last recorded step."""
-    steps = schema.steps
+    steps, runs = schema.steps, schema.runs
+    per_epoch = sa.select(runs.c.steps_per_epoch).where(runs.c.id == run_id)
+    if known_steps := connection.execute(per_epoch).scalar():
+        smoother.set_epoch(known_steps)
     row = (
         connection.execute(
             sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.step.desc()).limit(1)
@@ -210,6 +242,7 @@ def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> di
         "step": event.step,
         "epoch": event.epoch,
         "seconds": event.seconds,
+        "elapsed": event.elapsed,
         "images_per_second": event.images_per_second,
     }
     if event.is_best:
@@ -223,7 +256,7 @@ def _start_run(
     """Delete what was recorded after the checkpoint that the run resumes from; returns the row's
     changes."""
     steps, epochs, runs = schema.steps, schema.epochs, schema.runs
-    change_status(connection, run_id, "running", progress_text="")
+    change_status(connection, run_id, "running", **NO_ACTIVITY)
     resume_step = event.resumed_from_step
     deleted = connection.execute(
         steps.delete().where(steps.c.run_id == run_id, steps.c.step > resume_step)
@@ -231,6 +264,7 @@ def _start_run(
     deleted += connection.execute(
         epochs.delete().where(epochs.c.run_id == run_id, epochs.c.step > resume_step)
     ).rowcount
+    smoother.set_epoch(event.steps_per_epoch)
     resume_smoother(connection, run_id, smoother)
     best = (
         connection.execute(
@@ -282,6 +316,23 @@ def _result_columns(
     return columns
 
 
+def _activity_columns(event: ActivityProgressed) -> dict[str, Any]:
+    pace = event.done / event.seconds if event.seconds else None
+    progress = Progress(event.done, event.total, event.activity, event.unit)
+    return activity_columns(progress, progress.seconds_left(pace))
+
+
+def activity_columns(progress: Progress, seconds_left: float | None) -> dict[str, Any]:
+    """The columns of a run's row that say what it does at this moment."""
+    return {
+        "activity": progress.text,
+        "activity_done": progress.done,
+        "activity_total": progress.total,
+        "activity_unit": progress.unit,
+        "activity_seconds_left": seconds_left,
+    }
+
+
 def _progress(changes: dict[str, Any]) -> Any:
     """Steps done over all steps, in SQL when this batch does not say how many there are."""
     step = changes["step"]
@@ -294,6 +345,7 @@ def _ending(event: RunEnded) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "step": event.steps,
         "seconds": event.seconds,
+        "elapsed": event.elapsed,
         **_result_columns(event.best_epoch, event.best_val, event.test),
     }
     if event.status == "completed":

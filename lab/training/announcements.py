@@ -21,6 +21,7 @@ def run_started(
     epochs: int,
     class_names: tuple[str, ...],
     resumed_from: int,
+    phase_starts: tuple[int, ...],
 ) -> RunStarted:
     return RunStarted(
         device=str(device),
@@ -33,6 +34,7 @@ def run_started(
         trainable_parameters=_trained(network),
         class_names=class_names,
         resumed_from_step=resumed_from,
+        phase_starts=phase_starts,
     )
 
 
@@ -50,7 +52,7 @@ def epoch_done(
     phase: Phase | None,
     val: dict[str, float],
     learning_rate: float,
-    seconds: float,
+    elapsed: float,
     is_best: bool,
 ) -> EpochDone:
     return EpochDone(
@@ -60,9 +62,10 @@ def epoch_done(
         train=counters.train,
         val=val,
         learning_rate=learning_rate,
-        seconds=seconds,
+        seconds=counters.seconds,
         images_per_second=counters.images_per_second,
         is_best=is_best,
+        elapsed=elapsed,
     )
 
 
@@ -83,10 +86,11 @@ def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
     )
 
 
-def interrupted(counters: Counters, status: EndStatus, *, epochs: int, total_steps: int) -> str:
+def interrupted(counters: Counters, status: EndStatus, *, testing: bool, total_steps: int) -> str:
     """The sentence of a run that was stopped or paused."""
-    tested = counters.epoch > epochs
-    test = "the test was broken off, without a figure" if tested else "the test set was not touched"
+    test = (
+        "the test was broken off, without a result" if testing else "the test set was not touched"
+    )
     return (
         f"{status.capitalize()} after step {counters.step:,} "
         f"of {total_steps:,}; {test}. "
@@ -107,7 +111,7 @@ def run_ended(
     status: EndStatus,
     message: str,
     *,
-    seconds: float,
+    elapsed: float,
     test: dict[str, float],
 ) -> RunEnded:
     return RunEnded(
@@ -118,7 +122,8 @@ def run_ended(
         best_epoch=counters.best_epoch,
         best_val=counters.best_val,
         test=test,
-        seconds=seconds,
+        seconds=counters.seconds,
+        elapsed=elapsed,
     )
 
 

@@ -21,8 +21,11 @@ class Counters:
     step: int = 0
     """Steps of the whole run that are done."""
     seconds: float = 0.0
+    """Training time: of the training steps so far."""
     epoch_seconds: float = 0.0
-    """Time spent on training steps of the running epoch."""
+    """The part of it in the running epoch."""
+    elapsed: float = 0.0
+    """Seconds of earlier sessions, training and everything else, as of the last save."""
     sums: dict[str, float] = field(default_factory=dict)
     """Of each metric over the samples of the running epoch."""
     samples: int = 0
@@ -53,6 +56,7 @@ class Counters:
             best = {name: values.pop(f"best_val_{name}") for name in ("loss", "accuracy")}
             values["best_val"] = {name: v for name, v in best.items() if v is not None}
         values.pop("compiled", None)  # now in the config alone
+        values.setdefault("elapsed", values.get("seconds", 0.0))  # which once counted everything
         return cls(**values)
 
     def to_json(self) -> str:
@@ -67,6 +71,10 @@ class Counters:
         known = self.sums if self.samples else dict.fromkeys(sums, 0.0)
         self.sums = {name: known[name] + sums[name] for name in sums if name in known}
         self.samples += samples
+
+    def add_training_time(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.epoch_seconds += seconds
 
     @property
     def train(self) -> dict[str, float]:

@@ -3,14 +3,17 @@
     how the run ends        events, in order
     ----------------------  ----------------------------------------------------------------------
     any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
-                            behind the first StepDones of a new run; LogWritten anywhere
+                            behind the first StepDones of a new run; LogWritten anywhere;
+                            ActivityProgressed* wherever something else than steps takes time
     completed               ... RunEnded(status="completed", test metrics filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)
 
 RunEnded comes exactly once and is always last. Accuracies are fractions in [0, 1], averages are
-weighted by sample count, times are seconds. Epochs and steps count from 1; a step is one parameter
-update.
+weighted by sample count, times are seconds. `seconds` is always training time: that of the training
+steps, from drawing up a batch to the update. Everything else has no share in it (frozen layers that
+run once, compiling, validation, test, film strip, checkpoints, the store); `elapsed` counts both.
+Epochs and steps count from 1; a step is one parameter update.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ class RunStarted:
     trainable_parameters: int
     class_names: tuple[str, ...]
     resumed_from_step: int = 0
+    phase_starts: tuple[int, ...] = (1,)
+    """The first epoch of each phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,31 @@ class StepDone:
     samples: int
     learning_rate: float
     seconds: float
-    """Training time since the run began, pauses left out."""
+    """Training time since the run began."""
+
+
+ActivityKind = Literal["frozen_layers", "compiling", "validation", "test", "film_strip"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityProgressed:
+    """What the run does while no training step goes on, and how far that is.
+
+    The first and the last of an activity come always, others at most four times a second. The
+    activity is over when the next StepDone, another activity or RunEnded comes.
+    """
+
+    kind: ActivityKind
+    activity: str
+    """In words, such as "Validating epoch 3"."""
+    done: int
+    total: int
+    """0 when unknown."""
+    unit: str
+    seconds: float
+    """What `done` units took."""
+    later: int = 0
+    """Units of the same kind that the run will still need after these, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +102,12 @@ class EpochDone:
     """By metric: of the weights at the epoch's end."""
     learning_rate: float
     seconds: float
-    """Training time since the run began, this epoch's validation included."""
+    """Training time since the run began, this epoch's steps included."""
     images_per_second: float
     """Training images over the time spent on training steps of this epoch."""
     is_best: bool
+    elapsed: float | None = None
+    """Everything since the first step, pauses left out; this epoch's validation included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +136,12 @@ class RunEnded:
     """By metric: of the best epoch's weights on the test images; empty unless the run completed and
     has any."""
     seconds: float
+    """Training time."""
+    elapsed: float | None = None
+    """Everything since the first step, pauses left out."""
 
 
-Event = RunStarted | LogWritten | StepDone | EpochDone | ProbeTaken | RunEnded
+Event = RunStarted | LogWritten | StepDone | ActivityProgressed | EpochDone | ProbeTaken | RunEnded
 
 
 def as_row(event: Event) -> dict[str, Any]:

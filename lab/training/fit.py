@@ -5,6 +5,7 @@ In pseudocode:
     for epoch in the epochs that are left:
         freeze what this phase freezes
         for batch in training batches of this epoch, from where it stopped:
+            where layers are frozen: their features, piece by piece, the first time
             forward, loss, backward, update          -> StepDone
             the first time: a snapshot of the probe
             images with the untrained weights        -> ProbeTaken
@@ -14,6 +15,9 @@ In pseudocode:
         early stopping
         a snapshot of the probe images               -> ProbeTaken
     load the best weights, evaluate the test set once -> RunEnded
+
+Whatever is no training step tells how far it is (-> ActivityProgressed) and looks for a wish to
+stop between small pieces of work. One stopwatch counts the laps of steps as training time.
 
 Runs wholly in the thread that iterates it (the queue's "trainer-<run id>"). It owns `plan.network`;
 everyone else sees only what it publishes in `plan.folder`.
@@ -37,12 +41,21 @@ from lab.process import keep_freed_memory, trim_memory
 from lab.training import announcements, checkpoint
 from lab.training.control import Control
 from lab.training.counters import Counters
-from lab.training.events import EndStatus, Event, LogWritten, RunEnded, StepDone
+from lab.training.events import (
+    ActivityKind,
+    ActivityProgressed,
+    EndStatus,
+    Event,
+    LogWritten,
+    RunEnded,
+    StepDone,
+)
 from lab.training.failures import diverged, is_out_of_memory, out_of_memory
-from lab.training.metrics import StepMetrics, evaluate, of_batch, read
+from lab.training.metrics import StepMetrics, Tally, of_batch, read
 from lab.training.optim import learning_rate
 from lab.training.plan import Plan
 from lab.training.source import Source, open_source
+from lab.training.stopwatch import Activity, Stopwatch
 from lab.training.watch.film_strip import FilmStrip
 from lab.training.watch.layer_health import LayerHealth
 
@@ -112,12 +125,20 @@ class _Run:
             preprocess=plan.preprocess,
             device=plan.device,
             compiled=plan.config.compile_steps == "on",
+            clock=lambda: self.counters.seconds + self.watch.lap_so_far,
         )
         self.resumed_from = 0
         self.phase: Phase | None = None
         self.source: Source | None = None
-        self.clock = time.monotonic()
-        self.saved_at = self.clock
+        self.frozen_layers: Activity | None = None
+        """The pass over this epoch's images of frozen layers that run once."""
+        self.filled_before = 0
+        """On how many images frozen layers had run before that pass."""
+        self.is_testing = False
+        self.watch = Stopwatch()
+        self.elapsed_before = 0.0
+        """In earlier sessions."""
+        self.saved_at = time.monotonic()
         self.save_seconds = 0.0
         # Reading a number from an accelerator waits for all the work in flight, so there the
         # figures of several steps are read together. On a CPU there is nothing to wait for.
@@ -140,7 +161,7 @@ class _Run:
             self.save()
             status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
             message = announcements.interrupted(
-                counters, status, epochs=config.epochs, total_steps=self.plan.total_steps
+                counters, status, testing=self.is_testing, total_steps=self.plan.total_steps
             )
             yield self.ended(status, message)
 
@@ -149,6 +170,7 @@ class _Run:
         plan = self.plan
         counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
         self.resumed_from = counters.step
+        self.elapsed_before = counters.elapsed
         if counters.loss_scaler:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()
@@ -177,6 +199,7 @@ class _Run:
             epochs=self.config.epochs,
             class_names=plan.class_names,
             resumed_from=self.resumed_from,
+            phase_starts=tuple(phase.first_epoch for phase in plan.phases),
         )
         yield from (LogWritten("decision", str(decision)) for decision in plan.decisions)
         if self.resumed_from:
@@ -187,12 +210,36 @@ class _Run:
     def train_epoch(self) -> Iterator[Event]:
         """The training steps of the running epoch that are not done yet."""
         counters = self.counters
+        is_new = self.source is None
         source = yield from self.open_source()
+        missing = source.missing_in_epoch(counters.epoch) + source.missing(self.plan.splits.val)
+        if missing or is_new:
+            yield from self.begin_frozen_layers(source, missing, self.frozen_images_later(source))
         self.network.train()
         pending_steps: list[StepMetrics] = []
-        entered = time.monotonic()
-        for batch in source.train(counters.epoch, counters.step_in_epoch):
+        batches = source.train(counters.epoch, counters.step_in_epoch)
+        while True:
+            self.watch.lap()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                break
+            wanted = self.control.wanted
+            if batch is None:  # frozen layers have run on some of its images
+                if wanted == "finish" and counters.step_in_epoch:
+                    break
+                if wanted in ("stop", "pause"):
+                    yield from self.report_steps(pending_steps)
+                    self.stop_if_wanted()
+                yield from self.frozen_layers_progressed(source)
+                continue
+            if self.stepper.must_compile(batch):
+                yield ActivityProgressed("compiling", "Compiling the training steps", 0, 0, "", 0.0)
+            compiled_before = self.stepper.is_compiled
             pending_steps.append(self.take_step(source, batch))
+            seconds = self.watch.lap()
+            if self.stepper.is_compiled == compiled_before:
+                counters.add_training_time(seconds)
             counters.step_in_epoch += 1
             counters.step += 1
             yield from self.layer_health.pop_messages()
@@ -203,12 +250,9 @@ class _Run:
                 break
             if wanted != "run" or self.save_is_due():
                 yield from self.report_steps(pending_steps)
-                counters.epoch_seconds += time.monotonic() - entered
                 self.stop_if_wanted()
                 self.save()
-                entered = time.monotonic()
         yield from self.report_steps(pending_steps)
-        counters.epoch_seconds += time.monotonic() - entered
 
     def take_step(self, source: Source, batch: Batch) -> StepMetrics:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
@@ -230,22 +274,19 @@ class _Run:
 
     def report_steps(self, pending_steps: list[StepMetrics]) -> Iterator[Event]:
         """Empties the list of unreported steps into events. Behind the first ones comes the film
-        strip's snapshot of the untrained network, which is no training time."""
+        strip's snapshot of the untrained network."""
         yield from self.read(pending_steps)
-        if self.film_strip.untrained:
-            began = time.monotonic()
-            yield from self.film_strip.after_first_step()
-            seconds = time.monotonic() - began
-            self.counters.epoch_seconds -= seconds
-            self.layer_health.exclude_from_timing(seconds)
+        yield from self.film_strip.after_first_step()
 
     def read(self, pending_steps: list[StepMetrics]) -> Iterator[StepDone]:
         """Turn the figures that are still on the device into events, and add them up."""
         if not pending_steps:
             return
-        steps, all_sums = pending_steps[:], read(self.step_metrics, pending_steps)
-        pending_steps.clear()
         counters = self.counters
+        self.watch.lap()
+        steps, all_sums = pending_steps[:], read(self.step_metrics, pending_steps)
+        counters.add_training_time(self.watch.lap())  # an accelerator may still have worked on them
+        pending_steps.clear()
         for step, sums in zip(steps, all_sums, strict=True):
             values = {name: total / step.samples for name, total in sums.items()}
             if not math.isfinite(values["loss"]):
@@ -257,14 +298,15 @@ class _Run:
                 values=values,
                 samples=step.samples,
                 learning_rate=step.learning_rate,
-                seconds=self.seconds(),
+                seconds=counters.seconds,
             )
 
     def finish_epoch(self) -> Iterator[Event]:
         """Validate, publish, count."""
         counters, config, plan = self.counters, self.config, self.plan
         source = yield from self.open_source()
-        val = self.evaluate(source, plan.splits.val)
+        activity = f"Validating epoch {counters.epoch}"
+        val = yield from self.evaluate(source, plan.splits.val, "validation", activity)
         source.keep()
         if not math.isfinite(val["loss"]):
             raise self.diverged("validation loss", val["loss"])
@@ -276,7 +318,7 @@ class _Run:
             phase=self.phase,
             val=val,
             learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
-            seconds=self.seconds(),
+            elapsed=self.elapsed(),
             is_best=is_best,
         )
         if config.schedule == "on_plateau" and counters.plateau(
@@ -298,11 +340,13 @@ class _Run:
         counters, plan = self.counters, self.plan
         test: dict[str, float] = {}
         if len(plan.splits.test):
-            yield LogWritten("info", f"Testing the weights of epoch {counters.best_epoch}, once.")
+            activity = f"Testing the weights of epoch {counters.best_epoch}"
+            yield LogWritten("info", f"{activity}, once.")
+            self.is_testing = True
             checkpoint.load_weights(self.network, plan.folder, "best")
             source = yield from self.open_source()
             try:
-                test = self.evaluate(source, plan.splits.test)
+                test = yield from self.evaluate(source, plan.splits.test, "test", activity)
             except _Interrupted:
                 # A resume must find the weights of the last epoch again, not the best ones.
                 checkpoint.load_weights(self.network, plan.folder, "last")
@@ -366,16 +410,57 @@ class _Run:
             self.source.close()
             self.source = None
 
-    def evaluate(self, source: Source, indices: NDArray[np.int64]) -> dict[str, float]:
-        """Every metric over the images at `indices`; a stop or pause breaks it off."""
-        return evaluate(
-            self.network,
-            source.logits,
-            source.in_order(indices),
-            metrics=self.metrics,
-            classes=len(self.plan.class_names),
-            between=self.stop_if_wanted,
-        )
+    def evaluate(
+        self, source: Source, rows: NDArray[np.int64], kind: ActivityKind, text: str
+    ) -> Generator[Event, None, dict[str, float]]:
+        """Returns every metric over the images `rows`; a stop or pause breaks it off."""
+        self.stop_if_wanted()
+        activity = Activity(self.watch, kind, text, total=len(rows))
+        yield from activity.begin()
+        if missing := source.missing(rows):
+            if self.frozen_layers is None or self.control.wanted == "finish":
+                later = 0 if kind == "test" else source.missing(self.plan.splits.test)
+                yield from self.begin_frozen_layers(source, missing, later)
+            self.watch.lap()
+            for _ in source.fill(rows):
+                yield from self.frozen_layers_progressed(source)
+                self.stop_if_wanted()
+        self.frozen_layers = None
+        self.network.eval()
+        tally = Tally(self.metrics, classes=len(self.plan.class_names))
+        self.watch.lap()
+        for batch in source.in_order(rows):
+            tally.add(source.logits, batch)
+            yield from activity.add(tally.samples)
+            self.stop_if_wanted()
+        return tally.values()
+
+    def begin_frozen_layers(self, source: Source, total: int, later: int) -> Iterator[Event]:
+        """Announce the pass of frozen layers over `total` images on which they have not run;
+        `later` more will follow."""
+        self.frozen_layers = None
+        if not total and not later:
+            return
+        self.filled_before = source.filled
+        text = "Running the frozen layers once"
+        self.frozen_layers = Activity(self.watch, "frozen_layers", text, total=total, later=later)
+        yield from self.frozen_layers.begin()
+
+    def frozen_images_later(self, source: Source) -> int:
+        """Images, and views of images, on which frozen layers have not run and that later epochs
+        and the test need, as far as is known: in another phase other layers are frozen."""
+        assert self.phase is not None
+        epoch, views = self.counters.epoch, self.config.kept_views if self.config.augments else 1
+        last = min(self.phase.last_epoch, epoch + views - 1)
+        later = sum(source.missing_in_epoch(each) for each in range(epoch + 1, last + 1))
+        if self.phase.last_epoch == self.config.epochs:
+            later += source.missing(self.plan.splits.test)
+        return later
+
+    def frozen_layers_progressed(self, source: Source) -> Iterator[Event]:
+        """After each piece of their work."""
+        if self.frozen_layers is not None:
+            yield from self.frozen_layers.add(source.filled - self.filled_before)
 
     def stop_if_wanted(self) -> None:
         if self.control.wanted in ("stop", "pause"):
@@ -386,9 +471,9 @@ class _Run:
         return time.monotonic() - self.saved_at > wait
 
     def save(self) -> None:
-        self.counters.seconds = self.seconds()
+        began = time.monotonic()
+        self.counters.elapsed = self.elapsed()
         self.counters.loss_scaler = self.stepper.scaler.state_dict() or None
-        self.clock = time.monotonic()
         if self.source is not None:
             self.source.keep()  # first: a resumed run then reads what this one read
         checkpoint.save_resume(
@@ -399,11 +484,11 @@ class _Run:
             counters=self.counters,
         )
         self.saved_at = time.monotonic()
-        self.save_seconds = self.saved_at - self.clock
+        self.save_seconds = self.saved_at - began
 
-    def seconds(self) -> float:
-        """Training time of all sessions of this run so far."""
-        return self.counters.seconds + time.monotonic() - self.clock
+    def elapsed(self) -> float:
+        """Seconds of all sessions of this run so far, training and everything else."""
+        return self.elapsed_before + self.watch.elapsed
 
     def ended(
         self,
@@ -415,7 +500,7 @@ class _Run:
             self.counters,
             status,
             message,
-            seconds=self.seconds(),
+            elapsed=self.elapsed(),
             test=test or {},
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.metrics import Metric
-from lab.models.staged import StagedNet
 
 Formula = Callable[[Tensor, Tensor], Tensor]
 """Logits (N, K) and labels (N,) -> values (N,), one a sample."""
@@ -73,37 +72,35 @@ def read(metrics: Sequence[Metric], steps: Sequence[StepMetrics]) -> list[dict[s
     ]
 
 
-def evaluate(
-    network: StagedNet,
-    logits_of: Callable[[Tensor], Tensor],
-    batches: Iterable[Batch],
-    *,
-    metrics: Sequence[Metric],
-    classes: int,
-    between: Callable[[], None],
-) -> dict[str, float]:
-    """Each of `metrics` over all samples of `batches`, unweighted, in eval mode.
+class Tally:
+    """Each of `metrics` over the batches that are added, unweighted."""
 
-    `logits_of` turns a batch's images into logits by `network`, or by the part of it that is left
-    to do. `between` is called before each batch and may raise to break off. Leaves the network in
-    eval mode. With no samples at all every value is 0.
-    """
-    network.eval()
-    # Sums a class, because a metric may average within each class first.
-    sums = torch.zeros(len(metrics), classes, dtype=torch.float64)
-    samples = torch.zeros(classes, dtype=torch.float64)
-    with torch.inference_mode():
-        for batch in batches:
-            between()
-            logits = logits_of(batch.images)
-            values = torch.stack([FORMULAS[m.name](logits, batch.labels) for m in metrics])
-            labels = batch.labels.cpu()
-            sums.index_add_(1, labels, values.double().cpu())
-            samples += torch.bincount(labels, minlength=classes)
-    return {
-        metric.name: _averaged(metric, total, samples)
-        for metric, total in zip(metrics, sums, strict=True)
-    }
+    def __init__(self, metrics: Sequence[Metric], *, classes: int) -> None:
+        self._metrics = metrics
+        self._classes = classes
+        # Sums a class, because a metric may average within each class first.
+        self._sums = torch.zeros(len(metrics), classes, dtype=torch.float64)
+        self._counts = torch.zeros(classes, dtype=torch.float64)
+
+    @property
+    def samples(self) -> int:
+        return int(self._counts.sum())
+
+    @torch.inference_mode()
+    def add(self, logits_of: Callable[[Tensor], Tensor], batch: Batch) -> None:
+        """`logits_of` turns the batch's images into logits (N, K); what it runs is in eval mode."""
+        logits = logits_of(batch.images)
+        values = torch.stack([FORMULAS[m.name](logits, batch.labels) for m in self._metrics])
+        labels = batch.labels.cpu()
+        self._sums.index_add_(1, labels, values.double().cpu())
+        self._counts += torch.bincount(labels, minlength=self._classes)
+
+    def values(self) -> dict[str, float]:
+        """By metric; 0 with no samples at all."""
+        return {
+            metric.name: _averaged(metric, total, self._counts)
+            for metric, total in zip(self._metrics, self._sums, strict=True)
+        }
 
 
 def _averaged(metric: Metric, sums: Tensor, samples: Tensor) -> float:

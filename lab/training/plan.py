@@ -191,6 +191,7 @@ def make_plan(
             *_compiling_decision(config),
             allocation,
             _validation_decision(pack, splits, config),
+            *_test_decision(splits, config),
             *_balancing_decision(config),
         ),
     )
@@ -216,6 +217,13 @@ def _validation_decision(pack: Pack, splits: Splits, config: RunConfig) -> Decis
         return Decision("Validation", f"{len(splits.val):,} images", "the data set brings its own")
     reason = f"{config.validation_fraction:.0%} of each class's training images, by seed"
     return Decision("Validation", f"{len(splits.val):,} images", reason)
+
+
+def _test_decision(splits: Splits, config: RunConfig) -> tuple[Decision, ...]:
+    if not config.subset_per_class or not len(splits.test):
+        return ()
+    reason = "all of them, once, at the end: Images per class limits what is trained on"
+    return (Decision("Test", f"{len(splits.test):,} images", reason),)
 
 
 def _balancing_decision(config: RunConfig) -> tuple[Decision, ...]:

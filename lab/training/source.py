@@ -51,19 +51,35 @@ Rows = npt.NDArray[np.int64]
 
 WHAT = "Frozen layers"
 
-CACHED_PIXELS = 8 * 224 * 224
-"""Of the images that go through frozen layers together on a CPU."""
-
 
 class Source(Protocol):
     """Batches, and how they become logits."""
 
-    def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        """The training steps of one epoch from `start_step` (counted from 0) on."""
+    def train(self, epoch: int, start_step: int) -> Iterator[Batch | None]:
+        """The training steps of one epoch from `start_step` (counted from 0) on; None after each
+        piece of work of frozen layers that run once."""
+        ...
+
+    def fill(self, rows: Rows) -> Iterator[None]:
+        """Run frozen layers that run once on those of the pack's images `rows` on which they have
+        not run, a piece between two yields."""
         ...
 
     def in_order(self, rows: Rows) -> Iterator[Batch]:
-        """These images of the pack in the given order, never augmented."""
+        """These images of the pack in the given order, never augmented; after `fill`."""
+        ...
+
+    @property
+    def filled(self) -> int:
+        """On how many images, and views of images, frozen layers have run."""
+        ...
+
+    def missing(self, rows: Rows) -> int:
+        """On how many of the pack's images `rows` frozen layers that run once have not run."""
+        ...
+
+    def missing_in_epoch(self, epoch: int) -> int:
+        """As `missing`, of the images that `epoch` trains on, as they are augmented then."""
         ...
 
     def ready(self, images: Tensor) -> Tensor:
@@ -99,7 +115,7 @@ class Images:
     device: torch.device
     memory_format: torch.memory_format
 
-    def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
+    def train(self, epoch: int, start_step: int) -> Iterator[Batch | None]:
         return train_batches(
             self.pack,
             self.splits,
@@ -110,14 +126,27 @@ class Images:
             device=self.device,
         )
 
+    def fill(self, rows: Rows) -> Iterator[None]:
+        return iter(())
+
     def in_order(self, rows: Rows) -> Iterator[Batch]:
         return eval_batches(
             self.pack,
             rows,
             self.preprocess,
-            batch_size=eval_batch_size(self.config, self.pack.meta.image_size),
+            batch_size=eval_batch_size(self.config, self.pack.meta.image_size, self.device),
             device=self.device,
         )
+
+    @property
+    def filled(self) -> int:
+        return 0
+
+    def missing(self, rows: Rows) -> int:
+        return 0
+
+    def missing_in_epoch(self, epoch: int) -> int:
+        return 0
 
     def ready(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=self.memory_format)
@@ -146,21 +175,17 @@ class Features:
             bank, images.pack, forward=self._run_frozen, device=images.device
         )
 
-    def _run_frozen(self, images: Tensor) -> Tensor:
-        """A few images at a time on a CPU: what they become between two layers then stays in the
-        processor's cache, which is a third faster than a batch of 64 photographs, and small."""
-        images = self._images.ready(images)
-        if images.device.type != "cpu":
-            return cast("Tensor", self._frozen(images))
-        few = max(1, CACHED_PIXELS // (images.shape[2] * images.shape[3]))
-        return torch.cat([self._frozen(part) for part in torch.split(images, few)])
+        self._eval_batch = eval_batch_size(
+            images.config, images.pack.meta.image_size, images.device
+        )
 
-    def train(self, epoch: int, start_step: int) -> Iterator[Batch]:
+    def _run_frozen(self, images: Tensor) -> Tensor:
+        return cast("Tensor", self._frozen(self._images.ready(images)))
+
+    def train(self, epoch: int, start_step: int) -> Iterator[Batch | None]:
         pack, config, device = self._images.pack, self._images.config, self._images.device
         splits, preprocess = self._images.splits, self._images.preprocess
-        views = config.kept_views if config.augments else 0
-        # Epoch 1 makes view 1 and so on; from then on they come round again.
-        view = (epoch - 1) % views + 1 if views else 0
+        view = self._view(epoch)
         for step, rows in train_rows(pack, splits, config, epoch=epoch, start_step=start_step):
 
             def images(mask: npt.NDArray[np.bool_], rows: Rows = rows, step: int = step) -> Tensor:
@@ -170,20 +195,46 @@ class Features:
                     pack, rows, config, preprocess, epoch=epoch, step=step, device=device
                 )[mask]
 
-            features = self._features.batch(rows, images, view=view)
+            yield from self._features.fill(rows, images, piece=self._eval_batch, view=view)
+            features = self._features.read(rows, view=view)
             yield Batch(features, labels_of(pack, rows, device), rows)
 
-    def in_order(self, rows: Rows) -> Iterator[Batch]:
+    def fill(self, rows: Rows) -> Iterator[None]:
         pack, preprocess, device = self._images.pack, self._images.preprocess, self._images.device
-        size = eval_batch_size(self._images.config, pack.meta.image_size)
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
+        for part in self._parts(rows):
 
             def images(mask: npt.NDArray[np.bool_], part: Rows = part) -> Tensor:
                 return eval_images(pack, part[mask], preprocess, device=device)
 
-            features = self._features.batch(part, images)
-            yield Batch(features, labels_of(pack, part, device), part)
+            yield from self._features.fill(part, images, piece=self._eval_batch)
+
+    def in_order(self, rows: Rows) -> Iterator[Batch]:
+        for part in self._parts(rows):
+            labels = labels_of(self._images.pack, part, self._images.device)
+            yield Batch(self._features.read(part), labels, part)
+
+    def _parts(self, rows: Rows) -> Iterator[Rows]:
+        size = self._eval_batch
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def _view(self, epoch: int) -> int:
+        """Epoch 1 makes view 1 and so on; from then on they come round again. 0 without them."""
+        config = self._images.config
+        views = config.kept_views if config.augments else 0
+        return (epoch - 1) % views + 1 if views else 0
+
+    @property
+    def filled(self) -> int:
+        return self._bank.filled
+
+    def missing(self, rows: Rows) -> int:
+        return self._features.missing(rows)
+
+    def missing_in_epoch(self, epoch: int) -> int:
+        images = self._images
+        steps = train_rows(images.pack, images.splits, images.config, epoch=epoch)
+        rows = np.concatenate([rows for _, rows in steps])
+        return self._features.missing(rows, view=self._view(epoch))
 
     def ready(self, images: Tensor) -> Tensor:
         return images

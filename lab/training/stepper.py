@@ -74,6 +74,19 @@ class Stepper:
         if self.config.compile_steps == "on":
             torch.compiler.reset()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether this phase's steps have been compiled."""
+        return self._compiled is not None
+
+    def must_compile(self, batch: Batch) -> bool:
+        """Whether a step on `batch` compiles first, which takes seconds to minutes."""
+        return not self.is_compiled and self._compiles(batch)
+
+    def _compiles(self, batch: Batch) -> bool:
+        is_full = len(batch.labels) == self.config.batch_size
+        return self.config.compile_steps == "on" and is_full
+
     def forward(
         self, source: Source, batch: Batch, *, sampled: bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -82,8 +95,7 @@ class Stepper:
         `sampled`: hooks on the network watch this pass, so it does not run compiled.
         """
         forward: Forward = source.forward
-        is_full = len(batch.labels) == self.config.batch_size
-        self._is_compiled_step = self.config.compile_steps == "on" and is_full and not sampled
+        self._is_compiled_step = self._compiles(batch) and not sampled
         if self._is_compiled_step:
             forward = self._compiled = self._compiled or compiled(source.forward)
         images = source.ready(batch.images)

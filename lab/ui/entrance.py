@@ -8,6 +8,8 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from lab.errors import LabError
+
 _ENTERED = "entered"
 _ICON = str(Path(__file__).with_name("icon.svg"))
 
@@ -48,6 +50,21 @@ PAGES = (
     Page("classify", "Classify", "image_search", "Your own pictures: an answer, and why."),
 )
 """In the order of the navigation. To add a page, add it here; the first one is the default."""
+
+
+def run_page() -> None:
+    """Runs the page that the URL names, in the lab's frame; starts the lab at the first call."""
+    from lab.ui.startup import start_once
+    from lab.ui.state import adopt_run_from_url
+
+    page = navigation()
+    enter()
+    try:
+        start_once()
+        adopt_run_from_url()
+        page.run()
+    except LabError as error:  # what a person can meet: a full disk, a folder not to be written
+        st.error(str(error), icon=":material/error:")
 
 
 def navigation() -> StreamlitPage:

@@ -8,14 +8,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.starts import STARTS, Start
 from lab.runs.queue import queue
-from lab.runs.store import RunRow, store
 from lab.ui.state import fill_form, look_at
-
-
-def active_run() -> RunRow | None:
-    """Returns the run that trains now, whoever started it; None if none does."""
-    running = store().runs(status=("running", "preparing"))
-    return running[0] if running else None
 
 
 def draw_cards() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import tempfile
 import threading
 from pathlib import Path
-
-import streamlit as st
 
 from lab.data import catalog
 from lab.errors import LabError
@@ -17,7 +16,6 @@ from lab.experiments.sweeps.thread import drive
 from lab.process import freeze_imports, switch_threads_often
 from lab.runs.queue import queue
 from lab.training.events import ProbeTaken, RunEnded
-from lab.ui.run.live_chart import ensure_plotly_js
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +23,10 @@ SLOW_IMPORTS = ("lab.evaluate.report", "lab.evaluate.side_by_side", "lab.evaluat
 """Modules whose import would delay the first click on Results, Inspect or Classify."""
 
 
-@st.cache_resource(show_spinner=False)
+@functools.cache
 def start_once() -> None:
-    """Starts the queue, then warms up in a thread.
-
-    Streamlit caches it for the life of the server: it runs once, in the first session's script
-    thread.
-    """
-    ensure_plotly_js()
+    """Starts the queue, then warms up in a thread. With the server; a page script that runs without
+    one (a test) starts it at its first run."""
     switch_threads_often()
     queue().start()
     drive()  # sweeps that were at work when the last server ended

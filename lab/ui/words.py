@@ -25,6 +25,14 @@ def status_word(status: str) -> str:
     return _STATUS[status][0]
 
 
+def status_values() -> dict[str, dict[str, str]]:
+    """Returns title, icon and colour of each status, for components."""
+    return {
+        status: {"title": title, "icon": icon, "colour": colour}
+        for status, (title, icon, colour) in _STATUS.items()
+    }
+
+
 def status_badge(status: str) -> None:
     label, icon, colour = _STATUS[status]
     st.badge(label, icon=f":material/{icon}:", color=colour)

@@ -34,6 +34,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _clear() -> None:
     st.cache_resource.clear()
     st.cache_data.clear()
+    startup.start_once.cache_clear()
 
 
 @pytest.fixture

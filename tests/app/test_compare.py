@@ -14,6 +14,7 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.words import plain
 from tests.app.conftest import OpenPage
+from tests.components import blocks
 from tests.runs.fakes import ended, epoch, started, step
 from tests.tiny_data import make_tiny_pack
 
@@ -71,7 +72,8 @@ def check(app: AppTest) -> AppTest:
 
 
 def texts(app: AppTest, kind: str) -> str:
-    return "\n".join(element.value for element in getattr(app, kind))
+    moving = [block["text"] for block in blocks(app, "text")] if kind == "caption" else []
+    return "\n".join([*moving, *(element.value for element in getattr(app, kind))])
 
 
 def link(app: AppTest) -> list[str]:
@@ -81,7 +83,8 @@ def link(app: AppTest) -> list[str]:
 
 
 def alts(app: AppTest) -> list[str]:
-    return [chart.proto.alt for chart in app.get("plotly_chart")]
+    charts = [chart.proto.alt for chart in app.get("plotly_chart")]
+    return [block["alt"] for block in blocks(app, "figure")] + charts
 
 
 def matrix_alts(app: AppTest) -> list[str]:

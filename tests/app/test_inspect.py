@@ -1,9 +1,12 @@
 """The Inspect page: what it says of an image is what the network does with it."""
 
 import io
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.splits import make_splits
+from lab.evaluate.maps import draw_maps
 from lab.evaluate.predictions import predict
 from lab.explain.grad_cam import METHODS
 from lab.progress import Cancel, check_cancel
@@ -57,7 +61,14 @@ def texts(app: AppTest, kind: str) -> str:
 
 
 def alts(app: AppTest) -> list[str]:
-    return [image.alt for element in app.get("image") for image in element.proto.imgs]
+    images = [image.alt for element in app.get("image") for image in element.proto.imgs]
+    return images + [picture["alt"] for each in buttons(app) for picture in each["pictures"]]
+
+
+def buttons(app: AppTest) -> list[dict[str, Any]]:
+    """What the rows of picture buttons are given."""
+    data = [json.loads(each.proto.json) for each in app.get("bidi_component")]
+    return [each for each in data if "pictures" in each]
 
 
 def test_an_empty_lab_says_where_to_begin(open_page: OpenPage) -> None:
@@ -82,10 +93,11 @@ def test_layers_and_methods_can_be_changed(open_page: OpenPage, train: Train) ->
     run = train()
     app = settle(open_page("inspect", run=run.id))
     layer = app.selectbox(key=f"inspect_cam_layer_{run.id}")
-    assert any("convolution" in option for option in layer.options)
+    assert layer.options[-1] == "Block 3 · 2 × 2 × 32"
+    assert "Block 1, convolution · 16 × 16 × 32" in layer.options
     layer.select("block1.conv").run()
     settle(app)
-    assert any("in layer block1.conv" in alt for alt in alts(app))
+    assert any(alt.endswith("in Block 1, convolution") for alt in alts(app))
     app.selectbox(key="inspect_cam_method").select("layercam").run()
     settle(app)
     assert "LayerCAM" in texts(app, "caption")
@@ -109,12 +121,58 @@ def test_feature_maps_of_every_stage(open_page: OpenPage, train: Train) -> None:
     app.run()
     settle(app)
     shown = "\n".join(alts(app))
-    for stage in ("block1", "block2", "block3"):
-        assert f"Stage {stage}, average of all channels" in shown
-    assert [m.value for m in app.metric if m.label == "Shape"] == ["32 × 2 × 2"]
+    for stage in ("Block 1", "Block 2", "Block 3"):
+        assert f"{stage}, channel " in shown
+    app.segmented_control(key="inspect_stage_row").set_value("mean").run()
+    assert "Block 1, average of all channels" in "\n".join(alts(app))
+    assert "Channels 1 to 24 of 32, the strongest first" in texts(app, "caption")
     app.selectbox(key=f"inspect_maps_layer_{run.id}").select("block1").run()
     settle(app)
-    assert [m.value for m in app.metric if m.label == "Shape"] == ["32 × 8 × 8"]
+    assert "**Block 1, channel by channel**" in texts(app, "markdown")
+
+
+def channels(app: AppTest) -> list[dict[str, str]]:
+    (row,) = [each for each in buttons(app) if each["label"].startswith("Channels of")]
+    pictures: list[dict[str, str]] = row["pictures"]
+    return pictures
+
+
+def test_channels_by_number_and_on_one_scale(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = open_page("inspect", run=run.id)
+    app.session_state["inspect_tab"] = "Feature maps"
+    settle(app.run())
+    strongest = channels(app)
+    assert "scale of its own, so compare patterns" in texts(app, "caption")
+    settle(app.selectbox(key="inspect_order").select(True).run())
+    assert [each["caption"] for each in channels(app)] == [f"Channel {n}" for n in range(24)]
+    assert {each["caption"] for each in strongest} != {each["caption"] for each in channels(app)}
+    own = channels(app)
+    settle(app.selectbox(key="inspect_scale").select("common").run())
+    assert "All have one scale" in texts(app, "caption")
+    assert [each["source"] for each in channels(app)] != [each["source"] for each in own]
+
+
+def test_a_channel_is_enlarged_with_what_it_is_a_sum_of(open_page: OpenPage, train: Train) -> None:
+    run = train()
+    app = open_page("inspect", run=run.id)
+    app.session_state["inspect_tab"] = "Feature maps"
+    settle(app.run())
+    for layer, words in (("block1.conv", "What it is a sum of"), ("block1", "Go to Block 1")):
+        settle(app.selectbox(key=f"inspect_maps_layer_{run.id}").select(layer).run())
+        app.session_state["inspect_enlarged"] = (app.query_params["image"][0], layer, 3)
+        settle_once(app)
+        said = texts(app, "markdown") + "".join(button.label for button in app.button)
+        assert "Channel 3, enlarged" in alts(app)
+        assert words in said
+        app.run()
+        assert "Channel 3, enlarged" not in alts(app)  # once
+
+
+def settle_once(app: AppTest) -> None:
+    """One run that shows what is there at once: the jobs of small networks take no half second."""
+    app.run()
+    assert not app.exception
 
 
 def test_a_link_opens_its_image_and_checkpoint(open_page: OpenPage, train: Train) -> None:
@@ -212,15 +270,17 @@ def test_the_gallery_has_right_and_wrong_ones(open_page: OpenPage, train: Train)
     assert "Each map says what speaks for the class" in texts(app, "caption")
 
 
-def test_a_thumbnail_goes_to_its_image_and_another_list_begins_anew(
+def test_the_thumbnails_follow_and_another_list_begins_anew(
     open_page: OpenPage, train: Train
 ) -> None:
     run = train()
     app = settle(open_page("inspect", run=run.id))
     pack = catalog.open_pack("tiny")
     val = make_splits(pack, run.config).val
-    settle(app.button(key="inspect_thumbnail_2").click().run())
-    assert app.number_input(key="inspect_position").value == 3
+    settle(app.number_input(key="inspect_position").set_value(3).run())
+    (row,) = [each for each in buttons(app) if each["label"] == "Images to choose from"]
+    assert [each["chosen"] for each in row["pictures"]].index(True) == 2
+    assert row["pictures"][2]["alt"] == f"Image 3: {CLASSES[int(pack.labels[val[2]])]}"
     assert f"{pack.names[val[2]]} as the network gets it" in alts(app)
     settle(app.selectbox(key=f"inspect_class_{run.id}").select(1).run())
     assert app.number_input(key="inspect_position").value == 1
@@ -229,12 +289,41 @@ def test_a_thumbnail_goes_to_its_image_and_another_list_begins_anew(
     assert f"Image (of {len(of_class):,})" in [n.label for n in app.number_input]
 
 
-def test_a_stage_is_looked_at_by_pressing_its_name(open_page: OpenPage, train: Train) -> None:
+def test_maps_are_drawn_in_three_ways_and_the_choice_stays(
+    open_page: OpenPage, train: Train
+) -> None:
     run = train()
     app = settle(open_page("inspect", run=run.id))
-    settle(app.button(key="inspect_look_block1").click().run())
-    assert app.selectbox(key=f"inspect_cam_layer_{run.id}").value == "block1"
-    assert any("in layer block1" in alt for alt in alts(app))
+    assert "Colour marks what speaks for" in texts(app, "caption")
+    settle(app.segmented_control(key="inspect_mode").set_value("contour").run())
+    assert "white at half of the strongest value" in texts(app, "caption")
+    settle(app.segmented_control(key="inspect_mode").set_value("map").run())
+    assert "2 × 2 places of Block 3" in texts(app, "caption")
+    app.session_state["inspect_tab"] = "Gallery"
+    settle(app.run())
+    assert app.segmented_control(key="inspect_mode").value == "map"
+
+
+def test_an_empty_map_names_what_has_one(
+    open_page: OpenPage, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+
+    def without(*given: Any, layers: Sequence[str], method: str, **rest: Any) -> dict[str, Any]:
+        maps = draw_maps(*given, layers=layers, method=method, **rest)
+        if method == "grad-cam":
+            empty = np.zeros((2, 2), np.float32)
+            maps["block3"] = replace(maps["block3"], values=empty, meaningful=False)
+        return maps
+
+    monkeypatch.setattr("lab.ui.inspect.cam.draw_maps", without)
+    app = settle(open_page("inspect", run=run.id))
+    assert "Nothing in Block 3 speaks for" in texts(app, "info")
+    offered = {b.key: b.label for b in app.button if (b.key or "").startswith("inspect_instead")}
+    assert offered["inspect_instead_method"] in {"Use HiResCAM", "Use LayerCAM", "Use Grad-CAM++"}
+    settle(app.button(key="inspect_instead_method").click().run())
+    assert app.selectbox(key="inspect_cam_method").value != "grad-cam"
+    assert any("with what speaks for" in alt for alt in alts(app))
 
 
 def test_the_class_to_explain_stays_from_image_to_image(open_page: OpenPage, train: Train) -> None:
@@ -246,7 +335,8 @@ def test_the_class_to_explain_stays_from_image_to_image(open_page: OpenPage, tra
     settle(app.run())
     for place in (0, 1, 2):
         true = CLASSES[int(pack.labels[val[place]])]
-        assert f"Explained is {true}." in texts(app, "caption")
+        target = app.selectbox(key=f"inspect_target_{run.id}")
+        assert f"The true class ({true})" in target.options
         assert f"Input gradient of the score of {true}" in alts(app)
         settle(app.button(key="inspect_next").click().run())
     settle(app.selectbox(key=f"inspect_target_{run.id}").select(2).run())
@@ -283,7 +373,7 @@ def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train
     settle(app)
     assert "one map of the whole network, whichever layer is chosen" in texts(app, "caption")
     assert any("in the whole network" in alt for alt in alts(app))
-    assert not any("in stage" in alt for alt in alts(app))
+    assert not any(each["label"] == "Stages of the network" for each in buttons(app))
     # Of the methods that are quick enough the runs' own views offer all.
     app.session_state["inspect_tab"] = "Runs side by side"
     settle(app.run())

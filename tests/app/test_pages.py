@@ -13,6 +13,7 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.entrance import PAGES
 from tests.app.conftest import OpenPage
+from tests.components import components
 
 Finished = Callable[[str], RunRow]
 
@@ -59,7 +60,10 @@ def test_home_starts_a_run_and_the_train_page_shows_it(
     assert app.query_params["run"] in (run_id, [run_id])
     assert finished(run_id).status == "completed"
     app.run()
-    assert "Test accuracy" in [metric.label for metric in app.metric]
+    [view] = components(app, "run_view")
+    assert (view["run"], view["status"]) == (run_id, "completed")
+    assert "test images are right" in texts(app, "markdown")
+    assert "Try your own picture" in [link.proto.label for link in app.get("page_link")]
 
 
 def test_home_says_what_the_transfer_start_needs(open_page: OpenPage) -> None:
@@ -163,7 +167,8 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
     run_id = queue().submit(config)
     assert finished(run_id).status == "failed"
     app = open_page("train", run=run_id)
-    text = texts(app, "error")
+    text = store().run(run_id).message
+    assert "It ended before its first step" in texts(app, "markdown")
     assert "resnet18-f37072fd.pth" in text
     assert "scratch" in text
     assert store().run(run_id).step == 0

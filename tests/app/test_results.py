@@ -17,6 +17,7 @@ from lab.training.checkpoint import load_network, publish
 from lab.ui.widgets import predictions
 from lab.words import percent
 from tests.app.conftest import OpenPage
+from tests.components import components
 from tests.tiny_data import CLASSES, make_tiny_pack
 
 Finished = Callable[[str], RunRow]
@@ -66,11 +67,11 @@ def metrics(app: AppTest) -> dict[str, str]:
 
 def test_the_curves_are_what_a_run_opens_with(open_page: OpenPage, run: RunRow) -> None:
     app = open_page("runs", run=run.id)
-    assert "Test accuracy" in metrics(app)
+    assert [view["run"] for view in components(app, "run_view")] == [run.id]
     assert "Macro F1" not in metrics(app)
     app.session_state["runs_tab"] = "Settings"
     check(app.run())
-    assert "Test accuracy" not in metrics(app)
+    assert not components(app, "run_view")
     assert "Batch size" in str(app.dataframe[-1].value)
 
 

@@ -159,12 +159,25 @@ def open_page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
     with contextlib.ExitStack() as stack:
         pages: list[Any] = []
 
-        def open_(url: str, *, width: int = 1440, height: int = 900, scheme: str = "light") -> Any:
+        def open_(
+            url: str,
+            *,
+            width: int = 1440,
+            height: int = 900,
+            scheme: str = "light",
+            expected: str = "",
+        ) -> Any:
+            """`expected` is part of an error that the test provokes."""
+
+            def note(message: Any) -> None:
+                if _is_ours(message) and not (expected and expected in message.text):
+                    troubles.append(message.text)
+
             page = chromium.new_page()
             stack.callback(page.close)
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme=scheme)
-            page.on("console", lambda m: troubles.append(m.text) if _is_ours(m) else None)
+            page.on("console", note)
             page.on("pageerror", lambda error: troubles.append(str(error)))
             page.goto(url)
             pages.append(page)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLOT = ".live-chart .js-plotly-plot"
+PLOT = ".live-plot"
 SOON = 150_000  # milliseconds; generous: two cores may be busy with the drawings
 
 Open = Callable[..., Any]
@@ -23,12 +23,12 @@ def lab(serve: Callable[[Path], str], open_page: Open) -> Open:
 
 
 def points(page: Any) -> int:
-    return int(page.evaluate("(p) => document.querySelector(p)?.data?.[0].x.length ?? 0", PLOT))
+    return int(page.evaluate("(p) => document.querySelector(p)?.uplot?.data[0].length ?? 0", PLOT))
 
 
 def wait_for_points(page: Any, more_than: int = 0) -> None:
     page.wait_for_function(
-        "([plot, n]) => document.querySelector(plot)?.data?.[0].x.length > n",
+        "([plot, n]) => document.querySelector(plot)?.uplot?.data[0].length > n",
         arg=[PLOT, more_than],
         timeout=SOON,
     )

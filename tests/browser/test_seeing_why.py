@@ -40,10 +40,19 @@ def shown(page: Any, alt: str) -> Any:
     return page.get_by_alt_text(alt).first
 
 
+def map_of(page: Any, title: str) -> Any:
+    """The large map of a layer, or the sentence that it is empty, once it is there."""
+    picture = page.locator(f"img[alt*='with what speaks for'][alt$='in {title}']")
+    empty = page.get_by_text(re.compile(f"Nothing in {title}|hardly depends on {title}"))
+    either = picture.or_(empty).first
+    either.wait_for(timeout=SOON)
+    return either
+
+
 def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     page, run = trained
     # The film strip has grown: before training, and after each epoch.
-    strip = page.locator("table.film, .film table").first
+    strip = page.locator(".live-film table").first
     strip.wait_for(timeout=SOON)
     assert "epoch 2" in strip.inner_text()
 
@@ -73,12 +82,50 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     page.get_by_role("link", name="Inspect", exact=True).nth(1).click()
     page.wait_for_url(re.compile(r"/inspect\?.*image=\d+"), timeout=SOON)
     shown(page, "as the network gets it")
-    shown(page, "in layer block3")
+    map_of(page, "Block 3")
     layer = page.locator('[class*="st-key-inspect_cam_layer"] input').first
     layer.click()
-    page.get_by_role("option", name=re.compile(r"^block1 · stage")).click(timeout=SOON)
-    shown(page, "in layer block1")
+    page.get_by_role("option", name=re.compile(r"^Block 1 ·")).click(timeout=SOON)
+    map_of(page, "Block 1")
     assert run in page.url
+
+    # Another image by a click on its thumbnail, another layer by one on its stage.
+    page.get_by_role("button", name=re.compile("^Image 2: ")).first.click(timeout=SOON)
+    page.wait_for_function("document.images.length > 0", timeout=SOON)
+    page.get_by_role("button", name=re.compile("in Block 3")).first.click(timeout=SOON)
+    page.get_by_role("button", name=re.compile("in Block 3"), pressed=True).wait_for(timeout=SOON)
+
+    # A channel by keyboard; closing it gives the focus back.
+    page.get_by_role("tab", name="Feature maps").click()
+    channel = page.get_by_role("button", name=re.compile("^Channel .* Click to enlarge")).first
+    channel.focus(timeout=SOON)
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_text("The picture", exact=True).wait_for(timeout=SOON)
+    shown(page, "enlarged")
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden", timeout=SOON)
+    page.wait_for_function(
+        "document.activeElement?.shadowRoot?.activeElement?.title?.startsWith('Channel')",
+        timeout=SOON,
+    )
+
+
+def test_the_map_is_on_the_first_screen(trained: tuple[Any, str]) -> None:
+    page, run = trained
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(page.url.split("/train")[0] + f"/inspect?run={run}")
+    picture = shown(page, "as the network gets it").bounding_box()
+    box = map_of(page, "Block 3").bounding_box()
+    assert picture["y"] < 350
+    assert picture["y"] + picture["height"] < 900
+    assert box["y"] < 350
+    assert box["x"] > picture["x"] + picture["width"]
+    # On a telephone before the choices.
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.wait_for_timeout(500)
+    picture = shown(page, "as the network gets it").bounding_box()
+    assert picture["y"] < 350
+    assert page.get_by_text("Checkpoint", exact=True).bounding_box()["y"] > picture["y"]
 
 
 def test_a_picture_of_ones_own_is_answered(trained: tuple[Any, str]) -> None:

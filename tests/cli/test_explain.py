@@ -10,7 +10,7 @@ from PIL import Image
 from lab.cli.explain import SIDE, half_of_the_map
 from lab.cli.main import main
 from lab.explain.grad_cam import METHODS
-from lab.explain.overlay import overlay, square
+from lab.explain.overlay import Mode, backdrop, drawn, overlay, square
 from lab.runs.store import store
 from tests.cli.test_classify import TRAIN, picture, run_id
 from tests.evaluate.test_classify import ask
@@ -34,6 +34,21 @@ def test_the_png_is_the_overlay_of_the_layer(
     assert said["map_size"] == list(answer.cam.shape)
     expected = overlay(answer.seen, answer.cam, strength=0.4, side=SIDE)
     np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
+
+
+@pytest.mark.parametrize("style", ["contour", "map"])
+def test_the_map_is_drawn_in_other_ways(
+    run_id: str, picture: Path, tmp_path: Path, style: Mode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "why.png"
+    arguments = ["explain", str(picture), "--run", run_id, "--out", str(out), "--style", style]
+    assert main(arguments) == 0
+    [answer] = ask(store().folder(run_id), "best", [("seven", picture.read_bytes())])
+    assert answer.cam is not None
+    expected = drawn(answer.seen, answer.cam, style, side=SIDE)
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
+    assert main([*arguments, "--strength", "0.5"]) == 2
+    assert "Leave one of them out" in capsys.readouterr().err
 
 
 def test_the_methods_are_listed_with_what_they_cost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,14 +75,14 @@ def test_what_takes_long_is_said_before(
     assert not capsys.readouterr().err
 
 
-def test_strength_0_is_the_picture_as_the_network_saw_it(
+def test_strength_0_is_the_picture_in_black_and_white(
     run_id: str, picture: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "plain.png"
     arguments = ["--run", run_id, "--out", str(out), "--strength", "0"]
     assert main(["explain", str(picture), *arguments]) == 0
     seen = np.asarray(Image.open(picture))[..., None]
-    np.testing.assert_array_equal(np.asarray(Image.open(out)), square(seen, SIDE))
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), backdrop(square(seen, SIDE)))
 
 
 def test_another_class_can_be_explained(

@@ -51,7 +51,7 @@ def test_a_trained_run_gets_a_verdict_with_its_numbers(run: Path) -> None:
     )
     assert found.verdict in ("depends", "unchanged", "no_better")
     assert found.trusted == (found.verdict == "depends")
-    assert [step.what for step in found.correlations][::4] == ["head", "all stages"]
+    assert [step.what for step in found.correlations][::4] == ["Head", "all stages"]
     assert found.deletion is not None
     assert found.deletion.of_random.shape == (8, len(found.deletion.fractions))
     assert found.road is not None

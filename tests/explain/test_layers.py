@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from lab.errors import ConfigError, NotFoundError
 from lab.explain.layers import (
+    Layer,
     cam_layers,
     captured,
     find_layer,
+    layer_titles,
     list_layers,
     require_cam_layer,
+    stage_title,
 )
 from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
@@ -240,3 +243,40 @@ def test_layers_are_listed_in_the_order_of_the_forward_pass(name: str) -> None:
             assert names.index(layer.name) < names.index(layer.stage)
             assert len(layer.shape) == 3
     assert bool(cam_layers(layers)) is (spec.family != "perceptron")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("block3", "Block 3"),
+        ("layer4", "Stage 4"),
+        ("stem", "Stem"),
+        ("last_conv", "Last convolution"),
+        ("fire2_3", "Fire 2 to 3"),
+        ("denseblock1", "Dense block 1"),
+        ("dense", "Dense layer"),
+        ("hidden2", "Hidden layer 2"),
+        ("conv1", "Convolution 1"),
+    ],
+)
+def test_stages_have_names_for_people(name: str, title: str) -> None:
+    assert stage_title(name) == title
+
+
+def test_convolutions_are_counted_in_their_stage() -> None:
+    layers = [
+        Layer("block1.conv", "block1", "Conv2d", (8, 9, 9)),
+        Layer("block1", "block1", "stage", (8, 4, 4)),
+        Layer("block2.0", "block2", "Conv2d", (8, 4, 4)),
+        Layer("block2.3", "block2", "Conv2d", (8, 4, 4)),
+        Layer("head", "head", "stage", (1000,)),
+    ]
+    assert list(layer_titles(layers).values()) == [
+        "Block 1, convolution",
+        "Block 1",
+        "Block 2, convolution 1",
+        "Block 2, convolution 2",
+        "Head",
+    ]
+    assert layers[0].size_words == "9 × 9 × 8"
+    assert layers[4].size_words == "1,000 numbers"

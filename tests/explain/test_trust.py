@@ -74,10 +74,10 @@ def test_turned_over_and_empty_maps_count_as_changed() -> None:
 def test_the_cascade_goes_from_the_head_to_the_layer_and_then_to_all() -> None:
     result = trust(network(0))
     assert [step.what for step in result.correlations] == [
-        "head",
-        "dense to head",
-        "block3 to head",
-        "block2 to head",
+        "Head",
+        "Dense layer to Head",
+        "Block 3 to Head",
+        "Block 2 to Head",
         "all stages",
     ]
     assert all(len(step.draws) == sanity.DRAWS for step in result.correlations)
@@ -86,7 +86,7 @@ def test_the_cascade_goes_from_the_head_to_the_layer_and_then_to_all() -> None:
 
 def test_a_layer_of_the_first_stage_ends_the_cascade_itself() -> None:
     result = trust(network(0), layer="block1.conv")
-    assert [step.what for step in result.correlations][-2:] == ["block2 to head", "all stages"]
+    assert [step.what for step in result.correlations][-2:] == ["Block 2 to Head", "all stages"]
     assert len(result.correlations) == 5
 
 
@@ -242,7 +242,7 @@ def test_the_same_question_gets_the_same_answer() -> None:
 
 def test_the_answer_is_plain_values() -> None:
     again = pickle.loads(pickle.dumps(trust(network(0))))
-    assert again.correlations[0].what == "head"
+    assert again.correlations[0].what == "Head"
     assert isinstance(again.deletion.of_map, np.ndarray)
 
 

@@ -144,9 +144,10 @@ class FakeEngine:
             self.finished_cleanly.set()
 
 
-def smoothed(values: list[float]) -> list[float]:
-    """The documented average, written out: half-life of 20 steps, corrected for its start."""
-    keep = 0.5 ** (1 / 20)
+def smoothed(values: list[float], *, per_epoch: int = 5) -> list[float]:
+    """The documented average, written out: half-life of a twentieth of an epoch, 2 steps at least,
+    corrected for its start."""
+    keep = 0.5 ** (1 / max(2, per_epoch / 20))
     result = []
     for count in range(1, len(values) + 1):
         weights = [keep ** (count - 1 - i) for i in range(count)]

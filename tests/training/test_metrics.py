@@ -5,12 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.metrics import METRICS, metrics_of
-from lab.models.staged import StagedNet
-from lab.training.metrics import FORMULAS, StepMetrics, evaluate, of_batch, read
+from lab.training.metrics import FORMULAS, StepMetrics, Tally, of_batch, read
 
 LOGITS = torch.tensor(
     [
@@ -45,31 +43,15 @@ def test_cross_entropy_is_minus_the_logarithm_of_the_probability() -> None:
     assert told[2] == pytest.approx(math.log(7))
 
 
-class Answers(torch.nn.Module):
-    """Gives the images, which hold the logits, back."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.flatten(1)
-
-
 def told_of(answers: list[int], labels: list[int], *, classes: int, batch: int) -> dict[str, float]:
     """The metrics of a network that answers so, in batches of `batch`."""
     logits = torch.nn.functional.one_hot(torch.tensor(answers), classes).float()
-    batches = [
-        Batch(
-            logits[i : i + batch, :, None, None], torch.tensor(labels[i : i + batch]), np.arange(1)
-        )
-        for i in range(0, len(labels), batch)
-    ]
-    network = StagedNet({"head": Answers()})
-    return evaluate(
-        network,
-        network,
-        batches,
-        metrics=metrics_of(classes),
-        classes=classes,
-        between=lambda: None,
-    )
+    tally = Tally(metrics_of(classes), classes=classes)
+    for i in range(0, len(labels), batch):
+        part = Batch(logits[i : i + batch], torch.tensor(labels[i : i + batch]), np.arange(1))
+        tally.add(lambda images: images, part)  # which are the logits
+    assert tally.samples == len(labels)
+    return tally.values()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 10])
@@ -92,14 +74,7 @@ def test_averages_do_not_depend_on_the_batches() -> None:
 
 
 def test_no_images_at_all() -> None:
-    told = evaluate(
-        StagedNet({"head": Answers()}),
-        Answers(),
-        [],
-        metrics=metrics_of(2),
-        classes=2,
-        between=lambda: None,
-    )
+    told = Tally(metrics_of(2), classes=2).values()
     assert told == {"loss": 0.0, "accuracy": 0.0, "macro_recall": 0.0}
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lab.config import RunConfig
+from lab.data import batches
 from lab.errors import ResourceError
 from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_file
@@ -170,7 +171,7 @@ def test_large_batches_go_through_in_parts(
 ) -> None:
     whole = train(frozen.changed(epochs=1))
     images_seen.clear()
-    monkeypatch.setattr(source, "CACHED_PIXELS", 5 * 32 * 32)
+    monkeypatch.setattr(batches, "CACHED_PIXELS", 5 * 32 * 32)
     # Another data set, so that nothing is there from earlier.
     make_tiny_pack(train=TRAIN, val=VAL, test=TEST, seed=1)
     parts = train(frozen.changed(epochs=1))

@@ -36,7 +36,23 @@ if TYPE_CHECKING:
     from lab.evaluate.predictions import Predictions
     from lab.training.watch.layer_file import LayerHistory
 
-__all__ = ["Epochs", "Kind", "Steps", "Verdict", "vanishing_gradients", "verdicts"]
+__all__ = ["TITLES", "Epochs", "Kind", "Steps", "Verdict", "vanishing_gradients", "verdicts"]
+
+TITLES: dict[Kind, str] = {
+    "vanishing_gradients": "Vanishing gradients",
+    "exploding": "Exploding",
+    "dead_units": "Dead units",
+    "overfitting": "Overfitting",
+    "underfitting": "Underfitting",
+    "rate_too_high": "Learning rate too high",
+    "rate_too_low": "Learning rate too low",
+    "one_class": "One answer to everything",
+    "small_validation": "Small validation set",
+    "flattering_validation": "Validation flatters",
+    "plateau": "Standing still",
+    "saturated_softmax": "Too sure",
+}
+"""Of every kind of verdict, for people."""
 
 
 def verdicts(

@@ -145,21 +145,36 @@ class FrozenFeatures:
         self._forward = forward
         self._device = device
 
-    def batch(self, rows: Rows, images: Callable[[Mask], Tensor], *, view: int = 0) -> Tensor:
-        """(n, ...) features of the pack's images `rows`, on the device.
+    def missing(self, rows: Rows, *, view: int = 0) -> int:
+        """How many of the pack's images `rows` have no features yet."""
+        places = np.unique(rows) + view * len(self._pack)
+        return int(self.bank.missing(places).sum())
 
-        `images(mask)` gives normalised images of those of `rows` (a mask (n,)) that are not there
-        yet. `view` tells several augmented versions of an image apart; 0 is the image as it is.
+    def fill(
+        self, rows: Rows, images: Callable[[Mask], Tensor], *, piece: int, view: int = 0
+    ) -> Iterator[None]:
+        """Compute the features of the pack's images `rows` that are not there yet, `piece` images
+        between two yields.
+
+        `images(mask)` gives normalised images of those of `rows` (a mask (n,)). `view` tells
+        several augmented versions of an image apart; 0 is the image as it is.
         """
         places = rows + view * len(self._pack)
         missing = self.bank.missing(places)
-        if missing.any():
-            # A duplicate in `rows` (oversampling) is computed once more and is the same.
+        if not missing.any():
+            return
+        # A duplicate in `rows` (oversampling) is computed once more and is the same.
+        places = places[missing]
+        for start, part in enumerate(torch.split(images(missing), piece)):
             with torch.inference_mode():
-                computed = self._forward(images(missing)).float().cpu()
-            self.bank.write(places[missing], _to_rows(computed))
-            if missing.all():
-                return _from_rows(_to_rows(computed)).to(self._device)
+                computed = self._forward(part).float().cpu()
+            some = places[start * piece : start * piece + len(part)]
+            self.bank.write(some, _to_rows(computed))
+            yield
+
+    def read(self, rows: Rows, *, view: int = 0) -> Tensor:
+        """(n, ...) the features of the pack's images `rows`, on the device; all are there."""
+        places = rows + view * len(self._pack)
         return _from_rows(self.bank.read(places)).to(self._device)
 
 

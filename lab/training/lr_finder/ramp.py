@@ -132,6 +132,8 @@ def _ramp(plan: Plan, progress: Report, cancel: Cancel) -> RateFinding:
         for epoch, batch in _batches(source):
             passes = epoch
             check_cancel(cancel, "The search for a learning rate")
+            if batch is None:
+                continue
             losses.append(_take_step(stepper, source, batch, float(rates[len(losses)])))
             progress(Progress(len(losses), len(rates), "Trying rates", "steps"))
             if len(losses) == len(rates) or _too_far(losses):
@@ -153,13 +155,13 @@ def _ramp(plan: Plan, progress: Report, cancel: Cancel) -> RateFinding:
     )
 
 
-def _batches(source: Source) -> Iterator[tuple[int, Batch]]:
+def _batches(source: Source) -> Iterator[tuple[int, Batch | None]]:
     """The run's own training batches, epoch after epoch, with the number of the epoch."""
     epoch = 0
     while True:
         epoch += 1
         for batch in source.train(epoch, 0):
-            yield epoch, batch
+            yield epoch, batch  # None: frozen layers have run on some images
 
 
 def _take_step(stepper: Stepper, source: Source, batch: Batch, rate: float) -> float:

@@ -69,7 +69,7 @@ def number_format(work: Workload, begun: Counters | None) -> tuple[Precision, De
         return "fp32", Decision(what, "fp32", reason)
     gain = gain_of_format(work, shorter)
     if gain is None:
-        reason = f"steps are too short, or too few, for {shorter} to pay"
+        reason = f"steps are too short or too few for {shorter} to pay, or too slow to try it first"
         return "fp32", Decision(what, "fp32", reason)
     measured = f"a step in {shorter} takes {1 / gain:.2f} times as long as in fp32, measured here"
     if gain < FORMAT_WORTH_IT:

@@ -29,25 +29,31 @@ from lab.training.speed.precision import autocast, bf16_units, cpu_facts
 
 logger = logging.getLogger(__name__)
 
-TRIAL = 3
+TRIAL = 4
 """The number of this way of measuring; what an earlier one found is not used. (The first one let
 the system take freed memory back between steps, as no training does here. That costs fp32, which
 needs twice as much, the more: a step of the sign CNN seemed 1.3 times as fast in bf16 on a
-processor where it is 1.3 times as slow.)"""
+processor where it is 1.3 times as slow. Since the fourth one a trial takes at most about two
+seconds.)"""
 
 ROUNDS = 4
 """Steps of either format, in turn."""
 
-SHORT_STEP, LONG_STEP = 0.01, 1.0
-"""Seconds. Below the first the conversions of a number format cost more than they can save; of
-steps above the second one in each format must do."""
+SHORT_STEP = 0.01
+"""Seconds. Below it the conversions of a number format cost more than they can save."""
+
+LONGEST = 2.0
+"""Seconds that a trial takes at most, as nobody waits longer for the first step: so few images are
+in its steps, and so few rounds are made."""
 
 FEWEST_STEPS = 100
 """Of a run; in fewer, the ten steps of a trial do not come back."""
 
+FEWEST_IMAGES = 2
+"""In a step: BatchNorm cannot train on a single value a channel, which a small image may become."""
+
 MOST_PIXELS = 8 * 224 * 224
-"""A step of a number format's trial takes at most about so many, so that it stays short; the ratio
-is the same."""
+"""That a step of a trial takes at most: the ratio is about the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +73,20 @@ class Workload:
 
 def gain_of_format(work: Workload, precision: Precision) -> float | None:
     """How many times as fast a training step is in `precision` as in fp32 here; None when nothing
-    can be gained: steps are too short, or too few for a trial.
+    can be gained: steps are too short, or too few for a trial, or so slow that a trial would take
+    longer than LONGEST.
 
-    A copy of the network is tried. Takes up to ten steps the first time. Raises Cancelled.
+    A copy of the network is tried. Takes up to LONGEST seconds the first time. Raises Cancelled.
     """
     batch = min(work.config.batch_size, max(1, MOST_PIXELS // work.image_size**2))
     key = _key(work, precision, batch)
     known = _read()
     if key in known or work.steps < FEWEST_STEPS:
         return known.get(key)
-    exact, shorter = _seconds(work, ("fp32", precision), batch)
+    seconds = _seconds(work, ("fp32", precision), batch)
+    if seconds is None:
+        return None  # and tried again by the next run: the machine may only be busy
+    exact, shorter = seconds
     gain = None if min(exact) < SHORT_STEP else _gain(exact, shorter)
     _keep({key: gain})
     return gain
@@ -91,27 +101,41 @@ def _key(work: Workload, precision: Precision, batch: int) -> str:
     return json.dumps([*facts, *shape])
 
 
-def _seconds(work: Workload, formats: tuple[Precision, ...], batch: int) -> list[list[float]]:
-    """Seconds of some steps in each format, freed memory kept as the run would keep it."""
+def _seconds(
+    work: Workload, formats: tuple[Precision, ...], batch: int
+) -> list[list[float]] | None:
+    """Seconds of some steps of at most `batch` images in each format, freed memory kept as the run
+    would keep it; None where there is no time for one in each."""
     network = copy.deepcopy(work.network).train()
     network.use_generator(torch.Generator(work.device).manual_seed(0))
     noise = torch.Generator().manual_seed(0)
     side = work.image_size
     images = torch.rand((batch, work.channels, side, side), generator=noise).to(work.device)
-    images = images.contiguous(memory_format=work.memory_format)
     labels = torch.zeros(batch, dtype=torch.int64, device=work.device)
     keep_freed_memory(work.config.reuse_memory)
-    try:
-        for precision in formats:  # the first step in each also prepares kernels
-            timed_step(network, images, labels, precision)
-        seconds: list[list[float]] = [[] for _ in formats]
-        for _ in range(ROUNDS):  # in turn, so that a busy moment meets both
-            for taken, precision in zip(seconds, formats, strict=True):
-                check_cancel(work.cancel, "The run")
-                taken.append(timed_step(network, images, labels, precision))
-            if max(map(min, seconds)) > LONG_STEP:
-                break
+    left = LONGEST
+
+    def step(count: int, precision: Precision) -> float:
+        nonlocal left
+        check_cancel(work.cancel, "The run")
+        some = images[:count].contiguous(memory_format=work.memory_format)
+        seconds = timed_step(network, some, labels[:count], precision)
+        left -= seconds
         return seconds
+
+    try:
+        few = min(batch, FEWEST_IMAGES if side < 64 else 1)
+        for precision in formats:  # these steps also prepare kernels
+            if step(few, precision) > left / len(formats):
+                return None  # there is no time for a second one in each
+        pair = [step(few, precision) for precision in formats]
+        count = max(few, min(batch, int(few * left / (ROUNDS * sum(pair)))))
+        rounds = [pair] if count == few else []
+        expected = sum(pair) * count / few
+        while len(rounds) < ROUNDS and expected < left:  # in turn: a busy moment meets both
+            rounds.append([step(count, precision) for precision in formats])
+            expected = sum(rounds[-1])
+        return [list(taken) for taken in zip(*rounds, strict=True)] if rounds else None
     finally:
         trim_memory()
 

@@ -165,6 +165,14 @@ def read_picture(folder: Path, index: int) -> Pixels | None:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
+def picture_bytes(folder: Path, index: int) -> bytes | None:
+    """Returns the PNG file of image `index` as it is; None when there is none."""
+    try:
+        return _picture(folder, index).read_bytes()
+    except OSError:
+        return None
+
+
 def remove_from(folder: Path, epoch: int) -> None:
     """Remove the snapshots of `epoch` and later: the run goes on, or begins anew, before it."""
     for there in snapshot_epochs(folder):

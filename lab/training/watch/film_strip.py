@@ -36,7 +36,7 @@ from lab.explain.grad_cam import Cams, class_activation_maps
 from lab.explain.layers import cam_layers, list_layers
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
-from lab.training.events import LogWritten, ProbeTaken
+from lab.training.events import ActivityProgressed, LogWritten, ProbeTaken
 from lab.training.watch import film_files
 from lab.training.watch.budget import Budget, ordinal, switched_off
 from lab.training.watch.film_files import Ints, ProbeSnapshot
@@ -127,7 +127,7 @@ class FilmStrip:
         except (MemoryError, RuntimeError) as error:
             yield self._give_up(error)
 
-    def after_first_step(self) -> Iterator[ProbeTaken | LogWritten]:
+    def after_first_step(self) -> Iterator[ProbeTaken | LogWritten | ActivityProgressed]:
         """Once a step of the session has been reported; again and again does no harm."""
         if self.untrained and self.copy is not None:
             self.untrained = False
@@ -135,7 +135,7 @@ class FilmStrip:
 
     def after_epoch(
         self, network: StagedNet, counters: Counters, *, last: bool
-    ) -> Iterator[ProbeTaken | LogWritten]:
+    ) -> Iterator[ProbeTaken | LogWritten | ActivityProgressed]:
         """At the end of the epoch that `counters` count, before they go on to the next one."""
         epoch, seconds = counters.epoch, counters.epoch_seconds
         if not self.on or not (last or epoch == 1 or epoch % self.budget.every == 0):
@@ -155,7 +155,8 @@ class FilmStrip:
 
     def _record(
         self, network: StagedNet, *, epoch: int, step: int
-    ) -> Iterator[ProbeTaken | LogWritten]:
+    ) -> Iterator[ProbeTaken | LogWritten | ActivityProgressed]:
+        yield ActivityProgressed("film_strip", "Drawing the film strip", 0, 0, "", 0.0)
         try:
             probes = self._load_probes()
             network_copy = self._make_copy(network)

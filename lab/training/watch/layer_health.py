@@ -83,7 +83,8 @@ class LayerHealth:
     """Samples the layers of one run's `network`, into its `folder`. Lives in its training thread.
 
     At every step, in this order: `forward` around the forward pass, `before_update`,
-    `after_update`, `pop_messages`. `compiled`: steps that are not sampled run compiled.
+    `after_update`, `pop_messages`. `compiled`: steps that are not sampled run compiled. `clock` is
+    one of training time.
     """
 
     def __init__(
@@ -168,10 +169,6 @@ class LayerHealth:
         if self.sample is not None:
             self._schedule_next(self.sample)
             self.sample = None
-
-    def exclude_from_timing(self, seconds: float) -> None:
-        """So many seconds just passed without training: they belong to no step."""
-        self.began += seconds
 
     def pop_messages(self) -> list[LogWritten]:
         """What there is to say since the last call; mostly nothing."""

@@ -17,12 +17,11 @@ from lab.evaluate.familiarity import Familiarity, measure_familiarity, saved_fam
 from lab.process import BEHIND_TRAINING, lower_priority
 from lab.progress import Cancel, Report
 from lab.ui.classify.answers import ClassifyState
-from lab.ui.widgets.background import draw_progress
+from lab.ui.widgets.background import draw_job
 from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.words import plain
 
 KIND = "familiarity"
-POLL = 0.5
 _TEXT = "Preparing the alarm for unfamiliar pictures"
 
 
@@ -67,7 +66,7 @@ def draw_status(state: ClassifyState, choices: Sequence[CheckpointChoice]) -> No
         if new:
             active = _start(state, new[0])
     if active is not None:
-        st.fragment(run_every=POLL, key="classify_familiarity")(_progress)(active.id)
+        draw_job(active.id, key="classify_familiarity", title=_TEXT, cancellable=True)
         return
     # Cancelled; or done, and the file has been lost since.
     stopped = [c for c, job in states.items() if job is not None and job.state != "failed"]
@@ -101,20 +100,3 @@ def _measure(folder: Path, checkpoint: str, identity: str, report: Report, cance
     lower_priority(BEHIND_TRAINING)
     measure_familiarity(folder, checkpoint, report, cancel, identity=identity)
     return True
-
-
-def _progress(job_id: str) -> None:
-    """The fragment that polls; when the job has ended the whole page runs again, once."""
-    job = jobs.get(job_id)
-    if job is None or not job.active:
-        st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        draw_progress(job, _TEXT)
-        if st.button(
-            "Cancel",
-            key=f"classify_cancel_{job_id}",
-            icon=":material/close:",
-            type="tertiary",
-            disabled=job.cancelling,
-        ):
-            jobs.cancel(job_id)

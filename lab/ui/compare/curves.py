@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from lab.api.panels import Panel, figure, text
 from lab.charts.compare import MOST_SINGLE, RunCurve, overlaid, overlaid_alt, smooth
-from lab.charts.style import CHART
 from lab.config import KNOBS
+from lab.errors import NotFoundError
 from lab.evaluate.compare import differing_settings
 from lab.metrics import metrics_of
 from lab.runs import history
 from lab.runs.rows import Curve
 from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import ComparedRun
+from lab.ui.live.panel import live_panel
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
+LIVE_SECONDS = 2.0
+"""Between two charts while a run trains."""
 ALL_POINTS = 20_000
 """Points of all lines together; more would make the browser slow and are not seen."""
 FEWEST_CLASSES = 2
@@ -86,7 +92,7 @@ ACROSS_HELP = (
     "of the weights. Seconds: the same training time on the machine that trained."
 )
 RAW = -1
-BATCH_SMOOTHING = {RAW: "None", 0: "20 steps", 100: "100 steps", 500: "500 steps"}
+BATCH_SMOOTHING = {RAW: "None", 0: "1/20 epoch", 100: "100 steps", 500: "500 steps"}
 EPOCH_SMOOTHING = {0: "None", 2: "2 epochs", 5: "5 epochs"}
 SMOOTHING_HELP = (
     "The line becomes a moving average in which a value counts half after so long. It shows the "
@@ -128,26 +134,57 @@ def draw_curves(chosen: Sequence[ComparedRun]) -> None:
             bind="query-params",
         )
         groups = _choose_groups([c.row for c in chosen]) if len(chosen) > MOST_SINGLE else None
+    live_panel(
+        partial(
+            _panel, chosen, across or "epoch", curve, half_life=half_life, log=log, groups=groups
+        ),
+        key="compare_curves",
+        live=any(c.row.is_live for c in chosen),
+        seconds=LIVE_SECONDS,
+    )
+
+
+def _panel(
+    chosen: Sequence[ComparedRun],
+    across: str,
+    curve: CurveChoice,
+    *,
+    half_life: int,
+    log: bool,
+    groups: Sequence[str] | None,
+) -> Panel:
+    """Returns the chart with the runs as they are now; also called by the event hub."""
+    chosen = [replace(c, row=row) for c in chosen if (row := _row_now(c.row)) is not None]
     points = max(FEWEST, min(MOST, ALL_POINTS // max(1, len(chosen))))
     curves = _read([c.row for c in chosen], curve, raw=half_life == RAW, points=points)
     lines = [
-        _line(c, curves[c.row.id], across or "epoch", curve, half_life, group)
-        for c, group in zip(chosen, groups or [""] * len(chosen), strict=True)
+        _line(c, curves[c.row.id], across, curve, half_life, group)
+        for c, group in zip(chosen, groups or [""] * len(chosen), strict=False)
         if c.row.id in curves and (across != "epoch" or c.row.steps_per_epoch)
     ]
-    st.plotly_chart(
-        overlaid(
-            lines,
-            x_title={"epoch": "epoch", "step": "step", "seconds": "seconds"}[across or "epoch"],
-            y_title=curve.title.lower(),
-            share=curve.is_share,
-            log=log,
-        ),
-        key="compare_curves",
-        config=CHART,
-        alt=overlaid_alt(lines, what=curve.title, share=curve.is_share),
+    chart = overlaid(
+        lines, x_title=across, y_title=curve.title.lower(), share=curve.is_share, log=log
     )
-    st.caption(_made_from(chosen, lines, curve, points, grouped=groups is not None))
+    return {
+        "state": " ".join(sorted(c.row.id for c in chosen if c.row.is_live)),
+        "blocks": [
+            figure(
+                "curves",
+                json.loads(chart.to_json()),
+                alt=overlaid_alt(lines, what=curve.title, share=curve.is_share),
+            ),
+            text(
+                _made_from(chosen, lines, curve, points, grouped=groups is not None), tone="small"
+            ),
+        ],
+    }
+
+
+def _row_now(row: RunRow) -> RunRow | None:
+    try:
+        return store().run(row.id) if row.is_live else row
+    except NotFoundError:  # deleted in another tab
+        return None
 
 
 def _choose_smoothing(curve: CurveChoice, runs: int) -> int:
@@ -216,7 +253,7 @@ def _made_from(
         sentences.append(f"{missing} of the {len(chosen)} runs have no such curve yet.")
     live = sum(c.row.is_live for c in chosen)
     if live:
-        sentences.append(f"{live} still train or wait; reload the page to see how far they are.")
+        sentences.append(f"{live} of the {len(chosen)} runs still train or wait.")
     if not curve.per_epoch and any(len(line.x) >= points for line in lines):
         sentences.append(
             f"Each line goes through at most {points} evenly spread steps, first and last included."

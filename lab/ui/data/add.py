@@ -15,6 +15,7 @@ from lab.data.download.offers import OFFERS
 from lab.errors import LabError
 from lab.home import home_folder
 from lab.progress import Cancel, Report
+from lab.ui.widgets.background import draw_job
 from lab.words import size
 
 KIND = "dataset"
@@ -25,46 +26,16 @@ def draw_how_to_get(info: DatasetInfo) -> None:
 
 
 def draw_jobs() -> None:
-    """Draws running downloads and imports, and how the last ones ended; ticks while one runs."""
-    views = jobs.jobs(KIND)
-    active = any(view.active for view in views)
-    st.fragment(run_every=0.5 if active else None, key="data_jobs")(_jobs_body)(active)
-
-
-def _jobs_body(was_active: bool) -> None:
-    views = jobs.jobs(KIND)
-    active = any(view.active for view in views)
-    if active != was_active:
-        st.rerun()
-    for view in views[:3]:
+    """Draws running downloads and imports, and how the last ones ended."""
+    for view in jobs.jobs(KIND)[:3]:
         if view.active:
-            share = view.progress.fraction if view.progress else None
-            with st.container(border=True, horizontal=True, vertical_alignment="center"):
-                st.progress(share or 0.0, text=f"**{view.title}** · {_progress_text(view)}")
-                st.button(
-                    "Cancel",
-                    key=f"data_cancel_{view.id}",
-                    icon=":material/close:",
-                    on_click=_cancel,
-                    args=(view.id,),
-                    disabled=view.cancelling,
-                )
+            draw_job(view.id, key=f"data_job_{view.id}", title=view.title, cancellable=True)
         elif view.state == "failed":
             st.error(f"**{view.title}:** {view.message}", icon=":material/error:")
         elif view.state == "cancelled":
             st.caption(f"{view.title}: {view.message}")
         else:
             st.success(f"**{view.title}:** {view.result}", icon=":material/check_circle:")
-
-
-def _cancel(job_id: str) -> None:
-    jobs.cancel(job_id)
-
-
-def _progress_text(view: jobs.JobView) -> str:
-    if view.state == "waiting":
-        return "waits for another job"
-    return view.progress.in_words(view.units_per_second) if view.progress else "starting"
 
 
 def draw_add() -> None:

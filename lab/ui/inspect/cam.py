@@ -3,74 +3,130 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from lab.data import probes
+from lab.errors import LabError
 from lab.evaluate.maps import draw_maps
 from lab.evaluate.opened import Opened
+from lab.evaluate.pictures import Picture
 from lab.evaluate.trust import trust_of
-from lab.explain.grad_cam import ActivationMap, Cost, Method
+from lab.explain.alternatives import Alternative, alternatives
+from lab.explain.grad_cam import METHODS, ActivationMap, Cost, Method
 from lab.explain.layers import Layer
-from lab.explain.overlay import COLOURS, overlay
+from lab.explain.overlay import Mode, backdrop, drawn, square, strip
 from lab.explain.saliency import WHY_SALIENCY, input_saliency
 from lab.explain.trust import maps_drawn
-from lab.ui.inspect.methods import choose_layer_and_method, seconds_a_pass, started
+from lab.ui.inspect.choice import target_key
+from lab.ui.inspect.methods import (
+    choose_layer_and_method,
+    choose_mode,
+    draw_method_words,
+    layer_key,
+    method_key,
+    mode_sentence,
+    place_words,
+    seconds_a_pass,
+    started,
+)
 from lab.ui.inspect.subject import Chosen, Subject
 from lab.ui.inspect.trust import draw_trust
 from lab.ui.widgets.background import computed
+from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
+from lab.ui.widgets.pictures import jpeg
+from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
-from lab.words import duration
+from lab.words import duration, probability
 
-LARGE, SMALL = 336, 150
+LARGE, SMALL = 448, 132
+PAIR_WIDTH = 1160
+"""Pixels that picture and map take together at most, so that both fit a projector's screen."""
+SHARED = "inspect_shared_scale"
+"""The key of the choice of one scale for all stages."""
+NAMED = 3
+"""Classes whose probability is shown at once."""
 
 
-def draw_cam(subject: Subject, chosen: Chosen) -> None:
-    """The tab. For a network without places, its input-gradient saliency instead."""
+def draw_cam(subject: Subject, chosen: Chosen, panel: Any) -> None:
+    """The tab; its choices go to `panel`. For a network without places: the input gradient."""
     if not subject.layers.stages:
         _draw_saliency(subject, chosen)
         return
-    layer, method = choose_layer_and_method(subject)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        strength = st.slider(
-            "Overlay strength",
-            0.0,
-            1.0,
-            0.6,
-            0.05,
-            key="inspect_strength",
-            width=220,
-            persist_state="session",
-        )
-        shared = st.toggle(
-            "One colour scale for all stages",
-            key="inspect_shared_scale",
-            disabled=method.cost is not Cost.ALL_LAYERS,
-            persist_state="session",
-            help="Off: each map's largest value is the brightest colour. On: the largest value of "
-            "all maps is, so that weak maps look weak.",
-        )
-    maps = _maps(subject, chosen, layer, method)
+    with panel:
+        layer, method = choose_layer_and_method(subject)
+    mode = choose_mode()
+    with st.container(width=PAIR_WIDTH):
+        picture, beside = _pair()
+    with picture:
+        _draw_picture(subject, chosen)
+    with beside:
+        if method.cost is Cost.CHANNEL:  # what it takes is to be known before the button
+            draw_method_words(subject, layer, method)
+        maps = _maps(subject, chosen, layer, method)
     if maps is None:
         return
-    top = max(float(one.values.max()) for one in maps.values()) if shared else None
-    left, right = st.columns([1, 1], gap="large")
-    with left:
-        _draw_large(subject, chosen, maps[layer.name], method, strength=strength, scale=top)
-    with right:
-        _draw_trust(subject, chosen, layer, method)
+    top = _top(maps, method)
+    with beside:
+        _draw_large(subject, chosen, maps[layer.name], layer, method, mode=mode, scale=top)
     if method.cost is Cost.ALL_LAYERS:
-        _draw_stages(subject, chosen, maps, layer, strength=strength, scale=top)
+        _draw_stages(subject, chosen, maps, layer, mode=mode, scale=top)
+    _draw_trust(subject, chosen, layer, method)
 
 
-def not_meaningful(cam: ActivationMap, target: str) -> str:
-    """Why a map is dark everywhere."""
-    if cam.values.max() > 0:
-        return (
-            f"Not meaningful: the score of {plain(target)} hardly depends on this layer, its "
-            "gradient is about zero."
+def _pair() -> tuple[Any, Any]:
+    """Two places of equal width, beside one another on a telephone as well."""
+    grid = st.grid(2, min_column_width=150, gap="small")
+    return grid.container(gap="xsmall"), grid.container(gap="xsmall")
+
+
+def _draw_picture(subject: Subject, chosen: Chosen) -> None:
+    """The picture as the network gets it, and its answer."""
+    picture, names = chosen.picture, subject.class_names
+    height, width = picture.pixels.shape[:2]
+    shown = square(picture.pixels, max(LARGE, height))
+    st.image(
+        jpeg(shown),
+        width="stretch",
+        output_format="JPEG",
+        alt=f"{picture.name} as the network gets it",
+    )
+    predicted = int(chosen.probabilities.argmax())
+    answer = f"**{plain(names[predicted])}**"
+    given = f"The picture as the network gets it: {width} × {height} pixels."
+    if picture.label is None:
+        st.markdown(f"{answer}, says the network.", help=given)
+    elif picture.label == predicted:
+        st.markdown(f":material/check: {answer}, and that is right.", help=given)
+    else:
+        st.markdown(
+            f":material/close: {answer}, but it is **{plain(names[picture.label])}**.", help=given
         )
-    return f"Nothing in this layer speaks for {plain(target)}: the map is zero everywhere."
+    for k in np.argsort(-chosen.probabilities, kind="stable")[:NAMED].tolist():
+        share = float(chosen.probabilities[k])
+        true = ", the true class" if k == picture.label else ""
+        st.progress(min(1.0, share), text=f"{plain(names[k])} {probability(share)}{true}")
+    _pin_button(subject, picture)
+
+
+def _pin_button(subject: Subject, picture: Picture) -> None:
+    if picture.index is None:
+        return
+    try:
+        pinned = probes.is_pinned(subject.run.dataset, picture.index)
+    except LabError:
+        return
+    draw_pin_button(subject.run.dataset, picture.index, key="inspect_pin", pinned=pinned)
+
+
+def _top(maps: Mapping[str, ActivationMap], method: Method) -> float | None:
+    """The value at the top of one scale for all stages; None for a scale for each."""
+    if method.cost is Cost.ALL_LAYERS and st.session_state.get(SHARED):
+        return max(float(one.values.max()) for one in maps.values())
+    return None
 
 
 def _maps(
@@ -107,29 +163,105 @@ def _draw_large(
     subject: Subject,
     chosen: Chosen,
     cam: ActivationMap,
+    layer: Layer,
     method: Method,
     *,
-    strength: float,
+    mode: Mode,
     scale: float | None,
 ) -> None:
-    target = subject.class_names[chosen.target]
+    target, place = subject.class_names[chosen.target], place_words(subject, layer.name, method)
     if not cam.meaningful:
-        st.warning(not_meaningful(cam, target), icon=":material/do_not_disturb_on:")
+        _draw_no_map(subject, chosen, cam, layer, method)
+        if not cam.values.any():
+            return
     st.image(
-        overlay(chosen.picture.pixels, cam.values, scale=scale, strength=strength, side=LARGE),
-        width=LARGE,
-        alt=f"{chosen.picture.name} with what speaks for {target} in {method.place(cam.layer)}",
+        jpeg(drawn(chosen.picture.pixels, cam.values, mode, scale=scale, side=LARGE)),
+        width="stretch",
+        output_format="JPEG",
+        alt=f"{chosen.picture.name} with what speaks for {target} in {place}",
     )
+    height, width = cam.values.shape
     brightest = float(cam.values.max()) if scale is None else scale
-    st.image(
-        np.repeat(COLOURS[None], 12, axis=0),
-        width=LARGE,
-        alt="Colour scale from nothing to the brightest value",
-        caption=f"0 — what speaks for {plain(target)} — {brightest:.3g}",
+    st.caption(
+        mode_sentence(mode, plain(target), f"{height} × {width} places of {place}"),
+        help=f"Full scale is {brightest:.3g}"
+        + (", the largest value of all stages." if scale is not None else ", the largest value.")
+        + f" The map has {height} × {width} values.",
     )
-    with st.expander("The raw map and its numbers", on_change="rerun") as numbers:
+    if mode != "contour":
+        st.image(
+            strip(width=LARGE, height=10),
+            width="stretch",
+            alt="Colour scale, from nothing to the most",
+            caption="nothing → the most",
+        )
+    if method.cost is not Cost.CHANNEL:
+        draw_method_words(subject, layer, method)
+    with st.expander("The map's numbers", on_change="rerun") as numbers:
         if numbers.open:
             _draw_numbers(cam, "picture" if method.cost is Cost.PICTURE else "layer")
+
+
+def _draw_no_map(
+    subject: Subject, chosen: Chosen, cam: ActivationMap, layer: Layer, method: Method
+) -> None:
+    """Why there is no map, and buttons for what has one."""
+    target = plain(subject.class_names[chosen.target])
+    place = place_words(subject, layer.name, method)
+    st.info(
+        f"The score of {target} hardly depends on {place}, so this map says nothing."
+        if cam.values.any()
+        else f"Nothing in {place} speaks for {target}, says {method.title}: the map is empty.",
+        icon=":material/do_not_disturb_on:",
+    )
+    others: tuple[Alternative, ...] | None = subject.ask(
+        f"alternatives:{chosen.key}:{chosen.target}:{method.name}:{layer.name}",
+        "Looking for a map elsewhere",
+        lambda opened: alternatives(
+            opened.network,
+            opened.tensor(chosen.picture),
+            target=chosen.target,
+            layer=layer.name,
+            method=method.name,
+            stages=subject.layers.stages,
+        ),
+    )
+    if others is None:
+        return
+    if not others:
+        st.caption(
+            "No stage, no quick method and none of the most probable classes has a map of this "
+            "picture. Choose another picture or another network."
+        )
+        return
+    st.markdown("These have a map:")
+    for other in others:
+        st.button(
+            _alternative_words(subject, other, method),
+            key=f"inspect_instead_{other.kind}",
+            icon=":material/arrow_forward:",
+            on_click=_take,
+            args=(subject, other),
+        )
+
+
+def _alternative_words(subject: Subject, other: Alternative, method: Method) -> str:
+    title = METHODS.get(other.method).title
+    if other.kind == "layer":
+        words = f"Look at {subject.layers.titles[other.layer]}"
+    elif other.kind == "class":
+        words = f"What speaks for {plain(subject.class_names[other.target])}"
+    else:
+        return f"Use {title}"
+    return words if other.method == method.name else f"{words}, by {title}"
+
+
+def _take(subject: Subject, other: Alternative) -> None:
+    """Chooses what has a map."""
+    st.session_state[layer_key(subject)] = other.layer
+    st.session_state[method_key()] = other.method
+    if other.kind == "class":
+        st.session_state[target_key(subject)] = other.target
 
 
 def _draw_numbers(cam: ActivationMap, of: str) -> None:
@@ -155,48 +287,53 @@ def _draw_numbers(cam: ActivationMap, of: str) -> None:
 def _draw_stages(
     subject: Subject,
     chosen: Chosen,
-    maps: dict[str, ActivationMap],
+    maps: Mapping[str, ActivationMap],
     layer: Layer,
     *,
-    strength: float,
+    mode: Mode,
     scale: float | None,
 ) -> None:
-    st.markdown("**All stages, from edges to parts**")
     target = subject.class_names[chosen.target]
-    with st.container(horizontal=True, gap="small"):
-        for name in subject.layers.stages:
-            one = maps[name]
-            size = " × ".join(map(str, one.values.shape))
-            words = "" if one.meaningful else ", not meaningful"
-            with st.container(width=SMALL, gap="xxsmall"):
-                st.image(
-                    overlay(
-                        chosen.picture.pixels,
-                        one.values,
-                        scale=scale,
-                        strength=strength,
-                        side=SMALL,
-                    ),
-                    width=SMALL,
-                    alt=f"What speaks for {target} in stage {name}{words}",
-                )
-                st.button(
-                    name,
-                    key=f"inspect_look_{name}",
-                    help=f"Look at stage {name} above",
-                    type="secondary" if name == layer.name else "tertiary",
-                    on_click=_look_at_layer,
-                    args=(subject.run.id, name),
-                )
-                st.caption(f"{size}, up to {one.values.max():.3g}{words}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**All stages, from edges to parts**", width="content")
+        st.toggle(
+            "One colour scale for all stages",
+            key=SHARED,
+            persist_state="session",
+            help="Off: each map's largest value is the brightest colour. On: the largest value of "
+            "all maps is, so that weak maps look weak.",
+        )
+    stages = subject.layers.stages
+    pictures = []
+    for name in stages:
+        one, title = maps[name], subject.layers.titles[name]
+        size = " × ".join(map(str, one.values.shape))
+        pictures.append(
+            PictureButton(
+                drawn(chosen.picture.pixels, one.values, mode, scale=scale, side=2 * SMALL)
+                if one.meaningful
+                else backdrop(square(chosen.picture.pixels, 2 * SMALL)),
+                f"What speaks for {target} in {title}"
+                + ("" if one.meaningful else ": nothing, no map"),
+                f"{title}\n" + (f"{size} places" if one.meaningful else "no map"),
+                chosen=name == layer.name,
+            )
+        )
+    draw_picture_buttons(
+        pictures,
+        key="inspect_stages",
+        side=SMALL,
+        label="Stages of the network",
+        on_choose=lambda at: _look_at_layer(subject, stages[at]),
+    )
     st.caption(
         "Early maps are fine-grained and scattered over edges; late ones are coarse and gather on "
-        "what the class is recognised by. Press a name to look at that stage above."
+        "what the class is recognised by. Click one to see it large."
     )
 
 
-def _look_at_layer(run_id: str, name: str) -> None:
-    st.session_state[f"inspect_cam_layer_{run_id}"] = name
+def _look_at_layer(subject: Subject, name: str) -> None:
+    st.session_state[layer_key(subject)] = name
 
 
 def _draw_trust(subject: Subject, chosen: Chosen, layer: Layer, method: Method) -> None:
@@ -243,7 +380,11 @@ def _trust_cost(subject: Subject, layer: Layer, method: Method) -> str:
 
 def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
     target = subject.class_names[chosen.target]
-    st.info(WHY_SALIENCY, icon=":material/info:")
+    st.info(
+        "This network has no convolution, so no layer has places that Grad-CAM could point at. "
+        "Instead: which pixels would move the score most.",
+        icon=":material/info:",
+    )
 
     def question(opened: Opened) -> ActivationMap:
         image = opened.tensor(chosen.picture)
@@ -257,10 +398,22 @@ def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
         return
     if not saliency.meaningful:
         st.warning("Not meaningful: the gradient is zero at every pixel.")
-    st.image(
-        overlay(chosen.picture.pixels, saliency.values, strength=0.85, side=LARGE),
-        width=LARGE,
-        alt=f"Input gradient of the score of {target}",
-        caption=f"{plain(target)}: brightest {float(saliency.values.max()):.3g} of score a unit of "
-        "normalised pixel",
-    )
+    mode = choose_mode()
+    with st.container(width=PAIR_WIDTH):
+        picture, beside = _pair()
+    with picture:
+        _draw_picture(subject, chosen)
+    with beside:
+        st.image(
+            jpeg(drawn(chosen.picture.pixels, saliency.values, mode, side=LARGE)),
+            width="stretch",
+            output_format="JPEG",
+            alt=f"Input gradient of the score of {target}",
+        )
+        st.caption(
+            f"Bright pixels are those where a small change would move the score of "
+            f"**{plain(target)}** most.",
+            help=f"Full scale: {float(saliency.values.max()):.3g} of score a unit of normalised "
+            "pixel.",
+        )
+        st.caption("Input-gradient saliency instead of Grad-CAM.", help=WHY_SALIENCY)

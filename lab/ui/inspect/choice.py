@@ -1,4 +1,4 @@
-"""The Inspect page's upper part: which run, which of its weights, which image, which class.
+"""The Inspect page's choices: which run, which of its weights, which image, which class.
 
 A link sets all of it, ?run=...&checkpoint=...&image=<index in the pack>, and the URL follows what
 is chosen, so that it can be passed on.
@@ -6,13 +6,10 @@ is chosen, so that it can be passed on.
 
 from __future__ import annotations
 
-import numpy as np
 import streamlit as st
 
-from lab.data import probes
 from lab.errors import LabError
 from lab.evaluate.opened import PublishedNetwork, open_data
-from lab.evaluate.pictures import Picture
 from lab.runs.store import store
 from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.inspect.images import choose_image
@@ -20,10 +17,7 @@ from lab.ui.inspect.subject import Chosen, Subject, changed
 from lab.ui.state import current_run, look_at
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import choose_checkpoint, draw_no_network, run_label
-from lab.ui.widgets.pictures import enlarge
-from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
-from lab.words import probability
 
 PREDICTED, TRUE = -1, -2
 """Classes to explain that have no number of their own."""
@@ -43,9 +37,8 @@ def choose_subject() -> Subject | None:
         current is not None and current.id in rows and changed("inspect_seen_run", current.id)
     ):
         st.session_state["inspect_run"] = wanted
-    left, right = st.columns([2, 1])
-    run_id = left.selectbox(
-        "Run",
+    run_id = st.selectbox(
+        "Network",
         list(rows),
         format_func=lambda i: run_label(rows[i]),
         key="inspect_run",
@@ -59,8 +52,7 @@ def choose_subject() -> Subject | None:
     linked = st.query_params.get("checkpoint")
     if linked in names and changed("inspect_seen_checkpoint", f"{run_id}:{linked}"):
         st.session_state[f"inspect_checkpoint_{run_id}"] = linked
-    with right:
-        choice = choose_checkpoint(run, names, key="inspect_checkpoint")
+    choice = choose_checkpoint(run, names, key="inspect_checkpoint")
     checkpoint = choice.checkpoint
     st.session_state["inspect_seen_checkpoint"] = f"{run_id}:{checkpoint}"
     st.query_params["checkpoint"] = checkpoint
@@ -83,82 +75,45 @@ def choose_subject() -> Subject | None:
 
 
 def choose_picture(subject: Subject) -> Chosen | None:
-    """The image, shown with the network's answer, and the class to explain."""
-    with st.container(border=True):
-        given = choose_image(subject)
-        if given is None:
-            return None
-        picture, original = given
-        place = picture.key
-        answer = subject.ask(
-            f"answer:{place}", "Asking the network", lambda opened: opened.probabilities(picture)
-        )
-        if answer is None:
-            return None
-        target = _draw_answer(subject, picture, answer)
+    """The image, what the network answers, and the class to explain."""
+    given = choose_image(subject)
+    if given is None:
+        return None
+    picture, original = given
+    place = picture.key
+    answer = subject.ask(
+        f"answer:{place}", "Asking the network", lambda opened: opened.probabilities(picture)
+    )
+    if answer is None:
+        return None
+    target = _choose_target(subject, int(answer.argmax()), picture.label)
     return Chosen(picture, place, answer, target, original)
 
 
-def _draw_answer(subject: Subject, picture: Picture, answer: np.ndarray) -> int:
-    """The picture, what the network says of it, and which class is to be explained."""
-    names = subject.class_names
-    predicted = int(answer.argmax())
-    image, words = st.columns([1, 2])
-    image.image(
-        enlarge(picture.pixels),
-        width=224,
-        alt=f"{picture.name} as the network gets it",
-        caption=f"As the network gets it, {picture.pixels.shape[1]}×{picture.pixels.shape[0]}",
-    )
-    with words:
-        if picture.label is None:
-            st.markdown(f"**{plain(names[predicted])}**, says the network.")
-        elif picture.label == predicted:
-            st.markdown(f":material/check: **{plain(names[predicted])}**, and that is right.")
-        else:
-            st.markdown(
-                f":material/close: **{plain(names[predicted])}**, but it is "
-                f"**{plain(names[picture.label])}**."
-            )
-        for k in np.argsort(-answer, kind="stable")[:5].tolist():
-            true = ", the true class" if k == picture.label else ""
-            st.progress(
-                min(1.0, float(answer[k])),
-                text=f"{plain(names[k])} {probability(float(answer[k]))}{true}",
-            )
-        target = _choose_target(subject, predicted, picture.label)
-        _pin_button(subject, picture)
-    return target
+def target_key(subject: Subject) -> str:
+    return f"inspect_target_{subject.run.id}"
 
 
 def _choose_target(subject: Subject, predicted: int, label: int | None) -> int:
     """The class to explain. The choice stays while one walks from image to image."""
     names = subject.class_names
-    words = {PREDICTED: "The predicted class", TRUE: "The true class"}
+    words = {PREDICTED: f"Its answer ({names[predicted]})"}
+    if label is not None:
+        words[TRUE] = f"The true class ({names[label]})"
+    key = target_key(subject)
+    options = [*words, *range(len(names))]
+    if st.session_state.get(key, PREDICTED) not in options:
+        st.session_state[key] = PREDICTED  # the true class of an upload is not known
     wanted = st.selectbox(
-        "Explain the score of",
-        [PREDICTED, TRUE, *range(len(names))],
+        "What speaks for",
+        options,
         format_func=lambda k: words[k] if k in words else names[k],
-        key=f"inspect_target_{subject.run.id}",
-        width=260,
+        key=key,
         help="Maps and the trust test ask what speaks for this class.",
     )
-    if wanted == TRUE and label is None:
-        st.caption("The true class of your own picture is not known; explained is the prediction.")
-    target = {PREDICTED: predicted, TRUE: predicted if label is None else label}.get(wanted, wanted)
-    if wanted in words:
-        st.caption(f"Explained is {plain(names[target])}.")
-    return int(target)
-
-
-def _pin_button(subject: Subject, picture: Picture) -> None:
-    if picture.index is None:
-        return
-    try:
-        pinned = probes.is_pinned(subject.run.dataset, picture.index)
-    except LabError:
-        return
-    draw_pin_button(subject.run.dataset, picture.index, key="inspect_pin", pinned=pinned)
+    return int(
+        {PREDICTED: predicted, TRUE: predicted if label is None else label}.get(wanted, wanted)
+    )
 
 
 def _take_run() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from lab.evaluate.maps import GalleryItem, gallery_items
 from lab.explain.grad_cam import Cost
-from lab.explain.overlay import overlay
-from lab.ui.inspect.methods import choose_layer_and_method, started
+from lab.explain.overlay import Mode, drawn, square
+from lab.ui.inspect.methods import choose_layer_and_method, choose_mode, started
 from lab.ui.inspect.subject import Subject
 from lab.ui.widgets.background import computed
+from lab.ui.widgets.pictures import jpeg
 from lab.ui.widgets.predictions import predictions_of
 from lab.ui.words import plain
 from lab.words import probability
@@ -28,13 +30,12 @@ def draw_gallery(subject: Subject) -> None:
         return
     names = subject.class_names
     parts = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.grid("auto", min_column_width=190, gap="small"):
         label = st.selectbox(
             "Images of class",
             range(len(names)),
             format_func=names.__getitem__,
             key=f"inspect_gallery_class_{subject.run.id}",
-            width=180,
         )
         part = st.segmented_control(
             "Part",
@@ -44,7 +45,7 @@ def draw_gallery(subject: Subject) -> None:
             key=f"inspect_gallery_part_{subject.run.id}",
             required=True,
         )
-    layer, method = choose_layer_and_method(subject, place="gallery")
+        layer, method = choose_layer_and_method(subject, place="gallery")
     predictions = predictions_of(subject.choice, part)
     if predictions is None:
         return
@@ -82,39 +83,46 @@ def draw_gallery(subject: Subject) -> None:
     if items is None:
         return
     by_index = {item.index: item for item in items}
-    shared = st.toggle(
-        "One colour scale for all images",
-        key="inspect_gallery_scale",
-        help="On: a map that is weak beside the others looks weak.",
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        mode = choose_mode()
+        shared = st.toggle(
+            "One colour scale for all images",
+            key="inspect_gallery_scale",
+            help="On: a map that is weak beside the others looks weak.",
+        )
     top = max((float(item.map.values.max()) for item in items), default=0.0) if shared else None
     for title, chosen in lists.items():
-        st.markdown(f"**{title}**, the surest first")
+        st.markdown(f"**{title} answers**, the surest first")
         if not len(chosen):
             st.caption(f"None of the images of {plain(names[label])}.")
-        with st.container(horizontal=True, gap="small"):
+        with st.grid("auto", min_column_width=130, gap="small"):
             for index in chosen.tolist():
-                _card(subject, by_index[index], top)
+                _card(subject, by_index[index], mode, top)
     st.caption(
         "Each map says what speaks for the class that the image was taken for. "
         + (
-            f"Full colour is {top:.3g}, the largest value of all of them."
+            "All have one scale, so a weak map looks weak."
             if top is not None
-            else "Full colour is each map's own largest value."
-        )
+            else "Each has a scale of its own, so compare where they are bright, not how bright."
+        ),
+        help=f"Full scale is {top:.3g}, the largest value of all." if top is not None else None,
     )
 
 
-def _card(subject: Subject, item: GalleryItem, scale: float | None) -> None:
+def _card(subject: Subject, item: GalleryItem, mode: Mode, scale: float | None) -> None:
     names = subject.class_names
     answer = names[item.predicted]
-    with st.container(width=SIDE + 10, gap="xxsmall"):
+    shown = drawn(item.pixels, item.map.values, mode, scale=scale, side=2 * SIDE)
+    if mode == "map":  # with the picture above it, as nothing of that is left in the map
+        shown = np.concatenate([square(item.pixels, 2 * SIDE), shown])
+    with st.container(gap="xxsmall"):
         st.image(
-            overlay(item.pixels, item.map.values, scale=scale, side=SIDE),
-            width=SIDE,
+            jpeg(shown),
+            width="stretch",
+            output_format="JPEG",
             alt=f"{names[item.label]} taken for {answer} with {probability(item.probability)}",
         )
-        faint = "" if item.map.meaningful else " (map not meaningful)"
+        faint = "" if item.map.meaningful else ", no map"
         st.caption(f"{plain(answer)} {probability(item.probability)}{faint}")
         st.page_link(
             "pages/inspect.py",

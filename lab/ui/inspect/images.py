@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 from PIL.Image import Image
 
@@ -19,12 +20,13 @@ from lab.explain.overlay import square
 from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.inspect.subject import Subject, changed
 from lab.ui.widgets.links import INSPECT_SOURCE, INSPECT_UPLOAD, Upload
+from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
 from lab.ui.widgets.predictions import predictions_of
 from lab.ui.words import plain
 
 NEIGHBOURS = 8
-"""Thumbnails beside the pager."""
-THUMBNAIL = 56
+"""Thumbnails above the pager."""
+THUMBNAIL = 58
 """Their side on the page, in pixels."""
 
 SOURCES = {
@@ -35,10 +37,10 @@ SOURCES = {
     "link": "From a link",
 }
 WHICH = {
-    "all": "All",
-    "wrong": "Wrong ones, surest first",
-    "right": "Right ones, surest first",
-    "worst": "Worst first",
+    "all": "All images",
+    "wrong": "Wrong, surest first",
+    "right": "Right, surest first",
+    "worst": "Highest loss first",
     "least_sure": "Least sure first",
 }
 _ORDERS: dict[str, Order] = {
@@ -125,23 +127,23 @@ def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
             st.caption(plain(str(error)))
             return ()
     names = subject.class_names
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.selectbox(
             "True class",
             [ALL, *range(len(names))],
-            format_func=lambda k: "All" if k == ALL else names[k],
+            format_func=lambda k: "All classes" if k == ALL else names[k],
             key=f"inspect_class_{subject.run.id}",
-            width=160,
+            width=125,
+            label_visibility="collapsed",
             on_change=_begin,
         )
         which = st.selectbox(
-            "Which",
+            "Which of them",
             list(WHICH),
             format_func=WHICH.__getitem__,
             key="inspect_which",
-            width=240,
-            help="Surest: by the probability of the predicted class. Worst: by the loss, which is "
-            "high when the true class got a low probability.",
+            width="stretch",
+            label_visibility="collapsed",
             on_change=_begin,
         )
     indices = getattr(subject.splits, source)
@@ -162,55 +164,51 @@ def _pager(subject: Subject, indices: Sequence[int]) -> int:
     """Which of the candidates, counted from 0: previous and next, a number, or a thumbnail."""
     if not 1 <= st.session_state.get(_POSITION, 1) <= len(indices):
         st.session_state[_POSITION] = 1
+    slot = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         st.button(
             "Previous",
             key="inspect_previous",
-            icon=":material/chevron_left:",
             on_click=_step,
             args=(-1, len(indices)),
         )
+        st.button("Next", key="inspect_next", on_click=_step, args=(1, len(indices)))
         number = st.number_input(
             f"Image (of {len(indices):,})",
             min_value=1,
             max_value=len(indices),
             key=_POSITION,
-            width=150,
+            label_visibility="collapsed",
+            width=100,
         )
-        st.button(
-            "Next",
-            key="inspect_next",
-            icon=":material/chevron_right:",
-            on_click=_step,
-            args=(1, len(indices)),
-        )
+        st.caption(f"of {len(indices):,}", width="content")
     position = int(number) - 1
-    _draw_neighbours(subject, indices, position)
+    with slot:
+        _draw_neighbours(subject, indices, position)
     return position
 
 
 def _draw_neighbours(subject: Subject, indices: Sequence[int], position: int) -> None:
-    """The images around the one that is looked at, each with a button to go there."""
+    """The images around the one that is looked at; a click goes there."""
     assert subject.pack is not None
     first = max(0, min(position - NEIGHBOURS // 2, len(indices) - NEIGHBOURS))
-    with st.container(horizontal=True, gap="xsmall"):
-        for place in range(first, min(first + NEIGHBOURS, len(indices))):
-            index = indices[place]
-            name = subject.class_names[int(subject.pack.labels[index])]
-            with st.container(width=THUMBNAIL + 8, gap=None, horizontal_alignment="center"):
-                st.image(
-                    square(subject.pack.images[index], 2 * THUMBNAIL),
-                    width=THUMBNAIL,
-                    alt=f"Image {place + 1}: {name}",
-                )
-                st.button(
-                    f"{place + 1}",
-                    key=f"inspect_thumbnail_{place - first}",
-                    type="secondary" if place == position else "tertiary",
-                    help=f"Look at image {place + 1}, {plain(name)}",
-                    on_click=_go,
-                    args=(place + 1,),
-                )
+    shown = indices[first : first + NEIGHBOURS]
+    pictures = []
+    for place, index in enumerate(shown, first):
+        name = subject.class_names[int(subject.pack.labels[index])]
+        pixels = np.asarray(subject.pack.images[index])
+        if pixels.shape[0] > 2 * THUMBNAIL:
+            pixels = square(pixels, 2 * THUMBNAIL)
+        pictures.append(
+            PictureButton(pixels, f"Image {place + 1}: {name}", chosen=place == position)
+        )
+    draw_picture_buttons(
+        pictures,
+        key="inspect_thumbnails",
+        side=THUMBNAIL,
+        label="Images to choose from",
+        on_choose=lambda at: _go(first + at + 1),
+    )
 
 
 def _begin() -> None:

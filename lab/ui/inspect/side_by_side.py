@@ -16,13 +16,15 @@ from lab.errors import LabError
 from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture
 from lab.evaluate.side_by_side import View, agreement, view_of
-from lab.explain.grad_cam import Method
-from lab.explain.overlay import coloured, overlay, scaled, square
+from lab.explain.grad_cam import Cost, Method
+from lab.explain.layers import stage_title
+from lab.explain.overlay import Mode, coloured, drawn, scaled, square
 from lab.jobs import Work
+from lab.models.architecture import ARCHITECTURES
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import checkpoint_epoch
 from lab.ui.inspect.disagreements import draw_disagreements
-from lab.ui.inspect.methods import choose_method
+from lab.ui.inspect.methods import choose_method, choose_mode
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import (
     CheckpointChoice,
@@ -30,6 +32,7 @@ from lab.ui.widgets.checkpoints import (
     default_checkpoint,
     run_label,
 )
+from lab.ui.widgets.pictures import jpeg
 from lab.ui.widgets.settings_table import draw_differences
 from lab.ui.words import plain
 from lab.words import probability
@@ -137,16 +140,16 @@ def _draw_views(
 ) -> None:
 
     names = sides[0].run.class_names
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.grid("auto", min_column_width=200, gap="small", vertical_alignment="bottom"):
         target = st.selectbox(
-            "Explain",
+            "What speaks for",
             [OWN, *range(len(names))],
             format_func=lambda k: "Each run's own answer" if k == OWN else names[k],
             key=f"inspect_side_target_{sides[0].run.id}",
-            width=230,
             help="The class for which the maps say what speaks for it.",
         )
         method = choose_method("inspect_side_method", slow=False)
+    mode = choose_mode()
     summary = st.container()
     place = picture.key
     columns = st.columns(len(sides), gap="medium")
@@ -172,7 +175,7 @@ def _draw_views(
     for side, column in zip(sides, columns, strict=True):
         if side.letter in views:
             with column:
-                _draw_view(side, views[side.letter], names, shown, method)
+                _draw_view(side, views[side.letter], names, shown, method, mode)
     if views:
         answers = {
             letter: (plain(names[view.answer]), float(view.probabilities.max()))
@@ -210,7 +213,8 @@ def _asking(
 
 def _draw_head(side: Side) -> None:
     st.markdown(f"**{side.letter}** · {plain(side.run.name)}")
-    st.caption(f"{plain(side.run.architecture)} · {side.title} · {side.run.id[-4:]}")
+    network = ARCHITECTURES.get(side.run.architecture).title
+    st.caption(f"{network} · {side.title}", help=f"Run {side.run.id}")
 
 
 def _classes(views: Sequence[View], label: int | None) -> list[int]:
@@ -226,7 +230,12 @@ def _classes(views: Sequence[View], label: int | None) -> list[int]:
 
 
 def _draw_view(
-    side: Side, view: View, names: Sequence[str], shown: Sequence[int], method: Method
+    side: Side,
+    view: View,
+    names: Sequence[str],
+    shown: Sequence[int],
+    method: Method,
+    mode: Mode,
 ) -> None:
     for k in shown:
         share = float(view.probabilities[k])
@@ -242,15 +251,19 @@ def _draw_view(
         if view.map is None or view.stage is None:
             st.caption("This network has no layer with places, so there is no map.", width=SIDE)
             return
-        target, place = names[view.target], method.place(view.map.layer)
-        faint = "" if view.map.meaningful else ", not meaningful: nothing there speaks for it"
-        st.image(
-            overlay(view.pixels, view.map.values, side=SIDE),
-            width=SIDE,
-            caption=f"what speaks for {plain(target)} in {place}{faint}",
-            alt=f"Run {side.letter}: what speaks for {target} in {place}{faint}",
-        )
-        channel = f"channel {view.stage.channel} of {view.stage.layer}, its most active"
+        target, title = names[view.target], stage_title(view.map.layer)
+        place = "the whole network" if method.cost is Cost.PICTURE else title
+        if view.map.meaningful:
+            st.image(
+                jpeg(drawn(view.pixels, view.map.values, mode, side=2 * SIDE)),
+                width=SIDE,
+                output_format="JPEG",
+                caption=f"what speaks for {plain(target)} in {place}",
+                alt=f"Run {side.letter}: what speaks for {target} in {place}",
+            )
+        else:
+            st.caption(f"No map: nothing in {place} speaks for {plain(target)}.", width=SIDE)
+        channel = f"channel {view.stage.channel} of {title}, its most active"
         st.image(
             square(coloured(scaled(view.stage.strongest)), SIDE),
             width=SIDE,

@@ -42,7 +42,7 @@ def _draw_likeness(trust: Trust, key: str) -> None:
     )
     st.caption(
         "From left to right more of the network is random. A map of what was learned must become "
-        "another one: 1 is the same order of places, 0 is an unlike, an empty or a turned-over map."
+        "another one: 1 is the same order of places; 0 is an unlike, empty or reversed map."
     )
 
 

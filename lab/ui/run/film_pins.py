@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from lab.data import catalog, probes
 from lab.errors import LabError
-from lab.runs.store import RunRow
+from lab.runs.store import RunRow, store
 from lab.training.watch import film_files
-from lab.training.watch.film_files import Pixels, ProbeSnapshot
+from lab.training.watch.film_files import Pixels
 from lab.ui.widgets.pin_button import draw_pin_button
 
 _PARTS = {
@@ -21,10 +19,16 @@ _PARTS = {
 }
 
 
-def draw_pins(run: RunRow, folder: Path, newest: ProbeSnapshot) -> None:
-    """Draws an expander with the pictures of the strip and the data set's pins."""
+def draw_pins(run: RunRow) -> None:
+    """Draws an expander with the pictures of the strip and the data set's pins; nothing where the
+    run has no strip."""
+    folder = store().folder(run.id)
+    epochs = film_files.snapshot_epochs(folder)
+    newest = film_files.read_snapshot(folder, epochs[-1]) if epochs else None
+    if newest is None:
+        return
     panel = st.expander(
-        f"Which pictures: {len(newest.indices)} followed here",
+        f"Pictures of the film strip: {len(newest.indices)}",
         icon=":material/keep:",
         key="film_pins",
         on_change="rerun",

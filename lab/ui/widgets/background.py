@@ -11,19 +11,22 @@ after another.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from lab import jobs
+from lab.api.panels import Panel, bar
+from lab.ui.live.panel import live_panel
 from lab.ui.words import plain
-from lab.words import duration
 
 PATIENCE = 0.5
 """Seconds that a page waits for a new job before it shows a progress bar: what is quick appears at
 once, without a flicker."""
 
 POLL = 0.4
+"""Seconds between two looks at a job while its bar is on the page."""
 
 
 def computed(
@@ -48,18 +51,15 @@ def computed(
             jobs.start(kind, title, work, key=key)
             st.rerun()
         return None
-    st.fragment(run_every=POLL, key=place)(_progress)(job.id, cancellable=cancellable)
+    draw_job(job.id, key=place, title=job.title, cancellable=cancellable)
     return None
 
 
-def _progress(job_id: str, *, cancellable: bool) -> None:
-    """The fragment that polls; when the job has ended the whole page runs again, once."""
+def draw_job(job_id: str, *, key: str, title: str, cancellable: bool = False) -> None:
+    """Draws an active job's bar, which moves by itself; the page runs again when the job ends."""
+    live_panel(partial(_job_panel, job_id, title), key=key, live=True, seconds=POLL)
     job = jobs.get(job_id)
-    if job is None or not job.active:
-        st.rerun()
-    progress = job.progress
-    draw_progress(job, plain(progress.text if progress and progress.text else job.title))
-    if cancellable:
+    if cancellable and job is not None:
         st.button(
             "Cancelling" if job.cancelling else "Cancel",
             key=f"background_{job_id}_cancel",
@@ -70,14 +70,17 @@ def _progress(job_id: str, *, cancellable: bool) -> None:
         )
 
 
-def draw_progress(job: jobs.JobView, title: str) -> None:
-    """The bar of an active job: `title` (Markdown), how much of it is done, the time left."""
-    progress, text = job.progress, title
-    if progress and progress.total:
-        text += f" · {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
-    if job.seconds_left is not None and job.seconds_left >= 2:
-        text += f" · about {duration(job.seconds_left)} left"
-    st.progress((progress.fraction if progress else None) or 0.0, text=text)
+def _job_panel(job_id: str, title: str) -> Panel:
+    """Returns the job as a panel; called by the event hub."""
+    job = jobs.get(job_id)
+    if job is None or not job.active:
+        return {"state": "ended", "blocks": [bar(title, 1.0)]}
+    progress, words = job.progress, title
+    if job.state == "waiting":
+        words += " · waits for another job"
+    elif progress is not None:
+        words = progress.in_words(job.units_per_second) if progress.text else title
+    return {"state": "active", "blocks": [bar(words, progress.fraction if progress else None)]}
 
 
 def _cancel(job_id: str) -> None:

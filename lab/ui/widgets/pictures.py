@@ -31,6 +31,14 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Encodes (H, W, 1 or 3) uint8 as a JPEG file: a tenth of a photograph's PNG, and quicker."""
+    file = io.BytesIO()
+    shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    Image.fromarray(np.ascontiguousarray(shown)).save(file, "JPEG", quality=88, subsampling=0)
+    return file.getvalue()
+
+
 def png_url(pixels: NDArray[np.uint8]) -> str:
     """Encodes (H, W, 1 or 3) uint8 as a data: URL.
 
@@ -42,6 +50,4 @@ def png_url(pixels: NDArray[np.uint8]) -> str:
 
 def jpeg_url(pixels: NDArray[np.uint8]) -> str:
     """As `png_url`, for photographs: a tenth of the size."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels)).decode()

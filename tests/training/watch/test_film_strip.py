@@ -1,12 +1,10 @@
 """The film strip's worker side: what is kept, what it costs, and that training does not feel it."""
 
 import copy
-import itertools
 import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from lab.training import fit as loop
 from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import (
+    ActivityProgressed,
     EpochDone,
     Event,
     LogWritten,
@@ -160,7 +159,7 @@ def test_the_first_snapshot_is_of_the_untrained_network(tiny: RunConfig, tmp_pat
     with torch.no_grad():
         for weights in plan.network.parameters():
             weights.add_(1.0)
-    assert len(list(strip.after_first_step())) == 1
+    assert len(of_kind(list(strip.after_first_step()), ProbeTaken)) == 1
     assert list(strip.after_first_step()) == []  # only once
     snapshot = film_files.read_snapshot(tmp_path, 0)
     assert snapshot is not None
@@ -187,26 +186,6 @@ def test_a_run_that_ends_with_its_first_steps_has_its_first_snapshot(
     assert film_files.snapshot_epochs(tmp_path)[0] == 0
 
 
-def test_the_first_snapshot_is_no_training_time(
-    tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = itertools.count(0.0, 0.001)  # each look at the clock takes a millisecond
-    report = FilmStrip.after_first_step
-    late = 0.0
-
-    def slowly(self: FilmStrip) -> Iterator[Any]:
-        nonlocal late
-        late += 1000.0
-        yield from report(self)
-
-    monkeypatch.setattr(FilmStrip, "after_first_step", slowly)
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(now) + late))
-    events = train(tiny.changed(epochs=1))
-    (started,), (end,) = of_kind(events, RunStarted), of_kind(events, EpochDone)
-    assert late == 1000.0
-    assert started.train_samples / end.images_per_second < 1.0
-
-
 def test_a_strip_that_cannot_begin_is_left_out(
     tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +209,7 @@ def test_the_network_in_training_is_only_read(tiny: RunConfig, tmp_path: Path) -
     network = plan.network.train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
-    assert len(begun(strip_for(plan), network)) == 1
+    assert len(of_kind(begun(strip_for(plan), network), ProbeTaken)) == 1
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
@@ -444,7 +423,7 @@ def test_a_resumed_run_keeps_the_spacing_without_saying_it_again(
     events: list[Event] = list(again.begin(plan.network, Counters(epoch=5, step=40)))
     for epoch in (5, 6):
         events += again.after_epoch(plan.network, Counters(epoch, 0, epoch, 0, 10.0), last=False)
-    assert [type(e) for e in events] == [ProbeTaken]
+    assert [type(e) for e in events] == [ActivityProgressed, ProbeTaken]
     assert film_files.snapshot_epochs(tmp_path) == (0, 1, 3, 6)
 
 

@@ -568,10 +568,9 @@ def sampled(
     cost: Callable[[int], float],
     steps: int,
     counters: Counters | None = None,
-    behind_first: float = 0.0,
 ) -> tuple[LayerHealth, list[str]]:
     """Layer health over `steps` steps of `step` seconds, and what it says; the n-th sample costs
-    `cost(n)`. Behind the first step pass `behind_first` seconds that are no training."""
+    `cost(n)`."""
     clock = Time()
     plan = make_plan(config, folder=folder)
     watch = health_of(plan, clock=clock)
@@ -591,28 +590,9 @@ def sampled(
         clock.now += step
         step_with(plan, watch, number)
         said += [line.text for line in watch.pop_messages()]
-        if number == 1:
-            clock.now += behind_first
-            watch.exclude_from_timing(behind_first)
     watch.close()
     monkeypatch.setattr(layer_file.LayerWriter, "append", append)
     return watch, said
-
-
-def test_what_is_no_training_belongs_to_no_step(
-    small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The film strip behind the first step: steps that seem longer would let samples cost more."""
-    config = small.changed(architecture="mlp")
-    costs: Any = {"step": 0.01, "cost": lambda n: 0.005, "steps": 40}
-    found = []
-    for number, behind_first in enumerate((0.0, 60.0)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        _, messages = sampled(config, folder, monkeypatch, behind_first=behind_first, **costs)
-        found.append((history_of(folder).steps.tolist(), messages))
-    assert found[1] == found[0]
-    assert len(found[0][1]) == 1
 
 
 def test_a_dear_sample_is_taken_at_every_nth_step_and_says_so_once(

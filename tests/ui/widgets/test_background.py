@@ -13,6 +13,7 @@ from lab import jobs
 from lab.errors import DataError
 from lab.progress import Cancel, Progress, Report, check_cancel
 from lab.ui.widgets import background
+from tests.components import blocks
 
 SCRIPT = """
 import streamlit as st
@@ -76,7 +77,7 @@ def test_quick_work_appears_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "PATIENCE", 20)
     app = open_page(monkeypatch, lambda report, cancel: 42)
     assert markdown(app) == ["answer 42"]
-    assert not app.get("progress")
+    assert not blocks(app, "bar")
 
 
 def test_it_is_done_once_however_often_and_wherever_it_is_asked(
@@ -111,22 +112,22 @@ def test_slow_work_shows_how_far_it_is_and_then_the_answer(
     assert markdown(app) == []
     assert reported.wait(5)
     app.run()
-    (bar,) = app.get("progress")
-    assert "Predicting · 300 of 1,200 images" in bar.proto.text.replace("\\", "")
-    assert bar.proto.value == 25
+    (bar,) = blocks(app, "bar")
+    assert "Predicting · 300 of 1,200 images" in bar["text"]
+    assert bar["share"] == 0.25
     gate.set()
     until_ended()
     app.run()
     assert markdown(app) == ["answer there"]
-    assert not app.get("progress")
+    assert not blocks(app, "bar")
 
 
 def test_a_title_and_a_sentence_are_text_not_markup(
     monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
     app = open_page(monkeypatch, lambda report, cancel: gate.wait(10))
-    (bar,) = app.get("progress")
-    assert bar.proto.text == r"Reading \*images\*"
+    (bar,) = blocks(app, "bar")
+    assert bar["text"] == "Reading *images*"
 
 
 def test_a_failure_is_its_sentence_and_can_be_tried_again(

@@ -1,0 +1,180 @@
+"""Who may ask: the checks before every route of the API.
+
+    every request   the Host header names this server, as for the pages (`server.allowedHosts`)
+    reading         a browser asks for a page of this server, or follows a link
+    writing         the request comes from a page of this server, or brings the token
+
+A browser says where a request comes from in Sec-Fetch-Site and Origin and lets no page change that.
+Everybody else (curl, Python) sends the token, which only who may read the lab's folder knows.
+
+DNS rebinding: a foreign page whose own name suddenly leads to this machine comes from "a page of
+this server" as far as a browser can tell. So a page without the token may write only where the
+server's name is one that nobody else can own: see `_is_own_name`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lab.errors import ResourceError
+from lab.home import lab_home, writing
+
+TOKEN_VARIABLE = "LAB_API_TOKEN"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """Lets a request through to `app`, or answers with 403 and one sentence.
+
+    `hosts`: the names that this server goes by, without port; "*.lab.org" stands for all names that
+    end so, "*" for all. Empty allows all, but then see `_is_own_name`.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str] = ()) -> None:
+        self._app = app
+        self._hosts = tuple(host.strip().lower().rstrip(".") for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusal = self._refusal(Request(scope))
+            if refusal:
+                await JSONResponse({"error": refusal}, status_code=403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, request: Request) -> str:
+        header = request.headers.get("host", "")
+        host = host_name(header)
+        if self._hosts and not any(_fits(host, allowed) for allowed in self._hosts):
+            return (
+                f"This lab does not go by the name {header!r:.100}; its names are: "
+                f"{', '.join(self._hosts)} (server.allowedHosts)."
+            )
+        if _has_token(request):
+            return ""
+        site = request.headers.get("sec-fetch-site", "")
+        if request.method in SAFE_METHODS:
+            if site in ("", "none", "same-origin"):
+                return ""
+            if request.headers.get("sec-fetch-mode") == "navigate":
+                return ""  # a person follows a link; the other page does not see the answer
+            return (
+                "Pages of other sites may not read this lab. From a program, send the header "
+                '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
+            )
+        if _is_from_own_page(request) and (self._hosts or _is_own_name(host)):
+            return ""
+        return (
+            "This request changes something, so it needs the header "
+            '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
+        )
+
+
+def host_name(header: str) -> str:
+    """Returns the name in a Host header, in small letters, without port; "" for nonsense."""
+    try:
+        parts = urlsplit(f"//{header}")
+        _ = parts.port  # raises ValueError unless it is a number of a port
+    except ValueError:
+        return ""
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        return ""
+    return (parts.hostname or "").rstrip(".")
+
+
+def _fits(host: str, allowed: str) -> bool:
+    if allowed == "*":
+        return bool(host)
+    if allowed.startswith("*."):
+        return host.endswith(allowed[1:])
+    return host == allowed
+
+
+def _is_own_name(host: str) -> bool:
+    """Whether nobody but this machine can go by that name: an address, localhost, its host name. A
+    name with a dot could be anybody's; a server that is called by one has it in its
+    `server.allowedHosts`."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return host == "localhost" or host.endswith(".localhost") or host == _machine_name()
+
+
+def _machine_name() -> str:
+    name = socket.gethostname().lower()
+    return name if "." not in name else ""
+
+
+def _is_from_own_page(request: Request) -> bool:
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return False
+    # Browsers send an Origin with whatever is no GET; who sends none is no page. A sandboxed page
+    # sends "null".
+    origin = urlsplit(request.headers.get("origin", ""))
+    host = request.headers.get("host", "")
+    return bool(host) and origin.scheme in ("http", "https") and origin.netloc == host
+
+
+def _has_token(request: Request) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    return secrets.compare_digest(given.strip().encode(), api_token().encode())
+
+
+def api_token() -> str:
+    """Returns the token of this LAB_HOME, made at the first call; LAB_API_TOKEN sets another one.
+
+    Raises ResourceError when it cannot be kept.
+    """
+    if set_one := os.environ.get(TOKEN_VARIABLE, "").strip():
+        return set_one
+    file = lab_home() / "api-token"
+    with writing(file):
+        if not (token := _read_token(file)):
+            _make_token(file)
+            token = _read_token(file)
+    if not token:  # an empty one would let everybody in
+        raise ResourceError(f"{file} could not be written; set {TOKEN_VARIABLE} instead.")
+    return token
+
+
+def _read_token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _make_token(file: Path) -> None:
+    """Writes a token that only the owner can read. Of several processes that begin at once, one
+    wins; nobody reads a half-written one."""
+    handle, name = tempfile.mkstemp(prefix=".api-token.", dir=file.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as temporary:
+            temporary.write(secrets.token_urlsafe(32))
+        if file.exists():  # an empty one: a disk was full
+            file.unlink()
+        try:
+            os.link(name, file)  # unlike a rename, it leaves a file that is there
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            os.replace(name, file)  # a file system without hard links
+    finally:
+        Path(name).unlink(missing_ok=True)

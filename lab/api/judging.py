@@ -1,0 +1,209 @@
+"""Judges a run for its viewers, in a thread of its own, no more often than the run can afford."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.config import KNOBS, RunConfig
+from lab.errors import LabError
+from lab.evaluate.verdicts.judge import TITLES, Verdict, verdicts
+from lab.runs.history import thinned_steps
+from lab.runs.rows import RunRow
+from lab.runs.store import Store
+from lab.training.failures import is_divergence
+from lab.training.watch.layer_file import layer_history, newest_sample
+
+if TYPE_CHECKING:
+    from lab.evaluate.predictions import Predictions
+
+logger = logging.getLogger(__name__)
+
+REST = 33
+"""Judging a training run rests so many times what it takes: reading a long curve takes a while, and
+the run is to lose at most 3 % by it."""
+
+AUTOMATIC_PIXELS = 20_000_000
+"""Validation images of up to so many pixels, a few seconds of work, are predicted for judging a run
+that has ended: 2,000 photographs of 224 x 224 are 100 million."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdicts on one state of a run, and what they were judged by."""
+
+    state: tuple[object, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    judged_by: str = ""
+    """So that silence is not taken for more than it is."""
+    problem: str = ""
+    """Why the run, or part of its evidence, could not be judged."""
+
+
+@dataclass
+class Judge:
+    """Keeps the newest judgement of one run."""
+
+    store: Store
+    run_id: str
+    judgement: Judgement | None = None
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+    _next_at: float = 0.0
+
+    def look(self, run: RunRow, *, epoch: int | None) -> Judgement | None:
+        """Returns the newest judgement and has the run judged anew when it has changed since, as
+        at the end of `epoch`. Returns at once; None before the first judgement."""
+        state = (run.revision, epoch, run.status)
+        with self._guard:
+            judged = self.judgement
+            working = self._thread is not None and self._thread.is_alive()
+            resting = run.is_live and time.monotonic() < self._next_at
+            if not working and not resting and (judged is None or judged.state != state):
+                self._thread = threading.Thread(
+                    target=self._judge, args=(run, state), name=f"judge-{run.id}", daemon=True
+                )
+                self._thread.start()
+        return judged
+
+    def _judge(self, run: RunRow, state: tuple[object, ...]) -> None:
+        began = time.monotonic()
+        try:
+            judgement = judge(self.store, run, state)
+        except LabError as error:
+            judgement = Judgement(state, problem=f"This run is not judged. {error}")
+        except Exception:
+            logger.exception("run %s could not be judged", run.id)
+            judgement = Judgement(state, problem="This run could not be judged (see the log).")
+        with self._guard:
+            self.judgement = judgement
+            now = time.monotonic()
+            self._next_at = now + REST * (now - began)
+
+
+def judge(
+    store: Store, run: RunRow, state: tuple[object, ...] = (), *, may_predict: bool = True
+) -> Judgement:
+    """Returns the verdicts on `run` as it is now. Raises ConfigError for a run of another version
+    of the lab.
+
+    `may_predict`: predict the validation images of a run that has ended, where that takes seconds
+    and has not been done; the answers are saved.
+    """
+    config = run.config
+    may_go_on = run.is_live or run.status == "paused"
+    predictions, problem = None, ""
+    try:
+        predictions = _predictions(
+            store, run, may_go_on=may_go_on, may_predict=may_predict and not may_go_on
+        )
+    except LabError as error:  # its data set is gone, say; the curves can still be judged
+        problem = f"The answers to single images are not judged. {error}"
+    epochs, folder = store.epochs(run.id), store.folder(run.id)
+    reached = verdicts(
+        config,
+        epochs,
+        thinned_steps(store, run.id),
+        layers=layer_history(folder),
+        predictions=predictions,
+        val_samples=run.val_samples or 0,
+        train_samples=run.train_samples or 0,
+        classes=len(run.class_names),
+        best_epoch=run.best_epoch,
+        test_samples=run.test_samples or 0,
+        test_accuracy=run.test_accuracy,
+        ended=not may_go_on,
+        diverged_message=run.message
+        if run.status == "failed" and is_divergence(run.message)
+        else "",
+    )
+    return Judgement(
+        state, reached, _judged_by(len(epochs), folder, predictions, may_go_on), problem
+    )
+
+
+def verdict_values(store: Store, run: RunRow, judgement: Judgement) -> dict[str, Any]:
+    """Returns the judgement as plain JSON values."""
+    return {
+        "verdicts": [_verdict_values(store, run, verdict) for verdict in judgement.verdicts],
+        "judged_by": judgement.judged_by,
+        "problem": judgement.problem,
+    }
+
+
+def existing_fix(store: Store, run: RunRow, fixed: RunConfig) -> RunRow | None:
+    """Returns the newest run that was started from a verdict on `run` with the settings `fixed`."""
+    for other in store.runs(origin=f"fix:{run.id}"):
+        try:
+            size = other.config.image_size  # settled there; perhaps not in the run it came from
+            if other.config == (fixed if fixed.image_size else fixed.changed(image_size=size)):
+                return other
+        except LabError:  # of another version of the lab
+            continue
+    return None
+
+
+def _verdict_values(store: Store, run: RunRow, verdict: Verdict) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "kind": verdict.kind,
+        "title": TITLES[verdict.kind],
+        "sentence": verdict.sentence,
+        "evidence": verdict.evidence,
+        "suggestion": verdict.suggestion,
+        "change": "",
+        "fixed_by": None,
+    }
+    if verdict.change:
+        config = run.config
+        values["change"] = change_text(config, verdict.change)
+        other = existing_fix(store, run, config.changed(**verdict.change))
+        if other is not None:
+            values["fixed_by"] = {"id": other.id, "name": other.name, "status": other.status}
+    return values
+
+
+def change_text(config: RunConfig, change: dict[str, Any]) -> str:
+    """Returns the title of each changed knob with its old and new value."""
+    knobs = [KNOBS[name] for name in change]
+    return ", ".join(
+        f"{k.title} {k.text(getattr(config, k.name))} → {k.text(change[k.name])}" for k in knobs
+    )
+
+
+def _predictions(
+    store: Store, run: RunRow, *, may_go_on: bool, may_predict: bool
+) -> Predictions | None:
+    if not run.has_weights or not run.val_samples:
+        return None
+    from lab.evaluate.predictions import predict, saved_predictions  # brings torch
+    from lab.training.checkpoint import CheckpointMetadata
+
+    folder = store.folder(run.id)
+    saved = saved_predictions(folder, "best", "val", outdated=may_go_on)
+    if saved is not None or not may_predict:
+        return saved
+    side = CheckpointMetadata.read(folder).preprocess.image_size
+    if run.val_samples * side**2 > AUTOMATIC_PIXELS:
+        return None
+    return predict(folder, "best", "val")
+
+
+def _judged_by(epochs: int, folder: Path, predictions: Predictions | None, may_go_on: bool) -> str:
+    samples = newest_sample(folder)
+    evidence = [
+        f"the curves of {_count(epochs, 'finished epoch')}",
+        f"{_count(samples[0], 'sampled step')} of its layers" if samples else "no layer samples",
+        "no answers to single images yet"
+        if predictions is None
+        else f"the answers to {_count(len(predictions), 'validation image')}",
+    ]
+    wait = " Most signs show only after three to five epochs." if may_go_on else ""
+    return f"Judged by {', '.join(evidence)}.{wait}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,64 @@
+"""What a run that has ended reached, in one or two sentences, against guessing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lab.errors import LabError
+from lab.evaluate.predictions import saved_predictions
+from lab.runs.rows import RunRow
+from lab.words import percent
+
+
+def outcome(run: RunRow, folder: Path) -> str:
+    """Returns what the run reached, or what it missed when it did not complete; "" while it may
+    still change by itself."""
+    if run.is_live:
+        return ""
+    if run.test_accuracy is not None:
+        images = f"{run.test_samples:,} test images"
+        return f"{percent(run.test_accuracy)} of {images} are right. {_baseline(run, folder)}"
+    if not run.step:
+        return "It ended before its first step."
+    if run.best_val_accuracy is None:
+        total = f" of {run.total_steps:,}" if run.total_steps else ""
+        return (
+            f"It ended after step {run.step:,}{total}, before the first epoch was whole: nothing "
+            "was validated, and no weights were kept."
+        )
+    reached = (
+        f"{percent(run.best_val_accuracy)} of {run.val_samples:,} validation images were right "
+        f"after epoch {run.best_epoch}. {_baseline(run, folder)}"
+    )
+    epochs = int(run.settings.get("epochs", 0))
+    if run.status == "completed":
+        return f"{reached} The data set has no test images."
+    done = max(0, run.epoch - 1) if run.total_steps and run.step < run.total_steps else run.epoch
+    return (
+        f"{reached} It ended after {done} of {epochs} epochs and was not tested: a longer run may "
+        "reach more."
+    )
+
+
+def _baseline(run: RunRow, folder: Path) -> str:
+    """Returns what needs no network: always the most frequent class, or guessing."""
+    for part in ("test", "val"):
+        try:
+            predictions = saved_predictions(folder, "best", part, outdated=True)
+        except LabError:  # its file cannot be read
+            predictions = None
+        if predictions is not None and len(predictions):
+            return majority(predictions.labels, run.class_names)
+    classes = len(run.class_names)
+    return f"Guessing among {classes} classes would be right in {percent(1 / max(1, classes))}."
+
+
+def majority(labels: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str]) -> str:
+    """Returns how often the answer that is right most often, always given, would be right."""
+    counts = np.bincount(labels, minlength=len(names))
+    best = int(counts.argmax())
+    share = float(counts[best] / max(1, counts.sum()))
+    return f"Always answering “{names[best]}” would be right in {percent(share)}."

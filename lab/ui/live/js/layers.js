@@ -1,0 +1,99 @@
+// Gradient health: which layers learn, as a chart of layers x time that follows the run.
+
+import { element, fetchJson, icon, write } from "./dom.js"
+import { Figure } from "./figure.js"
+
+const PAUSE = 5000 // milliseconds between two charts of a run that trains
+const CHARTS = {
+  gradient: "Gradient",
+  update: "Step size",
+  quiet: "Quiet units",
+  activations: "Activations",
+}
+
+export class Layers {
+  constructor(root) {
+    this.root = root
+    this.chart = "gradient"
+    this.window = "all"
+    this.layer = ""
+    this.choices = element("div", { class: "live-choices", role: "group" })
+    this.choices.setAttribute("aria-label", "What to look at")
+    this.about = element("p", { class: "live-small" })
+    this.figureBox = element("div", {})
+    this.caption = element("p", { class: "live-small" })
+    this.layerChoice = element("select", { "aria-label": "Layer", hidden: true })
+    this.layerChoice.onchange = () => {
+      this.layer = this.layerChoice.value
+      this.load()
+    }
+    for (const [id, title] of Object.entries(CHARTS)) {
+      const button = element("button", { type: "button", "data-chart": id }, title)
+      button.onclick = () => {
+        this.chart = id
+        this.load()
+      }
+      this.choices.append(button)
+    }
+    this.newest = element("button", { type: "button", "aria-pressed": "false" }, "Newest only")
+    this.newest.onclick = () => {
+      this.window = this.window === "all" ? "60" : "all"
+      this.load()
+    }
+    this.choices.append(this.newest, this.layerChoice)
+    root.replaceChildren(
+      element("summary", {}, icon("monitor_heart"), "Gradient health: which layers learn"),
+      this.choices,
+      this.about,
+      this.figureBox,
+      this.caption,
+    )
+    root.ontoggle = () => root.open && this.load()
+    root.hidden = true
+  }
+
+  take(samples, run) {
+    const other = run.id !== this.run?.id
+    this.run = run
+    this.samples = samples
+    this.root.hidden = !samples
+    if (!samples || !this.root.open) return
+    if (other) this.load()
+    else this.timer ??= setTimeout(() => this.load(), PAUSE)
+  }
+
+  async load() {
+    clearTimeout(this.timer)
+    this.timer = null
+    if (document.hidden) return
+    for (const button of this.choices.querySelectorAll("[data-chart]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.chart === this.chart))
+    }
+    this.newest.setAttribute("aria-pressed", String(this.window !== "all"))
+    const query = new URLSearchParams({ chart: this.chart, window: this.window, layer: this.layer })
+    try {
+      const told = await fetchJson(`runs/${this.run.id}/layers?${query}`)
+      write(this.about, told.about)
+      write(this.caption, told.caption)
+      this.layerChoice.hidden = !told.layers.length
+      if (this.layerChoice.options.length !== told.layers.length) {
+        this.layerChoice.replaceChildren(
+          ...told.layers.map((name) => element("option", { value: name }, name)),
+        )
+      }
+      if (told.layer) this.layerChoice.value = this.layer = told.layer
+      this.figureBox.hidden = !told.figure
+      if (told.figure) {
+        this.figure ??= new Figure(this.figureBox)
+        await this.figure.draw(told.figure, told.alt)
+      }
+    } catch (error) {
+      write(this.caption, error.message)
+    }
+  }
+
+  destroy() {
+    clearTimeout(this.timer)
+    this.figure?.destroy()
+  }
+}

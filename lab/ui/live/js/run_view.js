@@ -1,0 +1,186 @@
+// The live view of one run: how far it is, its numbers, curves, film strip, verdicts, layers and
+// log. Fed by the server's event stream (lab/api/run_feed.py); buttons are Streamlit's.
+
+import { Curves } from "./curves.js"
+import { element, icon, loadOnce, mounted, write } from "./dom.js"
+import { FilmStrip } from "./film_strip.js"
+import { Layers } from "./layers.js"
+import { watch } from "./stream.js"
+import { Verdicts } from "./verdicts.js"
+
+class RunView {
+  constructor(root) {
+    this.root = root
+    root.classList.add("live-run")
+    this.badge = element("span", { class: "live-badge" })
+    this.progressText = element("span", { class: "live-progress-text" })
+    this.notice = element("span", { class: "live-notice", role: "status" })
+    this.bar = element("div", { class: "live-bar", role: "progressbar", "aria-valuemin": "0" })
+    this.bar.setAttribute("aria-valuemax", "100")
+    this.bar.setAttribute("aria-label", "Progress of the run")
+    this.fill = element("div", {})
+    this.bar.append(this.fill)
+    this.ahead = element("div", { class: "live-ahead", hidden: true })
+    this.tiles = element("dl", { class: "live-tiles" })
+    this.message = element("div", { class: "live-message", hidden: true })
+    this.curvesBox = element("div", { class: "live-curves" })
+    this.filmBox = element("section", { class: "live-film-box" })
+    this.verdictBox = element("section", { class: "live-verdict-box" })
+    this.layersBox = element("details", { class: "live-details" })
+    this.logLines = element("ul", {})
+    this.logBox = element(
+      "details",
+      { class: "live-details", hidden: true },
+      element("summary", {}, icon("receipt_long"), "What the lab decided, and why"),
+      this.logLines,
+    )
+  }
+
+  async receive({ data, setTriggerValue }) {
+    this.trigger = setTriggerValue
+    if (!this.styled) {
+      this.styled = loadOnce("link", "live.css").catch(console.error)
+      await this.styled
+    }
+    const signature = JSON.stringify(data)
+    if (signature === this.signature) return this.curves?.follow()
+    this.signature = signature
+    this.data = data
+    this.build()
+    this.stop?.()
+    this.seen = 0
+    this.status = null
+    this.curves?.clear()
+    this.film?.clear()
+    this.logLines.replaceChildren()
+    this.stop = watch(`run:${data.run}`, {
+      message: (message) => this.take(message),
+      state: (connected) => this.connection(connected),
+    })
+  }
+
+  build() {
+    const { data } = this
+    if (this.curves) return
+    this.root.replaceChildren(
+      element(
+        "div",
+        { class: "live-status" },
+        this.badge,
+        this.progressText,
+        this.notice,
+      ),
+      this.bar,
+      this.ahead,
+      this.message,
+      this.tiles,
+      this.curvesBox,
+      element("div", { class: "live-beside" }, this.filmBox, this.verdictBox),
+      this.layersBox,
+      this.logBox,
+    )
+    this.curves = new Curves(this.curvesBox, { empty: data.empty })
+    if (data.parts.includes("film")) this.film = new FilmStrip(this.filmBox)
+    this.verdicts = new Verdicts(this.verdictBox, (pressed) => this.trigger("act", pressed))
+    this.layers = new Layers(this.layersBox)
+  }
+
+  take(message) {
+    if (message.gone) {
+      this.stop?.()
+      return this.trigger("change", "gone")
+    }
+    const { run } = message
+    this.drawState(message)
+    this.curves.take(message)
+    if (this.film) {
+      if (message.film) this.film.take(message.film, run, this.data.look)
+      else this.film.wait(run)
+    }
+    if (message.judgement) this.verdicts.take(message.judgement, run)
+    if (message.layers !== undefined) this.layers.take(message.layers, run)
+    this.drawLog(message.log ?? [])
+    if (this.status === null) {
+      // What the page was drawn for may be older than what the stream says.
+      if (run.status !== this.data.status) this.trigger("change", run.status)
+    } else if (run.status !== this.status) this.trigger("change", run.status)
+    this.status = run.status
+  }
+
+  drawState({ run, progress, tiles, ahead }) {
+    const { title, icon: name, colour } = this.data.statuses[run.status]
+    const look = `${run.status} ${title}`
+    if (this.badge.dataset.look !== look) {
+      this.badge.dataset.look = look
+      this.badge.className = `live-badge live-${colour}`
+      this.badge.replaceChildren(icon(name), title)
+    }
+    this.bar.hidden = !progress
+    write(this.progressText, progress?.text ?? "")
+    const share = Math.round((progress?.share ?? 0) * 1000) / 10
+    this.fill.style.width = `${share}%`
+    this.bar.setAttribute("aria-valuenow", String(Math.round(share)))
+    this.bar.setAttribute("aria-valuetext", progress?.text ?? "")
+    this.drawAhead(ahead ?? [])
+    this.message.hidden = !run.message
+    this.message.className = `live-message ${run.status === "failed" ? "live-failed" : ""}`
+    write(this.message, run.message ?? "")
+    this.drawTiles(run.step || run.status === "running" ? tiles : [])
+  }
+
+  drawTiles(tiles) {
+    const labels = JSON.stringify(tiles.map(({ label, help }) => [label, help]))
+    if (labels !== this.labels) {
+      this.labels = labels
+      this.values = tiles.map(() => element("dd", {}))
+      this.tiles.replaceChildren(
+        ...tiles.map(({ label, help }, i) =>
+          element("div", { title: help || null }, element("dt", {}, label), this.values[i]),
+        ),
+      )
+    }
+    tiles.forEach(({ value }, i) => write(this.values[i], value))
+  }
+
+  drawAhead(runs) {
+    this.ahead.hidden = !runs.length
+    const names = JSON.stringify(runs)
+    if (names === this.aheadNames) return
+    this.aheadNames = names
+    const place = `Place ${runs.length} in line. Before it: `
+    const links = runs.flatMap(({ id, name }, i) => [
+      i ? ", " : "",
+      element("button", { type: "button", onclick: () => this.trigger("act", { open: id }) }, name),
+    ])
+    this.ahead.replaceChildren(place, ...links)
+  }
+
+  drawLog(lines) {
+    for (const { seq, level, text } of lines) {
+      if (seq <= this.seen) continue
+      this.seen = seq
+      this.logLines.append(element("li", { class: level === "error" ? "live-failed" : null }, text))
+    }
+    this.logBox.hidden = !this.logLines.children.length
+  }
+
+  connection(connected) {
+    clearTimeout(this.lost)
+    if (connected) write(this.notice, "")
+    else {
+      this.lost = setTimeout(() => {
+        write(this.notice, "No connection to the lab; trying again. The run goes on meanwhile.")
+      }, 1500)
+    }
+  }
+
+  destroy() {
+    clearTimeout(this.lost)
+    this.stop?.()
+    this.curves?.destroy()
+    this.film?.destroy()
+    this.layers?.destroy()
+  }
+}
+
+export const render = mounted(RunView)

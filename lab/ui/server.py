@@ -1,0 +1,51 @@
+"""What the server has beside Streamlit's pages: the API, the browser's code, its start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+from starlette.routing import BaseRoute
+from streamlit import config
+
+from lab.api.routes import routes as api_routes
+from lab.api.topics import hub
+from lab.ui.live.assets import asset_routes
+from lab.ui.startup import start_once
+
+
+def routes() -> list[BaseRoute]:
+    """Returns all routes of our own; the API answers to the same host names as the pages."""
+    return [*asset_routes(), *api_routes(config.get_option("server.allowedHosts"))]
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    """Starts the lab with the server, before anybody opens a page, and ends what would keep the
+    server from stopping."""
+    await asyncio.to_thread(start_once)
+    _end_streams_on_signals()
+    yield
+    hub.close()
+
+
+def _end_streams_on_signals() -> None:
+    """A server that was told to stop waits for open connections first, and an event stream never
+    ends by itself: so it is ended before the server's own handler runs."""
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main one
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, functools.partial(_close_then, handler))
+
+
+def _close_then(handler: Callable[[int, FrameType | None], Any], *signal_and_frame: Any) -> None:
+    hub.close()
+    handler(*signal_and_frame)

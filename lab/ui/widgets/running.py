@@ -1,0 +1,52 @@
+"""What trains now and what waits, kept up to date by itself."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lab.api.panels import Panel, bar, text
+from lab.api.run_texts import progress_values
+from lab.runs.status import ACTIVE
+from lab.runs.store import RunRow, store
+from lab.ui.live.panel import live_panel
+from lab.ui.words import plain, status_word
+
+
+def draw_running(*, key: str) -> None:
+    """Draws a bar for each run that trains, with a link to it; nothing when none does or waits.
+
+    The page runs again when a run begins or ends.
+    """
+    active, waiting = _runs()
+    if not active and not waiting:
+        return
+    with st.container(border=True):
+        live_panel(running_panel, key=key, live=True)
+        with st.container(horizontal=True):
+            for run in active:
+                label = "Watch it" if len(active) == 1 else f"Watch {plain(run.name)}"
+                st.page_link(
+                    "pages/train.py",
+                    label=label,
+                    icon=":material/monitoring:",
+                    query_params={"run": run.id},
+                )
+
+
+def running_panel() -> Panel:
+    """Returns the panel as it is now; also called by the event hub."""
+    active, waiting = _runs()
+    blocks = []
+    for run in active:
+        progress = progress_values(run) or {"text": "", "share": None}
+        blocks.append(
+            bar(f"{run.name} · {status_word(run.status)} · {progress['text']}", progress["share"])
+        )
+    if waiting:
+        names = ", ".join(run.name for run in waiting)
+        blocks.append(text(f"{len(waiting)} in line: {names}.", tone="small"))
+    return {"state": " ".join(run.id for run in (*active, *waiting)), "blocks": blocks}
+
+
+def _runs() -> tuple[list[RunRow], list[RunRow]]:
+    return store().runs(status=ACTIVE), store().queued()

@@ -1,0 +1,20 @@
+"""What AppTest cannot show: the data that a page gives to its components in the browser."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+
+def components(app: AppTest, module: str) -> list[dict[str, Any]]:
+    """Returns the data of each js/<module>.js on the page."""
+    every = [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+    return [data for data in every if str(data.get("module", "")).endswith(f"/{module}.js")]
+
+
+def blocks(app: AppTest, kind: str) -> list[dict[str, Any]]:
+    """Returns the blocks of one kind of all panels on the page."""
+    every = [block for data in components(app, "panel") for block in data["panel"]["blocks"]]
+    return [block for block in every if block["kind"] == kind]
