@@ -236,11 +236,11 @@ def measure_familiarity(
 def _own_copy(folder: Path, checkpoint: str, identity: str | None) -> Opened:
     """The network of those weights for this thread alone.
 
-    A run in training has perhaps replaced the file since the page was answered; then the network
+    A run in training has perhaps replaced the file since the page was answered; but the network
     that answered is still in memory.
     """
-    if identity in (None, checkpoint_identity(folder, checkpoint)):
-        return open_own_network(folder, checkpoint, identity=identity)
+    if identity is None:
+        return open_own_network(folder, checkpoint)
     with open_network(folder, checkpoint, identity=identity) as opened:
         network = copy.deepcopy(opened.network)
     return Opened(network, opened.card, checkpoint, opened.epoch, opened.identity)
