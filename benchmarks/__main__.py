@@ -12,6 +12,7 @@ BENCHMARKS = {
     "keras": "benchmarks.beside_keras",
     "compare": "benchmarks.compare",
     "health": "benchmarks.health",
+    "familiarity": "benchmarks.familiarity",
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",
     "watching": "benchmarks.watching",
