@@ -154,9 +154,7 @@ ENDPOINTS = (
             RUN,
             Parameter("epoch", "0 is before the first step.", "integer", where="path"),
             Parameter("stage", "One of the stages that the event stream names.", default=""),
-            Parameter(
-                "revision", "The run's: a kept answer is of that.", default=""
-            ),
+            Parameter("revision", "The run's: a kept answer is of that.", default=""),
         ),
         example=Example({"run": _SOME_RUN, "epoch": 1, "stage": "conv2"}),
         errors=(404,),

@@ -12,10 +12,17 @@ import streamlit as st
 
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.data.splits import make_splits, steps_in_epoch
+from lab.data.pack import Pack
+from lab.data.splits import Splits, make_splits, steps_in_epoch
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import apply_freeze, phases, stage_states
 from lab.models.summary import layer_table
+from lab.ui.widgets.pictures import jpeg_url, png_url
+
+EXAMPLES = 10
+"""Classes of which an image is shown."""
+BLOCKS = 64
+"""Images of a shorter side are shown in blocks without blur, so that their pixels can be seen."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Preview:
     trainable_parameters: int
     trainable_later: int
     """In the last phase; the same where there is one phase."""
+    examples: tuple[tuple[str, str], ...]
+    """(class, data: URL of a training image), of the first EXAMPLES classes."""
 
 
 def preview(config: RunConfig) -> Preview:
@@ -63,7 +72,19 @@ def _preview(config_json: str, content_hash: str) -> Preview:
         total_parameters=sum(s.parameters for s in stages),
         trainable_parameters=sum(s.parameters for s in stages if s.trainable),
         trainable_later=sum(s.parameters for s in last if s.trainable),
+        examples=_examples(pack, splits),
     )
+
+
+def _examples(pack: Pack, splits: Splits) -> tuple[tuple[str, str], ...]:
+    labels = pack.labels[splits.train]
+    examples = []
+    for label, name in enumerate(pack.meta.class_names[:EXAMPLES]):
+        of_class = splits.train[labels == label]
+        if len(of_class):
+            image = pack.images[int(of_class[0])]
+            examples.append((name, png_url(image) if len(image) < BLOCKS else jpeg_url(image)))
+    return tuple(examples)
 
 
 @dataclass(frozen=True)

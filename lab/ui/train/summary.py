@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
@@ -26,6 +27,7 @@ def draw_summary(config: RunConfig) -> None:
     except LabError as error:
         st.error(page_words(str(error)), icon=":material/error:")
         return
+    st.html(_examples_html(facts))
     st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
     waiting = store().runs(status=("queued", "preparing", "running"))
     if waiting:
@@ -40,6 +42,21 @@ def draw_summary(config: RunConfig) -> None:
         st.code(config.to_yaml(), language="yaml")
         st.caption("A link that opens the Train page with these settings:")
         st.code(settings_link(config, st.context.url), language=None, wrap_lines=True)
+
+
+def _examples_html(facts: Preview) -> str:
+    """Returns a training image of each of the first classes, with its name."""
+    figures = "".join(
+        f'<figure style="margin:0;width:96px"><img src="{url}" width="96" height="96" '
+        f'style="object-fit:cover;border-radius:6px;display:block;'
+        f'image-rendering:{"pixelated" if "png" in url[:16] else "auto"}" '
+        f'alt="A training image of {escape(name)}"><figcaption style="font-size:0.85rem;'
+        f'overflow-wrap:anywhere">{escape(name)}</figcaption></figure>'
+        for name, url in facts.examples
+    )
+    more = facts.classes - len(facts.examples)
+    rest = f'<span style="align-self:center">and {more} more</span>' if more > 0 else ""
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{figures}{rest}</div>'
 
 
 def settings_link(config: RunConfig, page_url: str | None) -> str:
