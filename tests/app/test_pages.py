@@ -118,6 +118,7 @@ def test_settings_that_do_not_fit_are_a_sentence_and_lock_the_button(open_page: 
 def test_pretrained_weights_lock_the_activation_and_say_why(open_page: OpenPage) -> None:
     app = open_page("train")
     app.selectbox(key="train_architecture").select("mobilenet_v2").run()
+    app.selectbox(key="train_freeze").select("scratch").run()
     app.selectbox(key="train_activation").select("tanh").run()
     app.selectbox(key="train_freeze").select("head_only").run()
     assert not app.exception
@@ -155,7 +156,7 @@ def test_an_unknown_run_in_the_url_is_forgotten(open_page: OpenPage) -> None:
 def test_another_session_sees_the_same_run(open_page: OpenPage, run_id: str) -> None:
     first, second = (open_page("train", run=run_id) for _ in range(2))
     for app in (first, second):
-        assert "my perceptron" in texts(app, "subheader")
+        assert "my perceptron" in texts(app, "title")
 
 
 def test_a_failed_run_says_why_and_offers_to_go_on(
