@@ -116,6 +116,7 @@ def _walk(page: Any, one: str, other: str) -> None:
     )
     assert lines.count() == 3
     assert bars.count() == 2
+    settle(page)
     page.get_by_role("button", name="Details").first.click()
     page.get_by_text("what the network sees, 28 × 28").first.wait_for(timeout=SOON)
     assert page.get_by_text("Image source error").count() == 0
