@@ -137,6 +137,7 @@ def estimate(
         later = statistics.median(p.later_epoch for p in alike)
         new = epochs_of_new_images(config)
         seconds = train * (first * new + later * (config.epochs - new))
+        seconds += test * statistics.median(p.test_image for p in alike)
         runs = "an earlier run" if len(alike) == 1 else f"{len(alike)} earlier runs"
         return Estimate(seconds, "runs", f"from {runs} of this network here")
     speed = (measured or {}).get(config.architecture)
@@ -237,7 +238,7 @@ def _seconds(
 # --- finished runs ------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class PastRun:
-    """The costs of a finished run's epochs, in seconds a training image."""
+    """The costs of a finished run's epochs, validation included, in seconds a training image."""
 
     architecture: str
     image_size: int
@@ -249,6 +250,8 @@ class PastRun:
     first_epoch: float
     """The cost in an epoch of new images, see `epochs_of_new_images`."""
     later_epoch: float
+    test_image: float = 0.0
+    """The cost of the final test, in seconds a test image."""
 
     def is_like(self, config: RunConfig, image_size: int, device: str) -> bool:
         return (
@@ -282,7 +285,9 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
     images = row.train_samples
     if config.steps_per_epoch or config.class_balancing == "oversampling":
         images = int(epochs.step[0]) * config.batch_size  # an epoch is not the training set then
-    ends = [float(s) for s in epochs.seconds]
+    # Runs of an earlier version know the training time alone.
+    ends = [float(s) for s in (epochs.seconds if row.elapsed is None else epochs.elapsed)]
+    test_seconds = max(0.0, row.elapsed - ends[-1]) if row.elapsed is not None else 0.0
     new = min(len(ends), epochs_of_new_images(config))
     first = ends[new - 1] / (images * new)
     rest = len(ends) - new
@@ -297,6 +302,7 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
         batch_size=config.batch_size,
         first_epoch=first,
         later_epoch=later,
+        test_image=test_seconds / row.test_samples if row.test_samples else 0.0,
     )
 
 

@@ -12,6 +12,7 @@ from lab.errors import LabError
 
 _ENTERED = "entered"
 _ICON = str(Path(__file__).with_name("icon.svg"))
+_STYLE = Path(__file__).with_name("frame.css")
 
 
 class Page(NamedTuple):
@@ -59,6 +60,7 @@ def run_page() -> None:
 
     page = navigation()
     enter()
+    st.html(_STYLE)
     try:
         start_once()
         adopt_run_from_url()

@@ -109,7 +109,8 @@ def _draw_card(
 
 def _draw_curve(start: Start, info: DatasetInfo, runs: Sequence[RunRow]) -> None:
     """Draws the newest own run of this start, else what was measured elsewhere."""
-    own = next((run for run in runs if start.is_like(run.settings)), None)
+    of_start = (r for r in runs if r.dataset == info.name and start.is_like(r.settings))
+    own = next(of_start, None)
     if own is not None:
         st.html(_run_curve(own, "your last run"))
         return
