@@ -12,8 +12,10 @@ BENCHMARKS = {
     "keras": "benchmarks.beside_keras",
     "compare": "benchmarks.compare",
     "health": "benchmarks.health",
+    "familiarity": "benchmarks.familiarity",
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",
+    "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""

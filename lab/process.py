@@ -31,6 +31,8 @@ that long again and again."""
 
 NICENESS = 5
 """The niceness of training threads: a third of a page's weight, all of the processor when alone."""
+BEHIND_TRAINING = 15
+"""The niceness of what nobody waits for: a tenth of a training thread's weight."""
 
 # From glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -101,8 +103,8 @@ def freeze_imports() -> None:
     gc.freeze()
 
 
-def lower_priority() -> None:
-    """Lower the priority of this thread, and of those that torch starts from it, to NICENESS.
+def lower_priority(niceness: int = NICENESS) -> None:
+    """Lower the priority of this thread, and of those that torch starts from it.
 
     So a page is drawn at once, and training takes the rest of the processor.
 
@@ -111,4 +113,4 @@ def lower_priority() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             me = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, me, max(NICENESS, os.getpriority(os.PRIO_PROCESS, me)))
+            os.setpriority(os.PRIO_PROCESS, me, max(niceness, os.getpriority(os.PRIO_PROCESS, me)))

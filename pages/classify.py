@@ -2,29 +2,25 @@
 
 import streamlit as st
 
-from lab.ui.classify import answers, crop, familiarity, view
+from lab.ui.classify import answers, familiarity, view
+from lab.ui.classify.camera import draw_camera
 from lab.ui.classify.runs import choose
-from lab.ui.classify.uploads import draw_uploader
-from lab.ui.entrance import require_entrance
+from lab.ui.classify.uploads import draw_uploader, upload_list
 
-require_entrance()
 st.title("Classify", anchor=False)
-st.markdown(
-    "Show trained networks your own pictures: what they answer, how sure they are, and where they "
-    "look."
-)
+st.markdown("Show trained networks your own pictures: what they answer, and where they look.")
 choices = choose()
 if choices:
-    uploads = draw_uploader()
+    pictures = upload_list()
+    draw_uploader()
+    draw_camera(choices)
     state = answers.classify_state()
     newer = answers.find_newer_weights(state, choices)
-    panel = crop.draw(uploads, choices)
-    state.keep_only(uploads, choices, panel.cuts)
-    complete = answers.ensure_answers(state, uploads, choices, panel.cuts)
-    panel.draw_preview(state, choices)
-    view.draw_problems(state, uploads, choices)
+    state.keep_only(pictures.uploads, choices)
+    complete = answers.ensure_answers(state, pictures.uploads, choices)
+    view.draw_problems(state, pictures, choices)
     answers.draw_newer_button(state, newer)
-    familiarities = familiarity.measured_familiarities(choices)
-    if uploads and complete:
-        familiarity.draw_status(state, choices, familiarities)
-    view.draw_answers(state, uploads, choices, panel.cuts, familiarities)
+    familiarity.find_measured(state, choices)
+    view.draw_answers(state, pictures, choices)
+    if pictures.uploads and complete:
+        familiarity.draw_status(state, choices)

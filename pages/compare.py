@@ -8,11 +8,9 @@ from lab.ui.compare.curves import draw_curves
 from lab.ui.compare.knobs import draw_knobs
 from lab.ui.compare.mistakes import draw_mistakes
 from lab.ui.compare.scores import draw_scores
-from lab.ui.entrance import require_entrance
 from lab.ui.widgets.preload import preload_elements
 from lab.ui.widgets.settings_table import draw_differences
 
-require_entrance()
 page = st.container()
 preload_elements()  # stands below but goes out first: the browser loads while the page is drawn
 with page:
@@ -21,7 +19,7 @@ with page:
     if not chosen:
         st.stop()
     curves, scores, knobs, images = st.tabs(
-        ["Curves", "Final results", "Knobs and results", "Same images"],
+        ["Curves", "Final results", "Settings and results", "Same images"],
         key="compare_tab",
         bind="query-params",
         on_change="rerun",

@@ -3,9 +3,7 @@
 import streamlit as st
 
 from lab.ui.data import add, browse, collect
-from lab.ui.entrance import require_entrance
 
-require_entrance()
 st.title("Data", anchor=False)
 add.adopt_selection()
 info = browse.choose()

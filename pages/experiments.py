@@ -1,18 +1,17 @@
-"""Experiments: the documents' experiments by question, and sweeps over any knob."""
+"""Experiments: the documents' experiments as cards, and sweeps over any setting."""
 
 import streamlit as st
 
 from lab.errors import LabError
-from lab.ui.entrance import require_entrance
+from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.ui.experiments.recipes import draw_recipes
 from lab.ui.experiments.sweep import draw_sweep
 
-require_entrance()
 st.title("Experiments", anchor=False)
 st.markdown(
-    "One run answers little; comparing teaches. **Recipes** are the documents' experiments, one "
-    "click each, with their results beside the document's. A **sweep** trains the same network "
-    "again and again while some knobs change."
+    f"{len(all_recipes())} experiments from {len(DOCUMENTS)} published documents, one press each: "
+    "your result stands beside the document's. A **sweep** trains one network many times while "
+    "some settings change."
 )
 if "sweep" in st.query_params:  # a link to one sweep
     st.session_state.setdefault("experiments_tab", "Sweep")

@@ -3,11 +3,9 @@
 import streamlit as st
 
 from lab.ui import home
-from lab.ui.entrance import require_entrance
 from lab.ui.live.component import preload_live_view
 from lab.ui.widgets.running import draw_running
 
-require_entrance()
 st.title("Trainscope", anchor=False)
 st.markdown("Train an image classifier on this machine and watch it learn.")
 

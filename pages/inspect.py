@@ -3,7 +3,6 @@
 import streamlit as st
 
 from lab.errors import LabError
-from lab.ui.entrance import require_entrance
 from lab.ui.inspect.cam import draw_cam
 from lab.ui.inspect.choice import choose_picture, choose_subject
 from lab.ui.inspect.features import draw_features
@@ -11,7 +10,6 @@ from lab.ui.inspect.gallery import draw_gallery
 from lab.ui.inspect.layout import panel_and_stage
 from lab.ui.inspect.side_by_side import draw_side_by_side
 
-require_entrance()
 st.title("Inspect", anchor=False)
 panel, stage = panel_and_stage()
 try:

@@ -2,14 +2,12 @@
 
 import streamlit as st
 
-from lab.ui.entrance import require_entrance
 from lab.ui.results.view import draw_results
 from lab.ui.run import table
 from lab.ui.run.view import draw_run
 from lab.ui.widgets.preload import preload_elements
 from lab.ui.widgets.running import draw_running
 
-require_entrance()
 st.title("Runs", anchor=False)
 draw_running(key="runs_running")
 table.draw_queue()

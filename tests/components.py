@@ -18,3 +18,15 @@ def blocks(app: AppTest, kind: str) -> list[dict[str, Any]]:
     """Returns the blocks of one kind of all panels on the page."""
     every = [block for data in components(app, "panel") for block in data["panel"]["blocks"]]
     return [block for block in every if block["kind"] == kind]
+
+
+def moving_texts(app: AppTest) -> str:
+    """Returns the paragraphs of all panels on the page."""
+    return "\n".join(block["text"] for block in blocks(app, "text"))
+
+
+def column(app: AppTest, title: str, part: str = "text") -> list[Any]:
+    """Returns a column of the first panel's table; `part` of its cells: "text", "href", "sort"."""
+    table = blocks(app, "table")[0]
+    cells = [row[table["columns"].index(title)] for row in table["rows"]]
+    return [cell[part] if isinstance(cell, dict) else cell for cell in cells]

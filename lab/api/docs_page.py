@@ -54,7 +54,7 @@ with requests.get(f"{LAB}/api/runs/{run['id']}/events", stream=True, timeout=60)
 
 print(event["run"]["message"])
 """
-"""Starts a run and follows it, behind PYTHON_START."""
+"""Starts a run and follows it, after PYTHON_START."""
 
 
 def docs_page(endpoints: Sequence[Endpoint], base: str) -> str:
@@ -67,12 +67,17 @@ def docs_page(endpoints: Sequence[Endpoint], base: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<style>{_STYLE}</style></head><body>",
             "<h1>Trainscope: API</h1>",
+            "<nav><ul>",
+            *(f"<li><a href='#{e.operation}'>{escape(e.summary)}</a></li>" for e in endpoints),
+            "</ul></nav>",
             "<p>Everything is JSON; the same as an <a href='openapi.json'>OpenAPI document</a>. "
             "Reading needs nothing. What changes something needs the token:</p>",
             _pre("TOKEN=$(python -m lab api-token)   # on the server, in the lab's folder"),
-            "<p>Every refusal is <code>{&quot;error&quot;: &quot;one sentence&quot;}</code>:</p>",
+            "<details><summary>A refusal is <code>{&quot;error&quot;: &quot;one sentence&quot;}"
+            "</code>, with one of these statuses</summary>",
             _table([(str(status), words) for status, words in STATUS_WORDS.items()]),
-            "<p>The Python examples stand behind this:</p>",
+            "</details>",
+            "<p>Every Python example begins with this:</p>",
             _pre(f"TOKEN = ...  # what `python -m lab api-token` prints\n{_start(base)}"),
             "<h2 id='follow'>Follow a run</h2>",
             "<p>In a shell, the events as they come:</p>",
@@ -83,9 +88,6 @@ def docs_page(endpoints: Sequence[Endpoint], base: str) -> str:
             "after a break, send the last event's id as the header <code>Last-Event-ID</code>. "
             "When <code>history.whole</code> is true, forget the points that you have; else the "
             "second event may repeat some of the first.</p>",
-            "<nav><h2>All calls</h2><ul>",
-            *(f"<li><a href='#{e.operation}'>{escape(e.summary)}</a></li>" for e in endpoints),
-            "</ul></nav>",
             *(
                 "\n".join(
                     [
@@ -113,7 +115,7 @@ def _section(endpoint: Endpoint, base: str) -> str:
     parts = [
         f"<section><h3 id='{endpoint.operation}'><code><span class='{method.lower()}'>{method}"
         f"</span> /api{escape(endpoint.path)}</code></h3>",
-        f"<p>{escape(endpoint.summary)}. {escape(endpoint.description)}</p>",
+        f"<p>{escape(endpoint.summary)}. {_text(endpoint.description)}</p>",
     ]
     if endpoint.parameters:
         parts.append(_table([(p.name, _parameter(p)) for p in endpoint.parameters]))
@@ -130,16 +132,22 @@ def _parameter(parameter: Parameter) -> str:
         text += f" {parameter.minimum or 0:,} to {parameter.maximum:,}."
     if parameter.default not in (None, "") and not parameter.many:
         default = str(parameter.default)
-        text += f" Left out: {default.lower() if parameter.kind == 'boolean' else default}."
+        text += f" Default: {default.lower() if parameter.kind == 'boolean' else default}."
     return text
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
     cells = "".join(
-        f"<tr><th scope='row'><code>{escape(name)}</code></th><td>{escape(text)}</td></tr>"
+        f"<tr><th scope='row'><code>{escape(name)}</code></th><td>{_text(text)}</td></tr>"
         for name, text in rows
     )
     return f"<table>{cells}</table>"
+
+
+def _text(text: str) -> str:
+    """Returns plain text with `code` as HTML."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(parts))
 
 
 def _pre(text: str) -> str:

@@ -14,7 +14,7 @@ import json, requests
 LAB = {base!r}
 AUTH = {{"Authorization": "Bearer " + TOKEN}}
 """
-"""What the Python examples stand behind."""
+"""What every Python example begins with."""
 
 
 def curl(endpoint: Endpoint, base: str) -> str:
@@ -33,7 +33,7 @@ def curl(endpoint: Endpoint, base: str) -> str:
 
 
 def python(endpoint: Endpoint) -> str:
-    """Returns the call with `requests`, behind PYTHON_START."""
+    """Returns the call with `requests`, after PYTHON_START."""
     arguments = [f'LAB + "{_path(endpoint)}"']
     if query := _query(endpoint):
         arguments.append(f"params={query!r}")

@@ -75,8 +75,13 @@ class Guard:
                 "Pages of other sites may not read this lab. From a program, send the header "
                 '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
             )
-        if _is_from_own_page(request) and (self._hosts or _is_own_name(host)):
-            return ""
+        if _is_from_own_page(request):
+            if self._hosts or _is_own_name(host):
+                return ""
+            return (
+                f"This server is called {header!r:.100} here, and could be by anybody's name: "
+                "whoever runs it lists its names in Streamlit's server.allowedHosts."
+            )
         return (
             "This request changes something, so it needs the header "
             '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
@@ -166,8 +171,8 @@ def _make_token(file: Path) -> None:
     try:
         with os.fdopen(handle, "w", encoding="ascii") as temporary:
             temporary.write(secrets.token_urlsafe(32))
-        if file.exists():  # an empty one: a disk was full
-            file.unlink()
+        if file.exists() and not _read_token(file):  # an empty one: a disk was full
+            file.unlink(missing_ok=True)
         try:
             os.link(name, file)  # unlike a rename, it leaves a file that is there
         except FileExistsError:

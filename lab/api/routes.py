@@ -10,7 +10,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Mount
 
-from lab.api import catalogs, runs, watching
+from lab.api import catalogs, classify, runs, watching
 from lab.api.docs_page import POLICY, docs_page
 from lab.api.endpoint import Answer, Call, Endpoint
 from lab.api.guard import Guard
@@ -30,19 +30,7 @@ def read_docs(call: Call) -> Any:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
-    # Comes with lab/api/classify.py, `async def classify(request: Request) -> Response`:
-    # Endpoint(
-    #     "POST",
-    #     "/runs/{run}/classify",
-    #     "Classify a picture",
-    #     "Asks the run's best weights.",
-    #     ...,  # an `async def` that takes the Call: `return await classify(call.request)`
-    #     Answer("The probabilities.", structure({...})),
-    #     parameters=(runs.RUN,),
-    #     body=Body("A picture.", {"type": "string"}, media_type="image/*"),
-    #     example=Example({"run": "r-20261129-120000-ab12"}, file="cat.jpg"),
-    #     errors=(404, 409, 413),
-    # ),
+    *classify.ENDPOINTS,
     *watching.ENDPOINTS,
     *catalogs.ENDPOINTS,
     Endpoint(

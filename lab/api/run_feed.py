@@ -102,7 +102,7 @@ class RunFeed:
             "layers": self._layers_now(),
         }
         if film := self._film_now(film_files.snapshot_epochs(self._folder)):
-            message["film"] = film
+            message["film"] = {**film, "whole": True}
         if judgement := self._judge.look(run, epoch=newest.epoch):
             message["judgement"] = verdict_values(self._store, run, judgement)
         return message
@@ -127,10 +127,11 @@ class RunFeed:
             message["log"] = log_values(lines)
         there = film_files.snapshot_epochs(self._folder)
         if there != self._film:
-            new = there if rewound else tuple(e for e in there if e not in self._film)
+            taken_back = rewound or not set(self._film) <= set(there)
+            new = there if taken_back else tuple(e for e in there if e not in self._film)
             self._film = there
-            if film := self._film_now(new):
-                message["film"] = {**film, "whole": rewound}
+            if (film := self._film_now(new)) or taken_back:
+                message["film"] = {**(film or {"columns": []}), "whole": taken_back}
         layers = self._layers_now()
         if layers != self._layers:
             self._layers = message["layers"] = layers

@@ -85,6 +85,7 @@ def _epoch_values(epochs: EpochColumns, columns: Any) -> dict[str, Any]:
         "is_best": np.asarray(epochs.is_best).tolist(),
         "learning_rate": exact_numbers(epochs.learning_rate),
         "seconds": exact_numbers(epochs.seconds),
+        "elapsed": exact_numbers(epochs.elapsed),
         "images_per_second": exact_numbers(epochs.images_per_second),
         **{name: exact_numbers(epochs[name]) for name in columns},
     }
@@ -203,8 +204,8 @@ ENDPOINTS = (
         Answer("The columns.", component("History")),
         parameters=(
             RUN,
-            Parameter("after", "Only steps behind this one.", "integer", default=0),
-            Parameter("after_epoch", "Only epochs behind this one.", "integer", default=0),
+            Parameter("after", "Only steps after this one.", "integer", default=0),
+            Parameter("after_epoch", "Only epochs after this one.", "integer", default=0),
             Parameter("all", "Whether to send every step.", "boolean", default=False),
             Parameter(
                 "points",
@@ -227,7 +228,7 @@ ENDPOINTS = (
         Answer("The lines.", component("Log")),
         parameters=(
             RUN,
-            Parameter("after", "Only lines behind this `seq`.", "integer", default=0),
+            Parameter("after", "Only lines after this `seq`.", "integer", default=0),
         ),
         example=Example({"run": _SOME_RUN}),
         errors=(404,),

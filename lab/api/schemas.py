@@ -66,7 +66,13 @@ RUN = structure(
         ),
         "message": about(TEXT, "How it ended, in one sentence."),
         "device": TEXT,
-        "progress_text": TEXT,
+        "activity": about(
+            TEXT, "What it does beside training steps, such as Validating epoch 3; else empty."
+        ),
+        "activity_done": INTEGER,
+        "activity_total": about(INTEGER, "0 when unknown."),
+        "activity_unit": TEXT,
+        "activity_seconds_left": or_null(NUMBER),
         "progress": about(NUMBER, "Share done, from 0 to 1."),
         "revision": about(
             INTEGER, "Grows when a resume deletes recorded steps: read them all again then."
@@ -81,7 +87,9 @@ RUN = structure(
         "val_samples": _COUNT,
         "test_samples": _COUNT,
         "best_epoch": _COUNT,
-        "seconds": about(NUMBER, "Training time without pauses."),
+        "seconds": about(NUMBER, "Of the training steps alone."),
+        "elapsed": about(or_null(NUMBER), "Of everything since the first step, without pauses."),
+        "seconds_left": about(or_null(NUMBER), "An estimate, while it is running."),
         "images_per_second": or_null(NUMBER),
         "class_names": array(TEXT),
         "best_val": about(mapping(or_null(NUMBER)), "Validation metrics of the best epoch."),
@@ -137,6 +145,7 @@ HISTORY = structure(
                         "is_best": array(BOOLEAN),
                         "learning_rate": _COLUMN,
                         "seconds": _COLUMN,
+                        "elapsed": _COLUMN,
                         "images_per_second": _COLUMN,
                     }
                 ),

@@ -115,8 +115,8 @@ ENDPOINTS = (
         "GET",
         "/events",
         "Follow several runs",
-        "One stream of several topics; the data of an event says which in `topic`. Behind an @ may "
-        "stand the topic's last `cursor`.",
+        "One stream of several topics; the data of an event says which in `topic`. To go on after "
+        "a break, add @ and the topic's last `cursor`.",
         events,
         Answer("The stream.", {"type": "string"}, media_type=_STREAM),
         parameters=(
@@ -154,6 +154,7 @@ ENDPOINTS = (
             RUN,
             Parameter("epoch", "0 is before the first step.", "integer", where="path"),
             Parameter("stage", "One of the stages that the event stream names.", default=""),
+            Parameter("revision", "The run's: a kept answer is of that.", default=""),
         ),
         example=Example({"run": _SOME_RUN, "epoch": 1, "stage": "conv2"}),
         errors=(404,),

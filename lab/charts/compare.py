@@ -18,9 +18,15 @@ from lab.charts.series import Column, last_number
 from lab.charts.style import PALETTE, TEST, VALIDATION, styled
 
 DASHES = ("solid", "dash", "dot", "dashdot")
+COUNTED = ("epoch", "step")
+"""Titles of x axes on which there is nothing between two whole numbers."""
 MOST_SINGLE = 12
 """Curves that are told apart one by one; more of them are drawn as groups."""
 HEIGHT = 440
+LEAST_SHARE = 0.1
+"""The least height of an axis of shares."""
+EDGE = 0.01
+FEW_TICKS = 10
 LONGEST_NAME = 40
 ROW_HEIGHT = 26
 
@@ -83,9 +89,37 @@ def overlaid(
     figure.update_layout(hovermode="closest")
     if share:
         figure.update_yaxes(tickformat=".0%" if not log else ".1%")
+        if not log:
+            figure.update_yaxes(range=_share_range(lines))
+    if x_title in COUNTED:
+        figure.update_xaxes(**_whole_ticks(lines))
     if log:
         figure.update_yaxes(type="log", dtick=1 if _decades(lines) > 2 else None)
     return figure
+
+
+def _share_range(lines: Sequence[RunCurve]) -> tuple[float, float] | None:
+    """The y axis of shares: around the values, at least 10 % of room, and within 0 to 100 %.
+
+    Left to itself the chart draws a flat curve in the middle of an axis from -50 % to 150 %.
+    """
+    values = [line.y[np.isfinite(line.y)] for line in lines]
+    known = np.concatenate(values) if values else np.empty(0)
+    if not len(known):
+        return None
+    low, high = float(known.min()), float(known.max())
+    margin = max(0.05 * (high - low), (LEAST_SHARE - (high - low)) / 2, 0.005)
+    low, high = low - margin, high + margin
+    # A little beyond 0 and 1, so that a line along the edge is drawn with its whole width.
+    return max(low, -EDGE), min(high, 1 + EDGE)
+
+
+def _whole_ticks(lines: Sequence[RunCurve]) -> dict[str, object]:
+    """Ticks on whole numbers only, where the axis is so short that there would be others."""
+    ends = [float(line.x[-1]) for line in lines if len(line.x)]
+    if not ends or max(ends) > FEW_TICKS:
+        return {}
+    return {"tick0": 0, "dtick": 1}
 
 
 def overlaid_alt(lines: Sequence[RunCurve], *, what: str, share: bool = False) -> str:
@@ -252,6 +286,11 @@ def _spread(rows: Sequence[FinalAccuracy]) -> float:
 
 
 def _short(name: str, longest: int = LONGEST_NAME) -> str:
-    """Plotly reads some HTML in texts; names of runs are a person's own."""
-    cut = name if len(name) <= longest else f"{name[: longest - 1]}…"
-    return escape(cut, quote=False)
+    """The name without its middle where it is long: what tells runs apart stands at its end.
+
+    Escaped: Plotly reads some HTML in texts, and names of runs are a person's own.
+    """
+    if len(name) > longest:
+        start = longest // 3
+        name = f"{name[:start].rstrip()}…{name[start + 1 - longest :].lstrip()}"
+    return escape(name, quote=False)

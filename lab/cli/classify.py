@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--familiarity",
         action="store_true",
-        help="measure once what the training pictures look like, to tell what is unlike them",
+        help="compare with the training pictures, to raise an alarm for what is unlike them; "
+        "measured once a checkpoint",
     )
     add_question(parser)
     parser.set_defaults(perform=classify)
@@ -63,8 +64,8 @@ def classify(options: argparse.Namespace) -> int:
                 answers.add({**request, **_values(result, familiarity, top=options.top)})
     if familiarity is None and not options.json:
         print(
-            "Whether pictures are unlike the training pictures has not been measured for this "
-            "checkpoint; --familiarity measures it once.",
+            "This checkpoint has no alarm yet for pictures that are unlike what it trained on; "
+            "--familiarity measures it once.",
             file=sys.stderr,
         )
     return 1 if answers.errors else 0
@@ -99,7 +100,7 @@ class _Answers:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.table = Table("Picture", "Says", "Next", "Like the training pictures?")
+        self.table = Table("Picture", "Says", "Next", "Alarm")
         self.errors: list[str] = []
 
     def __enter__(self) -> _Answers:
@@ -115,10 +116,11 @@ class _Answers:
 
     def _add_row(self, values: dict[str, Any]) -> None:
         first, *others = (f"{name} {percent(share)}" for name, share in values["top"])
-        like = {None: "not measured", True: "no", False: "yes"}[values["unlike"]]
+        alarms = {None: "not measured", True: "unlike what it trained on", False: "none"}
+        alarm = alarms[values["unlike"]]
         if values["unlike"] is not None:
-            like += f" ({values['distance']:.3g}, limit {values['limit']:.3g})"
-        cells = (printable(values["file"]), first, ", ".join(others), like)
+            alarm += f" (distance {values['distance']:.3f}, limit {values['limit']:.3f})"
+        cells = (printable(values["file"]), first, ", ".join(others), alarm)
         self.table.add_row(*(escape(cell) for cell in cells))
 
     def __exit__(self, *_: object) -> None:

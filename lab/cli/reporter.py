@@ -11,10 +11,13 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lab import progress as lab_progress
 from lab.cli.console import Console
 from lab.config import RunConfig
 from lab.metrics import METRICS, Metric, epoch_columns, metrics_of
+from lab.runs.time_left import TimeLeft
 from lab.training.events import (
+    ActivityProgressed,
     EpochDone,
     Event,
     LogWritten,
@@ -23,6 +26,7 @@ from lab.training.events import (
     StepDone,
     as_row,
 )
+from lab.words import duration
 
 EXIT_STATUS = {"completed": 0, "stopped": 130, "paused": 130}
 """By the run's final status; 1 for any other."""
@@ -71,20 +75,22 @@ class _Bar:
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[loss]}"),
             console=Console(file=sys.stderr),
         )
         self.task: TaskID | None = None
+        self.time_left = TimeLeft()
         self.columns: list[tuple[str, Metric, str]] = []
         """The columns of the table of epochs: event column, metric, title."""
         self.out = Console()
 
     def report(self, event: Event) -> None:
+        self.time_left.add(event)
         if isinstance(event, RunStarted):
             self._started(event)
-        elif isinstance(event, StepDone) and self.task is not None:
-            loss = f"loss {event.values['loss']:.3f}"
-            self.progress.update(self.task, completed=event.step, loss=loss)
+        elif isinstance(event, StepDone | ActivityProgressed) and self.task is not None:
+            self._progressed(event, self.task)
         elif isinstance(event, EpochDone):
             row = as_row(event)
             values = "  ".join(
@@ -107,6 +113,18 @@ class _Bar:
                 f"Test of epoch {event.best_epoch}'s weights: {values}.", highlight=False
             )
 
+    def _progressed(self, event: StepDone | ActivityProgressed, task: TaskID) -> None:
+        if isinstance(event, StepDone):
+            loss = f"loss {event.values['loss']:.3f}"
+            self.progress.update(task, completed=event.step, loss=loss)
+        activity, text = self.time_left.activity, "training"
+        if activity is not None:
+            done = activity.done, activity.total, activity.activity, activity.unit
+            text = lab_progress.Progress(*done).in_words()
+        left = self.time_left.seconds()
+        words = "" if left is None else f"{duration(left)} left"
+        self.progress.update(task, description=text, left=words)
+
     def _started(self, event: RunStarted) -> None:
         self.out.print(
             f"{event.train_samples:,} training, {event.val_samples:,} validation, "
@@ -122,5 +140,9 @@ class _Bar:
         titles = "  ".join(title for _, _, title in self.columns)
         self.out.print(f"epoch  {titles}  images/s", highlight=False)
         self.task = self.progress.add_task(
-            "training", total=event.total_steps, completed=event.resumed_from_step, loss=""
+            "training",
+            total=event.total_steps,
+            completed=event.resumed_from_step,
+            loss="",
+            left="",
         )

@@ -12,6 +12,7 @@ promises never to change (the methods of np.random.Generator carry no such promi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -119,6 +120,30 @@ def make_splits(pack: Pack, config: RunConfig) -> Splits:
         # Times its class's count and summed, each class comes to n / K, and all of them to n.
         weights = (len(train) / (classes * counts)).astype(np.float32)
     return Splits(train=train, val=val, test=pack.indices("test"), class_weights=weights)
+
+
+def split_counts(
+    counts: Mapping[str, Mapping[str, int]], config: RunConfig
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns the training and the validation images of each class that `make_splits` will take.
+
+    `counts` is split -> class -> images of the data set, as `DatasetInfo.counts`; without training
+    images both are empty.
+    """
+    train = dict(counts.get("train", {}))
+    if config.subset_per_class:
+        train = {name: min(n, config.subset_per_class) for name, n in train.items()}
+    val = dict(counts.get("val", {}))
+    if not any(val.values()):
+        val = {
+            name: min(max(int(config.validation_fraction * n + 0.5), 1), max(n - 1, 0))
+            for name, n in train.items()
+        }
+        train = {name: n - val[name] for name, n in train.items()}
+    if config.reduced_class in train:
+        thinned = int(config.reduced_class_keep * train[config.reduced_class] + 0.5)
+        train[config.reduced_class] = max(1, thinned)
+    return train, val
 
 
 def epoch_order(

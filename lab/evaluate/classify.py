@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from lab.data.decode import decode
 from lab.errors import DataError
@@ -25,9 +26,14 @@ from lab.evaluate.opened import Opened
 from lab.evaluate.pictures import Crop, Picture, upload_picture
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
 from lab.explain.layers import captured
-from lab.models.staged import StagedNet
+from lab.models.staged import HEAD, StagedNet
 from lab.progress import Cancel, Report, never, silent
 from lab.training.checkpoint import CheckpointMetadata
+
+MAX_GRID = 6
+"""Places a side that features keep: where something is tells as much as what it is."""
+MAX_FEATURES = 4096
+"""Most numbers that are compared of a picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +47,8 @@ class Answer:
     """(K,) softmax: adds up to 1."""
     seen: npt.NDArray[np.uint8]
     """(H, W, C) what went into the network, turned back into pixels."""
-    hidden: npt.NDArray[np.float32] | None
-    """(D,) what the head was given, averaged over places; None where the head is all there is."""
+    features: npt.NDArray[np.float32]
+    """(D,) what `lab.evaluate.familiarity` compares; see `feature_vectors`."""
     layer: str | None
     """Which the map is of; None for a network without places."""
     cam: npt.NDArray[np.float32] | None
@@ -64,14 +70,6 @@ class Answer:
     @property
     def predicted_class(self) -> str:
         return self.class_names[self.predicted]
-
-    @property
-    def features(self) -> npt.NDArray[np.float32]:
-        """(D,) what `lab.evaluate.familiarity` compares: `hidden`, or else the pixels in [0, 1]."""
-        if self.hidden is not None:
-            return self.hidden
-        pixels: npt.NDArray[np.float32] = pixel_features(self.seen[None])[0]
-        return pixels
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The `count` most probable classes with their probabilities, the first one first."""
@@ -122,8 +120,9 @@ def answer(
             layer = opened.layers.default_stage
         else:
             layer = opened.layers.cam_layer(layer).name
-        cams, logits, hidden = _look(
-            network, x, layer, method=method, target=target, progress=progress, cancel=cancel
+        stage = feature_stage(opened)
+        cams, logits, outputs = _look(
+            network, x, layer, stage, method=method, target=target, progress=progress, cancel=cancel
         )
     if not bool(torch.isfinite(logits).all()):
         raise DataError(
@@ -131,12 +130,13 @@ def answer(
             "that are no numbers: the training diverged. Choose another checkpoint."
         )
     probabilities = torch.softmax(logits[0].double(), 0).float().numpy()
+    seen = card.preprocess.undo(x)
     return Answer(
         name=picture.name,
         class_names=card.class_names,
         probabilities=probabilities,
-        seen=card.preprocess.undo(x)[0].numpy(),
-        hidden=None if hidden is None else hidden[0].numpy(),
+        seen=seen[0].numpy(),
+        features=feature_vectors(pixels_of(seen) if outputs is None else outputs)[0],
         layer=None if cams is None else cams.layer,
         cam=None if cams is None else cams.maps[0].numpy(),
         target=int(probabilities.argmax()) if target is None else target,
@@ -148,35 +148,49 @@ def answer(
     )
 
 
-def hidden_stage(network: StagedNet) -> str | None:
-    """The stage whose output the head is given; None when the head is all there is."""
-    return network.stage_names[-2] if len(network.stage_names) > 1 else None
+def feature_stage(opened: Opened) -> str | None:
+    """The stage whose output is compared: the last one with places, else the one before the head.
+
+    None when the head is all there is.
+    """
+    with_places = [name for name in opened.layers.stages if name != HEAD]
+    stages = with_places or opened.network.stage_names[:-1]
+    return stages[-1] if stages else None
 
 
-def over_places(output: Tensor) -> Tensor:
-    """(N, C, h, w) or (N, D) -> (N, C) or (N, D) float32 on the CPU: the average over places."""
+def feature_vectors(output: Tensor) -> npt.NDArray[np.float32]:
+    """(N, C, h, w) or (N, D) -> (N, D) float32: the places of a map averaged to a coarse grid.
+
+    The grid is as fine as the map, up to MAX_GRID, and coarser where there would be more than
+    MAX_FEATURES numbers.
+    """
+    output = output.detach().float().cpu()
     if output.ndim == 4:
-        output = output.mean((2, 3))
-    return output.detach().float().flatten(1).cpu()
+        channels, height, width = output.shape[1:]
+        finest = min(height, width, MAX_GRID)
+        grid = max(1, min(finest, math.isqrt(MAX_FEATURES // channels)))
+        output = adaptive_avg_pool2d(output, (grid, grid))
+    vectors: npt.NDArray[np.float32] = output.flatten(1).numpy()
+    return vectors
 
 
-def pixel_features(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(N, H, W, C) uint8 -> (N, H * W * C) float32 in [0, 1]."""
-    return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
+def pixels_of(images: Tensor) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, H * W * C) float32 in [0, 1]: the features without any stage."""
+    return images.flatten(1).float() / 255
 
 
 def _look(
     network: StagedNet,
     x: Tensor,
     layer: str | None,
+    stage: str | None,
     *,
     method: str,
     target: int | None,
     progress: Report,
     cancel: Cancel,
 ) -> tuple[Cams | None, Tensor, Tensor | None]:
-    """The map, the logits (1, K), and what the head was given (1, D)."""
-    stage = hidden_stage(network)
+    """The map of `layer`, the logits (1, K), and the output of `stage`."""
     cams = None
     with captured(network, [] if stage is None else [stage]) as outputs:
         if layer is None:
@@ -194,7 +208,7 @@ def _look(
                 cancel=cancel,
             )
             cams = found[layer]
-    return cams, logits, None if stage is None else over_places(outputs[stage])
+    return cams, logits, None if stage is None else outputs[stage]
 
 
 # --- as a table ---------------------------------------------------------------------------------

@@ -1,26 +1,31 @@
-"""Measures whether a picture is unlike the training pictures: its distance to the nearest class.
+"""Measures whether a picture is unlike the training pictures: its distance to the nearest of them.
 
 A network answers whatever it is shown, a shoe among cats and dogs too, and often with confidence.
-The features that its head receives tell more: those of pictures like the training pictures lie near
-the mean of their class.
+The output of its last stage with places tells more: it lies near that of some training picture, or
+near that of none.
 
-    training pictures ──> mean of each class, one deviation a feature   (a seeded sample)
-    validation pictures ──> the limit: 95 of 100 are no farther away
+    training pictures ──> their features                     (a sample, balanced over the classes)
+    validation pictures ──> the limit: 95 of 100 are no farther from their nearest training picture
     test pictures ──> how often the alarm is false
 
-The distance is Mahalanobis' with a diagonal covariance that all classes share, the simple form of
-Lee et al. 2018 (arXiv:1807.03888): sqrt(sum(((feature - mean) / deviation)^2)). It is measured once
-a checkpoint and kept beside it, in <run folder>/evaluation/familiarity-<checkpoint>.npz.
+The distance is 1 - the cosine of the angle between two feature vectors, to the single nearest
+training picture (Sun et al. 2022, arXiv:2204.06507, with the places of the map kept). It found more
+than energy and Mahalanobis' distance did: docs/familiarity.md has the table, written by
+`python -m benchmarks familiarity`. It is measured once a checkpoint and saved beside it, in
+<run folder>/evaluation/familiarity-<checkpoint>.npz.
 
-It errs on both sides, and only one of them is measured. Noise shown to a MobileNet that knows cats
-and dogs raised the alarm 60 times of 60; a black picture never did.
+It misses what looks like the training pictures to the network: most photographs of cats and dogs
+that stand on their heads or are inverted raised no alarm. So there is an alarm or none, and never a
+promise.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +36,17 @@ from lab.data.batches import eval_batches
 from lab.data.pack import Pack
 from lab.data.splits import Indices
 from lab.errors import DataError
-from lab.evaluate.classify import hidden_stage, over_places, pixel_features
-from lab.evaluate.opened import checkpoint_identity, open_data, open_own_network
+from lab.evaluate.classify import feature_stage, feature_vectors, pixels_of
+from lab.evaluate.opened import (
+    Opened,
+    checkpoint_identity,
+    open_data,
+    open_network,
+    open_own_network,
+)
 from lab.explain.layers import captured
 from lab.home import atomic_file, writing
-from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import CheckpointMetadata
 
 MAX_PICTURES = 1000
 """Most pictures that are used of each split."""
@@ -45,40 +54,44 @@ MAX_PICTURES = 1000
 ACCEPTED_SHARE = 0.95
 """Share of the validation pictures that lie within the limit."""
 
-FLOOR = 0.1
-"""Lower bound of a feature's deviation, as a share of the features' root mean square deviation:
-otherwise a feature that hardly varies would dominate the distance."""
+ALARM = "Unlike what it trained on: be careful with its answer"
+MISSES = (
+    "The alarm compares what the network makes of this picture with what it makes of its training "
+    "pictures. In our trials it found nearly all photographs shown to networks that learned from "
+    "drawings, and noise, plain grey and black pictures. It misses what the network does not see: "
+    "of a pretrained network's own test photographs, turned upside down, it found one in seven. "
+    "Perceptrons find less, and networks that have learned little hardly anything. No alarm does "
+    "not mean that the answer is right."
+)
 
-_FORMAT = 1
-_TEXT = "Measuring what the training pictures look like"
+_FORMAT = 2
+_TEXT = "Preparing the alarm for unfamiliar pictures"
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far one picture is from the training pictures."""
+    """How far one picture is from the nearest training picture."""
 
     distance: float
     unlike: bool
-    sentence: str
+    details: str
+    """The statistics behind it, in a sentence or two."""
 
 
 @dataclass(frozen=True, eq=False)
 class Familiarity:
-    """The features of the training pictures in one checkpoint, class by class. Plain values."""
+    """The features of the training pictures in one checkpoint. Plain values."""
 
     checkpoint: str
     identity: str
     stage: str | None
-    """The stage whose output is compared, averaged over places; None: the pixels in [0, 1]."""
-    class_names: tuple[str, ...]
-    means: Floats
-    """(K, D) class means of the training pictures; a row of NaN for a class without any."""
-    deviations: Floats
-    """(D,) deviations within classes, at least FLOOR."""
+    """The stage whose output is compared; None: the pixels in [0, 1]."""
+    directions: npt.NDArray[np.float16]
+    """(N, D) features of the training pictures, each of length 1."""
     limit: float
-    """A picture farther than this from every mean is called unlike the training pictures."""
+    """A picture farther than this from every training picture raises the alarm."""
     val_images: int
     test_images: int
     false_alarms: int
@@ -89,45 +102,62 @@ class Familiarity:
         """In [0, 1]; None when the data set has no test pictures."""
         return self.false_alarms / self.test_images if self.test_images else None
 
-    def distances(self, features: Floats) -> npt.NDArray[np.float64]:
-        """Distances of features (N, D) from each class's mean, (N, K); infinite without a mean."""
-        distances = np.empty((len(features), len(self.means)))
-        for k, mean in enumerate(self.means):
-            scaled = (features - mean) / self.deviations
-            distances[:, k] = np.sqrt(np.einsum("nd,nd->n", scaled, scaled, dtype=np.float64))
-        return np.where(np.isnan(distances), np.inf, distances)
+    @functools.cached_property
+    def _directions(self) -> Floats:
+        """Converting them takes longer than comparing with them."""
+        return self.directions.astype(np.float32)
 
     def judge(self, features: Floats) -> Verdict:
         """Judges one picture by its features (D,), as in `lab.evaluate.classify.Answer`."""
-        distance = float(self.distances(features[None]).min())
+        distance = float(nearest(features[None], self._directions)[0])
         unlike = distance > self.limit
-        return Verdict(distance, unlike, self._sentence(distance, unlike))
+        return Verdict(distance, unlike, self._details(distance, unlike))
 
-    def _sentence(self, distance: float, unlike: bool) -> str:
-        share = f"{ACCEPTED_SHARE:.0%}"
+    def _details(self, distance: float, unlike: bool) -> str:
+        val = f"{self.val_images:,} validation picture{'s' * (self.val_images != 1)}"
+        text = (
+            f"{'Alarm' if unlike else 'No alarm'}: {distance:.3f} from the nearest training "
+            f"picture; {ACCEPTED_SHARE:.0%} of {val} are within {self.limit:.3f}."
+        )
         rate = self.false_alarm_rate
         if rate is None:
-            alarm = "there are no test pictures to say how often this alarm is false"
-        else:
-            pictures = f"{self.test_images:,} test picture{'s' * (self.test_images != 1)}"
-            alarm = f"{rate:.1%} of {pictures} raise this alarm falsely"
-        return (
-            f"{'Unlike' if unlike else 'Like'} the training pictures: distance "
-            f"{_two_digits(distance)}, and {share} of {self.val_images:,} validation pictures are "
-            f"within {_two_digits(self.limit)}; {alarm}."
-        )
+            return f"{text} There are no test pictures to say how often the alarm is false."
+        test = f"{self.test_images:,} test picture{'s' * (self.test_images != 1)}"
+        return f"{text} {rate:.1%} of {test} raised the alarm, falsely."
+
+
+def nearest(
+    features: Floats, directions: npt.NDArray[np.float16] | npt.NDArray[np.float32]
+) -> Floats:
+    """(n, D) features -> (n,) cosine distances from the nearest of `directions`, in [0, 2].
+
+    Features that are all zero have no direction: their distance is 1.
+    """
+    nearness = _directions(features) @ directions.astype(np.float32, copy=False).T
+    distances: Floats = np.float32(1) - nearness.max(axis=1)
+    return distances
+
+
+def _directions(features: Floats) -> Floats:
+    """(n, D) -> the same, each row of length 1, or 0 where all of it is 0."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    directions: Floats = (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return directions
 
 
 def familiarity_file(folder: Path, checkpoint: str) -> Path:
     return folder / "evaluation" / f"familiarity-{checkpoint}.npz"
 
 
-def saved_familiarity(folder: Path, checkpoint: str) -> Familiarity | None:
-    """Returns what was measured for the present weights of the checkpoint; None when nothing was.
+def saved_familiarity(
+    folder: Path, checkpoint: str, *, identity: str | None = None
+) -> Familiarity | None:
+    """Returns what was measured for the weights of that identity; None when nothing was.
 
-    Raises NotFoundError without the checkpoint.
+    By default for the present weights of the checkpoint; then it raises NotFoundError without the
+    checkpoint.
     """
-    identity = checkpoint_identity(folder, checkpoint)
+    identity = identity or checkpoint_identity(folder, checkpoint)
     try:
         # Opened here: numpy leaves a file that is no zip to the garbage collector.
         with (
@@ -140,9 +170,7 @@ def saved_familiarity(folder: Path, checkpoint: str) -> Familiarity | None:
                 checkpoint=checkpoint,
                 identity=identity,
                 stage=str(saved["stage"]) or None,
-                class_names=tuple(str(name) for name in saved["class_names"]),
-                means=saved["means"],
-                deviations=saved["deviations"],
+                directions=saved["directions"],
                 limit=float(saved["limit"]),
                 **{name: int(saved[name]) for name in _COUNTS},
             )
@@ -154,17 +182,22 @@ _COUNTS = ("val_images", "test_images", "false_alarms")
 
 
 def measure_familiarity(
-    folder: Path, checkpoint: str, progress: Report = silent, cancel: Cancel = never
+    folder: Path,
+    checkpoint: str,
+    progress: Report = silent,
+    cancel: Cancel = never,
+    *,
+    identity: str | None = None,
 ) -> Familiarity:
     """Measure the features of a checkpoint, save them and return them.
 
-    Takes a forward pass of up to 3 x MAX_PICTURES pictures. Raises NotFoundError without the
-    checkpoint or the data set, DataError when the set is another one by now or the weights give no
-    numbers, ResourceError when it cannot be written, Cancelled.
+    Of the weights of that identity, by default the present ones. Takes a forward pass of up to
+    3 x MAX_PICTURES pictures. Raises NotFoundError without the checkpoint or the data set,
+    DataError when the set is another one by now or the weights give no numbers, ResourceError when
+    the weights of that identity are gone or it cannot be written, Cancelled.
     """
-    opened = open_own_network(folder, checkpoint)
-    network, card, identity = opened.network, opened.card, opened.identity
-    pack, splits = open_data(card, progress=progress, cancel=cancel)
+    opened = _own_copy(folder, checkpoint, identity)
+    pack, splits = open_data(opened.card, progress=progress, cancel=cancel)
     parts = {
         "train": _balanced(splits.train, pack.labels[splits.train]),
         "val": _sample(splits.val),
@@ -173,77 +206,63 @@ def measure_familiarity(
     total = sum(len(indices) for indices in parts.values())
     done = 0
 
-    def features(part: str) -> Iterator[tuple[Floats, Indices]]:
+    def features(part: str) -> Iterator[Floats]:
         nonlocal done
-        for batch, labels in _features(network, card, pack, parts[part]):
+        for batch in _features(opened, pack, parts[part]):
             check_cancel(cancel, _TEXT)
-            yield batch, labels
+            yield batch
             done += len(batch)
             progress(Progress(done, total, _TEXT, "pictures"))
 
-    means, deviations = _spread(features("train"), classes=len(card.class_names))
+    # Rounded before the limit is found, so that the limit belongs to what is saved.
+    directions = np.concatenate([_directions(x) for x in features("train")]).astype(np.float16)
+    val = np.concatenate([nearest(x, directions) for x in features("val")])
+    # The smallest distance that 95 of 100 validation pictures do not exceed: one of theirs.
+    limit = float(np.quantile(val, ACCEPTED_SHARE, method="inverted_cdf"))
     familiarity = Familiarity(
         checkpoint=checkpoint,
-        identity=identity,
-        stage=hidden_stage(network),
-        class_names=card.class_names,
-        means=means,
-        deviations=deviations,
-        limit=float("nan"),
+        identity=opened.identity,
+        stage=feature_stage(opened),
+        directions=directions,
+        limit=limit,
         val_images=len(parts["val"]),
         test_images=len(parts["test"]),
-        false_alarms=0,
+        false_alarms=sum(int((nearest(x, directions) > limit).sum()) for x in features("test")),
     )
-    val = [familiarity.distances(x).min(1) for x, _ in features("val")]
-    # The smallest distance that 95 of 100 validation pictures do not exceed: one of theirs.
-    limit = float(np.quantile(np.concatenate(val), ACCEPTED_SHARE, method="inverted_cdf"))
-    alarms = sum(int((familiarity.distances(x).min(1) > limit).sum()) for x, _ in features("test"))
-    familiarity = replace(familiarity, limit=limit, false_alarms=alarms)
     _save(familiarity, folder)
     return familiarity
 
 
-def _features(
-    network: StagedNet, card: CheckpointMetadata, pack: Pack, indices: Indices
-) -> Iterator[tuple[Floats, Indices]]:
-    """(n, D) features and (n,) labels of these pictures, batch by batch."""
-    stage, preprocess = hidden_stage(network), card.preprocess
+def _own_copy(folder: Path, checkpoint: str, identity: str | None) -> Opened:
+    """The network of those weights for this thread alone.
+
+    A run in training has perhaps replaced the file since the page was answered; but the network
+    that answered is still in memory.
+    """
+    if identity is None:
+        return open_own_network(folder, checkpoint)
+    with open_network(folder, checkpoint, identity=identity) as opened:
+        network = copy.deepcopy(opened.network)
+    return Opened(network, opened.card, checkpoint, opened.epoch, opened.identity)
+
+
+def _features(opened: Opened, pack: Pack, indices: Indices) -> Iterator[Floats]:
+    """(n, D) features of these pictures, batch by batch."""
+    network, preprocess = opened.network, opened.card.preprocess
+    stage = feature_stage(opened)
     for batch in eval_batches(pack, indices, preprocess, batch_size=32, device="cpu"):
         if stage is None:
-            features = pixel_features(preprocess.undo(batch.images).numpy())
+            features = feature_vectors(pixels_of(preprocess.undo(batch.images)))
         else:
             with captured(network, [stage]) as outputs, torch.inference_mode():
                 network.run(batch.images, last=stage)
-            features = over_places(outputs[stage]).numpy()
+            features = feature_vectors(outputs[stage])
         if not np.isfinite(features).all():
             raise DataError(
                 "The weights of this checkpoint give values that are no numbers: the training "
                 "diverged. Choose another checkpoint."
             )
-        yield features, batch.labels.numpy()
-
-
-def _spread(batches: Iterator[tuple[Floats, Indices]], *, classes: int) -> tuple[Floats, Floats]:
-    """The mean of each class (K, D) and the deviation within classes (D,), floored."""
-    sums: npt.NDArray[np.float64] | None = None
-    squares: npt.NDArray[np.float64] | float = 0.0
-    counts = np.zeros(classes, dtype=np.int64)
-    for features, labels in batches:
-        values = features.astype(np.float64)
-        if sums is None:
-            sums = np.zeros((classes, values.shape[1]))
-        np.add.at(sums, labels, values)
-        squares = squares + (values**2).sum(0)
-        counts += np.bincount(labels, minlength=classes)
-    if sums is None:
-        raise ValueError("the spread of no pictures")
-    with np.errstate(invalid="ignore"):
-        means = sums / counts[:, None]  # NaN without a picture
-    within = squares - np.nansum(counts[:, None] * means**2, axis=0)
-    variances = np.maximum(within, 0) / counts.sum()
-    floor = FLOOR * np.sqrt(variances.mean())
-    deviations = np.maximum(np.sqrt(variances), floor or 1.0)
-    return means.astype(np.float32), deviations.astype(np.float32)
+        yield features
 
 
 def _sample(indices: Indices) -> Indices:
@@ -276,14 +295,7 @@ def _save(familiarity: Familiarity, folder: Path) -> None:
             format=_FORMAT,
             identity=familiarity.identity,
             stage=familiarity.stage or "",
-            class_names=np.array(familiarity.class_names),
-            means=familiarity.means,
-            deviations=familiarity.deviations,
+            directions=familiarity.directions,
             limit=familiarity.limit,
             **{name: getattr(familiarity, name) for name in _COUNTS},
         )
-
-
-def _two_digits(value: float) -> str:
-    """Two digits, or all whole ones: 0.41, 4.1, 41, 410."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -2,7 +2,7 @@
 
     1. finished runs of the same network at the same image size on this machine
     2. what the network computes, counted, and how fast this machine did a part of that
-       (`measure_speeds`), a second or so a network
+       (`measure_speeds`), a second or so a network; other networks' speed where it was not timed
     3. what it computes, and how fast another machine does such: an order of magnitude, and said so
 
 Nothing here is a promise: pictures that must be decoded first, other programs and early stopping
@@ -20,11 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from lab.config import KNOBS, RunConfig
 from lab.data.catalog import DatasetInfo, describe
+from lab.data.splits import split_counts
 from lab.errors import ConfigError
 from lab.home import atomic_file, home_folder
 from lab.models.architecture import ARCHITECTURES
@@ -147,9 +149,21 @@ def estimate(
     forward, training = 1.0, 1.0
     if speed is not None:
         forward, training = _slowness(config.architecture, speed)
+    elif measured:
+        others = [
+            _slowness(name, other) for name, other in measured.items() if name in ARCHITECTURES
+        ]
+        forward = statistics.median(forward for forward, _ in others)
+        training = statistics.median(training for _, training in others)
     seconds = _seconds(config, stages, train, val, test, forward=forward, training=training)
     if speed is not None:
         return Estimate(seconds, "measured", "from a short measurement on this machine")
+    if measured:
+        return Estimate(
+            seconds,
+            "counted",
+            "roughly, from what the network computes and other networks' speed on this machine",
+        )
     return Estimate(
         seconds,
         "counted",
@@ -160,26 +174,13 @@ def estimate(
 def image_counts(config: RunConfig, info: DatasetInfo) -> tuple[int, int, int]:
     """Images that are trained on in an epoch, validated on and tested on, by the arithmetic of
     `lab.data.splits`; zeros while the data set is not here."""
-    classes = dict(info.counts.get("train", {}))
-    if config.subset_per_class:
-        classes = {name: min(n, config.subset_per_class) for name, n in classes.items()}
-    val = sum(info.counts.get("val", {}).values())
-    if not val:
-        val_counts = {
-            name: min(max(int(config.validation_fraction * n + 0.5), 1), n - 1)
-            for name, n in classes.items()
-        }
-        val = sum(val_counts.values())
-        classes = {name: n - val_counts[name] for name, n in classes.items()}
-    if config.reduced_class in classes:
-        remaining = int(config.reduced_class_keep * classes[config.reduced_class] + 0.5)
-        classes[config.reduced_class] = max(1, remaining)
+    classes, val = split_counts(info.counts, config)
     train = sum(classes.values())
     if config.class_balancing == "oversampling" and classes:
         train = max(classes.values()) * len(classes)
     if config.steps_per_epoch:
         train = min(train, config.steps_per_epoch * config.batch_size)
-    return train, val, sum(info.counts.get("test", {}).values())
+    return train, sum(val.values()), sum(info.counts.get("test", {}).values())
 
 
 def epochs_of_new_images(config: RunConfig) -> int:
@@ -238,7 +239,7 @@ def _seconds(
 # --- finished runs ------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class PastRun:
-    """The costs of a finished run's epochs, validation included, in seconds a training image."""
+    """The costs of a finished run's epochs, in seconds a training image."""
 
     architecture: str
     image_size: int
@@ -251,7 +252,7 @@ class PastRun:
     """The cost in an epoch of new images, see `epochs_of_new_images`."""
     later_epoch: float
     test_image: float = 0.0
-    """The cost of the final test, in seconds a test image."""
+    """Seconds that the final test took for each of its images."""
 
     def is_like(self, config: RunConfig, image_size: int, device: str) -> bool:
         return (
@@ -285,9 +286,10 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
     images = row.train_samples
     if config.steps_per_epoch or config.class_balancing == "oversampling":
         images = int(epochs.step[0]) * config.batch_size  # an epoch is not the training set then
-    # Runs of an earlier version know the training time alone.
-    ends = [float(s) for s in (epochs.seconds if row.elapsed is None else epochs.elapsed)]
-    test_seconds = max(0.0, row.elapsed - ends[-1]) if row.elapsed is not None else 0.0
+    # Runs of earlier versions counted everything as training time.
+    is_known = row.elapsed is not None and bool(np.isfinite(epochs.elapsed).all())
+    ends = [float(s) for s in (epochs.elapsed if is_known else epochs.seconds)]
+    test = (row.elapsed if is_known and row.elapsed else row.seconds) - ends[-1]
     new = min(len(ends), epochs_of_new_images(config))
     first = ends[new - 1] / (images * new)
     rest = len(ends) - new
@@ -302,7 +304,7 @@ def _past(store: Store, row: RunRow) -> PastRun | None:
         batch_size=config.batch_size,
         first_epoch=first,
         later_epoch=later,
-        test_image=test_seconds / row.test_samples if row.test_samples else 0.0,
+        test_image=max(0.0, test) / row.test_samples if row.test_samples else 0.0,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from lab.config import KNOBS
 from lab.errors import LabError
-from lab.experiments.recipes.book import all_recipes
+from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
@@ -66,7 +66,8 @@ def _recipe(each: Recipe, results: Sequence[Result]) -> str:
     seeds = sorted({str(result.run.settings.get("seed")) for result in results})
     config = results[0].run.config
     about = (
-        f"Recipe `{each.id}`, document {each.document}, which reports: {each.reported}. "
+        f"Recipe `{each.id}`, from the document “{DOCUMENTS[each.document].title}”, which "
+        f"reports: {each.reported}. "
         f"{newest_run.created_at:%Y-%m-%d}, seed {', '.join(seeds)}, {config.epochs} epochs, "
         f"{_images(newest_run)}."
     )

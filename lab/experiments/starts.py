@@ -5,11 +5,13 @@ To add a start, add an entry to STARTS; the Home page shows it by itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
+from lab.data.catalog import DatasetInfo, describe
 from lab.data.specs import DATASETS
 
 
@@ -114,3 +116,87 @@ def defaults_for(dataset: str) -> RunConfig:
     """Returns the knobs that suit a data set; for a person's own images the general defaults."""
     knobs = DATASETS.get(dataset).knobs if dataset in DATASETS else {}
     return RunConfig(dataset=dataset).changed(**knobs)
+
+
+TRANSFER = (
+    "mobilenet_v2", "mobilenet_v3_small", "resnet18", "squeezenet1_1", "efficientnet_b0",
+    "googlenet", "densenet121", "resnet50", "convnext_tiny", "alexnet", "resnet101", "vgg16",
+)  # fmt: skip
+"""Pretrained networks for photographs, the first choice first: quick ones whose features tell
+photographs apart well."""
+
+PHOTOGRAPH_SIZE = 64
+"""From so many pixels on, pictures that are not drawn count as photographs."""
+SMALL_NETWORK_SIZE = 128
+"""Pixels of photographs for a network that learns them from scratch: enough to see a dog, and a
+third of the time of 224."""
+MANY_PICTURES = 2000
+"""From so many training pictures on, a pretrained network gets them at QUICK_SIZE."""
+QUICK_SIZE = 160
+LEAST_STEPS = 300
+"""Training steps that a new head needs, where the number of epochs allows it."""
+
+
+def suited_to(dataset: str, architecture: str | None = None) -> RunConfig:
+    """Returns the settings to begin with, on this machine, for a data set and an architecture.
+
+    Without an architecture: for photographs the first of TRANSFER whose weights are on this
+    machine, else the data set's own small network. A network whose weights are here trains its
+    head only, on pictures that are the same in every epoch, so that its frozen part runs once; all
+    others are trained from scratch. Raises NotFoundError.
+    """
+    # Here: the Home page needs its starts, not torch.
+    from lab.models.architecture import ARCHITECTURES
+    from lab.models.weights import weights_ready
+
+    own = defaults_for(dataset)
+    info = describe(dataset)
+    photographs = _photographs(info)
+    if architecture is None:
+        ready = (name for name in TRANSFER if weights_ready(ARCHITECTURES.get(name)))
+        architecture = next(ready, own.architecture) if photographs else own.architecture
+    spec = ARCHITECTURES.get(architecture)
+    config = own.changed(architecture=architecture)
+    if weights_ready(spec):
+        return head_only(config)
+    if photographs and spec.weights is None and info.image_size > SMALL_NETWORK_SIZE:
+        return config.changed(image_size=SMALL_NETWORK_SIZE)
+    return config
+
+
+def head_only(config: RunConfig) -> RunConfig:
+    """Returns `config` with ImageNet weights and only the head trained, in the quickest way."""
+    from lab.models.architecture import ARCHITECTURES
+
+    info = describe(config.dataset)
+    smallest = ARCHITECTURES.get(config.architecture).min_image_size
+    knobs: dict[str, Any] = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
+    pictures = sum(info.counts.get("train", {}).values())
+    batch = config.batch_size if pictures >= 10 * config.batch_size else 16
+    knobs |= {"freeze": "head_only", "activation": "auto", "batch_size": batch}
+    if info.image_size < PHOTOGRAPH_SIZE:  # what the weights know is larger than such a picture
+        knobs["image_size"] = max(96, smallest)
+    elif pictures > MANY_PICTURES and info.image_size > QUICK_SIZE:
+        knobs["image_size"] = QUICK_SIZE
+    else:
+        knobs["image_size"] = None
+    steps = max(1, math.ceil(pictures / batch))
+    knobs["epochs"] = min(50, max(5, math.ceil(LEAST_STEPS / steps)))
+    return config.changed(**knobs)
+
+
+def worth_a_download(dataset: str) -> str | None:
+    """Returns the architecture whose weights are worth a download for the data set: for photographs
+    while no network of TRANSFER has its weights on this machine."""
+    from lab.models.architecture import ARCHITECTURES
+    from lab.models.weights import weights_ready
+
+    if not _photographs(describe(dataset)):
+        return None
+    if any(weights_ready(ARCHITECTURES.get(name)) for name in TRANSFER):
+        return None
+    return TRANSFER[0]
+
+
+def _photographs(info: DatasetInfo) -> bool:
+    return not info.drawn and info.image_size >= PHOTOGRAPH_SIZE

@@ -96,6 +96,12 @@ class ArchitectureSpec:
     knobs: tuple[str, ...] = ()
     """The knobs of this architecture among those that only some have (`Knob.by_architecture`)."""
 
+    @property
+    def activation_title(self) -> str:
+        """The network's own activation, as the list of activations calls it."""
+        own = ACTIVATIONS.get(self.native_activation)
+        return KNOBS["activation"].choice_titles.get(own.name, own.title)
+
 
 ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
     "architecture",

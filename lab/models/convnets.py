@@ -59,8 +59,8 @@ def initialised_net(settings: NetworkSettings, stages: dict[str, nn.Module]) -> 
     family="cnn",
     year=2012,
     story=(
-        "Three times convolve and shrink, then decide. Small enough to watch, and already far "
-        "beyond the MLPs."
+        "Three convolution blocks, then two dense layers. Quick to train and much better on "
+        "pictures than perceptrons."
     ),
     native_activation="relu",
     min_image_size=8,
@@ -86,7 +86,7 @@ def simple_cnn(settings: NetworkSettings) -> StagedNet:
     family="cnn",
     year=2018,
     story=(
-        "Made for 28x28 hand signs: 32, 64 and 32 filters, then 288 numbers go through a wide "
+        "For 28×28 hand signs: three convolution blocks of 32, 64 and 32 filters and a wide "
         "dense layer."
     ),
     native_activation="relu",
@@ -113,8 +113,8 @@ def sign_cnn(settings: NetworkSettings) -> StagedNet:
     family="cnn",
     year=1998,
     story=(
-        "Read the digits on cheques: two convolutions with average pooling, three dense layers, "
-        "tanh."
+        "The classic network for digits: two convolutions with average pooling, three dense "
+        "layers, tanh."
     ),
     native_activation="tanh",
     min_image_size=12,
@@ -150,8 +150,8 @@ def lenet5(settings: NetworkSettings) -> StagedNet:
     family="cnn",
     year=2014,
     story=(
-        "Thirteen 3x3 convolutions in five blocks, two dense layers of 4096: depth out of one "
-        "simple brick."
+        "Thirteen 3×3 convolutions in five blocks and two dense layers of 4,096 units; built "
+        "layer by layer."
     ),
     native_activation="relu",
     min_image_size=32,

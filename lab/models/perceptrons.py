@@ -48,8 +48,8 @@ def perceptron(settings: NetworkSettings, hidden_sizes: Sequence[int]) -> Staged
     family="perceptron",
     year=1958,
     story=(
-        "Each class weighs every pixel once. A straight cut through pixel space: no hidden layer,"
-        " no curve."
+        "One layer: each class weighs every pixel once. It can only draw straight borders "
+        "between classes."
     ),
     native_activation="sigmoid",
     min_image_size=1,
@@ -63,7 +63,10 @@ def single_layer_perceptron(settings: NetworkSettings) -> StagedNet:
     title="Multi-layer perceptron",
     family="perceptron",
     year=1986,
-    story="Hidden layers bend the cut, but every pixel is still a stranger to its neighbours.",
+    story=(
+        "Hidden layers allow curved borders between classes. Which pixels are neighbours is "
+        "not used."
+    ),
     native_activation="sigmoid",
     min_image_size=1,
     knobs=("hidden_sizes",),
@@ -78,7 +81,7 @@ def mlp(settings: NetworkSettings) -> StagedNet:
     family="perceptron",
     year=1991,
     story=(
-        "Layer upon layer, ten at first. With sigmoid the gradient fades on its way back; with "
+        "Ten layers at first. With sigmoid the gradient vanishes on its way back; with "
         "ReLU it learns."
     ),
     native_activation="sigmoid",
@@ -96,10 +99,7 @@ def deep_mlp(settings: NetworkSettings) -> StagedNet:
     title="Sign MLP",
     family="perceptron",
     year=2010,
-    story=(
-        "A wide MLP for 28x28 hand signs: a fair rival for the sign CNN, with no idea of where "
-        "pixels lie."
-    ),
+    story=("A wide perceptron for 28×28 hand signs, to compare with the sign CNN."),
     native_activation="relu",
     min_image_size=1,
 )

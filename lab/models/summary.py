@@ -1,4 +1,4 @@
-"""The layer table: a network's layers, their output shapes, and an estimate of its memory."""
+"""The layers of a network and their output shapes: as a table with memory, or stage by stage."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import threading
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lab.models.cost import skip_batch_norm
 from lab.models.freezing import count_parameters
 from lab.models.staged import StagedNet
 
@@ -122,3 +123,66 @@ def _saved_activation_bytes(net: StagedNet, image: Tensor) -> int:
         logits = net(image)
     del logits  # alive until here, or a freed storage's number could have come up twice
     return sum(saved.values())
+
+
+@dataclass(frozen=True)
+class StageLayer:
+    """One layer of a stage; called twice, it is there once."""
+
+    name: str
+    """Path inside the stage, such as "0.conv1"."""
+    kind: str
+    """PyTorch's name, and the window where there is one: "Conv2d 3×3"."""
+    output_shape: tuple[int, ...]
+    """Of one image: (C, H, W) or (C,)."""
+    parameters: int
+
+
+@dataclass(frozen=True)
+class StageShape:
+    """One stage: what it gives on and what it consists of."""
+
+    name: str
+    output_shape: tuple[int, ...]
+    """Of one image: (C, H, W) or (C,)."""
+    parameters: int
+    layers: tuple[StageLayer, ...]
+
+
+def stage_shapes(net: StagedNet, *, channels: int, image_size: int) -> tuple[StageShape, ...]:
+    """Returns the stages of `net`, in order, with their layers in the order of the forward pass.
+
+    Takes milliseconds. `net` is on the meta device and is changed, so throw it away afterwards.
+    """
+    calls: dict[nn.Module, tuple[int, ...]] = {}
+
+    def record(module: nn.Module, _: object, output: Tensor) -> None:
+        calls.setdefault(module, tuple(output.shape[1:]))
+
+    net.eval()
+    skip_batch_norm(net)
+    for module in net.modules():
+        if not any(True for _ in module.children()):
+            module.register_forward_hook(record)
+    x = torch.zeros(1, channels, image_size, image_size, device="meta")
+    stages = []
+    with torch.no_grad():
+        for name in net.stage_names:
+            calls.clear()
+            x = net.run(x, first=name, last=name)
+            names = {module: path for path, module in net.stage(name).named_modules()}
+            layers = tuple(
+                StageLayer(names[module] or name, _kind(module), shape, count_parameters(module))
+                for module, shape in calls.items()
+            )
+            parameters = count_parameters(net.stage(name))
+            stages.append(StageShape(name, tuple(x.shape[1:]), parameters, layers))
+    return tuple(stages)
+
+
+def _kind(module: nn.Module) -> str:
+    window = getattr(module, "kernel_size", None)
+    if window is None:
+        return type(module).__name__
+    height, width = window if isinstance(window, tuple) else (window, window)
+    return f"{type(module).__name__} {height}×{width}"

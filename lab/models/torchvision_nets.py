@@ -26,10 +26,7 @@ gradients overflow; the deep ResNets need one pixel more."""
     name="alexnet",
     title="AlexNet",
     year=2012,
-    story=(
-        "Won ImageNet by a wide margin and started the age of deep learning: ReLU, dropout, two "
-        "graphics cards."
-    ),
+    story=("Won ImageNet in 2012 by a wide margin, with ReLU and dropout. Large and simple."),
     native_activation="relu",
     min_image_size=63,
     default_cam_stage="conv5",
@@ -56,8 +53,8 @@ def alexnet(settings: NetworkSettings) -> StagedNet:
     title="VGG16",
     year=2014,
     story=(
-        "Nothing but 3x3 convolutions, deep and regular. Heavy, and still a favourite for its "
-        "clear features."
+        "Only 3×3 convolutions, deep and regular. Slow and large; its features work well for "
+        "transfer."
     ),
     native_activation="relu",
     min_image_size=32,
@@ -113,10 +110,7 @@ class FromImageNetScale(nn.Module):
     name="googlenet",
     title="GoogLeNet",
     year=2014,
-    story=(
-        "Looks at every place with several filter sizes at once (inception), on a twelfth of "
-        "AlexNet's weights."
-    ),
+    story=("Inception blocks: several filter sizes side by side. A twelfth of AlexNet's weights."),
     native_activation="relu",
     min_image_size=15,
     default_cam_stage="inception5",
@@ -181,15 +175,19 @@ for _depth, _min_image_size, _story in (
         18,
         SMALLEST,
         (
-            "Shortcuts around every two layers let gradients through: depth stops being a burden."
-            " The handy size."
+            "Shortcuts around every two layers let the gradient through, so depth is no obstacle. "
+            "The small one."
         ),
     ),
-    (50, SMALLEST + 1, "Fifty layers of bottleneck blocks, the workhorse of transfer learning."),
+    (
+        50,
+        SMALLEST + 1,
+        "Fifty layers of bottleneck blocks; a standard choice for transfer learning.",
+    ),
     (
         101,
         SMALLEST + 1,
-        "Twice as deep as ResNet-50. Document 003 asks whether that pays on cats and dogs.",
+        "Twice as deep as ResNet-50, at about twice the time.",
     ),
 ):
     torchvision_architecture(
@@ -208,8 +206,8 @@ for _depth, _min_image_size, _story in (
     title="DenseNet-121",
     year=2016,
     story=(
-        "Every layer sees the maps of all layers before it in its block, so few new ones are "
-        "needed."
+        "Every layer gets the maps of all layers before it in its block, so each adds only a "
+        "few new ones."
     ),
     native_activation="relu",
     min_image_size=29,
@@ -238,8 +236,8 @@ def densenet121(settings: NetworkSettings) -> StagedNet:
     title="MobileNetV2",
     year=2018,
     story=(
-        "Made for phones: thin bottlenecks, one filter a channel. Fast on a CPU, strong for "
-        "transfer learning."
+        "Made for phones: small bottleneck blocks with depthwise convolutions. Fast on a CPU "
+        "and good for transfer learning."
     ),
     native_activation="relu6",
     min_image_size=SMALLEST,
@@ -267,8 +265,8 @@ def mobilenet_v2(settings: NetworkSettings) -> StagedNet:
     title="MobileNetV3-small",
     year=2019,
     story=(
-        "Found partly by automatic search; gates let each block weigh its channels. The smallest "
-        "of the family."
+        "Partly found by automatic search; gates weigh the channels of each block. The "
+        "smallest of its family."
     ),
     native_activation="hardswish",
     min_image_size=SMALLEST,
@@ -296,7 +294,10 @@ def mobilenet_v3_small(settings: NetworkSettings) -> StagedNet:
     name="squeezenet1_1",
     title="SqueezeNet 1.1",
     year=2016,
-    story="AlexNet's accuracy on a fiftieth of its weights: squeeze to few channels, expand again.",
+    story=(
+        "AlexNet's accuracy with a fiftieth of its weights: squeeze to few channels, then "
+        "expand again."
+    ),
     native_activation="relu",
     min_image_size=17,
     default_cam_stage="fire6_9",
@@ -325,8 +326,7 @@ def squeezenet1_1(settings: NetworkSettings) -> StagedNet:
     title="EfficientNet-B0",
     year=2019,
     story=(
-        "Depth, width and image size grown in step; the smallest of a family that set records for"
-        " its cost."
+        "Depth, width and image size in balance; the smallest of its family, accurate for its cost."
     ),
     native_activation="silu",
     min_image_size=SMALLEST,
@@ -350,10 +350,7 @@ def efficientnet_b0(settings: NetworkSettings) -> StagedNet:
     name="convnext_tiny",
     title="ConvNeXt-tiny",
     year=2022,
-    story=(
-        "A ResNet modernised step by step with ideas from transformers: large kernels, few "
-        "activations, LayerNorm."
-    ),
+    story=("A ResNet with ideas from transformers: large kernels, few activations, LayerNorm."),
     native_activation="gelu",
     min_image_size=32,
     default_cam_stage="stage4",

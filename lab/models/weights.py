@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import pickle
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +40,69 @@ def weights_file(spec: ArchitectureSpec) -> Path:
 def weights_ready(spec: ArchitectureSpec) -> bool:
     """Whether a run can start from these weights without the internet."""
     return spec.weights is not None and weights_file(spec).is_file()
+
+
+ANSWER_SECONDS = 2.0
+"""How long a server may take to answer before nothing is concluded from its silence."""
+REMEMBERED_SECONDS = 30.0
+
+_reachable: dict[str, tuple[float, bool]] = {}  # by host: when it was asked, what came of it
+
+
+def check_weights(spec: ArchitectureSpec) -> None:
+    """Refuse to start from weights that are not on this machine and cannot be downloaded.
+
+    Asks the server only where the file is missing, at most every REMEMBERED_SECONDS. Raises
+    WeightsError.
+    """
+    if weights_ready(spec) or _can_download(weights_url(spec)):
+        return
+    raise WeightsError(
+        f"The ImageNet weights of {spec.name} are not on this machine, and "
+        f"{urlsplit(weights_url(spec)).hostname} cannot be reached to download them. "
+        f"{_ways_out(spec)}"
+    )
+
+
+def _can_download(url: str) -> bool:
+    """Whether the server can be reached; True while that is not known."""
+    host = urlsplit(url).hostname or url
+    asked, answer = _reachable.get(host, (float("-inf"), True))
+    if time.monotonic() - asked < REMEMBERED_SECONDS:
+        return answer
+    answers: list[bool] = []
+
+    # A thread of its own, because a look-up of the address knows no time limit.
+    thread = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    _reachable[host] = (time.monotonic(), answers[0] if answers else True)
+    return _reachable[host][1]
+
+
+def _answers(url: str) -> bool:
+    """Whether there is a server at the other end; what it says is left to the download."""
+    import requests  # here, not at the top: see lab.download
+
+    try:
+        requests.head(url, timeout=ANSWER_SECONDS)
+    except requests.exceptions.SSLError:
+        return True
+    except requests.ConnectionError:
+        return False
+    except requests.RequestException:
+        return True
+    return True
+
+
+def _ways_out(spec: ArchitectureSpec) -> str:
+    """What to do without the weights, in a sentence."""
+    ready = ", ".join(other.name for other in ARCHITECTURES if weights_ready(other))
+    alternatives = f", or an architecture whose weights are there: {ready}" if ready else ""
+    return (
+        f"Put {weights_url(spec)} ({weights_megabytes(spec):.0f} MB) at {weights_file(spec)} "
+        f"yourself, or choose freeze=scratch{alternatives}."
+    )
 
 
 def load_pretrained(
@@ -108,15 +174,11 @@ def _download(spec: ArchitectureSpec, file: Path, *, progress: Report, cancel: C
     url = weights_url(spec)
     # As torch.hub checks it: the name ends in the first digits of the file's SHA-256.
     hash_prefix = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    ready = ", ".join(other.name for other in ARCHITECTURES if weights_ready(other))
-    alternatives = f", or an architecture whose weights are there: {ready}" if ready else ""
+    by_hand = _ways_out(spec)
     remote = RemoteFile(
         url=url,
         title=f"the ImageNet weights file of {spec.name}",
-        by_hand=(
-            f"Or put {url} ({weights_megabytes(spec):.0f} MB) at {file} yourself, or choose "
-            f"freeze=scratch{alternatives}."
-        ),
+        by_hand=f"Or {by_hand[0].lower()}{by_hand[1:]}",
         again="start the run again",
         sha256=hash_prefix[1] if hash_prefix else "",
         folder_variable="TORCH_HOME",

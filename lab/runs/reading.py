@@ -72,7 +72,22 @@ def runs(
 
 
 def _search_text(row: RunRow) -> str:
-    return f"{row.id} {row.name} {row.dataset} {row.architecture} {row.status}".casefold()
+    texts = (row.id, row.name, row.tag, row.dataset, row.architecture, row.status)
+    return " ".join(texts).casefold()
+
+
+def runs_like(
+    connection: sa.Connection, architecture: str, dataset: str, *, at_most: int = 300
+) -> list[tuple[str, str]]:
+    """The names and configs (JSON) of runs of this architecture and data set, the newest first."""
+    runs = schema.runs.c
+    query = (
+        sa.select(runs.name, runs.config)
+        .where(runs.architecture == architecture, runs.dataset == dataset)
+        .order_by(runs.created_at.desc())
+        .limit(at_most)
+    )
+    return [(name, text) for name, text in _fetch(connection, query)]
 
 
 def queued(connection: sa.Connection, device: str | None) -> list[RunRow]:

@@ -30,6 +30,8 @@ class RunRow:
     name: str
     origin: str
     """Who asked for it: "" is a person, else for example "recipe:sl-cnn:quick"."""
+    tag: str
+    """A person's own label; "" is none."""
     status: str
     config_json: str
     dataset: str

@@ -50,6 +50,8 @@ runs = Table(
     Column("name", String(80), nullable=False),
     # Who asked for it: "" is a person, else "recipe:<id>:quick", "sweep:<id>:<trial>", "fix:<run>".
     Column("origin", Text, nullable=False, default="", server_default=""),
+    # A person's own label, to find the run by; "" is none.
+    Column("tag", String(40), nullable=False, default="", server_default=""),
     Column("status", String(20), nullable=False),
     Column("config", Text, nullable=False),  # RunConfig as JSON
     # Copies out of the config, so that the list of runs can be searched without parsing it.

@@ -27,6 +27,7 @@ from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import curves
 from lab.runs.database import Database, database_url
+from lab.runs.naming import LONGEST_NAME, NamedRun, run_name, title_of
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
 from lab.runs.status import (
     ACTIVE,
@@ -59,7 +60,7 @@ __all__ = [
     "store",
 ]
 
-LONGEST_NAME = 80
+LONGEST_TAG = 40
 
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
@@ -107,10 +108,11 @@ class Store:
     ) -> str:
         """Add a run, by default at the end of the queue; returns its id, like
         "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is added as active belongs
-        to this process. `origin` says what created it; see `runs`."""
+        to this process. `origin` says what created it; see `runs`. Without a `name` it gets the one
+        of `lab.runs.naming`."""
         now = time.time()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
-        title = _checked_name(name or f"{config.architecture} on {config.dataset}"[:LONGEST_NAME])
+        title = _checked_name(name or self._default_name(config))
         values = {
             "name": title,
             "origin": origin,
@@ -150,8 +152,8 @@ class Store:
         order: reading.Order = "newest",
         origin: str | None = None,
     ) -> list[RunRow]:
-        """Runs in any of the states `status` whose id, name, data set, architecture or status
-        contains every word of `search` (capitals do not matter).
+        """Runs in any of the states `status` whose id, name, tag, data set, architecture or status
+        contain every word of `search` (capitals do not matter).
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
@@ -161,9 +163,28 @@ class Store:
                 connection, status=status, search=search, order=order, origin=origin
             )
 
+    def _default_name(self, config: RunConfig) -> str:
+        with self.database.read() as connection:
+            rows = reading.runs_like(connection, config.architecture, config.dataset)
+        return run_name(
+            title_of(config), config, [NamedRun(name, json.loads(text)) for name, text in rows]
+        )
+
     def rename(self, run_id: str, name: str) -> None:
         """Raises ConfigError unless `name` has 1 to 80 characters."""
         self._update(run_id, name=_checked_name(name))
+
+    def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
+        """Label the runs, or with "" take their label away. Raises ConfigError above 40
+        characters; runs that are no longer there are left out."""
+        clean = " ".join(tag.split())
+        if len(clean) > LONGEST_TAG:
+            raise ConfigError(
+                f"A tag has at most {LONGEST_TAG} characters; {clean!r:.60} has {len(clean)}."
+            )
+        runs = schema.runs
+        with self.database.write() as connection:
+            connection.execute(runs.update().where(runs.c.id.in_(list(run_ids))).values(tag=clean))
 
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""

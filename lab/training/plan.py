@@ -11,12 +11,13 @@ from lab.config import Precision, RunConfig
 from lab.data import catalog as datasets
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess, make_preprocess
-from lab.data.splits import Splits, make_splits, steps_in_epoch
+from lab.data.splits import Splits, make_splits, split_counts, steps_in_epoch
 from lab.errors import ConfigError, DataError
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network, check_network, input_channels
 from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
+from lab.models.weights import check_weights
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import read_counters
 from lab.training.source import Images
@@ -98,13 +99,13 @@ def resolve_device(config: RunConfig) -> str:
 def resolve(config: RunConfig) -> RunConfig:
     """The config with its open knobs settled, after every cheap check: the door that all runs pass.
 
-    Raises ConfigError, NotFoundError or DataError with a sentence for the person. Reads no images
-    and loads no weights, so that a page can call it at every change of a knob.
+    Raises ConfigError, NotFoundError, DataError or WeightsError with a sentence for the person.
+    Reads no images and loads no weights, so that a page can call it at every change of a knob.
     """
     info = datasets.describe(config.dataset)
     if not info.usable:
         raise DataError(f"The data set {config.dataset!r} is {info.state}. {info.how_to_get}")
-    ARCHITECTURES.get(config.architecture)
+    spec = ARCHITECTURES.get(config.architecture)
     image_size = config.image_size or info.image_size
     check_network(config, image_size=image_size, channels=info.channels)
     if config.reduced_class and config.reduced_class not in info.class_names:
@@ -117,13 +118,41 @@ def resolve(config: RunConfig) -> RunConfig:
             f"nesterov is on with optimizer {config.optimizer} and momentum {config.momentum:g}; "
             "it works with sgd and a momentum above 0. Switch it off or change these."
         )
+    _check_pictures(config, info)
     device = resolve_device(config)
     if config.compile_steps == "on" and (missing := what_is_missing(device)):
         raise ConfigError(
             f"Compile is on, and torch.compile needs {missing}, which this machine does not have. "
             "Install it, or switch Compile off."
         )
+    if config.pretrained:
+        check_weights(spec)
     return config.changed(image_size=image_size)
+
+
+LEAST_PICTURES = 2
+"""Training images a class, below which there is nothing to learn from."""
+
+
+def _check_pictures(config: RunConfig, info: datasets.DatasetInfo) -> None:
+    """Refuse a data set that leaves too little to train on or nothing to validate on.
+
+    A class that the person thins out may shrink to one picture.
+    """
+    train, val = split_counts(info.counts, config.changed(reduced_class=""))
+    few = {name: count for name, count in train.items() if count < LEAST_PICTURES}
+    if not few and (not train or any(val.values())):
+        return
+    if config.subset_per_class and config.subset_per_class < 3:
+        do = f"Set subset_per_class, which is {config.subset_per_class}, to 3 or more."
+    else:
+        do = "Add pictures: at least 3 a class, better 20 or more."
+    name, count = next(iter(few.items())) if few else (next(iter(train)), 0)
+    part = "to train on" if few else "to validate on"
+    raise DataError(
+        f"{info.title} leaves {count or 'no'} picture{'s' * (count != 1)} of {name!r} {part}; "
+        f"at least {LEAST_PICTURES if few else 1} a class {'are' if few else 'is'} needed. {do}"
+    )
 
 
 def make_plan(
@@ -191,6 +220,7 @@ def make_plan(
             *_compiling_decision(config),
             allocation,
             _validation_decision(pack, splits, config),
+            *_test_decision(splits, config),
             *_balancing_decision(config),
         ),
     )
@@ -216,6 +246,13 @@ def _validation_decision(pack: Pack, splits: Splits, config: RunConfig) -> Decis
         return Decision("Validation", f"{len(splits.val):,} images", "the data set brings its own")
     reason = f"{config.validation_fraction:.0%} of each class's training images, by seed"
     return Decision("Validation", f"{len(splits.val):,} images", reason)
+
+
+def _test_decision(splits: Splits, config: RunConfig) -> tuple[Decision, ...]:
+    if not config.subset_per_class or not len(splits.test):
+        return ()
+    reason = "all of them, once, at the end: Images per class limits what is trained on"
+    return (Decision("Test", f"{len(splits.test):,} images", reason),)
 
 
 def _balancing_decision(config: RunConfig) -> tuple[Decision, ...]:

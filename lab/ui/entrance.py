@@ -1,4 +1,4 @@
-"""The list of pages, and how a page makes sure that it was entered through streamlit_app.py."""
+"""The list of pages, and the frame that every page stands in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from streamlit.navigation.page import StreamlitPage
 
 from lab.errors import LabError
 
-_ENTERED = "entered"
 _ICON = str(Path(__file__).with_name("icon.svg"))
 _STYLE = Path(__file__).with_name("frame.css")
 
@@ -59,7 +58,6 @@ def run_page() -> None:
     from lab.ui.state import adopt_run_from_url
 
     page = navigation()
-    enter()
     st.html(_STYLE)
     try:
         start_once()
@@ -86,20 +84,3 @@ def navigation() -> StreamlitPage:
         ],
         position="top",
     )
-
-
-def enter() -> None:
-    """Notes that the session came through the entrance, which calls this at every run."""
-    st.session_state[_ENTERED] = True
-
-
-def require_entrance() -> None:
-    """Sends a page that was opened without the entrance through it; the first line of every page.
-
-    Streamlit's old rule for a folder named pages/ runs a page alone, without the entrance, until
-    somebody calls st.navigation in that server for the first time. So a link such as /train?run=...
-    opened right after a restart would show a page without its run. Calling it ends the old rule.
-    """
-    if _ENTERED not in st.session_state:
-        navigation()
-        st.rerun()

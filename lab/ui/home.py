@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +23,7 @@ from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.ui.live.panel import live_panel
 from lab.ui.state import fill_form, look_at
+from lab.ui.widgets.busy import machine_is_busy
 from lab.ui.widgets.pictures import jpeg
 from lab.ui.words import plain, status_badge
 from lab.words import percent
@@ -178,7 +177,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
         device = resolve_device(config)
         past = past_runs(store())
         guess = estimate(config, past=past, measured=measured_speeds(device), device=device)
-        if guess is not None and guess.basis == "counted" and not _is_busy():
+        if guess is not None and guess.basis == "counted" and not machine_is_busy():
             measured = measure_speeds([spec.name], device=device, progress=report, cancel=cancel)
             guess = estimate(config, past=past, measured=measured, device=device)
         times[start.key] = StartTime(
@@ -190,20 +189,6 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
             else "",
         )
     return times
-
-
-def _is_busy() -> bool:
-    """Whether the machine's speed cannot be measured now: the lab warms up or trains, or other
-    programs use half of the processor."""
-    if any(thread.name == "warm-up" for thread in threading.enumerate()):
-        return True
-    if store().runs(status=("running", "preparing")):
-        return True
-    try:
-        load, _, _ = os.getloadavg()
-    except (AttributeError, OSError):  # Windows has none
-        return False
-    return load > (os.cpu_count() or 1) / 2
 
 
 # --- the newest runs ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 from streamlit import config
+from streamlit.runtime.pages_manager import PagesManager
 
 from lab.api.routes import routes as api_routes
 from lab.api.topics import hub
@@ -29,6 +30,9 @@ def routes() -> list[BaseRoute]:
 async def lifespan(app: Any) -> AsyncIterator[None]:
     """Starts the lab with the server, before anybody opens a page, and ends what would keep the
     server from stopping."""
+    # Streamlit's old rule for a folder named pages/ would run a page alone, without frame, until
+    # somebody has opened the first one: a bookmark after a restart would show it without its run.
+    PagesManager.uses_pages_directory = False
     await asyncio.to_thread(start_once)
     _end_streams_on_signals()
     yield

@@ -6,11 +6,14 @@ the same run. Everything else is in the store.
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from lab.config import KNOBS, RunConfig
 from lab.errors import NotFoundError
 from lab.runs.store import RunRow, store
+from lab.ui.words import plain
 
 RUN = "run"
 
@@ -34,7 +37,8 @@ def look_at(run_id: str | None) -> None:
 
 
 def current_run() -> RunRow | None:
-    """Returns the session's selected run; None when there is none or it was deleted."""
+    """Returns the session's selected run; None when there is none, or when it is not there: then it
+    says so in a sentence."""
     run_id = st.session_state.get(RUN)
     if not run_id:
         return None
@@ -42,7 +46,19 @@ def current_run() -> RunRow | None:
         return store().run(run_id)
     except NotFoundError:
         look_at(None)
+        st.warning(
+            f"There is no run {plain(run_id)} here: it was deleted, or the link is of another lab. "
+            "The Runs page lists all that there are.",
+            icon=":material/link_off:",
+        )
         return None
+
+
+# --- the Train page's form ----------------------------------------------------------------------
+_FORM_RUN = "train_form_run"
+"""The session's key of the run whose settings the form was filled with; None: of no run."""
+_TOUCHED = "train_touched"
+"""The session's key of the knobs that the person changed since the form was filled."""
 
 
 def knob_key(name: str) -> str:
@@ -50,10 +66,46 @@ def knob_key(name: str) -> str:
     return f"train_{name}"
 
 
-def fill_form(config: RunConfig) -> None:
-    """Puts `config` into the Train page's form, before its widgets are drawn or in a callback."""
-    for name in KNOBS:
-        value = getattr(config, name)
-        if KNOBS[name].kind == "ints":
-            value = ", ".join(str(v) for v in value)
-        st.session_state[knob_key(name)] = value
+def fill_form(
+    config: RunConfig, *, run_id: str | None = None, touched: frozenset[str] = frozenset()
+) -> None:
+    """Puts `config` into the Train page's form, before its widgets are drawn or in a callback.
+
+    `run_id`: the run that these are the settings of. `touched`: the knobs that count as the
+    person's own choice, which defaults for another data set leave alone.
+    """
+    for name, knob in KNOBS.items():
+        st.session_state[knob_key(name)] = knob.to_widget(getattr(config, name))
+    st.session_state[_FORM_RUN] = run_id
+    st.session_state[_TOUCHED] = touched
+
+
+def change_form(*, touches: bool = True, **knobs: Any) -> None:
+    """A button's callback: puts these values into the form, as the person's own choice unless
+    `touches` is False."""
+    for name, value in knobs.items():
+        st.session_state[knob_key(name)] = KNOBS[name].to_widget(value)
+        if touches:
+            touch(name)
+
+
+def touch(name: str) -> None:
+    """Notes that the person changed a knob."""
+    st.session_state[_TOUCHED] = touched() | {name}
+
+
+def touched() -> frozenset[str]:
+    """Returns the knobs that the person changed since the form was filled."""
+    return frozenset(st.session_state.get(_TOUCHED, ()))
+
+
+def form_run() -> str | None:
+    """Returns the id of the run whose settings the form was filled with."""
+    run_id: str | None = st.session_state.get(_FORM_RUN)
+    return run_id
+
+
+def release_form() -> None:
+    """Lets the next run that is opened fill the form: what the person chose was used."""
+    st.session_state[_FORM_RUN] = None
+    st.session_state[_TOUCHED] = frozenset()

@@ -7,6 +7,8 @@ from typing import Literal
 
 import streamlit as st
 
+from lab.config import KNOBS
+
 _Colour = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
 _STATUS: dict[str, tuple[str, str, _Colour]] = {
@@ -44,3 +46,30 @@ _MARKDOWN = re.compile(r"([\\`*_\[\](){}$<>~:#&!|/.@=+^-])")
 def plain(text: str) -> str:
     """Escapes text that a person wrote (names of classes, files, runs) for Markdown."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+_ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(KNOBS)})=([\w.-]*\w)")
+_NAMED = re.compile(
+    # A name with an underscore is no word of a sentence; of the others, what a sentence is about.
+    rf"(?<![\w./-])({'|'.join(n for n in KNOBS if '_' in n)})(?![\w/=-]|\.\w)"
+    rf"|(?:^|(?<=[.;] ))({'|'.join(n for n in KNOBS if '_' not in n)})(?= is )"
+)
+
+
+def page_words(text: str) -> str:
+    """Returns a sentence of the lab with the pages' titles in place of the names that the command
+    line and YAML use: "learning_rate", "freeze=scratch", "mobilenet_v2", "cats-dogs"."""
+    from lab.data.specs import DATASETS
+    from lab.models.architecture import ARCHITECTURES  # here: it imports torch, few pages need it
+
+    def assigned(match: re.Match[str]) -> str:
+        knob = KNOBS[match[1]]
+        value = match[2]
+        words = f"“{knob.text(value)}”" if knob.kind == "choice" else value
+        return words if knob.name == "freeze" else f"{knob.title} {words}"
+
+    text = _ASSIGNED.sub(assigned, text)
+    text = _NAMED.sub(lambda match: KNOBS[match[1] or match[2]].title, text)
+    titles = {spec.name: spec.title for spec in (*ARCHITECTURES, *DATASETS)}
+    names = "|".join(sorted(map(re.escape, titles), key=len, reverse=True))
+    return re.sub(rf"(?<![\w./-])({names})(?![\w/-]|\.\w)", lambda match: titles[match[1]], text)

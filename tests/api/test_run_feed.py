@@ -16,7 +16,7 @@ from lab.api.run_feed import IDLE, LIVE, SOON, RunFeed
 from lab.errors import NotFoundError
 from lab.runs.store import Store
 from lab.training.watch import layer_file
-from lab.training.watch.film_files import ProbeSnapshot, write_snapshot
+from lab.training.watch.film_files import ProbeSnapshot, remove_from, write_snapshot
 from lab.training.watch.layer_file import BINS, LayerWriter
 from tests.runs.fakes import CONFIG, ended, epoch, started, step
 
@@ -272,6 +272,23 @@ def test_film_columns_come_once(runs: Store, run_id: str, feed: RunFeed) -> None
     assert [c["epoch"] for c in message["film"]["columns"]] == [1]
     assert not message["film"]["whole"]
     assert feed.changes() is None
+
+
+def test_film_columns_that_are_taken_back_leave_the_browser_too(
+    runs: Store, run_id: str, feed: RunFeed
+) -> None:
+    for number in (0, 1):
+        film(runs, run_id, number)
+    feed.changes()
+    remove_from(runs.folder(run_id), 1)
+    message = feed.changes()
+    assert message is not None
+    assert message["film"]["whole"]
+    assert [c["epoch"] for c in message["film"]["columns"]] == [0]
+    remove_from(runs.folder(run_id), 0)
+    message = feed.changes()
+    assert message is not None
+    assert message["film"] == {"columns": [], "whole": True}
 
 
 def test_the_newest_columns_of_a_long_film_strip_are_sent(

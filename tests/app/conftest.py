@@ -12,6 +12,7 @@ from lab.runs.queue import queue, shutdown_queues
 from lab.runs.rows import RunRow
 from lab.runs.store import close_stores
 from lab.ui import startup
+from lab.ui.train import cost
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(animals, "COUNTS", {"train": 40, "test": 6})
     monkeypatch.setattr(signs, "COUNTS", {"train": 4, "test": 2})
     monkeypatch.setattr(startup, "_warm_up", lambda: None)
+    monkeypatch.setattr(cost, "_measure_once", lambda config: None)  # no timing beside the tests
     _clear()
     yield
     shutdown_queues()

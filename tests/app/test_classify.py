@@ -1,5 +1,6 @@
 """The Classify page through the entrance: pictures in, answers out, whatever else is among them."""
 
+import base64
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,11 +12,13 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.evaluate.familiarity import familiarity_file, measure_familiarity
+from lab.evaluate.familiarity import ALARM, familiarity_file, measure_familiarity
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.classify import uploads
+from lab.ui.classify.camera import picture_bytes
+from lab.ui.classify.crop import valid_cut
 from lab.words import probability
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, photo
@@ -55,8 +58,21 @@ def bars(index: int, name: str = "") -> File:
 
 
 def upload(app: AppTest, files: Sequence[File]) -> AppTest:
-    app.file_uploader(key="classify_files").set_value(files).run()
+    [uploader] = app.file_uploader
+    uploader.set_value(files).run()
     return settled(app)
+
+
+def lines(app: AppTest) -> int:
+    """How many pictures have a line."""
+    return len([b for b in app.button if b.key and b.key.startswith("classify_inspect_")])
+
+
+def details(app: AppTest, index: int = 0) -> AppTest:
+    """Show or hide the details of one picture."""
+    buttons = [b for b in app.button if b.key and b.key.startswith("classify_details_")]
+    buttons[index].click().run()
+    return app
 
 
 def settled(app: AppTest) -> AppTest:
@@ -87,13 +103,33 @@ def test_an_upload_is_answered_as_the_network_answers(
     [answer] = ask(store().folder(run_id), "best", [("a", bars(4)[1])])
     name, share = answer.top(1)[0]
     shown = [bar.proto.text.replace("\\", "") for bar in app.get("progress")]
-    assert shown[0] == f"**{name} {probability(share)}**"
-    assert len(shown) == 3
-    assert "Nothing is kept on disk" in texts(app, "caption")
-    assert "the training pictures: distance" in texts(app, "caption")
+    assert shown[0] == f"**{name}** {probability(share)}"
+    assert len(shown) == 1 + 3  # the only picture's details are shown: all classes
+    assert "Nothing is kept on disk" in app.file_uploader[0].help
     assert "bars4.png" in texts(app, "markdown")
     captions = texts(app, "caption")
+    assert "16 × 16 pixels" in captions
     assert f"Weights “best”, epoch {answer.epoch}" in captions
+    assert "from the nearest training picture" in captions
+    details(app)
+    assert len(app.get("progress")) == 1
+
+
+def test_no_picture_is_called_familiar(open_page: OpenPage, train: Callable[..., str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    files = [
+        bars(0),
+        ("noise.png", encoded(Image.fromarray(noise), "PNG"), "image/png"),
+        ("grey.png", encoded(Image.new("L", (40, 40), 128), "PNG"), "image/png"),
+    ]
+    app = upload(open_page("classify", run=train(epochs=6)), files)
+    for index in range(3):
+        details(app, index)
+    said = texts(app, "caption", "markdown", "info", "warning")
+    assert said.count(ALARM) >= 2
+    assert "like the training" not in said.lower().replace("unlike", "")
+    for sentence in ("No alarm:", "Alarm:"):
+        assert sentence in said
 
 
 def test_bad_files_are_named_and_hide_no_good_one(
@@ -111,8 +147,10 @@ def test_bad_files_are_named_and_hide_no_good_one(
     assert "“logo.svg” is an SVG" in text
     assert "“nothing.png” is empty (0 bytes)" in text
     assert "“film.heic” is a HEIC" in text
-    assert len(app.get("progress")) == 2 * 3
-    assert "1 to 2 of 2 pictures" in texts(app, "caption")
+    assert lines(app) == 2
+    app.button(key="classify_remove_broken").click().run()
+    assert not app.warning
+    assert lines(app) == 2
 
 
 def test_pictures_of_every_mode(open_page: OpenPage, train: Callable[..., str]) -> None:
@@ -133,7 +171,8 @@ def test_pictures_of_every_mode(open_page: OpenPage, train: Callable[..., str]) 
     ]
     app = upload(open_page("classify", run=train()), files)
     assert not app.warning
-    assert "6 of 6 pictures" in texts(app, "caption")
+    assert lines(app) == 6
+    details(app, 4)
     assert "30 × 40 pixels" in texts(app, "caption")  # turned upright
 
 
@@ -143,14 +182,16 @@ def test_two_hundred_at_once(
     app = open_page("classify", run=train())
     upload(app, [bars(i % 90, f"number {i}.png") for i in range(200)])
     text = texts(app, "warning")
-    assert "the first 100 are" in text
+    assert "At most 100 pictures" in text
     assert "“number 100.png”" in text
     assert "and 80 more" in text
     assert "1 to 12 of 100 pictures" in texts(app, "caption")
+    app.button(key="classify_remove_all").click().run()
+    assert lines(app) == 0
     monkeypatch.setattr(uploads, "MOST_BYTES", 2 * len(bars(0)[1]) + 500)
-    upload(app, [bars(0), bars(0, "b.png"), ("big.png", b"x" * 5000, "image/png")])
+    upload(app, [bars(0), ("big.png", b"x" * 5000, "image/png"), bars(0, "b.png")])
     assert "Not taken: “big.png”" in texts(app, "warning")
-    assert "2 of 2 pictures" in texts(app, "caption")
+    assert lines(app) == 2
 
 
 def test_a_file_name_is_only_text(open_page: OpenPage, train: Callable[..., str]) -> None:
@@ -181,36 +222,68 @@ def test_two_runs_side_by_side_and_where_they_disagree(
     app = open_page("classify", run=good)
     app.multiselect(key="classify_runs").set_value([good, poor]).run()
     upload(app, files)
-    assert f"The runs disagree on {disagreements} of 9 pictures" in texts(app, "info")
+    assert f"The networks disagree on {disagreements} of 9 pictures" in texts(app, "caption")
+    assert len(app.get("progress")) == 2 * 9  # a line each, a column for each network
+    details(app)
     assert "No map: this network has no layer with places" in texts(app, "caption")
     app.toggle(key="classify_only_split").set_value(True).run()
-    assert f"of {disagreements:,} pictures" in texts(app, "caption")
+    assert lines(app) == disagreements
 
 
 def test_the_crop_shows_what_the_network_gets(
     open_page: OpenPage, train: Callable[..., str]
 ) -> None:
+    """The frame itself is the browser's: tests/browser/test_classify.py."""
     wide = np.zeros((16, 48), dtype=np.uint8)
     wide[:, 32:] = catalog.open_pack(make_tiny_pack()).images[5][..., 0]
     file = ("wide.png", encoded(Image.fromarray(wide), "PNG"), "image/png")
     app = upload(open_page("classify", run=train()), [file])
-    assert app.toggle(key="classify_crop_grey").value  # by itself for grey pictures
-    [upload_id] = [key.removeprefix("classify_crop_on_") for key in _keys(app, "classify_crop_on_")]
-    assert app.slider(key=f"classify_crop_x_{upload_id}").disabled
-    app.checkbox(key=f"classify_crop_on_{upload_id}").check().run()
-    app.slider(key=f"classify_crop_x_{upload_id}").set_value(100).run()
+    state = app.session_state["classify_state"]
+    [upload_id] = state.thumbs
+    [whole] = state.answers.values()
+    state.cuts[upload_id] = valid_cut({"cut": [1, 0.5, 1]})
+    app.run()
     settled(app)
-    [answer] = app.session_state["classify_state"].answers.values()
+    [answer] = state.answers.values()
     np.testing.assert_array_equal(answer.seen, catalog.open_pack("tiny").images[5])
-    assert "cropped" in texts(app, "caption")
-    app.checkbox(key=f"classify_crop_on_{upload_id}").uncheck().run()
-    settled(app)
-    [answer] = app.session_state["classify_state"].answers.values()
-    assert (answer.seen != catalog.open_pack("tiny").images[5]).any()
+    assert (answer.seen != whole.seen).any()
+    assert "48 × 16 pixels, cropped" in texts(app, "caption")
 
 
-def _keys(app: AppTest, start: str) -> list[str]:
-    return [box.key for box in app.checkbox if box.key and box.key.startswith(start)]
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(None, "x", {}, {"cut": None}, {"cut": [0.5, 0.5]}, {"cut": [0.5, 0.5, 0]}),
+        *({"cut": [0.5, "a", 1]}, {"cut": [0.5, float("nan"), 1]}, {"cut": [0.5, 2, 1]}),
+    ],
+)
+def test_a_frame_that_makes_no_sense_is_the_whole_picture(change: object) -> None:
+    assert valid_cut(change) is None
+
+
+def test_a_picture_from_the_camera_comes_first_and_replaces_the_one_before(
+    open_page: OpenPage, train: Callable[..., str]
+) -> None:
+    """The camera itself is the browser's: tests/browser/test_classify.py."""
+    app = upload(open_page("classify", run=train()), [bars(0), bars(1)])
+    pictures = app.session_state["classify_uploads"]
+    for name, seed in (("first", 1), ("second", 2)):
+        data = picture_bytes("data:image/jpeg;base64," + base64.b64encode(jpeg(seed)).decode())
+        assert data == jpeg(seed)
+        pictures.add_camera_picture(uploads.Upload(name, uploads.CAMERA_NAME, data))
+        app.run()
+        settled(app)
+        names = [upload.name for upload in pictures.uploads]
+        assert names == ["Camera picture", "bars0.png", "bars1.png"]
+        assert pictures.uploads[0].id == name
+        assert lines(app) == 3
+
+
+@pytest.mark.parametrize(
+    "url", [None, 7, "", "data:image/png;base64,AAAA", "data:image/jpeg;base64,no base64!"]
+)
+def test_what_is_no_picture_of_the_camera_is_left_out(url: object) -> None:
+    assert picture_bytes(url) is None
 
 
 def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..., str]) -> None:
@@ -219,16 +292,22 @@ def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..
     assert (len(state.answers), len(state.thumbs), len(state.broken)) == (2, 2, 1)
     # The list of jobs, which all sessions share, holds a number only.
     assert all(type(job.result) is int for job in jobs.jobs("classify"))
-    upload(app, [])
+    app.button(key="classify_remove_all").click().run()
     state = app.session_state["classify_state"]
+    assert not app.session_state["classify_uploads"].uploads
     assert (len(state.answers), len(state.thumbs), len(state.broken), len(state.encoded)) == (
         0,
         0,
         0,
         0,
     )
-    upload(app, [bars(0)])
-    assert len(app.get("progress")) == 3
+    upload(app, [bars(0), bars(1)])
+    first, _ = app.session_state["classify_uploads"].uploads
+    app.button(key=f"classify_remove_{first.id}").click().run()
+    assert lines(app) == 1
+    # Pictures come one after another, and none pushes out another.
+    upload(app, [bars(2)])
+    assert lines(app) == 2
 
 
 def test_familiarity_is_measured_behind_the_answer(
@@ -241,7 +320,7 @@ def test_familiarity_is_measured_behind_the_answer(
     upload(app, [bars(0)])
     assert file.exists()
     app.run()
-    assert "training pictures: distance" in texts(app, "caption")
+    assert "from the nearest training picture" in texts(app, "caption")
 
 
 def test_a_data_set_that_is_gone_costs_only_the_familiarity(
@@ -252,9 +331,9 @@ def test_a_data_set_that_is_gone_costs_only_the_familiarity(
     catalog.remove_dataset("tiny")
     app = upload(open_page("classify", run=run_id), [file])
     app.run()
-    assert len(app.get("progress")) == 3
+    assert lines(app) == 1
     text = texts(app, "caption")
-    assert "cannot be told: Unknown data set 'tiny'" in text
+    assert "has no alarm for unfamiliar pictures: Unknown data set 'tiny'" in text
 
 
 def test_the_checkpoint_can_be_chosen(open_page: OpenPage, train: Callable[..., str]) -> None:
@@ -289,9 +368,10 @@ def test_a_run_that_still_trains_is_asked_with_its_newest_weights(
         assert app.selectbox(key=f"classify_checkpoint_{run_id}").value == "last"
         first = _epoch(app)
         assert ", still training" in texts(app, "caption")
-        # Measuring would slow the training down, so it waits to be asked for.
-        assert "because a run is training" in texts(app, "caption")
-        assert not jobs.jobs("familiarity") or not jobs.jobs("familiarity")[0].active
+        # The alarm is measured behind the training, of the weights that answered.
+        state = app.session_state["classify_state"]
+        [known], [answer] = state.familiarities.values(), state.answers.values()
+        assert known.identity == answer.identity
         _wait_for(lambda: store().run(run_id).epoch > first + 2)
         app.run()
         assert _epoch(app) == first  # the answers stay until newer ones are wanted

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from lab.config import RunConfig
 from lab.evaluate.compare import in_words, over_seeds, paired, share_interval
 from lab.evaluate.predictions import saved_predictions
+from lab.runs import schema
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -111,6 +112,21 @@ def test_nothing_chosen_offers_what_belongs_together(compare: Open) -> None:
     assert sorted(link(app)) == sorted(ids)
 
 
+def test_suggestions_have_titles(compare: Open) -> None:
+    base = recorded(0)
+    fixes = [recorded(i, seed=i) for i in (1, 2)]
+    deep = [recorded(i, seed=i) for i in (3, 4)]
+    with store().database.write() as connection:
+        for ids, origin in ((fixes, f"fix:{base}"), (deep, "recipe:cd-deep:quick")):
+            table = schema.runs
+            connection.execute(table.update().where(table.c.id.in_(ids)).values(origin=origin))
+    app = compare()
+    labels = [b.label for b in app.button if str(b.key).startswith("compare_suggest_")]
+    assert "Ten layers\\: sigmoid against ReLU: all 2 runs" in labels
+    assert any(label.startswith("Tried against problems of ") for label in labels)
+    assert not any("cd\\-deep" in label or base in label for label in labels)
+
+
 def test_the_link_chooses_and_the_choice_writes_the_link(compare: Open) -> None:
     ids = [recorded(i, seed=i) for i in range(3)]
     app = compare(ids[2], ids[0])
@@ -191,9 +207,9 @@ def test_many_runs_are_coloured_by_a_knob(compare: Open) -> None:
 def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
     waiting = store().create_run(RunConfig(seed=5), status="paused")
     app = compare(recorded(1), waiting)
-    assert "1 of the 2 runs have no such curve yet" in texts(app, "caption")
+    assert "1 of the 2 runs has no such curve yet" in texts(app, "caption")
     assert "on several data sets" in texts(app, "caption")
-    for tab in ("Final results", "Knobs and results", "Same images"):
+    for tab in ("Final results", "Settings and results", "Same images"):
         app.session_state["compare_tab"] = tab
         check(app.run())
     assert "has no network yet" in texts(app, "error")
@@ -227,7 +243,7 @@ def test_no_seeds_to_compare_is_said(compare: Open) -> None:
 def test_a_knob_against_a_result(compare: Open) -> None:
     ids = [recorded(i, learning_rate=10.0**-i, activation="relu" if i % 2 else "auto", seed=i)
            for i in (1, 2, 3, 4)]  # fmt: skip
-    app = compare(*ids, tab="Knobs and results")
+    app = compare(*ids, tab="Settings and results")
     # The seed was not varied on purpose: it comes last of the knobs.
     assert app.selectbox(key="compare_knob").options[:3] == ["Activation", "Learning rate", "Seed"]
     check(app.selectbox(key="compare_knob").select("learning_rate").run())
@@ -241,9 +257,9 @@ def test_a_knob_against_a_result(compare: Open) -> None:
         check(app.selectbox(key="compare_parallel_result").select(name).run())
 
 
-def test_without_a_difference_there_is_no_knob_to_draw(compare: Open) -> None:
-    app = compare(recorded(1), recorded(2), tab="Knobs and results")
-    assert "no knob can be set against a result" in texts(app, "info")
+def test_without_a_difference_there_is_no_setting_to_draw(compare: Open) -> None:
+    app = compare(recorded(1), recorded(2), tab="Settings and results")
+    assert "no setting can be drawn against a result" in texts(app, "info")
 
 
 # --- the same images -----------------------------------------------------------------------------
@@ -293,8 +309,10 @@ def test_runs_on_other_images_are_left_out_and_named(
 # --- from the Runs page --------------------------------------------------------------------------
 def test_the_runs_page_links_to_it(open_page: OpenPage, trained: list[RunRow]) -> None:
     app = open_page("runs", run=trained[1].id)
-    links = {link.proto.label: link.proto for link in app.get("page_link")}
-    assert "Compare these 3 runs" in links
-    assert all(row.id in links["Compare these 3 runs"].query_string for row in trained)
     check(app.button(key="runs_compare").click().run())
     assert app.multiselect(key="compare_runs").value == [trained[1].id]
+    app = open_page("runs")
+    app.session_state["runs_ticked"] = [row.id for row in trained]
+    check(app.run())
+    check(app.button(key="runs_compare_ticked").click().run())
+    assert set(app.multiselect(key="compare_runs").value) == {row.id for row in trained}

@@ -1,15 +1,20 @@
-"""The Experiments page: recipes by question, one click, results beside the document's."""
+"""The Experiments page: recipes as cards, one press, results beside the document's."""
 
+import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab.experiments import estimates
-from lab.experiments.recipes.book import QUESTIONS, RECIPES
+from lab.experiments.recipes.book import DOCUMENTS, RECIPES, all_recipes, recipe
+from lab.experiments.recipes.recipe import prepare
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.ui.experiments import recipe_progress
+from lab.words import percent
 from tests.app.conftest import OpenPage
 
 Finished = Callable[[str], RunRow]
@@ -30,50 +35,114 @@ def keys(app: AppTest, kind: str = "button") -> list[str]:
     return [element.key for element in getattr(app, kind)]
 
 
-def test_every_question_and_recipe_is_there(open_page: OpenPage) -> None:
+def test_every_recipe_is_a_card_with_a_picture_a_question_and_a_button(
+    open_page: OpenPage,
+) -> None:
     app = open_page("experiments")
-    headings = texts(app, "subheader")
-    markdown = texts(app, "markdown")
-    for question in QUESTIONS:
-        assert question.title in headings
-    for each in RECIPES:
-        assert each.story in markdown
-        assert f"The document reports:** {each.reported.replace('->', '→')}" in markdown
+    markdown = texts(app, "markdown").replace("\\", "")
+    pictures = [element.proto.body for element in app.get("html") if "role=" in element.proto.body]
+    assert len(pictures) == len(RECIPES)
+    for each, picture in zip(all_recipes(), pictures, strict=True):
+        assert f"**{each.asks}**" in markdown
         assert f"experiments_quick_{each.id}" in keys(app)
-        assert f"experiments_full_{each.id}" in keys(app)
-        for difference in each.differences:
-            assert difference in markdown
+        assert f"experiments_details_{each.id}" in keys(app)
+        assert "Accuracy in the document: " in picture
+        for variant in each.variants:
+            assert escape(variant.title) in picture
+    shown = "\n".join((markdown, texts(app, "caption"), *pictures))
+    slugs = {r.id for r in RECIPES} | {v.key for r in RECIPES for v in r.variants}
+    assert not set(re.findall(r"[\w-]+", shown)) & slugs
 
 
-def test_what_is_missing_and_how_to_get_it(open_page: OpenPage) -> None:
+def test_the_details_tell_everything(open_page: OpenPage) -> None:
+    for each in RECIPES[::4]:
+        app = open_page("experiments", recipe=each.id)
+        markdown = texts(app, "markdown")
+        assert each.story in markdown
+        assert all(line in markdown for line in (*each.watch_for, *each.differences))
+        figures = app.dataframe[0].value
+        assert list(figures["The document"]) == [v.reported.text for v in each.variants]
+        assert f"experiments_start_full_{each.id}" in keys(app)
+        assert DOCUMENTS[each.document].title in texts(app, "caption")
+
+
+def test_documents_filter_the_recipes_and_are_listed(open_page: OpenPage) -> None:
     app = open_page("experiments")
-    text = texts(app, "info")
+    text = texts(app, "markdown")
+    for document in DOCUMENTS.values():
+        assert document.title in text
+        assert f"]({document.link})" in text
+    app.selectbox(key="experiments_document").select("003").run()
+    assert not app.exception
+    shown = [key for key in keys(app) if key.startswith("experiments_quick_")]
+    assert shown == ["experiments_quick_rn"]
+    app.button_group(key="experiments_questions").set_value(["augmentation"]).run()
+    assert "no experiment on this topic" in texts(app, "caption")
+
+
+def test_what_is_missing_is_told_once(open_page: OpenPage) -> None:
+    app = open_page("experiments")
+    text = texts(app, "caption").replace("\\", "")
+    assert text.count("not on this machine") == 1
+    assert "Drawings stand in for “Cats and dogs” and “Sign-Language MNIST”" in text
+    assert "ImageNet weights of “ResNet-18” and “VGG16”" in text
+    assert "downloaded when a run needs them" in text
+    assert not app.info
+    assert not app.button(key="experiments_quick_sl-cnn").disabled  # the drawn ones stand in
+
+
+def test_the_details_say_how_to_get_what_is_missing(open_page: OpenPage) -> None:
+    text = texts(open_page("experiments", recipe="sl-cnn"), "info")
     assert "Sign-Language MNIST" in text
     assert "python -m lab datasets add sign-mnist PATH" in text
     assert "results are not to be compared" in text
+    text = texts(open_page("experiments", recipe="cd-resnet18"), "info")
     assert "ImageNet weights of ResNet-18 are not on this machine" in text
     assert "resnet18-f37072fd.pth" in text
-    assert not app.button(key="experiments_quick_sl-cnn").disabled  # the drawn ones stand in
 
 
 def test_one_click_queues_all_runs_and_shows_them_beside_the_document(
     open_page: OpenPage, finished: Finished
 ) -> None:
     app = open_page("experiments", recipe="cd-deep")
-    app.button(key="experiments_quick_cd-deep").click().run()
+    app.button(key="experiments_start_quick_cd-deep").click().run()
     assert not app.exception
     rows = store().runs(origin="recipe:cd-deep:quick", order="oldest")
-    assert [row.name for row in rows] == ["cd-deep-sigmoid (quick)", "cd-deep-relu (quick)"]
+    assert [row.name for row in rows] == [
+        "Deep MLP on Drawn cats and dogs, Sigmoid (quick)",
+        "Deep MLP on Drawn cats and dogs, ReLU (quick)",
+    ]
     assert app.session_state["run"] == rows[0].id
     assert all(finished(row.id).status == "completed" for row in rows)
     app.run()
     assert not app.exception
-    table = app.dataframe[0].value
+    assert len(app.dataframe) == 2
+    table = app.dataframe[1].value
     assert list(table["Run"]) == ["Sigmoid", "ReLU"]
     assert list(table["The document"]) == ["about 50 %", "about 50 %"]
     assert list(table["Test"]) == [store().run(row.id).test_accuracy for row in rows]
     assert "Not to be compared" in texts(app, "markdown")
     assert "quick from 2 earlier runs" in texts(app, "caption")
+    ours = [percent(store().run(row.id).test_accuracy) for row in rows]
+    told = f"{ours[0]} (Sigmoid), {ours[1]} (ReLU). The document: about 50 %."
+    assert told in texts(app, "markdown").replace("\\", "")
+    app.button(key="experiments_all").click().run()  # the card tells it, too
+    assert f"quick size on Drawn cats and dogs: {told}" in texts(app, "markdown").replace("\\", "")
+    assert app.button(key="experiments_quick_cd-deep").label.startswith("Try it again · 2 runs")
+
+
+def test_a_card_follows_its_live_run(open_page: OpenPage) -> None:
+    prepared = prepare(recipe("sl-cnn"), "quick")[0]
+    run_id = store().create_run(
+        prepared.config, name=prepared.name, origin=prepared.origin, status="preparing"
+    )
+    app = open_page("experiments")
+    panel = recipe_progress._panel("sl-cnn")
+    assert [block["text"] for block in panel["blocks"]] == ["Preparing"]
+    assert app.button(key="experiments_quick_sl-cnn").disabled  # not twice
+    assert not app.button(key="experiments_quick_cd-deep").disabled
+    (link,) = [e for e in app.get("page_link") if e.proto.label == "Watch it live"]
+    assert run_id in link.proto.query_string
 
 
 def test_questions_filter_the_recipes(open_page: OpenPage) -> None:
@@ -86,8 +155,9 @@ def test_questions_filter_the_recipes(open_page: OpenPage) -> None:
 
 def test_a_link_to_one_recipe(open_page: OpenPage) -> None:
     app = open_page("experiments", recipe="cd-deep-relu")
-    shown = [key for key in keys(app) if key.startswith("experiments_quick_")]
-    assert shown == ["experiments_quick_cd-deep"]
+    assert "experiments_start_quick_cd-deep" in keys(app)
+    assert not any(key.startswith("experiments_quick_") for key in keys(app))
+    assert "experiments_start_full_cd-deep" in keys(app)
     app.button(key="experiments_all").click().run()
     assert "experiments_quick_sl-cnn" in keys(app)
     assert "recipe" not in app.query_params

@@ -81,7 +81,9 @@ def test_home_says_how_long_and_what_is_downloaded_first(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", "/nowhere")
     monkeypatch.setattr(home, "PATIENCE", 60.0)
-    monkeypatch.setattr(home, "_is_busy", lambda: True)  # no measurement: the tests share a machine
+    monkeypatch.setattr(
+        home, "machine_is_busy", lambda: True
+    )  # no measurement: the tests share a machine
     app = open_page()
     assert texts(app, "markdown").count(":material/timer: about ") == len(STARTS)
     assert "MobileNetV2 · Drawn cats and dogs · 14 MB of weights first" in texts(app, "caption")
@@ -177,7 +179,7 @@ def test_a_link_fills_the_form_once(open_page: OpenPage) -> None:
 
 def test_a_link_with_nonsense_is_a_sentence(open_page: OpenPage) -> None:
     app = open_page("train", epochs="minus one")
-    assert "The link's settings could not be used: epochs" in texts(app, "error")
+    assert "The link's settings could not be used: Epochs" in texts(app, "error")
 
 
 def test_an_unknown_run_in_the_url_is_forgotten(open_page: OpenPage) -> None:
@@ -196,6 +198,7 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", "/nowhere")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("lab.models.weights._reachable", {})
     config = RunConfig(dataset="drawn-cats-dogs", architecture="resnet18", freeze="head_only")
     run_id = queue().submit(config)
     assert finished(run_id).status == "failed"
@@ -209,7 +212,7 @@ def test_a_failed_run_says_why_and_offers_to_go_on(
 
 def test_runs_start_again_rename_and_find(open_page: OpenPage, run_id: str) -> None:
     app = open_page("runs", run=run_id)
-    assert "my perceptron" in str(app.dataframe[0].value)
+    assert "my perceptron" in list(app.dataframe[0].value["Name"])
     app.text_input(key="runs_search").set_value("nothing like it").run()
     assert "No run passes the filter" in texts(app, "caption")
     app.text_input(key="runs_search").set_value("perceptron").run()

@@ -14,7 +14,9 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.training.events import RunEnded
+from lab.words import percent
 from tests.app.conftest import OpenPage
+from tests.components import blocks, column, moving_texts
 
 KEY = "experiments_sweep"
 BASE = {
@@ -47,7 +49,8 @@ def open_sweeps(open_page: OpenPage) -> OpenPage:
 
 
 def texts(app: AppTest, kind: str) -> str:
-    return "\n".join(str(element.value) for element in getattr(app, kind))
+    moving = [moving_texts(app)] if kind == "caption" else []
+    return "\n".join([*moving, *(str(element.value) for element in getattr(app, kind))])
 
 
 def entered(status: str = "completed", **values: object) -> str:
@@ -107,12 +110,10 @@ def test_a_grid_over_another_knob_is_a_choice_and_a_press(
     assert {run.config.dataset for run in runs} == {"drawn-signs"}
     app.run()
     assert not app.exception
-    table = app.dataframe[0].value
-    assert sorted(table["Batch size"]) == ["16", "32", "64"]
-    assert list(table["State"]) == ["Done"] * 3
-    assert list(table["Validation accuracy"]) == sorted(
-        (run.best_val_accuracy for run in runs), reverse=True
-    )
+    assert sorted(column(app, "Batch size")) == ["16", "32", "64"]
+    assert column(app, "State") == ["Done"] * 3
+    best = sorted((run.best_val_accuracy or 0 for run in runs), reverse=True)
+    assert column(app, "Validation accuracy") == [percent(value) for value in best]
 
 
 def test_the_table_is_made_of_the_runs(open_sweeps: OpenPage) -> None:
@@ -123,19 +124,17 @@ def test_the_table_is_made_of_the_runs(open_sweeps: OpenPage) -> None:
     add_run(sweep_id, 2, None, learning_rate=0.1, seed=0)
     note_trial(store(), sweep_id, 2, state="failed", text="No such picture.")
     app = open_sweeps(sweep=sweep_id)
-    table = app.dataframe[0].value
-    assert list(table["Learning rate"]) == ["0.001", "0.01", "0.1"]
-    assert list(table["Validation accuracy"])[:2] == pytest.approx([0.85, 0.5])
-    assert table["±"][0] == pytest.approx(0.1 / 2**0.5)
-    assert table["Test accuracy"][0] == pytest.approx(0.75)
-    assert list(table["Seeds"]) == ["2 of 2", "1 of 2", "0 of 2"]
-    assert list(table["State"]) == ["Done", "Waiting", "Failed"]
-    assert table["Why"][2] == "No such picture."
-    assert table["Run"][0] == f"/runs?run={first}"
-    text = texts(app, "caption").replace("\\", "")
+    assert column(app, "Learning rate") == ["0.001", "0.01", "0.1"]
+    assert column(app, "Validation accuracy")[:2] == [f"85.0% ± {10 / 2**0.5:.1f}", "50.0%"]
+    assert column(app, "Test accuracy")[0].startswith("75.0%")
+    assert column(app, "Seeds") == ["2 of 2", "1 of 2", "0 of 2"]
+    assert column(app, "State") == ["Done", "Waiting", "Failed"]
+    assert column(app, "Why")[2] == "No such picture."
+    assert column(app, "Run", "href")[0] == f"runs?run={first}"
+    text = texts(app, "caption")
     assert "Means over 2 seeds" in text
-    assert "The best of 2 tries flatters itself" in text
-    assert "Here that is 75.0%" in text
+    assert "The best of 2 was chosen by its validation result" in text
+    assert "took no part in the choice. It is 75.0%." in text
     assert "Rates \\[x\\]" in texts(app, "subheader")
 
 
@@ -144,14 +143,13 @@ def test_two_knobs_make_a_grid_and_can_be_looked_at_one_by_one(open_sweeps: Open
     add_run(sweep_id, 0, 0.5, learning_rate=0.01, batch_size=8)
     app = open_sweeps(sweep=sweep_id)
     assert "darker is better" in texts(app, "caption")
-    picture = app.get("plotly_chart")[0]
-    assert "1 of 4 combinations with a result; best 50.0%" in picture.proto.alt
+    assert "1 of 4 combinations with a result; best 50.0%" in blocks(app, "figure")[0]["alt"]
     app.segmented_control(key=f"{KEY}_picture_All combinations_learning_rate_batch_size").set_value(
         "learning_rate"
     ).run()
     assert not app.exception
     assert "darker is better" not in texts(app, "caption")
-    assert "over Learning rate" in app.get("plotly_chart")[0].proto.alt
+    assert "over Learning rate" in blocks(app, "figure")[0]["alt"]
 
 
 def test_stop_and_resume_and_forget(open_sweeps: OpenPage) -> None:

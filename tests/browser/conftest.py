@@ -36,6 +36,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a moving test picture in place of a camera
+    "--use-fake-ui-for-media-stream",  # and permission to see it
 ]
 
 Serve = Callable[..., str]

@@ -31,8 +31,10 @@ def test_a_recipe_is_one_click_and_its_runs_are_compared(
     page = open_page(serve(ROOT / "streamlit_app.py") + "/experiments?recipe=cd-deep", height=1400)
     page.get_by_role("button", name=re.compile("^Quick · 2 runs")).first.click(timeout=SOON)
     # Sigmoid and ReLU: two runs, queued together, each with a link once it is done.
-    for name in ("cd-deep-sigmoid (quick)", "cd-deep-relu (quick)"):
-        page.get_by_role("link", name=name).wait_for(timeout=SOON)
+    for name in ("Sigmoid", "ReLU"):
+        page.get_by_role("link", name=f"Deep MLP on Drawn cats and dogs, {name} (quick)").wait_for(
+            timeout=SOON
+        )
     page.get_by_role("link", name="Compare them").click()
     page.wait_for_url(re.compile(r"/compare\?.*runs=r-[\w-]+(,|%2C)r-"), timeout=SOON)
     assert curves(page) == 2
@@ -49,9 +51,9 @@ def test_a_grid_fills_and_its_comparison_has_an_address(
     page.get_by_role("link", name="Experiments", exact=True).first.click()
     page.get_by_role("tab", name="Sweep").click(timeout=SOON)
     page.get_by_role("button", name="Start the sweep").click(timeout=SOON)
-    settled = page.get_by_text(re.compile(r"^Completed: (\d+) of \1 combinations settled"))
-    settled.wait_for(timeout=SOON)
-    count = int(re.findall(r"\d+", settled.inner_text())[0])
+    ended = page.get_by_text(re.compile(r"^Completed: (\d+) of \1 combinations done"))
+    ended.wait_for(timeout=SOON)
+    count = int(re.findall(r"\d+", ended.inner_text())[0])
     assert count >= 3
     page.get_by_role("link", name="Compare its runs").click()
     page.wait_for_url(re.compile(r"/compare\?.*runs=r-"), timeout=SOON)

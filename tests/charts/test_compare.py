@@ -64,6 +64,16 @@ def test_many_lines_are_one_trace_a_group_with_gaps_between_the_runs() -> None:
     assert first.connectgaps is None
 
 
+def test_long_names_keep_what_tells_them_apart() -> None:
+    start = "Multi-layer perceptron on Drawn cats and dogs, "
+    figure = draw([line(start + "Sigmoid (quick)"), line(start + "ReLU (quick)")])
+    first, second = (trace.name for trace in figure.data)
+    assert first.startswith("Multi-layer")
+    assert first.endswith("Sigmoid (quick)")
+    assert second.endswith("ReLU (quick)")
+    assert len(first) <= 40
+
+
 @pytest.mark.parametrize("count", [1, MOST_SINGLE + 1])
 def test_single_points_and_empty_lines(count: int) -> None:
     one = draw([line(f"run {i}", 1) for i in range(count)])
@@ -71,6 +81,38 @@ def test_single_points_and_empty_lines(count: int) -> None:
     none = draw([line(f"run {i}", 0) for i in range(count)])
     assert none.layout.annotations[0].text == "Nothing measured yet"
     assert draw([]).layout.annotations
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [(0.5, (0.45, 0.55)), (1.0, (0.95, 1.01)), (0.0, (-0.01, 0.05)), (0.98, (0.93, 1.01))],
+)
+def test_the_axis_of_a_flat_share_stays_around_it(
+    level: float, expected: tuple[float, float]
+) -> None:
+    figure = draw([line("a", level=level), line("b", 1, level=level)], share=True)
+    assert figure.layout.yaxis.range == pytest.approx(expected)
+
+
+def test_the_axis_of_shares_holds_every_value() -> None:
+    figure = draw([line("a", level=0.1), line("b", level=0.9)], share=True)
+    low, high = figure.layout.yaxis.range
+    assert 0 <= low < 0.1
+    assert 0.9 < high <= 1
+    assert draw([line("a", 0)], share=True).layout.yaxis.range is None
+    assert draw([line("a", level=np.nan)], share=True).layout.yaxis.range is None
+
+
+def test_few_epochs_have_whole_ticks() -> None:
+    few = RunCurve("a", np.arange(1, 5), np.full(4, 0.5))
+    many = RunCurve("b", np.arange(1, 40), np.full(39, 0.5))
+
+    def dtick(lines: list[RunCurve], x_title: str) -> object:
+        return overlaid(lines, x_title=x_title, y_title="loss").layout.xaxis.dtick
+
+    assert dtick([few], "epoch") == 1
+    assert dtick([few], "seconds") is None
+    assert dtick([few, many], "epoch") is None  # Plotly's own are whole there
 
 
 def test_log_scale_and_percent() -> None:

@@ -84,7 +84,7 @@ def test_run_one_of_them_readably(
     arguments = ["recipes", "run", "cd-deep", "--quick", "--dataset", "tiny"]
     assert main([*arguments, "--only", "cd-deep-relu"]) == 0
     out = capsys.readouterr().out
-    assert "cd-deep-relu (quick)" in out
+    assert ", ReLU (quick)" in out
     assert "Not to be compared: quick size" in out
     assert "10 outputs for two classes" in out  # the traps are named
     assert len(store().runs()) == 1

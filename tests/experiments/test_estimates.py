@@ -126,8 +126,7 @@ def test_a_run_predicts_its_own_repetition() -> None:
     guess = estimate(config, past=past)
     assert guess is not None
     assert guess.basis == "runs"
-    # Validation and the final test included: with kept features they are most of a run.
-    assert guess.seconds == pytest.approx(row.elapsed, rel=1e-6)
+    assert guess.seconds == pytest.approx(row.elapsed, rel=1e-6)  # the test included
 
 
 def test_kept_features_make_later_epochs_cheap() -> None:

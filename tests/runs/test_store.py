@@ -27,7 +27,7 @@ def test_a_new_run_waits_in_line_with_its_settings(runs: Store) -> None:
     assert row.queue_position == 1
     assert row.config == CONFIG
     assert row.settings["epochs"] == 2
-    assert row.name == "simple-cnn on drawn-cats-dogs"
+    assert row.name == "Simple CNN on Drawn cats and dogs"
     assert (row.dataset, row.architecture) == ("drawn-cats-dogs", "simple-cnn")
     assert abs((datetime.now(UTC) - row.created_at).total_seconds()) < 10
     assert row.started_at is None
@@ -399,3 +399,15 @@ def test_settings_of_another_version_spoil_one_run_only(runs: Store, run_id: str
     assert rows[run_id].settings["warp_factor"] == 9
     with pytest.raises(ConfigError, match="warp_factor"):
         _ = rows[run_id].config
+
+
+def test_tags_label_runs_and_find_them(runs: Store) -> None:
+    a, b, c = (runs.create_run(CONFIG) for _ in range(3))
+    assert runs.run(a).tag == ""
+    runs.set_tag([a, c, "r-none"], "  Übung\n 3 ")
+    assert [runs.run(run_id).tag for run_id in (a, b, c)] == ["Übung 3", "", "Übung 3"]
+    assert {r.id for r in runs.runs(search="übung")} == {a, c}
+    runs.set_tag([a], "")
+    assert {r.id for r in runs.runs(search="übung")} == {c}
+    with pytest.raises(ConfigError, match="at most 40 characters"):
+        runs.set_tag([a], "x" * 41)

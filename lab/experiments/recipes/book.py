@@ -7,6 +7,8 @@ To add a recipe, add an entry of plain data to its document's file; the Experime
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lab.errors import NotFoundError, unknown_name
 from lab.experiments.recipes import (
     cats_and_dogs,
@@ -17,47 +19,93 @@ from lab.experiments.recipes import (
 )
 from lab.experiments.recipes.recipe import Question, Recipe
 
+
+@dataclass(frozen=True)
+class Document:
+    """A published report on experiments that the lab repeats."""
+
+    title: str
+    reference: str
+    """What it is, when and in which language it was published."""
+    link_title: str
+    link: str
+    """The data or the article that it works with; the documents' own addresses are not known."""
+
+
 DOCUMENTS = {
-    "000": "cats and dogs, from perceptrons to ResNet-18",
-    "001": "Sign-Language MNIST with a small CNN",
-    "002": "VGG16 as a feature extractor",
-    "003": "ResNet-50 against ResNet-101",
-    "004": "VGG16 written out, on unequal classes",
+    "000": Document(
+        "Cats and dogs, from perceptrons to ResNet-18",
+        "“DNN & CNN classification (cats and dogs)”, blog post, January 2024, in Korean",
+        "Dogs vs. Cats on Kaggle",
+        "https://www.kaggle.com/c/dogs-vs-cats/data",
+    ),
+    "001": Document(
+        "Sign-Language MNIST with a small CNN",
+        "A blog post on convolutional networks and the sign-language alphabet, August 2021, "
+        "in Korean",
+        "Sign Language MNIST on Kaggle",
+        "https://www.kaggle.com/datamunge/sign-language-mnist",
+    ),
+    "002": Document(
+        "VGG16 as a feature extractor",
+        "A blog post on image classification with a pretrained network, December 2022, in Korean",
+        "Dogs vs. Cats on Kaggle",
+        "https://www.kaggle.com/c/dogs-vs-cats/data",
+    ),
+    "003": Document(
+        "ResNet-50 against ResNet-101",
+        "“classification_resnet”, notebooks in a public repository, in Korean",
+        "Dogs vs. Cats on Kaggle",
+        "https://www.kaggle.com/c/dogs-vs-cats/data",
+    ),
+    "004": Document(
+        "VGG16 written out, on unequal classes",
+        "“[Keras] VGG16 implementation”, blog post, April 2023, in Korean",
+        "the article that it follows",
+        "https://towardsdatascience.com/step-by-step-vgg16-implementation-in-keras-for-beginners-"
+        "a833c686ae6c",
+    ),
 }
 
 QUESTIONS = (
     Question(
         "pixels",
+        "Pixels or patterns",
         "Can a network judge pictures pixel by pixel?",
         "A perceptron gives each pixel a fixed weight, so it can only learn what is always in the "
-        "same place. A convolution looks for the same small pattern everywhere.",
+        "same place. A convolution finds the same small pattern everywhere.",
     ),
     Question(
         "depth",
+        "Depth",
         "Does depth help without the right activation?",
         "The gradient passes every layer on its way back. Sigmoid passes on at most a quarter of "
         "it, so after ten layers next to nothing arrives.",
     ),
     Question(
         "augmentation",
+        "Augmentation",
         "Does augmentation help?",
         "Turned, zoomed and shifted copies are new pictures with known answers. The network cannot "
-        "learn them by heart, so training looks worse while new pictures go better.",
+        "memorise them, so training accuracy is lower and that on new pictures higher.",
     ),
     Question(
         "freezing",
+        "Freezing",
         "What should be frozen?",
         "A network that has seen a million photographs knows edges, fur and eyes already. The "
         "question is how much of that may be changed by a few thousand pictures more.",
     ),
     Question(
         "resnet",
+        "ResNet depth",
         "Deeper ResNet or shallower?",
         "More layers can express more and are harder to train. With few pictures the larger "
-        "network need not be the better one.",
+        "network is not always the better one.",
     ),
     Question(
         "imbalance",
+        "Unequal classes",
         "What does imbalance hide?",
         "When nine of ten pictures are cats, always saying “cat” is right nine times of ten. One "
         "accuracy over all classes does not show that; scores per class do.",

@@ -38,6 +38,7 @@ RECIPES = (
     Recipe(
         id="cd-slp",
         title="Single-layer perceptron on cats and dogs",
+        asks="Can one layer tell cats from dogs?",
         question="pixels",
         document="000",
         story="150,528 numbers go in, each with one weight for “cat” and one for “dog”: the "
@@ -71,13 +72,14 @@ RECIPES = (
     Recipe(
         id="cd-mlp",
         title="Multi-layer perceptron on cats and dogs",
+        asks="Does a hidden layer help?",
         question="pixels",
         document="000",
-        story="A hidden layer of 50 units with sigmoid between pixels and answer. It can bend the "
-        "line between the classes, but still sees no neighbourhoods.",
+        story="A hidden layer of 50 sigmoid units between pixels and answer. It can learn a curved "
+        "boundary, but does not know which pixels are neighbours.",
         watch_for=(
-            "With the larger rate the loss may stay at 0.69 = ln 2 from the first epoch on: the "
-            "sigmoid units are at their flat ends, and the answer is a coin.",
+            "With the larger rate the loss may stay at 0.69 = ln 2, that of guessing, from the "
+            "first epoch on: the sigmoid units are saturated.",
         ),
         reported="about 50 %",
         datasets=_DATASETS,
@@ -103,14 +105,15 @@ RECIPES = (
     Recipe(
         id="cd-simplecnn",
         title="A small CNN on cats and dogs",
+        asks="Do convolutions beat perceptrons?",
         question="pixels",
         document="000",
-        story="Three times convolve and halve, then decide. The same filters look everywhere, so a "
-        "cat is a cat wherever it sits.",
+        story="Three convolutions, each with pooling, then two dense layers. The same filters are "
+        "applied everywhere, so a cat is recognised wherever it sits.",
         watch_for=(
             "It passes the perceptrons within an epoch or two.",
-            "Later training accuracy runs away from validation: overfitting. The best epoch is "
-            "kept, not the last.",
+            "Later only training accuracy still rises: overfitting. The best epoch is kept, not "
+            "the last.",
         ),
         reported="better than the MLPs",
         datasets=_DATASETS,
@@ -124,8 +127,8 @@ RECIPES = (
         variants=(
             Variant(
                 "cd-simplecnn",
-                "batch 32, rate 0.001",
-                Reported("better than the MLPs", than=("above", "cd-mlp")),
+                "Simple CNN",
+                Reported("better than the MLPs", than=("above", "cd-mlp"), beyond=0.5),
             ),
         ),
         differences=(
@@ -141,6 +144,7 @@ RECIPES = (
     Recipe(
         id="cd-deep",
         title="Ten layers: sigmoid against ReLU",
+        asks="Ten layers: sigmoid or ReLU?",
         question="depth",
         document="000",
         story="Twice the same ten layers, once with sigmoid between them and once with ReLU. "
@@ -148,8 +152,8 @@ RECIPES = (
         watch_for=(
             "Gradient health of the sigmoid run: the first layers receive a tiny part of the last "
             "layer's gradient, so they hardly change.",
-            "Its loss sits at 0.69 = ln 2, a coin's, while the ReLU network at least learns its "
-            "training pictures.",
+            "Its loss stays at 0.69 = ln 2, that of guessing, while the ReLU network at least "
+            "learns its training pictures.",
             "Neither tells cats from dogs well: depth does not replace convolutions.",
         ),
         reported="about 50 %; the point is the gradient that vanishes",
@@ -185,14 +189,16 @@ RECIPES = (
     Recipe(
         id="cd-resnet18",
         title="ResNet-18 in four strategies",
+        asks="How much of ResNet-18 should be trained?",
         question="freezing",
         document="000",
-        story="The same network four times: from random weights (S0), all of its ImageNet weights "
-        "trained on (S1), only its last part (S2), only a new last layer (S3).",
+        story="The same network four times: from random weights, all of its ImageNet weights "
+        "trained further, only the last stage and the head, only a new head.",
         watch_for=(
-            "S3 is good after one epoch; S0 has to learn what an edge is first.",
-            "S1 can fall behind S3: large steps wash out what the network knew.",
-            "Frozen parts run once a picture, so S3 costs a fraction of S1.",
+            "The head alone is good after one epoch; from scratch, edges have to be learned first.",
+            "Fine-tuning everything can do worse than the head alone: large steps destroy what the "
+            "network knew.",
+            "Frozen stages run once a picture, so the head alone takes a fraction of the time.",
         ),
         reported="S2 > 97 %, S3 98 %, lr 1e-3 best; CNNs 95-98 %",
         datasets=_DATASETS,
@@ -208,34 +214,34 @@ RECIPES = (
         variants=(
             Variant(
                 "cd-resnet18-s0",
-                "S0 from scratch",
-                Reported("not given alone; CNNs 95-98 %", 0.95, 0.98),
+                "from scratch",
+                Reported("95-98 % (CNNs together)", 0.95, 0.98),
                 {"freeze": "scratch"},
             ),
             Variant(
                 "cd-resnet18-s1",
-                "S1 all trained on",
-                Reported("not given alone; CNNs 95-98 %", 0.95, 0.98),
+                "fine-tune all",
+                Reported("95-98 % (CNNs together)", 0.95, 0.98),
                 {"freeze": "full"},
             ),
             Variant(
                 "cd-resnet18-s2",
-                "S2 last stage + head",
+                "last stage + head",
                 Reported("> 97 %", 0.97, 1.0),
                 {"freeze": "last_k", "last_k": 1},
             ),
             Variant(
                 "cd-resnet18-s3",
-                "S3 head only",
+                "head only",
                 Reported("98 %", 0.98, 0.98),
                 {"freeze": "head_only"},
             ),
         ),
         differences=(
             _SAME_SET,
-            "Which layers S2 trains is not given; here it is the last stage and the head. Nor is "
-            "the batch size; here 32. Its other rates (0.002, 0.00001) are in the grid on the "
-            "Sweep tab.",
+            "Which of the last layers the document trains is not given; here it is the last stage "
+            "and the head. Nor is the batch size; here 32. Its other rates (0.002, 0.00001) are in "
+            "the grid on the Sweep tab.",
             "Frozen BatchNorm layers keep their ImageNet statistics (eval mode); the document does "
             "not say what its own did.",
             "Pictures are squashed to 224×224; torchvision's preprocessing, which the document "

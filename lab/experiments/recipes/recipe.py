@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import ConfigError, NotFoundError, unknown_name
+from lab.runs.naming import shortened, title_of, value_text
 
 Size = Literal["full", "quick"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -34,6 +35,10 @@ class Reported:
     """The same as numbers; None where the document gives only words."""
     than: tuple[Literal["above", "below"], str] | None = None
     """Words as something that can be checked: above or below the variant of that key."""
+    beyond: float | None = None
+    """Where the picture's arrow begins, which points up or down as `than` says."""
+    drawn: float | None = None
+    """An accuracy that the picture shows although it cannot be compared with ours."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Question:
+    """What several recipes are about."""
+
     key: str
+    topic: str
+    """In a word or two, for the filter."""
     title: str
     answer: str
     """What to keep in mind while the recipes of this question run."""
@@ -63,6 +72,8 @@ class Recipe:
 
     id: str
     title: str
+    asks: str
+    """The question that its card asks, in a few words."""
     question: str
     """The key of its Question."""
     document: str
@@ -120,7 +131,12 @@ class Prepared:
 
     @property
     def name(self) -> str:
-        return self.variant.key if self.size == "full" else f"{self.variant.key} (quick)"
+        """Such as "Deep MLP on Drawn cats and dogs, Sigmoid (quick)"."""
+        end = "" if self.size == "full" else " (quick)"
+        title = title_of(self.config)
+        if self.variant.title not in title:  # as "ResNet-50" is
+            title += f", {self.variant.title}"
+        return shortened(title, end)
 
 
 def dataset_choices(recipe: Recipe) -> list[catalog.DatasetInfo]:
@@ -154,9 +170,8 @@ def prepare(
     that are not on the machine are named in `Prepared` instead.
     """
     variants = tuple(recipe.variant(key) for key in only) or recipe.variants
-    if dataset is None:
-        usable = dataset_choices(recipe)
-        dataset = usable[0].name if usable else recipe.datasets[0]
+    usable = dataset_choices(recipe) if dataset is None else []
+    data = usable[0] if usable else catalog.describe(dataset or recipe.datasets[0])
     choices = network_choices(recipe)
     if network is not None and network not in recipe.networks:
         allowed = ", ".join(recipe.networks) or "only the recipe's own"
@@ -165,9 +180,9 @@ def prepare(
         )
     architecture = network or (choices[0] if choices else None)
     return tuple(
-        Prepared(recipe, variant, size, config, _missing(config), _download(config))
+        Prepared(recipe, variant, size, config, _missing(data), _download(config))
         for variant in variants
-        for config in [_config(recipe, variant, size, dataset, architecture)]
+        for config in [_config(recipe, variant, size, data, architecture)]
     )
 
 
@@ -176,42 +191,39 @@ def stand_ins(recipe: Recipe, config: RunConfig) -> tuple[str, ...]:
     swaps = []
     own = recipe.datasets[0]
     if config.dataset != own:
-        swaps.append(f"{_title(config.dataset)} instead of {_title(own)}")
+        swaps.append(
+            f"{value_text('dataset', config.dataset)} instead of {value_text('dataset', own)}"
+        )
     if recipe.networks and config.architecture != recipe.networks[0]:
-        swaps.append(f"{config.architecture} instead of {recipe.networks[0]}")
+        swaps.append(
+            f"{value_text('architecture', config.architecture)} instead of "
+            f"{value_text('architecture', recipe.networks[0])}"
+        )
     return tuple(swaps)
 
 
-def _title(dataset: str) -> str:
-    try:
-        return catalog.describe(dataset).title
-    except NotFoundError:  # a set of one's own that was removed since
-        return dataset
-
-
 def _config(
-    recipe: Recipe, variant: Variant, size: Size, dataset: str, network: str | None
+    recipe: Recipe, variant: Variant, size: Size, data: catalog.DatasetInfo, network: str | None
 ) -> RunConfig:
-    knobs: dict[str, Any] = {"dataset": dataset, **recipe.knobs, **variant.knobs}
+    knobs: dict[str, Any] = {"dataset": data.name, **recipe.knobs, **variant.knobs}
     if network is not None:
         knobs["architecture"] = network
-    if dataset != recipe.datasets[0]:
+    if data.name != recipe.datasets[0]:
         # Drawings have no more detail than their own size shows, and there are fewer of them.
         knobs["image_size"] = None
         knobs["subset_per_class"] = 0
     if size == "quick":
         knobs |= {**recipe.quick, **variant.quick}
-    names = catalog.describe(dataset).class_names
+    names = data.class_names
     if knobs.get("reduced_class") and names and knobs["reduced_class"] not in names:
         knobs["reduced_class"] = names[-1]  # a set of one's own has classes of its own
     return RunConfig.from_mapping(knobs)
 
 
-def _missing(config: RunConfig) -> str:
-    info = catalog.describe(config.dataset)
-    if info.usable:
+def _missing(data: catalog.DatasetInfo) -> str:
+    if data.usable:
         return ""
-    return f"The data set {info.title} is {info.state}. {info.how_to_get}"
+    return f"The data set {data.title} is {data.state}. {data.how_to_get}"
 
 
 def _download(config: RunConfig) -> str:

@@ -8,12 +8,13 @@ RECIPES = (
     Recipe(
         id="rn",
         title="ResNet-50 against ResNet-101",
+        asks="ResNet-50 or ResNet-101?",
         question="resnet",
         document="003",
         story="Two networks that differ only in depth learn the same photographs with the same "
         "augmentation. Each epoch sees 1,800 of them.",
         watch_for=(
-            "550 short epochs: the order of the two can change on the way.",
+            "550 short epochs: which of the two leads can change on the way.",
             "Afterwards compare feature maps and Grad-CAM of several depths on Inspect, for right "
             "and for wrong answers of each class: where do wrong answers look?",
         ),
@@ -43,13 +44,13 @@ RECIPES = (
             Variant(
                 "rn50",
                 "ResNet-50",
-                Reported("test 93.8 %", 0.938, 0.938),
+                Reported("93.8 %", 0.938, 0.938),
                 {"architecture": "resnet50"},
             ),
             Variant(
                 "rn101",
                 "ResNet-101",
-                Reported("test 92.7 %", 0.927, 0.927),
+                Reported("92.7 %", 0.927, 0.927),
                 {"architecture": "resnet101"},
             ),
         ),

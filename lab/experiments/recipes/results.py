@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import ConfigError
 from lab.evaluate.metrics import wilson_interval
-from lab.experiments.recipes.book import recipe
+from lab.experiments.recipes.book import RECIPES, all_recipes, recipe
 from lab.experiments.recipes.recipe import SIZES, Recipe, Reported, Size, Variant, stand_ins
+from lab.runs.naming import value_text
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
 from lab.words import percent
@@ -33,6 +34,85 @@ class Result:
 def stored_results(each: Recipe, store: Store) -> list[Result]:
     """`results_of` all the recipe's runs in the store, compared with those of recipes beside it."""
     return results_of(each, store.runs(origin=each.origin()), results_beside(each, store))
+
+
+def newest_results(store: Store) -> dict[str, list[Result]]:
+    """Returns the newest results of every recipe by its id: for each variant and size the newest
+    run, and the newest completed one. One query for all of them; results of other recipes are not
+    compared with."""
+    wanted: dict[str, list[RunRow]] = {}
+    seen: set[tuple[str, bool]] = set()
+    for run in store.runs(origin="recipe"):  # the newest first
+        kind = (run.origin, run.status == "completed")
+        if kind not in seen:
+            seen.add(kind)
+            wanted.setdefault(run.origin.split(":")[1], []).append(run)
+    return {each.id: results_of(each, wanted.get(each.id, ())) for each in all_recipes()}
+
+
+def answered(each: Recipe, results: Mapping[str, Sequence[Result]]) -> list[Result]:
+    """Returns the newest completed run of each of the recipe's `compared` variants, at full size
+    where one of its own was run so, else at the quick one; all on one data set.
+
+    `results` are those of `newest_results`.
+    """
+    own = _completed(results[each.id])
+    if not own:
+        return []
+    first = next((r for r in own if r.size == "full"), own[0])
+    found = {
+        r.variant.key: r
+        for other in dict.fromkeys(other.id for other, _ in compared(each))
+        for r in _completed(results[other])
+        if (r.size, r.run.dataset) == (first.size, first.run.dataset)
+    }
+    return [found[v.key] for _, v in compared(each) if v.key in found]
+
+
+def _completed(results: Iterable[Result]) -> list[Result]:
+    return [r for r in newest(results, live=False) if r.run.test_accuracy is not None]
+
+
+def compared(each: Recipe) -> list[tuple[Recipe, Variant]]:
+    """Returns what the recipe's picture compares: its own variants; of a recipe with only one, the
+    first ones of the recipes beside it too, in the order of the book."""
+    if len(each.variants) > 1:
+        return [(each, variant) for variant in each.variants]
+    return [
+        (other, other.variants[0])
+        for other in RECIPES
+        if other.id == each.id or other.id in each.beside
+    ]
+
+
+def label(each: Recipe, other: Recipe, variant: Variant) -> str:
+    """Returns what a run is called where it is compared in the recipe `each`: "Sigmoid"."""
+    if other.id == each.id or len(other.variants) == 1:
+        return variant.title
+    return value_text("architecture", other.knobs["architecture"])
+
+
+def answer(each: Recipe, results: Sequence[Result]) -> str:
+    """Returns the test results of `answered` beside the document's, in a sentence each."""
+    if not results:
+        return ""
+    first = results[0]
+    ours = [percent(r.run.test_accuracy) for r in results]
+    theirs = [r.variant.reported.text for r in results]
+    if len(compared(each)) > 1:
+        ours = [
+            f"{text} ({label(each, r.recipe, r.variant)})"
+            for text, r in zip(ours, results, strict=True)
+        ]
+    if len(set(theirs)) == 1:
+        theirs = theirs[:1]
+    where = ", quick size" if first.size == "quick" else ""
+    if first.run.dataset != first.recipe.datasets[0]:
+        where += f" on {value_text('dataset', first.run.dataset)}"
+    networks = first.recipe.networks
+    if networks and first.run.architecture != networks[0]:
+        where += f" with {value_text('architecture', first.run.architecture)}"
+    return f"Here{where}: {', '.join(ours)}. The document: {', '.join(theirs)}."
 
 
 def results_beside(each: Recipe, store: Store) -> list[Result]:
@@ -114,7 +194,7 @@ def _beside_number(ours: float, interval: tuple[float, float], reported: Reporte
     direction = "above" if ours > nearest else "below"
     distance = f"{points:.1f} points {direction}"
     if interval[0] <= nearest <= interval[1]:
-        return f"{distance}: no more than the test images' chance."
+        return f"{distance}, within what chance in the test images explains."
     return f"{distance} the document's result."
 
 
@@ -133,7 +213,7 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
         None,
     )
     if rival is None:
-        return f"Run {key} in the same size as well; then the two can be compared."
+        return f"Run “{recipe(key).title}” in the same size, too; then the two can be compared."
     ours, theirs = result.run.test_accuracy, rival.run.test_accuracy
     assert ours is not None
     assert theirs is not None
@@ -144,4 +224,4 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
     losses = ""
     if "loss" in result.run.test and "loss" in rival.run.test:
         losses = f"; test loss {result.run.test['loss']:.3f} against {rival.run.test['loss']:.3f}"
-    return f"{verdict}: {apart} {key} ({percent(theirs)}){losses}."
+    return f"{verdict}: {apart} “{rival.recipe.title}” ({percent(theirs)}){losses}."

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lab.config import KNOBS, Knob, RunConfig
 from lab.errors import ConfigError, unknown_name
 from lab.metrics import METRICS, Metric
+from lab.runs.naming import setting_words
 
 Kind = Literal["grid", "random", "halving"]
 JUDGED_BY = {f"val_{m.name}": f"Validation {m.title.lower()}" for m in METRICS.values()}
@@ -220,8 +221,7 @@ class SweepConfig(BaseModel):
 
     def run_name(self, params: Mapping[str, Any], seed: int) -> str:
         """Such as "Learning rate 0.001, dropout 0.3 (Sweep)"; at most 80 characters."""
-        parts = (f"{KNOBS[knob].title.lower()} {KNOBS[knob].text(v)}" for knob, v in params.items())
-        text = ", ".join(parts)
+        text = ", ".join(setting_words(KNOBS[knob], value) for knob, value in params.items())
         text = text[:1].upper() + text[1:]
         if len(self.seeds) > 1:
             text += f", seed {seed}"

@@ -125,9 +125,9 @@ def _seconds(
 
     try:
         few = min(batch, FEWEST_IMAGES if side < 64 else 1)
-        first = [step(few, precision) for precision in formats]  # also prepare kernels
-        if sum(first) > left:
-            return None
+        for precision in formats:  # these steps also prepare kernels
+            if step(few, precision) > left / len(formats):
+                return None  # there is no time for a second one in each
         pair = [step(few, precision) for precision in formats]
         count = max(few, min(batch, int(few * left / (ROUNDS * sum(pair)))))
         rounds = [pair] if count == few else []

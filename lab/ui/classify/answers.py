@@ -7,7 +7,7 @@ session of this server shares: the job puts them into the ClassifyState of its o
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from lab import jobs
 from lab.data.decode import UnreadableFile, decode
 from lab.errors import LabError
 from lab.evaluate.classify import Answer, answer, side_needed
+from lab.evaluate.familiarity import Familiarity, Verdict
 from lab.evaluate.opened import Opened, checkpoint_identity, open_network
 from lab.evaluate.pictures import Crop, upload_picture
 from lab.progress import Cancel, Progress, Report, check_cancel
@@ -30,6 +31,9 @@ Cut = tuple[float, float, float]
 """x, y, side of a `lab.evaluate.pictures.Crop`."""
 AnswerKey = tuple[str, Cut | None, str, str, str]
 """Upload, cut, run, checkpoint, identity of its weights."""
+
+EncodedKey = tuple[str, AnswerKey | None, str]
+"""Upload, answer, which picture."""
 
 Plan = list[tuple[Upload, Cut | None, tuple[CheckpointChoice, ...]]]
 """What is to be classified: an upload, its cut, and the checkpoints to classify it."""
@@ -66,31 +70,49 @@ class ClassifyState:
     identities: dict[tuple[str, str], str] = field(default_factory=dict)
     """(run, checkpoint) -> the weights that classify until the person wants newer ones. Else all
     answers would go stale whenever a training run ends an epoch."""
-    encoded: dict[tuple[str, AnswerKey | None, str], bytes] = field(default_factory=dict)
-    """(upload, answer, which picture) -> PNG, so that a press of a button encodes none anew."""
+    cuts: dict[str, Cut] = field(default_factory=dict)
+    """Upload -> the part of it that is used."""
+    opened: dict[str, bool] = field(default_factory=dict)
+    """Upload -> whether its details are shown, where the person has chosen."""
+    encoded: dict[EncodedKey, str] = field(default_factory=dict)
+    """data: URLs, so that a press of a button encodes no picture anew."""
+    familiarities: dict[tuple[str, str], Familiarity] = field(default_factory=dict)
+    """(run, checkpoint) -> what was measured for the weights that classify."""
+    verdicts: dict[AnswerKey, Verdict] = field(default_factory=dict)
     job_key: str = ""
 
-    def key(self, upload: Upload, cut: Cut | None, choice: CheckpointChoice) -> AnswerKey:
+    def key(self, upload: Upload, choice: CheckpointChoice) -> AnswerKey:
         weights = (choice.run.id, choice.checkpoint)
-        return (upload.id, cut, *weights, self.identities.get(weights, ""))
+        return (upload.id, self.cuts.get(upload.id), *weights, self.identities.get(weights, ""))
 
-    def keep_only(
-        self,
-        uploads: Sequence[Upload],
-        choices: Sequence[CheckpointChoice],
-        cuts: Mapping[str, Cut],
-    ) -> None:
+    def verdict(self, upload: Upload, choice: CheckpointChoice) -> Verdict | None:
+        """Returns whether the picture is unlike what the network trained on; None if not known."""
+        key = self.key(upload, choice)
+        familiarity = self.familiarities.get((choice.run.id, choice.checkpoint))
+        if key not in self.verdicts and key in self.answers and familiarity is not None:
+            self.verdicts[key] = familiarity.judge(self.answers[key].features)
+        return self.verdicts.get(key)
+
+    def encode(self, key: EncodedKey, make: Callable[[], str]) -> str:
+        """Returns what `make` returned the first time."""
+        if key not in self.encoded:
+            self.encoded[key] = make()
+        return self.encoded[key]
+
+    def keep_only(self, uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]) -> None:
         """Drops what belongs to uploads, cuts, weights and runs that the page no longer has.
 
         A failed run is so tried again when it is chosen again.
         """
-        cut_of = {upload.id: cuts.get(upload.id) for upload in uploads}
+        cut_of = {upload.id: self.cuts.get(upload.id) for upload in uploads}
+        self.cuts = {upload_id: cut for upload_id, cut in cut_of.items() if cut is not None}
         chosen = {(choice.run.id, choice.checkpoint) for choice in choices}
         for key in list(self.answers):
             upload_id, cut, run_id, checkpoint, identity = key
             stale = self.identities.get((run_id, checkpoint)) != identity
             if stale or upload_id not in cut_of or cut_of[upload_id] != cut:
                 del self.answers[key]
+                self.verdicts.pop(key, None)
         for upload_id, answer_key, picture in list(self.encoded):
             if upload_id not in cut_of or not (answer_key is None or answer_key in self.answers):
                 del self.encoded[(upload_id, answer_key, picture)]
@@ -100,6 +122,9 @@ class ClassifyState:
         for upload_id in list(self.broken):
             if upload_id not in cut_of:
                 del self.broken[upload_id]
+        for upload_id in list(self.opened):
+            if upload_id not in cut_of:
+                del self.opened[upload_id]
         for weights in list(self.failures):
             if weights not in chosen:
                 del self.failures[weights]
@@ -147,14 +172,11 @@ def draw_newer_button(state: ClassifyState, newer: Sequence[CheckpointChoice]) -
 
 
 def ensure_answers(
-    state: ClassifyState,
-    uploads: Sequence[Upload],
-    choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
+    state: ClassifyState, uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]
 ) -> bool:
     """Returns whether every upload has its answers; else shows the job that makes them."""
     for _ in range(3):  # again when a training run wrote new weights in between
-        plan = _missing_answers(state, uploads, choices, cuts)
+        plan = _missing_answers(state, uploads, choices)
         if not plan:
             _replace_job(state, "")
             return True
@@ -164,10 +186,7 @@ def ensure_answers(
 
 
 def _missing_answers(
-    state: ClassifyState,
-    uploads: Sequence[Upload],
-    choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
+    state: ClassifyState, uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]
 ) -> Plan:
     working = [
         choice for choice in choices if (choice.run.id, choice.checkpoint) not in state.failures
@@ -176,19 +195,18 @@ def _missing_answers(
     for upload in uploads:
         if upload.id in state.broken:
             continue
-        cut = cuts.get(upload.id)
         missing = tuple(
-            choice for choice in working if state.key(upload, cut, choice) not in state.answers
+            choice for choice in working if state.key(upload, choice) not in state.answers
         )
         if missing or upload.id not in state.thumbs:
-            plan.append((upload, cut, missing))
+            plan.append((upload, state.cuts.get(upload.id), missing))
     return plan
 
 
 def _run(state: ClassifyState, plan: Plan) -> bool:
     """Returns whether the job for `plan` has ended; else it runs and shows its progress."""
     digest = hash(
-        tuple((u.id, cut, tuple(state.key(u, cut, c) for c in choices)) for u, cut, choices in plan)
+        tuple((u.id, cut, tuple(state.key(u, c) for c in choices)) for u, cut, choices in plan)
     )
     job = jobs.latest(f"classify/{state.token}/{digest:x}")
     if job is not None and job.state == "done":
@@ -245,7 +263,8 @@ def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel
                 image = decoded.at_least(side_needed(network.card, crop))
                 picture = upload_picture(image, network.card, name=upload.name, crop=crop)
                 try:
-                    state.answers[state.key(upload, cut, choice)] = answer(network, picture)
+                    key = (upload.id, cut, *weights, network.identity)
+                    state.answers[key] = answer(network, picture)
                 except LabError as error:
                     state.failures[weights] = str(error)
         except UnreadableFile as error:

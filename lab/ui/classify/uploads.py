@@ -1,7 +1,9 @@
-"""The Classify page: uploads and camera pictures.
+"""The Classify page: the session's own pictures, uploaded or from the camera.
 
-Nothing is written to disk. Streamlit holds the bytes in memory while the uploader shows them; what
-is made of them is in the session's ClassifyState (`lab.ui.classify.answers`) and goes with them.
+Nothing is written to disk. The bytes are in the session's memory until the person removes the
+picture or closes the tab; what is made of them is in the session's ClassifyState
+(`lab.ui.classify.answers`) and goes with them. The uploader hands its files over and is empty
+again: the answers stand in the place of its list.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ MOST_FILES = 100
 MOST_BYTES = 200_000_000
 """Size of all their files together."""
 NAMED = 20
+CAMERA_NAME = "Camera picture"
 
 
 @dataclass(frozen=True)
@@ -31,58 +34,81 @@ class Upload:
     data: bytes = field(repr=False)
 
 
-def draw_uploader() -> list[Upload]:
-    """Draws uploader and camera; returns the accepted files and names the others on the page."""
-    files = st.file_uploader(
+@dataclass(eq=False)
+class UploadList:
+    """A session's pictures, and how they come."""
+
+    uploads: list[Upload] = field(default_factory=list)
+    """In the order in which they are shown: the camera's first."""
+    rejected: list[str] = field(default_factory=list)
+    """Names of the files of the last batch for which there was no room."""
+    batch: int = 0
+    """Part of the uploader's key: with a new one it is empty again."""
+
+    def add(self, uploads: Sequence[Upload]) -> None:
+        """Adds what is within the limits; a file that is too large stops no later one."""
+        self.rejected = []
+        total = sum(len(upload.data) for upload in self.uploads)
+        for upload in uploads:
+            if len(self.uploads) < MOST_FILES and total + len(upload.data) <= MOST_BYTES:
+                self.uploads.append(upload)
+                total += len(upload.data)
+            else:
+                self.rejected.append(upload.name)
+
+    def add_camera_picture(self, upload: Upload) -> None:
+        """Puts it first, in the place of the one before."""
+        self.uploads = [each for each in self.uploads if each.name != CAMERA_NAME]
+        self.add([upload])
+        self.uploads.sort(key=lambda each: each.name != CAMERA_NAME)  # keeps the others' order
+
+    def remove(self, ids: Sequence[str]) -> None:
+        self.uploads = [upload for upload in self.uploads if upload.id not in ids]
+        self.rejected = []
+
+
+def upload_list() -> UploadList:
+    """Returns this session's pictures."""
+    pictures: UploadList = st.session_state.setdefault("classify_uploads", UploadList())
+    return pictures
+
+
+def draw_uploader() -> None:
+    """Draws the uploader; names the files for which there was no room."""
+    pictures = upload_list()
+    key = f"classify_files_{pictures.batch}"
+    st.file_uploader(
         "Pictures",
         # No `type`: the browser would turn some files away with messages of its own, and some
         # browsers do not know what a HEIC is. Each file gets its answer from lab.data.decode.
         accept_multiple_files=True,
-        key="classify_files",
-        help=f"JPEG, PNG or WebP; up to {MOST_FILES} at a time, {size(MOST_BYTES)} in all.",
+        key=key,
+        on_change=_take_over,
+        args=(key,),
+        help=f"JPEG, PNG or WebP; up to {MOST_FILES} at a time, {size(MOST_BYTES)} in all. Nothing "
+        "is kept on disk: pictures stay in the memory of this lab until you remove them or close "
+        "this tab.",
     )
-    pictures = list(files)
-    if st.toggle(
-        "Use the camera",
-        key="classify_camera_on",
-        help="The browser asks for your permission. Works on this machine or over https.",
-    ):
-        shot = st.camera_input("Take a picture", key="classify_camera")
-        if shot is not None:
-            pictures.append(shot)
-    st.caption(
-        ":material/lock: Nothing is kept on disk: pictures stay in the memory of this lab until "
-        "you remove them or close this tab."
-    )
-    accepted, rejected = _within_limits(pictures)
-    if rejected:
-        names = ", ".join(f"“{file_name(file)}”" for file in rejected[:NAMED])
-        more = f" and {len(rejected) - NAMED} more" if len(rejected) > NAMED else ""
+    if pictures.rejected:
+        names = ", ".join(f"“{short_name(name)}”" for name in pictures.rejected[:NAMED])
+        left = len(pictures.rejected) - NAMED
+        more = f" and {left} more" if left > 0 else ""
         st.warning(
-            f"At most {MOST_FILES} pictures of {size(MOST_BYTES)} in all are answered at a time: "
-            f"the first {len(accepted)} are. Not taken: {names}{more}.",
+            f"At most {MOST_FILES} pictures of {size(MOST_BYTES)} in all are answered at a time. "
+            f"Not taken: {names}{more}.",
             icon=":material/filter_none:",
         )
-    return [Upload(file.file_id, _name(file), file.getvalue()) for file in accepted]
 
 
-def _within_limits(files: Sequence[UploadedFile]) -> tuple[list[UploadedFile], list[UploadedFile]]:
-    """Splits into accepted and rejected; a file that is too large stops no later one."""
-    accepted: list[UploadedFile] = []
-    rejected: list[UploadedFile] = []
-    total = 0
-    for file in files:
-        fits = len(accepted) < MOST_FILES and total + file.size <= MOST_BYTES
-        (accepted if fits else rejected).append(file)
-        total += file.size if fits else 0
-    return accepted, rejected
+def _take_over(key: str) -> None:
+    """Moves the uploader's files to the session's list."""
+    pictures = upload_list()
+    files: list[UploadedFile] = st.session_state.get(key) or []
+    pictures.add([Upload(file.file_id, file.name, file.getvalue()) for file in files])
+    pictures.batch += 1
 
 
-def _name(file: UploadedFile) -> str:
-    return "Camera picture" if file.name.startswith("camera_input") else file.name
-
-
-def file_name(upload: Upload | UploadedFile) -> str:
+def short_name(name: str) -> str:
     """Returns a file's name escaped for Markdown, a long one without its middle."""
-    name = " ".join(upload.name.split())
+    name = " ".join(name.split())
     return plain(name if len(name) <= 80 else f"{name[:50]}…{name[-29:]}")

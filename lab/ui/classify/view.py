@@ -1,47 +1,45 @@
-"""The Classify page: the answers to each picture, the runs side by side."""
+"""The Classify page: one line a picture with the answers of all networks; the rest on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from lab.evaluate.classify import Answer, Row, answers_csv
-from lab.evaluate.familiarity import Familiarity
+from lab.evaluate.familiarity import ALARM, MISSES
 from lab.evaluate.pictures import Crop
 from lab.explain.overlay import overlay, square
-from lab.ui.classify.answers import AnswerKey, ClassifyState, Cut
-from lab.ui.classify.uploads import Upload, file_name
+from lab.ui.classify.answers import ClassifyState
+from lab.ui.classify.crop import draw_crop
+from lab.ui.classify.uploads import Upload, UploadList, short_name
 from lab.ui.state import look_at
 from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.widgets.links import Upload as InspectUpload
 from lab.ui.widgets.links import inspect_upload
-from lab.ui.widgets.pictures import png
+from lab.ui.widgets.pictures import jpeg_url, png_url
 from lab.ui.words import plain
 from lab.words import probability
 
 PER_PAGE = 12
-"""Answers on a page: with several runs it has fewer pictures."""
 NAMED = 12
-
-Familiarities = Mapping[tuple[str, str], Familiarity]
-"""By (run, checkpoint)."""
+CLASSES = 5
+"""Classes with a bar in the details; the others are in one line below."""
+THUMB_WIDTH = 64
+PICTURE_WIDTH = 224
 
 
 def draw_problems(
-    state: ClassifyState, uploads: Sequence[Upload], choices: Sequence[CheckpointChoice]
+    state: ClassifyState, pictures: UploadList, choices: Sequence[CheckpointChoice]
 ) -> None:
     """Tells which files could not be read and which runs could not classify, and why."""
     for choice in choices:
         if reason := state.failures.get((choice.run.id, choice.checkpoint)):
             st.error(f"**{plain(choice.run.name)}:** {plain(reason)}", icon=":material/error:")
-    broken = [upload for upload in uploads if upload.id in state.broken]
+    broken = [upload for upload in pictures.uploads if upload.id in state.broken]
     if not broken:
         return
-    lines = [f"- “{file_name(u)}” {plain(state.broken[u.id])}." for u in broken]
+    lines = [f"- “{short_name(u.name)}” {plain(state.broken[u.id])}." for u in broken]
     subject = "One file is" if len(broken) == 1 else f"{len(broken)} files are"
     st.warning(
         f"{subject} not answered:\n\n" + "\n".join(lines[:NAMED]), icon=":material/broken_image:"
@@ -49,102 +47,67 @@ def draw_problems(
     if len(lines) > NAMED:
         with st.expander(f"{len(lines) - NAMED} more"):
             st.markdown("\n".join(lines[NAMED:]))
+    st.button(
+        "Remove it" if len(broken) == 1 else "Remove them",
+        key="classify_remove_broken",
+        icon=":material/delete:",
+        type="tertiary",
+        on_click=pictures.remove,
+        args=([upload.id for upload in broken],),
+    )
 
 
 def draw_answers(
     state: ClassifyState,
-    uploads: Sequence[Upload],
+    pictures: UploadList,
     choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
-    familiarities: Familiarities,
 ) -> None:
-    answered = [
-        upload
-        for upload in uploads
-        if any(
-            state.key(upload, cuts.get(upload.id), choice) in state.answers for choice in choices
-        )
-    ]
+    """Draws a line for each picture that has an answer, and above them what concerns all."""
+    answered = [u for u in pictures.uploads if _answers(state, u, choices)]
     if not answered:
         return
-    disputed = [u for u in answered if _disagreement(state, u, choices, cuts)]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        classes = _widest(state, answered, choices, cuts)
-        count = 5
-        if classes > 2:
-            count = st.number_input(
-                "Classes to name",
-                min_value=1,
-                max_value=classes,
-                value=min(5, classes),
-                key=f"classify_top_{classes}",
-                width=140,
-            )
-        strength = st.slider(
-            "Strength of the map's colours",
-            min_value=0,
-            max_value=100,
-            value=60,
-            format="%d%%",
-            key="classify_strength",
-            width=240,
-        )
+    disputed = [u for u in answered if _disagreement(state, u, choices)]
+    with st.container(horizontal=True, vertical_alignment="center"):
         only = bool(disputed) and st.toggle("Only disagreements", key="classify_only_split")
-        _download(state, answered, choices, cuts, familiarities)
-    if len(choices) > 1:
-        _draw_disagreement(state, answered, disputed, choices, cuts)
+        _draw_disagreement(state, answered, disputed, choices)
     shown = disputed if only else answered
-    per_page = max(1, PER_PAGE // len(choices))
-    pages = -(-len(shown) // per_page)
-    slot = st.container()
+    pages = -(-len(shown) // PER_PAGE)
+    slot = st.container(gap="small")
     page = 1
     if pages > 1:
-        page = st.pagination(pages, key=f"classify_page_{pages}_{len(choices)}")
-    first = (page - 1) * per_page
+        page = st.pagination(pages, key=f"classify_page_{pages}")
+    first = (page - 1) * PER_PAGE
     with slot:
-        for upload in shown[first : first + per_page]:
-            _picture(state, upload, choices, cuts, familiarities, count, strength)
-        st.caption(
-            f"{first + 1:,} to {min(first + per_page, len(shown)):,} of {len(shown):,} pictures. "
-            "Bright places of a map (Grad-CAM) speak most for the class named below it; each map "
-            "is scaled to its own brightest place. Whether such maps can be trusted for a network "
-            "is tested on the Inspect page."
+        for upload in shown[first : first + PER_PAGE]:
+            _picture(state, pictures, upload, choices, alone=len(answered) == 1)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if pages > 1:
+            last = min(first + PER_PAGE, len(shown))
+            st.caption(f"{first + 1:,} to {last:,} of {len(shown):,} pictures", width="content")
+        _download(state, answered, choices)
+        st.button(
+            "Remove all",
+            key="classify_remove_all",
+            icon=":material/delete:",
+            type="tertiary",
+            on_click=pictures.remove,
+            args=([upload.id for upload in pictures.uploads],),
         )
-
-
-def _widest(
-    state: ClassifyState,
-    uploads: Sequence[Upload],
-    choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
-) -> int:
-    """Returns the largest number of classes of any run that answered."""
-    return max(
-        len(answer.class_names)
-        for upload in uploads
-        for answer in _answers(state, upload, choices, cuts).values()
-    )
 
 
 def _answers(
-    state: ClassifyState,
-    upload: Upload,
-    choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
+    state: ClassifyState, upload: Upload, choices: Sequence[CheckpointChoice]
 ) -> dict[CheckpointChoice, Answer]:
-    keys = {choice: state.key(upload, cuts.get(upload.id), choice) for choice in choices}
+    keys = {choice: state.key(upload, choice) for choice in choices}
     return {choice: state.answers[key] for choice, key in keys.items() if key in state.answers}
 
 
 def _disagreement(
-    state: ClassifyState,
-    upload: Upload,
-    choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
+    state: ClassifyState, upload: Upload, choices: Sequence[CheckpointChoice]
 ) -> bool:
     """Returns whether two runs that know the same classes give different ones."""
     by_classes: dict[frozenset[str], set[str]] = {}
-    for answer in _answers(state, upload, choices, cuts).values():
+    for answer in _answers(state, upload, choices).values():
         by_classes.setdefault(frozenset(answer.class_names), set()).add(answer.predicted_class)
     return any(len(predicted) > 1 for predicted in by_classes.values())
 
@@ -154,79 +117,107 @@ def _draw_disagreement(
     answered: Sequence[Upload],
     disputed: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
 ) -> None:
+    if len(choices) < 2:
+        return
     classes = {
         frozenset(answer.class_names)
         for upload in answered
-        for answer in _answers(state, upload, choices, cuts).values()
+        for answer in _answers(state, upload, choices).values()
     }
+    note = ""
     if len(classes) > 1:
-        st.caption("These runs know different classes; those with the same classes are compared.")
+        note = " Only networks with the same classes are compared."
+    count = len(answered)
     if disputed:
-        names = ", ".join(f"“{file_name(u)}”" for u in disputed[:NAMED])
-        more = f" and {len(disputed) - NAMED} more" if len(disputed) > NAMED else ""
-        st.info(
-            f"The runs disagree on {len(disputed)} of {len(answered)} pictures: {names}{more}.",
-            icon=":material/call_split:",
-        )
+        of = f"{len(disputed)} of {count} pictures" if count > 1 else "this picture"
+        st.caption(f":material/call_split: The networks disagree on {of}.{note}")
     elif len(classes) < len(choices):
-        st.caption(f"The runs agree on all {len(answered)} pictures.")
+        of = f"all {count} pictures" if count > 1 else "this picture"
+        st.caption(f"The networks agree on {of}.{note}")
 
 
 def _picture(
     state: ClassifyState,
+    pictures: UploadList,
     upload: Upload,
     choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
-    familiarities: Familiarities,
-    count: int,
-    strength: int,
+    *,
+    alone: bool,
 ) -> None:
-    answers = _answers(state, upload, choices, cuts)
-    thumb = state.thumbs[upload.id]
-    width, height = thumb.size
-    cut = ", cropped" if upload.id in cuts else ""
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{file_name(upload)}**", width="content")
-            st.caption(f"{width:,} × {height:,} pixels{cut}", width="content")
-            if _disagreement(state, upload, choices, cuts):
-                st.badge("The runs disagree", icon=":material/call_split:", color="orange")
-            _inspect_button(upload, cuts.get(upload.id), choices)
-        if len(choices) == 1:
-            images, texts = st.columns([3, 2], gap="medium")
-            with images, st.grid(3, min_column_width=130):
-                _original(state, upload)
-                for choice in answers:
-                    _input_and_map(
-                        state,
-                        state.key(upload, cuts.get(upload.id), choice),
-                        upload,
-                        strength,
-                    )
-            with texts:
-                for choice, answer in answers.items():
-                    _classes(choice, answer, familiarities, count)
-            return
-        _original(state, upload, width=140)
-        for column, choice in zip(st.columns(len(choices), gap="medium"), choices, strict=True):
-            with column:
-                st.markdown(f"**{plain(choice.run.name)}**")
-                if choice not in answers:
-                    st.caption("No answer.")
-                    continue
-                with st.grid(2, min_column_width=110):
-                    _input_and_map(
-                        state,
-                        state.key(upload, cuts.get(upload.id), choice),
-                        upload,
-                        strength,
-                    )
-                _classes(choice, answers[choice], familiarities, count)
+    """Draws one line: the picture, what each network says, and the way to more."""
+    answers = _answers(state, upload, choices)
+    is_open = state.opened.get(upload.id, alone)
+    with st.container(border=True, key=f"classify_line_{upload.id}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _thumb(state, upload)
+            with st.container(width=170, gap="xxsmall"):
+                st.markdown(f"**{short_name(upload.name)}**")
+                if _disagreement(state, upload, choices):
+                    st.badge("Disagreement", icon=":material/call_split:", color="orange")
+            for choice in choices:
+                with st.container(gap="xxsmall"):
+                    _answer(state, upload, choice, named=len(choices) > 1)
+            with st.container(horizontal=True, width="content", gap="small"):
+                st.button(
+                    "Less" if is_open else "Details",
+                    key=f"classify_details_{upload.id}",
+                    icon=":material/expand_less:" if is_open else ":material/expand_more:",
+                    type="tertiary",
+                    help="The picture to crop, all classes, and where the network looks",
+                    on_click=state.opened.__setitem__,
+                    args=(upload.id, not is_open),
+                )
+                _inspect_button(state, upload, choices)
+                st.button(
+                    "",
+                    key=f"classify_remove_{upload.id}",
+                    icon=":material/close:",
+                    type="tertiary",
+                    help="Remove this picture",
+                    on_click=pictures.remove,
+                    args=([upload.id],),
+                )
+        if is_open:
+            _details(state, upload, choices, answers)
 
 
-def _inspect_button(upload: Upload, cut: Cut | None, choices: Sequence[CheckpointChoice]) -> None:
+def _thumb(state: ClassifyState, upload: Upload) -> None:
+    cut, pixels = state.cuts.get(upload.id), state.thumbs[upload.id].pixels
+
+    def make() -> str:
+        part = pixels
+        if cut is not None:
+            left, top, right, bottom = Crop(*cut).box(pixels.shape[1], pixels.shape[0])
+            part = pixels[top:bottom, left:right]
+        step = max(1, min(part.shape[:2]) // (2 * THUMB_WIDTH))
+        return jpeg_url(part[::step, ::step])
+
+    st.image(
+        state.encode((upload.id, None, f"thumb {cut}"), make),
+        width=THUMB_WIDTH,
+        alt=f"The picture {upload.name}" + (", cropped" if cut else ""),
+    )
+
+
+def _answer(state: ClassifyState, upload: Upload, choice: CheckpointChoice, *, named: bool) -> None:
+    """Draws the most probable class as a bar, and the alarm if there is one."""
+    if named:
+        st.caption(plain(choice.run.name))
+    answer = state.answers.get(state.key(upload, choice))
+    if answer is None:
+        st.caption("No answer.")
+        return
+    [(name, share)] = answer.top(1)
+    st.progress(min(1.0, share), text=f"**{plain(name)}** {probability(share)}")
+    verdict = state.verdict(upload, choice)
+    if verdict is not None and verdict.unlike:
+        st.markdown(f":orange[:material/warning:] :small[{ALARM}]")  # a badge would cut it off
+
+
+def _inspect_button(
+    state: ClassifyState, upload: Upload, choices: Sequence[CheckpointChoice]
+) -> None:
     """Opens the Inspect page with this picture and the first of the chosen networks."""
     if st.button(
         "Inspect",
@@ -235,6 +226,7 @@ def _inspect_button(upload: Upload, cut: Cut | None, choices: Sequence[Checkpoin
         type="tertiary",
         help="Look into the network with this picture: its layers, other maps, the trust test.",
     ):
+        cut = state.cuts.get(upload.id)
         crop = None if cut is None else Crop(*cut)
         inspect_upload(InspectUpload(f"{upload.id}:{cut}", upload.name, upload.data, crop))
         look_at(choices[0].run.id)
@@ -244,31 +236,47 @@ def _inspect_button(upload: Upload, cut: Cut | None, choices: Sequence[Checkpoin
         )
 
 
-def _encoded(
+def _details(
     state: ClassifyState,
-    key: tuple[str, AnswerKey | None, str],
-    make: Callable[[], NDArray[np.uint8]],
-) -> bytes:
-    if key not in state.encoded:
-        state.encoded[key] = png(make())
-    return state.encoded[key]
-
-
-def _original(
-    state: ClassifyState, upload: Upload, *, width: int | Literal["stretch"] = "stretch"
+    upload: Upload,
+    choices: Sequence[CheckpointChoice],
+    answers: Mapping[CheckpointChoice, Answer],
 ) -> None:
-    pixels = _encoded(
-        state, (upload.id, None, "as it came"), lambda: state.thumbs[upload.id].pixels
-    )
-    st.image(pixels, width=width, caption="as it came", alt=f"The picture {upload.name}")
+    """Draws the picture to crop, and for each network its input, its map and all classes."""
+    width, height = state.thumbs[upload.id].size
+    columns = st.columns([2, 4] if len(choices) == 1 else [1] * (1 + len(choices)), gap="medium")
+    with columns[0]:
+        draw_crop(state, upload)
+        cropped = ", cropped" if upload.id in state.cuts else ""
+        st.caption(f"{width:,} × {height:,} pixels{cropped}")
+    for column, choice in zip(columns[1:], choices, strict=True):
+        with column:
+            if choice not in answers:
+                st.caption("No answer.")
+                continue
+            answer = answers[choice]
+            if len(choices) == 1:
+                images, texts = st.columns([3, 2], gap="medium")
+            else:
+                st.caption(f"**{plain(choice.run.name)}**")
+                images = texts = st.container()
+            with images, st.grid(2, min_column_width=110):
+                _input_and_map(state, choice, upload, answer)
+            with texts:
+                _classes(state, upload, choice, answer)
 
 
-def _input_and_map(state: ClassifyState, key: AnswerKey, upload: Upload, strength: int) -> None:
+def _input_and_map(
+    state: ClassifyState, choice: CheckpointChoice, upload: Upload, answer: Answer
+) -> None:
     """Draws the network's input and the map on it, or says why there is no map."""
-    answer = state.answers[key]
+    key = state.key(upload, choice)
     side = answer.seen.shape[0]
     st.image(
-        _encoded(state, (upload.id, key, "seen"), lambda: square(answer.seen, max(224, side))),
+        state.encode(
+            (upload.id, key, "seen"),
+            lambda: png_url(square(answer.seen, max(PICTURE_WIDTH, side))),
+        ),
         width="stretch",
         caption=f"what the network sees, {side} × {side}",
         alt=f"{upload.name} as the network sees it, {side} by {side} pixels",
@@ -289,66 +297,55 @@ def _input_and_map(state: ClassifyState, key: AnswerKey, upload: Upload, strengt
         return
     cam = answer.cam
     st.image(
-        _encoded(
-            state,
-            (upload.id, key, f"map {strength}"),
-            lambda: overlay(answer.seen, cam, strength=strength / 100),
-        ),
+        state.encode((upload.id, key, "map"), lambda: jpeg_url(overlay(answer.seen, cam))),
         width="stretch",
-        caption=f"what speaks for {plain(target)}, layer {answer.layer}",
+        caption=f"what speaks for {plain(target)}",
         alt=f"Where layer {answer.layer} finds what speaks for {target}, bright on the picture",
     )
 
 
 def _classes(
-    choice: CheckpointChoice, answer: Answer, familiarities: Familiarities, count: int
+    state: ClassifyState, upload: Upload, choice: CheckpointChoice, answer: Answer
 ) -> None:
-    """Draws the probable classes as bars, and how familiar the picture is."""
+    """Draws the classes as bars, which weights answered, and how familiar the picture is."""
+    top = answer.top(len(answer.class_names))
+    for name, share in top[:CLASSES]:
+        st.progress(min(1.0, share), text=f"{plain(name)} {probability(share)}")
+    if rest := [f"{plain(name)} {probability(share)}" for name, share in top[CLASSES:]]:
+        st.caption(", ".join(rest))
     epoch = f"epoch {answer.epoch}" if answer.epoch is not None else "epoch not noted"
     going_on = ", still training" if choice.run.is_active else ""
-    st.caption(f"Weights “{answer.checkpoint}”, {epoch}{going_on}")
-    for place, (name, share) in enumerate(answer.top(count)):
-        text = f"{plain(name)} {probability(share)}"
-        st.progress(min(1.0, share), text=f"**{text}**" if place == 0 else text)
-    familiarity = familiarities.get((choice.run.id, choice.checkpoint))
-    if familiarity is None or familiarity.identity != answer.identity:
-        return
-    verdict = familiarity.judge(answer.features)
-    if verdict.unlike:
-        st.badge("Unlike the training pictures", icon=":material/warning:", color="orange")
+    mapped = f" The map is Grad-CAM's of layer {answer.layer}, scaled to its brightest place."
     st.caption(
-        plain(verdict.sentence),
-        help="How far what the network's head is given lies from the nearest class's mean, each "
-        "feature divided by how much it varies within classes (Mahalanobis distance, diagonal). "
-        "A false alarm is a test picture that is farther than the limit. The other error is not "
-        "measured: a picture within the limit may still show nothing that the network knows.",
+        f"Weights “{answer.checkpoint}”, {epoch}{going_on}.",
+        help=None
+        if answer.layer is None
+        else f"{plain(mapped)} Whether such maps can be trusted for a network is tested on the "
+        "Inspect page.",
     )
+    verdict = state.verdict(upload, choice)
+    if verdict is not None:
+        st.caption(plain(verdict.details), help=MISSES)
 
 
 def _download(
     state: ClassifyState,
     answered: Sequence[Upload],
     choices: Sequence[CheckpointChoice],
-    cuts: Mapping[str, Cut],
-    familiarities: Familiarities,
 ) -> None:
-
     rows = []
     for upload in answered:
-        cut = cuts.get(upload.id)
-        for choice, answer in _answers(state, upload, choices, cuts).items():
-            familiarity = familiarities.get((choice.run.id, choice.checkpoint))
-            if familiarity is not None and familiarity.identity != answer.identity:
-                familiarity = None
+        cut = state.cuts.get(upload.id)
+        for choice, answer in _answers(state, upload, choices).items():
+            verdict = state.verdict(upload, choice)
+            familiarity = state.familiarities.get((choice.run.id, choice.checkpoint))
             rows.append(
                 Row(
                     run=choice.run.id,
                     run_name=choice.run.name,
                     answer=answer,
                     crop=None if cut is None else Crop(*cut),
-                    distance=None
-                    if familiarity is None
-                    else familiarity.judge(answer.features).distance,
+                    distance=None if verdict is None else verdict.distance,
                     limit=None if familiarity is None else familiarity.limit,
                 )
             )
@@ -359,5 +356,6 @@ def _download(
         mime="text/csv",
         key="classify_csv",
         icon=":material/download:",
+        type="tertiary",
         on_click="ignore",
     )

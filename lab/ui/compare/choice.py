@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lab.data import catalog
+from lab.errors import NotFoundError
+from lab.experiments.recipes.book import recipe
+from lab.experiments.sweeps.table import sweep
 from lab.runs.store import RunRow, store
 from lab.ui.widgets.links import COMPARED, COMPARED_LAST
 from lab.ui.words import plain, status_word
@@ -97,7 +100,9 @@ def _suggest(rows: Sequence[RunRow]) -> None:
     for row in rows_with_results:
         if ":" in row.origin:
             kind, name = row.origin.split(":")[:2]
-            groups.setdefault(f"{kind.capitalize()} {name}", []).append(row.id)
+            title = _origin_title(kind, name, rows)
+            if title:
+                groups.setdefault(title, []).append(row.id)
     titles = {info.name: info.title for info in catalog.list_datasets()}
     for row in rows_with_results:
         groups.setdefault(titles.get(row.dataset, row.dataset), []).append(row.id)
@@ -114,6 +119,20 @@ def _suggest(rows: Sequence[RunRow]) -> None:
                 on_click=_choose_ids,
                 args=(ids,),
             )
+
+
+def _origin_title(kind: str, name: str, rows: Sequence[RunRow]) -> str:
+    """Returns the title of what made runs: a recipe, a sweep, the run that a fix was tried on;
+    empty where that is no longer here."""
+    try:
+        if kind == "recipe":
+            return recipe(name).title
+        if kind == "sweep":
+            return sweep(store(), name).name
+    except NotFoundError:
+        return ""
+    fixed = next((row.name for row in rows if row.id == name), "")
+    return f"Tried against problems of {fixed}" if fixed else ""
 
 
 def _choose_ids(ids: Sequence[str]) -> None:
@@ -133,4 +152,4 @@ def _label(row: RunRow) -> str:
     result = (
         f"test {percent(accuracy)}" if accuracy is not None else status_word(row.status).lower()
     )
-    return f"{row.name} · {row.dataset} · {result} · {row.id[-4:]}"
+    return f"{row.name} · {result} · {row.id[-4:]}"

@@ -33,7 +33,7 @@ FEWEST_CLASSES = 2
 FEWEST, MOST = 50, 400
 """Points of one line."""
 MOST_RAW = 6
-"""Runs whose single batches are offered: more would be a thicket."""
+"""Runs whose single batches are offered: more lines could not be told apart."""
 MOST_GROUPS = 8
 RANGES = 4
 
@@ -250,16 +250,18 @@ def _made_from(
     sentences = [curve.about]
     missing = len(chosen) - len(lines)
     if missing:
-        sentences.append(f"{missing} of the {len(chosen)} runs have no such curve yet.")
+        have = "has" if missing == 1 else "have"
+        sentences.append(f"{missing} of the {len(chosen)} runs {have} no such curve yet.")
     live = sum(c.row.is_live for c in chosen)
     if live:
-        sentences.append(f"{live} of the {len(chosen)} runs still train or wait.")
+        still = "trains or waits" if live == 1 else "train or wait"
+        sentences.append(f"{live} of the {len(chosen)} runs still {still}.")
     if not curve.per_epoch and any(len(line.x) >= points for line in lines):
         sentences.append(
             f"Each line goes through at most {points} evenly spread steps, first and last included."
         )
     if grouped:
-        sentences.append("Colour and dash show the group, the pointer the run.")
+        sentences.append("Colour and dash show the group; point at a line to see its run.")
     if len({c.row.dataset for c in chosen}) > 1:
         sentences.append(
             "The runs are on several data sets: their metrics are of different images."

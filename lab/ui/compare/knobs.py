@@ -1,4 +1,4 @@
-"""Compare, "Knobs and results": any knob against any result, and all knobs at once."""
+"""Compare, "Settings and results": any knob against any result, and all knobs at once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def draw_knobs(chosen: Sequence[ComparedRun]) -> None:
     different = differing_settings([c.row.settings for c in chosen])
     if not different:
         st.info(
-            "These runs have the same settings, the seed included, so no knob can be set against "
-            "a result. Choose runs that differ in at least one.",
+            "These runs have the same settings, the seed included, so no setting can be drawn "
+            "against a result. Choose runs that differ in at least one.",
             icon=":material/tune:",
         )
         return
@@ -50,7 +50,7 @@ def draw_knobs(chosen: Sequence[ComparedRun]) -> None:
 def _draw_scatter(
     chosen: Sequence[ComparedRun], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
-    st.subheader("A knob against a result", anchor=False)
+    st.subheader("A setting against a result", anchor=False)
     results = results_of(chosen)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         across = st.selectbox(
@@ -147,9 +147,9 @@ def _draw_parallel(
         alt=parallel_alt(axes, names, higher_is_better=higher),
     )
     caption = (
-        "A line is a run: where it crosses an axis is its value there, the last axis is its "
-        "result. Where the strong lines, the best fifth, run together, good runs have something "
-        "in common."
+        "A line is a run: it crosses each axis at its value there; the last axis is its result. "
+        "The best fifth are drawn strong: where these lines come together, good runs have a "
+        "setting in common."
     )
     if len(fitting) < len(knobs):
         omitted = ", ".join(knob_title(name) for name in knobs if name not in fitting)

@@ -130,11 +130,12 @@ def _draw_tests(
                 help="Accuracy of the first minus that of the second, in percentage points."
             ),
             "p (mid-p)": st.column_config.TextColumn(
-                help="How often a split at least as uneven would come up if both were equally "
+                help="How often a split at least as uneven would occur if both were equally "
                 "good. Below 0.05 the difference is called more than chance."
             ),
         },
-        alt=f"McNemar's test of {len(tests)} pair(s) of runs on the {PART_WORDS[part]} images.",
+        alt=f"McNemar's test of {len(tests)} pair{'s' * (len(tests) != 1)} of runs on the "
+        f"{PART_WORDS[part]} images.",
     )
     caption = (
         f"McNemar's test on the {PART_WORDS[part]} images: only those count that exactly one of "
@@ -142,7 +143,7 @@ def _draw_tests(
         "network, so train two or three seeds before you say that one setting is better."
     )
     if len(tests) > 1:
-        caption += " Of twenty pairs that do not differ, one passes for different by luck."
+        caption += " Of twenty pairs that do not differ, one is called different by chance."
     st.caption(caption)
 
 

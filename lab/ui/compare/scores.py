@@ -15,8 +15,9 @@ from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
 from lab.metrics import METRICS, Metric
 from lab.runs.store import RunRow
 from lab.ui.compare.choice import ComparedRun
+from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
-from lab.words import percent
+from lab.words import NONE, percent
 
 MOST_ROWS = 40
 """Runs in the chart; of more there is only the table."""
@@ -49,8 +50,8 @@ RESULTS = {
     },
     "seconds": Result("Training seconds", lambda r: r.seconds or None, higher_is_better=False),
     "images_per_second": Result("Images per second", lambda r: r.images_per_second),
-    "total_parameters": Result("Weights", lambda r: r.total_parameters, higher_is_better=False),
-    "trainable_parameters": Result("Trained weights", lambda r: r.trainable_parameters),
+    "total_parameters": Result("Parameters", lambda r: r.total_parameters, higher_is_better=False),
+    "trainable_parameters": Result("Trained parameters", lambda r: r.trainable_parameters),
     "train_samples": Result("Training images", lambda r: r.train_samples),
     "best_epoch": Result("Best epoch", lambda r: r.best_epoch, higher_is_better=False),
 }
@@ -85,14 +86,15 @@ def draw_scores(chosen: Sequence[ComparedRun]) -> None:
         _frame(chosen, rows),
         key="compare_table",
         hide_index=True,
+        placeholder=NONE,
         column_config=_COLUMNS,
         alt=f"Final results of {len(rows)} runs with their 95 % intervals.",
     )
     caption = (
         "The interval shows where the accuracy on endlessly many images of this kind plausibly "
         "lies (Wilson, 95 %): fewer images, wider interval. It does not show how another seed "
-        "would do; for that see below. Validation chose the weights, which flatters it; choosing "
-        "the best of many runs by the test result flatters that one too."
+        "would do; for that see below. Validation images chose each run's best epoch, so their "
+        "result is slightly too high; so is the test result of the best of many runs."
     )
     if len({c.row.dataset for c in chosen}) > 1:
         caption += " These runs are on several data sets: their results are of different images."
@@ -112,12 +114,13 @@ def _frame(chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy]) -> pd.D
             "Best validation": [r.best_val_accuracy for r in runs],
             "Validation, 95 %": [_interval(row.validation_interval) for row in rows],
             "Best epoch": [r.best_epoch for r in runs],
+            "Best epoch by": [setting_text("best_metric", r.settings["best_metric"]) for r in runs],
             **{
                 RESULTS[name].title: [RESULTS[name].of(r) for r in runs]
                 for name in (f"test_{metric}" for metric in METRICS if metric != "accuracy")
                 if any(RESULTS[name].of(r) is not None for r in runs)
             },
-            "Weights": [r.total_parameters for r in runs],
+            "Parameters": [r.total_parameters for r in runs],
             "Seconds": [r.seconds for r in runs],
         }
     )
@@ -131,7 +134,7 @@ _COLUMNS = {
     ),
     "Test images": st.column_config.NumberColumn(format="localized"),
     "Best validation": st.column_config.NumberColumn(
-        format="percent", help="Accuracy on the validation images at the epoch that was kept."
+        format="percent", help="Accuracy on the validation images at the best epoch."
     ),
     **{
         f"Test {m.title.lower()}": st.column_config.NumberColumn(
@@ -139,13 +142,15 @@ _COLUMNS = {
         )
         for m in METRICS.values()
     },
-    "Weights": st.column_config.NumberColumn(format="localized", help="Numbers in the network."),
+    "Parameters": st.column_config.NumberColumn(
+        format="localized", help="Weights and biases of the network."
+    ),
     "Seconds": st.column_config.NumberColumn(format="%.0f", help="Of training."),
 }
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
-    return "–" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+    return NONE if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
 
 
 def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
@@ -190,6 +195,6 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
         "Deviation: how far one seed's result usually lies from the mean (sample standard "
         f"deviation). For {plain(chosen[first.members[0]].title)} and the same with other seeds, "
         f"{len(first.seeds)} in all: {title.lower()} {percent(first.mean)} ± "
-        f"{100 * first.deviation:.2f} points. With so few seeds the deviation is itself a rough "
-        "one. A seed that was run twice counts once."
+        f"{100 * first.deviation:.2f} points. With so few seeds the deviation is itself only "
+        "rough. A seed that was run twice counts once."
     )

@@ -15,7 +15,7 @@ from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
 from lab.data.importer import count_files
 from lab.data.preprocess import statistics
-from lab.experiments.starts import defaults_for
+from lab.experiments.starts import suited_to
 from lab.ui.data.add import SELECTED
 from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
@@ -103,7 +103,7 @@ def draw_facts(info: DatasetInfo) -> None:
 def draw_train_on_it(info: DatasetInfo) -> None:
     """Draws the way to the Train page with this data set in its form."""
     if st.button("Train on it", key="data_train", icon=":material/model_training:", type="primary"):
-        fill_form(defaults_for(info.name))
+        fill_form(suited_to(info.name))
         look_at(None)
         st.switch_page("pages/train.py")
 

@@ -1,4 +1,4 @@
-"""The results of one recipe: ours beside the document's, updated while runs train."""
+"""The results of one recipe: ours beside the document's."""
 
 from __future__ import annotations
 
@@ -7,31 +7,18 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from lab.data import catalog
-from lab.errors import NotFoundError
-from lab.experiments.recipes.book import recipe
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
+from lab.runs.naming import value_text
 from lab.runs.store import store
 from lab.ui.words import plain, status_word
-from lab.words import percent
-
-TICK = 2.0
-"""Seconds between two refreshes while a run of the recipe is live."""
+from lab.words import NONE, percent
 
 
 def draw_results(each: Recipe) -> None:
-    """Draws the recipe's runs, if there are any; the table ticks while one of them is live."""
-    live = any(run.is_live for run in store().runs(origin=each.origin()))
-    place = f"experiments_results_{each.id}"
-    st.fragment(run_every=TICK if live else None, key=place)(_body)(each.id, live)
-
-
-def _body(recipe_id: str, ticking: bool) -> None:
-    each = recipe(recipe_id)
+    """Draws the recipe's runs beside the document's results, and links to them; nothing without
+    runs."""
     results = stored_results(each, store())
-    if any(result.run.is_live for result in results) != ticking:
-        st.rerun()  # once: the whole page follows runs that began or ended
     if not results:
         return
     shown = newest(results)
@@ -39,7 +26,7 @@ def _body(recipe_id: str, ticking: bool) -> None:
         _frame(shown),
         key=f"experiments_table_{each.id}",
         hide_index=True,
-        placeholder="",
+        placeholder=NONE,
         column_config=_COLUMNS,
         alt=f"Results of {each.title}: {len(shown)} runs beside the document's results.",
     )
@@ -53,15 +40,16 @@ def _body(recipe_id: str, ticking: bool) -> None:
     older = len(results) - len(shown)
     st.caption(
         "Validation images chose the epoch; test images were looked at once, at the end. The "
-        "interval is what the number of test images leaves open, 95 times of 100."
-        + (f" The newest run of each kind; {older} older ones are on the Runs page." * (older > 0))
+        "interval is what the number of test images leaves open, 95 times in 100."
+        + f" The newest run of each kind; {older} older on the Runs page."
+        * (older > 0)
     )
     _links(each, shown)
 
 
 _COLUMNS = {
     "Validation": st.column_config.NumberColumn(
-        format="percent", help="Best accuracy on the validation images."
+        format="percent", help="Accuracy on the validation images at the best epoch."
     ),
     "Test": st.column_config.NumberColumn(
         format="percent", help="Accuracy on images that took part in nothing before."
@@ -87,8 +75,8 @@ def _frame(results: Sequence[Result]) -> pd.DataFrame:
                 "Test": run.test_accuracy,
                 "95 % interval": _interval(result),
                 "The document": result.variant.reported.text,
-                "Pictures": _title(run.dataset),
-                "Network": run.architecture,
+                "Pictures": value_text("dataset", run.dataset),
+                "Network": value_text("architecture", run.architecture),
             }
         )
     return pd.DataFrame(rows)
@@ -96,16 +84,9 @@ def _frame(results: Sequence[Result]) -> pd.DataFrame:
 
 def _interval(result: Result) -> str:
     if result.interval is None:
-        return ""
+        return NONE
     low, high = result.interval
     return f"{percent(low)} to {percent(high)}"
-
-
-def _title(dataset: str) -> str:
-    try:
-        return catalog.describe(dataset).title
-    except NotFoundError:
-        return dataset
 
 
 def _links(each: Recipe, results: Sequence[Result]) -> None:

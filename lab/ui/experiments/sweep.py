@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from functools import partial
+
 import streamlit as st
 
+from lab.api.panels import Panel, bar, table, text
 from lab.config import KNOBS
-from lab.errors import LabError, NotFoundError
+from lab.errors import LabError
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
+from lab.metrics import METRICS
 from lab.runs.store import store
-from lab.ui.experiments.sweep_charts import draw_chart
+from lab.ui.experiments.sweep_charts import chart_blocks, choose_chart
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
+from lab.ui.live.panel import live_panel
+from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain
-from lab.words import duration, percent
+from lab.words import NONE, duration, percent
 
 SELECTED = "sweep"
 """The key of the selected sweep in the URL and in the session."""
@@ -25,8 +30,8 @@ COMPARED = 40
 """Runs in a link to Compare: the best ones."""
 
 _STATUS = {
-    "running": "At work",
-    "resuming": "Going on",
+    "running": "Running",
+    "resuming": "Resuming",
     "stopped": "Stopped",
     "completed": "Completed",
     "failed": "Failed",
@@ -45,13 +50,12 @@ def draw_sweep() -> None:
             _draw_new()
     if row is None:
         st.caption(
-            "A sweep trains one network many times and changes only the knobs you choose. Its runs "
-            "wait in the queue like any others; you may leave this page meanwhile."
+            "A sweep trains one network many times and changes only the settings you choose. Its "
+            "runs wait in the queue like any others; you can leave this page meanwhile."
         )
         return
     _draw_choice(every, row)
-    pace = POLL if _is_changing(row) else None
-    st.fragment(run_every=pace, key=f"{KEY}_live")(_body)(row.id, pace)
+    _draw_selected(row)
 
 
 def _draw_new() -> None:
@@ -125,48 +129,56 @@ def _draw_choice(every: list[SweepRow], row: SweepRow) -> None:
     )
 
 
-def _is_changing(row: SweepRow) -> bool:
-    """Returns whether the sweep or one of its runs may still change by itself."""
-    return row.is_working or any(run.is_live for run in store().runs(origin=row.origin))
-
-
 # --- the selected sweep -------------------------------------------------------------------------
-def _body(sweep_id: str, pace: float | None) -> None:
-    """The fragment: ticks while the sweep changes; at its end the page runs once more."""
-    try:
-        row = sweep(store(), sweep_id)
-    except NotFoundError:  # deleted in another tab
-        _select(None)
-        st.rerun()
-    if _is_changing(row) != (pace is not None):
-        st.rerun()
+def _draw_selected(row: SweepRow) -> None:
+    """Draws the sweep; bar, chart and table move by themselves while it changes."""
     try:
         config = SweepConfig.from_json(row.config_json)
     except (LabError, ValueError) as error:
         st.error(f"Another version of the lab made this sweep. {plain(str(error))}")
         return
     combinations = lines(config, store().runs(origin=row.origin), row.notes)
-    _heading(row, config, combinations)
-    _buttons(row, config, combinations)
-    draw_chart(config, combinations)
-    _table(config, ranked(config, combinations))
-
-
-def _heading(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> None:
     st.subheader(plain(row.name), anchor=False)
     if config.story:
         st.caption(plain(config.story))
-    settled = sum(x.state in ("done", "stopped early", "failed", "left out") for x in combinations)
-    total = max(config.combinations, len(combinations))
-    text = f"{_STATUS[row.status]}: {settled} of {total} combinations settled"
-    seconds = sum(x.seconds for x in combinations)
-    if seconds:
-        text += f", {duration(seconds)} of training so far"
-    st.progress(min(1.0, settled / total), text=plain(text))
     if row.message:
         (st.error if row.status == "failed" else st.caption)(plain(row.message))
     if config.kind == "halving":
         st.caption(halving_words(config))
+    _buttons(row, config, combinations)
+    chart = choose_chart(config, combinations)
+    live_panel(
+        partial(sweep_panel, row.id, config, chart),
+        key=f"{KEY}_live",
+        live=row.is_working or any(run.is_live for x in combinations for run in x.runs),
+        seconds=POLL,
+    )
+
+
+def sweep_panel(sweep_id: str, config: SweepConfig, chart: str) -> Panel:
+    """Returns bar, chart and table as they are now; also called by the event hub.
+
+    Raises NotFoundError when the sweep was deleted.
+    """
+    row = sweep(store(), sweep_id)
+    runs = store().runs(origin=row.origin)
+    combinations = lines(config, runs, row.notes)
+    ended = sum(x.state in ("done", "stopped early", "failed", "left out") for x in combinations)
+    total = max(config.combinations, len(combinations))
+    words = f"{_STATUS[row.status]}: {ended} of {total} combinations done"
+    seconds = sum(x.seconds for x in combinations)
+    if seconds:
+        words += f", {duration(seconds)} of training so far"
+    live = row.is_working or any(run.is_live for run in runs)
+    comparable = sum(run.has_weights for run in runs) > 1  # then the page has one button more
+    return {
+        "state": f"{row.status} {live} {comparable}",
+        "blocks": [
+            bar(words, min(1.0, ended / total)),
+            *chart_blocks(config, combinations, chart),
+            *_table(config, ranked(config, combinations)),
+        ],
+    }
 
 
 def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> None:
@@ -220,47 +232,47 @@ def _act(action: str, sweep_id: str) -> None:
         st.toast(str(error), icon=":material/error:")
 
 
-def _table(config: SweepConfig, combinations: list[Line]) -> None:
-    seeds = len(config.seeds)
-    metric = JUDGED_BY[config.metric]
-    columns: dict[str, list[object]] = {
-        KNOBS[knob].title: [KNOBS[knob].text(x.params[knob]) for x in combinations]
-        for knob in config.axes
-    }
-    columns[metric] = [x.judged.mean for x in combinations]
-    if seeds > 1:
-        columns["±"] = [x.judged.spread for x in combinations]
-    columns["Test accuracy"] = [x.test.mean for x in combinations]
-    if seeds > 1:
-        columns["± test"] = [x.test.spread for x in combinations]
-        columns["Seeds"] = [f"{x.judged.count} of {seeds}" for x in combinations]
-    columns["State"] = [x.state.capitalize() for x in combinations]
-    columns["Seconds"] = [x.seconds or None for x in combinations]
-    columns["Run"] = [f"/runs?run={x.runs[0].id}" if x.runs else None for x in combinations]
-    if any(x.note for x in combinations):
-        columns["Why"] = [x.note for x in combinations]
-    number_format = "percent" if config.measured.is_share else "%.4f"
-    st.dataframe(
-        pd.DataFrame(columns),
-        key=f"{KEY}_table",
-        hide_index=True,
-        placeholder="–",
-        column_config={
-            metric: st.column_config.NumberColumn(format=number_format),
-            "±": st.column_config.NumberColumn(
-                format=number_format, help="Standard deviation over seeds."
-            ),
-            "Test accuracy": st.column_config.NumberColumn(format="percent"),
-            "± test": st.column_config.NumberColumn(
-                format="percent", help="Standard deviation over seeds."
-            ),
-            "Seconds": st.column_config.NumberColumn(format="%.0f"),
-            "Run": st.column_config.LinkColumn(display_text="open"),
-            "Why": st.column_config.TextColumn(width="large"),
-        },
-        alt=_table_alt(combinations),
-    )
-    st.caption(_table_caption(config, combinations))
+def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
+    metric, accuracy = JUDGED_BY[config.metric], METRICS["accuracy"]
+    several = len(config.seeds) > 1
+    has_notes = any(x.note for x in combinations)
+    columns = [
+        *(KNOBS[knob].title for knob in config.axes),
+        metric,
+        "Test accuracy",
+        *(["Seeds"] if several else []),
+        "State",
+        "Training time",
+        "Run",
+        *(["Why"] if has_notes else []),
+    ]
+    rows: list[list[object]] = [
+        [
+            *(_setting(knob, x.params[knob]) for knob in config.axes),
+            {"text": x.judged.text(config.measured), "sort": x.judged.mean},
+            {"text": x.test.text(accuracy), "sort": x.test.mean},
+            *([f"{x.judged.count} of {len(config.seeds)}"] if several else []),
+            x.state.capitalize(),
+            {"text": duration(x.seconds or None), "sort": x.seconds},
+            ("open", f"runs?run={x.runs[0].id}") if x.runs else NONE,
+            *([x.note or NONE] if has_notes else []),
+        ]
+        for x in combinations
+    ]
+    return [
+        table(
+            columns,
+            rows,
+            label=_table_alt(combinations),
+            numeric=(metric, "Test accuracy", "Training time"),
+        ),
+        text(_table_caption(config, combinations), tone="small"),
+    ]
+
+
+def _setting(knob: str, value: object) -> dict[str, object]:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {"text": setting_text(knob, value), "sort": value if number else None}
 
 
 def _table_alt(combinations: list[Line]) -> str:
@@ -271,19 +283,19 @@ def _table_alt(combinations: list[Line]) -> str:
 def _table_caption(config: SweepConfig, combinations: list[Line]) -> str:
     """Returns what the results were measured on, and what they do not show."""
     done = [x for x in combinations if x.judged.count]
-    text = "The best first. "
+    words = "The best first. "
     if done:
         samples = next((r.val_samples for x in done for r in x.runs if r.val_samples), None)
         if samples:
-            text += f"Judged on {samples:,} validation images at each run's best epoch. "
+            words += f"Judged on {samples:,} validation images at each run's best epoch. "
     if len(config.seeds) > 1:
-        text += f"Means over {len(config.seeds)} seeds with their standard deviation. "
+        words += f"Means over {len(config.seeds)} seeds with their standard deviation. "
     if len(done) > 1:
-        text += (
-            f"The best of {len(done)} tries flatters itself on validation images: part of its lead "
-            "is luck. Its test accuracy, looked at after the choice, does not."
+        words += (
+            f"The best of {len(done)} was chosen by its validation result, so part of its lead is "
+            "luck. Its test accuracy took no part in the choice."
         )
         best = done[0].test.mean
         if best is not None:
-            text += f" Here that is {percent(best)}."
-    return plain(text)
+            words += f" It is {percent(best)}."
+    return words

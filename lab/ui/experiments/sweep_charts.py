@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from lab.charts.style import CHART
+from lab.api.panels import Panel, figure, text
 from lab.charts.sweep import (
     Series,
     sweep_grid,
@@ -21,41 +22,44 @@ from lab.charts.sweep import (
 from lab.config import KNOBS
 from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
 from lab.experiments.sweeps.results import Line, SeedMean
+from lab.ui.widgets.settings_table import setting_text
 
 KEY = "experiments_sweep"
+GRID = "All combinations"
 MOST_LINES = 5
 MOST_CELLS = 12
 
 
-def draw_chart(config: SweepConfig, combinations: Sequence[Line]) -> None:
-    """Draws the choice between the grid and one knob, where both make sense; then the chart."""
+def choose_chart(config: SweepConfig, combinations: Sequence[Line]) -> str:
+    """Draws the choice between the grid and one setting, where both make sense; returns GRID or the
+    knob."""
     knobs = list(config.axes)
     as_grid = len(knobs) == 2 and all(
         len(_distinct(combinations, knob)) <= MOST_CELLS and _is_listed(config, knob)
         for knob in knobs
     )
-    grids = ["All combinations"] if as_grid else []
-    choice = [*grids, *knobs]
-    chosen = choice[0]
-    if len(choice) > 1:
-        chosen = (
-            st.segmented_control(
-                "Picture",
-                choice,
-                default=choice[0],
-                required=True,
-                format_func=lambda c: c if c in grids else f"Over {KNOBS[c].title.lower()}",
-                key=f"{KEY}_picture_{'_'.join(choice)}",
-            )
-            or choice[0]
-        )
-    if chosen in grids:
-        _grid(config, combinations)
-    else:
-        _points(config, combinations, chosen)
+    choice = [*([GRID] if as_grid else []), *knobs]
+    if len(choice) == 1:
+        return choice[0]
+    chosen = st.segmented_control(
+        "Chart",
+        choice,
+        default=choice[0],
+        required=True,
+        format_func=lambda c: c if c == GRID else f"Over {KNOBS[c].title.lower()}",
+        key=f"{KEY}_picture_{'_'.join(choice)}",
+    )
+    return chosen or choice[0]
 
 
-def _grid(config: SweepConfig, combinations: Sequence[Line]) -> None:
+def chart_blocks(config: SweepConfig, combinations: Sequence[Line], chart: str) -> list[Panel]:
+    """Returns the chart and its caption; also called by the event hub."""
+    if chart == GRID:
+        return _grid(config, combinations)
+    return _points(config, combinations, chart)
+
+
+def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:
     row, column = sorted(config.axes, key=lambda k: len(_distinct(combinations, k)), reverse=True)
     rows, columns = _distinct(combinations, row), _distinct(combinations, column)
     mean = np.full((len(rows), len(columns)), np.nan)
@@ -70,17 +74,18 @@ def _grid(config: SweepConfig, combinations: Sequence[Line]) -> None:
         "percent": config.measured.is_share,
         "higher_is_better": config.higher_is_better,
     }
-    names = [KNOBS[row].text(v) for v in rows], [KNOBS[column].text(v) for v in columns]
-    st.plotly_chart(
-        sweep_grid(*names, mean, spread, **labels),
-        key=f"{KEY}_grid",
-        config=CHART,
-        alt=sweep_grid_alt(*names, mean, **labels),
-    )
-    st.caption(f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better.")
+    names = [setting_text(row, v) for v in rows], [setting_text(column, v) for v in columns]
+    chart = sweep_grid(*names, mean, spread, **labels)
+    return [
+        figure("grid", json.loads(chart.to_json()), alt=sweep_grid_alt(*names, mean, **labels)),
+        text(
+            f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better.",
+            tone="small",
+        ),
+    ]
 
 
-def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> None:
+def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> list[Panel]:
     others = [k for k in config.axes if k != knob]
     drawn = any(isinstance(axis, Range) for axis in config.axes.values()) and config.kind != "grid"
     second = others[0] if len(others) == 1 and _is_listed(config, others[0]) else None
@@ -90,7 +95,9 @@ def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> Non
     for x in combinations:
         groups[x.params[second] if second else ""].append(x)
     series = [
-        _series(f"{KNOBS[second].title} {KNOBS[second].text(value)}" if second else "", each, knob)
+        _series(
+            f"{KNOBS[second].title} {setting_text(second, value)}" if second else "", each, knob
+        )
         for value, each in groups.items()
     ]
     if config.kind == "halving":
@@ -106,17 +113,14 @@ def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> Non
         "y_title": JUDGED_BY[config.metric],
         "percent": config.measured.is_share,
     }
-    st.plotly_chart(
-        sweep_points(
-            series, **labels, log=_is_log(config, knob, combinations), lines=alone and not drawn
-        ),
-        key=f"{KEY}_points_{knob}",
-        config=CHART,
-        alt=sweep_points_alt(series, **labels, higher_is_better=config.higher_is_better),
+    chart = sweep_points(
+        series, **labels, log=_is_log(config, knob, combinations), lines=alone and not drawn
     )
     more = f" Each point also differs in {_titles(others)}." if others and second is None else ""
     drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
-    st.caption(f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}.{more}{drawn_words}")
+    words = f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}.{more}{drawn_words}"
+    alt = sweep_points_alt(series, **labels, higher_is_better=config.higher_is_better)
+    return [figure(f"over {knob}", json.loads(chart.to_json()), alt=alt), text(words, tone="small")]
 
 
 def _series(
@@ -125,7 +129,7 @@ def _series(
     numeric = all(_is_number(x.params[knob]) for x in combinations)
     ordered = sorted(combinations, key=lambda x: x.params[knob]) if numeric else list(combinations)
     own = [x.params[knob] for x in ordered]
-    values = [float(value) if numeric else KNOBS[knob].text(value) for value in own]
+    values = [float(value) if numeric else setting_text(knob, value) for value in own]
     means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,

@@ -31,7 +31,7 @@ ESTIMATED = 40
 KINDS: dict[Kind, str] = {"grid": "Grid", "random": "Random", "halving": "Halving"}
 _KIND_HELP = (
     "Grid: every combination of the values. Random: some combinations drawn by chance, which finds "
-    "good ones sooner when there are many knobs (Bergstra and Bengio, 2012). Halving: drawn by "
+    "good ones sooner when many settings vary (Bergstra and Bengio, 2012). Halving: drawn by "
     "chance as well, and the weak ones are stopped after a few epochs."
 )
 
@@ -44,10 +44,10 @@ def draw_form() -> SweepConfig | None:
     start = st.selectbox(
         "Start from",
         options,
-        format_func=lambda o: titles.get(o) or f"Stock grid: {presets[o].title}",
+        format_func=lambda o: titles.get(o) or f"Ready grid: {presets[o].title}",
         key=f"{KEY}_start",
         persist_state="session",
-        help="Every run of the sweep has these settings; only the knobs below differ.",
+        help="Every run of the sweep has these settings; only those chosen below differ.",
     )
     try:
         if start in presets:
@@ -75,7 +75,7 @@ def _preset(chosen: SweepPreset) -> SweepConfig | None:
         required=True,
         key=f"{KEY}_size",
         help="Quick trains on few images for two epochs: it shows how the table fills, its results "
-        "mean little.",
+        "say little.",
     )
     if info.name != infos[0].name:
         st.caption(
@@ -103,12 +103,12 @@ def _own(base: RunConfig) -> SweepConfig:
         help=_KIND_HELP,
     )
     names: list[str] = st.multiselect(
-        "Knobs to vary",
+        "Settings to vary",
         knobs_to_vary(base, kind, st.session_state.get(f"{KEY}_knobs", ())),
         default=["learning_rate"],
         format_func=lambda name: KNOBS[name].title,
         key=f"{KEY}_knobs",
-        placeholder="Choose one knob or more",
+        placeholder="Choose one or more",
         help="Two or three at most: the number of runs is the product of their numbers of values.",
     )
     axes = {name: _values(KNOBS[name], base, kind) for name in names}
@@ -170,8 +170,8 @@ def halving_words(config: SweepConfig) -> str:
         f"Runs are compared after epoch {rungs}. A run goes on only if its best result so far is "
         f"among the best 1/{config.reduction} of all that have come that far; else it is stopped, "
         "within about a second, in which a quick run may get some epochs further. "
-        "The first runs have little to be compared with and go on more easily. With repeats, the "
-        "first seed decides. (Asynchronous successive halving, Li et al. 2020.)"
+        "The first runs have few to be compared with and are stopped less often. With repeats, "
+        "the first seed decides. (Asynchronous successive halving, Li et al. 2020.)"
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from lab.api.outcome import outcome
 from lab.errors import LabError
-from lab.evaluate.outcome import outcome
 from lab.runs.store import RunRow, store
 from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.links import compare_query_with

@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import streamlit as st
 import yaml
 
 from lab.config import KNOBS, RunConfig
-from lab.data import catalog
 from lab.errors import LabError
+from lab.models.activations import ACTIVATIONS
+from lab.models.architecture import ARCHITECTURES
 from lab.runs.queue import queue
-from lab.runs.store import RunRow, store
+from lab.runs.status import STATUSES
+from lab.runs.store import LONGEST_TAG, RunRow, store
 from lab.ui.state import current_run, fill_form, look_at
 from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
-from lab.ui.words import status_word
+from lab.ui.widgets.settings_table import setting_text
+from lab.ui.words import plain, status_word
+from lab.words import NONE, whole_percent
 
-STATUSES = ("running", "queued", "paused", "stopped", "completed", "failed", "interrupted")
+if TYPE_CHECKING:
+    from streamlit.elements.arrow import DataframeSelectionState
+
+TICKED = "runs_ticked"
+"""The session's key of the ids of the ticked runs; exactly one of them is open below the table."""
+_ROUND = "runs_round"
+"""The session's key of a number in the table's key: with a new one the ticks are set anew."""
+
+PERCENT = "%.1f%%"
+MOST_NAMES = 10
+"""Runs that are named before they are deleted together; more are counted."""
 
 
 def draw_table() -> RunRow | None:
-    """Draws the runs that pass the filter; returns the selected one."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        search = st.text_input(
-            "Find",
-            key="runs_search",
-            placeholder="a name, data set or architecture",
-            icon=":material/search:",
-            persist_state="session",
-        )
-        statuses = st.pills(
-            "Status",
-            STATUSES,
-            format_func=status_word,
-            selection_mode="multi",
-            key="runs_status",
-            persist_state="session",
-        )
-    rows = store().runs(search=search or "", status=tuple(statuses) or None)
+    """Draws the runs that pass the filter, and what can be done with several; returns the run that
+    is open below, None while several are ticked."""
+    search = st.text_input(
+        "Find",
+        key="runs_search",
+        placeholder="A name, a tag, a data set …",
+        icon=":material/search:",
+        width=400,
+        persist_state="session",
+    )
+    found = store().runs(search=search or "")
+    statuses = _choose_statuses(found)
+    rows = [row for row in found if not statuses or row.status in statuses]
     if not rows:
         if search or statuses:
             st.caption("No run passes the filter.")
@@ -45,68 +58,194 @@ def draw_table() -> RunRow | None:
             st.page_link("pages/train.py", label="Train a network", icon=":material/tune:")
         return current_run()
     current = current_run()
-    position = next((i for i, row in enumerate(rows) if current and row.id == current.id), None)
+    ids = [row.id for row in rows]
+    ticked = _ticked(ids, current)
+    # The ticks are places in the table. With a key of its own for every list of runs, a run that
+    # comes or goes cannot move them to another run.
+    key = f"runs_table_{st.session_state.get(_ROUND, 0)}_{zlib.crc32(' '.join(ids).encode())}"
     st.space("small")  # the table's own buttons float above it
-    event = st.dataframe(
+    st.dataframe(
         _frame(rows),
-        key="runs_table",
+        key=key,
         hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": [] if position is None else [position]}},
+        on_select=lambda: _select(st.session_state[key]["selection"], ids),
+        selection_mode=("multi-row", "single-cell"),
+        selection_default={"selection": {"rows": [ids.index(run_id) for run_id in ticked]}},
         column_config=_COLUMNS,
-        alt=f"Table of {len(rows)} runs with their knobs and results.",
+        placeholder=NONE,
+        alt=f"Table of {plural(len(rows), 'run')} with settings and results.",
     )
-    selected = event["selection"]["rows"]
-    st.caption(
-        f"{len(rows)} run(s). Select a row to open it; press a column's head to sort. "
-        "Validation accuracy chose the weights; the test set was looked at once, at the end."
+    _draw_caption(rows)
+    if len(ticked) > 1:
+        _draw_several([row for row in rows if row.id in ticked])
+        return None
+    return current
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _choose_statuses(rows: Sequence[RunRow]) -> Collection[str]:
+    """Draws the statuses that these runs have, to choose from; returns the chosen ones."""
+    chosen = st.session_state.get("runs_status") or ()
+    present = {row.status for row in rows}.union(chosen)
+    if len(present) < 2 and not chosen:
+        return ()
+    return st.pills(
+        "Status",
+        [status for status in STATUSES if status in present],
+        format_func=status_word,
+        selection_mode="multi",
+        key="runs_status",
+        persist_state="session",
     )
+
+
+def _ticked(ids: Sequence[str], current: RunRow | None) -> list[str]:
+    """The ticked runs that the table shows; one alone is always the open one."""
+    ticked = [run_id for run_id in st.session_state.get(TICKED, ()) if run_id in ids]
+    if len(ticked) < 2:
+        ticked = [current.id] if current is not None and current.id in ids else []
+    if ticked != st.session_state.get(TICKED):
+        _tick(ticked)
+    return ticked
+
+
+def _tick(run_ids: Sequence[str]) -> None:
+    st.session_state[TICKED] = list(run_ids)
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
+
+
+def _select(selection: DataframeSelectionState, ids: Sequence[str]) -> None:
+    """The table's callback: a click on a cell opens that run alone, ticks add runs to each other;
+    one tick alone opens its run."""
+    if selection["cells"]:
+        _tick([ids[int(selection["cells"][0][0])]])
+    else:
+        st.session_state[TICKED] = [ids[place] for place in selection["rows"]]
+    ticked = st.session_state[TICKED]
+    if len(ticked) < 2:
+        look_at(ticked[0] if ticked else None)
+
+
+def _draw_caption(rows: Sequence[RunRow]) -> None:
+    text = plural(len(rows), "run")
     if len(rows) > 1:
-        st.page_link(
-            "pages/compare.py",
-            label=f"Compare these {min(len(rows), MOST_COMPARED)} runs",
-            icon=":material/compare_arrows:",
-            help="Those that the filter above lets through.",
-            query_params=compare_query([row.id for row in rows]),
+        text += (
+            ". Press a name to open its run; tick several to compare, tag or delete them; press a "
+            "column's head to sort"
         )
-    if not selected:
-        return current
-    row = rows[selected[0]]
-    if current is None or row.id != current.id:
-        look_at(row.id)
-    return row
+    st.caption(f"{text}.")
+
+
+def _draw_several(rows: Sequence[RunRow]) -> None:
+    """Draws what can be done with the ticked runs."""
+    count = len(rows)
+    idle = [row for row in rows if not row.is_active]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            f"Compare these {count}",
+            key="runs_compare_ticked",
+            type="primary",
+            icon=":material/compare_arrows:",
+            disabled=count > MOST_COMPARED,
+            help=f"At most {MOST_COMPARED} at once." if count > MOST_COMPARED else None,
+        ):
+            st.switch_page("pages/compare.py", query_params=compare_query([row.id for row in rows]))
+        if st.button("Tag", key="runs_tag_ticked", icon=":material/label:"):
+            _tag([row.id for row in rows], {row.tag for row in rows})
+        if st.button(
+            f"Delete {plural(len(idle), 'run')}",
+            key="runs_delete_ticked",
+            icon=":material/delete:",
+            disabled=not idle,
+            help="Asks before anything is deleted."
+            + (" Runs that train now stay; stop them first." if len(idle) < count else ""),
+        ):
+            _delete([(row.id, row.name) for row in idle])
+        st.button(
+            "Untick all",
+            key="runs_untick",
+            type="tertiary",
+            on_click=_untick,
+        )
+
+
+def _untick() -> None:
+    _tick([])
+    look_at(None)
 
 
 _COLUMNS = {
-    "Best validation": st.column_config.NumberColumn(format="percent"),
-    "Test": st.column_config.NumberColumn(format="percent"),
+    # Test and status are narrow and come first: on a phone the name stands beside them.
+    "Test": st.column_config.NumberColumn(
+        format=PERCENT,
+        width=70,
+        help="Accuracy of the best epoch's weights on the test images; measured once, at the end.",
+    ),
+    "Status": st.column_config.TextColumn(width=96),
+    "Validation": st.column_config.NumberColumn(
+        format=PERCENT, help="Accuracy on the validation images at the best epoch."
+    ),
+    "Best epoch by": st.column_config.TextColumn(
+        help="What chose the epoch whose weights are kept and tested."
+    ),
     "Learning rate": st.column_config.NumberColumn(format="%g"),
-    "Seconds": st.column_config.NumberColumn(format="%.0f"),
+    "Seconds": st.column_config.NumberColumn(format="%.0f", help="Of training."),
     "Started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
 }
 
 
-def _frame(rows: list[RunRow]) -> pd.DataFrame:
-    titles = {info.name: info.title for info in catalog.list_datasets()}
+def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
     settings = [r.settings for r in rows]  # plain values: also of runs of another version
-    return pd.DataFrame(
-        {
-            "Name": [r.name for r in rows],
-            "Status": [status_word(r.status) for r in rows],
-            "Best validation": [r.best_val_accuracy for r in rows],
-            "Test": [r.test_accuracy for r in rows],
-            "Data set": [titles.get(r.dataset, r.dataset) for r in rows],
-            "Architecture": [r.architecture for r in rows],
-            "Trained": [KNOBS["freeze"].text(s["freeze"]) for s in settings],
-            "Activation": [KNOBS["activation"].text(s["activation"]) for s in settings],
-            "Batch": [s["batch_size"] for s in settings],
-            "Learning rate": [s["learning_rate"] for s in settings],
-            "Epochs": [s["epochs"] for s in settings],
-            "Seconds": [r.seconds for r in rows],
-            "Started": pd.to_datetime([r.created_at for r in rows]),
-        }
-    )
+    # A data set's title is read from its files: once for all its runs.
+    datasets = {name: setting_text("dataset", name) for name in {r.dataset for r in rows}}
+    columns: dict[str, list[object]] = {
+        "Test": [_percent(r.test_accuracy) for r in rows],
+        "Status": [_status_text(r) for r in rows],
+        "Name": [r.name for r in rows],
+        "Validation": [_percent(r.best_val_accuracy) for r in rows],
+        "Best epoch by": _setting_column("best_metric", settings),
+        "Tag": [r.tag or None for r in rows],
+        "Data set": [datasets[r.dataset] for r in rows],
+        "Architecture": [setting_text("architecture", r.architecture) for r in rows],
+        "Freeze strategy": _setting_column("freeze", settings),
+        "Activation": [_activation(s) for s in settings],
+        "Batch size": [s.get("batch_size") for s in settings],
+        "Learning rate": [s.get("learning_rate") for s in settings],
+        "Epochs": [s.get("epochs") for s in settings],
+        "Seconds": [r.seconds or None for r in rows],
+    }
+    if not any(columns["Tag"]):
+        del columns["Tag"]
+    frame = pd.DataFrame(columns)
+    frame["Started"] = pd.to_datetime([r.created_at for r in rows])
+    return frame
+
+
+def _percent(share: float | None) -> float | None:
+    """For PERCENT: the column's own format "percent" shows none, one or two digits as they come."""
+    return None if share is None else 100 * share
+
+
+def _status_text(row: RunRow) -> str:
+    word = status_word(row.status)
+    return f"{word} {whole_percent(row.progress)}" if row.status == "running" else word
+
+
+def _setting_column(name: str, settings: Sequence[Mapping[str, object]]) -> list[object]:
+    return [setting_text(name, s[name]) if name in s else None for s in settings]
+
+
+def _activation(settings: Mapping[str, object]) -> str | None:
+    """The title of the activation that the network has, also where the setting is its own one."""
+    name, architecture = settings.get("activation"), settings.get("architecture")
+    if name == "auto" and architecture in ARCHITECTURES:
+        name = ARCHITECTURES.get(str(architecture)).native_activation
+    if name not in ACTIVATIONS:
+        return None if name is None else str(name)
+    return ACTIVATIONS.get(str(name)).title
 
 
 def draw_queue() -> None:
@@ -153,10 +292,10 @@ def _try(action: str, run_id: str, *arguments: int) -> None:
 def draw_actions(run: RunRow) -> None:
     with st.container(horizontal=True):
         if st.button(
-            "Start again with these settings",
+            "Use these settings",
             key="runs_again",
-            icon=":material/replay:",
-            help="Puts its settings into the Train page, where you can change them.",
+            icon=":material/tune:",
+            help="Opens the Train page with them, where you can change them and press Train.",
         ):
             try:
                 fill_form(run.config)
@@ -174,6 +313,8 @@ def draw_actions(run: RunRow) -> None:
             st.switch_page("pages/compare.py", query_params=compare_query_with(run.id))
         if st.button("Rename", key="runs_rename", icon=":material/edit:"):
             _rename(run.id, run.name)
+        if st.button("Tag", key="runs_tag", icon=":material/label:"):
+            _tag([run.id], {run.tag})
         if st.button(
             "Delete",
             key="runs_delete",
@@ -181,7 +322,7 @@ def draw_actions(run: RunRow) -> None:
             disabled=run.is_active,
             help="Stop it first." if run.is_active else "Asks before anything is deleted.",
         ):
-            _delete(run.id, run.name)
+            _delete([(run.id, run.name)])
 
 
 @st.dialog("Rename the run")
@@ -196,16 +337,43 @@ def _rename(run_id: str, name: str) -> None:
         st.rerun()
 
 
-@st.dialog("Delete this run?")
-def _delete(run_id: str, name: str) -> None:
-    st.markdown(f"**{name}**: its curves and its weights will be gone for good.")
-    if st.button("Delete it", type="primary", key="runs_delete_sure"):
+@st.dialog("Tag")
+def _tag(run_ids: Sequence[str], tags: Collection[str]) -> None:
+    """One label for all these runs; `tags` are those that they have."""
+    tag = st.text_input(
+        f"Tag of {plural(len(run_ids), 'run')}",
+        value=next(iter(tags)) if len(tags) == 1 else "",
+        key="runs_new_tag",
+        max_chars=LONGEST_TAG,
+        placeholder="Such as: lesson 3",
+        help="The field Find above the table finds runs by their tag. Empty: no tag.",
+    )
+    if st.button("Save", type="primary", key="runs_tag_save"):
         try:
-            store().delete(run_id)
+            store().set_tag(run_ids, tag)
         except LabError as error:
             st.error(str(error))
             return
-        look_at(None)
+        st.rerun()
+
+
+@st.dialog("Delete?")
+def _delete(runs: Sequence[tuple[str, str]]) -> None:
+    """Asks once, then deletes all these runs, given as id and name."""
+    count = plural(len(runs), "run")
+    st.markdown(f"**{count}** with curves and weights will be gone for good:")
+    names = [f"- {plain(name)}" for _, name in runs[:MOST_NAMES]]
+    if len(runs) > MOST_NAMES:
+        names.append(f"- and {len(runs) - MOST_NAMES} more")
+    st.markdown("\n".join(names))
+    if st.button(f"Delete {count}", type="primary", key="runs_delete_sure"):
+        try:
+            for run_id, _ in runs:
+                store().delete(run_id)
+        except LabError as error:
+            st.error(str(error))
+            return
+        _untick()
         st.rerun()
 
 

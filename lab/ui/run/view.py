@@ -17,7 +17,7 @@ from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
 from lab.ui.state import look_at
 from lab.ui.widgets.links import compare_query
-from lab.ui.words import plain, status_values
+from lab.ui.words import page_words, plain, status_values
 
 KEY = "run_view"
 EMPTY = "The first point appears here with the first training step."
@@ -36,23 +36,24 @@ _OPENED = "run_view_opened"
 """In the session: the run to look at next."""
 
 
-def draw_run(run: RunRow) -> None:
+def draw_run(run: RunRow, *, is_title: bool = False) -> None:
     """Draws `run`; it keeps itself up to date, and the script runs again when its status changes.
 
-    The film strip is left out where the run keeps none.
+    `is_title`: its name is the page's title.
     """
     _open_comparison()
-    st.fragment(key=f"{KEY}_fragment")(_body)(run.id)
+    st.fragment(key=f"{KEY}_fragment")(_body)(run.id, is_title)
     draw_pins(run)
 
 
-def _body(run_id: str) -> None:
+def _body(run_id: str, is_title: bool) -> None:
     try:
         run = store().run(run_id)
     except NotFoundError:  # deleted in another tab
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(plain(run.name), anchor=False, width="stretch")
+        heading = st.title if is_title else st.subheader
+        heading(plain(run.name), anchor=False, width="stretch")
         _buttons(run)
     draw_finished(run)
     result = live_component(
@@ -60,6 +61,7 @@ def _body(run_id: str) -> None:
         {
             "run": run.id,
             "status": run.status,
+            "message": page_words(run.message) if run.status == "failed" else "",
             "statuses": status_values(),
             "parts": ["film"],
             "look": _MAP_LOOK,

@@ -2,23 +2,101 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
 from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
 from lab.errors import LabError
-from lab.experiments.starts import defaults_for
+from lab.experiments.starts import suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
+from lab.models.weights import weights_megabytes, weights_ready
 from lab.runs.queue import queue
+from lab.runs.store import RunRow
 from lab.training.plan import resolve
-from lab.ui.state import fill_form, knob_key, look_at
-from lab.ui.widgets.knob_form import draw_essential, draw_group, draw_knob, read_form
+from lab.ui.state import (
+    change_form,
+    fill_form,
+    form_run,
+    knob_key,
+    look_at,
+    release_form,
+    touched,
+)
+from lab.ui.train.cost import draw_cautions, draw_time
+from lab.ui.train.drawing import draw_network
+from lab.ui.widgets.knob_form import (
+    draw_essential,
+    draw_group,
+    draw_knob,
+    form_values,
+    read_form,
+)
+from lab.ui.words import page_words, plain
 
 LINKED = ("dataset", "architecture", "freeze", "activation")
 """Essential knobs whose choices depend on the data set and on each other; drawn here one by one."""
 
+SUITED = "train_suited_to"
+"""The session's key of the data set and architecture that were drawn last."""
 
+MOST_NAMED = 4
+"""Up to so many changed knobs are named."""
+
+
+# --- whose settings these are -------------------------------------------------------------------
+def of_run(run: RunRow | None) -> None:
+    """Draws whose settings the form shows beside a run, after filling it with those of a newly
+    opened one; what the person changed stays. Call it before `draw`."""
+    if run is None:
+        return
+    try:
+        config = run.config
+    except LabError:
+        st.badge("New run", icon=":material/add:", color="blue")
+        st.caption(f"Another version of the lab made {_quoted(run)}; the form cannot show it.")
+        return
+    if form_run() != run.id and not touched() and not _in_link():
+        fill_form(config, run_id=run.id)
+    changed = _changed_from(config)
+    if not changed:
+        st.caption(f"The settings of {_quoted(run)}.")
+        return
+    st.badge("New run", icon=":material/add:", color="blue")
+    titles = [KNOBS[name].title for name in changed]
+    more = f" and {len(titles) - MOST_NAMED} more" if len(titles) > MOST_NAMED else ""
+    st.caption(f"Unlike {_quoted(run)} in: {', '.join(titles[:MOST_NAMED])}{more}.")
+    st.button(
+        "Use this run's settings",
+        key="train_use_run",
+        icon=":material/undo:",
+        width="stretch",
+        on_click=_use_run,
+        args=(config, run.id),
+    )
+
+
+def _quoted(run: RunRow) -> str:
+    return f"“{plain(run.name)}”"
+
+
+def _changed_from(config: RunConfig) -> list[str]:
+    """Returns the knobs whose value in the form is not the run's; a size left open is the same."""
+    values = form_values()
+    return [
+        name
+        for name, value in values.items()
+        if value != getattr(config, name) and not (name == "image_size" and value is None)
+    ]
+
+
+def _use_run(config: RunConfig, run_id: str) -> None:
+    fill_form(config, run_id=run_id)
+
+
+# --- the knobs ----------------------------------------------------------------------------------
 def draw() -> None:
     """Draws all knobs, the essential ones outside their groups."""
     _adopt_settings_from_url()
@@ -27,20 +105,31 @@ def draw() -> None:
     draw_essential("network", leave_out=LINKED)
     _draw_freeze(spec)
     draw_essential("freeze", leave_out=LINKED)
+    draw_network(form_values(), info)
     _draw_activation(spec)
     for group in GROUP_TITLES:
         if group not in ("network", "freeze"):
             draw_essential(group, leave_out=LINKED)
+    st.session_state[SUITED] = (info.name, spec.name)
+    usual = suited_to(info.name, spec.name)
+    if form_values()["image_size"] == info.image_size and usual.image_size is None:
+        usual = usual.changed(image_size=info.image_size)  # a run names the size that it took
     for group in GROUP_TITLES:
-        draw_group(group, options={"reduced_class": ("", *info.class_names)})
+        draw_group(group, options={"reduced_class": ("", *info.class_names)}, usual=usual)
 
 
 def _draw_dataset() -> DatasetInfo:
     infos = {info.name: info for info in catalog.list_datasets() if info.usable}
+    titles = Counter(info.title for info in infos.values())
+
+    def label(name: str) -> str:
+        title = infos[name].title if name in infos else name
+        return f"{title} ({name})" if titles[title] > 1 else title
+
     draw_knob(
         "dataset",
         options=infos,
-        label=lambda name: infos[name].title if name in infos else name,
+        label=label,
         on_change=_dataset_changed,
     )
     st.page_link(
@@ -53,73 +142,134 @@ def _draw_architecture() -> ArchitectureSpec:
     draw_knob(
         "architecture",
         options=ARCHITECTURES.names(),
-        label=lambda name: ARCHITECTURES.get(name).title,
+        label=_architecture_label,
+        on_change=_use_suited,
     )
     spec = ARCHITECTURES.get(st.session_state[knob_key("architecture")])
     st.caption(spec.story)
     return spec
 
 
+def _architecture_label(name: str) -> str:
+    spec = ARCHITECTURES.get(name)
+    if not spec.weights or weights_ready(spec):
+        return spec.title
+    return f"{spec.title} · weights: {weights_megabytes(spec):.0f} MB download"
+
+
 def _draw_freeze(spec: ArchitectureSpec) -> None:
-    draw_knob("freeze", options=KNOBS["freeze"].choices if spec.weights else ("scratch",))
+    missing = bool(spec.weights) and not weights_ready(spec)
+    text = KNOBS["freeze"].text
+
+    def label(name: str) -> str:
+        if name == "scratch" or not missing:
+            return text(name)
+        return f"{text(name)} · {weights_megabytes(spec):.0f} MB download"
+
+    draw_knob(
+        "freeze", options=KNOBS["freeze"].choices if spec.weights else ("scratch",), label=label
+    )
     if not spec.weights:
         st.caption(f"{spec.title} has no pretrained weights, so it is trained from scratch.")
+    elif missing and st.session_state[knob_key("freeze")] != "scratch":
+        st.caption(
+            f"The pretrained weights of {spec.title} are not on this machine: "
+            f"{weights_megabytes(spec):.0f} MB to download before training starts."
+        )
 
 
 def _draw_activation(spec: ArchitectureSpec) -> None:
     pretrained = st.session_state[knob_key("freeze")] != "scratch"
-    if pretrained:
+    if pretrained and st.session_state.get(knob_key("activation")) != "auto":
         st.session_state[knob_key("activation")] = "auto"
-    text = KNOBS["activation"].text
-    own = f"The network's own ({text(spec.native_activation)})"
+    own = f"The network's own ({spec.activation_title})"
     draw_knob(
         "activation",
-        label=lambda name: own if name == "auto" else text(name),
+        label=lambda name: own if name == "auto" else KNOBS["activation"].text(name),
         disabled=pretrained,
     )
     if pretrained:
         st.caption(
-            "Locked: the pretrained weights were learned with this activation and mean nothing "
-            "with another. Choose “From scratch” to change it."
+            "Locked: the pretrained weights were learned with this activation. "
+            "Choose “From scratch” to change it."
         )
 
 
 def read() -> RunConfig | LabError:
-    """Returns the form's config, resolved; or the error that tells what does not fit."""
+    """Returns the form's config, resolved; or the error that tells what does not fit, in the
+    page's words."""
     try:
         return resolve(read_form())
     except LabError as error:
-        return error
+        return type(error)(page_words(str(error)))
 
 
 def draw_train_button(config: RunConfig | LabError) -> None:
-    """Draws the button, enabled when the settings fit; a press queues the run and selects it."""
+    """Draws the button, the time a run will take and what is worth a thought before it.
+
+    The button is enabled when the settings fit; a press queues the run and selects it.
+    """
     invalid = isinstance(config, LabError)
-    pressed = st.button(
-        "Train",
-        key="train_start",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        disabled=invalid,
-        help="Something in the settings does not fit; the red sentence says what."
-        if invalid
-        else None,
-    )
-    if not pressed or isinstance(config, LabError):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        pressed = st.button(
+            "Train",
+            key="train_start",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=invalid,
+            help="Something in the settings does not fit; the red sentence says what."
+            if invalid
+            else None,
+        )
+        if not isinstance(config, LabError):
+            draw_time(config)
+    if isinstance(config, LabError):
+        st.error(str(config), icon=":material/error:")  # on a phone the form covers the page
         return
+    if pressed:
+        _submit(config)
+    draw_cautions(config)
+
+
+def _submit(config: RunConfig) -> None:
     try:
         run_id = queue().submit(config)
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(page_words(str(error)), icon=":material/error:")
         return
+    release_form()
     look_at(run_id)
     st.rerun()
 
 
 def _dataset_changed() -> None:
-    """Fills the form with the defaults for the chosen data set."""
-    fill_form(defaults_for(st.session_state[knob_key("dataset")]))
+    change_form(touches=False, reduced_class="")  # it names a class of the set before
+    _use_suited()
+
+
+def _use_suited() -> None:
+    """Lets the knobs that stood at what suits the data set and architecture before follow to what
+    suits the ones now chosen; what the person, a link or a run chose stays."""
+    own = touched()
+    before = suited_to(*st.session_state[SUITED])
+    values = form_values()
+    dataset, architecture = values["dataset"], values["architecture"]
+    if "architecture" not in own and architecture == before.architecture:
+        architecture = None
+    now = suited_to(dataset, architecture)
+    change_form(
+        touches=False,
+        **{
+            name: getattr(now, name)
+            for name, value in values.items()
+            if name not in own and value == getattr(before, name)
+        },
+    )
+
+
+def _in_link() -> bool:
+    return any(name in st.query_params for name in KNOBS)
 
 
 def _adopt_settings_from_url() -> None:
@@ -127,11 +277,14 @@ def _adopt_settings_from_url() -> None:
     texts = {name: st.query_params[name] for name in KNOBS if name in st.query_params}
     if not texts:
         if knob_key("dataset") not in st.session_state:
-            fill_form(defaults_for(RunConfig().dataset))
+            fill_form(suited_to(RunConfig().dataset))
         return
     for name in texts:
         del st.query_params[name]
     try:
-        fill_form(RunConfig.from_texts(texts))
+        fill_form(RunConfig.from_texts(texts), touched=frozenset(texts))
     except LabError as error:
-        st.error(f"The link's settings could not be used: {error}", icon=":material/link_off:")
+        st.error(
+            f"The link's settings could not be used: {page_words(str(error))}",
+            icon=":material/link_off:",
+        )

@@ -14,9 +14,10 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.progress import Cancel, Report
 from lab.training.lr_finder.ramp import RateFinding, find_rates
-from lab.ui.state import knob_key
+from lab.ui.state import change_form
 from lab.ui.widgets import background
 from lab.ui.widgets.background import computed
+from lab.ui.words import page_words
 
 
 def draw_lr_finder(config: RunConfig | LabError) -> None:
@@ -32,7 +33,7 @@ def draw_lr_finder(config: RunConfig | LabError) -> None:
         try:
             _draw(config)
         except LabError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(page_words(str(error)), icon=":material/error:")
 
 
 def _draw(config: RunConfig) -> None:
@@ -140,4 +141,4 @@ def _cancel(job_id: str) -> None:
 
 def _use(rate: float) -> None:
     """A button's callback: puts the rate into the form before its widgets are drawn."""
-    st.session_state[knob_key("learning_rate")] = rate
+    change_form(learning_rate=rate)

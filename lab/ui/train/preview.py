@@ -12,19 +12,17 @@ import streamlit as st
 
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.data.splits import make_splits, steps_in_epoch
+from lab.data.pack import Pack
+from lab.data.splits import Splits, make_splits, steps_in_epoch
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import apply_freeze, phases, stage_states
 from lab.models.summary import layer_table
+from lab.ui.widgets.pictures import jpeg_url, png_url
 
-
-@dataclass(frozen=True)
-class Stage:
-    name: str
-    parameters: int
-    trainable: bool
-    trainable_later: bool
-    """Joins in the second phase of two-phase training."""
+EXAMPLES = 10
+"""Classes of which an image is shown."""
+BLOCKS = 64
+"""Images of a shorter side are shown in blocks without blur, so that their pixels can be seen."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,20 @@ class Preview:
     drawn_steps: int
     total_parameters: int
     trainable_parameters: int
-    stages: tuple[Stage, ...]
+    trainable_later: int
+    """In the last phase; the same where there is one phase."""
+    examples: tuple[tuple[str, str], ...]
+    """(class, data: URL of a training image), of the first EXAMPLES classes."""
 
 
 def preview(config: RunConfig) -> Preview:
     """Returns the facts of a resolved config. Raises LabError when it does not fit the data set."""
-    return _preview(config.to_json())
+    # The images are part of the key: a set of one's own may be replaced under the same name.
+    return _preview(config.to_json(), catalog.describe(config.dataset).content_hash)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _preview(config_json: str) -> Preview:
-
+def _preview(config_json: str, content_hash: str) -> Preview:
     config = RunConfig.from_json(config_json)
     pack = catalog.open_pack(config.dataset)
     splits = make_splits(pack, config)
@@ -59,7 +60,7 @@ def _preview(config_json: str) -> Preview:
         classes=len(pack.meta.class_names),
         device="meta",
     )
-    first = stage_states(network, config)
+    stages = stage_states(network, config)
     last = stage_states(network, config, phase=phases(config)[-1].number)
     return Preview(
         train_samples=len(splits.train),
@@ -68,13 +69,22 @@ def _preview(config_json: str) -> Preview:
         classes=len(pack.meta.class_names),
         steps_per_epoch=steps_in_epoch(splits, config, pack.labels),
         drawn_steps=math.ceil(len(splits.train) / config.batch_size),
-        total_parameters=sum(s.parameters for s in first),
-        trainable_parameters=sum(s.parameters for s in first if s.trainable),
-        stages=tuple(
-            Stage(now.name, now.parameters, now.trainable, later.trainable and not now.trainable)
-            for now, later in zip(first, last, strict=True)
-        ),
+        total_parameters=sum(s.parameters for s in stages),
+        trainable_parameters=sum(s.parameters for s in stages if s.trainable),
+        trainable_later=sum(s.parameters for s in last if s.trainable),
+        examples=_examples(pack, splits),
     )
+
+
+def _examples(pack: Pack, splits: Splits) -> tuple[tuple[str, str], ...]:
+    labels = pack.labels[splits.train]
+    examples = []
+    for label, name in enumerate(pack.meta.class_names[:EXAMPLES]):
+        of_class = splits.train[labels == label]
+        if len(of_class):
+            image = pack.images[int(of_class[0])]
+            examples.append((name, png_url(image) if len(image) < BLOCKS else jpeg_url(image)))
+    return tuple(examples)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from html import escape
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
@@ -11,10 +12,11 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.store import store
 from lab.ui.train.preview import Preview, layers, preview
+from lab.ui.words import page_words
 
 
 def draw_summary(config: RunConfig) -> None:
-    """Draws the summary of a resolved config: images, steps, parameters, stages, layers."""
+    """Draws the summary of a resolved config: images, steps, parameters, layers, a link to it."""
     info = catalog.describe(config.dataset)
     if info.state != catalog.READY:
         st.info(f"{info.title} will be drawn first; that takes a few seconds, once.")
@@ -23,31 +25,60 @@ def draw_summary(config: RunConfig) -> None:
         with st.skeleton(height=160):
             facts = preview(config)
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(page_words(str(error)), icon=":material/error:")
         return
+    st.html(_examples_html(facts))
     st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
     waiting = store().runs(status=("queued", "preparing", "running"))
     if waiting:
         st.caption(
-            f"Waits in the queue behind {len(waiting)} run(s): one run at a time keeps each fast."
+            f"Waits in the queue behind {_counted(len(waiting), 'run')}: "
+            "one run at a time keeps each fast."
         )
-    _stages(config, facts)
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
         if table.open:
             _layer_table(config, info.channels, facts.classes)
     with st.expander("These settings as YAML and as a link", icon=":material/share:"):
         st.code(config.to_yaml(), language="yaml")
-        query = "&".join(f"{k}={v}" for k, v in config.to_query().items())
-        st.caption("Open the Train page with these settings:")
-        st.code(f"/train?{query}", language=None)
+        st.caption("A link that opens the Train page with these settings:")
+        st.code(settings_link(config, st.context.url), language=None, wrap_lines=True)
+
+
+def _examples_html(facts: Preview) -> str:
+    """Returns a training image of each of the first classes, with its name."""
+    figures = "".join(
+        f'<figure style="margin:0;width:96px"><img src="{url}" width="96" height="96" '
+        f'style="object-fit:cover;border-radius:6px;display:block;'
+        f'image-rendering:{"pixelated" if "png" in url[:16] else "auto"}" '
+        f'alt="A training image of {escape(name)}"><figcaption style="font-size:0.85rem;'
+        f'overflow-wrap:anywhere">{escape(name)}</figcaption></figure>'
+        for name, url in facts.examples
+    )
+    more = facts.classes - len(facts.examples)
+    rest = f'<span style="align-self:center">and {more} more</span>' if more > 0 else ""
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{figures}{rest}</div>'
+
+
+def settings_link(config: RunConfig, page_url: str | None) -> str:
+    """Returns the address of the Train page with these settings; `page_url` is the address of a
+    page of this server, without which the link is a relative one."""
+    query = urlencode(config.to_query())
+    parts = urlsplit(page_url or "")
+    folder = parts.path.rstrip("/").removesuffix("/train")
+    return urlunsplit((parts.scheme, parts.netloc, f"{folder}/train", query, ""))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _lines(config: RunConfig, facts: Preview) -> list[str]:
     steps = facts.steps_per_epoch
     per_epoch = (
-        f"**{steps:,} steps per epoch** = ⌈{facts.train_samples:,} images ÷ {config.batch_size}⌉"
+        f"**{_counted(steps, 'step')} per epoch** = "
+        f"⌈{_counted(facts.train_samples, 'image')} ÷ {config.batch_size}⌉"
         if steps == facts.drawn_steps
-        else f"**{steps:,} steps per epoch** of {config.batch_size} images"
+        else f"**{_counted(steps, 'step')} per epoch** of {_counted(config.batch_size, 'image')}"
     )
     frozen = facts.total_parameters - facts.trainable_parameters
     start = (
@@ -60,10 +91,16 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         if not frozen
         else f"**{facts.trainable_parameters:,} trained**, {frozen:,} frozen"
     )
+    if facts.trainable_later > facts.trainable_parameters:
+        trained += f", from epoch {config.head_epochs + 1} on {facts.trainable_later:,} trained"
+    test = (
+        f"test it once, at the end, on {_counted(facts.test_samples, 'image')} set apart"
+        if facts.test_samples
+        else "there are no test images, so no test at the end"
+    )
     lines = [
-        f"Learn **{facts.classes} classes** from **{facts.train_samples:,} images**; choose the "
-        f"best epoch on {facts.val_samples:,} validation images; test it once, at the end, on "
-        f"{facts.test_samples:,} images set apart.",
+        f"Learn **{facts.classes} classes** from **{_counted(facts.train_samples, 'image')}**; "
+        f"choose the best epoch on {_counted(facts.val_samples, 'validation image')}; {test}.",
         f"{per_epoch}, {steps * config.epochs:,} in all.",
         f"{facts.total_parameters:,} parameters, {trained}, {start}.",
     ]
@@ -76,56 +113,19 @@ def _frozen_line(config: RunConfig) -> str:
     if not config.keeps_features:
         return (
             "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
-            "Without it (or with “Augmented views kept” above 0) later epochs would cost only the "
-            "trained part."
+            "Without it, or with some “Augmented views kept”, later epochs cost only the trained "
+            "part."
         )
     if config.augments:
         return (
-            f"{config.kept_views} augmented views of each image are drawn and kept; after that "
-            "many epochs they come round again and a step costs only the trained part."
+            f"{_counted(config.kept_views, 'augmented view')} of each image "
+            f"{'is' if config.kept_views == 1 else 'are'} kept and used again: after "
+            f"{_counted(config.kept_views, 'epoch')} a step costs only the trained part."
         )
     return (
         "Frozen stages run **once an image**: from the second epoch on a step costs only the "
         "trained part, and another run with the same data starts with what is kept."
     )
-
-
-def _stages(config: RunConfig, facts: Preview) -> None:
-    """Draws the network's stages in order, each with its lock."""
-    with st.container(horizontal=True, gap="xsmall"):
-        for stage in facts.stages:
-            icon, colour, help = _lock(stage.trainable, stage.trainable_later, config)
-            st.badge(
-                f"{stage.name} · {_short(stage.parameters)}",
-                icon=f":material/{icon}:",
-                color=colour,
-                help=f"{stage.parameters:,} parameters; {help}.",
-            )
-    st.caption(
-        "The network's stages in order, with their parameters. "
-        "Open lock: trained; closed lock: frozen."
-    )
-
-
-Colour = Literal["green", "orange", "gray"]
-
-
-def _lock(trainable: bool, later: bool, config: RunConfig) -> tuple[str, Colour, str]:
-    if trainable:
-        return "lock_open", "green", "trained"
-    if later:
-        return (
-            "lock_clock",
-            "orange",
-            f"frozen, then trained from epoch {config.head_epochs + 1} on",
-        )
-    return "lock", "gray", "frozen: keeps its ImageNet weights, BatchNorm in eval mode"
-
-
-def _short(count: int) -> str:
-    if count < 1000:
-        return str(count)
-    return f"{count / 1e3:.1f} k" if count < 1e6 else f"{count / 1e6:.1f} M"
 
 
 def _layer_table(config: RunConfig, channels: int, classes: int) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import checkpoint_epoch, checkpoints
+from lab.ui.widgets.labels import resend_when_renamed
 from lab.words import percent
 
 PARTS = {"val": "Validation", "test": "Test"}
@@ -49,11 +50,13 @@ def choose_checkpoint(
     """Draws the select box of the checkpoints `names` of `run`, keyed by `key` and the run's id."""
     folder = store().folder(run.id)
     epochs = {name: checkpoint_epoch(folder, name) for name in names}
+    titles = {name: checkpoint_title(run, name, epochs[name]) for name in names}
+    resend_when_renamed(f"{key}_{run.id}", list(titles.values()))
     checkpoint = st.selectbox(
         "Checkpoint",
         names,
         index=list(names).index(_default(run, names)),
-        format_func=lambda name: checkpoint_title(run, name, epochs[name]),
+        format_func=titles.__getitem__,
         key=f"{key}_{run.id}",
         width=width or "stretch",
         help="A checkpoint is the network as it was after one epoch. “Best” did best on the "

@@ -13,7 +13,8 @@ import streamlit as st
 
 from lab.config import GROUP_TITLES, KNOBS, Group, Knob, RunConfig
 from lab.models.architecture import used_knobs
-from lab.ui.state import knob_key
+from lab.ui.state import knob_key, touch
+from lab.ui.widgets.labels import resend_when_renamed
 
 
 def draw_knob(
@@ -31,12 +32,13 @@ def draw_knob(
     knob = KNOBS[name]
     key = knob_key(name)
     if key not in st.session_state:
-        st.session_state[key] = _widget_value(knob, knob.default)
+        st.session_state[key] = knob.to_widget(knob.default)
     common: dict[str, Any] = {
         "key": key,
         "help": knob.help,
         "persist_state": "session",
-        "on_change": on_change,
+        "on_change": _changed,
+        "args": (name, on_change),
         "disabled": disabled,
     }
     title_suffices = not knob.unit or knob.unit in knob.title.lower()
@@ -45,38 +47,61 @@ def draw_knob(
         choices = list(options if options is not None else knob.choices)
         if st.session_state[key] not in choices:
             st.session_state[key] = choices[0]
-        st.selectbox(title, choices, format_func=label or knob.text, **common)
+        text = label or knob.text
+        resend_when_renamed(key, [text(choice) for choice in choices])
+        st.selectbox(title, choices, format_func=text, **common)
     elif knob.kind == "bool":
         st.toggle(title, **common)
     elif knob.kind in ("text", "ints"):
         st.text_input(title, **common)
     else:
-        whole = knob.kind == "int"
-        low, high = knob.minimum or 0, knob.maximum
-        if knob.open_ended[0]:
-            low = 1e-9
-        st.number_input(
-            title,
-            min_value=int(low) if whole else float(low),
-            max_value=None if high is None else int(high) if whole else float(high),
-            step=int(knob.step or 1) if whole else float(knob.step or 0.0) or None,
-            format="%d" if whole else "%g",
-            placeholder="automatic" if knob.optional else None,
-            **common,
-        )
+        _draw_number(knob, title, common)
+
+
+def _draw_number(knob: Knob, title: str, common: dict[str, Any]) -> None:
+    whole = knob.kind == "int"
+    low, high = knob.minimum or 0, knob.maximum
+    if knob.open_ended[0]:
+        low = 1e-9
+    if knob.zero_word:  # an empty box stands for the zero
+        low = 1 if whole else 1e-9
+        common["help"] = f"{knob.help} Empty: {knob.zero_word}."
+    may_be_empty = knob.optional or bool(knob.zero_word)
+    common["value"] = None if may_be_empty else "min"
+    st.number_input(
+        title,
+        min_value=int(low) if whole else float(low),
+        max_value=None if high is None else int(high) if whole else float(high),
+        step=int(knob.step or 1) if whole else float(knob.step or 0.0) or None,
+        format="%d" if whole else "%g",
+        placeholder=knob.zero_word or "automatic" if may_be_empty else None,
+        **common,
+    )
+
+
+def _changed(name: str, then: Callable[[], None] | None) -> None:
+    touch(name)
+    if then is not None:
+        then()
 
 
 def draw_essential(group: Group, *, leave_out: Iterable[str] = ()) -> None:
-    """Draws the group's essential knobs that have an effect."""
-    for name in _used(group, essential=True):
-        if name not in leave_out:
+    """Draws the group's essential knobs that have an effect; numbers in two columns."""
+    names = [name for name in _used(group, essential=True) if name not in leave_out]
+    columns: list[Any] = []
+    for name in names:
+        if KNOBS[name].kind not in ("int", "float") or len(names) == 1:
+            draw_knob(name)
+            continue
+        columns = columns or list(st.columns(2, gap="small", vertical_alignment="bottom"))
+        with columns.pop(0):
             draw_knob(name)
 
 
-def draw_group(group: Group, *, options: Mapping[str, Iterable[str]]) -> None:
+def draw_group(group: Group, *, options: Mapping[str, Iterable[str]], usual: RunConfig) -> None:
     """Draws the group's other knobs in an expander, if any has an effect.
 
-    `options` has the choices of knobs that depend on the data set.
+    `options` has the choices of knobs that depend on the data set, `usual` the values that suit it.
     """
     names = _used(group, essential=False)
     if not names:
@@ -87,16 +112,16 @@ def draw_group(group: Group, *, options: Mapping[str, Iterable[str]]) -> None:
     with st.expander(title, key=f"train_group_{group}", on_change="rerun") as expander:
         for name in names if expander.open else ():
             draw_knob(name, options=options.get(name))
-    changed = [KNOBS[n].title for n in names if _form_value(KNOBS[n]) != KNOBS[n].default]
+    changed = [KNOBS[n].title for n in names if _form_value(KNOBS[n]) != getattr(usual, n)]
     if changed:
-        st.caption(f"Not at its default: {', '.join(changed)}.")
+        st.caption(f"Changed: {', '.join(changed)}.")
 
 
 def _used(group: Group, *, essential: bool) -> list[str]:
     """Returns the names of the group's knobs that have an effect; the others are hidden."""
     return [
         name
-        for name in used_knobs(_form_values())
+        for name in used_knobs(form_values())
         if KNOBS[name].group == group and KNOBS[name].essential == essential
     ]
 
@@ -106,7 +131,7 @@ def read_form() -> RunConfig:
 
     A knob that the chosen architecture lacks, whose widget is gone, has its default.
     """
-    values = _form_values()
+    values = form_values()
     used = used_knobs(values)
     return RunConfig.from_mapping(
         {
@@ -116,16 +141,11 @@ def read_form() -> RunConfig:
     )
 
 
-def _form_values() -> dict[str, Any]:
+def form_values() -> dict[str, Any]:
+    """Returns the form's values by knob, as they are, allowed or not."""
     return {name: _form_value(knob) for name, knob in KNOBS.items()}
 
 
 def _form_value(knob: Knob) -> Any:
-    value = st.session_state.get(knob_key(knob.name), knob.default)
-    if knob.kind == "ints" and isinstance(value, str):
-        return tuple(part for part in value.replace(" ", "").split(",") if part)
-    return value
-
-
-def _widget_value(knob: Knob, value: Any) -> Any:
-    return ", ".join(str(v) for v in value) if knob.kind == "ints" else value
+    key = knob_key(knob.name)
+    return knob.from_widget(st.session_state[key]) if key in st.session_state else knob.default

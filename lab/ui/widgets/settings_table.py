@@ -10,6 +10,7 @@ import streamlit as st
 
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings
+from lab.runs.naming import value_text
 
 MOST_COLUMNS = 6
 """Up to so many runs each have a column; more each have a row."""
@@ -43,4 +44,4 @@ def knob_title(name: str) -> str:
 
 def setting_text(name: str, value: Any) -> str:
     """Returns a knob's value as a page shows it; unchanged for a knob of another version."""
-    return KNOBS[name].text(value) if name in KNOBS else str(value)
+    return value_text(name, value)

@@ -54,6 +54,7 @@ def test_the_book_is_in_order() -> None:
     assert sorted(r.id for r in all_recipes()) == sorted(r.id for r in RECIPES)
     for each in RECIPES:
         assert each.story
+        assert each.asks.endswith("?")
         assert each.watch_for
         assert len(each.differences) >= 3
         assert all(recipe(other).id == other for other in each.beside)
@@ -86,8 +87,9 @@ def test_reported_figures_are_the_documents() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("recipe_id", "key"), VARIANTS)
 def test_settings_hold_and_come_back_from_yaml_and_url(
-    recipe_id: str, key: str, size: Size
+    recipe_id: str, key: str, size: Size, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lab.training.plan.check_weights", lambda spec: None)  # here or not
     choices = recipe(recipe_id).networks or (None,)
     for dataset in recipe(recipe_id).datasets:
         for network in choices:
@@ -98,6 +100,8 @@ def test_settings_hold_and_come_back_from_yaml_and_url(
             if catalog.describe(dataset).usable:
                 resolve(config)
             assert len(each.name) <= 80
+            assert key not in each.name
+            assert each.name.endswith(" (quick)") == (size == "quick")
             assert recipe(each.origin.split(":")[1]).id == recipe_id
 
 
@@ -128,6 +132,29 @@ def test_full_size_is_the_documents() -> None:
     stopping = prepared("vgg-scratch", "vgg-scratch", "full").config
     assert stopping.early_stopping_metric == "val_accuracy"
     assert stopping.early_stopping_patience == 20
+
+
+def test_runs_are_named_for_people() -> None:
+    """The names of a recipe's runs differ, and say what is trained on what."""
+    names = [p.name for p in prepare(recipe("cd-deep"), "quick")]
+    assert names == [
+        "Deep MLP on Drawn cats and dogs, Sigmoid (quick)",
+        "Deep MLP on Drawn cats and dogs, ReLU (quick)",
+    ]
+    strategies = prepare(recipe("cd-resnet18"), "full", dataset="cats-dogs", network="mobilenet_v2")
+    assert strategies[-1].name == "MobileNetV2 on Cats and dogs, head only"
+    for each in RECIPES:
+        names = [p.name for p in prepare(each, "quick")]
+        assert len(set(names)) == len(names)
+
+
+def test_no_sentence_has_a_slug() -> None:
+    slugs = {r.id for r in RECIPES} | {key for _, key in VARIANTS}
+    for each in RECIPES:
+        texts = (each.title, each.asks, each.story, *each.watch_for, *each.differences)
+        reported = [v.reported.text for v in each.variants]
+        words = set(" ".join((*texts, *reported)).replace(",", " ").replace(".", " ").split())
+        assert not words & slugs
 
 
 def test_strategies_share_one_network_and_differ_in_freezing() -> None:
@@ -215,7 +242,7 @@ def test_a_network_whose_weights_are_here_stands_in(no_weights: Path) -> None:
     assert network_choices(each) == ["mobilenet_v2", "resnet18", "squeezenet1_1"]
     config = prepare(each, "full")[0].config
     assert config.architecture == "mobilenet_v2"
-    assert "mobilenet_v2 instead of resnet18" in stand_ins(each, config)
+    assert "MobileNetV2 instead of ResNet-18" in stand_ins(each, config)
 
 
 def test_drawings_stand_in_for_data_that_is_not_here() -> None:

@@ -27,12 +27,12 @@ def workload(config: RunConfig, *, steps: int = 1000) -> Workload:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Steps take 0.3 s in fp32, 0.1 s in bf16; what was timed, in order."""
+    """Steps take 0.15 s in fp32, 0.05 s in bf16; what was timed, in order."""
     calls: list[str] = []
 
     def step(network: object, images: object, labels: object, precision: str) -> float:
         calls.append(precision)
-        return {"fp32": 0.3, "bf16": 0.1}[precision]
+        return {"fp32": 0.15, "bf16": 0.05}[precision]
 
     monkeypatch.setattr(trials, "timed_step", step)
     return calls
@@ -55,7 +55,32 @@ def test_what_was_measured_is_kept(tiny: RunConfig, measured: list[str]) -> None
 
 def test_each_way_is_tried_in_turn(tiny: RunConfig, measured: list[str]) -> None:
     gain_of_format(workload(tiny), "bf16")
-    assert measured == ["fp32", "bf16"] * (1 + trials.ROUNDS)
+    assert measured == ["fp32", "bf16"] * (2 + trials.ROUNDS)
+
+
+@pytest.mark.parametrize("fp32", [0.001, 0.02, 0.1, 0.35, 0.9, 3.0])
+def test_a_trial_takes_two_seconds_at_most(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, fp32: float
+) -> None:
+    """Seconds of a step of two images; one in bf16 takes 1.5 times as long."""
+    taken: list[tuple[int, float]] = []
+
+    def step(network: object, images: torch.Tensor, labels: object, precision: str) -> float:
+        seconds = fp32 * (len(images) / 2) * {"fp32": 1.0, "bf16": 1.5}[precision]
+        taken.append((len(images), seconds))
+        return seconds
+
+    monkeypatch.setattr(trials, "timed_step", step)
+    gain = gain_of_format(workload(tiny), "bf16")
+    spent = sum(seconds for _, seconds in taken)
+    if fp32 >= 0.6:  # there is only time to find that out
+        assert gain is None
+        assert len(taken) == 1
+        assert not (lab_home() / "measurements.json").exists()  # the next run tries again
+    else:
+        assert spent <= trials.LONGEST
+        assert max(count for count, _ in taken) <= tiny.batch_size
+        assert gain is None if fp32 == 0.001 else gain == pytest.approx(1 / 1.5, rel=0.01)
 
 
 def test_a_busy_moment_does_not_make_a_format_fast(
@@ -66,7 +91,9 @@ def test_a_busy_moment_does_not_make_a_format_fast(
         ([0.06, 0.07, 0.06, 0.05], [0.09, 0.04, 0.08, 0.09]),  # quickest: 1.25; pairs: 0.7
         ([0.04, 0.09, 0.09, 0.08], [0.05, 0.05, 0.05, 0.05]),  # quickest: 0.8; pairs: 1.7
     ):
-        steps = iter([1.0, 1.0, *(s for pair in zip(exact, short, strict=True) for s in pair)])
+        steps = iter(
+            [0.1, 0.1, 0.001, 0.001, *(s for pair in zip(exact, short, strict=True) for s in pair)]
+        )
         monkeypatch.setattr(trials, "timed_step", lambda *given, steps=steps: next(steps))
         work = workload(tiny.changed(batch_size=int(1000 * exact[0])))
         gain = gain_of_format(work, "bf16")

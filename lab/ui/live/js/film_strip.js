@@ -68,6 +68,7 @@ export class FilmStrip {
   /** `look` is how lab.explain.overlay draws maps. */
   take(film, run, look) {
     if (film.whole) this.clear()
+    if (!film.columns.length) return
     const known = new Set(this.columns.map(({ epoch }) => epoch))
     this.columns.push(...film.columns.filter(({ epoch }) => !known.has(epoch)))
     this.columns.sort((a, b) => a.epoch - b.epoch)

@@ -42,11 +42,15 @@ class RunView {
       this.styled = loadOnce("link", "live.css").catch(console.error)
       await this.styled
     }
-    const signature = JSON.stringify(data)
-    if (signature === this.signature) return this.curves?.follow()
-    this.signature = signature
     this.data = data
     this.build()
+    if (data.run === this.run) {
+      this.curves.follow()
+      if (this.last) this.drawState(this.last)
+      return
+    }
+    this.run = data.run
+    this.last = null
     this.stop?.()
     this.seen = 0
     this.status = null
@@ -91,6 +95,7 @@ class RunView {
       return this.trigger("change", "gone")
     }
     const { run } = message
+    this.last = message
     this.drawState(message)
     this.curves.take(message)
     if (this.film) {
@@ -124,7 +129,9 @@ class RunView {
     this.drawAhead(ahead ?? [])
     this.message.hidden = !run.message
     this.message.className = `live-message ${run.status === "failed" ? "live-failed" : ""}`
-    write(this.message, run.message ?? "")
+    // The page's words for it, where it has them: titles in place of the names of settings.
+    const { message } = this.data
+    write(this.message, message && run.status === this.data.status ? message : run.message ?? "")
     this.drawTiles(run.step || run.status === "running" ? tiles : [])
   }
 

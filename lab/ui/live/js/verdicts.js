@@ -29,7 +29,7 @@ export class Verdicts {
   }
 
   take({ verdicts, judged_by: judgedBy, problem }, run) {
-    this.root.hidden = false
+    this.root.hidden = !verdicts.length && ["queued", "preparing"].includes(run.status)
     const cards = verdicts.map((verdict) => this.card(verdict, run))
     if (!cards.length) cards.push(element("p", {}, "Nothing so far."))
     if (problem) cards.push(element("p", { class: "live-small" }, problem))

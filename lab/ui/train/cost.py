@@ -1,0 +1,186 @@
+"""The time that a run will take, and what is worth a thought before it is started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from lab import jobs
+from lab.config import FREEZING, KNOBS, RunConfig
+from lab.data import catalog
+from lab.data.splits import split_counts
+from lab.errors import LabError
+from lab.experiments.estimates import (
+    Estimate,
+    PastRun,
+    estimate,
+    measure_speeds,
+    measured_speeds,
+    past_runs,
+    rough_time,
+)
+from lab.experiments.starts import head_only, worth_a_download
+from lab.models.architecture import ARCHITECTURES
+from lab.models.weights import weights_megabytes, weights_ready
+from lab.progress import Cancel, Report
+from lab.runs.store import store
+from lab.training.plan import resolve_device
+from lab.ui.state import change_form
+from lab.ui.widgets.busy import machine_is_busy
+from lab.ui.words import plain
+
+LONG_SECONDS = 20 * 60
+"""A run that takes longer is pointed out, where there is a quicker way."""
+FEW_PICTURES = 20
+"""Below so many training pictures a class the result depends much on which ones they are."""
+
+
+def draw_time(config: RunConfig) -> None:
+    """Draws how long a run will take on this machine, where that is known."""
+    guess = _estimate(config)
+    if guess is None:
+        return
+    st.caption(
+        rough_time(guess.seconds),
+        width="content",
+        help=f"On this machine, estimated {guess.source}.",
+    )
+    if guess.basis == "counted":
+        _measure_once(config)
+
+
+def draw_cautions(config: RunConfig) -> None:
+    """Draws what makes the run slow or its result doubtful, each with one button that mends it."""
+    _draw_few_pictures(config)
+    _draw_offer(config)
+    guess = _estimate(config)
+    if guess is None:
+        return
+    if guess.seconds >= LONG_SECONDS and not config.pretrained:
+        _draw_long(config, guess)
+    if config.freeze in FREEZING and config.frozen_features == "auto" and not config.keeps_features:
+        _draw_changing_pictures(config, guess)
+
+
+def _draw_offer(config: RunConfig) -> None:
+    """Offers a pretrained network for photographs while there are no weights on this machine."""
+    name = worth_a_download(config.dataset)
+    if name is None or config.pretrained:
+        return
+    spec = ARCHITECTURES.get(name)
+    suited = head_only(config.changed(architecture=name))
+    st.button(
+        f"Use {spec.title}: {weights_megabytes(spec):.0f} MB download",
+        key="train_offer",
+        icon=":material/download:",
+        width="stretch",
+        help="Photographs are learned best, and from the fewest pictures, by a network that knows "
+        "a million others: only its last layer is trained. Downloaded once, when training starts.",
+        on_click=_change,
+        args=({k: getattr(suited, k) for k in KNOBS if getattr(suited, k) != getattr(config, k)},),
+    )
+
+
+def _draw_long(config: RunConfig, guess: Estimate) -> None:
+    spec = ARCHITECTURES.get(config.architecture)
+    time = rough_time(guess.seconds)
+    if spec.weights is None:
+        st.warning(
+            f"This takes {time} on this machine. A smaller image size or fewer epochs is quicker.",
+            icon=":material/timer:",
+        )
+        return
+    st.warning(
+        f"This takes {time} on this machine: {spec.title} is trained from random weights.",
+        icon=":material/timer:",
+    )
+    change = {"freeze": "head_only", "activation": "auto", **_without_augmentation()}
+    quicker = _estimate(config.changed(**change))
+    words = [rough_time(quicker.seconds)] if quicker else []
+    if not weights_ready(spec):
+        words.append(f"{weights_megabytes(spec):.0f} MB download")
+    st.button(
+        "Train only the head" + (f": {', '.join(words)}" if words else ""),
+        key="train_head_only",
+        icon=":material/bolt:",
+        width="stretch",
+        help="Starts from ImageNet weights and trains the last layer; that suits photographs.",
+        on_click=_change,
+        args=(change,),
+    )
+
+
+def _draw_changing_pictures(config: RunConfig, guess: Estimate) -> None:
+    changed = [name for name in _without_augmentation() if getattr(config, name)]
+    flip_only = changed == ["horizontal_flip"]
+    cause = "the flip makes" if flip_only else "augmentation makes"
+    st.info(
+        f"The frozen part runs at every step, because {cause} new pictures in every epoch.",
+        icon=":material/lock:",
+    )
+    quicker = _estimate(config.changed(**_without_augmentation()))
+    saving = guess.seconds - quicker.seconds if quicker else 0.0
+    words = f" (saves {rough_time(saving)})" if saving >= 5 else ""
+    st.button(
+        f"Turn {'the flip' if flip_only else 'augmentation'} off{words}",
+        key="train_no_augmentation",
+        icon=":material/bolt:",
+        width="stretch",
+        on_click=_change,
+        args=(_without_augmentation(),),
+    )
+
+
+def _draw_few_pictures(config: RunConfig) -> None:
+    train, _ = split_counts(catalog.describe(config.dataset).counts, config)
+    few = {name: count for name, count in train.items() if count < FEW_PICTURES}
+    if not few:
+        return
+    least = min(few, key=lambda name: few[name])
+    pictures = f"{few[least]} picture{'s' * (few[least] != 1)}"
+    st.warning(
+        f"Only {pictures} of “{plain(least)}” to learn from. With fewer than about {FEW_PICTURES} "
+        "a class the result depends on which ones they are: add more, or trust it little.",
+        icon=":material/photo_library:",
+    )
+
+
+def _without_augmentation() -> dict[str, Any]:
+    return {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
+
+
+def _change(knobs: dict[str, Any]) -> None:
+    change_form(**knobs)
+
+
+# --- what the estimate is made from -------------------------------------------------------------
+def _estimate(config: RunConfig) -> Estimate | None:
+    try:
+        device = resolve_device(config)
+        return estimate(
+            config, past=_past(store().url), measured=measured_speeds(device), device=device
+        )
+    except LabError:
+        return None
+
+
+@st.cache_data(ttl=20, max_entries=4, show_spinner=False)
+def _past(url: str) -> list[PastRun]:
+    """Returns the finished runs of the store at `url`; read at most every 20 s."""
+    return past_runs(store())
+
+
+def _measure_once(config: RunConfig) -> None:
+    """Times the chosen network in the background, a second or so, once, while nothing else takes
+    the machine's time: the figure is kept, and a busy machine is tens of times slower."""
+    device = resolve_device(config)
+    name = config.architecture
+    key = f"measure-speeds:{device}:{name}"
+    if jobs.latest(key) is not None or machine_is_busy():
+        return
+
+    def work(report: Report, cancel: Cancel) -> int:
+        return len(measure_speeds([name], device=device, progress=report, cancel=cancel))
+
+    jobs.start("measure", f"Timing {ARCHITECTURES.get(name).title}", work, key=key)

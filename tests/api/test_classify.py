@@ -1,0 +1,63 @@
+"""POST /api/runs/{id}/classify: a picture in, classes out, and a sentence for what cannot be."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from lab.api import classify
+from lab.api.guard import api_token
+from lab.api.routes import routes
+from lab.config import RunConfig
+from lab.runs.queue import queue, shutdown_queues
+from lab.runs.store import close_stores, store
+from tests.data.pictures import bomb
+from tests.evaluate.test_classify import as_png, ask
+from tests.tiny_data import make_tiny_pack
+
+
+@pytest.fixture
+def run_id() -> Iterator[str]:
+    config = RunConfig(dataset=make_tiny_pack(), architecture="mlp", epochs=1, batch_size=16)
+    run_id = queue().submit(config, name="tiny")
+    assert queue().wait(run_id, timeout=120).status == "completed"
+    yield run_id
+    shutdown_queues()
+    close_stores()
+
+
+@pytest.fixture
+def client() -> TestClient:
+    app = Starlette(routes=routes())
+    return TestClient(app, headers={"Authorization": f"Bearer {api_token()}"})
+
+
+def test_a_picture_is_answered(run_id: str, client: TestClient) -> None:
+    reply = client.post(f"/api/runs/{run_id}/classify?checkpoint=best", content=as_png(2))
+    assert reply.status_code == 200
+    [expected] = ask(store().folder(run_id), "best", [("a", as_png(2))])
+    result = reply.json()
+    assert [each["class"] for each in result["answers"]] == [name for name, _ in expected.top(3)]
+    assert result["answers"][0]["probability"] == pytest.approx(expected.top(1)[0][1], abs=1e-6)
+    assert (result["checkpoint"], result["epoch"], result["unlike"]) == ("best", 1, None)
+    assert client.post(f"/api/runs/{run_id}/classify", content=as_png(2)).json() == result
+
+
+def test_what_cannot_be_answered_is_one_sentence(
+    run_id: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def error(status: int, content: bytes, path: str = f"/api/runs/{run_id}/classify") -> str:
+        reply = client.post(path, content=content)
+        assert reply.status_code == status
+        return str(reply.json()["error"])
+
+    assert "is empty (0 bytes)" in error(400, b"")
+    assert "is an SVG" in error(400, b"<svg></svg>")
+    assert "25 megapixels" in error(400, bomb())
+    assert "r-none" in error(404, as_png(0), "/api/runs/r-none/classify")
+    for name in ("epoch-0009", "../../x", "resume"):
+        path = f"/api/runs/{run_id}/classify?checkpoint={name}"
+        assert "there are: best, last" in error(404, as_png(0), path)
+    monkeypatch.setattr(classify, "MOST_BYTES", 1000)
+    assert "larger than 0.001 MB" in error(413, b"x" * 1001)
