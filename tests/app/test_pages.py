@@ -190,7 +190,7 @@ def test_an_unknown_run_in_the_url_is_forgotten(open_page: OpenPage) -> None:
 def test_another_session_sees_the_same_run(open_page: OpenPage, run_id: str) -> None:
     first, second = (open_page("train", run=run_id) for _ in range(2))
     for app in (first, second):
-        assert "my perceptron" in texts(app, "subheader")
+        assert "my perceptron" in texts(app, "title")
 
 
 def test_a_failed_run_says_why_and_offers_to_go_on(
