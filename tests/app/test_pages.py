@@ -153,6 +153,7 @@ def test_settings_that_do_not_fit_are_a_sentence_and_lock_the_button(open_page: 
 def test_pretrained_weights_lock_the_activation_and_say_why(open_page: OpenPage) -> None:
     app = open_page("train")
     app.selectbox(key="train_architecture").select("mobilenet_v2").run()
+    app.selectbox(key="train_freeze").select("scratch").run()
     app.selectbox(key="train_activation").select("tanh").run()
     app.selectbox(key="train_freeze").select("head_only").run()
     assert not app.exception

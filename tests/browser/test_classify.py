@@ -43,6 +43,14 @@ def upload(page: Any, *files: dict[str, Any]) -> None:
     page.locator(".st-key-classify_remove_all").wait_for(timeout=SOON)
 
 
+def settle(page: Any) -> None:
+    """Wait until the page has answered, so that nothing moves under the mouse."""
+    answered = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
+    for _ in range(2):  # one answer may bring the next
+        page.wait_for_timeout(700)
+        page.wait_for_function(f"{answered} === 'notRunning'", timeout=SOON)
+
+
 def shares(page: Any) -> list[int]:
     """Where the frame is, in percent: its middle from the left and from the top, and its side."""
     return [int(n) for n in re.findall(r"(\d+)%", page.get_attribute(FRAME, "aria-label"))]
@@ -69,6 +77,7 @@ def _walk(page: Any, one: str, other: str) -> None:
     upload(page, picture())
     stage = page.locator(".crop .stage")
     stage.wait_for(timeout=SOON)
+    settle(page)
     box = stage.bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
     page.mouse.down()

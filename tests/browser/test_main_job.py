@@ -70,7 +70,7 @@ def test_the_main_job(lab: Open) -> None:
     second.get_by_text("Stopped after step").first.wait_for(timeout=SOON)
     # The run is found again later.
     go_to(page, "Runs")
-    page.get_by_role("button", name="Start again with these settings").wait_for(timeout=SOON)
+    page.get_by_role("button", name="Use these settings").wait_for(timeout=SOON)
     wait_for_points(page, 3)
     assert run_in_url(page) == run
 

@@ -29,9 +29,12 @@ class CheckpointChoice:
 
 def run_label(run: RunRow) -> str:
     """Returns the text of a run in a select box, unlike that of others of its name."""
-    accuracy = f", validation {percent(run.best_val_accuracy)}" if run.best_val_accuracy else ""
-    training = ", training" if run.is_active else ""
-    return f"{run.name} ({run.architecture} on {run.dataset}{accuracy}{training}) {run.id[-4:]}"
+    parts = [run.name]
+    if run.best_val_accuracy is not None:
+        parts.append(f"validation {percent(run.best_val_accuracy)}")
+    if run.is_active:
+        parts.append("training")
+    return " · ".join([*parts, run.id[-4:]])
 
 
 def default_checkpoint(run: RunRow) -> CheckpointChoice:
