@@ -28,7 +28,7 @@ with page:
         if curves.open:
             with curves:
                 draw_curves(chosen)
-                st.subheader("What differs in their settings", anchor=False)
+                st.header("What differs in their settings", anchor=False)
                 draw_differences([c.title for c in chosen], [c.row.settings for c in chosen])
         if scores.open:
             with scores:

@@ -1,19 +1,21 @@
-"""Data: look at a data set, try augmentation, add your own images, download public ones."""
+"""Data: look at a data set, try augmentation, add your own pictures, download public ones."""
 
 import streamlit as st
 
-from lab.ui.data import add, browse
+from lab.ui.data import add, browse, collect
 
 st.title("Data", anchor=False)
+add.adopt_selection()
 info = browse.choose()
 browse.draw_facts(info)
 if info.usable:
     browse.draw_browser(info)
 else:
     add.draw_how_to_get(info)
-st.subheader("Add images", anchor=False)
+st.header("Add pictures", anchor=False)
 add.draw_jobs()
-add.draw_add()
-add.draw_downloads()
+collect.draw_collect()
+add.draw_add(info)
+add.draw_downloads(info)
 if info.bytes_on_disk and not info.drawn:
     add.draw_remove(info)

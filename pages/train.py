@@ -20,7 +20,7 @@ else:
     st.title("Train", anchor=False)
 
 with st.sidebar:
-    st.subheader("Settings", anchor=False)
+    st.header("Settings", anchor=False)
     form.of_run(run)
     button = st.container()
     form.draw()
@@ -30,5 +30,5 @@ with st.sidebar:
         draw_lr_finder(config)
 
 if run is None and not isinstance(config, LabError):
-    st.subheader("What pressing Train will do", anchor=False)
+    st.header("What pressing Train will do", anchor=False)
     draw_summary(config)

@@ -35,9 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="stretch",
         help="how an image becomes a square",
     )
+    add.add_argument("--replace", action="store_true", help="replace a data set of this name")
     add.set_defaults(perform=add_dataset)
     download = actions.add_parser("download", help="fetch a public data set over the internet")
     download.add_argument("name", help="sign-mnist, cats-dogs or cats-dogs-filtered")
+    download.add_argument("--replace", action="store_true", help="replace it when it is here")
     download.set_defaults(perform=download_one)
     remove = actions.add_parser("remove", help="delete a data set from this machine")
     remove.add_argument("name")
@@ -91,6 +93,7 @@ def add_dataset(options: argparse.Namespace) -> int:
             options.name,
             Path(options.path).expanduser(),
             title=options.title,
+            replace=options.replace,
             fit=options.fit,
             image_size=options.image_size,
             progress=report,
@@ -100,7 +103,7 @@ def add_dataset(options: argparse.Namespace) -> int:
 
 def download_one(options: argparse.Namespace) -> int:
     with progress_line() as report:
-        imported = download_dataset(options.name, progress=report)
+        imported = download_dataset(options.name, replace=options.replace, progress=report)
     return _print_import(imported, as_json=options.json)
 
 

@@ -2,6 +2,7 @@
 
     list_datasets, describe      facts, without reading images
     open_pack                    the arrays; draws the built-in sets at first use
+    dataset_name                 the name that a title gives
     add_dataset, remove_dataset  a folder or zip becomes a pack; a pack is deleted
 
 All functions are safe from several threads and processes.
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,9 +37,12 @@ __all__ = [
     "DATASETS",
     "NOT_ADDED",
     "READY",
+    "DatasetExistsError",
     "DatasetInfo",
     "ImportReport",
     "add_dataset",
+    "check_free",
+    "dataset_name",
     "describe",
     "list_datasets",
     "open_pack",
@@ -50,7 +55,12 @@ NOT_ADDED = "not added"
 DAMAGED = "damaged"
 OWN_IMAGE_SIZE = 224
 
+MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+
+class DatasetExistsError(DataError):
+    """A data set of this name is on this machine, and nobody said that it may be replaced."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ class DatasetInfo:
     rejected_count: int = 0
     original_sizes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     created: str = ""
     content_hash: str = ""
 
@@ -119,7 +130,7 @@ def describe(name: str) -> DatasetInfo:
     if name in DATASETS:
         return _describe_registered(DATASETS.get(name), meta, damage)
     if meta is not None:
-        how = "It is here; add a folder or zip under the same name to replace it."
+        how = "It is on this machine."
         return _ready(meta, how_to_get=how, own=True)
     if not damage:
         raise NotFoundError(unknown_name("data set", name, _names()))
@@ -160,27 +171,86 @@ def open_pack(
     return pack if image_size is None else resized(pack, image_size, progress, cancel)
 
 
+def dataset_name(title: str) -> str:
+    """Returns the name of a data set with this title: ASCII letters, digits and dashes.
+
+    "My Pets" is "my-pets". Letters of other alphabets are spelled as Unicode names them: "고양이"
+    is "go-yang-i". Raises ConfigError for a title without any letter or digit.
+    """
+    words: list[str] = []
+    word = ""
+    for character in unicodedata.normalize("NFC", title).casefold():
+        spelled = _spelled(character)
+        if len(spelled) > 1:  # a syllable or an ideograph is a word of its own
+            words += [word, spelled]
+            word = ""
+        elif spelled:
+            word += spelled
+        elif not unicodedata.combining(character):
+            words.append(word)
+            word = ""
+    name = "-".join(filter(None, [*words, word]))[:MAX_NAME].strip("-")
+    if not name:
+        raise ConfigError(
+            f"{title!r} cannot be the name of a data set: it needs a letter or a digit."
+        )
+    return name
+
+
+def _spelled(character: str) -> str:
+    """Returns a letter or digit in ASCII; "" for anything else."""
+    if character.isascii():
+        return character if character.isalnum() else ""
+    plain = unicodedata.normalize("NFKD", character)[0]
+    if plain.isascii() and plain.isalnum():
+        return plain.lower()  # an accent less: é is e
+    if not character.isalnum():
+        return ""
+    # "HANGUL SYLLABLE GO" -> "go", "CYRILLIC SMALL LETTER ZHE" -> "zhe"
+    last = unicodedata.name(character, f"{ord(character):x}").split()[-1].lower()
+    return "".join(c for c in last.split("-")[-1] if c.isalnum())
+
+
+def check_free(name: str) -> None:
+    """Raises DatasetExistsError when a data set of this name is on this machine."""
+    try:
+        meta = read_meta(_folder(name)) if _NAME.fullmatch(name) else None
+    except DataError:
+        return  # damaged: to add it again is the way to mend it
+    if meta is not None and not meta.drawn:
+        total = sum(sum(classes.values()) for classes in meta.counts.values())
+        raise DatasetExistsError(
+            f"There is already a data set {name!r} on this machine: {meta.title}, {total:,} images "
+            f"in {len(meta.class_names)} classes. Choose another name, or say that it is to be "
+            "replaced."
+        )
+
+
 def add_dataset(
     name: str,
     path: Path | str,
     *,
     title: str | None = None,
+    replace: bool = False,
     fit: Fit = "stretch",
     image_size: int | None = None,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> ImportReport:
-    """Decode the folder or zip at `path` into a pack called `name`, replacing one of that name.
+    """Decode the folder or zip at `path` into a pack called `name`.
 
     `name` is a registered data set or a new name for a person's own images; the layout is
-    recognised. `image_size` is the side of the stored squares, `fit` how a photograph becomes one.
-    Bad files are left out and reported. Raises ConfigError for a bad name or size, DataError when
-    nothing can be used, ResourceError, Cancelled; the old pack then stays as it was.
+    recognised. One of that name is only replaced with `replace`. `image_size` is the side of the
+    stored squares, `fit` how a photograph becomes one. Bad files are left out and reported. Raises
+    ConfigError for a bad name or size, DatasetExistsError, DataError when nothing can be used,
+    ResourceError, Cancelled; the old pack then stays as it was.
     """
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
     target = _import_target(name, Path(path), title, fit, image_size)
     with pack_lock(name, progress=progress, cancel=cancel):
+        if not replace:
+            check_free(name)
         return import_images(target, Path(path), _folder(name), progress=progress, cancel=cancel)
 
 
@@ -306,6 +376,7 @@ def _ready(
         rejected_count=meta.rejected_count,
         original_sizes=meta.original_sizes,
         notes=meta.notes,
+        warnings=meta.warnings,
         created=meta.created,
         content_hash=meta.content_hash,
     )
@@ -339,8 +410,9 @@ def _import_target(
         )
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r} cannot be the name of a data set; allowed are up to 64 lower-case letters, "
-            "digits and dashes between them, for example my-flowers."
+            f"{name!r} cannot be the name of a data set; allowed are up to {MAX_NAME} lower-case "
+            "letters a to z, digits and dashes between them, for example my-flowers. Its title may "
+            "be any text."
         )
     return ImportTarget(
         name=name,

@@ -24,6 +24,7 @@ from lab.progress import Cancel, Progress, Report, throttled
 TEST_SHARE = 0.15
 """Share of each class that becomes the test set when the data set brings none."""
 MAX_CLASSES = 1000
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 
 
@@ -55,6 +56,7 @@ class ImportReport:
     """The first thousand; `rejected_count` is how many there were."""
     rejected_count: int
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     meta: PackMeta
     seconds: float
 
@@ -65,13 +67,15 @@ class ImportReport:
 
     @property
     def sentence(self) -> str:
-        """Such as "Added 90 images in 3 classes (80 train, 10 test)", and the notes."""
+        """Such as "Added 90 images in 3 classes (80 training, 10 test)", notes and warnings."""
         counts = {split: sum(classes.values()) for split, classes in self.accepted.items()}
-        parts = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
+        parts = ", ".join(
+            f"{count:,} {SPLIT_WORDS[split]}" for split, count in counts.items() if count
+        )
         text = f"Added {self.total:,} images in {len(self.meta.class_names)} classes ({parts})."
         if self.rejected_count:
-            text += f" {self.rejected_count:,} could not be used; the list says why."
-        return " ".join([text, *self.notes])
+            text += f" {count_files(self.rejected_count)} could not be used."
+        return " ".join([text, *self.notes, *self.warnings])
 
 
 def import_images(
@@ -96,6 +100,7 @@ def import_images(
         labels: list[int] = []
         split: list[int] = []
         digests: list[bytes] = []
+        names: list[str] = []
         sizes: Counter[str] = Counter()
         with PackWriter(folder, image_size=image_size, channels=source.channels) as writer:
             images = source.images(
@@ -107,6 +112,7 @@ def import_images(
                     labels.append(image.label)
                     split.append(SPLITS.index(image.split))
                     digests.append(image.digest)
+                    names.append(image.name)
                     sizes[f"{image.size[0]}x{image.size[1]}"] += 1
                 report(Progress(done, source.total, text, "images"))
             included = choose_classes(
@@ -135,6 +141,7 @@ def import_images(
                 rejected_count=rejections.count,
                 original_sizes=dict(sizes.most_common(20)),
                 notes=(f"Read as {source.layout}.", *included.notes),
+                warnings=shared_pictures(included, digests, names),
             )
             meta = writer.finish(meta, included.labels, included.split, keep=included.keep)
     return ImportReport(
@@ -144,9 +151,15 @@ def import_images(
         rejected=meta.rejected,
         rejected_count=meta.rejected_count,
         notes=meta.notes,
+        warnings=meta.warnings,
         meta=meta,
         seconds=time.monotonic() - started,
     )
+
+
+def count_files(count: int) -> str:
+    """Such as "1 file" or "1,200 files"."""
+    return f"{count:,} file{'s' * (count != 1)}"
 
 
 @dataclass(frozen=True)
@@ -207,6 +220,30 @@ def choose_classes(
     return IncludedImages(tuple(names), labels, split, labels >= 0, tuple(notes))
 
 
+def shared_pictures(
+    included: IncludedImages, digests: Sequence[bytes], names: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns a sentence when the same file lies in two classes: one of the two is wrong.
+
+    `digests` and `names` are those of all images read, as in `choose_classes`.
+    """
+    first: dict[bytes, int] = {}
+    shared: dict[bytes, tuple[int, int]] = {}
+    for i in np.flatnonzero(included.keep).tolist():
+        before = first.setdefault(digests[i], i)
+        if included.labels[before] != included.labels[i]:
+            shared.setdefault(digests[i], (before, i))
+    if not shared:
+        return ()
+    one, other = next(iter(shared.values()))
+    subject = "1 picture is" if len(shared) == 1 else f"{len(shared):,} pictures are"
+    example = "" if len(shared) == 1 else "for example "
+    return (
+        f"{subject} in more than one class, {example}{names[one]} and {names[other]}. "
+        "No network can learn both answers: keep each picture in one class.",
+    )
+
+
 def _choose_test_images(members: NDArray[np.int64], digests: Sequence[bytes]) -> list[int]:
     """TEST_SHARE of these images of one class, by digest; equal images stay together."""
     order = sorted(members.tolist(), key=lambda i: digests[i])
@@ -246,8 +283,9 @@ def _too_few_classes(
 ) -> str:
     first = "; ".join(str(rejected) for rejected in rejections.listed[:3])
     more = f" (and {rejections.count - 3:,} more)" if rejections.count > 3 else ""
+    left_out = f" Left out: {first}{more}." if first else ""
     problem = f"has only one usable class ({usable[0]})" if usable else "has no usable images"
     return (
-        f"{path} {problem}, and a classifier needs two or more; left out: {first}{more}. "
+        f"{path} {problem}, and a classifier needs two or more.{left_out} "
         f"Expected is {target.expects}."
     )

@@ -100,6 +100,8 @@ class PackMeta:
     """"640x480" (width x height) -> images; the 20 most frequent."""
     notes: tuple[str, ...] = ()
     """Decisions taken during the import, as sentences."""
+    warnings: tuple[str, ...] = ()
+    """What is probably wrong with the data set, as sentences."""
     source_version: int = 0
     """For drawn sets: the version of the drawing code."""
     content_hash: str = ""
@@ -119,6 +121,7 @@ class PackMeta:
             raise ValueError(f"format {values['format']} instead of {PACK_FORMAT}")
         values["class_names"] = tuple(values["class_names"])
         values["notes"] = tuple(values["notes"])
+        values["warnings"] = tuple(values.get("warnings", ()))
         values["rejected"] = tuple(Rejected(file, reason) for file, reason in values["rejected"])
         return cls(**values)
 

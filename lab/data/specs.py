@@ -56,12 +56,13 @@ DATASETS: Registry[DatasetSpec] = Registry("data set")
 
 PHOTOGRAPH_FORMATS = ("label-csv", "flat-names", "class-folders")
 PHOTOGRAPH_LAYOUTS = (
-    "one folder a class (optionally below train/, val/ and test/), a label.csv with the columns "
-    "path,label in each split's folder, or names such as cat.0.jpg"
+    "one folder for each class (optionally below train/, val/ and test/), a label.csv with the "
+    "columns path,label in the folder of each part, or names such as cat.0.jpg"
 )
 OWN_FORMATS = ("kaggle-signs", *PHOTOGRAPH_FORMATS)
 OWN_EXPECTS = (
-    "one folder a class with JPEG, PNG or WebP images, optionally below train/, val/ and test/"
+    "one folder for each class with JPEG, PNG or WebP images, optionally below train/, val/ and "
+    "test/"
 )
 
 _CATS_DOGS = {"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"}

@@ -11,6 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 from lab.errors import LabError
 
 _ICON = str(Path(__file__).with_name("icon.svg"))
+_STYLE = Path(__file__).with_name("frame.css")
 
 
 class Page(NamedTuple):
@@ -57,6 +58,7 @@ def run_page() -> None:
     from lab.ui.state import adopt_run_from_url
 
     page = navigation()
+    st.html(_STYLE)
     try:
         start_once()
         adopt_run_from_url()

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.ui.data.browse import AUGMENTATIONS
+from lab.ui.state import knob_key
 from tests.app.conftest import OpenPage
 
 
@@ -40,7 +42,7 @@ def test_images_of_a_class_and_part(signs: AppTest) -> None:
     signs.segmented_control(key="data_split_drawn-signs").set_value("test").run()
     signs.selectbox(key="data_class_drawn-signs").select("C").run()
     assert images(signs) == counts["test"]["C"]
-    assert "images of C" in captions(signs)
+    assert "pictures of C" in captions(signs)
 
 
 def test_labels_are_a_chart_of_every_part(signs: AppTest) -> None:
@@ -59,18 +61,36 @@ def test_sizes_and_pixels_are_those_of_the_training_images(signs: AppTest) -> No
     assert "squeezed to a square of 28 pixels" in captions(app)
 
 
-def test_augmentation_shows_eight_draws_of_every_knob(signs: AppTest) -> None:
+def test_augmentation_shows_both_flips_and_eight_draws_of_every_knob(signs: AppTest) -> None:
     app = open_tab(signs, "Augmentation")
-    assert images(app) == 1 + 8 * len(AUGMENTATIONS)
+    assert images(app) == 2 + 8 * len(AUGMENTATIONS)
     app.number_input(key="data_augmented_drawn-signs").set_value(3).run()
     assert not app.exception
+
+
+def test_augmentation_is_as_strong_as_on_the_train_page_or_says_that_it_is_not(
+    signs: AppTest,
+) -> None:
+    def headings() -> str:
+        return "\n".join(element.value for element in signs.markdown)
+
+    open_tab(signs, "Augmentation")
+    assert "**Rotation** up to 25° · an example" in headings()
+    fill = RunConfig(dataset="drawn-signs").changed(rotation_degrees=7, horizontal_flip=True)
+    for name in KNOBS:
+        if KNOBS[name].group == "augmentation":
+            signs.session_state[knob_key(name)] = getattr(fill, name)
+    open_tab(signs, "Augmentation")
+    assert "**Horizontal flip** · as set on the Train page" in headings()
+    assert "**Rotation** up to 7° · as set on the Train page" in headings()
+    assert "**Zoom** up to 0.3 · an example; off on the Train page" in headings()
 
 
 def test_what_can_be_added_is_what_the_lab_knows(open_page: OpenPage) -> None:
     app = open_page("data")
     kind = app.selectbox(key="data_kind")
     known = [spec for spec in catalog.DATASETS if not spec.drawn]
-    assert kind.options == ["My own images", *(spec.title for spec in known)]
+    assert kind.options == ["My own pictures", *(spec.title for spec in known)]
     assert kind.value == ""
     for spec in known:
         app.selectbox(key="data_kind").select(spec.name).run()

@@ -8,9 +8,11 @@ import pytest
 
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.experiments.starts import STARTS
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.ui import home
 from lab.ui.entrance import PAGES
 from tests.app.conftest import OpenPage
 from tests.components import components
@@ -66,11 +68,44 @@ def test_home_starts_a_run_and_the_train_page_shows_it(
     assert "Try your own picture" in [link.proto.label for link in app.get("page_link")]
 
 
-def test_home_says_what_the_transfer_start_needs(open_page: OpenPage) -> None:
+def test_home_takes_what_is_here_and_leads_to_what_is_not(open_page: OpenPage) -> None:
     app = open_page()
-    assert "Needs the data set “Cats and dogs”" in texts(app, "caption")
     keys = [button.key for button in app.button]
-    assert "home_start_transfer" not in keys
+    assert {f"home_start_{start.key}" for start in STARTS} <= set(keys)
+    [link] = [each for each in app.get("page_link") if each.proto.label == "Get Cats and dogs"]
+    assert "dataset=cats-dogs" in link.proto.query_string
+
+
+def test_home_says_how_long_and_what_is_downloaded_first(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", "/nowhere")
+    monkeypatch.setattr(home, "PATIENCE", 60.0)
+    monkeypatch.setattr(
+        home, "machine_is_busy", lambda: True
+    )  # no measurement: the tests share a machine
+    app = open_page()
+    assert texts(app, "markdown").count(":material/timer: about ") == len(STARTS)
+    assert "MobileNetV2 · Drawn cats and dogs · 14 MB of weights first" in texts(app, "caption")
+
+
+def test_home_shows_pictures_and_the_curve_to_expect_or_the_last_run(
+    open_page: OpenPage, finished: Finished
+) -> None:
+    def drawn() -> str:
+        return "\n".join(element.proto.body for element in open_page().get("html"))
+
+    first = STARTS[0]
+    before = drawn()
+    assert before.count("data:image/jpeg") >= home.PICTURES * len(STARTS)
+    assert f"over {len(first.expected['drawn-cats-dogs'].validation)} epochs" in before
+    assert "to expect" in before
+    assert "your last run" not in before
+    config = first.config("drawn-cats-dogs").changed(batch_size=16)
+    run = finished(queue().submit(config, name="a try"))
+    assert first.is_like(run.settings)
+    assert "your last run" in drawn()
+    assert "a try" in [link.proto.label for link in open_page().get("page_link")]
 
 
 def test_the_form_trains_what_it_says(open_page: OpenPage, finished: Finished) -> None:
@@ -211,14 +246,17 @@ def test_the_data_page_shows_a_set_from_all_sides(open_page: OpenPage, name: str
     app.selectbox(key="data_dataset").select(name).run()
     assert not app.exception
     assert "Drawings, not photographs" in texts(app, "markdown") or app.get("badge")
-    assert f"images of {catalog.describe(name).class_names[0]}" in texts(app, "caption")
+    assert f"pictures of {catalog.describe(name).class_names[0]}" in texts(app, "caption")
 
 
 def test_the_data_page_says_how_to_get_what_is_missing(open_page: OpenPage) -> None:
-    app = open_page("data")
-    app.selectbox(key="data_dataset").select("sign-mnist").run()
-    assert not app.exception
-    assert app.info
+    app = open_page("data", dataset="sign-mnist")
+    assert app.selectbox(key="data_dataset").value == "sign-mnist"
+    assert app.button(key="data_get_here_sign-mnist").label == "Download"
+    assert app.selectbox(key="data_kind").value == "sign-mnist"
+    [public] = [each for each in app.expander if each.label == "Download a public data set"]
+    assert public.proto.expanded
+    assert "python -m lab" not in texts(app, "markdown") + texts(app, "caption")
 
 
 def test_a_lab_that_cannot_write_says_so_on_the_page(

@@ -135,7 +135,7 @@ def test_the_table_is_made_of_the_runs(open_sweeps: OpenPage) -> None:
     assert "Means over 2 seeds" in text
     assert "The best of 2 was chosen by its validation result" in text
     assert "took no part in the choice. It is 75.0%." in text
-    assert "Rates \\[x\\]" in texts(app, "subheader")
+    assert "Rates \\[x\\]" in texts(app, "header")
 
 
 def test_two_knobs_make_a_grid_and_can_be_looked_at_one_by_one(open_sweeps: OpenPage) -> None:

@@ -93,7 +93,7 @@ def test_every_page_fits_a_phone(lab: Open, scheme: str) -> None:
     page.get_by_role("button", name="Start", exact=True).first.wait_for(timeout=SOON)
     for path in ("data", "train", "runs", ""):
         page.goto(f"{page.url.split('/', 3)[0]}//{page.url.split('/', 3)[2]}/{path}")
-        page.locator("h1, h3").first.wait_for(timeout=SOON)
+        page.locator("h1, h2").first.wait_for(timeout=SOON)
         page.wait_for_timeout(1500)
         widest = page.evaluate("document.scrollingElement.scrollWidth")
         assert widest <= 420, path

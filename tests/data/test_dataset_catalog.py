@@ -24,7 +24,10 @@ from lab.data.catalog import (
     DAMAGED,
     NOT_ADDED,
     READY,
+    DatasetExistsError,
     add_dataset,
+    check_free,
+    dataset_name,
     describe,
     list_datasets,
     open_pack,
@@ -243,7 +246,7 @@ def test_drawn_sets_are_neither_added_nor_removed(drawings: FakeDrawings, tmp_pa
 
 @pytest.mark.parametrize("name", ["", "My-Pets", "a b", "-a", "a-", "../x", "ä", "a" * 65, "a.b"])
 def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="lower-case letters, digits and dashes"):
+    with pytest.raises(ConfigError, match="lower-case letters a to z, digits and dashes"):
         add_dataset(name, write_folder(tmp_path / "x", pets(2)))
 
 
@@ -272,11 +275,53 @@ def test_sizes_and_fits_are_checked(tmp_path: Path) -> None:
         open_pack("mine", image_size=9999)
 
 
+def test_a_name_that_exists_is_not_replaced_by_itself(tmp_path: Path) -> None:
+    first = add_pets(tmp_path)
+    other = write_folder(tmp_path / "other", pets(3, first=50))
+    with pytest.raises(DatasetExistsError, match=r"'my-pets' .* 20 images in 2 classes"):
+        add_dataset("my-pets", other, image_size=16)
+    assert open_pack("my-pets").meta.content_hash == first.meta.content_hash
+    with pytest.raises(DatasetExistsError):
+        check_free("my-pets")
+    check_free("other-pets")
+
+
+def test_a_damaged_set_may_be_added_again(tmp_path: Path, lab_home: Path) -> None:
+    add_pets(tmp_path)
+    (lab_home / "packs" / "my-pets" / "meta.json").write_text("{")
+    assert add_dataset("my-pets", tmp_path / "my-pets", image_size=16).total == 20
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("My Pets", "my-pets"),
+        ("  leaves_2 ", "leaves-2"),
+        ("고양이와 개", "go-yang-i-wa-gae"),
+        ("Bäume, Straße", "baume-strasse"),
+        ("ねこ", "ne-ko"),
+        ("猫", "732b"),
+        ("../x", "x"),
+        ("a" * 80, "a" * 64),
+    ],
+)
+def test_a_title_in_any_alphabet_gives_a_name(tmp_path: Path, title: str, name: str) -> None:
+    assert dataset_name(title) == name
+    folder = write_folder(tmp_path / "x", pets(2))
+    assert add_dataset(name, folder, title=title, image_size=16).meta.title == title.strip()
+
+
+@pytest.mark.parametrize("title", ["", "  ", "!?", "・"])
+def test_a_title_without_a_letter_is_refused(title: str) -> None:
+    with pytest.raises(ConfigError, match="it needs a letter or a digit"):
+        dataset_name(title)
+
+
 def test_adding_again_replaces(tmp_path: Path) -> None:
     first = add_pets(tmp_path)
     open_before = open_pack("my-pets", image_size=32)
     write_folder(tmp_path / "my-pets", {f"birds/{i}.jpg": jpeg(900 + i) for i in range(5)})
-    second = add_dataset("my-pets", tmp_path / "my-pets", image_size=16)
+    second = add_dataset("my-pets", tmp_path / "my-pets", replace=True, image_size=16)
     assert second.meta.content_hash != first.meta.content_hash
     assert open_pack("my-pets").meta.class_names == ("birds", "cats", "dogs")
     assert open_pack("my-pets", image_size=32).meta.content_hash == second.meta.content_hash
@@ -286,10 +331,12 @@ def test_adding_again_replaces(tmp_path: Path) -> None:
 def test_a_failed_import_keeps_the_old_set(tmp_path: Path) -> None:
     report = add_pets(tmp_path)
     with pytest.raises(DataError):
-        add_dataset("my-pets", write_folder(tmp_path / "bad", dict.fromkeys(pets(3), b"")))
+        add_dataset(
+            "my-pets", write_folder(tmp_path / "bad", dict.fromkeys(pets(3), b"")), replace=True
+        )
     answers = iter([False] * 5 + [True] * 99)
     with pytest.raises(Cancelled):
-        add_dataset("my-pets", tmp_path / "my-pets", cancel=lambda: next(answers))
+        add_dataset("my-pets", tmp_path / "my-pets", replace=True, cancel=lambda: next(answers))
     assert open_pack("my-pets").meta == report.meta
 
 
@@ -361,7 +408,7 @@ def test_threads_ask_for_sizes_while_the_set_is_replaced(tmp_path: Path) -> None
     for reader in readers:
         reader.start()
     for i in range(6):
-        add_dataset("my-pets", (tmp_path / "my-pets", folder)[i % 2], image_size=16)
+        add_dataset("my-pets", (tmp_path / "my-pets", folder)[i % 2], replace=True, image_size=16)
     over.set()
     for reader in readers:
         reader.join()

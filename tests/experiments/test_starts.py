@@ -1,11 +1,16 @@
 """Ready starts and the knobs that suit a data set."""
 
+from pathlib import Path
+
 import pytest
 
 from lab.config import RunConfig
 from lab.data.specs import DATASETS
+from lab.experiments.estimates import estimate
 from lab.experiments.starts import STARTS, Start, defaults_for
+from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import check_network
+from lab.models.weights import weights_file
 
 
 @pytest.mark.parametrize("name", DATASETS.names())
@@ -26,3 +31,44 @@ def test_a_start_has_knobs_that_exist(start: Start) -> None:
     for dataset in start.datasets:
         config = start.config(dataset)
         assert config == defaults_for(dataset).changed(**start.knobs)
+
+
+@pytest.mark.parametrize("start", STARTS, ids=lambda start: start.key)
+def test_what_to_expect_is_of_the_start_as_it_is(start: Start) -> None:
+    for dataset, expected in start.expected.items():
+        assert dataset in start.datasets
+        assert len(expected.validation) == start.config(dataset).epochs
+        assert all(0 < value <= 1 for value in (*expected.validation, expected.test))
+
+
+def test_a_run_of_a_start_is_told_by_its_settings() -> None:
+    first, transfer = STARTS[0], STARTS[-1]
+    config = first.config("drawn-cats-dogs")
+    assert first.is_like(vars(config))
+    assert not transfer.is_like(vars(config))
+    assert not first.is_like(vars(config.changed(epochs=40)))
+    assert not first.is_like(vars(config.changed(dataset="drawn-signs")))
+    other = transfer.config("cats-dogs", transfer.networks[1])
+    assert transfer.is_like(vars(other))
+
+
+def test_a_start_takes_a_network_whose_weights_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    transfer = STARTS[-1]
+    assert transfer.suited_config("cats-dogs").architecture == "mobilenet_v2"
+    file = weights_file(ARCHITECTURES.get("squeezenet1_1"))
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert transfer.suited_config("cats-dogs").architecture == "squeezenet1_1"
+
+
+def test_the_first_start_is_small() -> None:
+    """16 s of processor time by `OMP_NUM_THREADS=1 python -m lab train`, November 2026; this keeps
+    its work within the same bounds, whatever the machine."""
+    config = STARTS[0].config("drawn-cats-dogs")
+    guess = estimate(config)
+    assert guess is not None
+    assert guess.basis == "counted"
+    assert guess.seconds < 20

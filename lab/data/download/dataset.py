@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 def download_dataset(
     offer_id: str,
     *,
+    replace: bool = False,
     progress: Report = silent,
     cancel: Cancel = never,
     patience: Patience | None = None,
@@ -42,7 +43,8 @@ def download_dataset(
     """Fetch one of OFFERS and add it to the lab under its data set's name.
 
     Progress counts bytes while it arrives, images while they are decoded. Raises NotFoundError,
-    DataError, ResourceError, Cancelled; each says what is kept for the next try.
+    DatasetExistsError without `replace`, DataError, ResourceError, Cancelled; each says what is
+    kept for the next try.
     """
     # Here, not at the top: see lab.download.
     from lab.download.fetch import PATIENCE, fetch
@@ -57,19 +59,28 @@ def download_dataset(
         expected_bytes=offer.expected_bytes,
         login=_kaggle_login() if offer.is_on_kaggle else None,
     )
+    if not replace:
+        catalog.check_free(offer.dataset)  # before the download
     with _exclusive(offer):
         archive = home_folder("downloads") / f"{offer.id}.zip"
         fetch(file, archive, progress=progress, cancel=cancel, patience=patience or PATIENCE)
         try:
             _check_layout(offer, archive)
             report = catalog.add_dataset(
-                offer.dataset, archive, title=offer.title, progress=progress, cancel=cancel
+                offer.dataset,
+                archive,
+                title=offer.title,
+                replace=replace,
+                progress=progress,
+                cancel=cancel,
             )
         except Cancelled as cancelled:
             raise Cancelled(
                 f"The import of {offer.title} was cancelled. The download is kept: press Download "
                 "again to go on with the import."
             ) from cancelled
+        except catalog.DatasetExistsError:
+            raise  # somebody added it meanwhile: the file is kept
         except DataError:
             archive.unlink()  # importing the same file again would only fail again
             raise

@@ -101,7 +101,7 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
     if not files:
         return None
     rejections.extend(own_rejections)
-    layout = "one folder a class" + (", split by folders" if with_splits else "")
+    layout = "one folder for each class" + (", in folders for each part" if with_splits else "")
     return Photographs(archive, layout, names, tuple(files))
 
 

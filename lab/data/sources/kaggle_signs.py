@@ -53,7 +53,7 @@ class SignTables:
     tables: tuple[tuple[str, str, Columns], ...]
     """split, file, columns"""
     total: int
-    layout: str = "a CSV a split, an image a row"
+    layout: str = "one CSV file for each part, with an image in each row"
     class_names: tuple[str, ...] = LETTERS
     channels: int = 1
     fixed_size: int | None = SIDE

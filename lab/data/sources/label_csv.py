@@ -53,7 +53,7 @@ def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> P
         else:
             files[path] = LabelledFile(path, split, label)
     _report_unnamed(archive, files, rejections)
-    layout = "label.csv with a path and a label a row"
+    layout = "a label.csv with a path and a label in each row"
     return Photographs(archive, layout, names, tuple(files.values()))
 
 

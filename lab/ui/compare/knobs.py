@@ -50,7 +50,7 @@ def draw_knobs(chosen: Sequence[ComparedRun]) -> None:
 def _draw_scatter(
     chosen: Sequence[ComparedRun], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
-    st.subheader("A setting against a result", anchor=False)
+    st.header("A setting against a result", anchor=False)
     results = results_of(chosen)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         across = st.selectbox(
@@ -117,7 +117,7 @@ def _draw_scatter(
 def _draw_parallel(
     chosen: Sequence[ComparedRun], knobs: Sequence[str], different: dict[str, tuple[Any, ...]]
 ) -> None:
-    st.subheader("All of them at once", anchor=False)
+    st.header("All of them at once", anchor=False)
     fitting = [name for name in knobs if _fits(name, different)]
     up = st.selectbox(
         "Result",

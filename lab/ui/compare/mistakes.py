@@ -92,7 +92,7 @@ def _draw(runs: Sequence[ComparedRun]) -> None:
 def _draw_tests(
     letters: Sequence[str], titles: dict[str, str], predictions: Sequence[Predictions], part: str
 ) -> None:
-    st.subheader("Do they really differ?", anchor=False)
+    st.header("Do they really differ?", anchor=False)
     tests: dict[str, PairedTest] = {}
     for (one, first), (other, second) in combinations(zip(letters, predictions, strict=True), 2):
         try:
@@ -150,7 +150,7 @@ def _draw_tests(
 def _draw_matrices(
     letters: Sequence[str], titles: dict[str, str], predictions: Sequence[Predictions], part: str
 ) -> None:
-    st.subheader("Which class is taken for which", anchor=False)
+    st.header("Which class is taken for which", anchor=False)
     share = choose_share(key="compare_share")
     width = 300 if len(predictions[0].class_names) <= 5 else 460
     with st.grid("auto", min_column_width=width, gap="small"):

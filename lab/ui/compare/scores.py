@@ -154,7 +154,7 @@ def _interval(ends: tuple[float, float] | None) -> str:
 
 
 def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
-    st.subheader("Same settings, other seeds", anchor=False)
+    st.header("Same settings, other seeds", anchor=False)
     settings = [c.row.settings for c in chosen]
     spreads: list[tuple[str, SeedSpread]] = [
         (title, spread)

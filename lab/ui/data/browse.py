@@ -1,8 +1,8 @@
-"""The Data page's upper half: facts, images, labels and pixels of a data set."""
+"""The Data page's upper half: facts, pictures, labels and pixels of a data set."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -13,20 +13,37 @@ from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
+from lab.data.importer import count_files
 from lab.data.preprocess import statistics
+from lab.experiments.starts import suited_to
+from lab.ui.data.add import SELECTED
+from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
+from lab.ui.words import plain
 from lab.words import size
 
-AUGMENTATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "horizontal_flip": ("Horizontal flip", {"horizontal_flip": True}),
-    "rotation": ("Rotation 25°", {"rotation_degrees": 25}),
-    "zoom": ("Zoom 0.3", {"zoom": 0.3}),
-    "shift": ("Shift 0.2", {"width_shift": 0.2, "height_shift": 0.2}),
-    "shear": ("Shear 20°", {"shear_degrees": 20}),
-    "brightness": ("Brightness 0.4", {"brightness": 0.4}),
-    "contrast": ("Contrast 0.5", {"contrast": 0.5}),
-}
+
+@dataclass(frozen=True)
+class ShownKnob:
+    """An augmentation on the page: its knobs, and a strength to show where Train has it off."""
+
+    title: str
+    example: dict[str, float]
+    unit: str = ""
+
+
+AUGMENTATIONS = (
+    ShownKnob("Rotation", {"rotation_degrees": 25}, "°"),
+    ShownKnob("Zoom", {"zoom": 0.3}),
+    ShownKnob("Shift", {"width_shift": 0.2, "height_shift": 0.2}),
+    ShownKnob("Shear", {"shear_degrees": 20}, "°"),
+    ShownKnob("Brightness", {"brightness": 0.4}),
+    ShownKnob("Contrast", {"contrast": 0.5}),
+)
+"""All but the flip, which has no strength."""
+FILES_LEFT_OUT = "Files left out"
+TAB = "data_tab"
 
 
 def choose() -> DatasetInfo:
@@ -38,7 +55,7 @@ def choose() -> DatasetInfo:
         format_func=lambda n: (
             infos[n].title + (" — not on this machine" if not infos[n].usable else "")
         ),
-        key="data_dataset",
+        key=SELECTED,
         persist_state="session",
     )
     return infos[name if name in infos else next(iter(infos))]
@@ -46,17 +63,21 @@ def choose() -> DatasetInfo:
 
 def draw_facts(info: DatasetInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(info.title, anchor=False, width="content")
+        st.header(plain(info.title), anchor=False, width="content")
+        if info.usable:
+            draw_train_on_it(info)
         if info.drawn:
             st.badge("Drawings, not photographs", icon=":material/draw:", color="violet")
-    st.markdown(info.story)
+    st.markdown(plain(info.story))
+    for warning in info.warnings:
+        st.warning(plain(warning), icon=":material/difference:")
     if info.state == catalog.READY:
         with st.grid("auto", min_column_width=120, gap="small"):
             st.metric("Classes", len(info.class_names), border=True)
             for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test")):
                 count = info.split_totals.get(split, 0)
                 if count or split != "val":
-                    st.metric(f"{title} images", f"{count:,}", border=True)
+                    st.metric(title, f"{count:,}", border=True)
             st.metric(
                 "Stored at",
                 f"{info.image_size}×{info.image_size}",
@@ -65,9 +86,30 @@ def draw_facts(info: DatasetInfo) -> None:
                 + ("three colour channels." if info.channels == 3 else "one grey channel."),
             )
             st.metric("On disk", size(info.bytes_on_disk), border=True)
-    st.caption(f"Source: {info.source} · Licence: {info.licence}")
-    if info.rejected_count:
-        st.caption(f"{info.rejected_count} file(s) could not be used; the list is further down.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        source = info.source if info.source.startswith("https://") else plain(info.source)
+        st.caption(f"Source: {source} · Licence: {info.licence}", width="content")
+        if info.rejected_count:
+            st.button(
+                f"{count_files(info.rejected_count)} left out: see which",
+                key="data_left_out",
+                type="tertiary",
+                icon=":material/rule:",
+                on_click=_open_tab,
+                args=(FILES_LEFT_OUT,),
+            )
+
+
+def draw_train_on_it(info: DatasetInfo) -> None:
+    """Draws the way to the Train page with this data set in its form."""
+    if st.button("Train on it", key="data_train", icon=":material/model_training:", type="primary"):
+        fill_form(suited_to(info.name))
+        look_at(None)
+        st.switch_page("pages/train.py")
+
+
+def _open_tab(title: str) -> None:
+    st.session_state[TAB] = title
 
 
 def draw_browser(info: DatasetInfo) -> None:
@@ -76,23 +118,22 @@ def draw_browser(info: DatasetInfo) -> None:
         with st.skeleton(height=240):
             catalog.open_pack(info.name)
         st.rerun()
-    images, labels, pixels, augmentation = st.tabs(
-        ["Images", "Labels", "Sizes and pixels", "Augmentation"],
-        key="data_tab",
-        on_change="rerun",
-    )
-    if images.open:
-        with images:
-            _gallery(info)
-    if labels.open:
-        with labels:
-            _labels(info)
-    if pixels.open:
-        with pixels:
-            _pixels(info)
-    if augmentation.open:
-        with augmentation:
-            _augmentation(info)
+    bodies = {
+        "Pictures": _gallery,
+        "Labels": _labels,
+        "Sizes and pixels": _pixels,
+        "Augmentation": _augmentation,
+    }
+    if info.rejected_count:
+        bodies[FILES_LEFT_OUT] = _left_out
+    if st.session_state.get(TAB) not in bodies:  # the data set before had one more
+        st.session_state.pop(TAB, None)
+    for tab, draw in zip(
+        st.tabs(list(bodies), key=TAB, on_change="rerun"), bodies.values(), strict=True
+    ):
+        if tab.open:
+            with tab:
+                draw(info)
 
 
 def _gallery(info: DatasetInfo) -> None:
@@ -118,7 +159,7 @@ def _gallery(info: DatasetInfo) -> None:
     indices = pack.indices(split)
     indices = indices[pack.labels[indices] == label]
     if not len(indices):
-        st.caption(f"No images of {name} in this part.")
+        st.caption(f"No pictures of {plain(name)} in this part.")
         return
     slot = st.container()
     pages = -(-len(indices) // PER_PAGE)
@@ -142,9 +183,11 @@ def _gallery(info: DatasetInfo) -> None:
                         width="stretch",
                     )
     if pinning:
-        st.caption(f"{len(pinned)} of at most {probes.MOST} pictures of this data set are pinned.")
+        st.caption(f"Pinned: {len(pinned)} of at most {probes.MOST} pictures of this data set.")
     first = (page - 1) * PER_PAGE + 1
-    st.caption(f"{first:,} to {first + len(shown) - 1:,} of {len(indices):,} images of {name}.")
+    st.caption(
+        f"{first:,} to {first + len(shown) - 1:,} of {len(indices):,} pictures of {plain(name)}."
+    )
 
 
 def _labels(info: DatasetInfo) -> None:
@@ -165,8 +208,8 @@ def _labels(info: DatasetInfo) -> None:
     if train.max() > 1.5 * train.min():
         rare = info.class_names[int(train.argmin())]
         st.caption(
-            f"The classes are unequal: {rare} has {train.min():,} training images, the largest "
-            f"class {train.max():,}. Class balancing on the Train page can make up for it."
+            f"The classes are unequal: {plain(rare)} has {train.min():,} training pictures, the "
+            f"largest class {train.max():,}. Class balancing on the Train page can make up for it."
         )
 
 
@@ -199,42 +242,66 @@ def _pixels(info: DatasetInfo) -> None:
         st.dataframe(
             {
                 "Original size": list(info.original_sizes),
-                "Images": list(info.original_sizes.values()),
+                "Pictures": list(info.original_sizes.values()),
             },
             hide_index=True,
             alt="The most frequent original image sizes.",
         )
     how = "squeezed to a square" if pack.meta.fit == "stretch" else "cut to a centred square"
-    st.caption(f"Every image is {how} of {info.image_size} pixels once, when the set is added.")
-    if pack.meta.rejected:
-        st.markdown("**Files that could not be used**")
-        st.dataframe(
-            [{"File": r.file, "Reason": r.reason} for r in pack.meta.rejected],
-            hide_index=True,
-            alt="Files that could not be used, with the reason.",
-        )
+    st.caption(f"Every picture is {how} of {info.image_size} pixels once, when the set is added.")
+
+
+def _left_out(info: DatasetInfo) -> None:
+    st.dataframe(
+        [{"File": r.file, "Reason": r.reason} for r in info.rejected],
+        hide_index=True,
+        alt="Files that could not be used, with the reason.",
+    )
+    if info.rejected_count > len(info.rejected):
+        st.caption(f"The first {len(info.rejected):,} of {count_files(info.rejected_count)}.")
 
 
 def _augmentation(info: DatasetInfo) -> None:
     pack = catalog.open_pack(info.name)
     train = pack.indices("train")
     st.caption(
-        "The same training image, eight random draws of each knob. The network never sees the same "
-        "picture twice; validation and test images are never changed."
+        "A training picture and eight random versions of it. Every epoch draws new ones; "
+        "validation and test pictures are never changed."
     )
     number = st.number_input(
-        "Training image",
+        "Training picture",
         min_value=1,
         max_value=len(train),
         key=f"data_augmented_{info.name}",
         width=200,
     )
     image = np.asarray(pack.images[train[int(number) - 1]])
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.image(enlarge(image), width=SHOWN_SIDE, alt="The image as it is", caption="as it is")
-    for title, knobs in AUGMENTATIONS.values():
-        st.markdown(f"**{title}**")
+    flips = st.session_state.get(knob_key("horizontal_flip"))
+    st.markdown(f"**Horizontal flip**{_whose(flips)}")
+    with st.container(horizontal=True, gap="xsmall"):
+        for picture, words in ((image, "as it is"), (image[:, ::-1], "mirrored")):
+            st.image(enlarge(picture), width=SHOWN_SIDE, alt=f"The picture {words}", caption=words)
+    for shown in AUGMENTATIONS:
+        knobs, own = _strengths(shown)
+        strength = max(knobs.values())
+        st.markdown(f"**{shown.title}** up to {strength:g}{shown.unit}{_whose(own)}")
         draws = preview(image, RunConfig().changed(**knobs), draws=8, seed=0)
         with st.container(horizontal=True, gap="xsmall"):
             for place, draw in enumerate(draws, start=1):
-                st.image(enlarge(draw), width=84, alt=f"{title}, draw {place}")
+                st.image(enlarge(draw), width=84, alt=f"{shown.title}, version {place}")
+
+
+def _strengths(shown: ShownKnob) -> tuple[dict[str, float], bool | None]:
+    """Returns the knobs to show, and whether they are those of the Train page: None while this
+    session has not opened it."""
+    form = {name: st.session_state.get(knob_key(name)) for name in shown.example}
+    if any(form.values()):
+        return {name: value or 0 for name, value in form.items()}, True
+    return shown.example, None if None in form.values() else False
+
+
+def _whose(on_train: bool | None) -> str:
+    """Returns whose setting is shown."""
+    if on_train is None:
+        return " · an example"
+    return " · as set on the Train page" if on_train else " · an example; off on the Train page"

@@ -32,7 +32,7 @@ def draw_recipes() -> None:
         machine = this_machine()
     one = _named_recipe()
     if one is not None:
-        st.subheader(one.asks, anchor=False)
+        st.header(one.asks, anchor=False)
         draw_measuring(machine.device, rough=draw_details(one, machine))
         return
     shown = _choose()

@@ -138,7 +138,7 @@ def _draw_selected(row: SweepRow) -> None:
         st.error(f"Another version of the lab made this sweep. {plain(str(error))}")
         return
     combinations = lines(config, store().runs(origin=row.origin), row.notes)
-    st.subheader(plain(row.name), anchor=False)
+    st.header(plain(row.name), anchor=False)
     if config.story:
         st.caption(plain(config.story))
     if row.message:

@@ -52,7 +52,7 @@ def draw_matrix_and_images(
     st.session_state.setdefault(true_key, first[0])
     st.session_state.setdefault(predicted_key, first[1])
     st.session_state.setdefault(f"results_list_{run_id}", CELL)
-    st.subheader("Which class is taken for which", anchor=False)
+    st.header("Which class is taken for which", anchor=False)
     share = choose_share(key="results_share")
     chosen = (st.session_state[true_key], st.session_state[predicted_key])
     with st.container(width=MATRIX_WIDTH):

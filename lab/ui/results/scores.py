@@ -80,7 +80,7 @@ def _against_baseline(report: Report) -> str:
 
 def draw_classes(report: Report, class_names: Sequence[str]) -> None:
     """Draws precision, recall, F1 and support of every class."""
-    st.subheader("Each class", anchor=False)
+    st.header("Each class", anchor=False)
     scores, macro = report.scores, report.macro
     st.dataframe(
         {
@@ -130,7 +130,7 @@ _COLUMNS = {
 
 def draw_two_classes(predictions: Predictions, *, key: str) -> None:
     """Draws ROC and precision-recall curves for the class that the person calls positive."""
-    st.subheader("At every threshold", anchor=False)
+    st.header("At every threshold", anchor=False)
     names = predictions.class_names
     positive = st.segmented_control(
         "Positive class",
@@ -176,7 +176,7 @@ def draw_two_classes(predictions: Predictions, *, key: str) -> None:
 
 
 def draw_calibration(report: Report) -> None:
-    st.subheader("How sure, how right", anchor=False)
+    st.header("How sure, how right", anchor=False)
     calibration = report.calibration
     st.plotly_chart(
         reliability(

@@ -40,7 +40,7 @@ from lab.ui.words import status_badge
 def draw_results(run: RunRow) -> None:
     """Draws the whole tab."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(run.name, anchor=False, width="content")
+        st.header(run.name, anchor=False, width="content")
         status_badge(run.status)
     try:
         chosen = _choose(run)

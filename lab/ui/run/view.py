@@ -52,7 +52,7 @@ def _body(run_id: str, is_title: bool) -> None:
     except NotFoundError:  # deleted in another tab
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        heading = st.title if is_title else st.subheader
+        heading = st.title if is_title else st.header
         heading(plain(run.name), anchor=False, width="stretch")
         _buttons(run)
     draw_finished(run)

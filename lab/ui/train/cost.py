@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import streamlit as st
@@ -28,6 +27,7 @@ from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.training.plan import resolve_device
 from lab.ui.state import change_form
+from lab.ui.widgets.busy import machine_is_busy
 from lab.ui.words import plain
 
 LONG_SECONDS = 20 * 60
@@ -177,21 +177,10 @@ def _measure_once(config: RunConfig) -> None:
     device = resolve_device(config)
     name = config.architecture
     key = f"measure-speeds:{device}:{name}"
-    if jobs.latest(key) is not None or _is_busy():
+    if jobs.latest(key) is not None or machine_is_busy():
         return
 
     def work(report: Report, cancel: Cancel) -> int:
         return len(measure_speeds([name], device=device, progress=report, cancel=cancel))
 
     jobs.start("measure", f"Timing {ARCHITECTURES.get(name).title}", work, key=key)
-
-
-def _is_busy() -> bool:
-    """Whether a run trains here or other programs use half of the processor."""
-    if store().runs(status=("running", "preparing")):
-        return True
-    try:
-        load, _, _ = os.getloadavg()
-    except (AttributeError, OSError):  # Windows has none
-        return False
-    return load > (os.cpu_count() or 1) / 2

@@ -132,14 +132,16 @@ def test_pixels_are_those_of_the_file(place: Place) -> None:
 
 def test_folder_and_zip_give_the_same_pack(tmp_path: Path) -> None:
     for files in (LAYOUTS["document 000"][0], pets(12), FLAT):
-        one = add_dataset("cats-dogs", write_folder(tmp_path / str(len(files)), files))
-        two = add_dataset("cats-dogs", write_zip(tmp_path / "set.zip", files))
+        folder = write_folder(tmp_path / str(len(files)), files)
+        one = add_dataset("cats-dogs", folder, replace=True)
+        two = add_dataset("cats-dogs", write_zip(tmp_path / "set.zip", files), replace=True)
         assert one.meta.content_hash == two.meta.content_hash
 
 
 def test_the_test_part_depends_on_the_images_alone(tmp_path: Path) -> None:
     def tested(name: str, size: int) -> set[str]:
-        report = add_dataset("mine", write_folder(tmp_path / name, files), image_size=size)
+        folder = write_folder(tmp_path / name, files)
+        report = add_dataset("mine", folder, replace=True, image_size=size)
         assert report.accepted["test"] == {"cats": 3, "dogs": 3}
         pack = open_pack("mine")
         return {originals[pack.names[i].split("/")[-1]] for i in pack.indices("test")}
@@ -164,6 +166,30 @@ def test_two_copies_of_a_photograph_fall_on_one_side(tmp_path: Path) -> None:
     pack = open_pack("mine")
     side = {name: split for name, split in zip(pack.names, pack.split, strict=True)}
     assert all(side[name] == side[name.replace(".jpg", "copy.jpg")] for name in pets(10))
+
+
+def test_a_picture_in_two_classes_is_noticed_and_stays(place: Place) -> None:
+    files = pets(6) | {"dogs/strange.jpg": pets(1)["cats/cat.0.jpg"]}
+    report = add_dataset("mine", place(files), image_size=16)
+    assert report.total == 13
+    [warning] = report.warnings
+    assert warning.startswith("1 picture is in more than one class, ")
+    assert "cats/cat.0.jpg" in warning
+    assert "dogs/strange.jpg" in warning
+    assert warning in report.sentence
+    assert describe("mine").warnings == report.warnings
+
+
+def test_copies_within_a_class_are_no_warning(place: Place) -> None:
+    files = pets(6) | {"cats/again.jpg": pets(1)["cats/cat.0.jpg"]}
+    assert add_dataset("mine", place(files), image_size=16).warnings == ()
+
+
+def test_several_pictures_in_two_classes_are_counted(place: Place) -> None:
+    cats = {name: data for name, data in pets(6).items() if name.startswith("cats")}
+    files = pets(6) | {f"dogs/{i}.jpg": data for i, data in enumerate(cats.values())}
+    [warning] = add_dataset("mine", place(files), image_size=16).warnings
+    assert warning.startswith("6 pictures are in more than one class, for example ")
 
 
 def test_bad_files_are_named_and_good_ones_load(place: Place) -> None:
@@ -220,7 +246,7 @@ def test_own_splits_are_kept(place: Place) -> None:
     report = add_dataset("mine", place(files), image_size=16)
     each = {split: classes["x"] for split, classes in report.accepted.items()}
     assert each == {"train": 4, "val": 2, "test": 3}
-    assert report.notes == ("Read as one folder a class, split by folders.",)
+    assert report.notes == ("Read as one folder for each class, in folders for each part.",)
 
 
 def test_classes_may_be_called_train_and_test(place: Place) -> None:
@@ -335,7 +361,10 @@ def test_own_labels_of_a_label_csv(place: Place) -> None:
 # --- nothing usable ------------------------------------------------------------
 
 USELESS: dict[str, tuple[dict[str, bytes], str]] = {
-    "an empty folder": ({"x/": b""}, "does not look like Cats and dogs: expected one folder a"),
+    "an empty folder": (
+        {"x/": b""},
+        "does not look like Cats and dogs: expected one folder for each",
+    ),
     "only text": ({"readme.md": b"x"}, "found readme.md"),
     "one class": (pets(4) | {f"dogs/dog.{i}.jpg": b"" for i in range(4)}, "one usable class (cat)"),
     "only one folder": ({f"cats/{i}.jpg": jpeg(i) for i in range(4)}, "one usable class (cat)"),
@@ -368,7 +397,7 @@ def test_own_images_in_one_heap_are_refused(place: Place, splits: tuple[str, ...
         for camera in ("IMG", "DSC")
         for i in range(5)
     }
-    with pytest.raises(DataError, match="expected one folder a class"):
+    with pytest.raises(DataError, match="expected one folder for each class"):
         add_dataset("mine", place(files))
     with pytest.raises(NotFoundError):
         describe("mine")

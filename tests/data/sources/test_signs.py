@@ -30,7 +30,7 @@ def add(tmp_path: Path, train: bytes, test: bytes | None = None) -> ImportReport
     files = {"sign_mnist_train.csv": train}
     if test is not None:
         files["sign_mnist_test.csv"] = test
-    return add_dataset("sign-mnist", write_folder(tmp_path / "signs", files))
+    return add_dataset("sign-mnist", write_folder(tmp_path / "signs", files), replace=True)
 
 
 def test_labels_become_letters_without_j(tmp_path: Path) -> None:

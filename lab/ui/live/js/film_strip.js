@@ -18,7 +18,7 @@ const PARTS = {
 export class FilmStrip {
   constructor(root) {
     this.root = root
-    this.heading = element("h3", {}, "Film strip")
+    this.heading = element("h2", {}, "Film strip")
     this.about = element(
       "p",
       { class: "live-small" },

@@ -22,7 +22,7 @@ export class Verdicts {
   constructor(root, act) {
     this.root = root
     this.act = act
-    this.heading = element("h3", {}, "What stands out")
+    this.heading = element("h2", {}, "What stands out")
     this.body = element("div", { class: "live-verdicts" })
     root.replaceChildren(this.heading, this.body)
     root.hidden = true

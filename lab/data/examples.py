@@ -1,0 +1,42 @@
+"""A few pictures of a data set, for a page that only wants to show what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.data import catalog
+from lab.data.drawn.pack import SEED, drawing_of
+from lab.data.specs import DATASETS
+
+Example = tuple[str, NDArray[np.uint8]]
+"""A class name and its picture (H, W, C)."""
+
+
+def examples(name: str, count: int) -> list[Example]:
+    """Returns `count` training pictures, the classes in turn; none of a set that is not here.
+
+    Of a set that is drawn at first use only these few are drawn. Raises NotFoundError, DataError.
+    """
+    info = catalog.describe(name)
+    if not info.usable:
+        return []
+    if info.state == catalog.READY:
+        pack = catalog.open_pack(name)
+        train = pack.indices("train")
+        rows = _in_turn(pack.labels[train], len(info.class_names), count)
+        return [(info.class_names[pack.labels[i]], np.asarray(pack.images[i])) for i in train[rows]]
+    batch = 4 * max(count, len(info.class_names))  # the classes come in any order
+    pictures, labels = next(
+        drawing_of(DATASETS.get(name)).render_batches("train", seed=SEED, batch=batch)
+    )
+    rows = _in_turn(labels, len(info.class_names), count)
+    return [(info.class_names[labels[i]], pictures[i]) for i in rows]
+
+
+def _in_turn(labels: NDArray[np.int64], classes: int, count: int) -> list[int]:
+    """Returns the places of the first picture of each class, then of the second ones, and so on."""
+    places = [np.flatnonzero(labels == label).tolist() for label in range(classes)]
+    deepest = max(map(len, places), default=0)
+    turns = [each[turn] for turn in range(deepest) for each in places if turn < len(each)]
+    return turns[:count]

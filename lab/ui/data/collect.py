@@ -1,0 +1,269 @@
+"""A data set from single pictures: dropped in or taken with the camera, class by class.
+
+The pictures are in the session's memory until the data set is made or the tab is closed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from lab import jobs
+from lab.data.decode import SUFFIXES, UnreadableFile, decode
+from lab.data.sources.source import SPLIT_FOLDERS
+from lab.home import home_folder
+from lab.ui.data.add import draw_name, submit
+from lab.ui.words import plain
+from lab.words import size
+
+LEAST = 5
+"""Pictures that each class needs: to learn from, to validate and to test with."""
+ENOUGH = 20
+"""From so many pictures a class on, the result depends less on which ones they are."""
+MOST_BYTES = 300_000_000
+SHOWN = 8
+"""Thumbnails of a class."""
+THUMBNAIL = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture as it came, and a small copy to show."""
+
+    name: str
+    data: bytes = field(repr=False)
+    thumbnail: bytes = field(repr=False)
+
+
+@dataclass(eq=False)
+class Collection:
+    """A session's pictures: class -> digest -> picture, so that none is there twice in a class."""
+
+    classes: dict[str, dict[bytes, Picture]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    """Sentences about the files of the last drop that were not taken."""
+    batch: int = 0
+    """Part of the uploader's key: with a new one it is empty again."""
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(len(p.data) for pictures in self.classes.values() for p in pictures.values())
+
+    def add(self, class_name: str, name: str, data: bytes) -> None:
+        """Adds a picture; what cannot be one, or is there already, goes into `refused`."""
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        pictures = self.classes.setdefault(class_name, {})
+        if digest in pictures:
+            return
+        for other, those in self.classes.items():
+            if digest in those:
+                self.refused.append(f"{name} is in the class {other} already.")
+                return
+        if self.total_bytes + len(data) > MOST_BYTES:
+            self.refused.append(
+                f"{name}: more than {size(MOST_BYTES)} in all; add a folder by its path instead."
+            )
+            return
+        try:
+            image = decode(data, name=name, at_least=THUMBNAIL).image
+        except UnreadableFile as error:
+            self.refused.append(str(error))
+            return
+        image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BICUBIC)
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=85)
+        pictures[digest] = Picture(name, data, file.getvalue())
+
+    def missing(self) -> str:
+        """Returns what is still needed for a data set, as a sentence; "" when nothing is."""
+        few = [
+            f"{LEAST - len(pictures)} more of {name}"
+            for name, pictures in self.classes.items()
+            if len(pictures) < LEAST
+        ]
+        if len(self.classes) < 2:
+            few.append("a second class" if self.classes else "pictures of two classes")
+        return f"Missing: {', '.join(few)}." if few else ""
+
+    def write(self) -> Path:
+        """Writes one folder for each class to a new folder and returns it."""
+        root = home_folder("downloads") / f"collected-{uuid.uuid4().hex}"
+        for class_name, pictures in self.classes.items():
+            folder = root / class_name
+            folder.mkdir(parents=True)
+            for number, picture in enumerate(pictures.values(), 1):
+                # The browser's file name never reaches the disk.
+                suffix = Path(picture.name).suffix.lower()
+                suffix = suffix if suffix in SUFFIXES else ".jpg"
+                (folder / f"{number}{suffix}").write_bytes(picture.data)
+        return root
+
+
+def collection() -> Collection:
+    """Returns this session's pictures."""
+    pictures: Collection = st.session_state.setdefault("data_collection", Collection())
+    return pictures
+
+
+def draw_collect() -> None:
+    """Draws the form that makes a data set of single pictures."""
+    _clear_when_made()
+    pictures = collection()
+    with st.expander(
+        "From single pictures or the camera",
+        icon=":material/add_a_photo:",
+        expanded=bool(pictures.classes),
+    ):
+        class_name = st.selectbox(
+            "Class",
+            list(pictures.classes),
+            index=None,
+            placeholder="Choose a class, or type a new one",
+            accept_new_options=True,
+            key="collect_class",
+            help="What is on the pictures that you drop in next, such as cat.",
+        )
+        wrong = class_problem(class_name) if class_name else ""
+        if wrong:
+            st.error(wrong, icon=":material/error:")
+        elif class_name:
+            _draw_sources(class_name.strip())
+        if pictures.refused:
+            lines = "\n".join(f"- {plain(line)}" for line in pictures.refused[:10])
+            more = len(pictures.refused) - 10
+            if more > 0:
+                lines += f"\n- and {more:,} more"
+            st.warning(f"Not taken:\n{lines}", icon=":material/filter_none:")
+        for name in list(pictures.classes):
+            _draw_class(name)
+        if pictures.classes:
+            _draw_make()
+
+
+def class_problem(name: str) -> str:
+    """Returns why `name` cannot be a class; "" when it can."""
+    name = name.strip()
+    if not name or len(name) > 60:
+        return "A class name has 1 to 60 characters."
+    if name.startswith(".") or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name):
+        return (
+            f'{plain(name)} cannot be a class: no / \\ : * ? " < > | and no dot at the beginning.'
+        )
+    if name.casefold() in SPLIT_FOLDERS:
+        return f"{plain(name)} is the name of a part of a data set; choose another for the class."
+    return ""
+
+
+def _draw_sources(class_name: str) -> None:
+    pictures = collection()
+    key = f"collect_files_{pictures.batch}"
+    st.file_uploader(
+        f"Pictures of {plain(class_name)}",
+        accept_multiple_files=True,
+        key=key,
+        on_change=_take_files,
+        args=(key, class_name),
+        help="JPEG, PNG or WebP, up to 10 MB each.",
+    )
+    if st.toggle("Use the camera", key="collect_camera"):
+        shot_key = f"collect_shot_{class_name}"
+        st.camera_input(
+            f"A picture of {plain(class_name)}",
+            key=shot_key,
+            width=420,
+            on_change=_take_shot,
+            args=(shot_key, class_name),
+        )
+
+
+def _take_files(key: str, class_name: str) -> None:
+    """Moves the uploader's files to the collection."""
+    pictures = collection()
+    pictures.refused = []
+    files: list[UploadedFile] = st.session_state.get(key) or []
+    for file in files:
+        pictures.add(class_name, file.name, file.getvalue())
+    _forget_empty(pictures)
+    pictures.batch += 1
+
+
+def _take_shot(key: str, class_name: str) -> None:
+    shot: UploadedFile | None = st.session_state.get(key)
+    if shot is not None:
+        pictures = collection()
+        pictures.refused = []
+        pictures.add(class_name, "camera.jpg", shot.getvalue())
+        _forget_empty(pictures)
+
+
+def _forget_empty(pictures: Collection) -> None:
+    pictures.classes = {name: those for name, those in pictures.classes.items() if those}
+
+
+def _draw_class(name: str) -> None:
+    those = list(collection().classes[name].values())
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+        count = f"{len(those):,} picture{'s' * (len(those) != 1)}"
+        st.markdown(f"**{plain(name)}**  \n{count}", width=160)
+        for picture in those[:SHOWN]:
+            st.image(picture.thumbnail, width=THUMBNAIL, alt=f"{name}: {picture.name}")
+        st.button(
+            f"Remove {plain(name)}",
+            key=f"collect_remove_{name}",
+            icon=":material/delete:",
+            type="tertiary",
+            on_click=_remove,
+            args=(name,),
+        )
+
+
+def _remove(name: str) -> None:
+    collection().classes.pop(name, None)
+    st.session_state["collect_class"] = None
+
+
+def _draw_make() -> None:
+    pictures = collection()
+    title = draw_name("collect_name")
+    pressed = st.button(
+        "Make the data set", key="collect_make", icon=":material/check:", type="primary"
+    )
+    missing = pictures.missing()
+    if not missing and not title and pressed:
+        missing = "Missing: a name."
+    if missing:
+        if pressed:
+            st.error(plain(missing), icon=":material/error:")
+        else:
+            st.caption(
+                f"{plain(missing)} Each class needs at least {LEAST} pictures; {ENOUGH} or more "
+                "are better."
+            )
+        return
+    if title:
+        submit(
+            title,
+            lambda: (pictures.write(), True),
+            key="collect",
+            pressed=pressed,
+            started=_note_job,
+        )
+
+
+def _note_job(job_id: str) -> None:
+    st.session_state["collect_job"] = job_id
+
+
+def _clear_when_made() -> None:
+    """Empties the collection once its data set is there; after a failure it stays."""
+    job = jobs.get(st.session_state.get("collect_job", ""))
+    if job is not None and job.state == "done":
+        del st.session_state["collect_job"]
+        st.session_state["data_collection"] = Collection(batch=collection().batch + 1)

@@ -1,0 +1,194 @@
+"""The Data page's lower half: a set is added and shown, never replaced by itself."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lab import jobs
+from lab.config import RunConfig
+from lab.data import catalog
+from lab.runs.store import store
+from lab.ui.data.collect import LEAST, Collection, class_problem
+from tests.app.conftest import OpenPage
+from tests.data.pictures import BAD_PICTURES, jpeg, pets, write_folder
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click().run()
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def settled(app: AppTest) -> AppTest:
+    """Waits for the imports and lets the page follow."""
+    deadline = time.monotonic() + 60
+    while any(job.active for job in jobs.jobs("dataset")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    app.run()
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def errors(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.error).replace("\\", "")
+
+
+def markdown(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.markdown)
+
+
+@pytest.fixture
+def pet_folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "pets", pets(6))
+
+
+def fill(app: AppTest, name: str, path: Path) -> AppTest:
+    app.text_input(key="data_name").set_value(name)
+    app.text_input(key="data_path").set_value(str(path)).run()
+    return app
+
+
+def add_pets(app: AppTest, name: str, path: Path) -> AppTest:
+    return settled(press(fill(app, name, path), "data_add"))
+
+
+def test_add_says_what_is_missing(open_page: OpenPage) -> None:
+    app = open_page("data")
+    assert not app.button(key="data_add").disabled
+    press(app, "data_add")
+    assert "Missing: a name and a path or a zip." in errors(app)
+
+
+def test_a_new_set_is_shown_and_leads_to_train(open_page: OpenPage, pet_folder: Path) -> None:
+    app = add_pets(open_page("data"), "고양이와 개", pet_folder)
+    assert app.selectbox(key="data_dataset").value == "go-yang-i-wa-gae"
+    assert "고양이와 개" in [header.value for header in app.header]
+    press(app, "data_train")
+    assert app.session_state["train_dataset"] == "go-yang-i-wa-gae"
+
+
+def test_a_name_that_exists_is_a_question(
+    open_page: OpenPage, pet_folder: Path, tmp_path: Path
+) -> None:
+    app = add_pets(open_page("data"), "My Pets", pet_folder)
+    before = catalog.describe("my-pets").content_hash
+    config = RunConfig(dataset="my-pets", architecture="mlp")
+    run_id = store().create_run(config, name="on the old pets")
+    store().request(run_id, "stop")
+    other = write_folder(tmp_path / "other", pets(5, first=40))
+    app = settled(press(fill(app, "my pets", other), "data_add"))
+    assert catalog.describe("my-pets").content_hash == before
+    assert "**My Pets** is already on this machine: 12 pictures in 2 classes." in markdown(app)
+    assert "1 run used it and keeps what was measured" in markdown(app)
+    assert "on the old pets" in markdown(app)
+    press(app, "data_replace_not")
+    assert app.text_input(key="data_name").value == "My Pets 2"
+    assert "already on this machine" not in markdown(app)
+    settled(press(app, "data_add"))
+    assert catalog.describe("my-pets-2").split_totals == {"train": 8, "test": 2}
+
+
+def test_a_set_is_replaced_when_that_is_chosen(
+    open_page: OpenPage, pet_folder: Path, tmp_path: Path
+) -> None:
+    app = add_pets(open_page("data"), "pets", pet_folder)
+    other = write_folder(tmp_path / "other", pets(5, first=40))
+    press(fill(app, "pets", other), "data_add")
+    assert "No run has used it." in markdown(app)
+    settled(press(app, "data_replace_sure"))
+    assert sum(catalog.describe("pets").split_totals.values()) == 10
+
+
+def test_two_sources_are_refused(open_page: OpenPage, pet_folder: Path) -> None:
+    app = fill(open_page("data"), "pets", pet_folder)
+    app.file_uploader(key="data_upload").upload("pets.zip", b"PK", "application/zip").run()
+    before = jobs.jobs("dataset")
+    press(app, "data_add")
+    assert "Two sources: the path" in errors(app)
+    assert jobs.jobs("dataset") == before
+
+
+def test_the_name_of_a_public_set_is_not_for_own_pictures(
+    open_page: OpenPage, pet_folder: Path
+) -> None:
+    app = press(fill(open_page("data"), "Sign MNIST", pet_folder), "data_add")
+    assert "the name of a data set of the lab, Sign-Language MNIST" in errors(app)
+
+
+def test_files_left_out_are_one_click_away(open_page: OpenPage, tmp_path: Path) -> None:
+    files = pets(6) | {"cats/broken.jpg": BAD_PICTURES["empty.jpg"][0]}
+    app = add_pets(open_page("data"), "broken pets", write_folder(tmp_path / "x", files))
+    assert app.button(key="data_left_out").label == "1 file left out: see which"
+    press(app, "data_left_out")
+    assert list(app.dataframe[0].value["File"]) == ["cats/broken.jpg"]
+    app.selectbox(key="data_dataset").select("drawn-signs").run()  # which has no such tab
+    assert not app.exception
+
+
+def test_a_picture_in_two_classes_is_a_warning(open_page: OpenPage, tmp_path: Path) -> None:
+    files = pets(6) | {"dogs/strange.jpg": pets(1)["cats/cat.0.jpg"]}
+    app = add_pets(open_page("data"), "mixed pets", write_folder(tmp_path / "x", files))
+    assert "1 picture is in more than one class" in app.warning[0].value.replace("\\", "")
+
+
+def drop(app: AppTest, class_name: str, count: int, first: int) -> AppTest:
+    # AppTest cannot type a new option; the browser test does.
+    app.session_state["data_collection"].classes.setdefault(class_name, {})
+    app.run()
+    app.selectbox(key="collect_class").set_value(class_name).run()
+    key = next(each.key for each in app.file_uploader if each.key.startswith("collect_files"))
+    files = [(f"{i}.jpg", jpeg(first + i), "image/jpeg") for i in range(count)]
+    app.file_uploader(key=key).set_value(files).run()
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def test_dropped_pictures_become_a_data_set(open_page: OpenPage) -> None:
+    app = drop(open_page("data"), "leaf", LEAST, 0)
+    press(app, "collect_make")
+    assert "Missing: a second class." in errors(app)
+    drop(app, "stone", LEAST - 1, 100)
+    press(app, "collect_make")
+    assert "Missing: 1 more of stone." in errors(app)
+    drop(app, "stone", LEAST, 100)  # the first four again: none is there twice
+    assert f"**stone**  \n{LEAST} pictures" in markdown(app)
+    press(app, "collect_make")
+    assert "Missing: a name." in errors(app)
+    app.text_input(key="collect_name").set_value("Walk").run()
+    settled(press(app, "collect_make"))
+    assert app.selectbox(key="data_dataset").value == "walk"
+    assert catalog.describe("walk").class_names == ("leaf", "stone")
+    assert not any(each.key and each.key.startswith("collect_remove") for each in app.button)
+
+
+def test_a_collection_takes_pictures_once_and_says_what_it_does_not_take() -> None:
+    pictures = Collection()
+    pictures.add("cat", "a.jpg", jpeg(1))
+    pictures.add("cat", "again.jpg", jpeg(1))
+    assert pictures.refused == []
+    assert len(pictures.classes["cat"]) == 1
+    pictures.add("dog", "b.jpg", jpeg(1))
+    pictures.add("dog", "c.jpg", b"This is no picture." * 9)
+    assert pictures.refused[0] == "b.jpg is in the class cat already."
+    assert "c.jpg holds text" in pictures.refused[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("cat", ""),
+        ("고양이", ""),
+        ("a/b", "cannot be a class"),
+        (".hidden", "cannot be a class"),
+        ("train", "part of a data set"),
+        ("x" * 61, "1 to 60 characters"),
+    ],
+)
+def test_class_names_that_can_be_folders(name: str, problem: str) -> None:
+    assert problem in class_problem(name)
+    assert bool(class_problem(name)) == bool(problem)

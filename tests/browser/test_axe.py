@@ -1,0 +1,78 @@
+"""Every page in both themes under axe-core, with a finished run: no serious violation of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.ui.entrance import PAGES
+
+ROOT = Path(__file__).parents[2]
+SOON = 150_000
+KNOBS = "dataset=drawn-signs&architecture=sign-cnn&epochs=1&subset_per_class=20"
+FAILING = ("serious", "critical")
+ALSO = ("heading-order",)
+"""Rules of less weight that are kept as well."""
+
+OF_STREAMLIT: dict[tuple[str, str], str] = {}
+"""(rule, part of an element's HTML) -> why it is Streamlit's own and not to be mended here."""
+
+
+@pytest.fixture(scope="module")
+def axe() -> Any:
+    """Returns the runner of axe-core that axe-playwright-python brings along."""
+    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+
+@pytest.fixture(scope="module")
+def finished_run(chromium: Any, serve: Callable[[Path], str]) -> str:
+    """Returns the id of a completed run on the server of this folder."""
+    page = chromium.new_page()
+    page.goto(f"{serve(ROOT / 'streamlit_app.py')}/train?{KNOBS}")
+    page.get_by_role("button", name="Train", exact=True).click(timeout=SOON)
+    page.get_by_role("link", name="Where it looks").first.wait_for(timeout=SOON)
+    run = re.search(r"[?&]run=([\w-]+)", page.url)
+    assert run is not None
+    page.close()
+    return run[1]
+
+
+def violations(axe: Any, page: Any) -> list[str]:
+    """Returns what fails, an element each."""
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:200]} {node['failureSummary']}"
+        for rule in axe.run(page).response["violations"]
+        if rule["impact"] in FAILING or rule["id"] in ALSO
+        for node in rule["nodes"]
+        if not _is_streamlits(rule["id"], node["html"])
+    ]
+
+
+def _is_streamlits(rule: str, html: str) -> bool:
+    return any(rule == known and part in html for known, part in OF_STREAMLIT)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [page.name for page in PAGES])
+def test_no_serious_violation(
+    serve: Callable[[Path], str],
+    open_page: Callable[..., Any],
+    axe: Any,
+    finished_run: str,
+    name: str,
+    scheme: str,
+) -> None:
+    path = "" if name == PAGES[0].name else name
+    url = f"{serve(ROOT / 'streamlit_app.py')}/{path}?run={finished_run}"
+    # As high as a page gets: axe judges the contrast of what is on the screen.
+    page = open_page(url, height=6000, scheme=scheme)
+    page.get_by_test_id("stMainBlockContainer").get_by_role("heading").first.wait_for(timeout=SOON)
+    page.wait_for_timeout(1500)  # what is computed in the background has begun to come
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
+        timeout=SOON
+    )
+    assert violations(axe, page) == []
