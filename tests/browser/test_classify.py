@@ -116,6 +116,7 @@ def _walk(page: Any, one: str, other: str) -> None:
     )
     assert lines.count() == 3
     assert bars.count() == 2
+    page.get_by_role("heading", name="Classify").click()  # out of the select box, which shrinks
     settle(page)
     page.get_by_role("button", name="Details").first.click()
     page.get_by_text("what the network sees, 28 × 28").first.wait_for(timeout=SOON)

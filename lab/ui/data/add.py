@@ -49,6 +49,9 @@ def adopt_selection() -> None:
 
 def draw_jobs() -> None:
     """Draws running downloads and imports, and how the last ones ended."""
+    job = jobs.get(st.session_state.get(_JOB, ""))
+    if job is not None and not job.active:  # it ended since `adopt_selection` looked
+        st.rerun()
     for view in jobs.jobs(KIND)[:3]:
         if view.active:
             draw_job(view.id, key=f"data_job_{view.id}", title=view.title, cancellable=True)
