@@ -25,7 +25,7 @@ from lab.api.judging import Judge, Judgement, verdict_values
 from lab.api.run_texts import progress_values, tile_values
 from lab.api.run_values import log_values, run_values
 from lab.metrics import metrics_of
-from lab.runs.history import thinned_steps
+from lab.runs.history import ThinnedHistory
 from lab.runs.rows import EpochColumns, RunRow, StepColumns
 from lab.runs.status import ACTIVE
 from lab.runs.store import Store
@@ -53,6 +53,7 @@ class RunFeed:
         self._run = store.run(run_id)
         self._folder = store.folder(run_id)
         self._judge = Judge(store, run_id)
+        self._history = ThinnedHistory(store, run_id, points=WHOLE)
         newest = store.newest(run_id)
         self._step = newest.step or 0
         self._epoch = newest.epoch or 0
@@ -82,9 +83,7 @@ class RunFeed:
         after = 0 if whole else step
         newest = self._store.newest(run.id)
         steps = (
-            thinned_steps(self._store, run.id, points=WHOLE)
-            if whole
-            else self._store.steps(run.id, after=after)
+            self._history.read(run.revision) if whole else self._store.steps(run.id, after=after)
         )
         # Not by the step: an epoch is recorded some seconds behind its last one.
         epochs = self._store.epochs(run.id, after=0 if whole else epoch)

@@ -42,15 +42,55 @@ def thinned_steps(
         return steps
     epochs = store.epochs(run_id)
     best = epochs.step[epochs.is_best][-1:]
+    return _thinned(steps, points, keep=np.flatnonzero(np.isin(steps.step, best)))
+
+
+class ThinnedHistory:
+    """A run's steps, thinned, that grows by what is new: whoever comes to a long run, and the next
+    thirty after, need not read it all. One thread at a time."""
+
+    def __init__(self, store: Store, run_id: str, *, points: int) -> None:
+        self._store, self._run_id, self._points = store, run_id, points
+        self._revision = -1
+        self._steps: StepColumns | None = None
+
+    def read(self, revision: int) -> StepColumns:
+        """Returns `points` to twice as many rows, or all; `revision` is the run's of now."""
+        if self._steps is None or revision != self._revision or not len(self._steps):
+            self._steps = thinned_steps(self._store, self._run_id, points=self._points)
+            self._revision = revision
+            return self._steps
+        new = self._store.steps(self._run_id, after=int(self._steps.step[-1]))
+        if len(new):
+            grown = _joined(self._steps, new)
+            if len(grown) > 2 * self._points:
+                grown = _thinned(grown, self._points, keep=np.empty(0, dtype=np.intp))
+            self._steps = grown
+        return self._steps
+
+
+def _thinned(steps: StepColumns, points: int, *, keep: Indexes) -> StepColumns:
     rows = thin(
         len(steps),
         # The raw curves decide which steps are shown; the smoothed ones need their extremes only.
         shapes=[steps[name] for name in SHAPES],
         extremes=[*(steps[name] for name in EXTREMES), steps.learning_rate],
-        keep=np.flatnonzero(np.isin(steps.step, best)),
+        keep=keep,
         points=points,
     )
     return _select_rows(steps, rows)
+
+
+def _joined(before: StepColumns, after: StepColumns) -> StepColumns:
+    joined: dict[str, Any] = {}
+    for field in fields(before):
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        joined[field.name] = (
+            {name: np.concatenate([old[name], new[name]]) for name in old}
+            if isinstance(old, Mapping)
+            else np.concatenate([old, new])
+        )
+    return StepColumns(**joined)
 
 
 def thinned_curve(column: Curve, *, points: int = POINTS) -> Curve:

@@ -13,7 +13,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.thread import drive
-from lab.process import freeze_imports, switch_threads_often
+from lab.process import freeze_imports, lower_priority, switch_threads_often
 from lab.runs.queue import queue
 from lab.training.events import ProbeTaken, RunEnded
 
@@ -40,6 +40,7 @@ def _warm_up() -> None:
     Without it the first press of Train would wait for that. The step also imports what torch and
     torchvision import late, and runs the trial of number formats (`lab.training.speed.trials`).
     """
+    lower_priority()  # the first page, which somebody waits for, imports at the same time
     built_in = [spec.name for spec in catalog.DATASETS if spec.drawn]
     for prepare in (catalog.open_pack, _warm_up_dataset):
         for name in built_in:

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from lab.runs.history import thin, thinned_curve, thinned_steps
+from lab.runs.history import ThinnedHistory, thin, thinned_curve, thinned_steps
 from lab.runs.reading import _STEP_FIELDS
 from lab.runs.rows import Curve, StepColumns
 from lab.runs.store import Store
@@ -134,3 +134,29 @@ def test_a_hundred_thousand_steps(runs: Store) -> None:
         return sorted(times)[10]
 
     assert cost(long, 99_940) < 3 * cost(short, 940) + 1e-3
+
+
+def test_a_history_that_grows_is_read_once(
+    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.record(run_id, [started(per_epoch=10_000), *(step(n) for n in range(1, 401))])
+    history = ThinnedHistory(runs, run_id, points=100)
+    first = history.read(0)
+    assert len(first) <= 100
+    asked: list[int] = []
+    real = runs.steps
+
+    def counted(run: str, *, after: int = 0, limit: int | None = None) -> StepColumns:
+        asked.append(after)
+        return real(run, after=after, limit=limit)
+
+    monkeypatch.setattr(runs, "steps", counted)
+    for last in (450, 600, 900):
+        runs.record(run_id, [step(n) for n in range(last - 50, last + 1)])
+        grown = history.read(0)
+        assert (grown.step[0], grown.step[-1]) == (1, last)
+        assert (np.diff(grown.step) > 0).all()
+        assert len(grown) <= 200
+    assert min(asked) >= 400
+    assert len(history.read(1)) <= 100  # the run went back: all is read again
+    assert asked[-1] == 0
