@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from lab.config import RunConfig
 from lab.errors import LabError
 from lab.ui.run.view import draw_run
 from lab.ui.state import current_run
@@ -19,7 +20,9 @@ if run is not None:
 else:
     st.title("Train", anchor=False)
 
-with st.sidebar:
+
+def draw_settings() -> RunConfig | LabError:
+    """Draws the settings; returns what a press of Train would start."""
     st.header("Settings", anchor=False)
     form.of_run(run)
     button = st.container()
@@ -28,6 +31,14 @@ with st.sidebar:
     with button:
         form.draw_train_button(config)
         draw_lr_finder(config)
+    return config
+
+
+with st.sidebar:
+    if run is None:
+        config = draw_settings()
+    else:  # nothing else on the page depends on them, so a change draws the settings alone
+        st.fragment(key="train_settings")(draw_settings)()
 
 if run is None and not isinstance(config, LabError):
     st.header("What pressing Train will do", anchor=False)
