@@ -1,39 +1,16 @@
-"""What the charts read: columns of plain numpy arrays, all of one length.
-
-The protocols are what a chart needs; the run store's own columns fit them as they are.
-"""
+"""What the charts read: columns of plain numpy arrays, all of one length."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Column: TypeAlias = npt.NDArray[Any]
 """(n,) numbers; NaN where there is none."""
-
-
-class Steps(Protocol):
-    """One row a step, steps ascending."""
-
-    @property
-    def step(self) -> Column: ...
-    def __getitem__(self, column: str, /) -> Column:
-        """Of a metric, such as "loss" and "loss_smoothed"."""
-
-
-class Epochs(Protocol):
-    """One row an epoch, epochs ascending; `step` is the step with which the epoch ended."""
-
-    @property
-    def epoch(self) -> Column: ...
-    @property
-    def step(self) -> Column: ...
-    def __getitem__(self, column: str, /) -> Column:
-        """Of a metric, such as "train_loss" and "val_loss"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ as adding a shortcut, is little beside these and left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,10 +34,32 @@ def stage_costs(net: StagedNet, *, channels: int, image_size: int) -> tuple[Stag
 
     `net` is on the meta device and is changed, so throw it away afterwards.
     """
-    calls: list[tuple[int, int]] = []
+    costs = []
+    for name, calls, _ in stage_passes(net, channels=channels, image_size=image_size):
+        costs.append(
+            StageCost(
+                name,
+                multiplications=sum(_multiplications(module, output) for module, output in calls),
+                outputs=sum(output.numel() for _, output in calls),
+                parameters=count_parameters(net.stage(name)),
+                layers=len(calls),
+            )
+        )
+    return tuple(costs)
+
+
+def stage_passes(
+    net: StagedNet, *, channels: int, image_size: int
+) -> Iterator[tuple[str, list[tuple[nn.Module, Tensor]], Tensor]]:
+    """Yields each stage's name, the calls of its layers with their outputs, in order, and its own
+    output (1, ...); all on the meta device, so it takes milliseconds.
+
+    `net` is on the meta device and is changed, so throw it away afterwards.
+    """
+    calls: list[tuple[nn.Module, Tensor]] = []
 
     def record(module: nn.Module, _: object, output: Tensor) -> None:
-        calls.append((_multiplications(module, output), output.numel()))
+        calls.append((module, output))
 
     net.eval()
     skip_batch_norm(net)
@@ -44,21 +67,11 @@ def stage_costs(net: StagedNet, *, channels: int, image_size: int) -> tuple[Stag
         if not any(True for _ in module.children()):
             module.register_forward_hook(record)
     x = torch.zeros(1, channels, image_size, image_size, device="meta")
-    costs = []
-    with torch.no_grad():
-        for name in net.stage_names:
-            calls.clear()
+    for name in net.stage_names:
+        calls.clear()
+        with torch.no_grad():
             x = net.run(x, first=name, last=name)
-            costs.append(
-                StageCost(
-                    name,
-                    multiplications=sum(multiplications for multiplications, _ in calls),
-                    outputs=sum(outputs for _, outputs in calls),
-                    parameters=count_parameters(net.stage(name)),
-                    layers=len(calls),
-                )
-            )
-    return tuple(costs)
+        yield name, list(calls), x
 
 
 def skip_batch_norm(net: nn.Module) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lab.models.cost import skip_batch_norm
+from lab.models.cost import stage_passes
 from lab.models.freezing import count_parameters
 from lab.models.staged import StagedNet
 
@@ -154,29 +154,18 @@ def stage_shapes(net: StagedNet, *, channels: int, image_size: int) -> tuple[Sta
 
     Takes milliseconds. `net` is on the meta device and is changed, so throw it away afterwards.
     """
-    calls: dict[nn.Module, tuple[int, ...]] = {}
-
-    def record(module: nn.Module, _: object, output: Tensor) -> None:
-        calls.setdefault(module, tuple(output.shape[1:]))
-
-    net.eval()
-    skip_batch_norm(net)
-    for module in net.modules():
-        if not any(True for _ in module.children()):
-            module.register_forward_hook(record)
-    x = torch.zeros(1, channels, image_size, image_size, device="meta")
     stages = []
-    with torch.no_grad():
-        for name in net.stage_names:
-            calls.clear()
-            x = net.run(x, first=name, last=name)
-            names = {module: path for path, module in net.stage(name).named_modules()}
-            layers = tuple(
-                StageLayer(names[module] or name, _kind(module), shape, count_parameters(module))
-                for module, shape in calls.items()
-            )
-            parameters = count_parameters(net.stage(name))
-            stages.append(StageShape(name, tuple(x.shape[1:]), parameters, layers))
+    for name, calls, output in stage_passes(net, channels=channels, image_size=image_size):
+        names = {module: path for path, module in net.stage(name).named_modules()}
+        shapes: dict[nn.Module, tuple[int, ...]] = {}
+        for module, result in calls:
+            shapes.setdefault(module, tuple(result.shape[1:]))
+        layers = tuple(
+            StageLayer(names[module] or name, _kind(module), shape, count_parameters(module))
+            for module, shape in shapes.items()
+        )
+        parameters = count_parameters(net.stage(name))
+        stages.append(StageShape(name, tuple(output.shape[1:]), parameters, layers))
     return tuple(stages)
 
 

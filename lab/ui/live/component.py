@@ -32,7 +32,6 @@ def live_component(
     data: dict[str, Any],
     *,
     key: str,
-    on_change: Callable[[], None] | None = None,
     on_act: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Draws js/<module>.js with `data`; returns what it has triggered in this run of the script.
@@ -43,8 +42,8 @@ def live_component(
     """
     result = _mount(
         key=key,
-        data={**data, "module": asset_url(f"{module}.js"), "style": asset_url("live.css")},
-        on_change_change=on_change or _nothing,
+        data={**data, "module": asset_url(f"{module}.js")},
+        on_change_change=_nothing,
         on_act_change=on_act or _nothing,
     )
     return {"change": result.get("change"), "act": result.get("act")}
@@ -55,7 +54,7 @@ def preload_live_view() -> None:
 
     So the first point after a press of a start button does not wait for it.
     """
-    _mount(key="live_preload", data={"module": asset_url("preload.js"), "style": ""})
+    _mount(key="live_preload", data={"module": asset_url("preload.js")})
 
 
 def triggered(key: str, name: str) -> Any:

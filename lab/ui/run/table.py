@@ -14,11 +14,12 @@ from lab.config import KNOBS, RunConfig
 from lab.errors import LabError
 from lab.models.activations import ACTIVATIONS
 from lab.models.architecture import ARCHITECTURES
-from lab.runs.queue import queue
 from lab.runs.status import STATUSES
 from lab.runs.store import LONGEST_TAG, RunRow, store
-from lab.ui.state import current_run, fill_form, look_at
+from lab.ui.run.finished import run_again
+from lab.ui.state import current_run, look_at
 from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
+from lab.ui.widgets.queue_actions import ask_queue
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
 from lab.words import NONE, whole_percent
@@ -266,7 +267,7 @@ def draw_queue() -> None:
                     "Take out",
                     key=f"runs_remove_{run.id}",
                     icon=":material/close:",
-                    on_click=_try,
+                    on_click=ask_queue,
                     args=("remove", run.id),
                 )
 
@@ -277,16 +278,9 @@ def _queue_button(label: str, icon: str, run_id: str, places: int, *, disabled: 
         key=f"runs_{label}_{run_id}",
         icon=f":material/{icon}:",
         disabled=disabled,
-        on_click=_try,
+        on_click=ask_queue,
         args=("move", run_id, places),
     )
-
-
-def _try(action: str, run_id: str, *arguments: int) -> None:
-    try:
-        getattr(queue(), action)(run_id, *arguments)
-    except LabError as error:
-        st.toast(str(error), icon=":material/error:")
 
 
 def draw_actions(run: RunRow) -> None:
@@ -297,13 +291,7 @@ def draw_actions(run: RunRow) -> None:
             icon=":material/tune:",
             help="Opens the Train page with them, where you can change them and press Train.",
         ):
-            try:
-                fill_form(run.config)
-            except LabError as error:
-                st.error(f"Another version of the lab made this run. {error}")
-                st.stop()
-            look_at(None)
-            st.switch_page("pages/train.py")
+            run_again(run)
         if st.button(
             "Compare",
             key="runs_compare",

@@ -17,6 +17,7 @@ from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
 from lab.ui.state import look_at
 from lab.ui.widgets.links import compare_query
+from lab.ui.widgets.queue_actions import ask_queue
 from lab.ui.words import page_words, plain, status_values
 
 KEY = "run_view"
@@ -63,7 +64,6 @@ def _body(run_id: str, is_title: bool) -> None:
             "status": run.status,
             "message": page_words(run.message) if run.status == "failed" else "",
             "statuses": status_values(),
-            "parts": ["film"],
             "look": _MAP_LOOK,
             "empty": EMPTY,
         },
@@ -99,24 +99,10 @@ def _button(label: str, action: str, run: RunRow, help: str) -> None:
         key=f"live_{action}",
         icon=f":material/{_ICONS[label]}:",
         help=help,
-        on_click=_request,
+        on_click=ask_queue,
         args=(action, run.id),
         disabled=run.requested == action,
     )
-
-
-def _request(action: str, run_id: str) -> None:
-    """A button's callback: requests the action and does not wait for it."""
-    actions = {
-        "pause": queue().pause,
-        "stop": queue().stop,
-        "finish": queue().finish,
-        "resume": queue().resume,
-    }
-    try:
-        actions[action](run_id)
-    except LabError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
 
 
 # --- what a person presses in the view ------------------------------------------------------------

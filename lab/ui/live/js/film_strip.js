@@ -81,10 +81,9 @@ export class FilmStrip {
     if (!film.stages.includes(this.stage)) {
       this.stage = film.stages.includes(film.default_stage) ? film.default_stage : film.stages.at(-1)
     }
-    const titles = film.stage_titles ?? film.stages
     if (this.layer.options.length !== film.stages.length) {
       this.layer.replaceChildren(
-        ...film.stages.map((stage, i) => element("option", { value: stage }, titles[i])),
+        ...film.stages.map((stage) => element("option", { value: stage }, stage)),
       )
     }
     this.layer.value = this.stage

@@ -84,7 +84,7 @@ class RunView {
       this.logBox,
     )
     this.curves = new Curves(this.curvesBox, { empty: data.empty })
-    if (data.parts.includes("film")) this.film = new FilmStrip(this.filmBox)
+    this.film = new FilmStrip(this.filmBox)
     this.verdicts = new Verdicts(this.verdictBox, (pressed) => this.trigger("act", pressed))
     this.layers = new Layers(this.layersBox)
   }
@@ -98,10 +98,8 @@ class RunView {
     this.last = message
     this.drawState(message)
     this.curves.take(message)
-    if (this.film) {
-      if (message.film) this.film.take(message.film, run, this.data.look)
-      else this.film.wait(run)
-    }
+    if (message.film) this.film.take(message.film, run, this.data.look)
+    else this.film.wait(run)
     if (message.judgement) this.verdicts.take(message.judgement, run)
     if (message.layers !== undefined) this.layers.take(message.layers, run)
     this.drawLog(message.log ?? [])

@@ -1,0 +1,18 @@
+"""What a button asks of the queue."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lab.errors import LabError
+from lab.runs.queue import queue
+from lab.ui.words import plain
+
+
+def ask_queue(action: str, run_id: str, *arguments: int) -> None:
+    """A button's callback: requests the action, a method of the queue, and does not wait for it; a
+    refusal is shown for a moment."""
+    try:
+        getattr(queue(), action)(run_id, *arguments)
+    except LabError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
