@@ -3,7 +3,8 @@
 LAB_HOME/packs/<name>/
 ├── images.npy   (N, H, W, C) uint8, mapped into memory when read
 ├── labels.npy   (N,) int64
-├── split.npy    (N,) uint8, index into SPLITS
+├── split.npy    (N,) uint8, index into SPLITS, or EXCLUDED
+├── groups.npy   (N,) int64, only where several images belong together
 ├── names.json   N texts: where each image came from
 ├── meta.json    PackMeta; enough for a page, so that listing data sets opens no images
 └── size-<n>/    the same pack at another image size, made when first needed
@@ -21,7 +22,7 @@ import json
 import mmap
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,8 @@ from lab.errors import DataError
 from lab.home import atomic_folder
 
 SPLITS = ("train", "val", "test")
+EXCLUDED = len(SPLITS)
+"""The split code of an image that is kept in the pack but belongs to no split and no count."""
 PACK_FORMAT = 1
 """Raise it when packs written by older code can no longer be read."""
 LISTED_REJECTIONS = 1000
@@ -77,9 +80,10 @@ class Rejections:
 class PackMeta:
     """What is known of a pack without opening its images.
 
-    `counts` is split -> class name -> images. `content_hash` covers pixels, labels, split and class
-    names; a pack at another size keeps the hash of the pack it was made from, so two packs hold the
-    same arrays when both content_hash and image_size agree.
+    `counts` is split -> class name -> images. `content_hash` covers pixels, labels, split, groups
+    and class names; a pack at another size keeps the hash of the pack it was made from, so two
+    packs hold the same arrays when both content_hash and image_size agree. `images_hash` covers
+    the pixels alone: what is known of the pictures themselves is kept under it.
     """
 
     dataset: str
@@ -105,6 +109,7 @@ class PackMeta:
     source_version: int = 0
     """For drawn sets: the version of the drawing code."""
     content_hash: str = ""
+    images_hash: str = ""
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     format: int = PACK_FORMAT
 
@@ -122,6 +127,7 @@ class PackMeta:
         values["class_names"] = tuple(values["class_names"])
         values["notes"] = tuple(values["notes"])
         values["warnings"] = tuple(values.get("warnings", ()))
+        values.setdefault("images_hash", values["content_hash"])  # packs of older code
         values["rejected"] = tuple(Rejected(file, reason) for file, reason in values["rejected"])
         return cls(**values)
 
@@ -131,8 +137,10 @@ class Pack:
     """A data set in arrays. Read-only, so reading is thread-safe.
 
     images (N, H, W, C) uint8, read-only and mapped from disk; labels (N,) int64; split (N,) uint8,
-    index into SPLITS; names: N texts such as "train/cats/cat.1.jpg" or "sign_mnist_train.csv
-    row 17" (rows count from 1 below the header). `folder` is where it lies.
+    index into SPLITS or EXCLUDED; names: N texts such as "train/cats/cat.1.jpg" or
+    "sign_mnist_train.csv row 17" (rows count from 1 below the header). groups (N,) int64: images
+    with the same number belong together (a burst, a photograph and its copies) and no split cuts
+    them apart; None when each image stands for itself. `folder` is where it lies.
     """
 
     meta: PackMeta
@@ -141,6 +149,7 @@ class Pack:
     split: NDArray[np.uint8]
     names: tuple[str, ...]
     folder: Path | None = None
+    groups: NDArray[np.int64] | None = None
     _residency: _ResidencyLimit = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -243,7 +252,7 @@ class PackWriter:
                 f"images are {images.dtype} {images.shape}, not uint8 {(len(names), *self._shape)}"
             )
         images = np.ascontiguousarray(images)
-        self._digests += [hashlib.blake2b(image, digest_size=16).digest() for image in images]
+        self._digests += [image_digest(image) for image in images]
         self._names += names
         self._file.write(images.data)
 
@@ -254,27 +263,37 @@ class PackWriter:
         split: NDArray[np.uint8],
         *,
         keep: NDArray[np.bool_] | None = None,
-        content_hash: str = "",
+        groups: NDArray[np.int64] | None = None,
+        hashes: tuple[str, str] | None = None,
     ) -> PackMeta:
         """Write everything beside the images; the pack takes its place when the block is left.
 
-        labels (N,), split (N,) and keep (N,) follow the order of `add`; images whose `keep` is
-        False are dropped. Returns `meta` with counts and content hash filled in.
+        labels (N,), split (N,), keep (N,) and groups (N,) follow the order of `add`; images whose
+        `keep` is False are dropped. Returns `meta` with counts and hashes filled in; `hashes`,
+        (content_hash, images_hash), are those of the pack that this one is a copy of.
         """
         if keep is None:
             keep = np.ones(len(self._names), dtype=bool)
-        if not len(labels) == len(split) == len(keep) == len(self._names):
-            raise ValueError("labels, split and keep must have an entry for each image added")
+        lengths = {len(labels), len(split), len(keep), len(labels if groups is None else groups)}
+        if lengths != {len(self._names)}:
+            raise ValueError("labels, split, keep and groups need an entry for each image added")
         if not keep.all():
             self._drop_images(keep)
             labels, split = labels[keep], split[keep]
+            groups = None if groups is None else groups[keep]
             rows = np.flatnonzero(keep).tolist()
             self._names = [self._names[i] for i in rows]
             self._digests = [self._digests[i] for i in rows]
         meta = dataclasses.replace(
             meta,
-            content_hash=content_hash or self._hash(meta.class_names, labels, split),
-            counts=_counts(meta.class_names, labels, split),
+            counts=split_class_counts(meta.class_names, labels, split),
+        )
+        meta = dataclasses.replace(
+            meta,
+            content_hash=hashes[0]
+            if hashes
+            else content_hash(meta.class_names, self._shape, self._digests, labels, split, groups),
+            images_hash=hashes[1] if hashes else self._images_hash(),
         )
         self._file.seek(0)
         self._file.write(_npy_header((len(self._names), *self._shape)))
@@ -282,6 +301,8 @@ class PackWriter:
         os.fsync(self._file.fileno())
         np.save(self._temporary / "labels.npy", labels.astype(np.int64))
         np.save(self._temporary / "split.npy", split.astype(np.uint8))
+        if groups is not None:
+            np.save(self._temporary / "groups.npy", groups.astype(np.int64))
         (self._temporary / "names.json").write_text(json.dumps(self._names), encoding="utf-8")
         (self._temporary / "meta.json").write_text(meta.to_json(), encoding="utf-8")
         self._finished = True
@@ -304,17 +325,37 @@ class PackWriter:
         del images
         self._file.truncate(_HEADER_BYTES + len(rows) * int(np.prod(self._shape)))
 
-    def _hash(
-        self, class_names: Sequence[str], labels: NDArray[np.int64], split: NDArray[np.uint8]
-    ) -> str:
-        # Digests of images rather than all pixels, so that images can be dropped again.
-        total = hashlib.blake2b(digest_size=16)
-        total.update(json.dumps([list(class_names), list(self._shape)]).encode())
+    def _images_hash(self) -> str:
+        total = hashlib.blake2b(json.dumps(self._shape).encode(), digest_size=16)
         for digest in self._digests:
             total.update(digest)
-        total.update(labels.astype("<i8").tobytes())
-        total.update(split.astype(np.uint8).tobytes())
         return total.hexdigest()
+
+
+def image_digest(image: NDArray[np.uint8]) -> bytes:
+    """Returns the digest of one image's pixels, 16 bytes."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+
+
+def content_hash(
+    class_names: Sequence[str],
+    shape: Sequence[int],
+    digests: Iterable[bytes],
+    labels: NDArray[np.int64],
+    split: NDArray[np.uint8],
+    groups: NDArray[np.int64] | None = None,
+) -> str:
+    """Returns the hash of a pack's content, whose images of `shape` (H, W, C) have `digests`."""
+    # Digests of images rather than all pixels, so that images can be dropped again.
+    total = hashlib.blake2b(digest_size=16)
+    total.update(json.dumps([list(class_names), list(shape)]).encode())
+    for digest in digests:
+        total.update(digest)
+    total.update(labels.astype("<i8").tobytes())
+    total.update(split.astype(np.uint8).tobytes())
+    if groups is not None:
+        total.update(groups.astype("<i8").tobytes())
+    return total.hexdigest()
 
 
 class _Unfinished(Exception):
@@ -368,11 +409,23 @@ def _load(folder: Path) -> Pack:
             raise ValueError("there are not as many labels as images")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(meta.class_names):
             raise ValueError("a label has no class")
+        groups = _load_groups(folder, len(labels))
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise _damaged(folder, error) from error
     labels.flags.writeable = False
     split.flags.writeable = False
-    return Pack(meta, images, labels, split, names, folder)
+    return Pack(meta, images, labels, split, names, folder, groups)
+
+
+def _load_groups(folder: Path, count: int) -> NDArray[np.int64] | None:
+    try:
+        groups = np.load(folder / "groups.npy").astype(np.int64)
+    except FileNotFoundError:
+        return None
+    if len(groups) != count:
+        raise ValueError("there are not as many groups as images")
+    groups.flags.writeable = False
+    return np.asarray(groups, dtype=np.int64)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -405,9 +458,10 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     )
 
 
-def _counts(
+def split_class_counts(
     class_names: Sequence[str], labels: NDArray[np.int64], split: NDArray[np.uint8]
 ) -> dict[str, dict[str, int]]:
+    """Returns split -> class name -> images; excluded images count nowhere."""
     counts = Counter(zip(split.tolist(), labels.tolist(), strict=True))
     return {
         name: {class_name: counts[code, label] for label, class_name in enumerate(class_names)}

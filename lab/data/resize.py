@@ -93,6 +93,7 @@ def _make(pack: Pack, folder: Path, image_size: int, progress: Report, cancel: C
             dataclasses.replace(pack.meta, image_size=image_size),
             pack.labels,
             pack.split,
-            content_hash=pack.meta.content_hash,
+            groups=pack.groups,
+            hashes=(pack.meta.content_hash, pack.meta.images_hash),
         )
     return load_pack(folder)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lab.data import pack as pack_module
-from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, load_pack, read_meta
+from lab.data.pack import EXCLUDED, SPLITS, PackMeta, PackWriter, Rejected, load_pack, read_meta
 from lab.errors import DataError, LabError, ResourceError
 
 META = PackMeta(
@@ -62,7 +62,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     meta = write(tmp_path / "tiny")
     pack = load_pack(tmp_path / "tiny")
     assert pack.meta == meta == read_meta(tmp_path / "tiny")
-    assert dataclasses.replace(meta, content_hash="", counts={}) == META
+    assert dataclasses.replace(meta, content_hash="", images_hash="", counts={}) == META
     assert meta.counts == {
         "train": {"a": 2, "b": 2},
         "val": {"a": 0, "b": 0},
@@ -266,3 +266,31 @@ def test_pages_of_arrays_in_memory_or_writable_are_not_released(tmp_path: Path) 
     for array in (np.zeros(5000, dtype=np.uint8), written):
         pack_module._ResidencyLimit(array).count_read(pack_module.MAX_RESIDENT_BYTES)
     assert written.tolist() == [7] * 5000
+
+
+def test_groups_travel_with_the_pack_and_count_in_its_hash(tmp_path: Path) -> None:
+    images = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4, 1)
+    labels, split = np.array([0, 0, 1, 1]), np.array([0, 2, 0, 2], dtype=np.uint8)
+    metas = {}
+    for name, groups in (("alone", None), ("bursts", np.array([7, 7, 3, 3]))):
+        with PackWriter(tmp_path / name, image_size=4, channels=1) as writer:
+            writer.add(images, list("abcd"))
+            keep = np.array([True, True, True, False])
+            metas[name] = writer.finish(META, labels, split, keep=keep, groups=groups)
+    assert load_pack(tmp_path / "alone").groups is None
+    groups = load_pack(tmp_path / "bursts").groups
+    assert groups is not None
+    assert groups.tolist() == [7, 7, 3]
+    assert metas["alone"].images_hash == metas["bursts"].images_hash
+    assert metas["alone"].content_hash != metas["bursts"].content_hash
+
+
+def test_an_excluded_image_is_in_no_split_and_in_no_count(tmp_path: Path) -> None:
+    images = np.zeros((3, 4, 4, 1), dtype=np.uint8)
+    with PackWriter(tmp_path / "p", image_size=4, channels=1) as writer:
+        writer.add(images, list("abc"))
+        meta = writer.finish(META, np.array([0, 1, 1]), np.array([0, 0, EXCLUDED], dtype=np.uint8))
+    pack = load_pack(tmp_path / "p")
+    assert len(pack) == 3
+    assert [i for name in SPLITS for i in pack.indices(name).tolist()] == [0, 1]
+    assert sum(sum(classes.values()) for classes in meta.counts.values()) == 2
