@@ -1,4 +1,4 @@
-"""Formatting numbers for people: the same on pages, charts, command line and in reports.
+"""Numbers and names of layers for people: the same on pages, charts, command line and in reports.
 
 Imports nothing from the lab, so every module may use it.
 
@@ -6,6 +6,8 @@ Accuracies, probabilities and shares are fractions in [0, 1] everywhere else.
 """
 
 from __future__ import annotations
+
+import re
 
 NONE = "–"
 """In place of a number that is not there."""
@@ -51,3 +53,25 @@ def size(count: float) -> str:
         if count < 1000:
             return f"{count:.1f} {unit}"
     return f"{count / 1000:.1f} GB"
+
+
+_STAGE_TITLES = {
+    "layer": "Stage",  # torchvision's name for a ResNet's stages
+    "conv": "Convolution",
+    "dense": "Dense layer",
+    "hidden": "Hidden layer",
+    "denseblock": "Dense block",
+    "last_conv": "Last convolution",
+}
+
+
+def stage_title(name: str) -> str:
+    """A stage's name for people: "Block 3" for "block3", "Fire 2 to 3" for "fire2_3"."""
+    match = re.fullmatch(r"([a-z_]+?)(?:(\d+)(?:_(\d+))?)?", name)
+    if match is None:
+        return name
+    word, first, last = match.groups()
+    title = _STAGE_TITLES.get(word, word.replace("_", " ").capitalize())
+    if first is None:
+        return title
+    return f"{title} {first}" if last is None else f"{title} {first} to {last}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.words import duration, percent, probability, size, whole_percent
+from lab.words import duration, percent, probability, size, stage_title, whole_percent
 
 
 def test_percent_has_one_digit_and_a_dash_for_nothing() -> None:
@@ -49,3 +49,21 @@ def test_duration(seconds: float | None, text: str) -> None:
 )
 def test_size(count: float, text: str) -> None:
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("block3", "Block 3"),
+        ("layer4", "Stage 4"),
+        ("stem", "Stem"),
+        ("last_conv", "Last convolution"),
+        ("fire2_3", "Fire 2 to 3"),
+        ("denseblock1", "Dense block 1"),
+        ("dense", "Dense layer"),
+        ("hidden2", "Hidden layer 2"),
+        ("conv1", "Convolution 1"),
+    ],
+)
+def test_stages_have_names_for_people(name: str, title: str) -> None:
+    assert stage_title(name) == title

@@ -17,6 +17,7 @@ from lab.api.run_values import number, numbers
 from lab.errors import NotFoundError
 from lab.training.watch import film_files
 from lab.training.watch.film_files import ProbeSnapshot
+from lab.words import stage_title
 
 
 def film_values(snapshots: Sequence[ProbeSnapshot]) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def film_values(snapshots: Sequence[ProbeSnapshot]) -> dict[str, Any]:
     newest = snapshots[-1]
     return {
         "stages": list(newest.stages),
+        "stage_titles": [stage_title(stage) for stage in newest.stages],
         "default_stage": newest.default_stage,
         "every": newest.every,
         "pictures": [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from lab.errors import ConfigError, NotFoundError, unknown_name
 from lab.models.staged import StagedNet
+from lab.words import stage_title
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,6 @@ class Layer:
         if len(self.shape) == 1:
             return f"{self.shape[0]:,} numbers"
         return " × ".join(f"{n:,}" for n in (*self.shape[1:], self.shape[0]))
-
-
-_STAGE_TITLES = {
-    "layer": "Stage",  # torchvision's name for a ResNet's stages
-    "conv": "Convolution",
-    "dense": "Dense layer",
-    "hidden": "Hidden layer",
-    "denseblock": "Dense block",
-    "last_conv": "Last convolution",
-}
-
-
-def stage_title(name: str) -> str:
-    """A stage's name for people: "Block 3" for "block3", "Fire 2 to 3" for "fire2_3"."""
-    match = re.fullmatch(r"([a-z_]+?)(?:(\d+)(?:_(\d+))?)?", name)
-    if match is None:
-        return name
-    word, first, last = match.groups()
-    title = _STAGE_TITLES.get(word, word.replace("_", " ").capitalize())
-    if first is None:
-        return title
-    return f"{title} {first}" if last is None else f"{title} {first} to {last}"
 
 
 def layer_titles(layers: Sequence[Layer]) -> Mapping[str, str]:

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from lab.errors import DivergedError
 from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
 from lab.explain.hiding import MIN_GAIN, Cells, Curve, Hiding, beats_chance, gain
-from lab.explain.layers import captured, stage_title
+from lab.explain.layers import captured
 from lab.explain.road import PASSES, Road, road
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.words import stage_title
 
 Floats = npt.NDArray[np.float64]
 DRAWS = 3

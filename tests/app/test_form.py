@@ -282,6 +282,7 @@ def test_a_zero_that_is_no_number_is_an_empty_box(open_page: OpenPage, knob: obj
     catalog.open_pack("drawn-cats-dogs")
     app = open_page("train", dataset="drawn-cats-dogs", architecture="simple-cnn")
     app.session_state[f"train_group_{group}"] = True
+    app.session_state["train_sharing"] = True
     check(app.run())
     boxes = {box.key: box for box in app.number_input}
     if f"train_{name}" not in boxes:  # it goes with a freeze strategy

@@ -89,6 +89,7 @@ def test_the_form_has_the_knobs_of_the_architecture(open_page: OpenPage) -> None
     assert not app.exception
     assert {"train_depth", "train_toy_width"} <= widgets(app)
     assert "train_hidden_sizes" not in widgets(app)
+    app.session_state["train_sharing"] = True
     app.number_input(key="train_toy_width").set_value(8.0).run()
     assert not app.exception
     (settings,) = (block.value for block in app.code if block.value.startswith("dataset:"))
@@ -100,6 +101,7 @@ def test_what_the_next_architecture_lacks_is_not_in_its_settings(open_page: Open
     app = open_page("train", **toy(toy_width=8).to_query())
     app.selectbox(key="train_architecture").select("resnet18").run()
     app.session_state["train_head"] = "dense"
+    app.session_state["train_sharing"] = True
     app.selectbox(key="train_architecture").select("simple-cnn").run()
     assert not app.exception
     assert not app.error  # a dense head is refused there, and has no widget any more

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lab.ui.entrance import PAGES
 
@@ -56,8 +57,16 @@ def _is_streamlits(rule: str, html: str) -> bool:
     return any(rule == known and part in html for known, part in OF_STREAMLIT)
 
 
+VIEWS = {
+    **{page.name: f"{page.name}?" for page in PAGES[1:]},
+    PAGES[0].name: "?",
+    "results": "runs?runs_tab=Results&",
+}
+"""What is visited: every page of the navigation, and the results of a run."""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", [page.name for page in PAGES])
+@pytest.mark.parametrize("name", VIEWS)
 def test_no_serious_violation(
     serve: Callable[[Path], str],
     open_page: Callable[..., Any],
@@ -66,8 +75,7 @@ def test_no_serious_violation(
     name: str,
     scheme: str,
 ) -> None:
-    path = "" if name == PAGES[0].name else name
-    url = f"{serve(ROOT / 'streamlit_app.py')}/{path}?run={finished_run}"
+    url = f"{serve(ROOT / 'streamlit_app.py')}/{VIEWS[name]}run={finished_run}"
     # As high as a page gets: axe judges the contrast of what is on the screen.
     page = open_page(url, height=6000, scheme=scheme)
     page.get_by_test_id("stMainBlockContainer").get_by_role("heading").first.wait_for(timeout=SOON)
@@ -75,4 +83,42 @@ def test_no_serious_violation(
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
         timeout=SOON
     )
+    assert violations(axe, page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_violation_in_feature_maps(
+    serve: Callable[[Path], str],
+    open_page: Callable[..., Any],
+    axe: Any,
+    finished_run: str,
+    scheme: str,
+) -> None:
+    url = f"{serve(ROOT / 'streamlit_app.py')}/inspect?run={finished_run}"
+    page = open_page(url, height=4000, scheme=scheme)
+    maps = page.get_by_role("tab", name="Feature maps")
+    maps.wait_for(timeout=SOON)
+    page.wait_for_timeout(5000)  # the pictures of the tab before: those that go are no longer there
+    maps.click()
+    page.get_by_text("The same image through all stages").wait_for(timeout=SOON)
+    page.wait_for_timeout(3000)  # the maps
+    assert violations(axe, page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_violation_beside_an_answer(
+    serve: Callable[[Path], str],
+    open_page: Callable[..., Any],
+    axe: Any,
+    finished_run: str,
+    scheme: str,
+    tmp_path: Path,
+) -> None:
+    picture = tmp_path / "hand.png"
+    Image.effect_noise((64, 64), 80).save(picture)
+    url = f"{serve(ROOT / 'streamlit_app.py')}/classify?run={finished_run}"
+    page = open_page(url, height=4000, scheme=scheme)
+    page.locator("input[type=file]").first.set_input_files(picture, timeout=SOON)
+    page.get_by_text("hand.png").first.wait_for(timeout=SOON)
+    page.wait_for_timeout(4000)  # the answer, and how familiar the picture is
     assert violations(axe, page) == []

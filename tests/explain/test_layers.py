@@ -17,7 +17,6 @@ from lab.explain.layers import (
     layer_titles,
     list_layers,
     require_cam_layer,
-    stage_title,
 )
 from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
@@ -243,24 +242,6 @@ def test_layers_are_listed_in_the_order_of_the_forward_pass(name: str) -> None:
             assert names.index(layer.name) < names.index(layer.stage)
             assert len(layer.shape) == 3
     assert bool(cam_layers(layers)) is (spec.family != "perceptron")
-
-
-@pytest.mark.parametrize(
-    ("name", "title"),
-    [
-        ("block3", "Block 3"),
-        ("layer4", "Stage 4"),
-        ("stem", "Stem"),
-        ("last_conv", "Last convolution"),
-        ("fire2_3", "Fire 2 to 3"),
-        ("denseblock1", "Dense block 1"),
-        ("dense", "Dense layer"),
-        ("hidden2", "Hidden layer 2"),
-        ("conv1", "Convolution 1"),
-    ],
-)
-def test_stages_have_names_for_people(name: str, title: str) -> None:
-    assert stage_title(name) == title
 
 
 def test_convolutions_are_counted_in_their_stage() -> None:

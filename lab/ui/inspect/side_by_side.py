@@ -17,7 +17,6 @@ from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture
 from lab.evaluate.side_by_side import View, agreement, view_of
 from lab.explain.grad_cam import Cost, Method
-from lab.explain.layers import stage_title
 from lab.explain.overlay import Mode, coloured, drawn, scaled, square
 from lab.jobs import Work
 from lab.models.architecture import ARCHITECTURES
@@ -35,7 +34,7 @@ from lab.ui.widgets.checkpoints import (
 from lab.ui.widgets.pictures import jpeg
 from lab.ui.widgets.settings_table import draw_differences
 from lab.ui.words import plain
-from lab.words import probability
+from lab.words import probability, stage_title
 
 MOST_RUNS = 4
 MOST_CLASSES = 5

@@ -16,7 +16,7 @@ from lab.ui.words import page_words
 
 
 def draw_summary(config: RunConfig) -> None:
-    """Draws the summary of a resolved config: images, steps, parameters, layers, a link to it."""
+    """Draws the summary of a resolved config: images, steps, parameters, layers."""
     info = catalog.describe(config.dataset)
     if info.state != catalog.READY:
         st.info(f"{info.title} will be drawn first; that takes a few seconds, once.")
@@ -38,10 +38,20 @@ def draw_summary(config: RunConfig) -> None:
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
         if table.open:
             _layer_table(config, info.channels, facts.classes)
-    with st.expander("These settings as YAML and as a link", icon=":material/share:"):
-        st.code(config.to_yaml(), language="yaml")
-        st.caption("A link that opens the Train page with these settings:")
-        st.code(settings_link(config, st.context.url), language=None, wrap_lines=True)
+
+
+def draw_sharing(config: RunConfig) -> None:
+    """Draws the settings as YAML and as a link to copy, once they are asked for."""
+    with st.expander(
+        "These settings as YAML and as a link",
+        icon=":material/share:",
+        key="train_sharing",
+        on_change="rerun",
+    ) as sharing:
+        if sharing.open:
+            st.code(config.to_yaml(), language="yaml")
+            st.caption("A link that opens the Train page with these settings:")
+            st.code(settings_link(config, st.context.url), language=None, wrap_lines=True)
 
 
 def _examples_html(facts: Preview) -> str:

@@ -83,7 +83,7 @@ export class FilmStrip {
     }
     if (this.layer.options.length !== film.stages.length) {
       this.layer.replaceChildren(
-        ...film.stages.map((stage) => element("option", { value: stage }, stage)),
+        ...film.stages.map((stage, i) => element("option", { value: stage }, film.stage_titles[i])),
       )
     }
     this.layer.value = this.stage
