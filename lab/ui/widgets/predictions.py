@@ -41,10 +41,13 @@ def predictions_of(choice: CheckpointChoice, part: str) -> Predictions | None:
         if predictions.identity != identity:
             _offer_newer(key, title, work, predictions.epoch)
         return predictions
-    if jobs.latest(key) is None and images * _image_pixels(choice) > AUTOMATIC_PIXELS:
+    # Who opens the results of a finished run wants its test; all else may be a passing look.
+    wanted = run.status == "completed" and name == "best" and part == "test"
+    large = images * _image_pixels(choice) > AUTOMATIC_PIXELS
+    if jobs.latest(key) is None and large and not wanted:
         st.caption(
-            f"The {images:,} {PART_WORDS[part]} images have not been shown to this checkpoint yet. "
-            "That is done once, in the background, and then kept."
+            f"The answers of this checkpoint to the {images:,} {PART_WORDS[part]} images are not "
+            "kept yet. They are made once, in the background."
         )
         if st.button("Predict them", key="results_predict", icon=":material/play_arrow:"):
             jobs.start("predict", title, work, key=key)
