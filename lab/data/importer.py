@@ -257,7 +257,7 @@ def _choose_test_images(members: NDArray[np.int64], digests: Sequence[bytes]) ->
 
 def _recognise_source(archive: Archive, target: ImportTarget, rejections: Rejections) -> Source:
     for name in target.formats:
-        source = SOURCE_FORMATS[name](archive, target.classes, rejections)
+        source = SOURCE_FORMATS[name](archive, target.classes, rejections, {})
         if source is None:
             continue
         if len(source.class_names) > MAX_CLASSES:

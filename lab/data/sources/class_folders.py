@@ -10,12 +10,14 @@ class folder count for that class.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
 from lab.data.sources.photographs import LabelledFile, Photographs, is_image, reject_non_image
-from lab.data.sources.source import SPLIT_FOLDERS, ClassRule, natural_key
+from lab.data.sources.source import ClassRule, natural_key
+from lab.data.sources.split_words import split_of
 
 
 class FolderTree:
@@ -59,7 +61,9 @@ class FolderTree:
         return files
 
 
-def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> Photographs | None:
+def recognise(
+    archive: Archive, classes: ClassRule, rejections: Rejections, answers: Mapping[str, str]
+) -> Photographs | None:
     """A Source when there are class folders; None when there are none (or none of `classes`)."""
     tree = FolderTree(archive)
     root = tree.root()
@@ -136,11 +140,6 @@ def _class_names(class_folders: list[tuple[str, str, str]]) -> tuple[str, ...]:
     for _, _, name in class_folders:
         spelling.setdefault(name.strip().casefold(), name.strip())
     return tuple(sorted(spelling.values(), key=natural_key))
-
-
-def split_of(folder: str) -> str | None:
-    """The split that the folder's own name means, if any."""
-    return SPLIT_FOLDERS.get(_last(folder).casefold())
 
 
 def _parent(path: str) -> str:

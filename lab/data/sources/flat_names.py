@@ -7,10 +7,11 @@ All images lie in one folder, which may be called train/; a folder of unlabelled
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
-from lab.data.sources.class_folders import FolderTree, split_of
+from lab.data.sources.class_folders import FolderTree
 from lab.data.sources.photographs import (
     LabelledFile,
     Photographs,
@@ -18,11 +19,14 @@ from lab.data.sources.photographs import (
     reject_non_image,
 )
 from lab.data.sources.source import ClassRule, natural_key
+from lab.data.sources.split_words import split_of
 
 _NAME = re.compile(r"(?P<label>[^\W\d_][\w ]*?)(?P<mark>[._ -])\d+\.\w+")
 
 
-def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> Photographs | None:
+def recognise(
+    archive: Archive, classes: ClassRule, rejections: Rejections, answers: Mapping[str, str]
+) -> Photographs | None:
     """A Source when most images of a split folder, or of the root, name their class; else None."""
     tree = FolderTree(archive)
     root = tree.root()

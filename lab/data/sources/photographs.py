@@ -15,7 +15,7 @@ import numpy as np
 from lab.data.decode import MAX_BYTES, SUFFIXES, Fit, UnreadableFile, decode, to_square
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
-from lab.data.sources.source import SourceImage
+from lab.data.sources.source import Question, SourceImage
 from lab.progress import Cancel, check_cancel
 
 OTHER_IMAGES = frozenset({".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg"})
@@ -40,6 +40,8 @@ class Photographs:
     files: tuple[LabelledFile, ...]
     channels: int = 3
     fixed_size: int | None = None
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
