@@ -104,8 +104,10 @@ class ClassRule:
         """The label of a folder name or a label text; None when it is none of the classes."""
         if self.names is None:
             raise ValueError("an open rule has no fixed labels")
-        text = text.strip().casefold()
-        name = self.aliases.get(text, text)
+        text = text.strip()
+        if text in self.names:  # before the case is folded: A and a may be two classes
+            return self.names.index(text)
+        name = self.aliases.get(text.casefold(), text.casefold())
         lowered = [known.casefold() for known in self.names]
         return lowered.index(name) if name in lowered else None
 
