@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from lab.data.decode import Fit
 from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, Rejections
-from lab.data.sources import SOURCE_FORMATS
+from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
+from lab.data.sources.photographs import Photographs
 from lab.data.sources.source import ClassRule, Question, Source
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
@@ -133,7 +134,7 @@ def import_images(
                 rejections,
             )
             if len(included.class_names) < 2:
-                raise DataError(too_few_classes(path, target, included.class_names, rejections))
+                raise DataError(too_few_classes(archive, target, included.class_names, rejections))
             progress(Progress(source.total, source.total, f"Writing {target.name}", "images"))
             meta = PackMeta(
                 dataset=target.name,
@@ -308,6 +309,29 @@ def _choose_test_images(members: NDArray[np.int64], digests: Sequence[bytes]) ->
     return order[:count]
 
 
+def _with_splits(source: Photographs, answers: Mapping[str, str]) -> Photographs:
+    """The source with the question whether to keep the splits that it brings, answered."""
+    counts = Counter(file.split for file in source.files)
+    if len(counts) < 2:
+        return source
+    parts = ", ".join(f"{counts[s]:,} {SPLIT_WORDS[s]}" for s in SPLITS if counts[s])
+    question = Question(
+        "split",
+        "Which parts?",
+        (
+            ("kept", f"as the set brings them: {parts}"),
+            ("anew", f"all together; {TEST_SHARE:.0%} of each class are set apart for the test"),
+        ),
+        "kept",
+        "The set brings parts of its own.",
+    )
+    questions = (*source.questions, question)
+    if question.answer(answers) == "kept":
+        return replace(source, questions=questions)
+    files = tuple(replace(file, split="train") for file in source.files)
+    return replace(source, questions=questions, files=files)
+
+
 def check_answers(questions: Sequence[Question], answers: Mapping[str, str]) -> None:
     """Raises ConfigError for an answer to a question that nothing asks."""
     known = [question.key for question in questions]
@@ -332,27 +356,31 @@ def recognise_source(
                 f"{archive.display_path} has {len(source.class_names):,} classes; "
                 f"at most {MAX_CLASSES:,} are allowed."
             )
-        return source
+        return _with_splits(source, answers) if isinstance(source, Photographs) else source
     entries = sorted(folder + "/" for folder in archive.folders if "/" not in folder)
     entries += [file for file in archive.files if "/" not in file]
     listing = ", ".join(entries[:5]) + (", ..." if entries[5:] else "") if entries else "nothing"
     reason = f"; {rejections.listed[0]}" if rejections.listed else ""
     zips = [file for file in archive.files if file.casefold().endswith(".zip")]
-    hint = f" Unpack it and add {zips[0]}." if zips else ""
+    hint = f"Unpack it and add {zips[0]}." if zips else class_folders.why_no_classes(archive)
     raise DataError(
         f"{archive.display_path} does not look like {target.title}: expected {target.expects}; "
-        f"found {listing}{reason}.{hint}"
+        f"found {listing}{reason}. {hint}".strip()
     )
 
 
 def too_few_classes(
-    path: Path, target: ImportTarget, usable: Sequence[str], rejections: Rejections
+    archive: Archive, target: ImportTarget, usable: Sequence[str], rejections: Rejections
 ) -> str:
+    """Returns why the set cannot be used: it has less than two classes."""
+    problem = f"has only one usable class ({usable[0]})" if usable else "has no usable images"
     first = "; ".join(str(rejected) for rejected in rejections.listed[:3])
     more = f" (and {rejections.count - 3:,} more)" if rejections.count > 3 else ""
-    left_out = f" Left out: {first}{more}." if first else ""
-    problem = f"has only one usable class ({usable[0]})" if usable else "has no usable images"
-    return (
-        f"{path} {problem}, and a classifier needs two or more.{left_out} "
-        f"Expected is {target.expects}."
+    left_out = f"Left out: {first}{more}." if first else ""
+    sentences = (
+        f"{archive.display_path} {problem}, and a classifier needs two or more.",
+        left_out,
+        class_folders.why_no_classes(archive),
+        f"Expected is {target.expects}.",
     )
+    return " ".join(filter(None, sentences))

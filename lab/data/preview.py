@@ -79,7 +79,7 @@ class Preview:
 
     @property
     def sentence(self) -> str:
-        """Such as "Would add 90 images in 2 classes: cat, dog (80 training, 10 test)." and notes."""
+        """Such as "Would add 9 images in 2 classes: cat, dog (7 training, 2 test)." and notes."""
         counts = {split: sum(classes.values()) for split, classes in self.counts.items()}
         parts = ", ".join(
             f"{count:,} {SPLIT_WORDS[split]}" for split, count in counts.items() if count
@@ -140,7 +140,7 @@ def look(
             rejections,
         )
         if len(included.class_names) < 2:
-            raise DataError(too_few_classes(path, target, included.class_names, rejections))
+            raise DataError(too_few_classes(archive, target, included.class_names, rejections))
     kept_labels, kept_split = included.labels[included.keep], included.split[included.keep]
     counts = {
         split: {

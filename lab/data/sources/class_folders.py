@@ -320,6 +320,8 @@ class FolderLayout:
             return []
         if not all(_alike(names, below[0]) for names in below):
             return []
+        if all(holds_images(name) or holds_masks(name) for name in below[0]):
+            return []  # classes with images/ and masks/ in them
         with_splits = any(split_of(name) for name in below[0])
         found = [{w.casefold() for w in words(last(one)) if not w.isdecimal()} for one in inner]
         shared = _listing(sorted(set(below[0]), key=natural_key))
@@ -560,6 +562,42 @@ class FolderLayout:
         return f"{last(folder)} ({self._pictures(folder)})"
 
 
+def why_no_classes(archive: Archive) -> str:
+    """Returns why the folders tell less than two classes and what to do next, in a sentence."""
+    tree = FolderTree(archive)
+    total = len(archive.files)
+    if not total:
+        return "There are no files in it."
+    if not tree.count(""):
+        return f"There are no pictures among its {total:,} file{'s' * (total != 1)}."
+    holders = [folder for folder in tree.below("") if tree.pictures(folder)]
+    splits = {
+        split for folder in holders for part in folder.split("/") if (split := split_of(part))
+    }
+    advice = (
+        "make one folder for each class, name the pictures after their class (cat_1.jpg, "
+        "dog_1.jpg), or put a labels.csv with the columns filename,label beside them"
+    )
+    shown = _listing_of_folders(holders)
+    if splits and "train" not in splits:
+        return (
+            f"There is no training part beside {shown}: to train on those pictures, give that "
+            "folder itself."
+        )
+    if len(holders) > 1 and all(_only_a_split(last(folder)) for folder in holders):
+        return f"{shown} hold pictures, but no class folders: {advice}."
+    if len(holders) > 1:
+        return ""
+    count = tree.count("")
+    pictures = f"All {count:,} pictures lie" if count > 1 else "Its only picture lies"
+    where = f"in one folder ({shown})" if holders[0] else "at the top"
+    return f"{pictures} {where}, and their names tell no two classes: {advice}."
+
+
+def _listing_of_folders(folders: list[str]) -> str:
+    return _listing([f"{folder}/" for folder in folders], shorten=False)
+
+
 def class_in_name(file: str, classes: ClassRule) -> int | None:
     """The class that a file's name is, apart from a split and numbers: A_test.jpg, dog.12.jpg."""
     stem = PurePosixPath(file).stem
@@ -582,7 +620,7 @@ def _class_names(folders: list[ClassFolder], notes: list[str]) -> tuple[str, ...
     """
     spelling: dict[str, str] = {}
     beside: dict[tuple[str, str, str], str] = {}
-    for folder in folders:
+    for folder in sorted(folders, key=lambda one: one.split != "train"):
         name = folder.name.strip()
         where = (folder.split, parent(folder.folder), name.casefold())
         if beside.setdefault(where, name) != name:
@@ -624,8 +662,8 @@ def _preferred(names: list[str]) -> int:
     return max(range(len(names)), key=lambda i: (*rank(names[i]), -i))
 
 
-def _listing(names: list[str]) -> str:
-    shown = [last(name) for name in names[:6]]
+def _listing(names: list[str], *, shorten: bool = True) -> str:
+    shown = [last(name) if shorten else name for name in names[:6]]
     if len(names) > 6:
         return f"{', '.join(shown)} and {len(names) - 6:,} more"
     return ", ".join(shown[:-1]) + " and " + shown[-1] if len(shown) > 1 else "".join(shown)
