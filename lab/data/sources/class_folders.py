@@ -111,6 +111,8 @@ class FolderLayout:
         self._parts: list[_Part] = []
         self._found: list[ClassFolder] = []
         """Class folders that are not the folders of a part: those with splits below them."""
+        self._joined: list[str] = []
+        """Folders with the classes of the folder that is read, and other pictures."""
         self._unnamed: list[_Part] = []
         """Splits without classes, whose file names may tell them."""
 
@@ -170,6 +172,8 @@ class FolderLayout:
         if len(siblings) < 2:
             return
         for key, copy in list(siblings.items()):
+            if split_of(copy) and key != last(folder).casefold():
+                continue  # a part beside the classes
             inner = tree.unwrapped(copy)
             others = {name: one for name, one in siblings.items() if name != key}
             shared = [
@@ -182,7 +186,8 @@ class FolderLayout:
             same = sum(self._same_files(one, other) for one, other in shared)
             total = tree.count(inner)
             if 2 * same < total:
-                continue
+                self._join_or_leave(copy, inner)
+                return
             more = f"; {total - same:,} that only it has are left out, too" if total > same else ""
             self.rejections.add(
                 f"{copy}/",
@@ -190,6 +195,30 @@ class FolderLayout:
             )
             tree.drop(copy)
             return
+
+    def _join_or_leave(self, copy: str, inner: str) -> None:
+        """Asks about a folder that holds the classes beside it with other pictures."""
+        found = {word.casefold() for word in words(last(copy))}
+        choice = self._ask(
+            Question(
+                f"folder {last(copy)}",
+                f"{last(copy)} holds folders of the same names as those beside it. What is it?",
+                (
+                    ("joined", "more pictures of the same classes"),
+                    ("left-out", "the same pictures in another form: leave them out"),
+                ),
+                "left-out" if found <= _VARIANT_WORDS else "joined",
+                "Its files have other names or sizes than those beside it.",
+            )
+        )
+        if choice == "joined":
+            self.notes.append(f"The pictures in {copy}/ are joined to the classes beside it.")
+            self._joined.append(inner)
+        else:
+            self.rejections.add(
+                f"{copy}/", f"holds {self._pictures(copy)} of the classes beside it: left out"
+            )
+        self.tree.drop(copy)
 
     def _same_files(self, one: str, other: str) -> int:
         def contents(folder: str) -> set[tuple[str, int]]:
@@ -207,6 +236,8 @@ class FolderLayout:
         folder = self.settled(folder, into_splits=split is not None)
         if split is not None:
             folder = self._below_wrappers(folder)
+        while self._joined:
+            self._read(self._joined.pop(), split)
         tree = self.tree
         inner = tree.folders(folder)
         if split is None:
@@ -248,8 +279,9 @@ class FolderLayout:
         if "train" in with_classes:
             if others and {split for split, _ in groups} == {"train"}:
                 [train, *more] = [one for _, one in groups]
-                like = [one for one in others if _alike(tree.names(one), tree.names(train))]
-                if more or len(like) > 1 or (without_split(train) and len(others) > 1):
+                classes = {name.casefold() for name in tree.names(train)}
+                unlike = [one for one in others if last(one).casefold() not in classes]
+                if more or len(unlike) > 1:
                     return []  # bus/{day,night}, car/{day,night}, train/{day,night}
             return groups
         if not with_classes:
@@ -320,13 +352,14 @@ class FolderLayout:
             return []
         if not all(_alike(names, below[0]) for names in below):
             return []
-        if all(holds_images(name) or holds_masks(name) for name in below[0]):
+        if all(holds_masks(name) or _is_variant(name) for name in below[0]):
             return []  # classes with images/ and masks/ in them
         with_splits = any(split_of(name) for name in below[0])
         found = [{w.casefold() for w in words(last(one)) if not w.isdecimal()} for one in inner]
         shared = _listing(sorted(set(below[0]), key=natural_key))
         names = [last(one) for one in inner]
-        if all(one <= _VARIANT_WORDS for one in found):
+        sizes = all(name.isdecimal() and int(name) % 8 == 0 for name in names)
+        if sizes or (all(found) and all(one <= _VARIANT_WORDS for one in found)):
             default = names[_preferred(names)]
         elif len({frozenset(one) for one in found}) == 1 or with_splits:
             default = "*together"
@@ -485,11 +518,12 @@ class FolderLayout:
             pictures_beside = any(holds_images(other) for other in inner) or any(
                 PurePosixPath(file).stem in stems for file in tree.pictures(one)
             )
-            if holds_masks(one) and not holds_images(one) and pictures_beside:
+            in_another_form = holds_masks(one) or _is_variant(one)
+            if in_another_form and not holds_images(one) and pictures_beside:
                 choice = self._ask(
                     Question(
                         "masks",
-                        "Are masks and drawings of the pictures pictures of the class?",
+                        "Are masks and other forms of the pictures pictures of the class?",
                         (("left-out", "no: leave them out"), ("used", "yes, use them")),
                         "left-out",
                         f"{one}/ lies beside the pictures that its files seem to be made from.",
@@ -570,28 +604,43 @@ def why_no_classes(archive: Archive) -> str:
         return "There are no files in it."
     if not tree.count(""):
         return f"There are no pictures among its {total:,} file{'s' * (total != 1)}."
-    holders = [folder for folder in tree.below("") if tree.pictures(folder)]
-    splits = {
-        split for folder in holders for part in folder.split("/") if (split := split_of(part))
-    }
     advice = (
         "make one folder for each class, name the pictures after their class (cat_1.jpg, "
         "dog_1.jpg), or put a labels.csv with the columns filename,label beside them"
     )
+    holders = [folder for folder in tree.below("") if tree.pictures(folder)]
     shown = _listing_of_folders(holders)
-    if splits and "train" not in splits:
+    if sum(file.casefold().endswith(".txt") for file in archive.files) >= tree.count("") / 2:
         return (
-            f"There is no training part beside {shown}: to train on those pictures, give that "
-            "folder itself."
+            "The .txt files seem to be the boxes of an object detector, which are not read: "
+            f"{advice}."
         )
-    if len(holders) > 1 and all(_only_a_split(last(folder)) for folder in holders):
-        return f"{shown} hold pictures, but no class folders: {advice}."
-    if len(holders) > 1:
-        return ""
+    tops = list(dict.fromkeys(filter(None, map(_split_folder, holders))))
+    if len(tops) > 0 and all(map(_split_folder, holders)):
+        if all(split_of(top) != "train" for top in tops):
+            return (
+                f"There is no training part beside {_listing_of_folders(tops)}: to train on those "
+                "pictures, give such a folder itself."
+            )
+        if all(_only_a_split(last(one)) or holds_images(one) for one in holders):
+            return f"{shown} hold pictures, but no class folders: {advice}."
     count = tree.count("")
-    pictures = f"All {count:,} pictures lie" if count > 1 else "Its only picture lies"
-    where = f"in one folder ({shown})" if holders[0] else "at the top"
-    return f"{pictures} {where}, and their names tell no two classes: {advice}."
+    if len(holders) == 1:
+        pictures = f"All {count:,} pictures lie" if count > 1 else "Its only picture lies"
+        where = f"in one folder ({shown})" if holders[0] else "at the top"
+        return f"{pictures} {where}, and their names tell no two classes: {advice}."
+    if len({last(one).casefold() for one in holders}) == 1:
+        return f"All its folders of pictures are called {last(holders[0])}: {advice}."
+    return ""
+
+
+def _split_folder(folder: str) -> str:
+    """The folder that tells a split, of the folders on the way to this one; "" if none does."""
+    parts = folder.split("/")
+    for depth in range(1, len(parts) + 1):
+        if split_of(parts[depth - 1]):
+            return "/".join(parts[:depth])
+    return ""
 
 
 def _listing_of_folders(folders: list[str]) -> str:
@@ -648,6 +697,11 @@ def _alike(one: Iterable[str], other: Iterable[str]) -> bool:
     """Whether two lists of folder names share at least two, and most of them."""
     first, second = ({name.casefold() for name in names} for names in (one, other))
     return len(first & second) >= 2 and 2 * len(first & second) >= len(first | second)
+
+
+def _is_variant(folder: str) -> bool:
+    found = {word.casefold() for word in words(last(folder)) if not word.isdecimal()}
+    return bool(found) and found <= _VARIANT_WORDS
 
 
 def _preferred(names: list[str]) -> int:

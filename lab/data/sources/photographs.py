@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -105,4 +104,5 @@ def reject_non_image(path: str, rejections: Rejections) -> None:
 
 
 def _suffix(path: str) -> str:
-    return PurePosixPath(path).suffix.casefold()
+    stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return dot + suffix.casefold() if stem else ""

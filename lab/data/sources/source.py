@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -116,12 +117,15 @@ class ClassRule:
         return " or ".join(self.names or ())
 
 
+_DIGITS = re.compile(r"(\d+)")
+
+
 def natural_key(name: str) -> tuple[Any, ...]:
     """Sorts `cat.2.jpg` before `cat.10.jpg`."""
-    parts: list[str] = []
-    for character in name:
-        if parts and parts[-1].isdecimal() == character.isdecimal():
-            parts[-1] += character
-        else:
-            parts.append(character)
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    parts = _DIGITS.split(name)
+    # By length first: a number is never made of the digits, of which a name may hold thousands.
+    return tuple(
+        (0, len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (1, 0, part)
+        for i, part in enumerate(parts)
+        if part
+    )

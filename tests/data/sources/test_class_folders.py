@@ -315,6 +315,38 @@ def test_numbered_folders_with_the_same_classes_are_one_set(place: Place) -> Non
     }
 
 
+def test_dates_and_sizes(place: Place) -> None:
+    days = pictures(*(f"2024-01-0{day}/{c}" for day in (1, 2) for c in ("cat", "dog")))
+    assert look(place, days).total == 16
+    sides = pictures(*(f"{side}/{c}" for side in ("64x64", "128x128") for c in ("cat", "dog")))
+    preview = look(place, sides)
+    assert (preview.total, preview.answers["folders"]) == (8, "128x128")
+
+
+def test_the_classes_again_with_other_pictures_are_joined_or_asked_about(place: Place) -> None:
+    more = pictures("cat", "dog") | pictures("more/cat", "more/dog", first=900)
+    more = {name.replace("more/cat/img", "more/cat/new"): data for name, data in more.items()}
+    more = {name.replace("more/dog/img", "more/dog/new"): data for name, data in more.items()}
+    preview = look(place, more)
+    assert (preview.class_names, preview.total) == (("cat", "dog"), 16)
+    assert preview.answers == {"folder more": "joined"}
+    assert look(place, more, **{"folder more": "left-out"}).total == 8
+    augmented = {name.replace("more/", "augmented/"): data for name, data in more.items()}
+    assert look(place, augmented).answers == {"folder augmented": "left-out"}
+
+
+def test_other_forms_inside_each_class_are_left_out(place: Place) -> None:
+    what = pictures("cat/original", "dog/original") | pictures("cat/augmented", "dog/augmented")
+    preview = look(place, what)
+    assert totals(preview) == ALONE
+    assert preview.answers["masks"] == "left-out"
+
+
+def test_a_class_called_train_with_folders_in_it(place: Place) -> None:
+    what = pictures("bus/a", "bus/b", "car/c", "train/d", "train/e")
+    assert look(place, what).class_names == ("bus", "car", "train")
+
+
 def test_classes_with_the_same_folders_stay_classes(place: Place) -> None:
     what = pictures(*(f"{c}/{side}" for c in ("cat", "dog") for side in ("left", "right")))
     preview = look(place, what)
@@ -423,6 +455,13 @@ def test_a_word_that_only_one_file_has_is_no_class(place: Place) -> None:
         (
             pictures("test/cat", "test/dog"),
             "there is no training part beside test/",
+        ),
+        (pictures("train/cat", "test/cat"), "all its folders of pictures are called cat"),
+        (pictures("test", "control"), "answer “class test=class” to make it a class"),
+        (
+            pictures("train/images", "valid/images")
+            | {f"train/labels/{i}.txt": b"0" for i in "1234"},
+            "boxes of an object detector",
         ),
         ({"cat/a.txt": b"x", "dog/b.txt": b"y"}, "no pictures among its 2 files"),
         ({"cat/": b""}, "no files"),
