@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
@@ -25,6 +24,7 @@ from lab.data.sources.folder_tree import (
     holds_masks,
     last,
     parent,
+    stem,
 )
 from lab.data.sources.photographs import LabelledFile, Photographs, is_image, reject_non_image
 from lab.data.sources.source import ClassRule, Question, natural_key
@@ -513,10 +513,10 @@ class FolderLayout:
         files = list(tree.pictures(folder))
         self._report_others(folder)
         inner = tree.folders(folder)
-        stems = {PurePosixPath(file).stem for file in files}
+        stems = {stem(file) for file in files} if inner else set()
         for one in inner:
             pictures_beside = any(holds_images(other) for other in inner) or any(
-                PurePosixPath(file).stem in stems for file in tree.pictures(one)
+                stem(file) in stems for file in tree.pictures(one)
             )
             in_another_form = holds_masks(one) or _is_variant(one)
             if in_another_form and not holds_images(one) and pictures_beside:
@@ -649,10 +649,10 @@ def _listing_of_folders(folders: list[str]) -> str:
 
 def class_in_name(file: str, classes: ClassRule) -> int | None:
     """The class that a file's name is, apart from a split and numbers: A_test.jpg, dog.12.jpg."""
-    stem = PurePosixPath(file).stem
-    if (label := classes.label(stem)) is not None:
+    whole = stem(file)
+    if (label := classes.label(whole)) is not None:
         return label
-    for name in (without_split(stem), re.sub(r"[\W_]*\d[\d\W_]*$", "", stem)):
+    for name in (without_split(whole), re.sub(r"[\W_]*\d[\d\W_]*$", "", whole)):
         if (label := classes.label(name)) is not None:
             return label
         wanted = [word.casefold() for word in words(name)]

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
 from lab.data.sources.class_folders import FolderLayout
-from lab.data.sources.folder_tree import FolderTree
+from lab.data.sources.folder_tree import FolderTree, stem
 from lab.data.sources.photographs import (
     LabelledFile,
     Photographs,
@@ -139,7 +138,7 @@ def _label_texts(files: list[str], *, open_rule: bool) -> dict[str, str]:
     for pattern in (_NUMBERED, _NUMBER_BEHIND, _NUMBER_BEFORE):
         texts = {}
         for file in files:
-            match = pattern.fullmatch(PurePosixPath(file).stem)
+            match = pattern.fullmatch(stem(file))
             if match and not (open_rule and _from_camera(match["label"])):
                 texts[file] = match["label"].strip(" ._-")
         if 2 * len(texts) >= len(files) > 0:
