@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
 from lab.data.sources.photographs import LabelledFile, Photographs, is_image, reject_non_image
-from lab.data.sources.source import ClassRule, natural_key
+from lab.data.sources.source import ClassRule, natural_key, own_classes
 from lab.data.sources.split_words import split_of
 
 
@@ -87,9 +87,9 @@ def recognise(
                 own_rejections.add(f"{folder}/", "lies beside the train folder and is not used")
     elif all(split_of(folder) for _, folder, _ in class_folders):
         return None  # images in folders called train and test, not two classes
-    names = classes.names or _class_names(class_folders)
     if classes.names is None:
-        classes = ClassRule(names)
+        classes = own_classes((split, name.strip()) for split, _, name in class_folders)
+    names = classes.names or ()
 
     files: list[LabelledFile] = []
     for split, folder, name in class_folders:
@@ -132,14 +132,6 @@ def _report_loose(tree: FolderTree, folder: str, rejections: Rejections) -> None
     else:
         for file in images:
             rejections.add(file, "lies outside the class folders; nobody knows its class")
-
-
-def _class_names(class_folders: list[tuple[str, str, str]]) -> tuple[str, ...]:
-    """Folder names, sorted; `Cats` in one split and `cats` in another are one class."""
-    spelling: dict[str, str] = {}
-    for _, _, name in class_folders:
-        spelling.setdefault(name.strip().casefold(), name.strip())
-    return tuple(sorted(spelling.values(), key=natural_key))
 
 
 def _parent(path: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from lab.data import catalog
 from lab.data.catalog import add_dataset, open_pack
 from lab.data.importer import ImportReport
-from lab.data.sources.kaggle_signs import LETTERS, RowError, parse_block, parse_header, parse_row
+from lab.data.sources.pixel_tables import LETTERS, RowError, parse_block, parse_header, parse_row
 from lab.errors import DataError
 from tests.data.pictures import sign_csv, write_folder, write_zip
 
