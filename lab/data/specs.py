@@ -62,7 +62,7 @@ PHOTOGRAPH_LAYOUTS = (
 OWN_FORMATS = ("pixel-tables", *PHOTOGRAPH_FORMATS)
 OWN_EXPECTS = (
     "one folder for each class with JPEG, PNG or WebP images, optionally below train/, val/ and "
-    "test/"
+    "test/, or a table of file names and classes beside the images (label.csv with path,label)"
 )
 
 _CATS_DOGS = {"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"}

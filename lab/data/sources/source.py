@@ -101,6 +101,8 @@ class ClassRule:
 
     names: tuple[str, ...] | None = None
     aliases: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    """What a person calls the set; a set of signs may have letters for classes."""
 
     def label(self, text: str) -> int | None:
         """The label of a folder name or a label text; None when it is none of the classes.
