@@ -114,7 +114,8 @@ def recognise(
     found = _joined(tables, images, own)
     list_file = ""
     if found and classes.names is None:
-        found, list_file = _with_class_names(archive, found, answers)
+        used = {table.file for table in tables}
+        found, list_file = _with_class_names(archive, found, used, answers)
     for file, reason in unfit.items():
         if file != list_file:
             own.add(file, reason)
@@ -653,7 +654,7 @@ _LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".names")
 
 
 def _with_class_names(
-    archive: Archive, found: list[_Found], answers: Mapping[str, str]
+    archive: Archive, found: list[_Found], used: set[str], answers: Mapping[str, str]
 ) -> tuple[list[_Found], str]:
     """`found` with names for numbers and the classes.txt that has them; "" where none fits."""
     numbers = {label for _, label, _, _ in found}
@@ -662,7 +663,8 @@ def _with_class_names(
     for file in archive.files:
         path = PurePosixPath(file)
         if (
-            header_key(path.stem) not in _CLASS_LISTS
+            file in used
+            or header_key(path.stem) not in _CLASS_LISTS
             or path.suffix.casefold() not in _LIST_SUFFIXES
         ):
             continue

@@ -1,7 +1,8 @@
-"""Sign-Language MNIST's CSV files: letters survive, bad rows are named, good rows load."""
+"""Tables of pixels: letters survive, bad rows are named, good rows load, any square size."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +252,171 @@ def test_signs_under_a_name_of_ones_own(tmp_path: Path) -> None:
     report = add_dataset("my-signs", folder)
     assert report.meta.class_names == LETTERS
     assert (report.meta.channels, report.meta.image_size) == (1, 28)
+
+
+# --- tables of ones own ------------------------------------------------------------
+
+
+def smooth(count: int, side: int, channels: int = 1) -> np.ndarray:
+    """(count, side, side, channels) pictures whose neighbouring pixels are alike."""
+    rng = np.random.default_rng(side + channels)
+    y, x = np.mgrid[:side, :side]
+    waves = rng.uniform(1, 3, (count, channels, 3))
+    pictures = [
+        [127 + 120 * np.sin(x / (3 + a) + b) * np.cos(y / 4 + c) for a, b, c in picture]
+        for picture in waves
+    ]
+    return np.array(pictures).transpose(0, 2, 3, 1).astype(int)
+
+
+LABELS_OF_TWELVE = [0, 1, 2] * 4
+
+
+def table(
+    pictures: np.ndarray,
+    labels: list[int] | list[str] = LABELS_OF_TWELVE,
+    *,
+    first: int | None = 1,
+    last: bool = False,
+    separator: str = ",",
+) -> str:
+    """A table of pixels; `first` is the number of the first pixel, None for no first line."""
+    flat = pictures.reshape(len(pictures), -1)
+    header = [f"pixel{i}" for i in range(first or 0, (first or 0) + flat.shape[1])]
+    lines = [["label", *header]] if first is not None else []
+    lines += [[str(label), *map(str, row)] for label, row in zip(labels, flat, strict=True)]
+    if last:
+        lines = [[*line[1:], line[0]] for line in lines]
+    return "\n".join(map(separator.join, lines)) + "\n"
+
+
+GREY = smooth(12, 28)
+READ: dict[str, tuple[dict[str, bytes], np.ndarray, tuple[str, ...]]] = {
+    "Fashion-MNIST": (
+        {"fashion-mnist_train.csv": table(smooth(40, 28), list(range(10)) * 4).encode()},
+        smooth(40, 28),
+        tuple("0123456789"),
+    ),
+    "64 x 64": (
+        {"sign_train.csv": table(smooth(12, 64)).encode()},
+        smooth(12, 64),
+        ("0", "1", "2"),
+    ),
+    "colours in turn": (
+        {"train.csv": table(smooth(12, 32, 3)).encode()},
+        smooth(12, 32, 3),
+        ("0", "1", "2"),
+    ),
+    "colours in planes": (
+        {"train.csv": table(smooth(12, 32, 3).transpose(0, 3, 1, 2)).encode()},
+        smooth(12, 32, 3),
+        ("0", "1", "2"),
+    ),
+    "label last": ({"data.csv": table(GREY, last=True).encode()}, GREY, ("0", "1", "2")),
+    "no first line": ({"mnist_train.csv": table(GREY, first=None).encode()}, GREY, ("0", "1", "2")),
+    "no first line, label last": (
+        {"mnist_train.csv": table(GREY, first=None, last=True).encode()},
+        GREY,
+        ("0", "1", "2"),
+    ),
+    "pixels from 0": ({"train.csv": table(GREY, first=0).encode()}, GREY, ("0", "1", "2")),
+    "semicolons": ({"train.csv": table(GREY, separator=";").encode()}, GREY, ("0", "1", "2")),
+    "tabs": ({"train.tsv": table(GREY, separator="\t").encode()}, GREY, ("0", "1", "2")),
+    "spaces": ({"train.csv": table(GREY, separator=", ").encode()}, GREY, ("0", "1", "2")),
+    "UTF-16": ({"train.csv": table(GREY).encode("utf-16")}, GREY, ("0", "1", "2")),
+    "gzip": ({"train.csv.gz": gzip.compress(table(GREY).encode())}, GREY, ("0", "1", "2")),
+    "words in Korean": (
+        {"train.csv": table(GREY, ["강아지", "고양이", "새"] * 4).encode("cp949")},
+        GREY,
+        ("강아지", "고양이", "새"),
+    ),
+    "A and a": ({"train.csv": table(GREY, ["A", "a", "b"] * 4).encode()}, GREY, ("A", "a", "b")),
+    "signs": (
+        {"sign_mnist_train.csv": table(GREY, [0, 8, 10] * 4).encode()},
+        GREY,
+        ("A", "I", "L"),
+    ),
+    "no signs": ({"train.csv": table(GREY, [0, 8, 10] * 4).encode()}, GREY, ("0", "8", "10")),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_tables_of_pixels_as_people_have_them(kind: str, tmp_path: Path) -> None:
+    files, pictures, classes = READ[kind]
+    report = add_dataset("mine", write_folder(tmp_path / "set", files))
+    assert report.rejected == ()
+    assert report.meta.class_names == classes
+    pack = open_pack("mine")
+    assert (pack.images == pictures).all()
+    assert [pack.meta.class_names[label] for label in pack.labels[:3]] == list(classes[:3])
+
+
+def test_all_pixels_in_one_column_with_the_split_beside(tmp_path: Path) -> None:
+    usage = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
+    rows = [
+        f'{label},"{" ".join(map(str, picture.ravel()))}",{part}'
+        for label, picture, part in zip(LABELS_OF_TWELVE, smooth(12, 48), usage, strict=True)
+    ]
+    files = {"fer2013.csv": "\n".join(["emotion,pixels,Usage", *rows]).encode()}
+    report = add_dataset("faces", write_folder(tmp_path / "set", files))
+    each = {split: sum(classes.values()) for split, classes in report.accepted.items()}
+    assert each == {"train": 6, "val": 3, "test": 3}
+    assert (open_pack("faces").images == smooth(12, 48)).all()
+
+
+LEFT_OUT: dict[str, tuple[str, str]] = {
+    "without labels": (
+        "\n".join(line.partition(",")[2] for line in table(GREY).splitlines()),
+        "test.csv has 28 x 28 pixels and no column of labels, so nobody knows its classes",
+    ),
+    "numbered, without labels": (
+        table(GREY, list(range(12))).replace("label", "id", 1),
+        "test.csv has 28 x 28 pixels and no column of labels",
+    ),
+    "another size": (
+        table(smooth(12, 32)),
+        "test.csv has pictures of 32 x 32 and is left out; train.csv has 28 x 28",
+    ),
+    "no square": (
+        "\n".join(line.rpartition(",")[0] for line in table(GREY).splitlines()),
+        "test.csv has 783 pixel columns (pixel1 to pixel783): no square picture",
+    ),
+    "fractions": (
+        table(np.round(GREY / 255, 3)),
+        "test.csv has pixels that are fractions (such as ",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_a_table_that_does_not_fit_is_left_out_with_its_reason(kind: str, tmp_path: Path) -> None:
+    test, reason = LEFT_OUT[kind]
+    files = {"train.csv": table(GREY).encode(), "test.csv": test.encode()}
+    report = add_dataset("mine", write_folder(tmp_path / "set", files))
+    [rejected] = report.rejected
+    assert str(rejected).startswith(reason)
+    assert report.total == 12
+
+
+def test_tables_that_are_no_part_are_named(tmp_path: Path) -> None:
+    files = {name: table(GREY).encode() for name in ("train.csv", "test.csv")}
+    files["everything.csv"] = table(smooth(13, 28)[1:]).encode()
+    report = add_dataset("mine", write_folder(tmp_path / "set", files))
+    assert [str(rejected) for rejected in report.rejected] == [
+        "everything.csv lies beside tables for training and test, and its name says neither; it "
+        "is left out. Rename it (train2.csv) if it belongs here"
+    ]
+
+
+def test_another_size_is_no_sign_mnist(tmp_path: Path) -> None:
+    files = {"sign_mnist_train.csv": table(smooth(12, 64)).encode()}
+    with pytest.raises(
+        DataError, match=r"has 4,096 pixel columns \(64 x 64\); this data set has 784"
+    ):
+        add_dataset("sign-mnist", write_folder(tmp_path / "set", files))
+
+
+def test_pictures_that_would_be_black_are_told(tmp_path: Path) -> None:
+    files = {"digits.csv": table(GREY // 16).encode()}
+    report = add_dataset("digits", write_folder(tmp_path / "set", files))
+    assert any("of 255, so the pictures are nearly black" in note for note in report.notes)
