@@ -154,7 +154,7 @@ def recognise(
 
 
 def _layout(tables: Sequence[LabelTable]) -> str:
-    first = tables[0]
+    first = next((table for table in tables if path_split(table.file) == "train"), tables[0])
     said = f"{first.file}: files in column {first.file_column!r}, classes in {first.label_column}"
     notes = list(dict.fromkeys(table.note for table in tables if table.note))
     more = f"; and {len(tables) - 1} more like it" if tables[1:] else ""

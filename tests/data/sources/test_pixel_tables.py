@@ -334,7 +334,7 @@ READ: dict[str, tuple[dict[str, bytes], np.ndarray, tuple[str, ...]]] = {
     "signs": (
         {"sign_mnist_train.csv": table(GREY, [0, 8, 10] * 4).encode()},
         GREY,
-        ("A", "I", "L"),
+        ("A", "I", "K"),
     ),
     "no signs": ({"train.csv": table(GREY, [0, 8, 10] * 4).encode()}, GREY, ("0", "8", "10")),
 }
