@@ -484,7 +484,7 @@ def _import_target(
         story="Your own images.",
         source=str(path),
         licence="Not stated",
-        classes=ClassRule(),
+        classes=ClassRule(title=f"{name} {title or ''}"),
         formats=OWN_FORMATS,
         expects=OWN_EXPECTS,
         image_size=image_size or OWN_IMAGE_SIZE,

@@ -17,6 +17,7 @@ from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, Rejections
 from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
 from lab.data.sources.photographs import Photographs
+from lab.data.sources.pixel_tables import PixelTables
 from lab.data.sources.source import ClassRule, Question, Source
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
@@ -99,7 +100,7 @@ def import_images(
     started = time.monotonic()
     rejections = Rejections()
     progress(Progress(0, 0, f"Looking through {path}"))
-    with open_archive(path, rejections) as archive:
+    with open_archive(path, rejections, answers) as archive:
         source = recognise_source(archive, target, answers, rejections)
         check_answers(source.questions, answers)
         image_size = source.fixed_size or target.image_size
@@ -356,7 +357,9 @@ def recognise_source(
                 f"{archive.display_path} has {len(source.class_names):,} classes; "
                 f"at most {MAX_CLASSES:,} are allowed."
             )
-        return _with_splits(source, answers) if isinstance(source, Photographs) else source
+        if isinstance(source, Photographs):
+            source = _with_splits(source, answers)
+        return _with_names_of(archive, source)
     entries = sorted(folder + "/" for folder in archive.folders if "/" not in folder)
     entries += [file for file in archive.files if "/" not in file]
     listing = ", ".join(entries[:5]) + (", ..." if entries[5:] else "") if entries else "nothing"
@@ -366,6 +369,16 @@ def recognise_source(
     raise DataError(
         f"{archive.display_path} does not look like {target.title}: expected {target.expects}; "
         f"found {listing}{reason}. {hint}".strip()
+    )
+
+
+def _with_names_of(archive: Archive, source: Source) -> Source:
+    """The source with what the archive asks and says of its names' code page."""
+    assert isinstance(source, Photographs | PixelTables)
+    return replace(
+        source,
+        questions=(*archive.questions, *source.questions),
+        notes=(*archive.notes, *source.notes),
     )
 
 

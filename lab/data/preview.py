@@ -121,7 +121,7 @@ def look(
     """
     rejections = Rejections()
     progress(Progress(0, 0, f"Looking through {path.name}"))
-    with open_archive(path, rejections) as archive:
+    with open_archive(path, rejections, answers) as archive:
         source = recognise_source(archive, target, answers, rejections)
         check_cancel(cancel, "Looking")
         if isinstance(source, Photographs):

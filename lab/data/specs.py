@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.data.decode import Fit
-from lab.data.sources.kaggle_signs import LETTERS
+from lab.data.sources.pixel_tables import LETTERS
 from lab.data.sources.source import ClassRule
 from lab.registry import Registry
 
@@ -54,15 +54,15 @@ class DatasetSpec:
 
 DATASETS: Registry[DatasetSpec] = Registry("data set")
 
-PHOTOGRAPH_FORMATS = ("label-csv", "flat-names", "class-folders")
+PHOTOGRAPH_FORMATS = ("label-tables", "flat-names", "class-folders")
 PHOTOGRAPH_LAYOUTS = (
     "one folder for each class (optionally below train/, val/ and test/), a label.csv with the "
     "columns path,label in the folder of each part, or names such as cat.0.jpg"
 )
-OWN_FORMATS = ("kaggle-signs", *PHOTOGRAPH_FORMATS)
+OWN_FORMATS = ("pixel-tables", *PHOTOGRAPH_FORMATS)
 OWN_EXPECTS = (
     "one folder for each class with JPEG, PNG or WebP images, optionally below train/, val/ and "
-    "test/"
+    "test/, or a table of file names and classes beside the images (label.csv with path,label)"
 )
 
 _CATS_DOGS = {"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"}
@@ -104,7 +104,7 @@ for _spec in (
         class_names=LETTERS,
         image_size=28,
         channels=1,
-        formats=("kaggle-signs",),
+        formats=("pixel-tables",),
         expects="Kaggle's files sign_mnist_train.csv and sign_mnist_test.csv in a folder or zip",
         downloadable=True,
         knobs={"architecture": "sign-cnn", "batch_size": 256, "epochs": 20},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -100,21 +102,59 @@ class ClassRule:
 
     names: tuple[str, ...] | None = None
     aliases: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    """What a person calls the set; a set of signs may have letters for classes."""
 
     def label(self, text: str) -> int | None:
-        """The label of a folder name or a label text; None when it is none of the classes."""
+        """The label of a folder name or a label text; None when it is none of the classes.
+
+        The exact spelling counts first; another case is only a class that no other one resembles.
+        """
         if self.names is None:
             raise ValueError("an open rule has no fixed labels")
         text = text.strip()
-        if text in self.names:  # before the case is folded: A and a may be two classes
-            return self.names.index(text)
-        name = self.aliases.get(text.casefold(), text.casefold())
-        lowered = [known.casefold() for known in self.names]
-        return lowered.index(name) if name in lowered else None
+        if (label := self._exact.get(text)) is not None:
+            return label
+        text = text.casefold()
+        return self._folded.get(self.aliases.get(text, text).casefold())
+
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self.names or ())}
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        """Spelling in lower case -> label, of the names that differ by more than case."""
+        times = Counter(name.casefold() for name in self.names or ())
+        return {
+            name.casefold(): label
+            for label, name in enumerate(self.names or ())
+            if times[name.casefold()] == 1
+        }
 
     @property
     def allowed(self) -> str:
         return " or ".join(self.names or ())
+
+
+def own_classes(named: Iterable[tuple[str, str]]) -> ClassRule:
+    """Returns the classes that a set names itself, from the (split, name) of its images.
+
+    `Cats` in one split and `cats` in another are one class; a split that has both `A` and `a` says
+    that they are two.
+    """
+    spellings: dict[str, dict[str, None]] = {}
+    in_split: dict[tuple[str, str], set[str]] = {}
+    for split, name in named:
+        spellings.setdefault(name.casefold(), {})[name] = None
+        in_split.setdefault((split, name.casefold()), set()).add(name)
+    several = {folded for (_, folded), names in in_split.items() if len(names) > 1}
+    names = [
+        name
+        for folded, written in spellings.items()
+        for name in (written if folded in several else list(written)[:1])
+    ]
+    return ClassRule(tuple(sorted(names, key=lambda name: (natural_key(name), name))))
 
 
 _DIGITS = re.compile(r"(\d+)")
