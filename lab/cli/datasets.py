@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lab.cli.console import Console, progress_line
 from lab.data import catalog
+from lab.data.decode import FITS
 from lab.data.download.dataset import download_dataset
 
 
@@ -31,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
     add.add_argument(
         "--fit",
-        choices=("stretch", "crop"),
+        choices=tuple(FITS),
         default="stretch",
-        help="how an image becomes a square",
+        help="how an image becomes a square: squeezed, its middle, or filled up with black bars",
     )
     add.add_argument("--replace", action="store_true", help="replace a data set of this name")
     add.set_defaults(perform=add_dataset)

@@ -19,7 +19,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.data.decode import Fit
+from lab.data.decode import FITS, Fit
 from lab.data.drawn.pack import draw_pack, drawing_of
 from lab.data.importer import ImportReport, ImportTarget, import_images
 from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
@@ -385,8 +385,8 @@ def _ready(
 def _import_target(
     name: str, path: Path, title: str | None, fit: Fit, image_size: int | None
 ) -> ImportTarget:
-    if fit not in ("stretch", "crop"):
-        raise ConfigError(f"fit is {fit!r}; allowed is stretch or crop.")
+    if fit not in FITS:
+        raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
     if image_size is not None:
         check_image_size(image_size)
     if name in DATASETS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.data.decode import Fit
+from lab.data.decode import FORMAT_WORDS, Fit
 from lab.data.sources.kaggle_signs import LETTERS
 from lab.data.sources.source import ClassRule
 from lab.registry import Registry
@@ -61,8 +61,8 @@ PHOTOGRAPH_LAYOUTS = (
 )
 OWN_FORMATS = ("kaggle-signs", *PHOTOGRAPH_FORMATS)
 OWN_EXPECTS = (
-    "one folder for each class with JPEG, PNG or WebP images, optionally below train/, val/ and "
-    "test/"
+    f"one folder for each class with pictures in it ({FORMAT_WORDS}), optionally below train/, "
+    "val/ and test/"
 )
 
 _CATS_DOGS = {"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"}

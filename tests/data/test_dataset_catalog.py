@@ -267,7 +267,7 @@ def test_sizes_and_fits_are_checked(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "x", pets(2))
     with pytest.raises(ConfigError, match="image_size is 4"):
         add_dataset("mine", folder, image_size=4)
-    with pytest.raises(ConfigError, match="stretch or crop"):
+    with pytest.raises(ConfigError, match="stretch, crop, pad"):
         add_dataset("mine", folder, fit="squash")  # type: ignore[arg-type]
     add_dataset("mine", folder)
     assert describe("mine").image_size == 224

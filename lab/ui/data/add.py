@@ -13,6 +13,7 @@ import streamlit as st
 from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetExistsError, DatasetInfo
+from lab.data.decode import FORMAT_WORDS
 from lab.data.download.dataset import download_dataset
 from lab.data.download.offers import OFFERS, Offer
 from lab.data.importer import ImportReport
@@ -87,7 +88,7 @@ def draw_add(info: DatasetInfo) -> None:
     """
     with st.expander("From a folder or a zip", icon=":material/folder_open:", expanded=True):
         st.caption(
-            "One folder for each class, with JPEG, PNG or WebP pictures in it; optionally train/, "
+            f"One folder for each class, with pictures in it ({FORMAT_WORDS}); optionally train/, "
             "val/ and test/ above."
         )
         specs = {spec.name: spec for spec in catalog.DATASETS if not spec.drawn}
