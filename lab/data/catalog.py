@@ -3,6 +3,7 @@
     list_datasets, describe      facts, without reading images
     open_pack                    the arrays; draws the built-in sets at first use
     dataset_name                 the name that a title gives
+    look                         what adding a folder or zip would give, before it is written
     add_dataset, remove_dataset  a folder or zip becomes a pack; a pack is deleted
 
 All functions are safe from several threads and processes.
@@ -16,6 +17,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +26,12 @@ from lab.data.drawn.pack import draw_pack, drawing_of
 from lab.data.importer import ImportReport, ImportTarget, import_images
 from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
 from lab.data.pack_lock import pack_lock
+from lab.data.preview import Preview
+from lab.data.preview import look as look_at
 from lab.data.resize import check_image_size, resized
 from lab.data.sources.source import ClassRule
 from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
+from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import home_folder
 from lab.progress import Cancel, Report, never, silent
@@ -44,7 +49,9 @@ __all__ = [
     "check_free",
     "dataset_name",
     "describe",
+    "is_dataset_name",
     "list_datasets",
+    "look",
     "open_pack",
     "remove_dataset",
 ]
@@ -57,6 +64,8 @@ OWN_IMAGE_SIZE = 224
 
 MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")
+"""Names that Windows keeps for devices: no folder can be called so there."""
 
 
 class DatasetExistsError(DataError):
@@ -194,7 +203,21 @@ def dataset_name(title: str) -> str:
         raise ConfigError(
             f"{title!r} cannot be the name of a data set: it needs a letter or a digit."
         )
+    _check_not_reserved(name)
     return name
+
+
+def is_dataset_name(text: str) -> bool:
+    """Whether the text is a data set's name as it stands; if not, it may be a title."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _check_not_reserved(name: str) -> None:
+    if _RESERVED.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a data set: Windows keeps it for a device. Choose "
+            f"another one, for example {name}-pictures."
+        )
 
 
 def _spelled(character: str) -> str:
@@ -234,6 +257,7 @@ def add_dataset(
     replace: bool = False,
     fit: Fit = "stretch",
     image_size: int | None = None,
+    answers: Mapping[str, str] | None = None,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> ImportReport:
@@ -241,17 +265,55 @@ def add_dataset(
 
     `name` is a registered data set or a new name for a person's own images; the layout is
     recognised. One of that name is only replaced with `replace`. `image_size` is the side of the
-    stored squares, `fit` how a photograph becomes one. Bad files are left out and reported. Raises
-    ConfigError for a bad name or size, DatasetExistsError, DataError when nothing can be used,
-    ResourceError, Cancelled; the old pack then stays as it was.
+    stored squares, `fit` how a photograph becomes one; `answers` settle the questions of `look`.
+    Bad files are left out and reported. Raises ConfigError for a bad name, size or answer,
+    DatasetExistsError, DataError when nothing can be used, ResourceError, Cancelled; the old pack
+    then stays as it was.
     """
-    if not str(path).strip():
-        raise DataError("No path was given. Give the path of a folder or a zip file.")
-    target = _import_target(name, Path(path), title, fit, image_size)
+    place = _place(path)
+    target = _import_target(name, place, title, fit, image_size)
     with pack_lock(name, progress=progress, cancel=cancel):
         if not replace:
             check_free(name)
-        return import_images(target, Path(path), _folder(name), progress=progress, cancel=cancel)
+        return import_images(
+            target, place, _folder(name), answers=answers or {}, progress=progress, cancel=cancel
+        )
+
+
+def look(
+    path: Path | str,
+    name: str = "",
+    *,
+    fit: Fit = "stretch",
+    image_size: int | None = None,
+    answers: Mapping[str, str] | None = None,
+    pictures_of: Sequence[str] | None = None,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Preview:
+    """What `add_dataset` with the same arguments would write; nothing is written.
+
+    Without a `name` the set is a person's own. `answers` settle the preview's questions: question's
+    key -> value; those that no question has are ignored. `pictures_of` names the classes of which
+    a few pictures are decoded (None: the first 24 classes). Raises ConfigError and DataError as
+    `add_dataset` does, apart from pictures that cannot be decoded.
+    """
+    place = _place(path)
+    target = _import_target(name or "pictures", place, None, fit, image_size)
+    return look_at(
+        target,
+        place,
+        answers=answers or {},
+        pictures_of=pictures_of,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def _place(path: Path | str) -> Path:
+    if not str(path).strip():
+        raise DataError("No path was given. Give the path of a folder or a zip file.")
+    return typed_path(path) if isinstance(path, str) else path
 
 
 def remove_dataset(name: str) -> None:
@@ -414,6 +476,7 @@ def _import_target(
             "letters a to z, digits and dashes between them, for example my-flowers. Its title may "
             "be any text."
         )
+    _check_not_reserved(name)
     return ImportTarget(
         name=name,
         title=(title or "").strip()[:100] or name.replace("-", " ").capitalize(),

@@ -55,7 +55,7 @@ def test_add_reports_and_remove_removes(pictures: Path, capsys: pytest.CaptureFi
     [
         (["show", "drawn-sings"], "Did you mean 'drawn-signs'"),
         (["add", "walk", "/nowhere"], "/nowhere"),
-        (["add", "Not A Name!", "/nowhere"], "Not A Name!"),
+        (["add", "?!", "/nowhere"], "'?!' cannot be the name of a data set"),
         (["remove", "drawn-signs"], "Drawn signs is built in"),
         (["download", "imagenet"], "imagenet"),
     ],

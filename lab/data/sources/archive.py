@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import unicodedata
 import zipfile
@@ -206,14 +207,29 @@ class _Zip:
             raise UnreadableFile(name, f"is damaged inside the zip ({error})") from error
 
 
-def _hidden(name: str) -> bool:
-    """Left by operating systems, never part of a data set."""
-    return (name.startswith(".") and name not in (".", "..")) or name.casefold() in (
+_LEFT_BY_SYSTEMS = frozenset(
+    {
         "__macosx",
         "thumbs.db",
+        "ehthumbs.db",
         "desktop.ini",
+        "picasa.ini",
         "_ds_store",  # what Kaggle makes of .DS_Store
-    )
+        "__pycache__",
+        "system volume information",
+        "lost+found",
+    }
+)
+_OF_MACHINES = re.compile(
+    r"(\.(?!\.?$).*|@eadir|@__thumb|@tmp|@recycle|@recently-snapshot|@synoresource|@sharesnap"
+    r"|#recycle|#snapshot|~snapshot|\$recycle\.bin|synofile_thumb.*|synophoto_thumb.*|icon\r)",
+    re.IGNORECASE,
+)
+
+
+def _hidden(name: str) -> bool:
+    """Left by operating systems and network storage, never part of a data set."""
+    return name.casefold() in _LEFT_BY_SYSTEMS or _OF_MACHINES.fullmatch(name) is not None
 
 
 def _unsafe(name: str) -> str | None:

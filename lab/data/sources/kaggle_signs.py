@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -22,7 +22,7 @@ import numpy as np
 from lab.data.decode import Fit, UnreadableFile
 from lab.data.pack import SPLITS, Rejections
 from lab.data.sources.archive import READ_ERRORS, Archive
-from lab.data.sources.source import ClassRule, SourceImage
+from lab.data.sources.source import ClassRule, Question, SourceImage
 from lab.progress import Cancel, check_cancel
 
 SIDE = 28
@@ -57,6 +57,8 @@ class SignTables:
     class_names: tuple[str, ...] = LETTERS
     channels: int = 1
     fixed_size: int | None = SIDE
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def images(
         self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
@@ -90,7 +92,9 @@ class RowError(ValueError):
     """What is wrong with one row, as the end of a sentence that begins with the row's name."""
 
 
-def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> SignTables | None:
+def recognise(
+    archive: Archive, classes: ClassRule, rejections: Rejections, answers: Mapping[str, str]
+) -> SignTables | None:
     """A Source when there are CSV files with a label and 784 pixel columns; else None."""
     tables: list[tuple[str, str, Columns]] = []
     total = 0

@@ -9,17 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
+from collections.abc import Mapping
 
 from lab.data.decode import UnreadableFile
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
 from lab.data.sources.photographs import LabelledFile, Photographs, is_image
-from lab.data.sources.source import SPLIT_FOLDERS, ClassRule, natural_key
+from lab.data.sources.source import ClassRule, natural_key
+from lab.data.sources.split_words import split_of
 
 _MAX_CSV_BYTES = 100_000_000
 
 
-def recognise(archive: Archive, classes: ClassRule, rejections: Rejections) -> Photographs | None:
+def recognise(
+    archive: Archive, classes: ClassRule, rejections: Rejections, answers: Mapping[str, str]
+) -> Photographs | None:
     """A Source when there is a label.csv (or labels.csv) with its two columns; else None."""
     tables = [
         file
@@ -76,14 +80,7 @@ def _rows(archive: Archive, table: str, rejections: Rejections) -> list[tuple[st
         rejections.add(table, "is not a text file in UTF-8")
         return []
     folder = table.rpartition("/")[0]
-    split = next(
-        (
-            SPLIT_FOLDERS[part]
-            for part in reversed(folder.casefold().split("/"))
-            if part in SPLIT_FOLDERS
-        ),
-        "train",
-    )
+    split = next(filter(None, map(split_of, reversed(folder.split("/")))), "train")
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [column.strip().casefold() for column in next(reader, [])]
     missing = [column for column in ("path", "label") if column not in header]

@@ -32,7 +32,7 @@ from lab.data.decode import (
 )
 from lab.data.pack import Rejections
 from lab.data.sources.archive import READ_ERRORS, Archive
-from lab.data.sources.source import SourceImage
+from lab.data.sources.source import Question, SourceImage
 from lab.progress import Cancel, check_cancel
 
 OTHER_IMAGES = frozenset({".svg", ".psd", ".jp2", ".j2k", ".jxl", ".ico", ".eps", ".dcm", ".raw"})
@@ -62,6 +62,8 @@ class Photographs:
     files: tuple[LabelledFile, ...]
     channels: int = 3
     fixed_size: int | None = None
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,14 +11,31 @@ from numpy.typing import NDArray
 
 from lab.data.decode import Fit, ValueRange
 from lab.data.pack import Rejections
+from lab.errors import ConfigError
 from lab.progress import Cancel
 
-SPLIT_FOLDERS: dict[str, str] = {
-    **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "val_set", "validation_set", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set", "test1"), "test"),
-}
-"""Folder names (lower case) that mean a split rather than a class."""
+
+@dataclass(frozen=True)
+class Question:
+    """A doubt about a layout that a person can settle before anything is written.
+
+    `choices` are (value, words of the value). Without an answer `default` holds; `why` says why
+    there is a doubt.
+    """
+
+    key: str
+    text: str
+    choices: tuple[tuple[str, str], ...]
+    default: str
+    why: str = ""
+
+    def answer(self, answers: Mapping[str, str]) -> str:
+        """Returns the chosen value; raises ConfigError when it is none of the choices."""
+        value = answers.get(self.key, self.default)
+        if value not in dict(self.choices):
+            allowed = ", ".join(choice for choice, _ in self.choices)
+            raise ConfigError(f"{value!r} is no answer to {self.key}; allowed are {allowed}.")
+        return value
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,14 @@ class Source(Protocol):
     def total(self) -> int:
         """How many images will come at most."""
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What a person may decide otherwise; the answers are in this source already."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the layout was read, one sentence each."""
+
     def images(
         self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
     ) -> Iterator[SourceImage | None]:
@@ -85,8 +110,10 @@ class ClassRule:
         """The label of a folder name or a label text; None when it is none of the classes."""
         if self.names is None:
             raise ValueError("an open rule has no fixed labels")
-        text = text.strip().casefold()
-        name = self.aliases.get(text, text)
+        text = text.strip()
+        if text in self.names:  # before the case is folded: A and a may be two classes
+            return self.names.index(text)
+        name = self.aliases.get(text.casefold(), text.casefold())
         lowered = [known.casefold() for known in self.names]
         return lowered.index(name) if name in lowered else None
 

@@ -17,7 +17,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from lab import jobs
 from lab.data.decode import SUFFIXES, UnreadableFile, decode
-from lab.data.sources.source import SPLIT_FOLDERS
+from lab.data.sources.split_words import split_of, without_split
 from lab.home import home_folder
 from lab.ui.data.add import draw_name, submit
 from lab.ui.words import plain
@@ -156,7 +156,7 @@ def class_problem(name: str) -> str:
         return (
             f'{plain(name)} cannot be a class: no / \\ : * ? " < > | and no dot at the beginning.'
         )
-    if name.casefold() in SPLIT_FOLDERS:
+    if split_of(name) is not None and not without_split(name):  # not the class “bullet train”
         return f"{plain(name)} is the name of a part of a data set; choose another for the class."
     return ""
 
