@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("remove", help="delete a data set from this machine")
     remove.add_argument("name")
     remove.set_defaults(perform=remove_dataset)
-    prepare = actions.add_parser("prepare", help="draw the built-in data sets now")
+    prepare = actions.add_parser("prepare", help="make the built-in data sets now")
     prepare.set_defaults(perform=prepare_datasets)
     for action in (listing, show, add, download):
         action.add_argument("--json", action="store_true", help="machine-readable output")
@@ -187,7 +187,7 @@ def remove_dataset(options: argparse.Namespace) -> int:
 
 
 def prepare_datasets(options: argparse.Namespace) -> int:
-    """Draw what is built in, so that the first press of Train has nothing to wait for."""
+    """Make what is built in, so that the first press of Train has nothing to wait for."""
     for info in catalog.list_datasets():
         if info.state == catalog.BUILT_IN:
             with progress_line() as report:

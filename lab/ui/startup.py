@@ -43,7 +43,7 @@ def _warm_up() -> None:
     """
     lower_priority()  # the first page, which somebody waits for, imports at the same time
     sweep()
-    built_in = [spec.name for spec in catalog.DATASETS if spec.drawn]
+    built_in = [spec.name for spec in catalog.DATASETS if spec.built_in]
     for prepare in (catalog.open_pack, _warm_up_dataset):
         for name in built_in:
             try:

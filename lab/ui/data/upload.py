@@ -72,6 +72,12 @@ def draw_upload(key: str) -> Path | None:
     return None
 
 
+def upload_name(key: str) -> str:
+    """Returns what the person's zip or folder is called; "" without an upload."""
+    stored: dict[str, Any] = st.session_state.get(f"{key}_stored") or {}
+    return str(stored.get("name", ""))
+
+
 def release_upload(key: str) -> None:
     """Forgets the upload without deleting it: who imports it owns it now, and deletes it."""
     st.session_state.pop(f"{key}_stored", None)
