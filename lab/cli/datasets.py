@@ -6,14 +6,14 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from lab.cli.console import Console, progress_line
 from lab.data import catalog
-from lab.data.decode import Fit
+from lab.data.decode import FITS
 from lab.data.download.dataset import download_dataset
 from lab.data.importer import check_answers
 from lab.errors import ConfigError
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
     add.add_argument(
         "--fit",
-        choices=get_args(Fit),
+        choices=tuple(FITS),
         default="stretch",
-        help="how an image becomes a square",
+        help="how an image becomes a square: squeezed, its middle, or filled up with black bars",
     )
     add.add_argument("--replace", action="store_true", help="replace a data set of this name")
     add.add_argument(
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("remove", help="delete a data set from this machine")
     remove.add_argument("name")
     remove.set_defaults(perform=remove_dataset)
-    prepare = actions.add_parser("prepare", help="draw the built-in data sets now")
+    prepare = actions.add_parser("prepare", help="make the built-in data sets now")
     prepare.set_defaults(perform=prepare_datasets)
     for action in (listing, show, add, download):
         action.add_argument("--json", action="store_true", help="machine-readable output")
@@ -187,7 +187,7 @@ def remove_dataset(options: argparse.Namespace) -> int:
 
 
 def prepare_datasets(options: argparse.Namespace) -> int:
-    """Draw what is built in, so that the first press of Train has nothing to wait for."""
+    """Make what is built in, so that the first press of Train has nothing to wait for."""
     for info in catalog.list_datasets():
         if info.state == catalog.BUILT_IN:
             with progress_line() as report:

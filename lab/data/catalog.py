@@ -20,10 +20,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
-from lab.data.decode import Fit
-from lab.data.drawn.pack import draw_pack, drawing_of
+from lab.data.built_in import built_in, make_pack
+from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
 from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
 from lab.data.pack_lock import pack_lock
@@ -93,6 +92,8 @@ class DatasetInfo:
     source: str
     licence: str
     how_to_get: str
+    built_in: bool = False
+    """Whether it is made on this machine at first use, from nothing."""
     downloadable: bool = False
     own: bool = False
     """Whether a person added it under a name of their own."""
@@ -110,7 +111,7 @@ class DatasetInfo:
 
     @property
     def usable(self) -> bool:
-        """Whether `open_pack` can open it: it is on this machine, or is drawn at first use."""
+        """Whether `open_pack` can open it: it is on this machine, or is made at first use."""
         return self.state in (READY, BUILT_IN)
 
     @property
@@ -170,7 +171,7 @@ def open_pack(
 ) -> Pack:
     """The data set's arrays, at `image_size` or at its own size.
 
-    A drawn set is drawn at first use, and again when its drawing code has changed. Raises
+    A built-in set is made at first use, and again when its code has changed. Raises
     NotFoundError, DataError (not added yet, damaged), ConfigError (size out of range),
     ResourceError, Cancelled.
     """
@@ -241,7 +242,7 @@ def check_free(name: str) -> None:
         meta = read_meta(_folder(name)) if _NAME.fullmatch(name) else None
     except DataError:
         return  # damaged: to add it again is the way to mend it
-    if meta is not None and not meta.drawn:
+    if meta is not None and not (name in DATASETS and DATASETS.get(name).built_in):
         total = sum(sum(classes.values()) for classes in meta.counts.values())
         raise DatasetExistsError(
             f"There is already a data set {name!r} on this machine: {meta.title}, {total:,} images "
@@ -321,13 +322,13 @@ def remove_dataset(name: str) -> None:
     """Delete a data set and its copies at other sizes from this machine.
 
     Runs that have it open keep their files until they end. Raises NotFoundError, and DataError for
-    drawn sets and for sets that are not here.
+    built-in sets and for sets that are not here.
     """
     _check_known(name)
-    if name in DATASETS and DATASETS.get(name).drawn:
+    if name in DATASETS and DATASETS.get(name).built_in:
         raise DataError(
             f"{DATASETS.get(name).title} is built in and cannot be removed; "
-            "it would be drawn again at the next use."
+            "it would be made again at the next use."
         )
     with pack_lock(name):
         folder = _folder(name)
@@ -342,7 +343,7 @@ def remove_dataset(name: str) -> None:
 def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
     folder = _folder(name)
     spec = DATASETS.get(name) if name in DATASETS else None
-    if spec is None or not spec.drawn:
+    if spec is None or not spec.built_in:
         try:
             return load_pack(folder)
         except DataError:
@@ -353,47 +354,45 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
                         f"{spec.title} ({name}) is not added yet. {spec.how_to_get}"
                     ) from None
                 return load_pack(folder)
-    if (pack := _drawn_pack(spec, folder)) is not None:
+    if (pack := _made_pack(spec, folder)) is not None:
         return pack
     with pack_lock(name, progress=progress, cancel=cancel):
-        if (pack := _drawn_pack(spec, folder)) is not None:
+        if (pack := _made_pack(spec, folder)) is not None:
             return pack  # another process drew it in the meantime
-        draw_pack(spec, folder, progress=progress, cancel=cancel)
+        make_pack(spec, folder, progress=progress, cancel=cancel)
     return load_pack(folder)
 
 
-def _drawn_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
-    """The pack if it is undamaged and of the current drawing code; None if it must be drawn."""
+def _made_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
+    """The pack if it is undamaged and of the current code; None if it must be made."""
     if not folder.exists():
         return None
     try:
         pack = load_pack(folder)
     except DataError:
         return None
-    return pack if pack.meta.source_version == drawing_of(spec).version else None
+    return pack if pack.meta.source_version == built_in(spec).version else None
 
 
 def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) -> DatasetInfo:
-    if spec.drawn:
-        drawing = drawing_of(spec)
-        if meta is not None and meta.source_version == drawing.version:
+    if spec.built_in:
+        made = built_in(spec)
+        if meta is not None and meta.source_version == made.version:
             return _ready(meta, how_to_get=spec.how_to_get)
         return DatasetInfo(
             name=spec.name,
             title=spec.title,
             story=spec.story,
             state=BUILT_IN,
-            class_names=drawing.class_names,
-            image_size=drawing.image_size,
-            channels=drawing.channels,
-            drawn=True,
+            class_names=made.class_names,
+            image_size=made.image_size,
+            channels=made.channels,
+            drawn=spec.drawn,
+            built_in=True,
             source=spec.source,
             licence=spec.licence,
             how_to_get=spec.how_to_get,
-            counts={
-                split: dict.fromkeys(drawing.class_names, per_class)
-                for split, per_class in drawing.counts.items()
-            },
+            counts=made.counts,
         )
     if meta is not None:
         return _ready(meta, how_to_get=spec.how_to_get, downloadable=spec.downloadable)
@@ -427,6 +426,7 @@ def _ready(
         image_size=meta.image_size,
         channels=meta.channels,
         drawn=meta.drawn,
+        built_in=meta.dataset in DATASETS and DATASETS.get(meta.dataset).built_in,
         source=meta.source,
         licence=meta.licence,
         how_to_get=how_to_get,
@@ -448,15 +448,15 @@ def _ready(
 def _import_target(
     name: str, path: Path, title: str | None, fit: Fit, image_size: int | None
 ) -> ImportTarget:
-    if fit not in get_args(Fit):
-        raise ConfigError(f"fit is {fit!r}; allowed is {' or '.join(get_args(Fit))}.")
+    if fit not in FITS:
+        raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
     if image_size is not None:
         check_image_size(image_size)
     if name in DATASETS:
         spec = DATASETS.get(name)
-        if spec.drawn:
+        if spec.built_in:
             raise DataError(
-                f"{name!r} is built in and drawn by this program; nothing can be added to it. "
+                f"{name!r} is built in; nothing can be added to it. "
                 "Choose another name for your own images."
             )
         return ImportTarget(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.decode import Fit
+from lab.data.decode import Fit, ValueRange
 from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, Rejections
 from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
@@ -114,6 +114,9 @@ def import_images(
         digests: list[bytes] = []
         names: list[str] = []
         sizes: Counter[str] = Counter()
+        groups: list[str] = []
+        remarks: dict[str, list[str]] = {}
+        value_range: ValueRange | None = None
         with PackWriter(folder, image_size=image_size, channels=source.channels) as writer:
             images = source.images(
                 image_size=image_size, fit=target.fit, rejections=rejections, cancel=cancel
@@ -126,13 +129,19 @@ def import_images(
                     digests.append(image.digest)
                     names.append(image.name)
                     sizes[f"{image.size[0]}x{image.size[1]}"] += 1
+                    groups.append(image.group)
+                    value_range = image.value_range
+                    if image.remark:
+                        remarks.setdefault(image.remark, []).append(image.name)
                 report(Progress(done, source.total, text, "images"))
+            numbers = group_numbers(groups)
             included = choose_classes(
                 np.array(labels, dtype=np.int64),
                 np.array(split, dtype=np.uint8),
                 digests,
                 source.class_names,
                 rejections,
+                numbers,
             )
             if len(included.class_names) < 2:
                 raise DataError(too_few_classes(archive, target, included.class_names, rejections))
@@ -152,10 +161,18 @@ def import_images(
                 rejected=tuple(rejections.listed),
                 rejected_count=rejections.count,
                 original_sizes=dict(sizes.most_common(20)),
-                notes=(f"Read as {source.layout}.", *source.notes, *included.notes),
+                notes=(
+                    f"Read as {source.layout}.",
+                    *source.notes,
+                    *included.notes,
+                    *_file_notes(remarks, value_range),
+                ),
                 warnings=shared_pictures(included, digests, names),
+                value_range=value_range,
             )
-            meta = writer.finish(meta, included.labels, included.split, keep=included.keep)
+            meta = writer.finish(
+                meta, included.labels, included.split, keep=included.keep, groups=numbers
+            )
     return ImportReport(
         dataset=target.name,
         layout=source.layout,
@@ -197,13 +214,14 @@ def choose_classes(
     digests: Sequence[bytes],
     class_names: tuple[str, ...],
     rejections: Rejections,
+    groups: NDArray[np.int64] | None = None,
 ) -> IncludedImages:
     """Leaves out the classes that cannot be learnt, and chooses test images if there are none.
 
     A class needs a training image and one more. Without any test image in the whole set, a share of
     each class's training images becomes the test set: those whose digest comes first. So the choice
     depends on the images alone, not on their order, names or size, and two copies of one image
-    fall on the same side.
+    fall on the same side, as do the images of one group.
     """
     split = split.copy()
     notes: list[str] = []
@@ -211,13 +229,20 @@ def choose_classes(
     trained = np.isin(labels, labels[split == TRAIN])
     brings_test = bool(((split == TEST) & trained).any())
     if not brings_test and len(labels):
-        for label in range(len(class_names)):
-            split[
-                _choose_test_images(np.flatnonzero((labels == label) & (split == TRAIN)), digests)
-            ] = TEST
+        units = _units(digests, groups)
+        for label, name in enumerate(class_names):
+            members = np.flatnonzero((labels == label) & (split == TRAIN))
+            chosen = _choose_test_images(members, digests, units)
+            split[chosen] = TEST
+            if len(members) > 1 and not chosen:
+                notes.append(
+                    f"All images of class {name!r} are copies of one or a single burst, so none of "
+                    "them is a test image."
+                )
+        bursts = "" if groups is None else " Each burst stays on one side."
         notes.append(
             f"The set brings no test images: {TEST_SHARE:.0%} of each class's training images, "
-            "chosen by their content, are set apart for the test."
+            f"chosen by their content, are set apart for the test.{bursts}"
         )
     new_label = np.full(len(class_names), -1, dtype=np.int64)
     names: list[str] = []
@@ -299,15 +324,55 @@ def _leak(
     )
 
 
-def _choose_test_images(members: NDArray[np.int64], digests: Sequence[bytes]) -> list[int]:
-    """TEST_SHARE of these images of one class, by digest; equal images stay together."""
-    order = sorted(members.tolist(), key=lambda i: digests[i])
-    if len(order) < 2:
-        return []
-    count = max(1, round(TEST_SHARE * len(order)))
-    while count < len(order) - 1 and digests[order[count]] == digests[order[count - 1]]:
-        count += 1
-    return order[:count]
+def group_numbers(groups: Sequence[str]) -> NDArray[np.int64] | None:
+    """(N,): images with the same text get the same number, each "" one of its own; None when all
+    are ""."""
+    if not any(groups):
+        return None
+    numbers: dict[str | int, int] = {}
+    return np.array(
+        [numbers.setdefault(group or i, len(numbers)) for i, group in enumerate(groups)]
+    )
+
+
+def _file_notes(
+    remarks: Mapping[str, Sequence[str]], value_range: ValueRange | None
+) -> Iterator[str]:
+    """What is to be known of how files were read: remark -> their names."""
+    for remark, names in remarks.items():
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        yield f"{remark}: {', '.join(names[:3])}{more}."
+    if value_range is not None:
+        low, high = (f"{value:,.5g}" if value < 1e5 else f"{value:,.0f}" for value in value_range)
+        yield f"In all files of more than 8 bits a value, {low} is black and {high} is white."
+
+
+def _choose_test_images(
+    members: NDArray[np.int64], digests: Sequence[bytes], units: Sequence[int | bytes]
+) -> list[int]:
+    """TEST_SHARE of these images of one class, by digest; images of one unit stay together.
+
+    A unit stands where its first digest does. Something always stays for training.
+    """
+    parts: dict[int | bytes, list[int]] = {}
+    for i in sorted(members.tolist(), key=lambda i: digests[i]):
+        parts.setdefault(units[i], []).append(i)
+    chosen: list[int] = []
+    for part in list(parts.values())[:-1]:
+        if chosen and len(chosen) >= round(TEST_SHARE * len(members)):
+            break
+        chosen += part
+    return chosen
+
+
+def _units(digests: Sequence[bytes], groups: NDArray[np.int64] | None) -> Sequence[int | bytes]:
+    """What must stay together: images of one group, else those of equal content."""
+    if groups is None:
+        return digests
+    grouped = np.bincount(groups)[groups] > 1
+    return [
+        int(groups[i]) if in_group else digests[i] for i, in_group in enumerate(grouped.tolist())
+    ]
 
 
 def _with_splits(source: Photographs, answers: Mapping[str, str]) -> Photographs:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.decode import Fit
+from lab.data.decode import Fit, ValueRange
 from lab.data.pack import Rejections
 from lab.errors import ConfigError
 from lab.progress import Cancel
@@ -46,7 +46,10 @@ class SourceImage:
     """One image that is to be stored in a pack. `pixels` (H, W, C) uint8, `split` one of SPLITS.
 
     `label` indexes the source's class names. `digest` is of the file or row as it came: it says
-    "the same image" whatever size the pack has. `size` is the original width and height.
+    "the same image" whatever size the pack has. `size` is the original width and height. Images
+    of the same `group` belong together, such as a burst; "" stands for itself. `remark` is what a
+    person should know of how the file was read; `value_range` that of the whole set, for a file of
+    more than 8 bits a value.
     """
 
     pixels: NDArray[np.uint8]
@@ -55,6 +58,9 @@ class SourceImage:
     name: str
     digest: bytes
     size: tuple[int, int]
+    group: str = ""
+    remark: str = ""
+    value_range: ValueRange | None = None
 
 
 class Source(Protocol):

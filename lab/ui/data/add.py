@@ -20,7 +20,7 @@ from lab.errors import LabError
 from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.ui.data.preview import DEFAULTS, ImportChoices, draw_preview, look_again
-from lab.ui.data.upload import draw_upload, release_upload
+from lab.ui.data.upload import draw_upload, release_upload, upload_name
 from lab.ui.widgets.background import draw_job
 from lab.ui.words import plain
 from lab.words import size
@@ -95,7 +95,7 @@ def draw_add(info: DatasetInfo) -> None:
             "One folder for each class, with pictures in it; optionally train/, val/ and test/ "
             "above or below. A table of labels beside the pictures is read, too."
         )
-        specs = {spec.name: spec for spec in catalog.DATASETS if not spec.drawn}
+        specs = {spec.name: spec for spec in catalog.DATASETS if not spec.built_in}
         if st.session_state.get("data_kind_of") != info.name:
             st.session_state["data_kind_of"] = info.name
             st.session_state["data_kind"] = info.name if not info.usable and not info.own else ""
@@ -157,9 +157,11 @@ def draw_add(info: DatasetInfo) -> None:
 
 
 def _suggested(place: Path | None, upload: Path | None) -> str:
-    """Returns a name for the set from where it lies; "" for an upload, whose name is our own."""
-    if place is None or place == upload:
+    """Returns a name for the set from where it lies, or from what the upload is called."""
+    if place is None:
         return ""
+    if place == upload:
+        place = Path(upload_name("data_upload"))
     return place.stem if place.suffix.casefold() == ".zip" else place.name
 
 
