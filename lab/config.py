@@ -105,8 +105,8 @@ class RunConfig(BaseModel):
     dataset: str = knob(
         "drawn-cats-dogs",
         "Data set",
-        "The pictures to learn from. The drawn sets are built in; photographs are added on the "
-        "Data page.",
+        "The pictures to learn from. The drawn sets and the digits are built in; photographs are "
+        "added on the Data page.",
         group="data",
         essential=True,
     )
@@ -117,7 +117,7 @@ class RunConfig(BaseModel):
         "grows with the square of the side. Empty: the data set's own size.",
         group="data",
         unit="pixels",
-        ge=16,
+        ge=8,
         le=512,
     )
     subset_per_class: int = knob(

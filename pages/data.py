@@ -17,5 +17,5 @@ add.draw_jobs()
 collect.draw_collect()
 add.draw_add(info)
 add.draw_downloads(info)
-if info.bytes_on_disk and not info.drawn:
+if info.bytes_on_disk and not info.built_in:
     add.draw_remove(info)

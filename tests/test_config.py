@@ -55,7 +55,7 @@ def test_query_holds_only_what_differs() -> None:
         ({"freeze": "some"}, "allowed is one of scratch, full, last_k, head_only, two_phase"),
         ({"hidden_sizes": "0"}, "1 to 20 hidden layers of 1 to 8192 units"),
         ({"hidden_sizes": "a,3"}, "whole numbers of units"),
-        ({"image_size": "9999"}, "allowed is a whole number from 16 to 512, or empty"),
+        ({"image_size": "9999"}, "allowed is a whole number from 8 to 512, or empty"),
         ({"horizontal_flip": "perhaps"}, "allowed is true or false"),
     ],
 )

@@ -73,7 +73,9 @@ ENDPOINTS = (
         ),
         parameters=(RUN, Parameter("checkpoint", "Such as best or last.", default="")),
         body=Body(
-            "A JPEG, PNG or WebP file, 10 MB at most.", {"type": "string"}, media_type="image/*"
+            "A picture file (JPEG, PNG, WebP and others), 10 MB at most.",
+            {"type": "string"},
+            media_type="image/*",
         ),
         example=Example({"run": "r-20261129-120000-ab12"}, file="cat.jpg"),
         errors=(400, 404, 413),

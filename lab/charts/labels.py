@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -17,7 +19,7 @@ def label_distribution(labels: LabelCounts) -> go.Figure:
     figure = go.Figure()
     for number, (split, counts) in enumerate(labels.counts.items()):
         figure.add_bar(
-            x=list(labels.class_names),
+            x=[escape(name, quote=False) for name in labels.class_names],  # Plotly reads HTML
             y=counts,
             name=split,
             marker={

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a JPEG, PNG or WebP file")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, HEIC, ...)"
+    )
     parser.add_argument("--top", type=int, default=5, help="classes to name; default 5")
     parser.add_argument(
         "--familiarity",

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -14,7 +13,10 @@ from rich.table import Table
 
 from lab.cli.console import Console, progress_line
 from lab.data import catalog
+from lab.data.decode import FITS
 from lab.data.download.dataset import download_dataset
+from lab.data.importer import check_answers
+from lab.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +27,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("name")
     show.set_defaults(perform=show_dataset)
     add = actions.add_parser("add", help="add a folder or a zip")
-    add.add_argument("name", help="sign-mnist, cats-dogs, or a new name for your own images")
+    add.add_argument("name", help="sign-mnist, cats-dogs, or a new name or title of your own")
     add.add_argument("path", help="a folder or a zip file")
     add.add_argument("--title", help="a title for your own images")
     add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
     add.add_argument(
         "--fit",
-        choices=("stretch", "crop"),
+        choices=tuple(FITS),
         default="stretch",
-        help="how an image becomes a square",
+        help="how an image becomes a square: squeezed, its middle, or filled up with black bars",
     )
     add.add_argument("--replace", action="store_true", help="replace a data set of this name")
+    add.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settle a question that --dry-run shows, for example level=2",
+    )
+    add.add_argument(
+        "--dry-run", action="store_true", help="say what would be added and write nothing"
+    )
     add.set_defaults(perform=add_dataset)
     download = actions.add_parser("download", help="fetch a public data set over the internet")
     download.add_argument("name", help="sign-mnist, cats-dogs or cats-dogs-filtered")
@@ -44,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("remove", help="delete a data set from this machine")
     remove.add_argument("name")
     remove.set_defaults(perform=remove_dataset)
-    prepare = actions.add_parser("prepare", help="draw the built-in data sets now")
+    prepare = actions.add_parser("prepare", help="make the built-in data sets now")
     prepare.set_defaults(perform=prepare_datasets)
     for action in (listing, show, add, download):
         action.add_argument("--json", action="store_true", help="machine-readable output")
@@ -88,17 +100,66 @@ def show_dataset(options: argparse.Namespace) -> int:
 
 
 def add_dataset(options: argparse.Namespace) -> int:
+    name, title = options.name, options.title
+    if name not in catalog.DATASETS and not catalog.is_dataset_name(name):
+        title = title or name  # "My Pets" and "꽃 사진" are titles; the name is made from them
+        name = catalog.dataset_name(name)
+    answers = dict(map(_answer, options.answer))
+    if options.dry_run:
+        return _preview(name, answers, options)
     with progress_line() as report:
         imported = catalog.add_dataset(
-            options.name,
-            Path(options.path).expanduser(),
-            title=options.title,
+            name,
+            options.path,
+            title=title,
             replace=options.replace,
             fit=options.fit,
             image_size=options.image_size,
+            answers=answers,
             progress=report,
         )
     return _print_import(imported, as_json=options.json)
+
+
+def _answer(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign and value):
+        raise ConfigError(f"--answer is {text!r}; it takes a key and a value, such as level=2.")
+    return key, value
+
+
+def _preview(name: str, answers: dict[str, str], options: argparse.Namespace) -> int:
+    with progress_line() as report:
+        preview = catalog.look(
+            options.path,
+            name,
+            fit=options.fit,
+            image_size=options.image_size,
+            answers=answers,
+            pictures_of=(),
+            progress=report,
+        )
+    check_answers(preview.questions, answers)
+    if options.json:
+        print(_json({"dataset": name} | preview.as_dict()))
+        return 0
+    table = Table("Class", "Training", "Val.", "Test")
+    for class_name in preview.class_names[:50]:
+        counts = [f"{preview.counts[split][class_name]:,}" for split in preview.counts]
+        table.add_row(escape(class_name), *counts)
+    Console().print(table)
+    for question in preview.questions:
+        print(f"{question.text} {question.why}".strip())
+        for value, words in question.choices:
+            mark = "*" if value == preview.answers[question.key] else " "
+            print(f"  {mark} --answer '{question.key}={value}'  {words}")
+    for rejected in preview.rejected[:20]:
+        print(f"left out: {rejected}", file=sys.stderr)
+    if preview.rejected_count > 20:
+        print(f"left out: {preview.rejected_count - 20:,} more", file=sys.stderr)
+    print(preview.sentence)
+    print("Nothing was written: this was a dry run.")
+    return 0
 
 
 def download_one(options: argparse.Namespace) -> int:
@@ -126,7 +187,7 @@ def remove_dataset(options: argparse.Namespace) -> int:
 
 
 def prepare_datasets(options: argparse.Namespace) -> int:
-    """Draw what is built in, so that the first press of Train has nothing to wait for."""
+    """Make what is built in, so that the first press of Train has nothing to wait for."""
     for info in catalog.list_datasets():
         if info.state == catalog.BUILT_IN:
             with progress_line() as report:

@@ -31,7 +31,7 @@ SIDE = 448
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="a JPEG, PNG or WebP file")
+    parser.add_argument("image", metavar="IMAGE", help="a picture file (JPEG, PNG, HEIC, ...)")
     parser.add_argument(
         "--layer", metavar="NAME", help="a stage or convolution; default: the architecture's own"
     )

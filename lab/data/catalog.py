@@ -3,6 +3,7 @@
     list_datasets, describe      facts, without reading images
     open_pack                    the arrays; draws the built-in sets at first use
     dataset_name                 the name that a title gives
+    look                         what adding a folder or zip would give, before it is written
     add_dataset, remove_dataset  a folder or zip becomes a pack; a pack is deleted
 
 All functions are safe from several threads and processes.
@@ -16,17 +17,21 @@ import re
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.data.decode import Fit
-from lab.data.drawn.pack import draw_pack, drawing_of
+from lab.data.built_in import built_in, make_pack
+from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
 from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
 from lab.data.pack_lock import pack_lock
+from lab.data.preview import Preview
+from lab.data.preview import look as look_at
 from lab.data.resize import check_image_size, resized
 from lab.data.sources.source import ClassRule
 from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
+from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import home_folder
 from lab.progress import Cancel, Report, never, silent
@@ -44,7 +49,9 @@ __all__ = [
     "check_free",
     "dataset_name",
     "describe",
+    "is_dataset_name",
     "list_datasets",
+    "look",
     "open_pack",
     "remove_dataset",
 ]
@@ -57,6 +64,8 @@ OWN_IMAGE_SIZE = 224
 
 MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")
+"""Names that Windows keeps for devices: no folder can be called so there."""
 
 
 class DatasetExistsError(DataError):
@@ -83,6 +92,8 @@ class DatasetInfo:
     source: str
     licence: str
     how_to_get: str
+    built_in: bool = False
+    """Whether it is made on this machine at first use, from nothing."""
     downloadable: bool = False
     own: bool = False
     """Whether a person added it under a name of their own."""
@@ -100,7 +111,7 @@ class DatasetInfo:
 
     @property
     def usable(self) -> bool:
-        """Whether `open_pack` can open it: it is on this machine, or is drawn at first use."""
+        """Whether `open_pack` can open it: it is on this machine, or is made at first use."""
         return self.state in (READY, BUILT_IN)
 
     @property
@@ -160,7 +171,7 @@ def open_pack(
 ) -> Pack:
     """The data set's arrays, at `image_size` or at its own size.
 
-    A drawn set is drawn at first use, and again when its drawing code has changed. Raises
+    A built-in set is made at first use, and again when its code has changed. Raises
     NotFoundError, DataError (not added yet, damaged), ConfigError (size out of range),
     ResourceError, Cancelled.
     """
@@ -194,7 +205,21 @@ def dataset_name(title: str) -> str:
         raise ConfigError(
             f"{title!r} cannot be the name of a data set: it needs a letter or a digit."
         )
+    _check_not_reserved(name)
     return name
+
+
+def is_dataset_name(text: str) -> bool:
+    """Whether the text is a data set's name as it stands; if not, it may be a title."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _check_not_reserved(name: str) -> None:
+    if _RESERVED.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a data set: Windows keeps it for a device. Choose "
+            f"another one, for example {name}-pictures."
+        )
 
 
 def _spelled(character: str) -> str:
@@ -217,7 +242,7 @@ def check_free(name: str) -> None:
         meta = read_meta(_folder(name)) if _NAME.fullmatch(name) else None
     except DataError:
         return  # damaged: to add it again is the way to mend it
-    if meta is not None and not meta.drawn:
+    if meta is not None and not (name in DATASETS and DATASETS.get(name).built_in):
         total = sum(sum(classes.values()) for classes in meta.counts.values())
         raise DatasetExistsError(
             f"There is already a data set {name!r} on this machine: {meta.title}, {total:,} images "
@@ -234,6 +259,7 @@ def add_dataset(
     replace: bool = False,
     fit: Fit = "stretch",
     image_size: int | None = None,
+    answers: Mapping[str, str] | None = None,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> ImportReport:
@@ -241,30 +267,68 @@ def add_dataset(
 
     `name` is a registered data set or a new name for a person's own images; the layout is
     recognised. One of that name is only replaced with `replace`. `image_size` is the side of the
-    stored squares, `fit` how a photograph becomes one. Bad files are left out and reported. Raises
-    ConfigError for a bad name or size, DatasetExistsError, DataError when nothing can be used,
-    ResourceError, Cancelled; the old pack then stays as it was.
+    stored squares, `fit` how a photograph becomes one; `answers` settle the questions of `look`.
+    Bad files are left out and reported. Raises ConfigError for a bad name, size or answer,
+    DatasetExistsError, DataError when nothing can be used, ResourceError, Cancelled; the old pack
+    then stays as it was.
     """
-    if not str(path).strip():
-        raise DataError("No path was given. Give the path of a folder or a zip file.")
-    target = _import_target(name, Path(path), title, fit, image_size)
+    place = _place(path)
+    target = _import_target(name, place, title, fit, image_size)
     with pack_lock(name, progress=progress, cancel=cancel):
         if not replace:
             check_free(name)
-        return import_images(target, Path(path), _folder(name), progress=progress, cancel=cancel)
+        return import_images(
+            target, place, _folder(name), answers=answers or {}, progress=progress, cancel=cancel
+        )
+
+
+def look(
+    path: Path | str,
+    name: str = "",
+    *,
+    fit: Fit = "stretch",
+    image_size: int | None = None,
+    answers: Mapping[str, str] | None = None,
+    pictures_of: Sequence[str] | None = None,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Preview:
+    """What `add_dataset` with the same arguments would write; nothing is written.
+
+    Without a `name` the set is a person's own. `answers` settle the preview's questions: question's
+    key -> value; those that no question has are ignored. `pictures_of` names the classes of which
+    a few pictures are decoded (None: the first 24 classes). Raises ConfigError and DataError as
+    `add_dataset` does, apart from pictures that cannot be decoded.
+    """
+    place = _place(path)
+    target = _import_target(name or "pictures", place, None, fit, image_size)
+    return look_at(
+        target,
+        place,
+        answers=answers or {},
+        pictures_of=pictures_of,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def _place(path: Path | str) -> Path:
+    if not str(path).strip():
+        raise DataError("No path was given. Give the path of a folder or a zip file.")
+    return typed_path(path) if isinstance(path, str) else path
 
 
 def remove_dataset(name: str) -> None:
     """Delete a data set and its copies at other sizes from this machine.
 
     Runs that have it open keep their files until they end. Raises NotFoundError, and DataError for
-    drawn sets and for sets that are not here.
+    built-in sets and for sets that are not here.
     """
     _check_known(name)
-    if name in DATASETS and DATASETS.get(name).drawn:
+    if name in DATASETS and DATASETS.get(name).built_in:
         raise DataError(
             f"{DATASETS.get(name).title} is built in and cannot be removed; "
-            "it would be drawn again at the next use."
+            "it would be made again at the next use."
         )
     with pack_lock(name):
         folder = _folder(name)
@@ -279,7 +343,7 @@ def remove_dataset(name: str) -> None:
 def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
     folder = _folder(name)
     spec = DATASETS.get(name) if name in DATASETS else None
-    if spec is None or not spec.drawn:
+    if spec is None or not spec.built_in:
         try:
             return load_pack(folder)
         except DataError:
@@ -290,47 +354,45 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
                         f"{spec.title} ({name}) is not added yet. {spec.how_to_get}"
                     ) from None
                 return load_pack(folder)
-    if (pack := _drawn_pack(spec, folder)) is not None:
+    if (pack := _made_pack(spec, folder)) is not None:
         return pack
     with pack_lock(name, progress=progress, cancel=cancel):
-        if (pack := _drawn_pack(spec, folder)) is not None:
+        if (pack := _made_pack(spec, folder)) is not None:
             return pack  # another process drew it in the meantime
-        draw_pack(spec, folder, progress=progress, cancel=cancel)
+        make_pack(spec, folder, progress=progress, cancel=cancel)
     return load_pack(folder)
 
 
-def _drawn_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
-    """The pack if it is undamaged and of the current drawing code; None if it must be drawn."""
+def _made_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
+    """The pack if it is undamaged and of the current code; None if it must be made."""
     if not folder.exists():
         return None
     try:
         pack = load_pack(folder)
     except DataError:
         return None
-    return pack if pack.meta.source_version == drawing_of(spec).version else None
+    return pack if pack.meta.source_version == built_in(spec).version else None
 
 
 def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) -> DatasetInfo:
-    if spec.drawn:
-        drawing = drawing_of(spec)
-        if meta is not None and meta.source_version == drawing.version:
+    if spec.built_in:
+        made = built_in(spec)
+        if meta is not None and meta.source_version == made.version:
             return _ready(meta, how_to_get=spec.how_to_get)
         return DatasetInfo(
             name=spec.name,
             title=spec.title,
             story=spec.story,
             state=BUILT_IN,
-            class_names=drawing.class_names,
-            image_size=drawing.image_size,
-            channels=drawing.channels,
-            drawn=True,
+            class_names=made.class_names,
+            image_size=made.image_size,
+            channels=made.channels,
+            drawn=spec.drawn,
+            built_in=True,
             source=spec.source,
             licence=spec.licence,
             how_to_get=spec.how_to_get,
-            counts={
-                split: dict.fromkeys(drawing.class_names, per_class)
-                for split, per_class in drawing.counts.items()
-            },
+            counts=made.counts,
         )
     if meta is not None:
         return _ready(meta, how_to_get=spec.how_to_get, downloadable=spec.downloadable)
@@ -364,6 +426,7 @@ def _ready(
         image_size=meta.image_size,
         channels=meta.channels,
         drawn=meta.drawn,
+        built_in=meta.dataset in DATASETS and DATASETS.get(meta.dataset).built_in,
         source=meta.source,
         licence=meta.licence,
         how_to_get=how_to_get,
@@ -385,15 +448,15 @@ def _ready(
 def _import_target(
     name: str, path: Path, title: str | None, fit: Fit, image_size: int | None
 ) -> ImportTarget:
-    if fit not in ("stretch", "crop"):
-        raise ConfigError(f"fit is {fit!r}; allowed is stretch or crop.")
+    if fit not in FITS:
+        raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
     if image_size is not None:
         check_image_size(image_size)
     if name in DATASETS:
         spec = DATASETS.get(name)
-        if spec.drawn:
+        if spec.built_in:
             raise DataError(
-                f"{name!r} is built in and drawn by this program; nothing can be added to it. "
+                f"{name!r} is built in; nothing can be added to it. "
                 "Choose another name for your own images."
             )
         return ImportTarget(
@@ -414,13 +477,14 @@ def _import_target(
             "letters a to z, digits and dashes between them, for example my-flowers. Its title may "
             "be any text."
         )
+    _check_not_reserved(name)
     return ImportTarget(
         name=name,
         title=(title or "").strip()[:100] or name.replace("-", " ").capitalize(),
         story="Your own images.",
         source=str(path),
         licence="Not stated",
-        classes=ClassRule(),
+        classes=ClassRule(title=f"{name} {title or ''}"),
         formats=OWN_FORMATS,
         expects=OWN_EXPECTS,
         image_size=image_size or OWN_IMAGE_SIZE,

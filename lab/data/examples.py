@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog
-from lab.data.drawn.pack import SEED, drawing_of
+from lab.data.built_in import SEED, built_in
 from lab.data.specs import DATASETS
 
 Example = tuple[str, NDArray[np.uint8]]
@@ -28,7 +28,7 @@ def examples(name: str, count: int) -> list[Example]:
         return [(info.class_names[pack.labels[i]], np.asarray(pack.images[i])) for i in train[rows]]
     batch = 4 * max(count, len(info.class_names))  # the classes come in any order
     pictures, labels = next(
-        drawing_of(DATASETS.get(name)).render_batches("train", seed=SEED, batch=batch)
+        built_in(DATASETS.get(name)).render_batches("train", seed=SEED, batch=batch)
     )
     rows = _in_turn(labels, len(info.class_names), count)
     return [(info.class_names[labels[i]], pictures[i]) for i in rows]

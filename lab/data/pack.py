@@ -33,7 +33,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lab.data.decode import Fit
+from lab.data.decode import Fit, ValueRange
 from lab.errors import DataError
 from lab.home import atomic_folder
 
@@ -109,6 +109,8 @@ class PackMeta:
     """What is probably wrong with the data set, as sentences."""
     source_version: int = 0
     """For drawn sets: the version of the drawing code."""
+    value_range: ValueRange | None = None
+    """The values that are black and white, of files of more than 8 bits a value; None without."""
     content_hash: str = ""
     images_hash: str = ""
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -129,6 +131,8 @@ class PackMeta:
         values["notes"] = tuple(values["notes"])
         values["warnings"] = tuple(values.get("warnings", ()))
         values.setdefault("images_hash", values["content_hash"])  # packs of older code
+        if values.get("value_range") is not None:
+            values["value_range"] = tuple(values["value_range"])
         values["rejected"] = tuple(Rejected(file, reason) for file, reason in values["rejected"])
         return cls(**values)
 

@@ -19,7 +19,7 @@ from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent, throttled
 
-SMALLEST, LARGEST = 16, 512
+SMALLEST, LARGEST = 8, 512
 _CHUNK = 128
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.data.decode import Fit
-from lab.data.sources.kaggle_signs import LETTERS
+from lab.data.decode import FORMAT_WORDS, Fit
+from lab.data.sources.pixel_tables import LETTERS
 from lab.data.sources.source import ClassRule
 from lab.registry import Registry
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A registered data set. Drawn ones name the module that draws them instead of formats."""
+    """A registered data set. Built-in ones name the module that makes them instead of formats."""
 
     name: str
     title: str
@@ -26,8 +26,9 @@ class DatasetSpec:
     source: str
     licence: str
     how_to_get: str
-    drawn_module: str = ""
-    """Offers CLASS_NAMES, IMAGE_SIZE, CHANNELS, VERSION, COUNTS and render_batches."""
+    module: str = ""
+    """The module that makes a built-in set; see `lab.data.built_in`. It offers CLASS_NAMES,
+    IMAGE_SIZE, CHANNELS, VERSION, COUNTS and render_batches."""
     class_names: tuple[str, ...] = ()
     class_aliases: dict[str, str] = field(default_factory=dict)
     """Other names of the classes in lower case, such as plural folder names."""
@@ -40,12 +41,15 @@ class DatasetSpec:
     """The layouts that are read, as the middle of a sentence."""
     downloadable: bool = False
     """Whether lab.data.download.dataset can fetch it."""
+    drawn: bool = False
+    """Whether these are drawings of this program."""
     knobs: dict[str, Any] = field(default_factory=dict)
     """Values of knobs for this data set that differ from the general defaults."""
 
     @property
-    def drawn(self) -> bool:
-        return bool(self.drawn_module)
+    def built_in(self) -> bool:
+        """Whether it is made on this machine at first use."""
+        return bool(self.module)
 
     @property
     def classes(self) -> ClassRule:
@@ -54,15 +58,16 @@ class DatasetSpec:
 
 DATASETS: Registry[DatasetSpec] = Registry("data set")
 
-PHOTOGRAPH_FORMATS = ("label-csv", "flat-names", "class-folders")
+PHOTOGRAPH_FORMATS = ("label-tables", "flat-names", "class-folders")
 PHOTOGRAPH_LAYOUTS = (
     "one folder for each class (optionally below train/, val/ and test/), a label.csv with the "
     "columns path,label in the folder of each part, or names such as cat.0.jpg"
 )
-OWN_FORMATS = ("kaggle-signs", *PHOTOGRAPH_FORMATS)
+OWN_FORMATS = ("pixel-tables", *PHOTOGRAPH_FORMATS)
 OWN_EXPECTS = (
-    "one folder for each class with JPEG, PNG or WebP images, optionally below train/, val/ and "
-    "test/"
+    f"one folder for each class with pictures in it ({FORMAT_WORDS}), optionally below train/, "
+    "val/ and test/, or a table of file names and classes beside the pictures (label.csv with "
+    "path,label)"
 )
 
 _CATS_DOGS = {"cats": "cat", "dogs": "dog", "0": "cat", "1": "dog"}
@@ -76,7 +81,8 @@ for _spec in (
         source="Drawn by this program (lab/data/drawn/animals.py)",
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
-        drawn_module="lab.data.drawn.animals",
+        module="lab.data.drawn.animals",
+        drawn=True,
         knobs={"architecture": "simple-cnn", "epochs": 8, "horizontal_flip": True},
     ),
     DatasetSpec(
@@ -87,8 +93,22 @@ for _spec in (
         source="Drawn by this program (lab/data/drawn/signs.py)",
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
-        drawn_module="lab.data.drawn.signs",
+        module="lab.data.drawn.signs",
+        drawn=True,
         knobs={"architecture": "sign-cnn", "batch_size": 128, "epochs": 10},
+    ),
+    DatasetSpec(
+        name="handwritten-digits",
+        title="Handwritten digits",
+        story="Real handwriting, tiny: 1,797 digits by 13 people, 8 x 8 grey; ready at once, "
+        "without internet. Who wrote which digit is not known, so each hand may be in training and "
+        "test: a stranger's digits can be read worse than the test says.",
+        source="https://archive.ics.uci.edu/dataset/80 (the test part of E. Alpaydin and C. "
+        "Kaynak's Optical Recognition of Handwritten Digits, 1998, as scikit-learn brings it)",
+        licence="CC BY 4.0, as its UCI page states",
+        how_to_get="Nothing to do: it comes with scikit-learn and is read at first use.",
+        module="lab.data.digits",
+        knobs={"architecture": "sign-cnn", "epochs": 10},
     ),
     DatasetSpec(
         name="sign-mnist",
@@ -104,7 +124,7 @@ for _spec in (
         class_names=LETTERS,
         image_size=28,
         channels=1,
-        formats=("kaggle-signs",),
+        formats=("pixel-tables",),
         expects="Kaggle's files sign_mnist_train.csv and sign_mnist_test.csv in a folder or zip",
         downloadable=True,
         knobs={"architecture": "sign-cnn", "batch_size": 256, "epochs": 20},

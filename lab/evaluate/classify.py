@@ -85,7 +85,8 @@ def uploaded(
     A large JPEG is read at the scale at which a data set's are: twice the network's size or more.
     """
     side = side_needed(card, crop)
-    return upload_picture(decode(data, name=name, at_least=side).image, card, name=name, crop=crop)
+    decoded = decode(data, name=name, at_least=side, value_range=card.value_range)
+    return upload_picture(decoded.image, card, name=name, crop=crop)
 
 
 def side_needed(card: CheckpointMetadata, crop: Crop | None = None) -> int:

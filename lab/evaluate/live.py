@@ -38,7 +38,7 @@ class LiveAnswer:
 
 
 def answer_frame(folder: Path, checkpoint: str, data: bytes) -> LiveAnswer:
-    """Classifies the bytes of a JPEG, PNG or WebP file with a checkpoint of the run in `folder`.
+    """Classifies the bytes of a picture file with a checkpoint of the run in `folder`.
 
     Milliseconds for a small network once it is open. Raises UnreadableFile for what is no picture,
     NotFoundError without the checkpoint, DataError when the weights give no numbers.

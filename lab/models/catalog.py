@@ -93,7 +93,7 @@ def _check_facts(config: RunConfig, *, image_size: int, channels: int) -> None:
     if image_size < spec.min_image_size:
         raise ConfigError(
             f"Images of {image_size} pixels are too small for {spec.name}, which needs at least "
-            f"{spec.min_image_size}. Set image_size to {max(16, spec.min_image_size)} or more, "
+            f"{spec.min_image_size}. Set image_size to {max(8, spec.min_image_size)} or more, "
             "or choose a smaller architecture."
         )
     if config.head == "dense" and "head" not in spec.knobs:

@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from lab.config import RunConfig
-from lab.data.decode import Fit
+from lab.data.decode import Fit, ValueRange
 from lab.data.preprocess import Preprocess
 from lab.errors import DataError, NotFoundError
 from lab.home import atomic_file
@@ -48,6 +48,8 @@ class CheckpointMetadata:
     """1 or 3: a grey data set whose network takes colour was grey before it was repeated."""
     fit: Fit
     """How the data set's pictures became squares; an upload takes the same way."""
+    value_range: ValueRange | None = None
+    """How the data set's files of more than 8 bits a value were spread; an upload's are, too."""
 
     def write(self, folder: Path) -> None:
         text = {
@@ -57,6 +59,7 @@ class CheckpointMetadata:
             "dataset_hash": self.dataset_hash,
             "data_channels": self.data_channels,
             "fit": self.fit,
+            "value_range": self.value_range,
         }
         with atomic_file(folder / "network.json") as temporary:
             temporary.write_text(json.dumps(text, indent=2), encoding="utf-8")
@@ -71,6 +74,7 @@ class CheckpointMetadata:
                 f"Run {folder.name} has no network yet: it ended before its first step."
             ) from None
         preprocess = Preprocess.from_dict(values["preprocess"])
+        value_range = values.get("value_range")
         return cls(
             config=RunConfig.from_mapping(values["config"]),
             class_names=tuple(values["class_names"]),
@@ -79,6 +83,7 @@ class CheckpointMetadata:
             # Version 0.1 did not write these two.
             data_channels=values.get("data_channels", preprocess.channels),
             fit=values.get("fit", "stretch"),
+            value_range=None if value_range is None else tuple(value_range),
         )
 
 

@@ -190,6 +190,7 @@ class _Run:
                 dataset_hash=plan.pack.meta.content_hash,
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
+                value_range=plan.pack.meta.value_range,
             ).write(plan.folder)
         yield announcements.run_started(
             self.network,

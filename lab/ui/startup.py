@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from lab.data import catalog
+from lab.data.uploads import sweep
 from lab.errors import LabError
 from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.thread import drive
@@ -41,7 +42,8 @@ def _warm_up() -> None:
     torchvision import late, and runs the trial of number formats (`lab.training.speed.trials`).
     """
     lower_priority()  # the first page, which somebody waits for, imports at the same time
-    built_in = [spec.name for spec in catalog.DATASETS if spec.drawn]
+    sweep()
+    built_in = [spec.name for spec in catalog.DATASETS if spec.built_in]
     for prepare in (catalog.open_pack, _warm_up_dataset):
         for name in built_in:
             try:

@@ -41,11 +41,21 @@ def status_badge(status: str) -> None:
 
 
 _MARKDOWN = re.compile(r"([\\`*_\[\](){}$<>~:#&!|/.@=+^-])")
+_REPLACED_LATER = re.compile(
+    r"(?<=\bwww)(?=\.)|(?<=\bhttp)(?=://)|(?<=\bhttps)(?=://)"  # becomes a link
+    r"|(?<=\w@)(?=\w)"  # a mail address
+    r"|(?<=(?<!\S)[<>~-])(?=(->|-|>|=)(?!\S))",  # an arrow, a dash, ≥
+    re.IGNORECASE,
+)
+"""What Streamlit replaces in text after Markdown has been read, where no backslash helps."""
+_JOINER = "\u2060"
+"""Has no width and breaks no line."""
 
 
 def plain(text: str) -> str:
     """Escapes text that a person wrote (names of classes, files, runs) for Markdown."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    text = _REPLACED_LATER.sub(_JOINER, " ".join(text.split()))
+    return _MARKDOWN.sub(r"\\\1", text)
 
 
 _ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(KNOBS)})=([\w.-]*\w)")

@@ -54,7 +54,7 @@ def test_what_cannot_be_answered_is_one_sentence(
 
     assert "is empty (0 bytes)" in error(400, b"")
     assert "is an SVG" in error(400, b"<svg></svg>")
-    assert "25 megapixels" in error(400, bomb())
+    assert "64 megapixels" in error(400, bomb())
     assert "r-none" in error(404, as_png(0), "/api/runs/r-none/classify")
     for name in ("epoch-0009", "../../x", "resume"):
         path = f"/api/runs/{run_id}/classify?checkpoint={name}"

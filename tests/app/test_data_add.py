@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.data.uploads import IncomingFile
 from lab.runs.store import store
 from lab.ui.data.collect import LEAST, Collection, class_problem
 from tests.app.conftest import OpenPage
@@ -26,7 +28,7 @@ def press(app: AppTest, key: str) -> AppTest:
 def settled(app: AppTest) -> AppTest:
     """Waits for the imports and lets the page follow."""
     deadline = time.monotonic() + 60
-    while any(job.active for job in jobs.jobs("dataset")):
+    while any(job.active for kind in ("dataset", "look") for job in jobs.jobs(kind)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     app.run()
@@ -50,7 +52,7 @@ def pet_folder(tmp_path: Path) -> Path:
 def fill(app: AppTest, name: str, path: Path) -> AppTest:
     app.text_input(key="data_name").set_value(name)
     app.text_input(key="data_path").set_value(str(path)).run()
-    return app
+    return settled(app)
 
 
 def add_pets(app: AppTest, name: str, path: Path) -> AppTest:
@@ -104,9 +106,77 @@ def test_a_set_is_replaced_when_that_is_chosen(
     assert sum(catalog.describe("pets").split_totals.values()) == 10
 
 
+def captions(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.caption).replace("\\", "")
+
+
+def test_the_preview_says_what_would_be_added_before_anything_is_written(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    files = {f"train/{n}": d for n, d in pets(6).items()} | {
+        f"test/{i}.jpg": jpeg(i) for i in (1, 2)
+    }
+    app = fill(open_page("data"), "", write_folder(tmp_path / "a*b pets", files))
+    assert "**12 pictures in 2 classes** (10 training, 2 test)" in markdown(app)
+    table = next(each.value for each in app.dataframe if "Class" in each.value)
+    assert list(table["Class"]) == ["cats", "dogs"]
+    assert list(table["Training (about)"]) == [5, 5]
+    left_out = next(each.value for each in app.dataframe if "Reason" in each.value)
+    assert list(left_out["File"]) == ["test/1.jpg", "test/2.jpg"]
+    assert app.text_input(key="data_name").value == "a*b pets"
+    assert all(info.name != "a-b-pets" for info in catalog.list_datasets())
+    app = settled(press(app, "data_add"))
+    assert catalog.describe("a-b-pets").title == "a*b pets"
+    assert app.selectbox(key="data_dataset").value == "a-b-pets"
+    assert app.text_input(key="data_path").value == ""
+
+
+def test_choices_of_the_preview_are_those_of_the_import(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    files = pets(6, prefix="color/") | pets(5, prefix="gray/", first=50)
+    app = fill(open_page("data"), "forms", write_folder(tmp_path / "forms", files))
+    [question] = app.radio
+    assert question.value == "color"
+    question.set_value("gray").run()
+    app = settled(app)
+    assert "**10 pictures in 2 classes**" in markdown(app)
+    size = next(each for each in app.number_input if each.key and each.key.endswith("_size"))
+    size.set_value(32).run()
+    app = settled(app)
+    app = settled(press(app, "data_add"))
+    info = catalog.describe("forms")
+    assert (sum(info.split_totals.values()), info.image_size) == (10, 32)
+    assert all(name.startswith("gray/") for name in catalog.open_pack("forms").names)
+
+
+def test_a_folder_that_cannot_be_read_is_refused_before_add(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    heap = write_folder(tmp_path / "heap", {f"IMG_{i}.jpg": jpeg(i) for i in range(3)})
+    app = fill(open_page("data"), "heap", heap)
+    assert "All 3 pictures lie at the top, and their names tell no two classes" in errors(app)
+    press(app, "data_add")
+    assert all(job.title != "Adding heap" for job in jobs.jobs("dataset"))
+
+
+def test_a_pasted_path_in_quotes_is_read(open_page: OpenPage, pet_folder: Path) -> None:
+    app = open_page("data")
+    app.text_input(key="data_path").set_value(f' "file://{pet_folder}" ').run()
+    app = settled(app)
+    assert "**12 pictures in 2 classes**" in markdown(app)
+    assert app.text_input(key="data_name").value == "pets"
+
+
 def test_two_sources_are_refused(open_page: OpenPage, pet_folder: Path) -> None:
     app = fill(open_page("data"), "pets", pet_folder)
-    app.file_uploader(key="data_upload").upload("pets.zip", b"PK", "application/zip").run()
+    upload = uuid.uuid4().hex  # AppTest runs no component: what it leaves behind
+    with IncomingFile(upload, "") as file:
+        file.write(b"PK")
+    app.session_state["data_upload_id"] = upload
+    app.session_state["data_upload_stored"] = {"name": "pets.zip", "files": 1, "bytes": 2}
+    app.run()
+    assert "**pets.zip** is here" in markdown(app).replace("\\", "")
     before = jobs.jobs("dataset")
     press(app, "data_add")
     assert "Two sources: the path" in errors(app)

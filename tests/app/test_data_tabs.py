@@ -58,7 +58,7 @@ def test_sizes_and_pixels_are_those_of_the_training_images(signs: AppTest) -> No
     table = app.dataframe[0].value
     assert table["Mean"][0] == pytest.approx(float(np.mean(train)), abs=6e-4)
     assert table["Standard deviation"][0] == pytest.approx(float(np.std(train)), abs=6e-4)
-    assert "squeezed to a square of 28 pixels" in captions(app)
+    assert "squeezed to a square, 28 pixels a side" in captions(app)
 
 
 def test_augmentation_shows_both_flips_and_eight_draws_of_every_knob(signs: AppTest) -> None:
@@ -89,7 +89,7 @@ def test_augmentation_is_as_strong_as_on_the_train_page_or_says_that_it_is_not(
 def test_what_can_be_added_is_what_the_lab_knows(open_page: OpenPage) -> None:
     app = open_page("data")
     kind = app.selectbox(key="data_kind")
-    known = [spec for spec in catalog.DATASETS if not spec.drawn]
+    known = [spec for spec in catalog.DATASETS if not spec.built_in]
     assert kind.options == ["My own pictures", *(spec.title for spec in known)]
     assert kind.value == ""
     for spec in known:

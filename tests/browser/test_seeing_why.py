@@ -142,6 +142,6 @@ def test_a_picture_of_ones_own_is_answered(trained: tuple[Any, str]) -> None:
             {"name": "note.txt", "mimeType": "text/plain", "buffer": b"not a picture"},
         ]
     )
-    page.get_by_text("holds text, not a JPEG, PNG or WebP image").first.wait_for(timeout=SOON)
+    page.get_by_text("holds text, not a picture").first.wait_for(timeout=SOON)
     page.get_by_text("what speaks for").first.wait_for(timeout=SOON)
     page.get_by_text(re.compile(r"\d+\.\d%")).first.wait_for(timeout=SOON)

@@ -30,7 +30,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets", "list", "--json"]) == 0
     infos = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = [info["name"] for info in infos]
-    assert names[:4] == ["drawn-cats-dogs", "drawn-signs", "sign-mnist", "cats-dogs"]
+    assert names[:4] == ["drawn-cats-dogs", "drawn-signs", "handwritten-digits", "sign-mnist"]
     assert main(["datasets", "list"]) == 0
     assert "drawn-signs" in capsys.readouterr().out
     assert main(["datasets", "show", "sign-mnist"]) == 0
@@ -55,7 +55,7 @@ def test_add_reports_and_remove_removes(pictures: Path, capsys: pytest.CaptureFi
     [
         (["show", "drawn-sings"], "Did you mean 'drawn-signs'"),
         (["add", "walk", "/nowhere"], "/nowhere"),
-        (["add", "Not A Name!", "/nowhere"], "Not A Name!"),
+        (["add", "?!", "/nowhere"], "'?!' cannot be the name of a data set"),
         (["remove", "drawn-signs"], "Drawn signs is built in"),
         (["download", "imagenet"], "imagenet"),
     ],

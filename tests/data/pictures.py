@@ -36,14 +36,17 @@ def bomb(side: int = 9000) -> bytes:
 
 
 BAD_PICTURES: dict[str, tuple[bytes, str]] = {
-    "cut.jpg": (jpeg(1, (200, 200))[:-3000], "is damaged and cannot be decoded"),
+    "cut.jpg": (jpeg(1, (200, 200))[:-3000], "is cut off: less than half of the picture is there"),
     "empty.jpg": (b"", "is empty (0 bytes)"),
-    "text.jpg": (b"This is not a picture.\n" * 20, "holds text, not a JPEG, PNG or WebP image"),
-    "bomb.png": (bomb(), "has 9,000 x 9,000 pixels; at most 25 megapixels are decoded"),
-    "giant.png": (bomb(16000), "at most 25 megapixels are decoded"),
-    "gif.jpg": (encoded(photo(2), "GIF"), "is a GIF, not a JPEG, PNG or WebP image"),
+    "text.jpg": (b"This is not a picture.\n" * 20, "holds text, not a picture"),
+    "bomb.png": (bomb(), "has 9,000 x 9,000 pixels; at most 64 megapixels are decoded"),
+    "giant.png": (bomb(16000), "at most 64 megapixels are decoded"),
+    "page.jpg": (b"%PDF-1.7\n" + bytes(50), "is a PDF, not a picture"),
     "header.png": (encoded(photo(3), "PNG")[:20] + b"\x00" * 50, "is damaged"),
-    "random.jpg": (bytes(range(128, 256)) * 9 + b"\x00", "is not a JPEG, PNG or WebP image"),
+    "random.jpg": (
+        bytes(range(128, 256)) * 9 + b"\x00",
+        "is not a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF image",
+    ),
 }
 """File name -> (bytes, what the reason says)."""
 

@@ -82,7 +82,8 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> FakeDrawings:
             source="tests",
             licence="none",
             how_to_get="Nothing to do.",
-            drawn_module="fake_drawings",
+            module="fake_drawings",
+            drawn=True,
         ),
         DATASETS.get("sign-mnist"),
         DATASETS.get("cats-dogs"),
@@ -101,14 +102,14 @@ def add_pets(tmp_path: Path, name: str = "my-pets", count: int = 10) -> catalog.
 
 def test_every_registered_set_can_be_described() -> None:
     for info in list_datasets():
-        assert info.state == (BUILT_IN if info.drawn else NOT_ADDED)
+        assert info.state == (BUILT_IN if info.built_in else NOT_ADDED)
         assert info.title
         assert info.story
         assert info.licence
         assert info.source
         assert info.how_to_get
         assert len(info.class_names) >= 2
-        assert 16 <= info.image_size <= 512
+        assert 8 <= info.image_size <= 512
         assert info.channels in (1, 3)
         assert info.drawn == info.name.startswith("drawn-")
         assert info.drawn == ("drawn" in info.title.lower())
@@ -116,6 +117,7 @@ def test_every_registered_set_can_be_described() -> None:
     assert [info.name for info in list_datasets()] == [
         "drawn-cats-dogs",
         "drawn-signs",
+        "handwritten-digits",
         "sign-mnist",
         "cats-dogs",
         "cats-dogs-filtered",
@@ -267,7 +269,7 @@ def test_sizes_and_fits_are_checked(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "x", pets(2))
     with pytest.raises(ConfigError, match="image_size is 4"):
         add_dataset("mine", folder, image_size=4)
-    with pytest.raises(ConfigError, match="stretch or crop"):
+    with pytest.raises(ConfigError, match="stretch, crop, pad"):
         add_dataset("mine", folder, fit="squash")  # type: ignore[arg-type]
     add_dataset("mine", folder)
     assert describe("mine").image_size == 224
@@ -450,7 +452,7 @@ PROCESS = """
     from lab.data.specs import DatasetSpec
     sys.path.insert(0, {folder!r})
     catalog.DATASETS.add("slow-drawn", DatasetSpec(name="slow-drawn", title="Slow", story="",
-        source="", licence="", how_to_get="", drawn_module="slow_drawings"))
+        source="", licence="", how_to_get="", module="slow_drawings", drawn=True))
     print(catalog.open_pack("slow-drawn").meta.content_hash)
 """
 SLOW_DRAWINGS = """

@@ -37,7 +37,7 @@ def test_cats_and_dogs(real_data: Path) -> None:
     path = real_data / "cats_and_dogs.zip"
     report = add_dataset("cats-dogs", path, image_size=64)
     assert report.rejected_count == 0
-    assert report.layout == "a label.csv with a path and a label in each row"
+    assert report.layout.startswith("a table of labels (cats_and_dogs/train/label.csv: files in")
     assert report.accepted["train"] == {"cat": 4000, "dog": 4000}
     assert report.accepted["test"] == {"cat": 1000, "dog": 1000}
     assert report.meta.original_sizes == {"200x200": 10_000}

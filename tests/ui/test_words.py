@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.ui.words import page_words
+from lab.ui.words import page_words, plain
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,12 @@ from lab.ui.words import page_words
 )  # fmt: skip
 def test_names_become_titles(text: str, words: str) -> None:
     assert page_words(text) == words
+
+
+def test_what_is_replaced_behind_markdown_is_kept_apart_without_a_visible_sign() -> None:
+    for name in ("a -- b", "x -> y", "<-", "<->", "a >= b", "www.a.b", "https://a.b", "me@a.b"):
+        escaped = plain(name)
+        assert "\u2060" in escaped, name
+        assert escaped.replace("\u2060", "").replace("\\", "") == name
+    for name in ("cat", "a--b", "x - y", "x->y", "@home", "50% @ night", "wwww"):
+        assert "\u2060" not in plain(name), name

@@ -1,24 +1,46 @@
-"""Image files and their labels, decoded in parallel, returned in order."""
+"""Image files and their labels, decoded in parallel, returned in order.
+
+Files in a folder whose name begins with "burst-" were taken in one go and are nearly the same: they
+are one group, which no split cuts apart.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 
-from lab.data.decode import MAX_BYTES, SUFFIXES, Fit, UnreadableFile, decode, to_square
+from lab.data.decode import (
+    FORMAT_WORDS,
+    MAX_BYTES,
+    SUFFIXES,
+    Fit,
+    UnreadableFile,
+    ValueRange,
+    common_range,
+    could_be_wide,
+    decode,
+    to_square,
+    wide_limits,
+)
 from lab.data.pack import Rejections
-from lab.data.sources.archive import Archive
-from lab.data.sources.source import SourceImage
+from lab.data.sources.archive import READ_ERRORS, Archive
+from lab.data.sources.source import Question, SourceImage
 from lab.progress import Cancel, check_cancel
 
-OTHER_IMAGES = frozenset({".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg"})
+OTHER_IMAGES = frozenset({".svg", ".psd", ".jp2", ".j2k", ".jxl", ".ico", ".eps", ".dcm", ".raw"})
+"""Suffixes of images that are not read."""
+BURST = "burst-"
+"""How the name of a folder begins whose images were taken in one go."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,8 @@ class Photographs:
     files: tuple[LabelledFile, ...]
     channels: int = 3
     fixed_size: int | None = None
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -48,39 +72,99 @@ class Photographs:
     def images(
         self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
     ) -> Iterator[SourceImage | None]:
-        """Read in this thread, decode in a few; Pillow releases the GIL while it decodes."""
-        workers = min(8, os.cpu_count() or 1)
-        pending: deque[tuple[LabelledFile, Future[SourceImage]]] = deque()
+        """Read and decode in a few threads; Pillow releases the GIL while it decodes."""
+        value_range = self._value_range(cancel)
 
-        def next_done() -> SourceImage | None:
-            file, future = pending.popleft()
-            try:
-                return future.result()
-            except UnreadableFile as error:
-                rejections.add(file.path, error.reason)
-                return None
+        def read(file: LabelledFile) -> SourceImage:
+            return _read(self.archive, file, image_size, fit, value_range)
 
-        pool = ThreadPoolExecutor(workers, "decode")
+        for file, result in _in_threads(read, self.files, cancel):
+            if isinstance(result, UnreadableFile):
+                rejections.add(file.path, result.reason)
+                yield None
+            else:
+                yield result
+
+    def _value_range(self, cancel: Cancel) -> ValueRange | None:
+        """The range of the files of more than 8 bits a value; None when there are none.
+
+        These are decoded twice. Of the others only the first bytes are read.
+        """
+        limits: list[ValueRange | None] = []
+        for _, result in _in_threads(self._limits, self.files, cancel):
+            if not isinstance(result, UnreadableFile):  # it is refused when its turn comes
+                limits.append(result)
+        return common_range(limits)
+
+    def _limits(self, file: LabelledFile) -> ValueRange | None:
         try:
-            for file in self.files:
-                check_cancel(cancel, "Reading the images")
-                pending.append((file, pool.submit(_read, self.archive, file, image_size, fit)))
-                if len(pending) >= 4 * workers:
-                    yield next_done()
-            while pending:
-                check_cancel(cancel, "Reading the images")
+            with self.archive.open(file.path) as stream:
+                beginning = stream.read(32)
+        except READ_ERRORS as error:
+            raise UnreadableFile(file.path, str(error)) from error
+        if not could_be_wide(beginning):
+            return None
+        return wide_limits(self.archive.read(file.path, limit=MAX_BYTES), name=file.path)
+
+
+def _in_threads(
+    work: Callable[[LabelledFile], T], files: Sequence[LabelledFile], cancel: Cancel
+) -> Iterator[tuple[LabelledFile, T | UnreadableFile]]:
+    """Each file and what `work` returns for it, or the UnreadableFile that it raises; in order."""
+    workers = min(8, os.cpu_count() or 1)
+    pending: deque[tuple[LabelledFile, Future[T]]] = deque()
+
+    def next_done() -> tuple[LabelledFile, T | UnreadableFile]:
+        file, future = pending.popleft()
+        try:
+            return file, future.result()
+        except UnreadableFile as error:
+            return file, error
+
+    pool = ThreadPoolExecutor(workers, "decode")
+    try:
+        for file in files:
+            check_cancel(cancel, "Reading the images")
+            pending.append((file, pool.submit(work, file)))
+            if len(pending) >= 4 * workers:
                 yield next_done()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while pending:
+            check_cancel(cancel, "Reading the images")
+            yield next_done()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(archive: Archive, file: LabelledFile, image_size: int, fit: Fit) -> SourceImage:
+def _read(
+    archive: Archive,
+    file: LabelledFile,
+    image_size: int,
+    fit: Fit,
+    value_range: ValueRange | None,
+) -> SourceImage:
     data = archive.read(file.path, limit=MAX_BYTES)
     # Decoded at twice the target size: after antialiasing no difference can be seen.
-    decoded = decode(data, name=file.path, at_least=2 * image_size)
+    decoded = decode(data, name=file.path, at_least=2 * image_size, value_range=value_range)
     pixels = np.asarray(to_square(decoded.image, image_size=image_size, fit=fit))
-    digest = hashlib.blake2b(data, digest_size=16).digest()
-    return SourceImage(pixels, file.split, file.label, file.path, digest, decoded.size)
+    return SourceImage(
+        pixels,
+        file.split,
+        file.label,
+        file.path,
+        digest=hashlib.blake2b(data, digest_size=16).digest(),
+        size=decoded.size,
+        group=burst_of(file.path),
+        remark=decoded.remark,
+        value_range=value_range,
+    )
+
+
+def burst_of(path: str) -> str:
+    """The folder of the burst that the file belongs to; "" when it belongs to none."""
+    for folder in PurePosixPath(path).parents:
+        if folder.name.casefold().startswith(BURST):
+            return str(folder)
+    return ""
 
 
 def is_image(path: str) -> bool:
@@ -97,10 +181,11 @@ def reject_non_image(path: str, rejections: Rejections) -> None:
     """Add the reason why a file that lies among the images is left out."""
     suffix = _suffix(path)
     if suffix in OTHER_IMAGES:
-        rejections.add(path, f"is a {suffix[1:].upper()}; save it as JPEG, PNG or WebP")
+        rejections.add(path, f"is a {suffix[1:].upper()}, which is not read; save it as PNG")
     else:
-        rejections.add(path, "is not a JPEG, PNG or WebP image by its name")
+        rejections.add(path, f"is not a {FORMAT_WORDS} image by its name")
 
 
 def _suffix(path: str) -> str:
-    return PurePosixPath(path).suffix.casefold()
+    stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return dot + suffix.casefold() if stem else ""

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.decode import Fit
+from lab.data.decode import Fit, ValueRange
 from lab.data.pack import Rejections
+from lab.errors import ConfigError
 from lab.progress import Cancel
 
-SPLIT_FOLDERS: dict[str, str] = {
-    **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "val_set", "validation_set", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set", "test1"), "test"),
-}
-"""Folder names (lower case) that mean a split rather than a class."""
+
+@dataclass(frozen=True)
+class Question:
+    """A doubt about a layout that a person can settle before anything is written.
+
+    `choices` are (value, words of the value). Without an answer `default` holds; `why` says why
+    there is a doubt.
+    """
+
+    key: str
+    text: str
+    choices: tuple[tuple[str, str], ...]
+    default: str
+    why: str = ""
+
+    def answer(self, answers: Mapping[str, str]) -> str:
+        """Returns the chosen value; raises ConfigError when it is none of the choices."""
+        value = answers.get(self.key, self.default)
+        if value not in dict(self.choices):
+            allowed = ", ".join(choice for choice, _ in self.choices)
+            raise ConfigError(f"{value!r} is no answer to {self.key}; allowed are {allowed}.")
+        return value
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,10 @@ class SourceImage:
     """One image that is to be stored in a pack. `pixels` (H, W, C) uint8, `split` one of SPLITS.
 
     `label` indexes the source's class names. `digest` is of the file or row as it came: it says
-    "the same image" whatever size the pack has. `size` is the original width and height.
+    "the same image" whatever size the pack has. `size` is the original width and height. Images
+    of the same `group` belong together, such as a burst; "" stands for itself. `remark` is what a
+    person should know of how the file was read; `value_range` that of the whole set, for a file of
+    more than 8 bits a value.
     """
 
     pixels: NDArray[np.uint8]
@@ -35,6 +58,9 @@ class SourceImage:
     name: str
     digest: bytes
     size: tuple[int, int]
+    group: str = ""
+    remark: str = ""
+    value_range: ValueRange | None = None
 
 
 class Source(Protocol):
@@ -58,6 +84,14 @@ class Source(Protocol):
     def total(self) -> int:
         """How many images will come at most."""
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What a person may decide otherwise; the answers are in this source already."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the layout was read, one sentence each."""
+
     def images(
         self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
     ) -> Iterator[SourceImage | None]:
@@ -74,27 +108,70 @@ class ClassRule:
 
     names: tuple[str, ...] | None = None
     aliases: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    """What a person calls the set; a set of signs may have letters for classes."""
 
     def label(self, text: str) -> int | None:
-        """The label of a folder name or a label text; None when it is none of the classes."""
+        """The label of a folder name or a label text; None when it is none of the classes.
+
+        The exact spelling counts first; another case is only a class that no other one resembles.
+        """
         if self.names is None:
             raise ValueError("an open rule has no fixed labels")
-        text = text.strip().casefold()
-        name = self.aliases.get(text, text)
-        lowered = [known.casefold() for known in self.names]
-        return lowered.index(name) if name in lowered else None
+        text = text.strip()
+        if (label := self._exact.get(text)) is not None:
+            return label
+        text = text.casefold()
+        return self._folded.get(self.aliases.get(text, text).casefold())
+
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self.names or ())}
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        """Spelling in lower case -> label, of the names that differ by more than case."""
+        times = Counter(name.casefold() for name in self.names or ())
+        return {
+            name.casefold(): label
+            for label, name in enumerate(self.names or ())
+            if times[name.casefold()] == 1
+        }
 
     @property
     def allowed(self) -> str:
         return " or ".join(self.names or ())
 
 
+def own_classes(named: Iterable[tuple[str, str]]) -> ClassRule:
+    """Returns the classes that a set names itself, from the (split, name) of its images.
+
+    `Cats` in one split and `cats` in another are one class; a split that has both `A` and `a` says
+    that they are two.
+    """
+    spellings: dict[str, dict[str, None]] = {}
+    in_split: dict[tuple[str, str], set[str]] = {}
+    for split, name in named:
+        spellings.setdefault(name.casefold(), {})[name] = None
+        in_split.setdefault((split, name.casefold()), set()).add(name)
+    several = {folded for (_, folded), names in in_split.items() if len(names) > 1}
+    names = [
+        name
+        for folded, written in spellings.items()
+        for name in (written if folded in several else list(written)[:1])
+    ]
+    return ClassRule(tuple(sorted(names, key=lambda name: (natural_key(name), name))))
+
+
+_DIGITS = re.compile(r"(\d+)")
+
+
 def natural_key(name: str) -> tuple[Any, ...]:
     """Sorts `cat.2.jpg` before `cat.10.jpg`."""
-    parts: list[str] = []
-    for character in name:
-        if parts and parts[-1].isdecimal() == character.isdecimal():
-            parts[-1] += character
-        else:
-            parts.append(character)
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    parts = _DIGITS.split(name)
+    # By length first: a number is never made of the digits, of which a name may hold thousands.
+    return tuple(
+        (0, len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (1, 0, part)
+        for i, part in enumerate(parts)
+        if part
+    )

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
-from PIL.Image import Image
 
 from lab import jobs
-from lab.data.decode import UnreadableFile, decode
+from lab.data.decode import DecodedImage, UnreadableFile, ValueRange, decode
 from lab.errors import LabError
 from lab.evaluate.classify import Answer, answer, side_needed
 from lab.evaluate.familiarity import Familiarity, Verdict
@@ -50,6 +49,8 @@ class Thumb:
     """(H, W, 3) upright."""
     size: tuple[int, int]
     """Width and height of the original."""
+    remark: str = ""
+    """What is to be known of how it was read."""
 
 
 @dataclass(eq=False)
@@ -254,13 +255,16 @@ def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel
         crop = None if cut is None else Crop(*cut)
         try:
             if upload.id not in state.thumbs:
-                state.thumbs[upload.id] = decoded.thumb()
+                # Spread as the first network sees it.
+                ranges = [network.card.value_range for network in opened.values()]
+                state.thumbs[upload.id] = decoded.thumb(ranges[0] if ranges else None)
             for choice in choices:
                 weights = (choice.run.id, choice.checkpoint)
                 if weights in state.failures or weights not in opened:
                     continue
                 network = opened[weights]
-                image = decoded.at_least(side_needed(network.card, crop))
+                side = side_needed(network.card, crop)
+                image = decoded.at_least(side, network.card.value_range).image
                 picture = upload_picture(image, network.card, name=upload.name, crop=crop)
                 try:
                     key = (upload.id, cut, *weights, network.identity)
@@ -273,25 +277,24 @@ def _answer_all(state: ClassifyState, plan: Plan, report: Report, cancel: Cancel
 
 
 class _Decoded:
-    """One upload, decoded once for each scale."""
+    """One upload, decoded once for each scale and range of values."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
-        self._images: dict[int, tuple[Image, tuple[int, int]]] = {}
+        self._images: dict[tuple[int, ValueRange | None], DecodedImage] = {}
 
-    def at_least(self, side: int) -> Image:
-        return self._decode(side)[0]
-
-    def thumb(self) -> Thumb:
-        image, size = self._decode(THUMB_SIDE)
-        small = image.copy()
+    def thumb(self, value_range: ValueRange | None) -> Thumb:
+        decoded = self.at_least(THUMB_SIDE, value_range)
+        small = decoded.image.copy()
         small.thumbnail((THUMB_SIDE, THUMB_SIDE))
-        return Thumb(np.asarray(small), size)
+        return Thumb(np.asarray(small), decoded.size, decoded.remark)
 
-    def _decode(self, side: int) -> tuple[Image, tuple[int, int]]:
-        # Only a JPEG comes in several scales.
-        scale = side if self._upload.data.startswith(b"\xff\xd8") else 0
-        if scale not in self._images:
-            decoded = decode(self._upload.data, name=self._upload.name, at_least=side)
-            self._images[scale] = (decoded.image, decoded.size)
-        return self._images[scale]
+    def at_least(self, side: int, value_range: ValueRange | None) -> DecodedImage:
+        # Only a JPEG comes in several scales, and it has 8 bits a value.
+        is_jpeg = self._upload.data.startswith(b"\xff\xd8")
+        key = (side, None) if is_jpeg else (0, value_range)
+        if key not in self._images:
+            self._images[key] = decode(
+                self._upload.data, name=self._upload.name, at_least=side, value_range=value_range
+            )
+        return self._images[key]

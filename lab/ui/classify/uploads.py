@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from lab.data.decode import FORMAT_WORDS
 from lab.ui.words import plain
 from lab.words import size
 
@@ -85,7 +86,7 @@ def draw_uploader() -> None:
         key=key,
         on_change=_take_over,
         args=(key,),
-        help=f"JPEG, PNG or WebP; up to {MOST_FILES} at a time, {size(MOST_BYTES)} in all. Nothing "
+        help=f"{FORMAT_WORDS}; up to {MOST_FILES} at a time, {size(MOST_BYTES)} in all. Nothing "
         "is kept on disk: pictures stay in the memory of this lab until you remove them or close "
         "this tab.",
     )

@@ -249,6 +249,8 @@ def _details(
         draw_crop(state, upload)
         cropped = ", cropped" if upload.id in state.cuts else ""
         st.caption(f"{width:,} × {height:,} pixels{cropped}")
+        if remark := state.thumbs[upload.id].remark:
+            st.caption(f":material/info: {remark}.")
     for column, choice in zip(columns[1:], choices, strict=True):
         with column:
             if choice not in answers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ from lab.data.catalog import DatasetExistsError, DatasetInfo
 from lab.data.download.dataset import download_dataset
 from lab.data.download.offers import OFFERS, Offer
 from lab.data.importer import ImportReport
+from lab.data.typed_path import typed_path
 from lab.errors import LabError
-from lab.home import home_folder
 from lab.progress import Cancel, Report
 from lab.runs.store import store
+from lab.ui.data.preview import DEFAULTS, ImportChoices, draw_preview, look_again
+from lab.ui.data.upload import draw_upload, release_upload, upload_name
 from lab.ui.widgets.background import draw_job
 from lab.ui.words import plain
 from lab.words import size
@@ -31,6 +32,7 @@ FROM_URL = "dataset"
 """The URL parameter that selects a data set: /data?dataset=cats-dogs."""
 _JOB = "data_job"
 """The session's key of the job whose data set is shown when it has ended."""
+_PATH, _NAME = "data_path", "data_name"
 _REPLACE = "data_replace"
 """The session's key of the name for which the page asks whether to replace it."""
 
@@ -42,7 +44,10 @@ def adopt_selection() -> None:
     job = jobs.get(st.session_state.get(_JOB, ""))
     if job is not None and not job.active:
         del st.session_state[_JOB]
-        wanted = job.result["dataset"] if job.state == "done" else wanted
+        if job.state == "done":
+            wanted = job.result["dataset"]
+            for key in (_PATH, _NAME, f"{_NAME}_suggested"):  # the form is for the next one
+                st.session_state.pop(key, None)
     if wanted in {info.name for info in catalog.list_datasets()}:
         st.session_state[SELECTED] = wanted
 
@@ -81,16 +86,16 @@ def draw_how_to_get(info: DatasetInfo) -> None:
 
 # --- from a folder or a zip ---------------------------------------------------------------------
 def draw_add(info: DatasetInfo) -> None:
-    """Draws the form to add a folder or zip on this machine, or a small zip from the browser.
+    """Draws the form to add a folder or zip: where it lies, what it would give, its name.
 
     It begins with the registered data set `info` when that one is not here yet.
     """
     with st.expander("From a folder or a zip", icon=":material/folder_open:", expanded=True):
         st.caption(
-            "One folder for each class, with JPEG, PNG or WebP pictures in it; optionally train/, "
-            "val/ and test/ above."
+            "One folder for each class, with pictures in it; optionally train/, val/ and test/ "
+            "above or below. A table of labels beside the pictures is read, too."
         )
-        specs = {spec.name: spec for spec in catalog.DATASETS if not spec.drawn}
+        specs = {spec.name: spec for spec in catalog.DATASETS if not spec.built_in}
         if st.session_state.get("data_kind_of") != info.name:
             st.session_state["data_kind_of"] = info.name
             st.session_state["data_kind"] = info.name if not info.usable and not info.own else ""
@@ -102,46 +107,74 @@ def draw_add(info: DatasetInfo) -> None:
         )
         if kind:
             st.caption(f"Takes {specs[kind].expects}.")
-        title = "" if kind else draw_name("data_name")
         path = st.text_input(
             "Path on this machine",
-            key="data_path",
+            key=_PATH,
             placeholder="/home/me/pictures or /home/me/pictures.zip",
+            on_change=look_again,
         )
-        upload = st.file_uploader(
-            "or a zip from your browser (up to 10 MB; larger ones by path)",
-            type=["zip"],
-            key="data_upload",
+        upload = draw_upload("data_upload")
+        looked = st.button(
+            "Look",
+            key="data_look",
+            icon=":material/visibility:",
+            help="Says what would be added, before anything is written.",
+            on_click=look_again,
         )
+        place = typed_path(path) if path.strip() else upload
+        if path.strip() and upload is not None:
+            place = None
+            st.error(
+                f"Two sources: the path {plain(path)} and the uploaded file. Remove one of them.",
+                icon=":material/error:",
+            )
+        choices = draw_preview(place, kind) if place is not None else None
+        title = "" if kind else draw_name(_NAME, suggestion=_suggested(place, upload))
         pressed = st.button("Add", key="data_add", icon=":material/add:", type="primary")
         missing = []
         if not kind and not title:
             missing.append("a name")
-        if not path.strip() and upload is None:
+        if place is None and not (path.strip() and upload is not None):
             missing.append("a path or a zip")
-        if missing:
-            if pressed:
-                st.error(f"Missing: {' and '.join(missing)}.", icon=":material/error:")
-            return
-        if path.strip() and upload is not None:
-            if pressed:
-                st.error(
-                    f"Two sources: the path {plain(path)} and the zip {plain(upload.name)}. "
-                    "Remove one of them.",
-                    icon=":material/error:",
-                )
+        if missing and (pressed or (looked and place is None)):
+            st.error(f"Missing: {' and '.join(missing)}.", icon=":material/error:")
+        if missing or place is None or choices is None:
             return
 
         def source() -> tuple[Path, bool]:
-            if upload is not None:
-                return _store_upload(upload.getvalue()), True
-            return Path(path.strip()).expanduser(), False
+            if place == upload:
+                release_upload("data_upload")  # the import deletes it
+            return place, place == upload
 
-        submit(kind or title, source, key="data", pressed=pressed, registered=bool(kind))
+        submit(
+            kind or title,
+            source,
+            key="data",
+            pressed=pressed,
+            registered=bool(kind),
+            choices=choices,
+        )
 
 
-def draw_name(key: str) -> str:
-    """Draws the box for the name of a person's own data set; returns it stripped."""
+def _suggested(place: Path | None, upload: Path | None) -> str:
+    """Returns a name for the set from where it lies, or from what the upload is called."""
+    if place is None:
+        return ""
+    if place == upload:
+        place = Path(upload_name("data_upload"))
+    return place.stem if place.suffix.casefold() == ".zip" else place.name
+
+
+def draw_name(key: str, suggestion: str = "") -> str:
+    """Draws the box for the name of a person's own data set; returns it stripped.
+
+    A new `suggestion` is filled in where the person has typed nothing else.
+    """
+    before = st.session_state.get(f"{key}_suggested", "")
+    if suggestion != before:
+        st.session_state[f"{key}_suggested"] = suggestion
+        if st.session_state.get(key, "") in ("", before):
+            st.session_state[key] = suggestion[:100]
     title = st.text_input("Name", key=key, placeholder="for example: leaves", max_chars=100)
     return (title or "").strip()
 
@@ -153,12 +186,14 @@ def submit(
     key: str,
     pressed: bool,
     registered: bool = False,
+    choices: ImportChoices = DEFAULTS,
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Starts the import once it is pressed; asks before it replaces a data set of that name.
 
     `source` returns where the pictures lie and whether that is deleted afterwards. `title` is the
-    name of a `registered` data set. `started` is called with the job's id.
+    name of a `registered` data set. `choices` say how it is read. `started` is called with the
+    job's id.
     """
     try:
         name = title if registered else catalog.dataset_name(title)
@@ -189,6 +224,7 @@ def submit(
             path,
             title=None if registered else title,
             replace=asked,
+            choices=choices,
             delete_source=delete_source,
         )
         if started is not None:
@@ -245,21 +281,28 @@ def _fate_of_runs(name: str) -> str:
     return f"{used} No longer to be resumed: {', '.join(lost[:3])}{more}."
 
 
-def _store_upload(content: bytes) -> Path:
-    """Writes the upload under a name of its own: the browser's file name never reaches the disk."""
-    target = home_folder("downloads") / f"upload-{uuid.uuid4().hex}.zip"
-    target.write_bytes(content)
-    return target
-
-
 def _start_import(
-    name: str, source: Path, *, title: str | None, replace: bool, delete_source: bool
+    name: str,
+    source: Path,
+    *,
+    title: str | None,
+    replace: bool,
+    choices: ImportChoices,
+    delete_source: bool,
 ) -> str:
     def work(progress: Report, cancel: Cancel) -> dict[str, Any]:
         # Runs in a job's thread: must not call st.*.
         try:
             report = catalog.add_dataset(
-                name, source, title=title, replace=replace, progress=progress, cancel=cancel
+                name,
+                source,
+                title=title,
+                replace=replace,
+                fit=choices.fit,
+                image_size=choices.image_size,
+                answers=choices.answers,
+                progress=progress,
+                cancel=cancel,
             )
         finally:
             if delete_source:

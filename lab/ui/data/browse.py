@@ -13,6 +13,7 @@ from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
+from lab.data.decode import FITS
 from lab.data.importer import count_files
 from lab.data.preprocess import statistics
 from lab.experiments.starts import suited_to
@@ -247,8 +248,10 @@ def _pixels(info: DatasetInfo) -> None:
             hide_index=True,
             alt="The most frequent original image sizes.",
         )
-    how = "squeezed to a square" if pack.meta.fit == "stretch" else "cut to a centred square"
-    st.caption(f"Every picture is {how} of {info.image_size} pixels once, when the set is added.")
+    how = FITS[pack.meta.fit]
+    st.caption(
+        f"Every picture is {how}, {info.image_size} pixels a side, once, when the set is added."
+    )
 
 
 def _left_out(info: DatasetInfo) -> None:

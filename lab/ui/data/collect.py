@@ -1,4 +1,4 @@
-"""A data set from single pictures: dropped in or taken with the camera, class by class.
+"""A data set from single pictures: dropped in or shot with the camera, class by class.
 
 The pictures are in the session's memory until the data set is made or the tab is closed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +17,19 @@ from PIL import Image
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from lab import jobs
-from lab.data.decode import SUFFIXES, UnreadableFile, decode
-from lab.data.sources.source import SPLIT_FOLDERS
+from lab.data.decode import FORMAT_WORDS, SUFFIXES, UnreadableFile, decode
+from lab.data.sources.photographs import BURST
+from lab.data.sources.split_words import split_of, without_split
 from lab.home import home_folder
 from lab.ui.data.add import draw_name, submit
+from lab.ui.data.burst import draw_burst
 from lab.ui.words import plain
 from lab.words import size
 
 LEAST = 5
 """Pictures that each class needs: to learn from, to validate and to test with."""
+LEAST_GROUPS = 3
+"""Bursts and single pictures that each class needs: one for each part, as no burst is cut."""
 ENOUGH = 20
 """From so many pictures a class on, the result depends less on which ones they are."""
 MOST_BYTES = 300_000_000
@@ -40,6 +45,8 @@ class Picture:
     name: str
     data: bytes = field(repr=False)
     thumbnail: bytes = field(repr=False)
+    burst: int = 0
+    """The burst that it was taken in, from 1; 0 for a single one."""
 
 
 @dataclass(eq=False)
@@ -51,12 +58,14 @@ class Collection:
     """Sentences about the files of the last drop that were not taken."""
     batch: int = 0
     """Part of the uploader's key: with a new one it is empty again."""
+    bursts: int = 0
+    """How many bursts were taken."""
 
     @property
     def total_bytes(self) -> int:
         return sum(len(p.data) for pictures in self.classes.values() for p in pictures.values())
 
-    def add(self, class_name: str, name: str, data: bytes) -> None:
+    def add(self, class_name: str, name: str, data: bytes, *, burst: int = 0) -> None:
         """Adds a picture; what cannot be one, or is there already, goes into `refused`."""
         digest = hashlib.blake2b(data, digest_size=16).digest()
         pictures = self.classes.setdefault(class_name, {})
@@ -79,7 +88,7 @@ class Collection:
         image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BICUBIC)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=85)
-        pictures[digest] = Picture(name, data, file.getvalue())
+        pictures[digest] = Picture(name, data, file.getvalue(), burst)
 
     def missing(self) -> str:
         """Returns what is still needed for a data set, as a sentence; "" when nothing is."""
@@ -88,17 +97,30 @@ class Collection:
             for name, pictures in self.classes.items()
             if len(pictures) < LEAST
         ]
+        for name in self.classes:
+            lacking = LEAST_GROUPS - self.groups(name)
+            if len(self.classes[name]) >= LEAST and lacking > 0:
+                few.append(f"{lacking} more burst{'s' * (lacking > 1)} of {name}")
         if len(self.classes) < 2:
             few.append("a second class" if self.classes else "pictures of two classes")
         return f"Missing: {', '.join(few)}." if few else ""
 
+    def groups(self, class_name: str) -> int:
+        """Bursts of a class, and its single pictures."""
+        pictures = self.classes[class_name].values()
+        bursts = {picture.burst for picture in pictures if picture.burst}
+        return len(bursts) + sum(not picture.burst for picture in pictures)
+
     def write(self) -> Path:
-        """Writes one folder for each class to a new folder and returns it."""
+        """Writes one folder for each class to a new folder and returns it; a burst is a folder in
+        it (`lab.data.sources.photographs.burst_of`)."""
         root = home_folder("downloads") / f"collected-{uuid.uuid4().hex}"
         for class_name, pictures in self.classes.items():
-            folder = root / class_name
-            folder.mkdir(parents=True)
             for number, picture in enumerate(pictures.values(), 1):
+                folder = root / class_name
+                if picture.burst:
+                    folder /= f"{BURST}{picture.burst}"
+                folder.mkdir(parents=True, exist_ok=True)
                 # The browser's file name never reaches the disk.
                 suffix = Path(picture.name).suffix.lower()
                 suffix = suffix if suffix in SUFFIXES else ".jpg"
@@ -156,7 +178,7 @@ def class_problem(name: str) -> str:
         return (
             f'{plain(name)} cannot be a class: no / \\ : * ? " < > | and no dot at the beginning.'
         )
-    if name.casefold() in SPLIT_FOLDERS:
+    if split_of(name) is not None and not without_split(name):  # not the class “bullet train”
         return f"{plain(name)} is the name of a part of a data set; choose another for the class."
     return ""
 
@@ -170,17 +192,10 @@ def _draw_sources(class_name: str) -> None:
         key=key,
         on_change=_take_files,
         args=(key, class_name),
-        help="JPEG, PNG or WebP, up to 10 MB each.",
+        help=f"{FORMAT_WORDS}; up to 10 MB each.",
     )
     if st.toggle("Use the camera", key="collect_camera"):
-        shot_key = f"collect_shot_{class_name}"
-        st.camera_input(
-            f"A picture of {plain(class_name)}",
-            key=shot_key,
-            width=420,
-            on_change=_take_shot,
-            args=(shot_key, class_name),
-        )
+        draw_burst(class_name, _take_burst)
 
 
 def _take_files(key: str, class_name: str) -> None:
@@ -194,13 +209,17 @@ def _take_files(key: str, class_name: str) -> None:
     pictures.batch += 1
 
 
-def _take_shot(key: str, class_name: str) -> None:
-    shot: UploadedFile | None = st.session_state.get(key)
-    if shot is not None:
-        pictures = collection()
-        pictures.refused = []
-        pictures.add(class_name, "camera.jpg", shot.getvalue())
-        _forget_empty(pictures)
+def _take_burst(class_name: str, files: Sequence[bytes]) -> None:
+    """Adds what the camera took in one go; a single picture is no burst."""
+    pictures = collection()
+    pictures.refused = []
+    burst = 0
+    if len(files) > 1:
+        pictures.bursts += 1
+        burst = pictures.bursts
+    for data in files:
+        pictures.add(class_name, "camera.jpg", data, burst=burst)
+    _forget_empty(pictures)
 
 
 def _forget_empty(pictures: Collection) -> None:
@@ -211,8 +230,10 @@ def _draw_class(name: str) -> None:
     those = list(collection().classes[name].values())
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
         count = f"{len(those):,} picture{'s' * (len(those) != 1)}"
+        if bursts := len({picture.burst for picture in those if picture.burst}):
+            count += f", {bursts:,} burst{'s' * (bursts != 1)}"
         st.markdown(f"**{plain(name)}**  \n{count}", width=160)
-        for picture in those[:SHOWN]:
+        for picture in _spread(those):
             st.image(picture.thumbnail, width=THUMBNAIL, alt=f"{name}: {picture.name}")
         st.button(
             f"Remove {plain(name)}",
@@ -222,6 +243,12 @@ def _draw_class(name: str) -> None:
             on_click=_remove,
             args=(name,),
         )
+
+
+def _spread(pictures: list[Picture]) -> list[Picture]:
+    """Up to SHOWN of the pictures, from all over the list: one burst would fill the row."""
+    count = min(SHOWN, len(pictures))
+    return [pictures[place * len(pictures) // count] for place in range(count)]
 
 
 def _remove(name: str) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from PIL.Image import Image
 
 from lab.data import probes
-from lab.data.decode import decode_image
+from lab.data.decode import FORMAT_WORDS, ValueRange, decode
 from lab.errors import LabError
 from lab.evaluate.pictures import Picture, pack_picture, upload_picture
 from lab.evaluate.report import Order, ordered
@@ -229,7 +229,7 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
     file = st.file_uploader(
         "A picture of your own",
         key="inspect_upload",
-        help="JPEG, PNG or WebP. It stays in this session's memory and is not kept on disk.",
+        help=f"{FORMAT_WORDS}. It stays in this session's memory and is not kept on disk.",
     )
     upload: Upload | None = st.session_state.get(INSPECT_UPLOAD)
     if file is not None:  # newer than what another page gave
@@ -238,26 +238,28 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
     elif upload is not None:
         st.caption(f"“{plain(upload.name)}”, from the Classify page.")
     else:
-        st.caption("Drop in a JPEG, PNG or WebP picture. It is not kept on disk.")
+        st.caption(f"Drop in a picture: {FORMAT_WORDS}. It is not kept on disk.")
         return None
     try:
-        image = _decoded(upload)
-        return upload_picture(
-            image, CheckpointMetadata.read(subject.folder), name=upload.name
-        ), image
+        card = CheckpointMetadata.read(subject.folder)
+        image = _decoded(upload, card.value_range)
+        return upload_picture(image, card, name=upload.name), image
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
 
 
-def _decoded(upload: Upload) -> Image:
+def _decoded(upload: Upload, value_range: ValueRange | None) -> Image:
     """Decoded once an upload, not at every rerun: a large photograph takes half a second."""
-    decoded: tuple[str, Image] | None = st.session_state.get("inspect_decoded")
-    if decoded is None or decoded[0] != upload.id:
+    key = (upload.id, value_range)
+    decoded: tuple[tuple[str, ValueRange | None], Image] | None = st.session_state.get(
+        "inspect_decoded"
+    )
+    if decoded is None or decoded[0] != key:
         with st.spinner("Reading the picture"):
-            image = decode_image(upload.data, name=upload.name)
+            image = decode(upload.data, name=upload.name, value_range=value_range).image
         if upload.crop is not None:
             image = image.crop(upload.crop.box(*image.size))
-        decoded = (upload.id, image)
+        decoded = (key, image)
         st.session_state["inspect_decoded"] = decoded
     return decoded[1]

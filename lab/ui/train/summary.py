@@ -19,7 +19,7 @@ def draw_summary(config: RunConfig) -> None:
     """Draws the summary of a resolved config: images, steps, parameters, layers."""
     info = catalog.describe(config.dataset)
     if info.state != catalog.READY:
-        st.info(f"{info.title} will be drawn first; that takes a few seconds, once.")
+        st.info(f"{info.title} will be made first; that takes a few seconds, once.")
         return
     try:
         with st.skeleton(height=160):

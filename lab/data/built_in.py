@@ -1,4 +1,4 @@
-"""The drawn data sets: made on this machine by the drawing modules, at first use."""
+"""The built-in data sets: made on this machine by a module each, at first use."""
 
 from __future__ import annotations
 
@@ -19,54 +19,62 @@ from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 SEED = 0
 """The seed of all drawings, which are therefore the same on every machine."""
 _BATCH = 32
-"""Drawings between two checks of Cancel."""
+"""Images between two checks of Cancel."""
 
-DrawnBatch = tuple[NDArray[np.uint8], NDArray[np.int64]]
+Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """What a drawing module offers. `counts` is split -> images per class."""
+class BuiltIn:
+    """What the module of a built-in set offers. `counts` is split -> class name -> images."""
 
     class_names: tuple[str, ...]
     image_size: int
     channels: int
     version: int
-    counts: dict[str, int]
-    render_batches: Callable[..., Iterator[DrawnBatch]]
+    counts: dict[str, dict[str, int]]
+    item: str
+    """What one image is called."""
+    render_batches: Callable[..., Iterator[Batch]]
 
 
-def drawing_of(spec: DatasetSpec) -> Drawing:
-    """Import the spec's drawing module and read its facts."""
-    module = importlib.import_module(spec.drawn_module)
-    return Drawing(
-        class_names=tuple(module.CLASS_NAMES),
+def built_in(spec: DatasetSpec) -> BuiltIn:
+    """Import the spec's module and read its facts."""
+    module = importlib.import_module(spec.module)
+    class_names = tuple(module.CLASS_NAMES)
+    return BuiltIn(
+        class_names=class_names,
         image_size=module.IMAGE_SIZE,
         channels=module.CHANNELS,
         version=module.VERSION,
-        counts=dict(module.COUNTS),
+        # One number where all classes have as many.
+        counts={
+            split: dict.fromkeys(class_names, count) if isinstance(count, int) else dict(count)
+            for split, count in module.COUNTS.items()
+        },
+        item=getattr(module, "ITEM", "drawing"),
         render_batches=module.render_batches,
     )
 
 
-def draw_pack(spec: DatasetSpec, folder: Path, *, progress: Report, cancel: Cancel) -> PackMeta:
-    """Draw the whole set into the pack at `folder`; the caller holds the pack's lock."""
-    drawing = drawing_of(spec)
-    classes, side, channels = drawing.class_names, drawing.image_size, drawing.channels
-    total = sum(drawing.counts.values()) * len(classes)
+def make_pack(spec: DatasetSpec, folder: Path, *, progress: Report, cancel: Cancel) -> PackMeta:
+    """Make the whole set into the pack at `folder`; the caller holds the pack's lock."""
+    made = built_in(spec)
+    classes, side, channels = made.class_names, made.image_size, made.channels
+    total = sum(sum(counts.values()) for counts in made.counts.values())
     require_free_space(folder.parent, total * (side * side * channels + 200))
     report = throttled(progress)
-    text = f"Drawing {spec.title.lower()}"
+    text = f"{'Drawing' if spec.drawn else 'Reading'} {spec.title.lower()}"
     labels: list[NDArray[np.int64]] = []
     split: list[NDArray[np.uint8]] = []
     with PackWriter(folder, image_size=side, channels=channels) as writer:
-        for split_name in (name for name in SPLITS if name in drawing.counts):
+        for split_name in (name for name in SPLITS if name in made.counts):
             number = 0
             report(Progress(len(writer), total, text, "images"))
-            for images, batch_labels in drawing.render_batches(split_name, seed=SEED, batch=_BATCH):
+            for images, batch_labels in made.render_batches(split_name, seed=SEED, batch=_BATCH):
                 check_cancel(cancel, text)
                 names = [
-                    f"{split_name}/{classes[label]}/drawing {number + i}"
+                    f"{split_name}/{classes[label]}/{made.item} {number + i}"
                     for i, label in enumerate(batch_labels.tolist(), 1)
                 ]
                 number += len(names)
@@ -79,7 +87,7 @@ def draw_pack(spec: DatasetSpec, folder: Path, *, progress: Report, cancel: Canc
             title=spec.title,
             story=spec.story,
             class_names=classes,
-            drawn=True,
+            drawn=spec.drawn,
             channels=channels,
             image_size=side,
             fit="stretch",
@@ -87,6 +95,6 @@ def draw_pack(spec: DatasetSpec, folder: Path, *, progress: Report, cancel: Canc
             licence=spec.licence,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             original_sizes={f"{side}x{side}": total},
-            source_version=drawing.version,
+            source_version=made.version,
         )
         return writer.finish(meta, np.concatenate(labels), np.concatenate(split))

@@ -1,0 +1,707 @@
+"""Tables of labels: a file's name and its class in each row.
+
+    train/label.csv    path,label               _classes.csv     filename, cat, dog
+                       cats/cat.1.jpg,0                          1.jpg,    1,   0
+    labels.csv         id;breed;split           metadata.jsonl   {"file_name": "1.jpg", ...}
+
+Which column is what is told by its name and by its cells: the column of files is the one whose
+cells are files that are there, written with or without folder and suffix. The split is told by a
+column, by the table's name, or by the folders of the files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import posixpath
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from lab.data.decode import UnreadableFile
+from lab.data.pack import Rejections
+from lab.data.sources.archive import Archive
+from lab.data.sources.code_pages import DecodedText, decode_text
+from lab.data.sources.photographs import LabelledFile, Photographs, is_image
+from lab.data.sources.source import ClassRule, Question, own_classes
+from lab.data.sources.split_words import split_of, words
+from lab.data.sources.table_headers import (
+    FILE_HEADERS,
+    LABEL_HEADERS,
+    MAX_LABEL,
+    SPLIT_HEADERS,
+    columns_called,
+    header_key,
+    is_blank,
+    label_text,
+)
+
+_MAX_TABLE_BYTES = 100_000_000
+_MAX_TABLES = 100
+_MAX_TEXT_FILES = 20
+"""Of more .txt files each is a note about one picture (YOLO), not a table."""
+_SAMPLE_ROWS = 300
+_LISTED = 20
+_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson")
+_TABLE_WORDS = frozenset(
+    (
+        *("label", "labels", "classes", "metadata", "annotation", "annotations", "groundtruth"),
+        *("라벨", "레이블", "ラベル", "标签"),
+    )
+)
+
+
+class TableError(ValueError):
+    """Why a table is not used, as the end of a sentence that begins with its name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row that names a file: `split` is None where neither row nor table tells it."""
+
+    where: str
+    file: str
+    """As it stands there."""
+    label: str
+    split: str | None
+
+
+@dataclass
+class LabelTable:
+    """One table with the roles of its columns found."""
+
+    file: str
+    file_column: str
+    label_column: str
+    rows: list[Row]
+    loose: bool
+    """Whether its folders are others than the archive's, so that names alone count."""
+    called: bool = False
+    """Whether both columns are called what they are."""
+    note: str = ""
+    questions: list[Question] = field(default_factory=list)
+
+
+def recognise(
+    archive: Archive, classes: ClassRule, rejections: Rejections, answers: Mapping[str, str]
+) -> Photographs | None:
+    """A Source when a table names images and their classes; else None."""
+    images = ImageNames(file for file in archive.files if is_image(file))
+    if not images.count:
+        return None  # pictures of other kinds, or none
+    own = Rejections()
+    unfit: dict[str, str] = {}
+    tables: list[LabelTable] = []
+    in_class_folders = len({posixpath.dirname(path) for path in images.paths}) > 1
+    for file in _candidates(archive):
+        expected = _is_label_table(file)
+        try:
+            table = _read(archive, file, images, answers, own)
+        except TableError as error:
+            # A table of something else beside class folders is no mistake.
+            if expected or not in_class_folders:
+                unfit[file] = str(error)
+            continue
+        named = len({row.file for row in table.rows})
+        if expected or (2 * named >= images.count and (table.called or not in_class_folders)):
+            tables.append(table)
+        elif not in_class_folders:
+            unfit[file] = f"names {named:,} of {images.count:,} images and is not used"
+    found = _joined(tables, images, own)
+    list_file = ""
+    if found and classes.names is None:
+        used = {table.file for table in tables}
+        found, list_file = _with_class_names(archive, found, used, answers)
+    for file, reason in unfit.items():
+        if file != list_file:
+            own.add(file, reason)
+    if not found:
+        for file in archive.files:
+            if file.casefold().endswith((".xlsx", ".xls", ".ods", ".numbers")):
+                own.add(
+                    file, "is a spreadsheet; if it holds the classes, save it as a CSV beside it"
+                )
+        rejections.extend(own)
+        return None  # the folders may still name the classes
+    if classes.names is None:
+        classes = own_classes((split, label) for _, label, split, _ in found)
+    files: dict[str, LabelledFile] = {}
+    for path, text, split, where in found:
+        label = _label(text, classes)
+        if label is None:
+            allowed = ", ".join(f"{i} ({name})" for i, name in enumerate(classes.names or ()))
+            own.add(where, f"has the label {text!r}; allowed is {allowed}")
+        elif path in files:
+            same = files[path].label == label
+            again = "again" if same else "again, with another label; the first one counts"
+            own.add(where, f"names {path} {again}")
+        else:
+            files[path] = LabelledFile(path, split, label)
+    _report_unnamed(images, files, own)
+    rejections.extend(own)
+    return Photographs(
+        archive,
+        _layout(tables),
+        classes.names or (),
+        tuple(files.values()),
+        questions=tuple(question for table in tables for question in table.questions),
+        notes=(f"The classes are called as in {list_file}.",) if list_file else (),
+    )
+
+
+def _layout(tables: Sequence[LabelTable]) -> str:
+    first = next((table for table in tables if path_split(table.file) == "train"), tables[0])
+    said = f"{first.file}: files in column {first.file_column!r}, classes in {first.label_column}"
+    notes = list(dict.fromkeys(table.note for table in tables if table.note))
+    more = f"; and {len(tables) - 1} more like it" if tables[1:] else ""
+    return f"a table of labels ({'; '.join([said, *notes])}{more})"
+
+
+def _label(text: str, classes: ClassRule) -> int | None:
+    """The label of a class name or number; None when it is none of the classes."""
+    label = classes.label(text)
+    if label is not None or not re.fullmatch(r"[0-9]{1,9}", text):
+        return label
+    number = int(text)
+    return number if number < len(classes.names or ()) else None
+
+
+# --- reading a table ------------------------------------------------------------------------------
+
+
+@dataclass
+class _Cells:
+    """A table as texts; `first` is the number of the first row in `rows`."""
+
+    header: list[str]
+    rows: list[list[str]]
+    decoded: DecodedText
+
+
+def _candidates(archive: Archive) -> list[str]:
+    """Files that may be tables, those of usual names and less deep ones first."""
+    files = [file for file in archive.files if file.casefold().endswith(_SUFFIXES)]
+    texts = [file for file in files if file.casefold().endswith(".txt")]
+    if len(texts) > _MAX_TEXT_FILES:
+        files = [file for file in files if file not in set(texts) or _is_label_table(file)]
+    return sorted(files, key=lambda f: (not _is_label_table(f), f.count("/")))[:_MAX_TABLES]
+
+
+def _is_label_table(file: str) -> bool:
+    """Whether the name says so: label.csv, train_labels.csv, _classes.csv, train.csv."""
+    stem = PurePosixPath(file).stem
+    return split_of(stem) is not None or any(
+        word.casefold() in _TABLE_WORDS for word in words(stem)
+    )
+
+
+def _read(
+    archive: Archive,
+    file: str,
+    images: ImageNames,
+    answers: Mapping[str, str],
+    rejections: Rejections,
+) -> LabelTable:
+    """The rows of a table that names images and classes; raises TableError when it does not."""
+    if any(word.casefold().startswith("submission") for word in words(PurePosixPath(file).stem)):
+        raise TableError("is a form for answers by its name (submission), and is not used")
+    try:
+        data = archive.read(file, limit=_MAX_TABLE_BYTES)
+    except UnreadableFile as error:
+        raise TableError(error.reason) from error
+    try:
+        decoded = decode_text(data, file, answers)
+    except UnicodeDecodeError:
+        raise TableError("is not a text file in UTF-8, UTF-16 or a usual code page") from None
+    json_lines = file.casefold().endswith((".jsonl", ".ndjson"))
+    cells = _json_cells(decoded) if json_lines else _csv_cells(decoded, file)
+    return _with_roles(cells, file, images, answers, rejections)
+
+
+def _json_cells(decoded: DecodedText) -> _Cells:
+    header: dict[str, None] = {}
+    entries: list[dict[str, object]] = []
+    for number, line in enumerate(decoded.text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            raise TableError(f"is not JSON in line {number}") from None
+        if not isinstance(entry, dict):
+            raise TableError(f"has no fields with names in line {number}")
+        header.update(dict.fromkeys(entry))
+        entries.append(entry)
+    rows = [
+        [
+            value if isinstance(value := entry.get(name, ""), str) else json.dumps(value)
+            for name in header
+        ]
+        for entry in entries
+    ]
+    return _Cells(list(header), rows, decoded)
+
+
+def _csv_cells(decoded: DecodedText, file: str) -> _Cells:
+    lines = decoded.text.splitlines(keepends=True)
+    while lines and (not lines[0].strip() or lines[0].startswith("#")):
+        lines.pop(0)
+    if not lines:
+        raise TableError("is empty")
+    if told := re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE):  # as Excel writes it
+        separator = told[1]
+        lines.pop(0)
+    else:
+        separator = max(",;\t|", key=lines[0].count)
+    rows: list[list[str]] = []
+    if separator not in lines[0] and file.casefold().endswith(".txt"):
+        rows = [line.rsplit(None, 1) for line in lines]  # images/1.jpg 0
+    else:
+        # Every line ends alike, so that a quoted field may still run over several.
+        reader = csv.reader(io.StringIO("".join(lines), newline=""), delimiter=separator)
+        try:
+            for row in reader:
+                rows.append([cell.strip() for cell in row])
+        except csv.Error as error:
+            if not rows:
+                raise TableError(f"is not a table that can be read ({error})") from None
+            raise TableError(f"cannot be read from row {len(rows)} on ({error})") from None
+    return _Cells(rows[0] if rows else [], rows[1:], decoded)
+
+
+def _with_roles(
+    cells: _Cells,
+    file: str,
+    images: ImageNames,
+    answers: Mapping[str, str],
+    rejections: Rejections,
+) -> LabelTable:
+    folder = posixpath.dirname(file)
+    header, rows = cells.header, cells.rows
+    stem_split = split_of(PurePosixPath(file).stem)
+    column, loose = _file_column(header, rows, images, folder)
+    if column is not None and images.find(header[column], folder, loose=loose):
+        # The first line names an image, so it is a row.
+        rows, header = [header, *rows], [f"column {i}" for i in range(1, len(header) + 1)]
+    if column is None:
+        called = columns_called(header, FILE_HEADERS)
+        names = [row[called[0]] for row in rows if called and len(row) > called[0]]
+        if names:
+            raise TableError(
+                f"names images in its column {header[called[0]]!r} that are not there, such as "
+                f"{names[0][:100]!r}; the table and the pictures have to lie in one folder or zip"
+            )
+        raise TableError(f"has the columns {_listed(header)}: {_WANTED}")
+    split_column = _split_column(header, rows, column)
+    others = [i for i in range(len(header)) if i not in (column, split_column)]
+    questions = [cells.decoded.question] if cells.decoded.question else []
+    hot = None
+    label = _label_column(file, header, rows, others, answers, questions)
+    if label is None:
+        hot = _one_hot_columns(header, rows, others)
+        if hot is None:
+            raise TableError(_no_labels(header, column, others, stem_split))
+    if label is not None:
+        texts = [row[label] for row in rows if len(row) > label and row[label]]
+        if len(texts) >= 20 and len(set(texts)) > len(texts) / 2:
+            raise TableError(
+                f"has {len(set(texts)):,} different values in column {header[label]!r} for "
+                f"{len(texts):,} images; a class needs several images"
+            )
+    found: list[Row] = []
+    blank: list[str] = []
+    needed = max(column, *(hot or [label or 0]))
+    for number, row in enumerate(rows, 1):
+        where = f"{file} row {number}"
+        if not any(row):
+            continue
+        if len(row) <= needed:
+            rejections.add(where, f"has {len(row)} of {len(header)} columns")
+            continue
+        if hot is not None:
+            marked = [header[i] for i in hot if _is_one(row[i])]
+            if len(marked) != 1:
+                rejections.add(
+                    where, f"marks {len(marked)} classes for {row[column]}; one is needed"
+                )
+                continue
+            text = marked[0]
+        else:
+            text = row[label or 0]
+        text = label_text(text)
+        if is_blank(text):
+            blank.append(f"{where} ({row[column]})")
+        elif len(text) > MAX_LABEL:
+            rejections.add(
+                where, f"has a label of {len(text):,} characters; at most {MAX_LABEL} are allowed"
+            )
+        else:
+            told = split_column is not None and len(row) > split_column
+            split = split_of(row[split_column or 0]) if told else None
+            found.append(Row(where, row[column], text, split or stem_split))
+    for where in blank[:_LISTED]:
+        rejections.add(where, "has no label")
+    if blank[_LISTED:]:
+        rejections.add(file, f"has no label in {len(blank) - _LISTED:,} more rows")
+    return LabelTable(
+        file,
+        header[column],
+        repr(header[label]) if label is not None else "a column for each class",
+        found,
+        loose,
+        column in columns_called(header, FILE_HEADERS)
+        and label in columns_called(header, LABEL_HEADERS),
+        cells.decoded.note,
+        questions,
+    )
+
+
+_WANTED = (
+    "wanted are one of file names (path, filename, image, id ...) and one of classes (label, "
+    "class, category, breed ...). Name them so in its first line, as in a label.csv with "
+    "path,label, or sort the pictures into one folder for each class"
+)
+
+
+def _listed(header: Sequence[str]) -> str:
+    names = ", ".join(repr(name[:40]) for name in header[:6])
+    return names + (f" and {len(header) - 6} more" if header[6:] else "") if header else "none"
+
+
+def _no_labels(header: Sequence[str], column: int, others: Sequence[int], split: str | None) -> str:
+    files = f"has file names in column {header[column]!r} and "
+    if split == "test":
+        return f"{files}no column of classes: its images have no labels and are left out"
+    if not others:
+        return f"{files}no column of classes; add one called label"
+    return (
+        f"{files}no column that is called like classes (label, class, category, breed ...) among "
+        f"{_listed([header[i] for i in others])}; name the one with the classes label"
+    )
+
+
+def _file_column(
+    header: Sequence[str], rows: Sequence[Sequence[str]], images: ImageNames, folder: str
+) -> tuple[int | None, bool]:
+    """(the column whose cells are images, whether by their last part alone)."""
+    called = columns_called(header, FILE_HEADERS)
+    for loose in (False, True):
+        best: tuple[float, int, int] | None = None
+        for i in range(len(header)):
+            values = [row[i] for row in rows[:_SAMPLE_ROWS] if len(row) > i and row[i].strip()]
+            if not rows and header:
+                values = [header[i]]
+            if not values:
+                continue
+            there = [v for v in values if images.find(v, folder, loose=loose)]
+            if loose and (not images.unique or len({_last(v) for v in values}) < len(set(values))):
+                continue
+            # A column of 0 and 1 may be names of images, too (0.jpg), but the same ones again.
+            share = len(set(there)) / len(values)
+            rank = called.index(i) if i in called else len(called)
+            enough = share > 0 if i in called else share >= 0.5
+            if enough and (best is None or (share, -rank) > best[:2]):
+                best = (share, -rank, i)
+        if best is not None:
+            return best[2], loose
+    return None, False
+
+
+def _split_column(
+    header: Sequence[str], rows: Sequence[Sequence[str]], file_column: int
+) -> int | None:
+    for i in columns_called(header, SPLIT_HEADERS):
+        cells = [row[i] for row in rows[:_SAMPLE_ROWS] if len(row) > i]
+        if i != file_column and cells and sum(map(bool, map(split_of, cells))) >= len(cells) / 2:
+            return i
+    return None
+
+
+def _label_column(
+    file: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    others: Sequence[int],
+    answers: Mapping[str, str],
+    questions: list[Question],
+) -> int | None:
+    called = [i for i in columns_called(header, LABEL_HEADERS) if i in others]
+    values = {i: [row[i] for row in rows if len(row) > i] for i in called}
+    called = [i for i in called if len(set(values[i])) > 1] or called
+    if not called:
+        return others[0] if len(others) == 1 else None
+    # A number and its name side by side (class_id, class_name) are one label; the name is better.
+    first = called[0]
+    same = [first]
+    different: list[int] = []
+    for i in called[1:]:
+        pairs = set(zip(values[first], values[i], strict=False))
+        one_to_one = len(pairs) == len(set(values[first])) == len(set(values[i]))
+        (same if one_to_one else different).append(i)
+    named = [i for i in same if not all(re.fullmatch(r"[0-9.]*", text) for text in values[i])]
+    default = named[0] if named else first
+    choices = [default, *different]
+    if len(choices) == 1:
+        return default
+    asked = Question(
+        f"label-column:{file}",
+        f"Which column of {file} holds the class?",
+        tuple((header[i], f"{header[i]}: {_some(values[i])}") for i in choices),
+        header[default],
+        "Several columns are called like classes.",
+    )
+    questions.append(asked)
+    answer = asked.answer(answers)
+    return next(i for i in choices if header[i] == answer)
+
+
+def _some(values: Iterable[str]) -> str:
+    distinct = list(dict.fromkeys(value[:30] for value in values if value))
+    return ", ".join(distinct[:5]) + (f" ... ({len(distinct)} in all)" if distinct[5:] else "")
+
+
+def _is_one(cell: str) -> bool:
+    return cell.strip().casefold() in ("1", "1.0", "true", "yes")
+
+
+def _is_one_hot(rows: Sequence[Sequence[str]], columns: Sequence[int]) -> bool:
+    cells = {row[i].strip().casefold() for row in rows for i in columns if len(row) > i}
+    return bool(cells) and cells <= {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", ""}
+
+
+def _one_hot_columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], others: Sequence[int]
+) -> list[int] | None:
+    """The columns that are a class each: of 0 and 1, with one 1 in nearly every row."""
+    columns = [i for i in others if header[i].strip() and _is_one_hot(rows, [i])]
+    if len(columns) < 2:
+        return None
+    whole = [row for row in rows if len(row) > max(columns)]
+    single = sum(sum(_is_one(row[i]) for i in columns) == 1 for row in whole)
+    return columns if whole and single >= 0.8 * len(whole) else None
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+class ImageNames:
+    """Finds the image that a cell means: with less or more folders, without suffix, in any case."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = tuple(paths)
+        self.count = len(self.paths)
+        self._exact = frozenset(self.paths)
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_folded: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_number: dict[int, list[str]] = defaultdict(list)
+        for path in self.paths:
+            name = _last(path)
+            stem = PurePosixPath(name).stem.casefold()
+            self._by_name[name].append(path)
+            self._by_folded[name.casefold()].append(path)
+            self._by_stem[stem].append(path)
+            if re.fullmatch(r"[0-9]{1,18}", stem):
+                self._by_number[int(stem)].append(path)
+        self.unique = len(self._by_folded) == self.count
+
+    def find(
+        self, cell: str, folder: str, *, split: str | None = None, loose: bool = False
+    ) -> tuple[str, ...]:
+        """The images that a cell may mean: one, none, or several of the same name.
+
+        `folder` is the table's. The cell's folders must be the image's as far as both go, unless
+        `loose`.
+        """
+        text = as_path(cell)
+        if not text or len(text) > 1000:
+            return ()
+        base = folder
+        while True:
+            path = posixpath.normpath(posixpath.join(base, text))
+            if path in self._exact:
+                return (path,)
+            if not base:
+                break
+            base = posixpath.dirname(base)
+        name = _last(text)
+        folded = name.casefold()
+        stem = PurePosixPath(name).stem.casefold() if is_image(name) else folded
+        number = int(stem) if re.fullmatch(r"[0-9]{1,18}", stem) else -1
+        for hits in (
+            self._by_name.get(name),
+            self._by_folded.get(folded),
+            self._by_stem.get(stem),
+            self._by_number.get(number),  # 0001.jpg of which a spreadsheet has made 1
+        ):
+            if hits and (fitting := [hit for hit in hits if loose or _agree(hit, text)]):
+                return tuple(_nearest(fitting, text, folder, split))
+        return ()
+
+
+def as_path(cell: str) -> str:
+    """A cell as a path in the archive's spelling: slashes, composed characters, no quotes."""
+    text = unicodedata.normalize("NFC", cell).strip().strip("\"'").strip().replace("\\", "/")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _agree(path: str, text: str) -> bool:
+    """Whether the folders of both are the same, from the last one up, as far as both have any."""
+    one = [part.casefold() for part in path.split("/")[:-1]]
+    other = [part.casefold() for part in text.split("/")[:-1] if part not in ("", ".", "..")]
+    return all(a == b for a, b in zip(reversed(one), reversed(other), strict=False))
+
+
+def _nearest(paths: list[str], text: str, folder: str, split: str | None) -> list[str]:
+    """Those of the right split, then those below the table's folder, where some are."""
+    if split is not None:
+        paths = [path for path in paths if path_split(path) == split] or paths
+    if folder:
+        paths = [path for path in paths if path.startswith(folder + "/")] or paths
+    exact = [path for path in paths if _last(path) == _last(text)]
+    return exact or paths
+
+
+def path_split(path: str) -> str | None:
+    """The split that the innermost folder says that says any."""
+    folders = path.split("/")[:-1]
+    return next(filter(None, map(split_of, reversed(folders))), None)
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+# --- joining tables -------------------------------------------------------------------------------
+
+_Found = tuple[str, str, str, str]
+"""path, label text, split, where"""
+
+
+def _joined(tables: list[LabelTable], images: ImageNames, rejections: Rejections) -> list[_Found]:
+    """The rows of all tables with the file of each. Tables that repeat others tell their split."""
+    first: dict[str, tuple[str, int]] = {}  # path -> label and place in `found`
+    found: list[list[str]] = []
+    by_folder: list[bool] = []
+    for place, table in enumerate(list(tables)):
+        folder = posixpath.dirname(table.file)
+        mine: list[tuple[Row, str]] = []
+        for row in table.rows:
+            hits = images.find(row.file, folder, split=row.split, loose=table.loose)
+            if len(hits) == 1:
+                mine.append((row, hits[0]))
+            elif hits:
+                rejections.add(
+                    row.where,
+                    f"names {row.file}, and there are {len(hits)} of that name ({hits[0]}, "
+                    f"{hits[1]}); write the folder, too",
+                )
+            else:
+                shown = posixpath.normpath(posixpath.join(folder, as_path(row.file)))
+                rejections.add(row.where, f"names {shown[:200]}, which is not there")
+        known = [(row, path) for row, path in mine if path in first]
+        contrary = sum(first[path][0] != row.label for row, path in known)
+        if place and 2 * contrary > len(mine):
+            rejections.add(
+                table.file,
+                f"gives {contrary:,} of {len(mine):,} images another class than "
+                f"{tables[0].file}, and is not used",
+            )
+            tables.remove(table)
+            continue
+        earlier = set(first)
+        for row, path in mine:
+            split = row.split or path_split(path) or path_split(table.file)
+            if path in earlier and first[path][0] == row.label:
+                if row.split is not None:  # labels.csv names all, test.csv those of the test
+                    found[first[path][1]][2] = row.split
+                    by_folder[first[path][1]] = False
+                continue
+            first.setdefault(path, (row.label, len(found)))
+            found.append([path, row.label, split or "train", row.where])
+            by_folder.append(row.split is None)
+    if not any(split == "train" for _, _, split, _ in found):
+        # A set called my_test, not a test part.
+        for entry, told_by_folder in zip(found, by_folder, strict=True):
+            entry[2] = "train" if told_by_folder else entry[2]
+    return [(path, label, split, where) for path, label, split, where in found]
+
+
+def _report_unnamed(
+    images: ImageNames, files: Mapping[str, LabelledFile], rejections: Rejections
+) -> None:
+    unnamed = [path for path in images.paths if path not in files]
+    if unnamed:
+        others = f"and {len(unnamed) - 1:,} more are" if len(unnamed) > 1 else "is"
+        rejections.add(unnamed[0], f"{others} named by no table of labels and left out")
+
+
+# --- names for numbers ----------------------------------------------------------------------------
+
+_CLASS_LISTS = frozenset(
+    (
+        *("classes", "classnames", "classname", "labelnames", "labels", "names", "categories"),
+        *("classindices", "classmap", "labelmap", "cattoname", "classlist", "classdict"),
+    )
+)
+
+
+_LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".names")
+
+
+def _with_class_names(
+    archive: Archive, found: list[_Found], used: set[str], answers: Mapping[str, str]
+) -> tuple[list[_Found], str]:
+    """`found` with names for numbers and the classes.txt that has them; "" where none fits."""
+    numbers = {label for _, label, _, _ in found}
+    if not all(re.fullmatch(r"[0-9]{1,6}", label) for label in numbers):
+        return found, ""
+    for file in archive.files:
+        path = PurePosixPath(file)
+        if (
+            file in used
+            or header_key(path.stem) not in _CLASS_LISTS
+            or path.suffix.casefold() not in _LIST_SUFFIXES
+        ):
+            continue
+        try:
+            text = decode_text(archive.read(file, limit=1_000_000), file, answers).text
+        except (UnreadableFile, UnicodeDecodeError):
+            continue
+        names = _class_list(text, numbers, json_file=path.suffix.casefold() == ".json")
+        if names is not None:
+            return [(name, names[label], split, row) for name, label, split, row in found], file
+    return found, ""
+
+
+def _class_list(text: str, numbers: set[str], *, json_file: bool) -> dict[str, str] | None:
+    """number -> name, when every number has a name of its own."""
+    pairs: list[tuple[str, str]] = []
+    if json_file:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(value, list):
+            pairs = [(str(i), str(name)) for i, name in enumerate(value)]
+        elif isinstance(value, dict):
+            pairs = [(str(key), str(name)) for key, name in value.items()]
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        split = [re.split(r"[,;\t]|(?<=\d)[ :]+|[ :]+(?=\d+$)", line, maxsplit=1) for line in lines]
+        if all(len(parts) == 2 for parts in split):
+            pairs = [(a.strip(), b.strip()) for a, b in split]
+        else:
+            first = min(map(int, numbers))
+            start = 1 if first == 1 and max(map(int, numbers)) == len(lines) else 0
+            pairs = [(str(i), line) for i, line in enumerate(lines, start)]
+    for names in ({a: b for a, b in pairs}, {b: a for a, b in pairs}):
+        names = {str(int(a)) if re.fullmatch(r"[0-9]{1,6}", a) else a: b for a, b in names.items()}
+        chosen = {n: label_text(names[str(int(n))]) for n in numbers if str(int(n)) in names}
+        if len(chosen) == len(numbers) and Counter(chosen.values()).most_common(1)[0][1] == 1:
+            return chosen if all(0 < len(name) <= MAX_LABEL for name in chosen.values()) else None
+    return None
