@@ -140,6 +140,17 @@ class RunConfig(BaseModel):
         le=0.5,
         step=0.01,
     )
+    split_by: Literal["image", "group"] = knob(
+        "image",
+        "Validation cut by",
+        "Picture: every picture is drawn by itself. Group of copies: copies and near-copies of one "
+        "photograph stay on one side, so that the network is not validated on what it was trained "
+        "on; they are looked for before the run. Used only when the data set brings no validation "
+        "images of its own. Bursts of the camera always stay together.",
+        group="data",
+        choice_titles={"image": "Picture", "group": "Group of copies"},
+        rate_finder=False,
+    )
     reduced_class: str = knob(
         "",
         "Class to make rarer",

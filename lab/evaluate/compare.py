@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from lab.config import KNOBS
 from lab.errors import ConfigError
-from lab.evaluate.metrics import NORMAL_95, Bools, wilson_interval
+from lab.evaluate.metrics import (
+    NORMAL_95,
+    Bools,
+    Ints,
+    design_effect,
+    student_95,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from lab.evaluate.predictions import Predictions
@@ -103,13 +110,16 @@ class PairedTest:
     """The comparison of two networks on the same n images."""
 
     n: int
+    units: int
+    """Independent groups of images: photographs with their copies. Without any, n."""
     both_right: int
     only_first: int
     """Images that the first is right on and the second wrong."""
     only_second: int
     both_wrong: int
     p_exact: float
-    """McNemar's test as the exact binomial test of the images on which only one is right."""
+    """McNemar's test as the exact binomial test of the images on which only one is right; where
+    images belong together, the exact test of flipping the signs of whole groups."""
     p_mid: float
     """Its mid-p version, which decides: the exact one calls too few differences real."""
     interval: tuple[float, float]
@@ -126,7 +136,7 @@ class PairedTest:
         return self.p_mid < CHANCE
 
 
-def mcnemar(first: Bools, second: Bools) -> PairedTest:
+def mcnemar(first: Bools, second: Bools, groups: Ints | None = None) -> PairedTest:
     """Tests whether two networks are equally often right; `first`, `second` (n,): right or not.
 
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions",
@@ -136,6 +146,11 @@ def mcnemar(first: Bools, second: Bools) -> PairedTest:
     D. Bonett and R. Price, "Adjusted Wald confidence interval for a difference of binomial
     proportions based on paired data", J. Educ. Behav. Stat. 37 (2012).
 
+    `groups` (n,): images with the same number are copies of one photograph and no independent
+    witnesses. If both networks were equally good, each group would favour either one as often: the
+    p-value is the share of all ways to flip the signs of the groups' differences that are at least
+    as uneven. With one image a group that is McNemar's test.
+
     It compares these two networks only. It cannot say how much networks trained with other seeds
     would differ (T. Dietterich, Neural Computation 10, 1998).
     """
@@ -144,16 +159,25 @@ def mcnemar(first: Bools, second: Bools) -> PairedTest:
     n = len(first)
     only_first = int(np.count_nonzero(first & ~second))
     only_second = int(np.count_nonzero(second & ~first))
+    difference = first.astype(np.int64) - second
+    units, interval = n, _paired_interval(only_first, only_second, n)
     p_exact, p_mid = _binomial(only_first, only_second)
+    if groups is not None:
+        names, which = np.unique(groups, return_inverse=True)
+        units = len(names)
+    if groups is not None and units < n:
+        p_exact, p_mid = _sign_flips(np.bincount(which, weights=difference).astype(np.int64))
+        interval = _grouped_interval(difference, which, units, interval)
     return PairedTest(
         n=n,
+        units=units,
         both_right=int(np.count_nonzero(first & second)),
         only_first=only_first,
         only_second=only_second,
         both_wrong=int(np.count_nonzero(~first & ~second)),
         p_exact=p_exact,
         p_mid=p_mid,
-        interval=_paired_interval(only_first, only_second, n),
+        interval=interval,
     )
 
 
@@ -168,6 +192,40 @@ def _binomial(one: int, other: int) -> tuple[float, float]:
         term = term * (n - k + 1) // k
         tail += term
     return 2 * tail / 2**n, (2 * tail - term) / 2**n
+
+
+def _sign_flips(differences: Ints) -> tuple[float, float]:
+    """Two-sided p-values, exact and mid-p, of the sum of (groups,) whole numbers when each could as
+    well have the other sign."""
+    sizes = np.abs(differences[differences != 0])
+    reached = abs(int(differences.sum()))
+    if not reached:
+        return 1.0, 1.0
+    # The probability of each sum from -total to total, a group at a time.
+    total = int(sizes.sum())
+    chances = np.zeros(2 * total + 1)
+    chances[total] = 1.0
+    for size in sizes.tolist():
+        moved = np.zeros_like(chances)
+        moved[size:] += chances[: len(chances) - size] / 2
+        moved[: len(chances) - size] += chances[size:] / 2
+        chances = moved
+    beyond = 2 * float(chances[total + reached + 1 :].sum())
+    equal = 2 * float(chances[total + reached])
+    return beyond + equal, beyond + equal / 2
+
+
+def _grouped_interval(
+    difference: Ints, which: Ints, units: int, independent: tuple[float, float]
+) -> tuple[float, float]:
+    """The interval for independent images, widened by the design effect of the groups."""
+    if units == 1:
+        return -1.0, 1.0
+    deviations = np.asarray(difference - difference.mean(), dtype=np.float64)
+    effect = design_effect(deviations, which, units)
+    wider = math.sqrt(effect) * student_95(units - 1) / student_95(len(difference) - 1)
+    centre, half = (independent[0] + independent[1]) / 2, (independent[1] - independent[0]) / 2
+    return max(-1.0, centre - wider * half), min(1.0, centre + wider * half)
 
 
 def _paired_interval(one: int, other: int, n: int) -> tuple[float, float]:
@@ -191,9 +249,10 @@ class Paired:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def test(self) -> PairedTest:
-        """McNemar's test of the two runs."""
-        return mcnemar(self.first == self.labels, self.second == self.labels)
+    def test(self, groups: Ints | None = None) -> PairedTest:
+        """McNemar's test of the two runs; `groups` (N,) are those of the whole pack."""
+        own = None if groups is None else groups[self.indices]
+        return mcnemar(self.first == self.labels, self.second == self.labels, own)
 
 
 def paired(first: Predictions, second: Predictions) -> Paired:
@@ -236,6 +295,10 @@ def in_words(test: PairedTest, first: str, second: str) -> str:
         f"On {only:,} of {test.n:,} images only one of them is right: {first} on "
         f"{test.only_first:,}, {second} on {test.only_second:,}."
     )
+    if test.units < test.n:
+        counts += (
+            f" These images are copies of {test.units:,} photographs, each of which counts once."
+        )
     if not test.more_than_chance:
         return (
             f"These two differ by no more than chance. {counts} If both were equally good, a split "
