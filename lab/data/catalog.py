@@ -42,6 +42,7 @@ __all__ = [
     "DatasetExistsError",
     "DatasetInfo",
     "ImportReport",
+    "VersionNotFoundError",
     "add_dataset",
     "check_free",
     "dataset_name",
@@ -59,6 +60,10 @@ OWN_IMAGE_SIZE = 224
 
 MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+
+class VersionNotFoundError(NotFoundError):
+    """The version of a data set that is asked for is not on this machine."""
 
 
 class DatasetExistsError(DataError):
@@ -138,11 +143,11 @@ def describe(name: str, version: str = "") -> DatasetInfo:
     return _ready(meta, how_to_get=info.how_to_get, downloadable=info.downloadable, own=info.own)
 
 
-def no_version(name: str, version: str) -> NotFoundError:
+def no_version(name: str, version: str) -> VersionNotFoundError:
     """The error for a version that is not on this machine, naming those that are."""
     there = version_files.stored_versions(name)
     listing = ", ".join(f"{v.facts.number} ({v.meta.content_hash[:8]})" for v in there[:10])
-    return NotFoundError(
+    return VersionNotFoundError(
         f"The data set {name!r} has no version {version[:8]!r} on this machine; it has: "
         f"{listing or 'none'}. Take the newest one, or add the pictures of that version again."
     )
