@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import mmap
@@ -392,13 +393,20 @@ class _Unfinished(Exception):
 
 def read_meta(folder: Path) -> PackMeta | None:
     """The meta of the pack at `folder`; None without a pack, DataError when it is damaged."""
+    file = folder / "meta.json"
     try:
-        text = (folder / "meta.json").read_text(encoding="utf-8")
-        return PackMeta.from_json(text)
+        status = file.stat()
+        return _read_meta(file, status.st_ino, status.st_mtime_ns, status.st_size)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(folder, error) from error
+
+
+@functools.lru_cache(maxsize=64)
+def _read_meta(file: Path, *_identity: int) -> PackMeta:
+    """A page asks a dozen times for the same few; a file that was replaced has another identity."""
+    return PackMeta.from_json(file.read_text(encoding="utf-8"))
 
 
 def load_pack(folder: Path) -> Pack:

@@ -18,6 +18,7 @@ from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
 from lab.ui.state import (
+    RUN,
     change_form,
     fill_form,
     form_run,
@@ -43,6 +44,9 @@ LINKED = ("dataset", "dataset_version", "architecture", "freeze", "activation")
 SUITED = "train_suited_to"
 """The session's key of the data set and architecture that were drawn last."""
 
+_REFUSAL = "train_refusal"
+"""The session's key of the sentence why the last press of Train started nothing."""
+
 MOST_NAMED = 4
 """Up to so many changed knobs are named."""
 
@@ -53,6 +57,8 @@ def of_run(run: RunRow | None) -> None:
     opened one; what the person changed stays. Call it before `draw`."""
     if run is None:
         return
+    if st.session_state.get(RUN) != run.id:  # a press of Train, drawn as a fragment
+        st.rerun()
     try:
         config = as_trained(run.config, store().folder(run.id))
     except LabError:
@@ -236,13 +242,14 @@ def draw_train_button(config: RunConfig | LabError) -> None:
     """
     invalid = isinstance(config, LabError)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        pressed = st.button(
+        st.button(
             "Train",
             key="train_start",
             type="primary",
             icon=":material/play_arrow:",
             width="stretch",
             disabled=invalid,
+            on_click=_start,
             help="Something in the settings does not fit; the red sentence says what."
             if invalid
             else None,
@@ -252,20 +259,23 @@ def draw_train_button(config: RunConfig | LabError) -> None:
     if isinstance(config, LabError):
         st.error(str(config), icon=":material/error:")  # on a phone the form covers the page
         return
-    if pressed:
-        _submit(config)
+    if refusal := st.session_state.pop(_REFUSAL, None):
+        st.error(refusal, icon=":material/error:")
     draw_cautions(config)
 
 
-def _submit(config: RunConfig) -> None:
+def _start() -> None:
+    """Queues a run and selects it. A callback: so the script that follows draws the run at once."""
+    config = read()
     try:
+        if isinstance(config, LabError):
+            raise config
         run_id = queue().submit(config)
     except LabError as error:
-        st.error(page_words(str(error)), icon=":material/error:")
+        st.session_state[_REFUSAL] = page_words(str(error))
         return
     release_form()
     look_at(run_id)
-    st.rerun()
 
 
 def _dataset_changed() -> None:
