@@ -110,6 +110,14 @@ class RunConfig(BaseModel):
         group="data",
         essential=True,
     )
+    dataset_version: str = knob(
+        "",
+        "Data set version",
+        "The content hash of the version to train on. Empty: the newest one when the run starts.",
+        group="data",
+        essential=True,
+        sweep="never",
+    )
     image_size: int | None = knob(
         None,
         "Image size",
