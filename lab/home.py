@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import tempfile
@@ -30,17 +31,27 @@ def lab_home() -> Path:
     Read from the environment at each call, so that tests and servers can choose their own.
     Raises ResourceError when the folder cannot be made.
     """
-    home = Path(os.environ.get("LAB_HOME") or ".lab").expanduser().resolve()
-    with writing(home):
-        home.mkdir(parents=True, exist_ok=True)
+    home = _resolved(os.environ.get("LAB_HOME") or ".lab", os.getcwd())
+    _make(home)
     return home
+
+
+@functools.lru_cache(maxsize=8)
+def _resolved(path: str, working_directory: str) -> Path:
+    """Resolving costs ten times what the rest does, and a page asks fifty times."""
+    return Path(working_directory, Path(path).expanduser()).resolve()
+
+
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def home_folder(*parts: str) -> Path:
     """A folder below LAB_HOME, made when it is not there."""
     folder = lab_home().joinpath(*parts)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     return folder
 
 

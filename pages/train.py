@@ -4,6 +4,7 @@ import streamlit as st
 
 from lab.config import RunConfig
 from lab.errors import LabError
+from lab.ui.live.component import preload_live_view
 from lab.ui.run.view import draw_run
 from lab.ui.state import current_run
 from lab.ui.train import form
@@ -19,12 +20,14 @@ if run is not None:
     draw_run(run, is_title=True)
 else:
     st.title("Train", anchor=False)
+    preload_live_view()
 
 
 def draw_settings() -> RunConfig | LabError:
     """Draws the settings; returns what a press of Train would start."""
     st.header("Settings", anchor=False)
-    form.of_run(run)
+    with st.container():  # what follows keeps its place, and so a box its focus
+        form.of_run(run)
     button = st.container()
     form.draw()
     config = form.read()

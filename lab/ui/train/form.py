@@ -9,14 +9,16 @@ import streamlit as st
 from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
+from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
 from lab.models.weights import weights_megabytes, weights_ready
 from lab.runs.queue import queue
-from lab.runs.store import RunRow
-from lab.training.plan import resolve
+from lab.runs.store import RunRow, store
+from lab.training.plan import as_trained, resolve
 from lab.ui.state import (
+    RUN,
     change_form,
     fill_form,
     form_run,
@@ -36,11 +38,14 @@ from lab.ui.widgets.knob_form import (
 )
 from lab.ui.words import page_words, plain
 
-LINKED = ("dataset", "architecture", "freeze", "activation")
+LINKED = ("dataset", "dataset_version", "architecture", "freeze", "activation")
 """Essential knobs whose choices depend on the data set and on each other; drawn here one by one."""
 
 SUITED = "train_suited_to"
 """The session's key of the data set and architecture that were drawn last."""
+
+_REFUSAL = "train_refusal"
+"""The session's key of the sentence why the last press of Train started nothing."""
 
 MOST_NAMED = 4
 """Up to so many changed knobs are named."""
@@ -52,8 +57,10 @@ def of_run(run: RunRow | None) -> None:
     opened one; what the person changed stays. Call it before `draw`."""
     if run is None:
         return
+    if st.session_state.get(RUN) != run.id:  # a press of Train, drawn as a fragment
+        st.rerun()
     try:
-        config = run.config
+        config = as_trained(run.config, store().folder(run.id))
     except LabError:
         st.badge("New run", icon=":material/add:", color="blue")
         st.caption(f"Another version of the lab made {_quoted(run)}; the form cannot show it.")
@@ -132,10 +139,34 @@ def _draw_dataset() -> DatasetInfo:
         label=label,
         on_change=_dataset_changed,
     )
+    name = st.session_state[knob_key("dataset")]
+    _draw_version(name)
     st.page_link(
         "pages/data.py", label="Look at it, or add your own", icon=":material/photo_library:"
     )
-    return infos[st.session_state[knob_key("dataset")]]
+    try:
+        return catalog.describe(name, st.session_state.get(knob_key("dataset_version"), ""))
+    except catalog.VersionNotFoundError:
+        return infos[name]  # the sentence below the form says so
+
+
+def _draw_version(name: str) -> None:
+    """Draws the choice of the data set's version; nothing for a set that has only one."""
+    there = stored_versions(name)
+    key = knob_key("dataset_version")
+    wanted = st.session_state.get(key, "")
+    if there and wanted == there[0].meta.content_hash:
+        wanted = st.session_state[key] = ""
+    titles = {
+        version.meta.content_hash: f"Version {version.facts.number}: {version.facts.changes}"
+        for version in reversed(there[1:])
+        if version.meta.content_hash != there[0].meta.content_hash
+    }
+    if wanted and wanted not in titles:
+        titles[wanted] = f"Version {wanted[:8]}, which is not on this machine"
+    if titles:
+        newest = f"Newest (version {there[0].facts.number})" if there else "Newest"
+        draw_knob("dataset_version", options=("", *titles), label=lambda v: titles.get(v, newest))
 
 
 def _draw_architecture() -> ArchitectureSpec:
@@ -211,13 +242,14 @@ def draw_train_button(config: RunConfig | LabError) -> None:
     """
     invalid = isinstance(config, LabError)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        pressed = st.button(
+        st.button(
             "Train",
             key="train_start",
             type="primary",
             icon=":material/play_arrow:",
             width="stretch",
             disabled=invalid,
+            on_click=_start,
             help="Something in the settings does not fit; the red sentence says what."
             if invalid
             else None,
@@ -227,24 +259,28 @@ def draw_train_button(config: RunConfig | LabError) -> None:
     if isinstance(config, LabError):
         st.error(str(config), icon=":material/error:")  # on a phone the form covers the page
         return
-    if pressed:
-        _submit(config)
+    if refusal := st.session_state.pop(_REFUSAL, None):
+        st.error(refusal, icon=":material/error:")
     draw_cautions(config)
 
 
-def _submit(config: RunConfig) -> None:
+def _start() -> None:
+    """Queues a run and selects it. A callback: so the script that follows draws the run at once."""
+    config = read()
     try:
+        if isinstance(config, LabError):
+            raise config
         run_id = queue().submit(config)
     except LabError as error:
-        st.error(page_words(str(error)), icon=":material/error:")
+        st.session_state[_REFUSAL] = page_words(str(error))
         return
     release_form()
     look_at(run_id)
-    st.rerun()
 
 
 def _dataset_changed() -> None:
-    change_form(touches=False, reduced_class="")  # it names a class of the set before
+    # They name a class and a version of the set before.
+    change_form(touches=False, reduced_class="", dataset_version="")
     _use_suited()
 
 

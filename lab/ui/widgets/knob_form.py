@@ -6,7 +6,7 @@ RunConfig, because a widget's limits hold only in the browser.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import streamlit as st
@@ -47,9 +47,9 @@ def draw_knob(
         choices = list(options if options is not None else knob.choices)
         if st.session_state[key] not in choices:
             st.session_state[key] = choices[0]
-        text = label or knob.text
-        resend_when_renamed(key, [text(choice) for choice in choices])
-        st.selectbox(title, choices, format_func=text, **common)
+        texts = {choice: (label or knob.text)(choice) for choice in choices}
+        resend_when_renamed(key, list(texts.values()))
+        st.selectbox(title, choices, format_func=texts.__getitem__, **common)
     elif knob.kind == "bool":
         st.toggle(title, **common)
     elif knob.kind in ("text", "ints"):
@@ -121,7 +121,7 @@ def _used(group: Group, *, essential: bool) -> list[str]:
     """Returns the names of the group's knobs that have an effect; the others are hidden."""
     return [
         name
-        for name in used_knobs(form_values())
+        for name in used_knobs(_LiveValues())
         if KNOBS[name].group == group and KNOBS[name].essential == essential
     ]
 
@@ -146,6 +146,25 @@ def form_values() -> dict[str, Any]:
     return {name: _form_value(knob) for name, knob in KNOBS.items()}
 
 
+class _LiveValues(Mapping[str, Any]):
+    """The form's values by knob, read one by one: most questions need a few of them."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _form_value(KNOBS[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KNOBS)
+
+    def __len__(self) -> int:
+        return len(KNOBS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in KNOBS
+
+
+_NO_WIDGET = object()
+
+
 def _form_value(knob: Knob) -> Any:
-    key = knob_key(knob.name)
-    return knob.from_widget(st.session_state[key]) if key in st.session_state else knob.default
+    value = st.session_state.get(knob_key(knob.name), _NO_WIDGET)
+    return knob.default if value is _NO_WIDGET else knob.from_widget(value)

@@ -66,7 +66,7 @@ def test_another_version_or_a_newer_check_has_no_result(
     quality.run_checks(pack, ["first"])
     other = catalog.open_pack(make_tiny_pack(seed=1))
     assert quality.result(other, "first") is None
-    kept = quality.CHECKS.get("first")
+    kept = findings.CHECKS.get("first")
     newer: Registry[Check] = Registry("check")
     newer.add("first", Check("first", kept.title, "", kept.kinds, kept.run, version=2))
     monkeypatch.setattr(quality, "CHECKS", newer)

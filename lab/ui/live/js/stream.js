@@ -20,7 +20,7 @@ export function watch(topic, listener) {
   entry.cursor = "" // the newcomer lacks all
   entry.listeners.add(listener)
   topics.set(topic, entry)
-  connect(20)
+  connect(source ? 20 : 0) // several components of a page come one after the other
   return () => {
     entry.listeners.delete(listener)
     if (entry.listeners.size || topics.get(topic) !== entry) return
