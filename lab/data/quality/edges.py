@@ -51,8 +51,9 @@ def _edges(grey: Tensor) -> Tensor:
     cells = avg_pool2d(bins, SIDE // CELLS)
     blocks = avg_pool2d(cells.square().sum(1, keepdim=True), 2, stride=1, padding=1)
     norms = (blocks[:, :, 1:, 1:] + 1e-4).sqrt() * 2
-    edges = (cells / norms).flatten(1)
-    return edges / edges.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    edges: Tensor = (cells / norms).flatten(1)
+    unit: Tensor = edges / torch.linalg.vector_norm(edges, dim=1, keepdim=True).clamp_min(1e-6)
+    return unit
 
 
 def _open(pack: Pack, detail: str) -> OpenExtractor:

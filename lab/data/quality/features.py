@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,7 +194,7 @@ def _file(pack: Pack, opened: OpenExtractor, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _held(file: Path, progress: Report, cancel: Cancel) -> contextlib.Iterator[None]:
+def _held(file: Path, progress: Report, cancel: Cancel) -> Iterator[None]:
     lock = FileLock(home_folder("locks") / f"{file.parent.name}-{file.stem}.lock")
     while True:
         try:

@@ -130,7 +130,10 @@ def _run(pack: Pack, progress: Report, cancel: Cancel) -> CheckResult:
 
 
 def _listed(
-    kind: str, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64], score: Values
+    kind: str,
+    rows: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    score: npt.NDArray[np.floating],
 ) -> list[Finding]:
     order = np.argsort(-score, kind="stable")[:MOST_LISTED]
     return [

@@ -2,7 +2,8 @@
 
 The distance is 1 - the cosine between features, averaged over the K_NEAREST nearest. Far is beyond
 the outer fence of a box plot (Tukey 1977): three quartile ranges above the upper quartile, of the
-whole set or of the class. At most REFERENCES pictures, always the same ones, are compared with, so
+whole set or of the class; of a set that is mostly copies that would be many, so at most MOST_SHARE
+of the pictures are far. At most REFERENCES pictures, always the same ones, are compared with, so
 100,000 pictures take ten times as long as 10,000 and not a hundred times.
 """
 
@@ -23,6 +24,7 @@ SMALLEST_CLASS = 20
 """Pictures of a class from which on its quartiles mean something."""
 SHOWN_NEAREST = 3
 MOST_LISTED = 1000
+MOST_SHARE = 0.01
 ALONE, IN_CLASS = "alone", "in_class"
 _TEXT = "Looking for outliers"
 _PIECE = 2000
@@ -98,7 +100,7 @@ def _first_note(alone: int, in_class: int) -> str:
 def _far_out(rows: Floats, members: Indices, kind: str, cancel: Cancel) -> list[Finding]:
     """The members beyond the outer fence, farthest first; the score is in multiples of it."""
     mean, nearest = distances(rows, members, _sample(members), cancel)
-    fence = outer_fence(mean)
+    fence = max(outer_fence(mean), float(np.quantile(mean, 1 - MOST_SHARE)))
     far = np.flatnonzero(mean > max(fence, 1e-3))  # rounding alone is no distance
     far = far[np.argsort(-mean[far], kind="stable")][:MOST_LISTED]
     return [
