@@ -1,17 +1,21 @@
 """Suspected labels in the Check tab: a card each, and what its buttons do."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.pack import PackWriter
 from lab.data.quality import check as quality
 from lab.data.quality.confirmed import confirmed
 from lab.home import home_folder
-from lab.ui.data.suspects import evidence
+from lab.runs.queue import queue
+from lab.runs.rows import RunRow
+from lab.ui.data.suspects import evidence, newest_run
 from tests.app.conftest import OpenPage
 from tests.tiny_data import SIZE, make_tiny_pack
 
@@ -72,3 +76,15 @@ def test_evidence_is_a_sentence_in_which_names_are_text() -> None:
         "To a head that never saw it this is surely b\\_c: >99.9% against <0.1% for \\*a\\*."
     )
     assert "perhaps b" in evidence("a", "b", 0.3, 0.6)
+
+
+def test_a_run_on_these_pictures_can_be_asked_where_it_looks(
+    finished: Callable[[str], RunRow],
+) -> None:
+    name = make_tiny_pack()
+    pack = catalog.open_pack(name)
+    assert newest_run(pack) is None
+    config = RunConfig(dataset=name, architecture="sign-cnn", epochs=1, batch_size=32)
+    run = finished(queue().submit(config))
+    assert newest_run(pack) == run.id
+    assert newest_run(catalog.open_pack(make_tiny_pack(seed=1))) is None  # other pictures by now

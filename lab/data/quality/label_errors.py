@@ -204,9 +204,9 @@ def _notes(
 ) -> tuple[str, ...]:
     if suspects.wrong:
         share = probability(suspects.wrong / judged)
-        first = f"About {suspects.wrong:,} of {judged:,} labels are probably wrong ({share})."
+        first = f"{suspects.wrong:,} of {judged:,} labels are suspected of being wrong ({share})."
     else:
-        first = f"None of {judged:,} labels stands out as wrong."
+        first = f"None of {judged:,} labels is suspected of being wrong."
     notes = [
         first,
         f"Judged by {features}: a linear head that never saw the picture agrees with "
@@ -268,11 +268,13 @@ CHECKS.add(
     Check(
         name="label_errors",
         title="Label errors",
-        explain="Each picture is judged by a linear head that did not learn from it or its copies "
-        "(confident learning, 5 folds). The confident joint says how many labels are wrong, the "
-        "margin between the given and another class says which. Look before you change: a strange "
-        "picture of the right class looks the same to a head.",
-        kinds={LIKELY: "Probably wrong", PERHAPS: "Perhaps wrong"},
+        explain="Each picture is judged by a linear head that did not learn from it (confident "
+        "learning, 5 folds). The confident joint says how many labels to suspect, the margin "
+        "between the given and another class says which. Look before you change: where labels are "
+        "clean, most suspects are strange pictures of the right class. Of cats and dogs with 3 % "
+        "of the labels flipped, 19 of 20 flipped ones were found; without, one of the first 36 "
+        "was wrong.",
+        kinds={LIKELY: "Suspected", PERHAPS: "Less so"},
         run=label_errors,
     ),
 )

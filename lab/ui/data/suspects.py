@@ -47,7 +47,7 @@ def draw_suspects(
     pages = -(-len(open_ones) // PER_PAGE)
     slot = st.container()
     page = st.pagination(pages, key=f"{key}_page_{info.name}") if pages > 1 else 1
-    run_id = _newest_run(pack)
+    run_id = newest_run(pack)
     with slot, st.container(horizontal=True, gap="small"):
         for finding in open_ones[(page - 1) * PER_PAGE : page * PER_PAGE]:
             with st.container(border=True, width=CARD_WIDTH):
@@ -138,7 +138,7 @@ def evidence(given: str, suggestion: str, label: float, other: float) -> str:
     )
 
 
-def _newest_run(pack: Pack) -> str | None:
+def newest_run(pack: Pack) -> str | None:
     """The id of the newest run on these pictures whose weights can be asked.
 
     Also one on another version of them: a row is the same picture in all.

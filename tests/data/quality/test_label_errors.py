@@ -131,7 +131,7 @@ def test_findings_name_class_and_nearest_training_pictures(pack: Pack) -> None:
             assert result.arrays["given"][finding.row] < result.arrays["suggested"][finding.row]
     assert np.isnan(result.arrays["given"][left_out])
     assert result.figures["judged"] == 299
-    assert "labels are probably wrong" in result.notes[0]
+    assert "labels are suspected" in result.notes[0]
     assert "edges and colours" in result.notes[1]
 
 
