@@ -110,6 +110,14 @@ class RunConfig(BaseModel):
         group="data",
         essential=True,
     )
+    dataset_version: str = knob(
+        "",
+        "Data set version",
+        "The content hash of the version to train on. Empty: the newest one when the run starts.",
+        group="data",
+        essential=True,
+        sweep="never",
+    )
     image_size: int | None = knob(
         None,
         "Image size",
@@ -139,6 +147,17 @@ class RunConfig(BaseModel):
         ge=0.01,
         le=0.5,
         step=0.01,
+    )
+    split_by: Literal["image", "group"] = knob(
+        "image",
+        "Validation cut by",
+        "Picture: every picture is drawn by itself. Group of copies: copies and near-copies of one "
+        "photograph stay on one side, so that the network is not validated on what it was trained "
+        "on; they are looked for before the run. Used only when the data set brings no validation "
+        "images of its own. Bursts of the camera always stay together.",
+        group="data",
+        choice_titles={"image": "Picture", "group": "Group of copies"},
+        rate_finder=False,
     )
     reduced_class: str = knob(
         "",

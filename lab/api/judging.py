@@ -139,8 +139,11 @@ def existing_fix(store: Store, run: RunRow, fixed: RunConfig) -> RunRow | None:
     """Returns the newest run that was started from a verdict on `run` with the settings `fixed`."""
     for other in store.runs(origin=f"fix:{run.id}"):
         try:
-            size = other.config.image_size  # settled there; perhaps not in the run it came from
-            if other.config == (fixed if fixed.image_size else fixed.changed(image_size=size)):
+            # Settled there; perhaps not in the run it came from.
+            settled: dict[str, Any] = {"dataset_version": other.config.dataset_version}
+            if not fixed.image_size:
+                settled["image_size"] = other.config.image_size
+            if other.config == fixed.changed(**settled):
                 return other
         except LabError:  # of another version of the lab
             continue

@@ -12,6 +12,7 @@ All functions are safe from several threads and processes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.data import version_files
 from lab.data.built_in import built_in, make_pack
 from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
@@ -45,6 +47,7 @@ __all__ = [
     "DatasetExistsError",
     "DatasetInfo",
     "ImportReport",
+    "VersionNotFoundError",
     "add_dataset",
     "check_free",
     "dataset_name",
@@ -66,6 +69,10 @@ MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")
 """Names that Windows keeps for devices: no folder can be called so there."""
+
+
+class VersionNotFoundError(NotFoundError):
+    """The version of a data set that is asked for is not on this machine."""
 
 
 class DatasetExistsError(DataError):
@@ -100,7 +107,7 @@ class DatasetInfo:
     fit: Fit = "stretch"
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     bytes_on_disk: int = 0
-    """With the copies at other image sizes."""
+    """With the copies at other image sizes and the earlier versions."""
     rejected: tuple[Rejected, ...] = ()
     rejected_count: int = 0
     original_sizes: dict[str, int] = field(default_factory=dict)
@@ -108,6 +115,8 @@ class DatasetInfo:
     warnings: tuple[str, ...] = ()
     created: str = ""
     content_hash: str = ""
+    images_hash: str = ""
+    """See `lab.data.pack.PackMeta`: the same for all versions of one import."""
 
     @property
     def usable(self) -> bool:
@@ -130,8 +139,32 @@ def list_datasets() -> list[DatasetInfo]:
     return infos
 
 
-def describe(name: str) -> DatasetInfo:
-    """The facts of one data set. Raises NotFoundError with the close names."""
+def describe(name: str, version: str = "") -> DatasetInfo:
+    """The facts of one data set, or of its version with this content hash.
+
+    Raises NotFoundError with the close names, or with the versions that there are.
+    """
+    info = _describe(name)
+    if not version or version == info.content_hash:
+        return info
+    stored = version_files.find_version(name, version)
+    if stored is None:
+        raise no_version(name, version)
+    meta = dataclasses.replace(stored.meta, dataset=name)
+    return _ready(meta, how_to_get=info.how_to_get, downloadable=info.downloadable, own=info.own)
+
+
+def no_version(name: str, version: str) -> VersionNotFoundError:
+    """The error for a version that is not on this machine, naming those that are."""
+    there = version_files.stored_versions(name)
+    listing = ", ".join(f"{v.facts.number} ({v.meta.content_hash[:8]})" for v in there[:10])
+    return VersionNotFoundError(
+        f"The data set {name!r} has no version {version[:8]!r} on this machine; it has: "
+        f"{listing or 'none'}. Take the newest one, or add the pictures of that version again."
+    )
+
+
+def _describe(name: str) -> DatasetInfo:
     _check_known(name)
     folder = _folder(name)
     try:
@@ -158,27 +191,31 @@ def describe(name: str) -> DatasetInfo:
         licence="",
         how_to_get=damage,
         own=True,
-        bytes_on_disk=_bytes_in(folder),
+        bytes_on_disk=version_files.bytes_of(name),
     )
 
 
 def open_pack(
     name: str,
     *,
+    version: str = "",
     image_size: int | None = None,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Pack:
     """The data set's arrays, at `image_size` or at its own size.
 
-    A built-in set is made at first use, and again when its code has changed. Raises
-    NotFoundError, DataError (not added yet, damaged), ConfigError (size out of range),
+    `version` is the content hash of the version to open; without one it is the newest. A built-in
+    set is made at first use, and again when its code has changed. Raises NotFoundError (also for a
+    version that is not here), DataError (not added yet, damaged), ConfigError (size out of range),
     ResourceError, Cancelled.
     """
     _check_known(name)
     if image_size is not None:
         check_image_size(image_size)
-    pack = _open_own_size(name, progress, cancel)
+    pack = _open_version(name, version) or _open_own_size(name, progress, cancel)
+    if version and pack.meta.content_hash != version:
+        raise no_version(name, version)  # a drawn set that was drawn just now may be the one
     return pack if image_size is None else resized(pack, image_size, progress, cancel)
 
 
@@ -266,9 +303,10 @@ def add_dataset(
     """Decode the folder or zip at `path` into a pack called `name`.
 
     `name` is a registered data set or a new name for a person's own images; the layout is
-    recognised. One of that name is only replaced with `replace`. `image_size` is the side of the
-    stored squares, `fit` how a photograph becomes one; `answers` settle the questions of `look`.
-    Bad files are left out and reported. Raises ConfigError for a bad name, size or answer,
+    recognised. One of that name is only replaced with `replace`; what runs were trained on, or a
+    person edited, is kept as an earlier version (see `lab.data.versions`). `image_size` is the side
+    of the stored squares, `fit` how a photograph becomes one; `answers` settle the questions of
+    `look`. Bad files are left out and reported. Raises ConfigError for a bad name, size or answer,
     DatasetExistsError, DataError when nothing can be used, ResourceError, Cancelled; the old pack
     then stays as it was.
     """
@@ -277,6 +315,7 @@ def add_dataset(
     with pack_lock(name, progress=progress, cancel=cancel):
         if not replace:
             check_free(name)
+        _keep_if_needed(name)
         return import_images(
             target, place, _folder(name), answers=answers or {}, progress=progress, cancel=cancel
         )
@@ -319,7 +358,7 @@ def _place(path: Path | str) -> Path:
 
 
 def remove_dataset(name: str) -> None:
-    """Delete a data set and its copies at other sizes from this machine.
+    """Delete a data set with its versions and copies at other sizes from this machine.
 
     Runs that have it open keep their files until they end. Raises NotFoundError, and DataError for
     built-in sets and for sets that are not here.
@@ -334,10 +373,36 @@ def remove_dataset(name: str) -> None:
         folder = _folder(name)
         if not folder.exists():
             raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
+        version_files.drop_versions(name)
         # Moved away in one step, so that no half-deleted pack can be opened.
         trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
         os.replace(folder, trash / "gone")
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def _keep_if_needed(name: str) -> None:
+    """Keep the newest version that is about to be replaced, when runs were trained on it or when it
+    is more than an import; the caller holds the data set's lock."""
+    stored = next(iter(version_files.stored_versions(name)), None)
+    if stored is None or not stored.newest:
+        return
+    edited = stored.facts.number > 1
+    if edited or stored.meta.content_hash in version_files.trained_hashes():
+        version_files.keep_newest(name)
+
+
+def _open_version(name: str, version: str) -> Pack | None:
+    """The pack of a version that is on this machine; None without a version, or without that."""
+    for _ in range(3):
+        stored = version_files.find_version(name, version) if version else None
+        if stored is None:
+            return None
+        with contextlib.suppress(DataError):
+            pack = load_pack(stored.folder)
+            if pack.meta.content_hash == version:
+                return pack
+        # It was the newest, and another has just taken its place: it lies elsewhere now.
+    return None
 
 
 def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
@@ -359,6 +424,7 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
     with pack_lock(name, progress=progress, cancel=cancel):
         if (pack := _made_pack(spec, folder)) is not None:
             return pack  # another process drew it in the meantime
+        _keep_if_needed(name)
         make_pack(spec, folder, progress=progress, cancel=cancel)
     return load_pack(folder)
 
@@ -410,7 +476,7 @@ def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) 
         how_to_get=f"{damage} {spec.how_to_get}".strip(),
         downloadable=spec.downloadable,
         fit=spec.fit,
-        bytes_on_disk=_bytes_in(_folder(spec.name)),
+        bytes_on_disk=version_files.bytes_of(spec.name),
     )
 
 
@@ -434,7 +500,7 @@ def _ready(
         own=own,
         fit=meta.fit,
         counts=meta.counts,
-        bytes_on_disk=_bytes_in(_folder(meta.dataset)),
+        bytes_on_disk=version_files.bytes_of(meta.dataset),
         rejected=meta.rejected,
         rejected_count=meta.rejected_count,
         original_sizes=meta.original_sizes,
@@ -442,6 +508,7 @@ def _ready(
         warnings=meta.warnings,
         created=meta.created,
         content_hash=meta.content_hash,
+        images_hash=meta.images_hash,
     )
 
 
@@ -519,14 +586,3 @@ def _wait_for_exchange(name: str) -> None:
 
 def _folder(name: str) -> Path:
     return home_folder("packs") / name
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for directory, _, files in os.walk(folder):
-        for file in files:
-            try:
-                total += os.path.getsize(os.path.join(directory, file))
-            except OSError:
-                continue  # it went while we counted
-    return total

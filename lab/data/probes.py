@@ -1,10 +1,11 @@
 """Probe images: the few pictures of a data set that a person wants to follow through training.
 
-LAB_HOME/probes/<data set>.json     {"content_hash": ..., "indices": [17, 203]}
+LAB_HOME/probes/<data set>.json     {"images_hash": ..., "indices": [17, 203]}
 
-Pins belong to the very images that were pinned: they carry the pack's content hash, so a data set
-that is replaced has none. Where nothing is pinned, a run follows a default choice of its own
-validation images. All functions are safe from several threads and processes.
+Pins belong to the very images that were pinned: they carry the pack's images hash, so all versions
+of one import share them, and a data set that is replaced has none. Where nothing is pinned, a run
+follows a default choice of its own validation images. All functions are safe from several threads
+and processes.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ def probes(dataset: str) -> tuple[int, ...]:
     return pins(dataset).indices
 
 
-def pins(dataset: str) -> Pins:
-    """As `probes`, with the number of pins lost when the data set was replaced."""
-    return _read(dataset, catalog.describe(dataset).content_hash)
+def pins(dataset: str, version: str = "") -> Pins:
+    """As `probes`, with the number of pins lost when the data set was replaced; of the images of
+    its version with the content hash `version`, if one is named."""
+    return _read(dataset, catalog.describe(dataset, version).images_hash)
 
 
 def is_pinned(dataset: str, index: int) -> bool:
@@ -67,13 +69,13 @@ def pin(dataset: str, index: int) -> None:
     there, ConfigError when 8 are pinned already, ResourceError when it cannot be written down.
     """
     info = _ready_dataset(dataset)
-    images = sum(info.split_totals.values())
+    images = len(catalog.open_pack(dataset))
     if not 0 <= index < images:
         raise NotFoundError(
             f"{info.title} has no image {index:,}; its images are numbered 0 to {images - 1:,}."
         )
     with _lock(dataset):
-        pinned = _read(dataset, info.content_hash).indices
+        pinned = _read(dataset, info.images_hash).indices
         if index in pinned:
             return
         if len(pinned) >= MOST:
@@ -81,21 +83,21 @@ def pin(dataset: str, index: int) -> None:
                 f"{len(pinned)} images of {info.title} are pinned, and {MOST} are the most that "
                 "the film strip follows. Unpin one first."
             )
-        _write(dataset, info.content_hash, (*pinned, index))
+        _write(dataset, info.images_hash, (*pinned, index))
 
 
 def unpin(dataset: str, index: int) -> None:
     """Unpin image `index`; an image that is not pinned changes nothing."""
     info = _ready_dataset(dataset)
     with _lock(dataset):
-        pinned = _read(dataset, info.content_hash).indices
+        pinned = _read(dataset, info.images_hash).indices
         if index in pinned:
-            _write(dataset, info.content_hash, tuple(i for i in pinned if i != index))
+            _write(dataset, info.images_hash, tuple(i for i in pinned if i != index))
 
 
 def chosen_probes(pack: Pack, splits: Splits) -> tuple[int, ...]:
     """The images that a run on `pack` follows: the pinned ones, or the default choice."""
-    pinned = _read(pack.meta.dataset, pack.meta.content_hash).indices
+    pinned = _read(pack.meta.dataset, pack.meta.images_hash).indices
     return tuple(i for i in pinned if 0 <= i < len(pack)) or default_probes(pack, splits)
 
 
@@ -148,11 +150,12 @@ def _lock(dataset: str) -> Iterator[None]:
         lock.release()
 
 
-def _read(dataset: str, content_hash: str) -> Pins:
+def _read(dataset: str, images_hash: str) -> Pins:
     try:
         values = json.loads(_file(dataset).read_text(encoding="utf-8"))
         indices = tuple(dict.fromkeys(int(i) for i in values["indices"]))[:MOST]
-        if values["content_hash"] != content_hash:
+        # Earlier versions of the lab wrote the content hash, an import's images hash then.
+        if values.get("images_hash", values.get("content_hash")) != images_hash:
             return Pins(forgotten=len(indices))
         return Pins(indices)
     except FileNotFoundError:
@@ -163,7 +166,7 @@ def _read(dataset: str, content_hash: str) -> Pins:
         return Pins()
 
 
-def _write(dataset: str, content_hash: str, indices: tuple[int, ...]) -> None:
-    text = json.dumps({"content_hash": content_hash, "indices": list(indices)})
+def _write(dataset: str, images_hash: str, indices: tuple[int, ...]) -> None:
+    text = json.dumps({"images_hash": images_hash, "indices": list(indices)})
     with atomic_file(_file(dataset)) as temporary:
         temporary.write_text(text, encoding="utf-8")

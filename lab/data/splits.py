@@ -5,9 +5,13 @@
     val images of the set, if it brings any: all of them, and then nothing is cut from train
     test images of the set: all of them, always
 
-Everything here is a pure function of labels, split codes, the seed and the knobs: the same on every
-machine and in every thread, with no state to save. Chance comes from raw Philox words, which NumPy
-promises never to change (the methods of np.random.Generator carry no such promise).
+The validation cut never parts images of one group: those that the pack says belong together (a
+burst of a camera), and with split_by "group" the copies and near-copies of one photograph as well.
+Otherwise a network is validated on pictures that it was trained on, or nearly.
+
+Everything here is a pure function of labels, split codes, groups, the seed and the knobs: the same
+on every machine and in every thread, with no state to save. Chance comes from raw Philox words,
+which NumPy promises never to change (the methods of np.random.Generator carry no such promise).
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.config import RunConfig
+from lab.data.groups import joined
 from lab.errors import ConfigError, DataError, unknown_name
 
 if TYPE_CHECKING:
@@ -63,16 +68,21 @@ def random_seed(seed: int, stream: Stream, *position: int) -> int:
     return int(np.random.SeedSequence([seed, stream, *position]).generate_state(1, np.uint64)[0])
 
 
-def make_splits(pack: Pack, config: RunConfig) -> Splits:
+def make_splits(pack: Pack, config: RunConfig, copies: Indices | None = None) -> Splits:
     """The training, validation and test images of a run.
 
     subset_per_class takes that many images of each class from the set's train part *before* the
     validation images are cut from it, so "500 per class" costs 500 images a class in all.
     Validation images that the set brings are used whole. The cut is made class by class:
     validation_fraction of each, rounded, but at least 1 and at most all but one; a class with one
-    image gives none. reduced_class then thins one class of what is left for training, to at least
-    1 image. For one seed a smaller subset is part of a larger one, and so is a smaller share of the
-    thinned class.
+    image gives none. Where images belong together the cut takes whole groups, and comes as near to
+    those numbers as the groups allow; a class of one group gives none. reduced_class then thins one
+    class of what is left for training, to at least 1 image. For one seed a smaller subset is part
+    of a larger one, and so is a smaller share of the thinned class.
+
+    `copies` (N,): images with the same number are near-copies of one another, as
+    `lab.data.quality.duplicates.copy_groups` has them; needed, and used, only with split_by
+    "group". Groups of the pack itself are never cut, whatever the knob says.
 
     Raises ConfigError when reduced_class is no class of the set or subset_per_class leaves nothing
     to validate on; DataError when a class has no training image or the set cannot be cut.
@@ -106,7 +116,14 @@ def make_splits(pack: Pack, config: RunConfig) -> Splits:
         cut = np.minimum(np.maximum(rounded, 1), counts - 1)
         if not cut.any():
             raise _nothing_to_validate_on(pack, config)
-        held_out = rank(train, Stream.VALIDATION) < cut[labels[train]]
+        groups = _groups_to_keep_whole(pack, config, copies)
+        if groups is None:
+            held_out = rank(train, Stream.VALIDATION) < cut[labels[train]]
+        else:
+            keys = random_keys(len(labels), config.seed, Stream.VALIDATION)
+            held_out = _whole_groups(groups[train], labels[train], keys[train], cut)
+            if not held_out.any():
+                raise _one_group_a_class(pack)
         train, val = train[~held_out], train[held_out]
 
     if config.reduced_class:
@@ -120,6 +137,56 @@ def make_splits(pack: Pack, config: RunConfig) -> Splits:
         # Times its class's count and summed, each class comes to n / K, and all of them to n.
         weights = (len(train) / (classes * counts)).astype(np.float32)
     return Splits(train=train, val=val, test=pack.indices("test"), class_weights=weights)
+
+
+def cuts_by_copies(pack: Pack, config: RunConfig) -> bool:
+    """Whether `make_splits` needs to know which images are near-copies of one another."""
+    return config.split_by == "group" and not len(pack.indices("val"))
+
+
+def _groups_to_keep_whole(pack: Pack, config: RunConfig, copies: Indices | None) -> Indices | None:
+    """(N,) or None where each image may be cut off from every other."""
+    if config.split_by == "group":
+        if copies is None:
+            raise ValueError("split_by is 'group', and nobody said which images are copies")
+        return joined(pack.groups, copies)
+    return joined(pack.groups, None)
+
+
+def _whole_groups(
+    groups: Indices, labels: Indices, keys: npt.NDArray[np.uint64], cut: Indices
+) -> npt.NDArray[np.bool_]:
+    """(n,) which images are held out: whole groups in random order, each taken where it brings the
+    classes' counts nearer to `cut` (K,).
+
+    A group's key is the smallest of its images', and no class loses all its images. A class that
+    was to give some and got none, because each of its groups is more than twice too large, gives
+    the smallest of them if it has another.
+    """
+    _, which = np.unique(groups, return_inverse=True)
+    classes, count = len(cut), int(which.max()) + 1
+    members = np.zeros((count, classes), dtype=np.int64)
+    np.add.at(members, (which, labels), 1)
+    key = np.full(count, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(key, which, keys)
+    order = np.argsort(key, kind="stable")
+    total = members.sum(axis=0)
+    taken = np.zeros(count, dtype=bool)
+    so_far = np.zeros(classes, dtype=np.int64)
+    for group in order.tolist():
+        after = so_far + members[group]
+        nearer = np.abs(after - cut).sum() < np.abs(so_far - cut).sum()
+        if nearer and (after < total)[members[group] > 0].all():
+            taken[group], so_far = True, after
+    for label in np.flatnonzero((cut > 0) & (so_far == 0)).tolist():
+        own = order[members[order, label] > 0]
+        own = own[np.argsort(members[own].sum(axis=1), kind="stable")]
+        for group in own.tolist():
+            after = so_far + members[group]
+            if not taken[group] and (after < total)[members[group] > 0].all():
+                taken[group], so_far = True, after
+                break
+    return np.asarray(taken[which])
 
 
 def split_counts(
@@ -217,6 +284,14 @@ def _rank_in_class(
     first_of_class = np.repeat(np.cumsum(counts) - counts, counts)
     rank[np.lexsort((keys, labels))] = np.arange(len(labels)) - first_of_class
     return rank
+
+
+def _one_group_a_class(pack: Pack) -> DataError:
+    return DataError(
+        f"All training images of each class of {pack.meta.title} belong to one group (one burst, "
+        "or copies of one photograph), so none can be set aside for validation honestly. Add "
+        "images that were taken on another occasion."
+    )
 
 
 def _nothing_to_validate_on(pack: Pack, config: RunConfig) -> ConfigError | DataError:

@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from lab.config import KNOBS
 from lab.errors import ConfigError
-from lab.evaluate.metrics import NORMAL_95, Bools, wilson_interval
+from lab.evaluate.metrics import (
+    NORMAL_95,
+    Bools,
+    Ints,
+    design_effect,
+    student_95,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from lab.evaluate.predictions import Predictions
@@ -103,13 +110,16 @@ class PairedTest:
     """The comparison of two networks on the same n images."""
 
     n: int
+    units: int
+    """Independent groups of images: photographs with their copies. Without any, n."""
     both_right: int
     only_first: int
     """Images that the first is right on and the second wrong."""
     only_second: int
     both_wrong: int
     p_exact: float
-    """McNemar's test as the exact binomial test of the images on which only one is right."""
+    """McNemar's test as the exact binomial test of the images on which only one is right; where
+    images belong together, the exact test of flipping the signs of whole groups."""
     p_mid: float
     """Its mid-p version, which decides: the exact one calls too few differences real."""
     interval: tuple[float, float]
@@ -126,7 +136,7 @@ class PairedTest:
         return self.p_mid < CHANCE
 
 
-def mcnemar(first: Bools, second: Bools) -> PairedTest:
+def mcnemar(first: Bools, second: Bools, groups: Ints | None = None) -> PairedTest:
     """Tests whether two networks are equally often right; `first`, `second` (n,): right or not.
 
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions",
@@ -136,6 +146,11 @@ def mcnemar(first: Bools, second: Bools) -> PairedTest:
     D. Bonett and R. Price, "Adjusted Wald confidence interval for a difference of binomial
     proportions based on paired data", J. Educ. Behav. Stat. 37 (2012).
 
+    `groups` (n,): images with the same number are copies of one photograph and no independent
+    witnesses. If both networks were equally good, each group would favour either one as often: the
+    p-value is the share of all ways to flip the signs of the groups' differences that are at least
+    as uneven. With one image a group that is McNemar's test.
+
     It compares these two networks only. It cannot say how much networks trained with other seeds
     would differ (T. Dietterich, Neural Computation 10, 1998).
     """
@@ -144,16 +159,25 @@ def mcnemar(first: Bools, second: Bools) -> PairedTest:
     n = len(first)
     only_first = int(np.count_nonzero(first & ~second))
     only_second = int(np.count_nonzero(second & ~first))
+    difference = first.astype(np.int64) - second
+    units, interval = n, _paired_interval(only_first, only_second, n)
     p_exact, p_mid = _binomial(only_first, only_second)
+    if groups is not None:
+        names, which = np.unique(groups, return_inverse=True)
+        units = len(names)
+    if groups is not None and units < n:
+        p_exact, p_mid = _sign_flips(np.bincount(which, weights=difference).astype(np.int64))
+        interval = _grouped_interval(difference, which, units, interval)
     return PairedTest(
         n=n,
+        units=units,
         both_right=int(np.count_nonzero(first & second)),
         only_first=only_first,
         only_second=only_second,
         both_wrong=int(np.count_nonzero(~first & ~second)),
         p_exact=p_exact,
         p_mid=p_mid,
-        interval=_paired_interval(only_first, only_second, n),
+        interval=interval,
     )
 
 
@@ -170,11 +194,143 @@ def _binomial(one: int, other: int) -> tuple[float, float]:
     return 2 * tail / 2**n, (2 * tail - term) / 2**n
 
 
+def _grouped_interval(
+    difference: Ints, which: Ints, units: int, independent: tuple[float, float]
+) -> tuple[float, float]:
+    """The interval for independent images, widened by the design effect of the groups."""
+    if units == 1:
+        return -1.0, 1.0
+    deviations = np.asarray(difference - difference.mean(), dtype=np.float64)
+    effect = design_effect(deviations, which, units)
+    wider = math.sqrt(effect) * student_95(units - 1) / student_95(len(difference) - 1)
+    centre, half = (independent[0] + independent[1]) / 2, (independent[1] - independent[0]) / 2
+    return max(-1.0, centre - wider * half), min(1.0, centre + wider * half)
+
+
 def _paired_interval(one: int, other: int, n: int) -> tuple[float, float]:
     first, second = (one + 1) / (n + 2), (other + 1) / (n + 2)
     difference = first - second
     half = NORMAL_95 * math.sqrt((first + second - difference**2) / (n + 2))
     return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+@dataclass(frozen=True)
+class SeedsTest:
+    """The comparison of two ways of training on the same n images, over several seeds."""
+
+    n: int
+    units: int
+    """Independent groups of images: photographs with their copies. Without any, n."""
+    seeds: int
+    difference: float
+    """Accuracy of the second minus that of the first, mean over the seeds, in [-1, 1]."""
+    interval: tuple[float, float]
+    """Its 95 % interval, over other images and, with several seeds, other seeds."""
+    p_images: float
+    """As if only the images were drawn by chance: McNemar's mid-p test, over the seeds' sum."""
+    p_both: float | None
+    """As if images and seeds were drawn by chance; None for a single seed."""
+
+    @property
+    def p(self) -> float:
+        """The one that decides: the larger of the two."""
+        return self.p_images if self.p_both is None else max(self.p_images, self.p_both)
+
+    @property
+    def more_than_chance(self) -> bool:
+        """Whether the difference is significant at the level CHANCE."""
+        return self.p < CHANCE
+
+
+def paired_over_seeds(first: Bools, second: Bools, groups: Ints | None = None) -> SeedsTest:
+    """Tests whether two ways of training are equally often right.
+
+    `first` and `second` (S, n): whether the network of each seed is right on each image; `groups`
+    (n,): images with the same number are copies of one photograph and count once, below. With one
+    seed it is McNemar's mid-p test, which knows nothing of the luck of a seed. With several, the
+    two larger p-values of these decide:
+
+    - over images: each image's difference, summed over the seeds, has either sign with the same
+      chance if both were equally good; exact, mid-p. For one seed that is McNemar's test.
+    - over images and seeds: the two-way random model of readers (here seeds) and cases (here
+      images), D. Dorfman, K. Berbaum, C. Metz, "Receiver operating characteristic rating analysis",
+      Investigative Radiology 27 (1992), with the degrees of freedom of S. Hillis, K. Berbaum,
+      C. Metz, "Recent developments in the Dorfman-Berbaum-Metz procedure", Academic Radiology 15
+      (2008).
+    """
+    if first.shape != second.shape or first.ndim != 2 or not first.size:
+        raise ValueError(f"{first.shape} and {second.shape}; (S, n) of the same shape")
+    differences = second.astype(np.int64) - first.astype(np.int64)
+    seeds, n = differences.shape
+    mean = float(differences.mean())
+    units = n
+    if groups is not None:
+        names, which = np.unique(groups, return_inverse=True)
+        units = len(names)
+        sums = np.zeros((units, seeds), dtype=np.int64)
+        np.add.at(sums, which, differences.T)
+        differences = sums.T
+    _, p_images = _sign_flips(differences.sum(axis=0))
+    if seeds == 1:
+        interval = mcnemar(second[0], first[0], groups).interval
+        return SeedsTest(n, units, 1, mean, interval, p_images, None)
+    # Per image, so that the mean over groups is the difference of the accuracies.
+    p_both, half = _seeds_and_images(differences * (units / n))
+    interval = (max(-1.0, mean - half), min(1.0, mean + half))
+    return SeedsTest(n, units, seeds, mean, interval, p_images, p_both)
+
+
+def _sign_flips(values: Ints) -> tuple[float, float]:
+    """Two-sided p-values, exact and mid-p, of the sum of `values` when each has either sign by
+    chance."""
+    observed = abs(int(values.sum()))
+    if not observed:
+        return 1.0, 1.0
+    chances = np.ones(1)  # of the sums -reach, -reach + 1, ..., reach
+    sizes, counts = np.unique(np.abs(values[values != 0]), return_counts=True)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        spread = np.zeros(2 * count * size + 1)
+        spread[::size] = _fair_sums(count)
+        chances = np.convolve(chances, spread)
+    reach = len(chances) // 2
+    sums = np.abs(np.arange(-reach, reach + 1))
+    beyond = float(chances[sums > observed].sum())
+    equal = float(chances[sums == observed].sum())
+    return min(1.0, beyond + equal), min(1.0, beyond + equal / 2)
+
+
+def _fair_sums(count: int) -> npt.NDArray[np.float64]:
+    """The chances of the sums -count, ..., count of so many fair signs."""
+    heads = np.arange(count + 1)
+    logs = np.array([math.lgamma(k + 1) for k in range(count + 1)])
+    chances = np.zeros(2 * count + 1)
+    ways = logs[count] - logs[heads] - logs[count - heads]
+    chances[2 * heads] = np.exp(ways - count * math.log(2))
+    return chances
+
+
+def _seeds_and_images(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The p-value of the mean of `differences` (S, n), and half its 95 % interval's width."""
+    from scipy.special import stdtr, stdtrit  # here: most pages need no scipy
+
+    seeds, n = differences.shape
+    mean = differences.mean()
+    by_seed, by_image = differences.mean(axis=1), differences.mean(axis=0)
+    rest = differences - by_seed[:, None] - by_image[None, :] + mean
+    of_seeds = n * np.square(by_seed - mean).sum() / (seeds - 1)
+    of_images = seeds * np.square(by_image - mean).sum() / max(1, n - 1)
+    of_rest = np.square(rest).sum() / max(1, (seeds - 1) * (n - 1))
+    beside = max(0.0, of_images - of_rest)
+    variance = (of_seeds + beside) / (seeds * n)
+    if variance == 0:
+        return (1.0 if mean == 0 else 0.0), 0.0
+    freedom = math.inf
+    if of_seeds > 0:
+        freedom = (of_seeds + beside) ** 2 / (of_seeds**2 / (seeds - 1))
+    freedom = min(freedom, 1e9)
+    t = abs(mean) / math.sqrt(variance)
+    p = 2 * float(stdtr(freedom, -t))
+    return min(1.0, p), float(stdtrit(freedom, 0.975)) * math.sqrt(variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +347,10 @@ class Paired:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def test(self) -> PairedTest:
-        """McNemar's test of the two runs."""
-        return mcnemar(self.first == self.labels, self.second == self.labels)
+    def test(self, groups: Ints | None = None) -> PairedTest:
+        """McNemar's test of the two runs; `groups` (N,) are those of the whole pack."""
+        own = None if groups is None else groups[self.indices]
+        return mcnemar(self.first == self.labels, self.second == self.labels, own)
 
 
 def paired(first: Predictions, second: Predictions) -> Paired:
@@ -236,6 +393,10 @@ def in_words(test: PairedTest, first: str, second: str) -> str:
         f"On {only:,} of {test.n:,} images only one of them is right: {first} on "
         f"{test.only_first:,}, {second} on {test.only_second:,}."
     )
+    if test.units < test.n:
+        counts += (
+            f" These images are copies of {test.units:,} photographs, each of which counts once."
+        )
     if not test.more_than_chance:
         return (
             f"These two differ by no more than chance. {counts} If both were equally good, a split "

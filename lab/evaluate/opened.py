@@ -229,17 +229,24 @@ def checkpoint_identity(folder: Path, checkpoint: str) -> str:
 def open_data(
     card: CheckpointMetadata, *, progress: Report = silent, cancel: Cancel = never
 ) -> tuple[Pack, Splits]:
-    """The pack at the network's image size, and the splits that the run had.
+    """The version of the data set that the run was trained on, at the network's image size, and
+    the splits that the run had.
 
-    Raises NotFoundError or DataError when the data set is gone or is not the one that the run was
-    trained on: figures of other images would be untrue.
+    Raises NotFoundError or DataError when the data set or this version of it is gone: figures of
+    other images would be untrue.
     """
-    size = card.preprocess.image_size
-    pack = catalog.open_pack(card.config.dataset, image_size=size, progress=progress, cancel=cancel)
-    if pack.meta.content_hash != card.dataset_hash:
-        raise DataError(
-            f"The data set {card.config.dataset!r} has changed since this run was trained, so its "
-            "images are no longer the ones that the run was trained and tested on. Add the "
-            "original again, or train a new run."
+    try:
+        pack = catalog.open_pack(
+            card.config.dataset,
+            version=card.dataset_hash,
+            image_size=card.preprocess.image_size,
+            progress=progress,
+            cancel=cancel,
         )
+    except catalog.VersionNotFoundError as error:
+        raise DataError(
+            f"The data set {card.config.dataset!r} has changed since this run was trained, and the "
+            "version that it was trained on is no longer on this machine, so its images cannot be "
+            "shown. Add the original again, or train a new run."
+        ) from error
     return pack, make_splits(pack, card.config)

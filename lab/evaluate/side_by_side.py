@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 
+from lab.data.versions import aligned
 from lab.errors import ConfigError, DataError
 from lab.evaluate.opened import Opened, PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture, pack_picture, upload_picture
@@ -100,9 +101,12 @@ def picture_for(
         )
     if fits:
         return picture
-    if card.dataset_hash == CheckpointMetadata.read(reference).dataset_hash:
+    other = CheckpointMetadata.read(reference)
+    if card.config.dataset == other.config.dataset:
         pack, _ = open_data(card)
-        return pack_picture(pack, picture.index)
+        name, hashes = card.config.dataset, (card.dataset_hash, other.dataset_hash)
+        if hashes[0] == hashes[1] or picture.index < (aligned(name, *hashes) or 0):
+            return pack_picture(pack, picture.index)
     raise DataError(
         f"This run was trained on another data set, with images of {size} pixels instead of "
         f"{picture.pixels.shape[0]}, and does not know this image. Compare it on a picture of your "

@@ -125,7 +125,7 @@ def estimate(
     """How long `config` will take; None where nothing is known: of data that are not here, and of
     another device than a CPU on which nothing was run or measured. Raises LabError for a network
     that cannot be built."""
-    info = describe(config.dataset)
+    info = describe(config.dataset, config.dataset_version)
     train, val, test = image_counts(config, info)
     if not train:
         return None

@@ -168,7 +168,7 @@ def head_only(config: RunConfig) -> RunConfig:
     """Returns `config` with ImageNet weights and only the head trained, in the quickest way."""
     from lab.models.architecture import ARCHITECTURES
 
-    info = describe(config.dataset)
+    info = describe(config.dataset, config.dataset_version)
     smallest = ARCHITECTURES.get(config.architecture).min_image_size
     knobs: dict[str, Any] = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
     pictures = sum(info.counts.get("train", {}).values())

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data.batches import Batch
-from lab.errors import DataError, DivergedError, LabError
+from lab.errors import DivergedError, LabError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
@@ -175,7 +175,6 @@ class _Run:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.enter_phase()
         if self.resumed_from:
-            self.refuse_changed_data()
             checkpoint.load_resume(
                 plan.folder,
                 network=self.network,
@@ -371,14 +370,6 @@ class _Run:
         apply_freeze(self.network, self.config, phase=phase.number)
         self.stepper.begin_phase()
         return phase if phase.first_epoch > 1 else None
-
-    def refuse_changed_data(self) -> None:
-        card = checkpoint.CheckpointMetadata.read(self.plan.folder)
-        if card.dataset_hash != self.plan.pack.meta.content_hash:
-            raise DataError(
-                f"The data set {self.config.dataset!r} has changed since this run started, so it "
-                "cannot go on exactly. Start a new run with its settings."
-            )
 
     def rate(self) -> float:
         assert self.phase is not None

@@ -12,14 +12,15 @@ from lab.data import catalog as datasets
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess, make_preprocess
 from lab.data.splits import Splits, make_splits, split_counts, steps_in_epoch
-from lab.errors import ConfigError, DataError
+from lab.data.version_files import stored_versions
+from lab.errors import ConfigError, DataError, NotFoundError
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network, check_network, input_channels
 from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.models.weights import check_weights
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import read_counters
+from lab.training.checkpoint import CheckpointMetadata, read_counters
 from lab.training.source import Images
 from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
@@ -102,7 +103,7 @@ def resolve(config: RunConfig) -> RunConfig:
     Raises ConfigError, NotFoundError, DataError or WeightsError with a sentence for the person.
     Reads no images and loads no weights, so that a page can call it at every change of a knob.
     """
-    info = datasets.describe(config.dataset)
+    info = datasets.describe(config.dataset, config.dataset_version)
     if not info.usable:
         raise DataError(f"The data set {config.dataset!r} is {info.state}. {info.how_to_get}")
     spec = ARCHITECTURES.get(config.architecture)
@@ -163,10 +164,28 @@ def make_plan(
     May take long the first time (decoding a data set, downloading weights): it reports how far it
     is and gives up when `cancel` says so. Raises LabError; nothing has been trained then.
     """
-    config = resolve(config)
+    begun = read_counters(folder)
+    version = config.dataset_version
+    if begun is not None:  # it goes on with the very pictures that it was trained on
+        version = CheckpointMetadata.read(folder).dataset_hash
+    try:
+        pinned = resolve(config.changed(dataset_version=version))
+    except datasets.VersionNotFoundError as error:
+        if begun is None:
+            raise
+        raise DataError(
+            f"The data set {config.dataset!r} has changed since this run started, and the version "
+            "that it was trained on is no longer on this machine, so it cannot go on exactly. "
+            "Start a new run with its settings."
+        ) from error
+    config = pinned.changed(dataset_version=config.dataset_version)
     device = torch.device(resolve_device(config))
     pack = datasets.open_pack(
-        config.dataset, image_size=config.image_size, progress=progress, cancel=cancel
+        config.dataset,
+        version=version,
+        image_size=config.image_size,
+        progress=progress,
+        cancel=cancel,
     )
     check_cancel(cancel, "The run")
     splits = make_splits(pack, config)
@@ -196,7 +215,6 @@ def make_plan(
         steps=per_epoch * config.epochs,
         cancel=cancel,
     )
-    begun = read_counters(folder)
     progress(Progress(0, 0, "Measuring which number format is fastest"))
     precision, numbers = decisions.number_format(work, begun)
     reuse_memory, allocation = decisions.freed_memory(config)
@@ -215,6 +233,7 @@ def make_plan(
         steps_per_epoch=per_epoch,
         decisions=(
             Decision("Device", str(device), _device_reason(config)),
+            *_version_decision(pack),
             layout,
             numbers,
             *_compiling_decision(config),
@@ -224,6 +243,28 @@ def make_plan(
             *_balancing_decision(config),
         ),
     )
+
+
+def as_trained(config: RunConfig, folder: Path) -> RunConfig:
+    """Returns a run's config with the version of the data set that it was trained on, by name
+    unless it is the newest; `config` itself before the run has begun."""
+    try:
+        trained = CheckpointMetadata.read(folder).dataset_hash
+        newest = datasets.describe(config.dataset).content_hash
+    except NotFoundError:
+        return config
+    return config.changed(dataset_version="" if trained == newest else trained)
+
+
+def _version_decision(pack: Pack) -> tuple[Decision, ...]:
+    name, trained = pack.meta.dataset, pack.meta.content_hash
+    versions = stored_versions(name)
+    numbers = [v.facts.number for v in versions if v.meta.content_hash == trained]
+    if len(versions) < 2 or not numbers:
+        return ()
+    newest = versions[0].meta.content_hash == trained
+    reason = "the newest one" if newest else f"the newest one is {versions[0].facts.number}"
+    return (Decision("Version of the data set", str(numbers[0]), reason),)
 
 
 def _device_reason(config: RunConfig) -> str:

@@ -300,7 +300,7 @@ def test_runs_on_other_images_are_left_out_and_named(
     )
     other = finished(queue().submit(config, name="elsewhere"))
     app = compare(trained[0].id, other.id, tab="Same images")
-    assert "Left out, as trained on other images than A" in texts(app, "warning")
+    assert "Left out, as trained on another data set or version than A" in texts(app, "warning")
     assert "B (elsewhere)" in texts(app, "warning")
     check(app.button(key="compare_ask").click().run())
     assert len(matrix_alts(app)) == 1

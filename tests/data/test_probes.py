@@ -127,7 +127,7 @@ def test_the_file_says_which_images_are_meant(lab_home: Path) -> None:
     name = make_tiny_pack()
     probes.pin(name, 5)
     stored = json.loads((lab_home / "probes" / f"{name}.json").read_text())
-    assert stored == {"content_hash": catalog.describe(name).content_hash, "indices": [5]}
+    assert stored == {"images_hash": catalog.describe(name).images_hash, "indices": [5]}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lab.config import RunConfig
-from lab.errors import NotFoundError
+from lab.data import versions
+from lab.data.versions import Edits
+from lab.errors import DataError, NotFoundError
 from lab.models.catalog import build_network
 from lab.training import checkpoint
 from lab.training import fit as fit_module
@@ -139,10 +141,19 @@ def test_a_changed_data_set_is_not_mixed_in(tiny: RunConfig, train: Train, tmp_p
     folder = tmp_path / "run"
     train(tiny, folder, until=lambda e: isinstance(e, StepDone))
     make_tiny_pack(seed=99)
-    end = train(tiny, folder)[-1]
-    assert isinstance(end, RunEnded)
-    assert end.status == "failed"
-    assert "has changed since this run started" in end.message
+    with pytest.raises(DataError, match="has changed since this run started"):
+        train(tiny, folder)
+
+
+def test_a_run_resumes_on_the_version_that_it_was_trained_on(
+    tiny: RunConfig, train: Train, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(tiny, whole)
+    train(tiny, parts, until=lambda e: isinstance(e, StepDone))
+    versions.apply(tiny.dataset, Edits(exclude=frozenset([0, 1])))
+    train(tiny, parts)
+    assert_same_weights(whole, parts)
 
 
 def test_a_run_of_version_0_1_resumes(tiny: RunConfig, train: Train, tmp_path: Path) -> None:

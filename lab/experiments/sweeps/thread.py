@@ -14,6 +14,7 @@ import threading
 
 from filelock import FileLock, Timeout
 
+from lab.data.catalog import describe
 from lab.errors import ConfigError, LabError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.driver import Check, Driver, resolved, stop_runs
@@ -42,8 +43,18 @@ def start_sweep(config: SweepConfig) -> str:
 
 def enter_sweep(config: SweepConfig) -> str:
     """`start_sweep` for somebody who drives it by a `DriverThread` of his own."""
+    config = pinned(config)
     left_out(config)
     return create_sweep(store(), name=config.name, config_json=config.to_json())
+
+
+def pinned(config: SweepConfig) -> SweepConfig:
+    """Returns the sweep on the version of its data set that is the newest now: all its runs train
+    on the same pictures, also those that start after somebody has saved another version."""
+    if config.base.dataset_version or "dataset" in config.axes:
+        return config
+    version = describe(config.base.dataset).content_hash
+    return config.model_copy(update={"base": config.base.changed(dataset_version=version)})
 
 
 def left_out(config: SweepConfig, *, check: Check = resolved) -> dict[int, str]:

@@ -66,7 +66,7 @@ def _draw(runs: Sequence[ComparedRun]) -> None:
     others = [letter for letter in choices if data[letter] != data["A"]]
     if others:
         st.warning(
-            f"Left out, as trained on other images than A ({plain(titles['A'])}): "
+            f"Left out, as trained on another data set or version than A ({plain(titles['A'])}): "
             + ", ".join(f"{letter} ({plain(titles[letter])})" for letter in others)
             + ". Only answers to the same images can be compared.",
             icon=":material/warning:",

@@ -15,7 +15,7 @@ from lab.experiments.sweeps.config import JUDGED_BY, Kind, SweepConfig, varies
 from lab.experiments.sweeps.presets import PRESETS, SweepPreset
 from lab.models.architecture import ARCHITECTURES, used_knobs
 from lab.runs.store import store
-from lab.training.plan import resolve
+from lab.training.plan import as_trained, resolve
 from lab.ui.state import current_run
 from lab.ui.widgets.knob_form import read_form
 from lab.ui.words import plain
@@ -53,7 +53,9 @@ def draw_form() -> SweepConfig | None:
         if start in presets:
             return _preset(presets[start])
         run = current_run()
-        base = run.config if start == THIS_RUN and run is not None else read_form()
+        base = read_form()
+        if start == THIS_RUN and run is not None:
+            base = as_trained(run.config, store().folder(run.id))
         return _own(base)
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
@@ -249,7 +251,7 @@ def _choices(knob: Knob, base: RunConfig) -> tuple[list[Any], Callable[[Any], st
         infos = {info.name: info for info in catalog.list_datasets() if info.usable}
         return list(infos), lambda name: infos[name].title
     if knob.name == "reduced_class":
-        return ["", *catalog.describe(base.dataset).class_names], knob.text
+        return ["", *catalog.describe(base.dataset, base.dataset_version).class_names], knob.text
     return None
 
 

@@ -37,7 +37,9 @@ def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> 
     }
     others = ", ".join(other for other in choices if other not in same)
     if others:
-        st.caption(f"Left out here, as trained on other images than {letter}: {others}.")
+        st.caption(
+            f"Left out here, as trained on another data set or version than {letter}: {others}."
+        )
     if len(same) < 2:
         return
     part = choose_part(

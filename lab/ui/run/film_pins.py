@@ -7,6 +7,7 @@ import streamlit as st
 from lab.data import catalog, probes
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
+from lab.training.checkpoint import CheckpointMetadata
 from lab.training.watch import film_files
 from lab.training.watch.film_files import Pixels
 from lab.ui.widgets.pin_button import draw_pin_button
@@ -36,8 +37,11 @@ def draw_pins(run: RunRow) -> None:
     if not panel.open:
         return
     with panel:
+        version = CheckpointMetadata.read(folder).dataset_hash
         try:
-            pins = probes.pins(run.dataset)
+            pins = probes.pins(run.dataset, version)
+        except catalog.VersionNotFoundError:
+            pins = probes.Pins()  # the pins of today are of other pictures
         except LabError as error:
             st.caption(str(error))
             return
@@ -54,8 +58,7 @@ def draw_pins(run: RunRow) -> None:
                 name = _title(run.class_names, int(newest.labels[row]))
                 pixels = film_files.read_picture(folder, index)
                 _card(run, index, name, _PARTS.get(newest.parts[row], ""), pixels, pins)
-            content_hash = catalog.describe(run.dataset).content_hash
-            for index, name, pixels in _pinned(run.dataset, content_hash, tuple(waiting)):
+            for index, name, pixels in _pinned(run.dataset, version, tuple(waiting)):
                 _card(run, index, name, "pinned, not in the strip yet", pixels, pins)
         st.page_link(
             "pages/data.py",
@@ -105,16 +108,11 @@ def _card(
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _pinned(
-    dataset: str, content_hash: str, indices: tuple[int, ...]
-) -> list[tuple[int, str, Pixels]]:
-    """Returns index, class and pixels of pictures that no file of the run has yet.
-
-    The hash has those of a changed data set read again.
-    """
+def _pinned(dataset: str, version: str, indices: tuple[int, ...]) -> list[tuple[int, str, Pixels]]:
+    """Returns index, class and pixels of pictures that no file of the run has yet."""
     if not indices:
         return []
-    pack = catalog.open_pack(dataset)
+    pack = catalog.open_pack(dataset, version=version)
     return [
         (i, _title(pack.meta.class_names, int(pack.labels[i])), pack.images[i].copy())
         for i in indices

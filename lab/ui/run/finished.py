@@ -7,6 +7,7 @@ import streamlit as st
 from lab.api.outcome import outcome
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
+from lab.training.plan import as_trained
 from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.links import compare_query_with
 from lab.ui.words import plain
@@ -37,7 +38,7 @@ def draw_finished(run: RunRow) -> None:
 def run_again(run: RunRow) -> None:
     """Opens the form with the run's settings. Draws an error when another version made the run."""
     try:
-        fill_form(run.config)
+        fill_form(as_trained(run.config, store().folder(run.id)))
     except LabError as error:
         st.error(f"Another version of the lab made this run. {plain(str(error))}")
         return

@@ -11,7 +11,7 @@ from lab.errors import LabError, NotFoundError
 from lab.explain import overlay
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
-from lab.training.plan import resolve
+from lab.training.plan import as_trained, resolve
 from lab.ui.live.component import live_component, triggered
 from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
@@ -130,7 +130,7 @@ def run_fix(run_id: str, kind: str) -> str:
     verdict = next((v for v in judge(store(), run).verdicts if v.kind == kind and v.change), None)
     if verdict is None:
         raise NotFoundError("The run has gone on, and this verdict no longer stands.")
-    config = run.config.changed(**verdict.change)
+    config = as_trained(run.config, store().folder(run.id)).changed(**verdict.change)
     return queue().submit(resolve(config), origin=f"fix:{run.id}")
 
 

@@ -133,7 +133,8 @@ def _draw_changing_pictures(config: RunConfig, guess: Estimate) -> None:
 
 
 def _draw_few_pictures(config: RunConfig) -> None:
-    train, _ = split_counts(catalog.describe(config.dataset).counts, config)
+    info = catalog.describe(config.dataset, config.dataset_version)
+    train, _ = split_counts(info.counts, config)
     few = {name: count for name, count in train.items() if count < FEW_PICTURES}
     if not few:
         return

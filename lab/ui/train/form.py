@@ -9,13 +9,14 @@ import streamlit as st
 from lab.config import GROUP_TITLES, KNOBS, RunConfig
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
+from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
 from lab.models.weights import weights_megabytes, weights_ready
 from lab.runs.queue import queue
-from lab.runs.store import RunRow
-from lab.training.plan import resolve
+from lab.runs.store import RunRow, store
+from lab.training.plan import as_trained, resolve
 from lab.ui.state import (
     RUN,
     change_form,
@@ -37,7 +38,7 @@ from lab.ui.widgets.knob_form import (
 )
 from lab.ui.words import page_words, plain
 
-LINKED = ("dataset", "architecture", "freeze", "activation")
+LINKED = ("dataset", "dataset_version", "architecture", "freeze", "activation")
 """Essential knobs whose choices depend on the data set and on each other; drawn here one by one."""
 
 SUITED = "train_suited_to"
@@ -59,7 +60,7 @@ def of_run(run: RunRow | None) -> None:
     if st.session_state.get(RUN) != run.id:  # a press of Train, drawn as a fragment
         st.rerun()
     try:
-        config = run.config
+        config = as_trained(run.config, store().folder(run.id))
     except LabError:
         st.badge("New run", icon=":material/add:", color="blue")
         st.caption(f"Another version of the lab made {_quoted(run)}; the form cannot show it.")
@@ -138,10 +139,34 @@ def _draw_dataset() -> DatasetInfo:
         label=label,
         on_change=_dataset_changed,
     )
+    name = st.session_state[knob_key("dataset")]
+    _draw_version(name)
     st.page_link(
         "pages/data.py", label="Look at it, or add your own", icon=":material/photo_library:"
     )
-    return infos[st.session_state[knob_key("dataset")]]
+    try:
+        return catalog.describe(name, st.session_state.get(knob_key("dataset_version"), ""))
+    except catalog.VersionNotFoundError:
+        return infos[name]  # the sentence below the form says so
+
+
+def _draw_version(name: str) -> None:
+    """Draws the choice of the data set's version; nothing for a set that has only one."""
+    there = stored_versions(name)
+    key = knob_key("dataset_version")
+    wanted = st.session_state.get(key, "")
+    if there and wanted == there[0].meta.content_hash:
+        wanted = st.session_state[key] = ""
+    titles = {
+        version.meta.content_hash: f"Version {version.facts.number}: {version.facts.changes}"
+        for version in reversed(there[1:])
+        if version.meta.content_hash != there[0].meta.content_hash
+    }
+    if wanted and wanted not in titles:
+        titles[wanted] = f"Version {wanted[:8]}, which is not on this machine"
+    if titles:
+        newest = f"Newest (version {there[0].facts.number})" if there else "Newest"
+        draw_knob("dataset_version", options=("", *titles), label=lambda v: titles.get(v, newest))
 
 
 def _draw_architecture() -> ArchitectureSpec:
@@ -254,7 +279,8 @@ def _start() -> None:
 
 
 def _dataset_changed() -> None:
-    change_form(touches=False, reduced_class="")  # it names a class of the set before
+    # They name a class and a version of the set before.
+    change_form(touches=False, reduced_class="", dataset_version="")
     _use_suited()
 
 

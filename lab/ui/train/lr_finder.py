@@ -11,6 +11,7 @@ from lab.charts.lr_finder import loss_against_rate, loss_against_rate_alt
 from lab.charts.style import CHART
 from lab.config import KNOBS, RunConfig
 from lab.data import catalog
+from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.progress import Cancel, Report
 from lab.training.lr_finder.ramp import RateFinding, find_rates
@@ -61,9 +62,10 @@ def _draw(config: RunConfig) -> None:
 
 def rates_key(config: RunConfig) -> str:
     """Returns the key of the background job: everything that the ramp depends on."""
-    info = catalog.describe(config.dataset)
-    # Drawings are always the same; other images may be replaced under the same name.
-    images = "" if info.drawn else info.content_hash
+    info = catalog.describe(config.dataset, config.dataset_version)
+    # Drawings are always the same; others may be replaced, and all edited.
+    same = info.drawn and len(stored_versions(info.name)) < 2
+    images = "" if same else info.content_hash
     values = config.model_dump(mode="json")
     used = {name: value for name, value in values.items() if KNOBS[name].rate_finder}
     return f"rates:{images}:{json.dumps(used, sort_keys=True)}"

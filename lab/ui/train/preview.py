@@ -44,13 +44,14 @@ class Preview:
 def preview(config: RunConfig) -> Preview:
     """Returns the facts of a resolved config. Raises LabError when it does not fit the data set."""
     # The images are part of the key: a set of one's own may be replaced under the same name.
-    return _preview(config.to_json(), catalog.describe(config.dataset).content_hash)
+    info = catalog.describe(config.dataset, config.dataset_version)
+    return _preview(config.to_json(), info.content_hash)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _preview(config_json: str, content_hash: str) -> Preview:
     config = RunConfig.from_json(config_json)
-    pack = catalog.open_pack(config.dataset)
+    pack = catalog.open_pack(config.dataset, version=config.dataset_version)
     splits = make_splits(pack, config)
     assert config.image_size is not None
     network = build_network(

@@ -17,7 +17,7 @@ from lab.ui.words import page_words
 
 def draw_summary(config: RunConfig) -> None:
     """Draws the summary of a resolved config: images, steps, parameters, layers."""
-    info = catalog.describe(config.dataset)
+    info = catalog.describe(config.dataset, config.dataset_version)
     if info.state != catalog.READY:
         st.info(f"{info.title} will be made first; that takes a few seconds, once.")
         return
