@@ -17,7 +17,7 @@ def test_a_set_is_mended_and_the_proof_is_read(
 ) -> None:
     folder = write_folder(tmp_path / "messy", pets(24))
     page = open_page(f"{serve(ROOT / 'streamlit_app.py')}/data", height=1800)
-    page.get_by_role("textbox", name="Name").first.fill("Messy pets")
+    page.get_by_role("textbox", name="Name").first.fill("Messy pets", timeout=SOON)
     path = page.get_by_role("textbox", name="Path on this machine")
     path.fill(str(folder))
     path.press("Tab")
