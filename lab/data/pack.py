@@ -275,12 +275,14 @@ class PackWriter:
         keep: NDArray[np.bool_] | None = None,
         groups: NDArray[np.int64] | None = None,
         hashes: tuple[str, str] | None = None,
+        facts: str = "",
     ) -> PackMeta:
         """Write everything beside the images; the pack takes its place when the block is left.
 
         labels (N,), split (N,), keep (N,) and groups (N,) follow the order of `add`; images whose
         `keep` is False are dropped. Returns `meta` with counts and hashes filled in; `hashes`,
-        (content_hash, images_hash), are those of the pack that this one is a copy of.
+        (content_hash, images_hash), are those of the pack that this one is a copy of. `facts` is
+        the text of version.json (see `lab.data.version_files`), which an import has not.
         """
         if keep is None:
             keep = np.ones(len(self._names), dtype=bool)
@@ -317,6 +319,8 @@ class PackWriter:
             np.save(self._temporary / "digests.npy", _as_rows(self._digests))
         (self._temporary / "names.json").write_text(json.dumps(self._names), encoding="utf-8")
         (self._temporary / "meta.json").write_text(meta.to_json(), encoding="utf-8")
+        if facts:
+            (self._temporary / "version.json").write_text(facts, encoding="utf-8")
         self._finished = True
         return meta
 

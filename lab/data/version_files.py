@@ -49,9 +49,11 @@ class VersionFacts:
     extends: str = ""
     """The images_hash whose images come first in this version, when images were added to them."""
 
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
     def write(self, folder: Path) -> None:
-        text = json.dumps(dataclasses.asdict(self), indent=1)
-        (folder / FACTS).write_text(text, encoding="utf-8")
+        (folder / FACTS).write_text(self.to_json(), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ the same images_hash and the same rows: row 17 is the same picture in each of th
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -240,7 +241,7 @@ def apply(
     """
     catalog.open_pack(name, progress=progress, cancel=cancel)  # a drawn set is drawn at first use
     with pack_lock(name, progress=progress, cancel=cancel):
-        current = _newest(name)
+        current = newest_stored(name)
         pack = load_pack(current.folder)
         if edits.images_hash and edits.images_hash != pack.meta.images_hash:
             raise DataError(
@@ -266,7 +267,7 @@ def apply(
         with atomic_folder(current.folder) as temporary:
             version_files.link_relabelled(current.folder, temporary, meta, labels, split)
             facts.write(temporary)
-        return _version(name, _newest(name))
+        return _version(name, newest_stored(name))
 
 
 def restore(name: str, content_hash: str, *, reason: str = "") -> Version:
@@ -276,7 +277,7 @@ def restore(name: str, content_hash: str, *, reason: str = "") -> Version:
     """
     catalog.describe(name)
     with pack_lock(name):
-        current = _newest(name)
+        current = newest_stored(name)
         if current.meta.content_hash == content_hash:
             raise ConfigError(
                 f"Version {current.facts.number} of {current.meta.title} is this one already."
@@ -295,7 +296,7 @@ def restore(name: str, content_hash: str, *, reason: str = "") -> Version:
         with atomic_folder(current.folder) as temporary:
             version_files.link_pack(stored.folder, temporary)
             facts.write(temporary)
-        return _version(name, _newest(name))
+        return _version(name, newest_stored(name))
 
 
 def unused(name: str, used: Collection[str]) -> list[Version]:
@@ -335,22 +336,40 @@ def edited(
 
     class_of = np.array([*names, ""], dtype=object)[pack.labels]  # NO_CLASS is the last one
     for row, class_name in edits.relabel.items():
-        class_of[row] = _checked_name(class_name)
+        class_of[row] = checked_name(class_name)
     known = {*names, *edits.relabel.values()}
     targets = _class_targets(known, edits)
     class_of = np.array([targets.get(c, c) for c in class_of.tolist()], dtype=object)
 
-    included = split != EXCLUDED
-    if lost := np.flatnonzero(included & (class_of == "")).tolist():
+    if lost := np.flatnonzero((split != EXCLUDED) & (class_of == "")).tolist():
         raise ConfigError(
             f"{pack.names[lost[0]]} was of a class that is no longer there. Say which class it is."
         )
-    there = set(class_of[included].tolist())
-    _check_classes(pack.meta, class_of[included], split[included])
-    order = _class_order([targets.get(c, c) for c in names], there, natural=_is_natural(names))
-    index = {class_name: label for label, class_name in enumerate(order)}
-    labels = np.array([index.get(c, NO_CLASS) for c in class_of.tolist()], dtype=np.int64)
+    order, labels = labelled(pack.meta, class_of, split, targets)
     return labels, split, order
+
+
+def labelled(
+    meta: PackMeta,
+    class_of: NDArray[np.object_],
+    split: NDArray[np.uint8],
+    targets: Mapping[str, str] = types.MappingProxyType({}),
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Returns the class names of a new version and the labels (N,), from each picture's class.
+
+    `targets` are new names of the classes that `meta` has. Raises DataError for a class that
+    nothing can be learnt of.
+    """
+    included = split != EXCLUDED
+    _check_classes(meta, class_of[included], split[included])
+    before = meta.class_names
+    order = _class_order(
+        [targets.get(c, c) for c in before],
+        set(class_of[included].tolist()),
+        natural=_is_natural(before),
+    )
+    index = {class_name: label for label, class_name in enumerate(order)}
+    return order, np.array([index.get(c, NO_CLASS) for c in class_of.tolist()], dtype=np.int64)
 
 
 def _check_rows(pack: Pack, edits: Edits) -> None:
@@ -380,7 +399,7 @@ def _class_targets(known: Collection[str], edits: Edits) -> dict[str, str]:
     for old in (*edits.merge, *edits.rename):
         if old not in known:
             raise ConfigError(unknown_name("class", old, sorted(known)))
-    renamed = {old: _checked_name(new) for old, new in edits.rename.items()}
+    renamed = {old: checked_name(new) for old, new in edits.rename.items()}
     targets: dict[str, str] = {}
     for name in known:
         seen = [name]
@@ -403,7 +422,8 @@ def _class_targets(known: Collection[str], edits: Edits) -> dict[str, str]:
     return targets
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Returns a class name without spare spaces; raises ConfigError for one that is none."""
     cleaned = " ".join(name.split())
     if not cleaned or len(cleaned) > LONGEST_NAME:
         raise ConfigError(
@@ -567,7 +587,8 @@ def _class_moves(
     return tuple(renamed), tuple(merged)
 
 
-def _newest(name: str) -> StoredVersion:
+def newest_stored(name: str) -> StoredVersion:
+    """The newest version where it lies; raises NotFoundError for a set that is not here."""
     stored = next(iter(version_files.stored_versions(name)), None)
     if stored is None or not stored.newest:
         raise NotFoundError(f"{name!r} is not on this machine, so it has no versions.")

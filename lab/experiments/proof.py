@@ -338,9 +338,8 @@ def explanation(found: ProofResult) -> list[str]:
         )
     if found.only_before or found.only_after:
         lines.append(
-            f"Not counted: {found.only_before:,} test pictures of the older version that the newer "
-            f"one leaves out or uses otherwise, and {found.only_after:,} that only the newer one "
-            "tests on."
+            "Test pictures that are not counted, because only one of the versions tests on them: "
+            f"{found.only_before:,} of the older one, {found.only_after:,} of the newer one."
         )
     lines.append(
         f"The test compares the answers picture by picture and over {test.seeds} seeds: McNemar's "

@@ -22,6 +22,8 @@ class Page(NamedTuple):
     icon: str
     """Its name in Google's Material Symbols."""
     help: str
+    hidden: bool = False
+    """Whether it stands in no menu: other pages link to it, and its address can be shared."""
 
 
 PAGES = (
@@ -48,6 +50,13 @@ PAGES = (
     ),
     Page("inspect", "Inspect", "frame_inspect", "Where a network looks and what its layers see."),
     Page("classify", "Classify", "image_search", "Your own pictures: an answer, and why."),
+    Page(
+        "proof",
+        "Proof",
+        "balance",
+        "Whether cleaning a data set helped.",
+        hidden=True,
+    ),
 )
 """In the order of the navigation. To add a page, add it here; the first one is the default."""
 
@@ -78,6 +87,7 @@ def navigation() -> StreamlitPage:
                 title=page.title,
                 icon=f":material/{page.icon}:",
                 default=page is PAGES[0],
+                visibility="hidden" if page.hidden else "visible",
                 help=page.help,
             )
             for page in PAGES

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from lab.ui.classify.camera import picture_bytes
 from lab.ui.classify.crop import valid_cut
 from lab.words import probability
 from tests.app.conftest import OpenPage
-from tests.data.pictures import BAD_PICTURES, encoded, jpeg, photo
+from tests.data.pictures import BAD_PICTURES, encoded, jpeg, pets, photo, write_folder
 from tests.evaluate.test_classify import ask
 from tests.tiny_data import make_tiny_pack
 
@@ -409,3 +410,24 @@ def test_a_picture_goes_on_to_the_inspect_page(
     assert "mine.png as the network gets it" in shown
     assert "from the Classify page" in texts(app, "caption")
     assert "image" not in app.query_params
+
+
+def test_an_answer_is_put_right_and_the_picture_joins_a_set(
+    open_page: OpenPage, train: Callable[..., str], tmp_path: Path
+) -> None:
+    catalog.add_dataset("pets", write_folder(tmp_path / "pets", pets(4)))
+    before = catalog.describe("pets")
+    app = upload(open_page("classify", run=train()), [bars(4), bars(5)])
+    app.session_state["classify_put_right"] = True  # AppTest cannot open it
+    app.run()
+    boxes = [box for box in app.selectbox if (box.key or "").startswith("classify_right_")]
+    both = [box for box in boxes if box.key != "classify_right_target"]
+    for box in both:
+        app.selectbox(key=box.key).select("top").run()
+    app.selectbox(key="classify_right_target").select("pets").run()
+    app.button(key="classify_right_add").click().run()
+    settled(app)
+    after = catalog.describe("pets")
+    assert after.counts["train"] == {**before.counts["train"], "top": 2}
+    assert after.counts["test"] == {**before.counts["test"], "top": 0}
+    assert "2 pictures added to the training part: Pets, version 2" in texts(app, "success")

@@ -150,7 +150,7 @@ def _picture(
     is_open = state.opened.get(upload.id, alone)
     with st.container(border=True, key=f"classify_line_{upload.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            _thumb(state, upload)
+            thumb(state, upload)
             with st.container(width=170, gap="xxsmall"):
                 st.markdown(f"**{short_name(upload.name)}**")
                 if _disagreement(state, upload, choices):
@@ -182,7 +182,7 @@ def _picture(
             _details(state, upload, choices, answers)
 
 
-def _thumb(state: ClassifyState, upload: Upload) -> None:
+def thumb(state: ClassifyState, upload: Upload) -> None:
     cut, pixels = state.cuts.get(upload.id), state.thumbs[upload.id].pixels
 
     def make() -> str:

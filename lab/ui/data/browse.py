@@ -15,10 +15,14 @@ from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
 from lab.data.decode import FITS
 from lab.data.importer import count_files
+from lab.data.pack import EXCLUDED
 from lab.data.preprocess import statistics
 from lab.experiments.starts import suited_to
+from lab.ui.data import edits
 from lab.ui.data.add import SELECTED
 from lab.ui.data.check import draw_check
+from lab.ui.data.edits import TAB, VERSIONS_TAB, draw_pending
+from lab.ui.data.mending import draw_mendable
 from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
@@ -45,7 +49,9 @@ AUGMENTATIONS = (
 )
 """All but the flip, which has no strength."""
 FILES_LEFT_OUT = "Files left out"
-TAB = "data_tab"
+LEFT_OUT = "left_out"
+"""The gallery's part of the pictures that this version leaves out."""
+PART_TITLES = {"train": "Training", "val": "Validation", "test": "Test", LEFT_OUT: "Left out"}
 
 
 def choose() -> DatasetInfo:
@@ -127,10 +133,12 @@ def draw_browser(info: DatasetInfo) -> None:
         "Augmentation": _augmentation,
         "Check": draw_check,
     }
+    bodies[VERSIONS_TAB] = _versions
     if info.rejected_count:
         bodies[FILES_LEFT_OUT] = _left_out
     if st.session_state.get(TAB) not in bodies:  # the data set before had one more
         st.session_state.pop(TAB, None)
+    draw_pending(info)
     for tab, draw in zip(
         st.tabs(list(bodies), key=TAB, on_change="rerun"), bodies.values(), strict=True
     ):
@@ -139,16 +147,23 @@ def draw_browser(info: DatasetInfo) -> None:
                 draw(info)
 
 
+def _versions(info: DatasetInfo) -> None:
+    from lab.ui.data.versions import draw_versions  # here: it brings torch, this tab alone needs it
+
+    draw_versions(info)
+
+
 def _gallery(info: DatasetInfo) -> None:
     pack = catalog.open_pack(info.name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Class", info.class_names, key=f"data_class_{info.name}", width=200)
-        splits = [s for s in ("train", "val", "test") if s in info.split_totals]
+        splits: list[str] = [s for s in ("train", "val", "test") if s in info.split_totals]
+        splits += [LEFT_OUT] * bool((pack.split == EXCLUDED).any())
         split = st.segmented_control(
             "Part",
             splits,
             default=splits[0],
-            format_func={"train": "Training", "val": "Validation", "test": "Test"}.__getitem__,
+            format_func=PART_TITLES.__getitem__,
             key=f"data_split_{info.name}",
             required=True,
         )
@@ -158,9 +173,18 @@ def _gallery(info: DatasetInfo) -> None:
             help=f"Runs follow up to {probes.MOST} pinned pictures through their training: see the "
             "film strip on the Train page.",
         )
+        mending = st.toggle(
+            "Edit",
+            key="data_mending",
+            help="Choose pictures and leave them out, or give them another class or part. What you "
+            "save is a new version; no version is lost.",
+        )
     label = info.class_names.index(name)
-    indices = pack.indices(split)
-    indices = indices[pack.labels[indices] == label]
+    if split == LEFT_OUT:
+        indices = np.flatnonzero(pack.split == EXCLUDED)
+    else:
+        indices = pack.indices(split)
+        indices = indices[pack.labels[indices] == label]
     if not len(indices):
         st.caption(f"No pictures of {plain(name)} in this part.")
         return
@@ -168,6 +192,14 @@ def _gallery(info: DatasetInfo) -> None:
     pages = -(-len(indices) // PER_PAGE)
     page = st.pagination(pages, key=f"data_page_{info.name}_{split}_{label}") if pages > 1 else 1
     shown = indices[(page - 1) * PER_PAGE : page * PER_PAGE]
+    first = (page - 1) * PER_PAGE + 1
+    of = "pictures that this version leaves out" if split == LEFT_OUT else "pictures of "
+    of += "" if split == LEFT_OUT else plain(name)
+    st.caption(f"{first:,} to {first + len(shown) - 1:,} of {len(indices):,} {of}.")
+    if mending:
+        with slot:
+            draw_mendable(info, pack, shown.tolist(), key=f"data_mend_{info.name}")
+        return
     pinned = probes.probes(info.name) if pinning else ()
     with slot, st.container(horizontal=True, gap="xsmall"):
         for index in shown.tolist():
@@ -187,10 +219,6 @@ def _gallery(info: DatasetInfo) -> None:
                     )
     if pinning:
         st.caption(f"Pinned: {len(pinned)} of at most {probes.MOST} pictures of this data set.")
-    first = (page - 1) * PER_PAGE + 1
-    st.caption(
-        f"{first:,} to {first + len(shown) - 1:,} of {len(indices):,} pictures of {plain(name)}."
-    )
 
 
 def _labels(info: DatasetInfo) -> None:
@@ -213,6 +241,36 @@ def _labels(info: DatasetInfo) -> None:
         st.caption(
             f"The classes are unequal: {plain(rare)} has {train.min():,} training pictures, the "
             f"largest class {train.max():,}. Class balancing on the Train page can make up for it."
+        )
+    _draw_class_edits(info)
+
+
+def _draw_class_edits(info: DatasetInfo) -> None:
+    """Draws the form that renames a class or puts it into another one."""
+    with (
+        st.expander("Rename or merge classes", icon=":material/edit:"),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        name = st.selectbox("Class", info.class_names, key="data_edit_class", width=200)
+        new = st.text_input(
+            "New name", key="data_edit_name", max_chars=100, width=200, placeholder=name
+        )
+        st.button(
+            "Rename",
+            key="data_rename",
+            icon=":material/edit:",
+            disabled=not new.strip() or new.strip() == name,
+            on_click=edits.rename,
+            args=(info.name, name, new.strip()),
+        )
+        others = [other for other in info.class_names if other != name]
+        into = st.selectbox("or put it into", others, key="data_edit_into", width=200)
+        st.button(
+            "Merge",
+            key="data_merge",
+            icon=":material/merge:",
+            on_click=edits.merge,
+            args=(info.name, name, into),
         )
 
 

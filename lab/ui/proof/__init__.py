@@ -1,0 +1,1 @@
+"""The Proof page: whether cleaning a data set helped."""
