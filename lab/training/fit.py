@@ -189,6 +189,7 @@ class _Run:
                 dataset_hash=plan.pack.meta.content_hash,
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
+                copies=plan.copies,
             ).write(plan.folder)
         yield announcements.run_started(
             self.network,
