@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,9 @@ from lab.evaluate.predictions import SPLIT_WORDS, Predictions, saved_predictions
 from lab.training.checkpoint import CheckpointMetadata
 
 NOT_CHECKED = (
-    "Nobody has looked for copies in this data set yet. Press Check on the Data page, or run: "
-    "python -m lab check {dataset}"
+    "Not known: nobody has looked for copies in this data set yet, or the test images were not "
+    "looked at one by one. Press Check on the Data page and open the run's Results, or run: "
+    "python -m lab check --run RUN"
 )
 
 
@@ -96,3 +98,24 @@ def saved_leak_free(folder: Path, checkpoint: str = "best", part: str = "test") 
     pack, splits = open_data(card)
     groups = known_groups(pack)
     return None if groups is None else leak_free(predictions, splits, groups)
+
+
+def leak_free_values(honest: LeakFree) -> dict[str, Any]:
+    """Returns both accuracies as plain JSON values."""
+
+    def values(share: GroupedShare) -> dict[str, Any]:
+        return {
+            "images": share.n,
+            "independent": share.units,
+            "right": share.right,
+            "accuracy": share.share if share.n else None,
+            "interval": list(share.interval) if share.n else None,
+        }
+
+    return {
+        "part": honest.part,
+        "all": values(honest.everything),
+        "leak_free": values(honest.clean),
+        "near_copies": honest.leaking,
+        "sentence": honest.sentence,
+    }
