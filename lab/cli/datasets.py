@@ -1,4 +1,4 @@
-"""`datasets list | show | add | download | remove | prepare`."""
+"""`datasets list | show | add | check | download | remove | prepare`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from lab.cli.console import Console, progress_line
+from lab.cli.console import Console, printable, progress_line
 from lab.data import catalog
 from lab.data.download.dataset import download_dataset
+from lab.data.pack import Pack
+from lab.data.quality import check as quality
+from lab.data.quality.findings import CHECKS, CheckResult, Finding
+from lab.words import duration
+
+LISTED = 10
+"""Findings of a kind that are printed for people; --json has all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove.set_defaults(perform=remove_dataset)
     prepare = actions.add_parser("prepare", help="draw the built-in data sets now")
     prepare.set_defaults(perform=prepare_datasets)
-    for action in (listing, show, add, download):
+    check = actions.add_parser("check", help="look for copies, label errors and odd pictures")
+    check.add_argument("name")
+    check.add_argument(
+        "--only", metavar="CHECK", action="append", default=[], help="this check; may be repeated"
+    )
+    check.add_argument(
+        "--again", action="store_true", help="also what this version was checked for"
+    )
+    check.set_defaults(perform=check_dataset)
+    for action in (listing, show, add, check, download):
         action.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -117,6 +133,48 @@ def _print_import(imported: catalog.ImportReport, *, as_json: bool) -> int:
         print(f"left out: {len(imported.rejected) - 20} more", file=sys.stderr)
     print(imported.sentence)
     return 0
+
+
+def check_dataset(options: argparse.Namespace) -> int:
+    """Run checks of a data set and print what they found, a line of JSON a check with --json."""
+    with progress_line() as report:
+        pack = catalog.open_pack(options.name, progress=report)
+        results = quality.run_checks(pack, options.only, report, again=options.again)
+    for name, result in results.items():
+        check = CHECKS.get(name)
+        if options.json:
+            print(_json({"check": name, **_found(pack, result)}))
+            continue
+        print(f"{check.title}: {result.count():,} ({duration(result.seconds)})")
+        for note in result.notes:
+            print(f"  {note}")
+        for kind, title in check.kinds.items():
+            findings = [finding for finding in result.findings if finding.kind == kind]
+            if findings:
+                print(f"  {title}: {len(findings):,}")
+            for finding in findings[:LISTED]:
+                print(f"    {printable(_in_words(pack, finding))}")
+            if len(findings) > LISTED:
+                print(f"    and {len(findings) - LISTED:,} more")
+    return 0
+
+
+def _in_words(pack: Pack, finding: Finding) -> str:
+    given = pack.meta.class_names[pack.labels[finding.row]]
+    text = f"{pack.names[finding.row]} ({given})"
+    if finding.suggestion not in (None, given):
+        text += f" -> {finding.suggestion}"
+    return text
+
+
+def _found(pack: Pack, result: CheckResult) -> dict[str, Any]:
+    findings = [{**asdict(finding), "name": pack.names[finding.row]} for finding in result.findings]
+    return {
+        "seconds": result.seconds,
+        "figures": dict(result.figures),
+        "notes": result.notes,
+        "findings": findings,
+    }
 
 
 def remove_dataset(options: argparse.Namespace) -> int:

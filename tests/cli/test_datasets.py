@@ -9,6 +9,7 @@ from PIL import Image
 
 from lab.cli.main import main
 from lab.data.drawn import signs
+from lab.data.quality.findings import CHECKS
 from tests.tiny_data import make_tiny_pack
 
 
@@ -82,3 +83,18 @@ def test_prepare_draws_what_is_built_in(
     assert all(
         catalog.describe(n).state == catalog.READY for n in ("drawn-signs", "drawn-cats-dogs")
     )
+
+
+def test_check_prints_what_every_check_found(capsys: pytest.CaptureFixture[str]) -> None:
+    make_tiny_pack(train=60, test=15)
+    assert main(["datasets", "check", "tiny"]) == 0
+    out = capsys.readouterr().out
+    for check in CHECKS:
+        assert check.title in out
+    assert main(["datasets", "check", "tiny", "--only", "label_errors", "--json"]) == 0
+    (found,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert found["check"] == "label_errors"
+    assert found["figures"]["judged"] == 75
+    assert set(found) == {"check", "seconds", "figures", "notes", "findings"}
+    assert main(["datasets", "check", "tiny", "--only", "smell"]) == 2
+    assert "smell" in capsys.readouterr().err

@@ -77,7 +77,15 @@ class Check:
     """Raise it when results of older code no longer hold: they are then not read."""
 
 
-CHECKS: Registry[Check] = Registry("check", filled_by=("lab.data.quality.duplicates",))
+CHECKS: Registry[Check] = Registry(
+    "check",
+    filled_by=(
+        "lab.data.quality.duplicates",
+        "lab.data.quality.label_errors",
+        "lab.data.quality.odd_pictures",
+        "lab.data.quality.outliers",
+    ),
+)
 """All checks, in the order in which they run and are shown."""
 
 

@@ -20,6 +20,7 @@ from lab.data.pack import SPLITS, Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
 from lab.ui.data import edits
+from lab.ui.data.suspects import draw_suspects
 from lab.ui.widgets.background import draw_job
 from lab.ui.widgets.pictures import SHOWN_SIDE, enlarge
 from lab.ui.words import plain
@@ -91,12 +92,12 @@ def _draw_section(info: DatasetInfo, pack: Pack, check: Check, found: CheckResul
         required=True,
         label_visibility="collapsed",
     )
-    draw_findings(
-        info,
-        pack,
-        [finding for finding in found.findings if finding.kind == kind],
-        key=f"data_check_{check.name}_{kind}",
-    )
+    findings = [finding for finding in found.findings if finding.kind == kind]
+    key = f"data_check_{check.name}_{kind}"
+    if check.name == "label_errors":
+        draw_suspects(info, pack, found, findings, key=key)
+    else:
+        draw_findings(info, pack, findings, key=key)
 
 
 def draw_findings(info: DatasetInfo, pack: Pack, findings: list[Finding], *, key: str) -> None:
