@@ -116,6 +116,7 @@ def judge(
         best_epoch=run.best_epoch,
         test_samples=run.test_samples or 0,
         test_accuracy=run.test_accuracy,
+        val_copies=None if predictions is None or may_go_on else _val_copies(folder, predictions),
         ended=not may_go_on,
         diverged_message=run.message
         if run.status == "failed" and is_divergence(run.message)
@@ -158,11 +159,14 @@ def _verdict_values(store: Store, run: RunRow, verdict: Verdict) -> dict[str, An
         "evidence": verdict.evidence,
         "suggestion": verdict.suggestion,
         "change": "",
+        "button": "",
         "fixed_by": None,
     }
     if verdict.change:
         config = run.config
         values["change"] = change_text(config, verdict.change)
+        honest = "split_by" in verdict.change
+        values["button"] = "Train on the honest split" if honest else "Run it with this change"
         other = existing_fix(store, run, config.changed(**verdict.change))
         if other is not None:
             values["fixed_by"] = {"id": other.id, "name": other.name, "status": other.status}
@@ -175,6 +179,22 @@ def change_text(config: RunConfig, change: dict[str, Any]) -> str:
     return ", ".join(
         f"{k.title} {k.text(getattr(config, k.name))} → {k.text(change[k.name])}" for k in knobs
     )
+
+
+def _val_copies(folder: Path, predictions: Predictions) -> float | None:
+    """The share of validation images that are near-copies of training images, if that is known."""
+    from lab.evaluate.leak_free import known_groups, leak_free  # brings torch
+    from lab.evaluate.opened import open_data
+    from lab.training.checkpoint import CheckpointMetadata
+
+    try:
+        pack, splits = open_data(CheckpointMetadata.read(folder))
+    except LabError:  # the data set is gone: the curves are judged all the same
+        return None
+    groups = known_groups(pack)
+    if groups is None or not len(predictions):
+        return None
+    return leak_free(predictions, splits, groups).leaking / len(predictions)
 
 
 def _predictions(

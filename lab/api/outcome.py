@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lab.errors import LabError
+from lab.evaluate.leak_free import saved_leak_free
 from lab.evaluate.predictions import saved_predictions
 from lab.runs.rows import RunRow
 from lab.words import percent
@@ -20,7 +21,10 @@ def outcome(run: RunRow, folder: Path) -> str:
         return ""
     if run.test_accuracy is not None:
         images = f"{run.test_samples:,} test images"
-        return f"{percent(run.test_accuracy)} of {images} are right. {_baseline(run, folder)}"
+        honest = _leak_free(folder)
+        return (
+            f"{percent(run.test_accuracy)} of {images} are right. {honest}{_baseline(run, folder)}"
+        )
     if not run.step:
         return "It ended before its first step."
     if run.best_val_accuracy is None:
@@ -41,6 +45,16 @@ def outcome(run: RunRow, folder: Path) -> str:
         f"{reached} It ended after {done} of {epochs} epochs and was not tested: a longer run may "
         "reach more."
     )
+
+
+def _leak_free(folder: Path) -> str:
+    """Returns the sentence of the leak-free accuracy, with a space behind it; "" while the test
+    images were not looked at one by one or nobody has looked for copies."""
+    try:
+        honest = saved_leak_free(folder)
+    except LabError:  # the data set is gone
+        return ""
+    return f"{honest.sentence} " if honest is not None and honest.leaking else ""
 
 
 def _baseline(run: RunRow, folder: Path) -> str:

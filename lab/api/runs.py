@@ -12,7 +12,7 @@ from lab.api.endpoint import Answer, Body, Call, Endpoint, Example, Parameter
 from lab.api.history import recorded_metrics
 from lab.api.judging import judge, verdict_values
 from lab.api.run_values import exact_numbers, log_values, run_values
-from lab.api.schemas import NEW_RUN, component
+from lab.api.schemas import NEW_RUN, TEXT, component, structure
 from lab.config import RunConfig
 from lab.errors import ConfigError
 from lab.metrics import epoch_columns, step_columns
@@ -99,6 +99,20 @@ def read_log(call: Call) -> Any:
 def read_verdicts(call: Call) -> Any:
     run = store().run(call["run"])
     return verdict_values(store(), run, judge(store(), run, may_predict=False))
+
+
+def read_leak_free(call: Call) -> Any:
+    from lab.evaluate.leak_free import (  # brings torch
+        NOT_CHECKED,
+        leak_free_values,
+        saved_leak_free,
+    )
+
+    run = store().run(call["run"])
+    honest = saved_leak_free(store().folder(run.id))
+    if honest is None:
+        return {"test": None, "problem": NOT_CHECKED}
+    return {"test": leak_free_values(honest), "problem": ""}
 
 
 # --- starting and steering ------------------------------------------------------------------------
@@ -241,6 +255,22 @@ ENDPOINTS = (
         "the validation images, the answers to them.",
         read_verdicts,
         Answer("The verdicts.", component("Judgement")),
+        parameters=(RUN,),
+        example=Example({"run": _SOME_RUN}),
+        errors=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/runs/{run}/leak-free",
+        "Accuracy without near-copies",
+        "The test accuracy on all images and on those of which the run has seen no near-copy, with "
+        "intervals in which copies of one picture count once. `test` is null while the copies are "
+        "not known or the test images were not looked at one by one.",
+        read_leak_free,
+        Answer(
+            "Both accuracies.",
+            structure({"test": {"type": ["object", "null"]}, "problem": TEXT}),
+        ),
         parameters=(RUN,),
         example=Example({"run": _SOME_RUN}),
         errors=(404,),

@@ -183,6 +183,7 @@ JUDGEMENT = structure(
                     "evidence": TEXT,
                     "suggestion": TEXT,
                     "change": about(TEXT, "The knobs to change; empty where none is proposed."),
+                    "button": about(TEXT, "The words of a button that starts such a run."),
                     "fixed_by": about(
                         {"type": ["object", "null"]}, "The run that was started with that change."
                     ),

@@ -115,7 +115,8 @@ for _spec in (
         title="Sign-Language MNIST",
         story="Hands showing the 24 still letters of the American manual alphabet (J and Z are "
         "movements), 28 x 28 grey: 27,455 training and 7,172 test images, grown from 1,704 "
-        "photographs, so near-copies occur on both sides.",
+        "photographs by about 20 near-copies each. Nearly every training image has near-copies "
+        "among the others; few test images have one among them.",
         source="https://www.kaggle.com/datasets/datamunge/sign-language-mnist",
         licence="CC0: Public Domain, as its Kaggle page states",
         how_to_get="Press Download on the Data page, or fetch the zip from "
@@ -127,7 +128,12 @@ for _spec in (
         formats=("pixel-tables",),
         expects="Kaggle's files sign_mnist_train.csv and sign_mnist_test.csv in a folder or zip",
         downloadable=True,
-        knobs={"architecture": "sign-cnn", "batch_size": 256, "epochs": 20},
+        knobs={
+            "architecture": "sign-cnn",
+            "batch_size": 256,
+            "epochs": 20,
+            "split_by": "group",
+        },
     ),
     DatasetSpec(
         name="cats-dogs",

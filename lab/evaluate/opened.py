@@ -29,7 +29,7 @@ from torch import Tensor
 
 from lab.data import catalog
 from lab.data.pack import Pack
-from lab.data.splits import Splits, make_splits
+from lab.data.splits import Splits, cuts_by_copies, make_splits
 from lab.errors import DataError, ResourceError
 from lab.evaluate.pictures import Picture
 from lab.explain.grad_cam import require_numbers
@@ -249,4 +249,9 @@ def open_data(
             "version that it was trained on is no longer on this machine, so its images cannot be "
             "shown. Add the original again, or train a new run."
         ) from error
-    return pack, make_splits(pack, card.config)
+    if card.copies is None and cuts_by_copies(pack, card.config):
+        raise DataError(
+            "Which images this run set aside for validation is not known any more: its file of "
+            "near-copies is gone. Train the run again with its settings."
+        )
+    return pack, make_splits(pack, card.config, card.copies)

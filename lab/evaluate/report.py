@@ -24,9 +24,9 @@ from lab.evaluate.metrics import (
     calibration,
     class_scores,
     confusion,
+    grouped_share,
     macro_scores,
     majority_baseline,
-    wilson_interval,
 )
 from lab.evaluate.predictions import Predictions
 
@@ -41,7 +41,9 @@ class Report:
     right: int
     accuracy: float
     interval: tuple[float, float]
-    """Wilson's 95 % interval of the accuracy."""
+    """Wilson's 95 % interval of the accuracy, in which copies of one picture count once."""
+    units: int
+    """Independent pictures among the images; n where no copies are known."""
     loss: float
     """Mean cross-entropy in nats, unweighted."""
     matrix: Ints
@@ -65,18 +67,21 @@ class Report:
         return False if self.interval[1] < self.baseline else None
 
 
-def make_report(predictions: Predictions) -> Report:
-    """Returns the metrics of `predictions`, which have at least one image."""
+def make_report(predictions: Predictions, groups: Ints | None = None) -> Report:
+    """Returns the metrics of `predictions`, which have at least one image; `groups` (N,) of the
+    pack: images with the same number are copies of one picture."""
     labels, predicted, right = predictions.labels, predictions.predicted, predictions.right
     matrix = confusion(labels, predicted, len(predictions.class_names))
     scores = class_scores(matrix)
     hits, n = int(np.count_nonzero(right)), len(predictions)
+    share = grouped_share(right, None if groups is None else groups[predictions.indices])
     majority, baseline = majority_baseline(predictions.train_counts, labels)
     return Report(
         n=n,
         right=hits,
         accuracy=hits / n,
-        interval=wilson_interval(hits, n),
+        interval=share.interval,
+        units=share.units,
         loss=float(predictions.losses.mean(dtype=np.float64)),
         matrix=matrix,
         scores=scores,

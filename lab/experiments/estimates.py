@@ -26,7 +26,7 @@ import torch.nn.functional as F
 
 from lab.config import KNOBS, RunConfig
 from lab.data.catalog import DatasetInfo, describe
-from lab.data.splits import split_counts
+from lab.data.forecast import expected_counts
 from lab.errors import ConfigError
 from lab.home import atomic_file, home_folder
 from lab.models.architecture import ARCHITECTURES
@@ -174,7 +174,7 @@ def estimate(
 def image_counts(config: RunConfig, info: DatasetInfo) -> tuple[int, int, int]:
     """Images that are trained on in an epoch, validated on and tested on, by the arithmetic of
     `lab.data.splits`; zeros while the data set is not here."""
-    classes, val = split_counts(info.counts, config)
+    classes, val = expected_counts(info, config)
     train = sum(classes.values())
     if config.class_balancing == "oversampling" and classes:
         train = max(classes.values()) * len(classes)

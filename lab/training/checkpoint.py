@@ -2,6 +2,7 @@
 
 <run folder>/
 ├── network.json         what the weights need around them: config, classes, pixel scaling
+├── copies.npy           the near-copies that its validation cut kept together, if it went by them
 ├── last.safetensors     weights after the newest epoch, published for inspection while training
 ├── best.safetensors     weights of the best epoch by the validation figure
 ├── epoch-0005.safetensors   weights of a kept epoch (knob keep_every)
@@ -15,16 +16,18 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from lab.config import RunConfig
 from lab.data.decode import Fit, ValueRange
+from lab.data.groups import Groups
 from lab.data.preprocess import Preprocess
 from lab.errors import DataError, NotFoundError
 from lab.home import atomic_file
@@ -34,6 +37,7 @@ from lab.training.counters import Counters
 from lab.training.failures import is_out_of_memory
 
 RESUME = "resume.safetensors"
+COPIES = "copies.npy"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ class CheckpointMetadata:
     """How the data set's pictures became squares; an upload takes the same way."""
     value_range: ValueRange | None = None
     """How the data set's files of more than 8 bits a value were spread; an upload's are, too."""
+    copies: Groups | None = field(default=None, compare=False, repr=False)
+    """Which images of the pack are near-copies, as the validation cut had them. Kept with the run,
+    so that its cut stays what it was when a later version of the lab finds others."""
 
     def write(self, folder: Path) -> None:
         text = {
@@ -61,6 +68,9 @@ class CheckpointMetadata:
             "fit": self.fit,
             "value_range": self.value_range,
         }
+        if self.copies is not None:
+            with atomic_file(folder / COPIES) as temporary, temporary.open("wb") as output:
+                np.save(output, self.copies)
         with atomic_file(folder / "network.json") as temporary:
             temporary.write_text(json.dumps(text, indent=2), encoding="utf-8")
 
@@ -75,8 +85,9 @@ class CheckpointMetadata:
             ) from None
         preprocess = Preprocess.from_dict(values["preprocess"])
         value_range = values.get("value_range")
+        config = RunConfig.from_mapping(values["config"])
         return cls(
-            config=RunConfig.from_mapping(values["config"]),
+            config=config,
             class_names=tuple(values["class_names"]),
             preprocess=preprocess,
             dataset_hash=values["dataset_hash"],
@@ -84,7 +95,21 @@ class CheckpointMetadata:
             data_channels=values.get("data_channels", preprocess.channels),
             fit=values.get("fit", "stretch"),
             value_range=None if value_range is None else tuple(value_range),
+            copies=_read_copies(folder) if config.split_by == "group" else None,
         )
+
+
+def _read_copies(folder: Path) -> Groups | None:
+    """None of a set that brings its own validation images, which is not cut."""
+    try:
+        return np.asarray(np.load(folder / COPIES, allow_pickle=False), dtype=np.int64)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"The validation cut of run {folder.name} cannot be read from {COPIES} ({error}). "
+            "Train the run again with its settings."
+        ) from error
 
 
 def publish(network: StagedNet, folder: Path, *, epoch: int, best: bool, kept: bool) -> None:

@@ -190,6 +190,7 @@ class _Run:
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
                 value_range=plan.pack.meta.value_range,
+                copies=plan.copies,
             ).write(plan.folder)
         yield announcements.run_started(
             self.network,

@@ -9,9 +9,12 @@ import torch
 
 from lab.config import Precision, RunConfig
 from lab.data import catalog as datasets
+from lab.data.forecast import expected_counts
+from lab.data.groups import Groups
 from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess, make_preprocess
-from lab.data.splits import Splits, make_splits, split_counts, steps_in_epoch
+from lab.data.quality.duplicates import copy_groups
+from lab.data.splits import Splits, cuts_by_copies, make_splits, steps_in_epoch
 from lab.data.version_files import stored_versions
 from lab.errors import ConfigError, DataError, NotFoundError
 from lab.models.architecture import ARCHITECTURES
@@ -37,6 +40,8 @@ class Plan:
     folder: Path
     pack: Pack
     splits: Splits
+    copies: Groups | None
+    """The near-copies that the splits keep together; None where they go by picture."""
     preprocess: Preprocess
     network: StagedNet
     device: torch.device
@@ -140,7 +145,7 @@ def _check_pictures(config: RunConfig, info: datasets.DatasetInfo) -> None:
 
     A class that the person thins out may shrink to one picture.
     """
-    train, val = split_counts(info.counts, config.changed(reduced_class=""))
+    train, val = expected_counts(info, config.changed(reduced_class=""))
     few = {name: count for name, count in train.items() if count < LEAST_PICTURES}
     if not few and (not train or any(val.values())):
         return
@@ -188,7 +193,10 @@ def make_plan(
         cancel=cancel,
     )
     check_cancel(cancel, "The run")
-    splits = make_splits(pack, config)
+    copies = _copies(
+        pack, config, folder, begun=begun is not None, progress=progress, cancel=cancel
+    )
+    splits = make_splits(pack, config, copies)
     channels = input_channels(config, pack.meta.channels)
     progress(Progress(0, 0, "Measuring the training images"))
     preprocess = make_preprocess(config, pack, splits, channels=channels)
@@ -223,6 +231,7 @@ def make_plan(
         folder=folder,
         pack=pack,
         splits=splits,
+        copies=copies,
         preprocess=preprocess,
         network=network,
         device=device,
@@ -243,6 +252,24 @@ def make_plan(
             *_balancing_decision(config),
         ),
     )
+
+
+def _copies(
+    pack: Pack,
+    config: RunConfig,
+    folder: Path,
+    *,
+    begun: bool,
+    progress: Report,
+    cancel: Cancel,
+) -> Groups | None:
+    """The near-copies that the cut keeps together, of a run that goes on: those it began with."""
+    if not cuts_by_copies(pack, config):
+        return None
+    if begun:
+        return CheckpointMetadata.read(folder).copies
+    stored = datasets.open_pack(config.dataset, version=pack.meta.content_hash)
+    return copy_groups(stored, progress, cancel)
 
 
 def as_trained(config: RunConfig, folder: Path) -> RunConfig:
@@ -286,6 +313,10 @@ def _validation_decision(pack: Pack, splits: Splits, config: RunConfig) -> Decis
     if len(pack.indices("val")):
         return Decision("Validation", f"{len(splits.val):,} images", "the data set brings its own")
     reason = f"{config.validation_fraction:.0%} of each class's training images, by seed"
+    if config.split_by == "group":
+        reason += "; near-copies stay on one side"
+    elif pack.groups is not None:
+        reason += "; images that belong together stay on one side"
     return Decision("Validation", f"{len(splits.val):,} images", reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from lab.data.pack import SPLITS, Pack, PackMeta
 from lab.data.splits import (
     Splits,
     Stream,
+    cuts_by_copies,
     epoch_order,
     make_splits,
     random_keys,
@@ -22,6 +24,8 @@ from lab.data.splits import (
 from lab.errors import ConfigError, DataError
 
 NAMES = ("cat", "dog", "owl")
+OLD_CUT = [4, 18, 25, 30, 57, 59, 74, 80, 91, 92, 97, 130]
+"""Of `a_pack(train=(60, 90, 150))` with the default settings, before there were groups."""
 
 
 def a_pack(**counts: tuple[int, ...]) -> Pack:
@@ -295,3 +299,108 @@ def test_oversampling_lengthens_the_epoch():
     assert steps_in_epoch(splits, config, pack.labels) == 7  # ceil(200 / 30)
     order = epoch_order(splits, config, epoch=1, labels=pack.labels)
     assert step_edges(splits, config, pack.labels)[-1] == len(order) == 200
+
+
+# --- images that belong together ------------------------------------------------------------------
+def grouped(pack: Pack, groups: np.ndarray) -> Pack:
+    return dataclasses.replace(pack, groups=groups.astype(np.int64))
+
+
+def in_threes(pack: Pack, *, size: int = 3) -> np.ndarray:
+    """Groups of `size` images of one class, over all splits."""
+    groups = np.empty(len(pack), dtype=np.int64)
+    for label in range(len(pack.meta.class_names)):
+        rows = np.flatnonzero(pack.labels == label)
+        groups[rows] = 1000 * label + np.arange(len(rows)) // size
+    return groups
+
+
+def cut_groups(groups: np.ndarray, splits: Splits) -> int:
+    return len(np.intersect1d(groups[splits.train], groups[splits.val]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_a_cut_by_group_parts_no_group_and_keeps_the_classes_shares(seed: int, size: int) -> None:
+    pack = a_pack(train=(60, 90, 150), test=(5, 5, 5))
+    copies = in_threes(pack, size=size)
+    config = RunConfig(split_by="group", validation_fraction=0.2, seed=seed)
+    splits = make_splits(pack, config, copies)
+    assert cut_groups(copies, splits) == 0
+    assert sorted([*splits.train, *splits.val]) == pack.indices("train").tolist()
+    for count, wanted in zip(per_class(pack, splits.val), (12, 18, 30), strict=True):
+        assert abs(count - wanted) <= size / 2
+    again = make_splits(pack, config, copies)
+    assert (again.val == splits.val).all()
+    other = make_splits(pack, config.changed(seed=seed + 100), copies)
+    assert not np.array_equal(other.val, splits.val)
+
+
+def test_a_cut_by_image_goes_through_the_copies_as_it_always_did() -> None:
+    pack = a_pack(train=(60, 90, 150))
+    copies = in_threes(pack)
+    before = make_splits(pack, RunConfig())
+    assert cut_groups(copies, before) > 10
+    assert (make_splits(pack, RunConfig(), copies).val == before.val).all()
+    assert before.val[:12].tolist() == OLD_CUT  # old runs keep their validation images
+
+
+def test_groups_of_the_pack_are_never_cut() -> None:
+    pack = a_pack(train=(60, 90, 150))
+    bursts, copies = in_threes(pack), in_threes(pack, size=5)
+    splits = make_splits(grouped(pack, bursts), RunConfig())
+    assert cut_groups(bursts, splits) == 0
+    both = make_splits(grouped(pack, bursts), RunConfig(split_by="group"), copies)
+    assert cut_groups(bursts, both) == cut_groups(copies, both) == 0
+
+
+def test_groups_of_one_image_are_cut_in_the_same_shares_as_images() -> None:
+    pack = a_pack(train=(9, 20, 31))
+    alone = np.arange(len(pack))
+    splits = make_splits(pack, RunConfig(split_by="group"), alone)
+    assert per_class(pack, splits.val) == per_class(pack, make_splits(pack, RunConfig()).val)
+
+
+def test_groups_over_several_classes() -> None:
+    pack = a_pack(train=(40, 40, 40))
+    groups = np.empty(len(pack), dtype=np.int64)
+    for label in range(3):  # a picture of each class in every group
+        groups[np.flatnonzero(pack.labels == label)] = np.arange(40)
+    splits = make_splits(pack, RunConfig(split_by="group"), groups)
+    assert cut_groups(groups, splits) == 0
+    assert per_class(pack, splits.val) == [4, 4, 4]
+
+
+def test_every_class_gives_some_where_it_has_two_groups_and_keeps_some() -> None:
+    pack = a_pack(train=(30, 31, 30))
+    groups = np.empty(len(pack), dtype=np.int64)
+    for label, sizes in enumerate(([15, 15], [21, 10], [30])):
+        rows = np.flatnonzero(pack.labels == label)
+        groups[rows] = 10 * label + np.repeat(np.arange(len(sizes)), sizes)
+    splits = make_splits(pack, RunConfig(split_by="group"), groups)
+    assert per_class(pack, splits.val) == [15, 10, 0]
+    assert per_class(pack, splits.train) == [15, 21, 30]
+
+
+def test_nothing_to_set_aside_where_every_class_is_one_group() -> None:
+    pack = a_pack(train=(10, 10, 10))
+    with pytest.raises(DataError, match="belong to one group"):
+        make_splits(grouped(pack, pack.labels), RunConfig())
+
+
+def test_by_group_without_groups_is_a_mistake_unless_nothing_is_cut() -> None:
+    config = RunConfig(split_by="group")
+    with pytest.raises(ValueError, match="which images are copies"):
+        make_splits(a_pack(train=(10, 10, 10)), config)
+    own = a_pack(train=(10, 10, 10), val=(2, 2, 2))
+    assert not cuts_by_copies(own, config)
+    assert per_class(own, make_splits(own, config).val) == [2, 2, 2]
+
+
+def test_a_subset_of_groups_is_cut_whole() -> None:
+    pack = a_pack(train=(60, 90, 150))
+    copies = in_threes(pack)
+    splits = make_splits(pack, RunConfig(split_by="group", subset_per_class=20), copies)
+    assert cut_groups(copies, splits) == 0
+    kept = np.array(per_class(pack, splits.train)) + per_class(pack, splits.val)
+    assert kept.tolist() == [20, 20, 20]

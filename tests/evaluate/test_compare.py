@@ -13,6 +13,7 @@ from lab.evaluate.compare import (
     mcnemar,
     over_seeds,
     paired,
+    paired_over_seeds,
     share_interval,
 )
 from lab.evaluate.metrics import wilson_interval
@@ -182,3 +183,63 @@ def test_what_is_not_comparable_is_said() -> None:
     changed.labels[0] = 0
     with pytest.raises(ConfigError, match="other labels"):
         paired(one, changed)
+
+
+# --- images that are copies of one photograph ----------------------------------------------------
+def test_one_image_a_group_is_mcnemars_test() -> None:
+    rng = np.random.Generator(np.random.Philox(3))
+    one, other = rng.random((2, 200)) < 0.8
+    assert mcnemar(one, other, np.arange(200)) == mcnemar(one, other)
+
+
+def test_copies_of_a_photograph_count_once() -> None:
+    """Every photograph twenty times: the same p-value as of the photographs."""
+    rng = np.random.Generator(np.random.Philox(4))
+    one, other = rng.random((2, 150)) < 0.8
+    alone = mcnemar(one, other)
+    copies = mcnemar(np.repeat(one, 20), np.repeat(other, 20), np.repeat(np.arange(150), 20))
+    assert (copies.n, copies.units) == (3000, 150)
+    assert (copies.p_exact, copies.p_mid) == pytest.approx((alone.p_exact, alone.p_mid))
+    assert copies.difference == alone.difference
+    assert copies.interval == pytest.approx(alone.interval, abs=0.01)
+    assert mcnemar(np.repeat(one, 20), np.repeat(other, 20)).p_mid < alone.p_mid
+    assert "These images are copies of 150 photographs" in in_words(copies, "A", "B")
+
+
+def test_sign_flips_as_all_flips_counted() -> None:
+    rng = np.random.Generator(np.random.Philox(6))
+    groups = np.repeat(np.arange(12), rng.integers(1, 6, size=12))
+    one, other = rng.random((2, len(groups))) < 0.6
+    sums = np.bincount(groups, weights=one.astype(int) - other.astype(int))
+    signs = 1 - 2 * ((np.arange(2**12)[:, None] >> np.arange(12)) & 1)
+    flipped = np.abs(signs @ sums)
+    beyond = np.mean(flipped > abs(sums.sum()) + 1e-9)
+    equal = np.mean(np.isclose(flipped, abs(sums.sum())))
+    test = mcnemar(one, other, groups)
+    assert test.p_exact == pytest.approx(beyond + equal)
+    assert test.p_mid == pytest.approx(beyond + equal / 2)
+
+
+def test_grouped_under_the_hypothesis_one_in_twenty_is_called_a_difference() -> None:
+    """Two equally good networks, each right or wrong on all ten copies of a photograph together."""
+    rng = np.random.Generator(np.random.Philox(9))
+    groups = np.repeat(np.arange(80), 10)
+    called = naive = 0
+    for _ in range(400):
+        one, other = np.repeat(rng.random((2, 80)) < 0.8, 10, axis=1)
+        called += mcnemar(one, other, groups).more_than_chance
+        naive += mcnemar(one, other).more_than_chance
+    assert 8 <= called <= 36
+    assert naive > 150
+
+
+def test_over_seeds_copies_count_once() -> None:
+    rng = np.random.Generator(np.random.Philox(5))
+    first, second = rng.random((2, 3, 100)) < 0.8
+    alone = paired_over_seeds(first, second)
+    groups = np.repeat(np.arange(100), 7)
+    copies = paired_over_seeds(np.repeat(first, 7, axis=1), np.repeat(second, 7, axis=1), groups)
+    assert (copies.n, copies.units, copies.seeds) == (700, 100, 3)
+    assert copies.difference == pytest.approx(alone.difference)
+    assert copies.p == pytest.approx(alone.p)
+    assert copies.interval == pytest.approx(alone.interval)

@@ -4,16 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as oracle
 
 from lab.evaluate.metrics import (
     calibration,
     class_scores,
     confusion,
+    grouped_share,
     macro_scores,
     majority_baseline,
     precision_recall_curve,
     roc_curve,
+    student_95,
     wilson_interval,
 )
 
@@ -162,3 +165,85 @@ def test_majority_is_of_the_training_images() -> None:
     train_counts = np.array([10, 30, 30])
     assert majority_baseline(train_counts, np.array([0, 0, 0, 1])) == (1, 0.25)
     assert math.isnan(majority_baseline(train_counts, np.empty(0, dtype=np.int64))[1])
+
+
+# --- images that belong together ------------------------------------------------------------------
+def photographs(
+    groups: int, size: int, *, accuracy: float, within: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Right or not of groups x size images; `within`: share of photographs of which all copies have
+    one answer."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    right = rng.random((groups, size)) < accuracy
+    same = rng.random(groups) < within
+    right[same] = right[same][:, :1]
+    return right.ravel(), np.repeat(np.arange(groups), size)
+
+
+def bootstrap(right: np.ndarray, groups: np.ndarray, *, draws: int = 4000) -> tuple[float, float]:
+    """The 95 % percentile interval of whole groups drawn with replacement."""
+    sums = np.bincount(groups, weights=right)
+    sizes = np.bincount(groups)
+    rng = np.random.Generator(np.random.Philox(11))
+    drawn = rng.integers(0, len(sums), size=(draws, len(sums)))
+    shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("within", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("accuracy", [0.6, 0.9])
+def test_the_grouped_interval_is_that_of_a_bootstrap_of_groups(
+    within: float, accuracy: float
+) -> None:
+    right, groups = photographs(350, 20, accuracy=accuracy, within=within, seed=3)
+    share = grouped_share(right, groups)
+    low, high = bootstrap(right, groups)
+    width = high - low
+    assert share.interval == pytest.approx((low, high), abs=0.12 * width + 5e-4)
+    assert (share.n, share.units, share.right) == (7000, 350, int(right.sum()))
+    if within == 1.0:  # as many independent answers as photographs
+        alone = wilson_interval(int(right[::20].sum()), 350)
+        assert share.interval == pytest.approx(alone, abs=2e-3)
+
+
+def test_groups_of_unequal_sizes() -> None:
+    rng = np.random.Generator(np.random.Philox(8))
+    sizes = rng.integers(1, 60, size=200)
+    right = np.repeat(rng.random(200) < 0.85, sizes)
+    groups = np.repeat(np.arange(200), sizes)
+    low, high = bootstrap(right, groups)
+    assert grouped_share(right, groups).interval == pytest.approx((low, high), abs=0.01)
+
+
+def test_images_that_stand_for_themselves_have_wilsons_interval() -> None:
+    right = np.random.Generator(np.random.Philox(1)).random(500) < 0.7
+    wilson = wilson_interval(int(right.sum()), 500)
+    assert grouped_share(right, None).interval == wilson
+    alone = grouped_share(right, np.arange(500)[::-1])
+    assert alone.interval == wilson
+    assert alone.units == 500
+
+
+def test_all_right_counts_each_photograph_once() -> None:
+    share = grouped_share(np.ones(400, bool), np.repeat(np.arange(20), 20))
+    assert share.interval[1] == 1.0
+    assert share.interval[0] < wilson_interval(20, 20)[0]  # and Student's quantile for so few
+    assert grouped_share(np.ones(40, bool), np.zeros(40)).interval == (0.0, 1.0)
+    nothing = grouped_share(np.ones(0, bool), np.ones(0))
+    assert nothing.interval == (0.0, 1.0)
+    assert np.isnan(nothing.share)
+
+
+def test_the_grouped_interval_covers_the_truth_as_often_as_it_says() -> None:
+    missed = 0
+    for seed in range(300):
+        right, groups = photographs(60, 15, accuracy=0.8, within=0.8, seed=seed)
+        low, high = grouped_share(right, groups).interval
+        missed += not low <= 0.8 <= high
+    assert 4 <= missed <= 30  # 15 expected; taking images for independent misses about 150
+
+
+def test_students_quantile() -> None:
+    for freedom in (1, 2, 3, 5, 10, 40, 1000):
+        assert student_95(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-3)

@@ -89,6 +89,11 @@ def kept_copies(pack: Pack) -> Groups | None:
     return np.asarray(groups, dtype=np.int64) if groups.shape == (len(pack),) else None
 
 
+def copies_are_known(images_hash: str) -> bool:
+    """Whether `copy_groups` has looked at the pictures with this hash."""
+    return bool(images_hash) and _file_of(images_hash).exists()
+
+
 def independent_groups(pack: Pack) -> Groups | None:
     """Returns (N,) which images are no independent witnesses: the pack's own groups joined with
     near-copies that were found; None where neither is known."""
@@ -96,7 +101,11 @@ def independent_groups(pack: Pack) -> Groups | None:
 
 
 def _file(pack: Pack) -> Path:
-    return home_folder("quality") / pack.meta.images_hash / f"copies-{METHOD}.npy"
+    return _file_of(pack.meta.images_hash)
+
+
+def _file_of(images_hash: str) -> Path:
+    return home_folder("quality") / images_hash / f"copies-{METHOD}.npy"
 
 
 def find_copies(pack: Pack, progress: Report = silent, cancel: Cancel = never) -> Groups:

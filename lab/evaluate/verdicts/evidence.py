@@ -88,6 +88,9 @@ class RunEvidence:
     test_samples: int
     test_accuracy: float | None
     """The best weights' test accuracy, measured once at the end; None before."""
+    val_copies: float | None
+    """Share of the validation images with a near-copy among the training images; None while nobody
+    has looked for copies."""
     diverged: str
     """The sentence of a run that failed because its loss was no number; empty for others."""
 

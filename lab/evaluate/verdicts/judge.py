@@ -68,6 +68,7 @@ def verdicts(
     best_epoch: int | None = None,
     test_samples: int = 0,
     test_accuracy: float | None = None,
+    val_copies: float | None = None,
     ended: bool = True,
     diverged_message: str = "",
 ) -> tuple[Verdict, ...]:
@@ -89,6 +90,7 @@ def verdicts(
         best_epoch=best_epoch,
         test_samples=test_samples,
         test_accuracy=test_accuracy,
+        val_copies=val_copies,
         ended=ended,
         diverged=diverged_message,
     )

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
+from lab.data.groups import Groups
 from lab.errors import LabError
 from lab.evaluate.compare import PairedTest, in_words, paired
 from lab.evaluate.metrics import confusion
@@ -26,7 +28,7 @@ from lab.words import percent
 
 MOST_RUNS = 4
 KEY = "compare_same_images"
-_COUNTS = ("Images", "Both right", "Only the first", "Only the second", "Both wrong")
+_COUNTS = ("Images", "Independent", "Both right", "Only the first", "Only the second", "Both wrong")
 
 
 def draw_mistakes(chosen: Sequence[ComparedRun]) -> None:
@@ -85,18 +87,33 @@ def _draw(runs: Sequence[ComparedRun]) -> None:
         return
     letters = list(same)
     if len(same) > 1:
-        _draw_tests(letters, titles, predictions, part)
+        _draw_tests(letters, titles, predictions, part, _groups(same["A"].folder))
     _draw_matrices(letters, titles, predictions, part)
 
 
+def _groups(folder: Path) -> Groups | None:
+    """Which images are copies of one another; None where that is not known."""
+    from lab.evaluate.leak_free import known_groups  # these bring torch
+    from lab.evaluate.opened import open_data
+
+    try:
+        return known_groups(open_data(CheckpointMetadata.read(folder))[0])
+    except LabError:  # the data set is gone; the answers can still be compared
+        return None
+
+
 def _draw_tests(
-    letters: Sequence[str], titles: dict[str, str], predictions: Sequence[Predictions], part: str
+    letters: Sequence[str],
+    titles: dict[str, str],
+    predictions: Sequence[Predictions],
+    part: str,
+    groups: Groups | None,
 ) -> None:
     st.header("Do they really differ?", anchor=False)
     tests: dict[str, PairedTest] = {}
     for (one, first), (other, second) in combinations(zip(letters, predictions, strict=True), 2):
         try:
-            test = paired(first, second).test()
+            test = paired(first, second).test(groups)
         except LabError as error:
             st.warning(f"{one} and {other}: {error}", icon=":material/warning:")
             continue
@@ -111,6 +128,7 @@ def _draw_tests(
             {
                 "Runs": list(tests),
                 "Images": [t.n for t in tests.values()],
+                "Independent": [t.units for t in tests.values()],
                 "Both right": [t.both_right for t in tests.values()],
                 "Only the first": [t.only_first for t in tests.values()],
                 "Only the second": [t.only_second for t in tests.values()],

@@ -9,17 +9,21 @@ import streamlit as st
 from lab.charts.reliability import reliability, reliability_alt
 from lab.charts.style import CHART
 from lab.charts.two_classes import precision_recall, precision_recall_alt, roc, roc_alt
+from lab.evaluate.leak_free import LeakFree
 from lab.evaluate.metrics import precision_recall_curve, roc_curve
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import Report
 from lab.ui.words import plain
-from lab.words import percent
+from lab.words import NONE, percent
 
 
-def draw_metrics(report: Report, made_from: str) -> None:
-    """Draws the metrics, what they were measured on, and how they compare with the baseline."""
+def draw_metrics(report: Report, made_from: str, honest: LeakFree | None, part: str) -> None:
+    """Draws the metrics, what they were measured on, and how they compare with the baseline.
+
+    `honest` is None while nobody has looked for copies.
+    """
     low, high = report.interval
-    with st.grid(6, min_column_width=150, gap="small"):
+    with st.grid(7, min_column_width=150, gap="small"):
         st.metric(
             "Accuracy",
             percent(report.accuracy),
@@ -32,8 +36,15 @@ def draw_metrics(report: Report, made_from: str) -> None:
             border=True,
             help="Where the accuracy on endlessly many images of this kind plausibly lies "
             "(Wilson's interval): fewer images, wider interval. It does not show how another "
-            "training with another seed would do.",
+            "training with another seed would do."
+            + (
+                f" The {report.n:,} images are copies of {report.units:,} independent pictures, "
+                "and it counts those."
+                if report.units < report.n
+                else ""
+            ),
         )
+        _draw_leak_free(honest, part)
         st.metric(
             "Majority baseline",
             percent(report.baseline),
@@ -65,6 +76,30 @@ def draw_metrics(report: Report, made_from: str) -> None:
     st.caption(f"{made_from} {_against_baseline(report)}")
     if report.one_class:
         st.warning(plain(report.one_class), icon=":material/filter_1:")
+
+
+def _draw_leak_free(honest: LeakFree | None, part: str) -> None:
+    explained = (
+        f"The accuracy on those {part} images of which the run has seen no near-copy: only these "
+        "show how good it is on new pictures."
+    )
+    if honest is None:
+        value, delta = NONE, "not checked yet"
+    elif not honest.clean.n:
+        value, delta = NONE, "all are near-copies"
+    else:
+        low, high = honest.clean.interval
+        value = percent(honest.clean.share)
+        delta = f"of {honest.clean.n:,}: {100 * low:.1f}–{100 * high:.1f}%"
+    st.metric(
+        "Leak-free accuracy",
+        value,
+        delta=delta,
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=explained,
+    )
 
 
 def _against_baseline(report: Report) -> str:

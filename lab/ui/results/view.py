@@ -13,12 +13,15 @@ from functools import partial
 import streamlit as st
 
 from lab.data.pack import Pack
+from lab.data.splits import Splits
 from lab.errors import LabError
+from lab.evaluate.leak_free import known_groups, leak_free
 from lab.evaluate.opened import open_data
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import make_report, predictions_csv
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import CheckpointMetadata, checkpoints
+from lab.ui.results.copies import draw_copies
 from lab.ui.results.images import draw_matrix_and_images
 from lab.ui.results.scores import (
     draw_calibration,
@@ -106,14 +109,20 @@ def _no_checkpoint(run: RunRow) -> str:
 def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None:
     run = choice.run
 
-    report = make_report(predictions)
+    pack, splits, problem = _open_images(choice)
+    groups = None if pack is None else known_groups(pack)
+    report = make_report(predictions, groups)
+    honest = None
+    if splits is not None and groups is not None:
+        honest = leak_free(predictions, splits, groups)
     epoch = "" if predictions.epoch is None else f", the weights after epoch {predictions.epoch}"
     made_from = (
         f"Made from all {report.n:,} {PART_WORDS[part]} images by checkpoint "
         f"“{choice.checkpoint}”{epoch}."
     )
-    draw_metrics(report, made_from)
-    pack, problem = _open_images(choice)
+    draw_metrics(report, made_from, honest, PART_WORDS[part])
+    if pack is not None:
+        draw_copies(run.dataset, honest)
     if problem:
         st.warning(
             f"The metrics are those that were saved; the images cannot be shown. {problem}",
@@ -128,14 +137,14 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
         _draw_download(choice, part, predictions, pack.names)
 
 
-def _open_images(choice: CheckpointChoice) -> tuple[Pack | None, str]:
-    """Returns the images behind the predictions, or None and the sentence why not."""
+def _open_images(choice: CheckpointChoice) -> tuple[Pack | None, Splits | None, str]:
+    """Returns the images behind the predictions and the run's splits, or the sentence why not."""
     try:
         with st.spinner("Opening the images"):  # at another size they may have to be decoded again
-            pack, _ = open_data(CheckpointMetadata.read(choice.folder))
+            pack, splits = open_data(CheckpointMetadata.read(choice.folder))
     except LabError as error:
-        return None, str(error)
-    return pack, ""
+        return None, None, str(error)
+    return pack, splits, ""
 
 
 def _draw_download(

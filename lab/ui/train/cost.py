@@ -9,7 +9,7 @@ import streamlit as st
 from lab import jobs
 from lab.config import FREEZING, KNOBS, RunConfig
 from lab.data import catalog
-from lab.data.splits import split_counts
+from lab.data.forecast import expected_counts
 from lab.errors import LabError
 from lab.experiments.estimates import (
     Estimate,
@@ -134,7 +134,7 @@ def _draw_changing_pictures(config: RunConfig, guess: Estimate) -> None:
 
 def _draw_few_pictures(config: RunConfig) -> None:
     info = catalog.describe(config.dataset, config.dataset_version)
-    train, _ = split_counts(info.counts, config)
+    train, _ = expected_counts(info, config)
     few = {name: count for name, count in train.items() if count < FEW_PICTURES}
     if not few:
         return

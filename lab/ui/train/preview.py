@@ -12,7 +12,9 @@ import streamlit as st
 
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.data.forecast import expected_copies
 from lab.data.pack import Pack
+from lab.data.quality.duplicates import copies_are_known
 from lab.data.splits import Splits, make_splits, steps_in_epoch
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import apply_freeze, phases, stage_states
@@ -45,14 +47,15 @@ def preview(config: RunConfig) -> Preview:
     """Returns the facts of a resolved config. Raises LabError when it does not fit the data set."""
     # The images are part of the key: a set of one's own may be replaced under the same name.
     info = catalog.describe(config.dataset, config.dataset_version)
-    return _preview(config.to_json(), info.content_hash)
+    by_copies = config.split_by == "group" and copies_are_known(info.images_hash)
+    return _preview(config.to_json(), info.content_hash, by_copies)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _preview(config_json: str, content_hash: str) -> Preview:
+def _preview(config_json: str, content_hash: str, by_copies: bool) -> Preview:
     config = RunConfig.from_json(config_json)
     pack = catalog.open_pack(config.dataset, version=config.dataset_version)
-    splits = make_splits(pack, config)
+    splits = make_splits(pack, config, expected_copies(pack, config))
     assert config.image_size is not None
     network = build_network(
         config,

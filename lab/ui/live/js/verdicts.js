@@ -38,7 +38,7 @@ export class Verdicts {
   }
 
   card(verdict, run) {
-    const { kind, title, sentence, evidence, suggestion, change, fixed_by: other } = verdict
+    const { kind, title, sentence, evidence, suggestion, change, button: words, fixed_by: other } = verdict
     const card = element(
       "article",
       { class: "live-verdict" },
@@ -53,7 +53,7 @@ export class Verdicts {
       button.append(icon("compare_arrows"), `Compare with “${other.name}”`)
       button.onclick = () => this.act({ compare: [run.id, other.id] })
     } else {
-      button.append(icon("play_arrow"), "Run it with this change")
+      button.append(icon("play_arrow"), words)
       button.title = "Queues a second run, the same but for this, and compares the two."
       button.onclick = () => {
         button.disabled = true

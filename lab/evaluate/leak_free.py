@@ -1,0 +1,121 @@
+"""Accuracy on images of which the run has seen no near-copy, beside the accuracy on all.
+
+A near-copy of a training image is easier than a new picture. Which images are near-copies is known
+once the data set was checked (`lab.data.quality.duplicates`); groups of the pack itself, such as
+bursts of a camera, count as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab.data.groups import Groups
+from lab.data.pack import Pack
+from lab.data.quality.duplicates import copies_are_known, independent_groups
+from lab.data.splits import Splits
+from lab.errors import NotFoundError
+from lab.evaluate.metrics import GroupedShare, grouped_share
+from lab.evaluate.opened import open_data
+from lab.evaluate.predictions import SPLIT_WORDS, Predictions, saved_predictions
+from lab.training.checkpoint import CheckpointMetadata
+
+NOT_CHECKED = (
+    "Not known: nobody has looked for copies in this data set yet, or the test images were not "
+    "looked at one by one. Press Check on the Data page and open the run's Results, or run: "
+    "python -m lab check --run RUN"
+)
+
+
+@dataclass(frozen=True)
+class LeakFree:
+    """The accuracy on all images of a part, and on those without a near-copy among the images that
+    the run was trained on (and, for the test part, chosen by)."""
+
+    part: str
+    """ "val" or "test"."""
+    everything: GroupedShare
+    clean: GroupedShare
+    """Without images when each has a near-copy."""
+
+    @property
+    def leaking(self) -> int:
+        """Images with a near-copy among those that the run has seen."""
+        return self.everything.n - self.clean.n
+
+    @property
+    def sentence(self) -> str:
+        part, n = SPLIT_WORDS[self.part], self.everything.n
+        if not self.leaking:
+            return f"None of the {n:,} {part} images is a near-copy of an image that the run saw."
+        share = (
+            f"{self.leaking:,} of the {n:,} {part} images ({self.leaking / n:.1%}) are near-copies "
+            "of images that the run saw"
+        )
+        if not self.clean.n:
+            return f"{share}: nothing is left to measure it on honestly."
+        low, high = self.clean.interval
+        return (
+            f"{share}. On the other {self.clean.n:,}, {self.clean.units:,} independent pictures, "
+            f"{self.clean.share:.1%} are right (95 % interval {low:.1%} to {high:.1%})."
+        )
+
+
+def leak_free(predictions: Predictions, splits: Splits, groups: Groups) -> LeakFree:
+    """Returns both accuracies of `predictions`; `groups` (N,) say which images of the pack are
+    near-copies of one another."""
+    seen = splits.train
+    if predictions.split == "test":
+        seen = np.concatenate([splits.train, splits.val])
+    own = groups[predictions.indices]
+    clean = ~np.isin(own, groups[seen])
+    return LeakFree(
+        predictions.split,
+        everything=grouped_share(predictions.right, own),
+        clean=grouped_share(predictions.right[clean], own[clean]),
+    )
+
+
+def known_groups(pack: Pack) -> Groups | None:
+    """Returns (N,) which images are near-copies or belong together; None while nobody has looked
+    for copies."""
+    return independent_groups(pack) if copies_are_known(pack.meta.images_hash) else None
+
+
+def saved_leak_free(folder: Path, checkpoint: str = "best", part: str = "test") -> LeakFree | None:
+    """Returns both accuracies of a run from its saved predictions; None without them, and while
+    nobody has looked for copies. Raises DataError, NotFoundError."""
+    try:
+        predictions = saved_predictions(folder, checkpoint, part)
+        card = CheckpointMetadata.read(folder)
+    except NotFoundError:
+        return None
+    if predictions is None:
+        return None
+    pack, splits = open_data(card)
+    groups = known_groups(pack)
+    return None if groups is None else leak_free(predictions, splits, groups)
+
+
+def leak_free_values(honest: LeakFree) -> dict[str, Any]:
+    """Returns both accuracies as plain JSON values."""
+
+    def values(share: GroupedShare) -> dict[str, Any]:
+        return {
+            "images": share.n,
+            "independent": share.units,
+            "right": share.right,
+            "accuracy": share.share if share.n else None,
+            "interval": list(share.interval) if share.n else None,
+        }
+
+    return {
+        "part": honest.part,
+        "all": values(honest.everything),
+        "leak_free": values(honest.clean),
+        "near_copies": honest.leaking,
+        "sentence": honest.sentence,
+    }
