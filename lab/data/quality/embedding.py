@@ -1,0 +1,277 @@
+"""Lays the pictures of a data set out on a plane, so that alike ones lie together.
+
+    features (N, D)  ── pca ──>   the plane of largest spread: exact, at once, the same every time
+                     ── umap ──>  neighbours stay neighbours: clusters show, distances between them
+                                  and their sizes mean little; half a minute for 20,000 pictures
+                     ── similar ─> the nearest pictures of one, in the features themselves
+
+    steps (T, N, D)  ── aligned ──> (T, N, 2): one map a step, turned so that it moves as little as
+                                    it can
+
+UMAP comes with `pip install umap-learn`: with its compiler it takes 210 MB, so the lab does without
+until somebody wants it. What UMAP finds is kept, by a hash of the features, in
+LAB_HOME/quality/<images_hash>/; PCA is quicker than reading it would be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import threading
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.errors import ConfigError, DataError, ResourceError
+from lab.home import atomic_file, home_folder
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+METHODS = {"pca": "PCA", "umap": "UMAP"}
+UMAP_MISSING = (
+    "UMAP is not installed here. Get it with `pip install umap-learn` (about 210 MB, with the "
+    "compiler that it needs), start the lab again, or use PCA."
+)
+UMAP_NEIGHBOURS, UMAP_DISTANCE = 15, 0.1
+"""UMAP's own defaults."""
+FEWEST_FOR_UMAP = 20
+COMPONENTS = 50
+"""UMAP sees that many principal components: its neighbours are nearly the same, sooner found."""
+
+_FORMAT = 1
+_ROWS = 8192
+"""Rows of features that are in memory as float64 at once."""
+_compiling = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Where N pictures lie on the plane."""
+
+    method: str
+    points: Floats
+    """(N, 2), centred, the farthest coordinate is 1 or -1."""
+    share: float | None
+    """How much of the features' variance the plane shows, in [0, 1]; None where the method has no
+    such number."""
+
+
+def embed(
+    features: Floats,
+    method: str,
+    *,
+    images_hash: str,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Embedding:
+    """Returns the map of `features` (N, D) by one of METHODS; a UMAP is kept and read again.
+
+    Raises ConfigError for another method, or for UMAP with too few pictures; DataError where the
+    features are no numbers; ResourceError where UMAP is not installed or the map cannot be kept;
+    Cancelled (between UMAP's stages: while it lays the pictures out it does not listen).
+    """
+    if method not in METHODS:
+        raise ConfigError(f"The map {method!r} is unknown; allowed are: {', '.join(METHODS)}.")
+    _require_numbers(features)
+    if method == "pca":
+        return pca_map(features)
+    file = home_folder("quality", images_hash) / f"umap-{_fingerprint(features)}.npz"
+    if (points := _read(file, len(features))) is None:
+        points = _umap(features, progress, cancel)
+        with atomic_file(file) as temporary, temporary.open("wb") as target:
+            np.savez(target, format=_FORMAT, points=points)
+    return Embedding("umap", points, None)
+
+
+def umap_installed() -> bool:
+    """Whether `embed(..., "umap")` can work on this machine; imports nothing."""
+    return importlib.util.find_spec("umap") is not None
+
+
+# --- principal components -------------------------------------------------------------------------
+def pca_map(features: Floats) -> Embedding:
+    """Returns the plane of largest spread through `features` (N, D)."""
+    coordinates, shares = principal_components(features, 2)
+    return Embedding("pca", _framed(coordinates), float(shares.sum()))
+
+
+def principal_components(features: Floats, count: int) -> tuple[Floats, Floats]:
+    """(N, D) -> coordinates (N, count) along the directions of largest variance, and the share of
+    the variance (count,) of each.
+
+    Deterministic: each direction points to where its largest weight is positive. Directions that
+    the features do not have (fewer than `count`, or no variance) are zero.
+    """
+    from scipy.linalg import eigh  # here: scipy takes a moment, and a page may never ask
+
+    number, width = features.shape
+    found = min(count, number, width)
+    coordinates = np.zeros((number, count), dtype=np.float32)
+    shares = np.zeros(count, dtype=np.float32)
+    if not found:
+        return coordinates, shares
+    mean = features.mean(axis=0, dtype=np.float64)
+    if width <= number:
+        products = np.zeros((width, width))
+        total = 0.0
+        for start in range(0, number, _ROWS):
+            part = features[start : start + _ROWS] - mean
+            products += part.T @ part
+            total += float(np.einsum("nd,nd->", part, part))
+        _, vectors = eigh(products, subset_by_index=[width - found, width - 1])
+    else:  # fewer pictures than features: the products of pictures are the smaller matrix
+        centred = features - mean
+        products = centred @ centred.T
+        total = float(np.trace(products))
+        _, weights = eigh(products, subset_by_index=[number - found, number - 1])
+        vectors = centred.T @ weights
+        lengths = np.linalg.norm(vectors, axis=0)
+        vectors = vectors / np.where(lengths > 0, lengths, 1)
+    vectors = vectors[:, ::-1]  # largest first
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.where(vectors[largest, np.arange(found)] < 0, -1, 1)
+    for start in range(0, number, _ROWS):
+        part = features[start : start + _ROWS] - mean
+        coordinates[start : start + _ROWS, :found] = part @ vectors
+    if total > 0:
+        spread = np.einsum("nd,nd->d", coordinates, coordinates, dtype=np.float64)
+        shares[:] = spread / total
+    return coordinates, shares
+
+
+# --- UMAP -----------------------------------------------------------------------------------------
+def _umap(features: Floats, progress: Report, cancel: Cancel) -> Floats:
+    number = len(features)
+    if number < FEWEST_FOR_UMAP:
+        raise ConfigError(
+            f"UMAP needs at least {FEWEST_FOR_UMAP} pictures, and here are {number}. Use PCA."
+        )
+    if not umap_installed():
+        raise ResourceError(UMAP_MISSING)
+    title = f"UMAP of {number:,} pictures"
+    progress(Progress(0, 0, f"{title}: loading it"))
+    # One at a time: the first one compiles.
+    with _compiling, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that a seed means one core, which is wanted
+        import umap
+
+        check_cancel(cancel, title)
+        progress(Progress(0, 0, f"{title}: looking for neighbours and laying them out"))
+        reduced, _ = principal_components(features, COMPONENTS)
+        mapper = umap.UMAP(
+            n_neighbors=min(UMAP_NEIGHBOURS, number - 1),
+            min_dist=UMAP_DISTANCE,
+            init=pca_map(features).points * 10,  # the same start every time, and PCA's layout
+            random_state=0,
+            n_jobs=1,
+        )
+        points = np.asarray(mapper.fit_transform(reduced), dtype=np.float32)
+    check_cancel(cancel, title)
+    _require_numbers(points)
+    return _framed(points)
+
+
+# --- neighbours -----------------------------------------------------------------------------------
+def similar(
+    features: Floats, row: int, count: int, *, among: Ints | None = None
+) -> tuple[Ints, Floats]:
+    """Returns the `count` pictures nearest to picture `row`, the nearest first, and how alike each
+    is: the cosine of the angle between the features, 1 for the same.
+
+    `features` (N, D); `among` are the rows that may be named, all by default; `row` itself is not.
+    """
+    candidates = np.arange(len(features)) if among is None else np.asarray(among)
+    candidates = candidates[candidates != row].astype(np.int64)
+    wanted = _unit(features[row : row + 1])[0]
+    likeness = np.empty(len(candidates), dtype=np.float32)
+    for start in range(0, len(candidates), _ROWS):
+        part = candidates[start : start + _ROWS]
+        likeness[start : start + _ROWS] = _unit(features[part]) @ wanted
+    order = np.argsort(-likeness, kind="stable")[:count]
+    return candidates[order], likeness[order]
+
+
+# --- maps over time -------------------------------------------------------------------------------
+def aligned(steps: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Turns the features of the same N pictures at T moments into T maps that can be compared.
+
+    Features of a network at two moments are two unrelated systems of axes, so each moment is turned
+    and mirrored (Procrustes: distances within it stay) onto the one after it; all are then seen
+    in the plane of largest spread of the last moment. Each is scaled to the same average distance
+    from the middle, because what counts is which pictures lie together, not how large the numbers
+    grew.
+
+    `steps`: T arrays (N, D). Returns maps (T, N, 2) in one frame, and the share (T,) of each
+    moment's variance that its map shows.
+    """
+    if not steps:
+        return np.zeros((0, 0, 2), dtype=np.float32), np.zeros(0, dtype=np.float32)
+    turned: list[npt.NDArray[np.float64]] = []
+    following: npt.NDArray[np.float64] | None = None
+    for step in reversed(steps):
+        centred = step - step.mean(axis=0, dtype=np.float64)
+        size = np.sqrt(np.square(centred).sum(axis=1).mean())
+        centred = centred / (size or 1.0)
+        if following is None:
+            coordinates, _ = principal_components(centred.astype(np.float32), centred.shape[1])
+            following = coordinates.astype(np.float64)
+        else:
+            left, _, right = np.linalg.svd(centred.T @ following)
+            following = centred @ (left @ right)
+        turned.append(following)
+    turned.reverse()
+    maps = np.stack([step[:, :2] for step in turned]).astype(np.float32)
+    spread = np.array([np.square(step).sum() for step in turned])
+    shown = np.square(maps).sum(axis=(1, 2))
+    shares = np.divide(shown, spread, out=np.zeros_like(spread), where=spread > 0)
+    reach = float(np.abs(maps).max())
+    return maps / np.float32(reach or 1), shares.astype(np.float32)
+
+
+# --- small parts ----------------------------------------------------------------------------------
+def _framed(points: Floats) -> Floats:
+    """Centred, with the farthest coordinate at 1 or -1; the aspect stays."""
+    centred = points - (points.max(axis=0) + points.min(axis=0)) / 2
+    reach = float(np.abs(centred).max()) if len(points) else 0.0
+    framed: Floats = (centred / (reach or 1.0)).astype(np.float32)
+    return framed
+
+
+def _unit(features: Floats) -> Floats:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    unit: Floats = (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return unit
+
+
+def _require_numbers(features: Floats) -> None:
+    if features.ndim != 2:
+        raise ValueError(f"features have the shape {features.shape}, not (N, D)")
+    if not np.isfinite(features).all():
+        raise DataError(
+            "Some features are no numbers, so no map can be drawn of them: the network that they "
+            "come from has diverged. Choose features of another one."
+        )
+
+
+def _fingerprint(features: Floats) -> str:
+    digest = hashlib.blake2b(repr(features.shape).encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(features, dtype=np.float32).data)
+    return digest.hexdigest()
+
+
+def _read(file: Path, number: int) -> Floats | None:
+    """What was kept; None where nothing was, or what cannot be used."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+            points: Floats = kept["points"]
+            usable = int(kept["format"]) == _FORMAT and points.shape == (number, 2)
+            return points if usable else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # then it is made anew
