@@ -18,6 +18,7 @@ from lab.data.preprocess import statistics
 from lab.experiments.starts import suited_to
 from lab.ui.data.add import SELECTED
 from lab.ui.data.check import draw_check
+from lab.ui.data.map.view import draw_map
 from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
@@ -125,6 +126,7 @@ def draw_browser(info: DatasetInfo) -> None:
         "Sizes and pixels": _pixels,
         "Augmentation": _augmentation,
         "Check": draw_check,
+        "Map": draw_map,
     }
     if info.rejected_count:
         bodies[FILES_LEFT_OUT] = _left_out
