@@ -1,0 +1,134 @@
+"""Networks as extractors of a set's features: pretrained ones, and any run's checkpoint.
+
+`lab.data.quality.features` asks for them by name. Only weights that are on this machine are used.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lab.config import RunConfig
+from lab.data.pack import Pack
+from lab.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from lab.data.quality.features import EXTRACTORS, Extractor, Floats, OpenExtractor, flat, resized_to
+from lab.errors import DataError, WeightsError
+from lab.evaluate.opened import open_own_network
+from lab.home import home_folder
+from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
+from lab.models.catalog import build_network
+from lab.models.staged import HEAD, StagedNet
+from lab.models.weights import weights_file, weights_ready
+from lab.training.frozen.features import folded
+
+MOST_NUMBERS = 2048
+"""Of one picture: maps with few channels keep their places, in a coarse grid."""
+LARGEST_SIDE = 160
+"""Pixels at which a pretrained network looks: half the time of 224, hardly less to see."""
+SMALLEST_SIDE = 96
+"""Smaller pictures are enlarged to it: at 28 pixels a pretrained network's maps are one pixel."""
+SMALL_PICTURES = 64
+"""Up to this side pictures are drawings, digits or signs, for which edges tell more, and at once,
+than a network that has learned photographs."""
+
+# The best for its time first; the others in the order of the catalogue.
+_PREFERRED = ("mobilenet_v2", "efficientnet_b0", "resnet18", "mobilenet_v3_small")
+
+
+def _open_pretrained(pack: Pack, detail: str, *, name: str) -> OpenExtractor:
+    spec = ARCHITECTURES.get(name)
+    if not weights_ready(spec):
+        raise WeightsError(
+            f"The ImageNet weights of {name} are not on this machine ({weights_file(spec)}), and "
+            "looking at a data set downloads nothing. Start a run from them once, or choose "
+            f"another extractor: {', '.join(_ready_names())}."
+        )
+    side = max(min(pack.meta.image_size, LARGEST_SIDE), SMALLEST_SIDE, spec.min_image_size)
+    config = RunConfig(architecture=name, freeze="head_only")
+    network = build_network(config, channels=3, image_size=side, classes=2).eval()
+    preprocess = Preprocess(3, side, IMAGENET_MEAN, IMAGENET_STD)
+    stat = weights_file(spec).stat()
+    backbone = _backbone(network)
+    return OpenExtractor(
+        title=f"{spec.title}, learned on ImageNet, at {side} pixels",
+        identity=f"pretrained 1 {name} {side} {stat.st_size} {stat.st_mtime_ns} {MOST_NUMBERS}",
+        batch=32,
+        vectors=lambda images: _vectors(backbone, preprocess, images),
+    )
+
+
+def _open_run(pack: Pack, detail: str) -> OpenExtractor:
+    run_id, _, checkpoint = detail.partition(":")
+    if not run_id or "/" in run_id or run_id in (".", ".."):
+        raise DataError(f"{detail!r} names no run. Give run:<run id> or run:<run id>:<checkpoint>.")
+    opened = open_own_network(home_folder("runs") / run_id, checkpoint or "best")
+    preprocess = opened.card.preprocess
+    backbone = _backbone(opened.network)
+    return OpenExtractor(
+        title=f"{opened.card.config.architecture} of run {run_id}, checkpoint {opened.checkpoint}",
+        identity=f"run 1 {run_id} {opened.checkpoint} {opened.identity} {MOST_NUMBERS}",
+        batch=32 if preprocess.image_size > SMALL_PICTURES else 256,
+        vectors=lambda images: _vectors(backbone, preprocess, images),
+    )
+
+
+def _backbone(network: StagedNet) -> torch.nn.Sequential:
+    """Everything before the head, in its fastest form; nothing where the head is all there is."""
+    names = [name for name in network.stage_names if name != HEAD]
+    return torch.nn.Sequential(*(folded(network.stage(name)) for name in names)).eval()
+
+
+def _vectors(
+    backbone: torch.nn.Sequential, preprocess: Preprocess, images: npt.NDArray[np.uint8]
+) -> Floats:
+    pixels = torch.from_numpy(images)
+    if pixels.shape[1] != preprocess.image_size:
+        x = pixels.permute(0, 3, 1, 2).float()
+        x = resized_to(x, preprocess.image_size).round_().clamp_(0, 255)
+        pixels = x.to(torch.uint8).permute(0, 2, 3, 1)
+    with torch.inference_mode():
+        outputs = backbone(preprocess(pixels))
+        vectors = flat(outputs, most=MOST_NUMBERS)
+    if not np.isfinite(vectors).all():
+        raise DataError(
+            "The weights of this checkpoint give values that are no numbers: the training "
+            "diverged. Choose another checkpoint."
+        )
+    return vectors
+
+
+def _ready_names() -> list[str]:
+    return [extractor.name for extractor in EXTRACTORS if extractor.ready()]
+
+
+def _add(spec: ArchitectureSpec) -> None:
+    EXTRACTORS.add(
+        spec.name,
+        Extractor(
+            name=spec.name,
+            title=f"{spec.title}, learned on ImageNet",
+            ready=partial(weights_ready, spec),
+            open=partial(_open_pretrained, name=spec.name),
+            preferred=lambda pack: pack.meta.image_size > SMALL_PICTURES,
+        ),
+    )
+
+
+_with_weights = [spec for spec in ARCHITECTURES if spec.weights]
+for _spec in sorted(
+    _with_weights,
+    key=lambda spec: _PREFERRED.index(spec.name) if spec.name in _PREFERRED else len(_PREFERRED),
+):
+    _add(_spec)
+EXTRACTORS.add(
+    "run",
+    Extractor(
+        name="run",
+        title="A run's checkpoint",
+        ready=lambda: True,
+        open=_open_run,
+    ),
+)
