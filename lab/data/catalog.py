@@ -11,6 +11,7 @@ All functions are safe from several threads and processes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.data import version_files
 from lab.data.decode import Fit
 from lab.data.drawn.pack import draw_pack, drawing_of
 from lab.data.importer import ImportReport, ImportTarget, import_images
@@ -89,7 +91,7 @@ class DatasetInfo:
     fit: Fit = "stretch"
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     bytes_on_disk: int = 0
-    """With the copies at other image sizes."""
+    """With the copies at other image sizes and the earlier versions."""
     rejected: tuple[Rejected, ...] = ()
     rejected_count: int = 0
     original_sizes: dict[str, int] = field(default_factory=dict)
@@ -97,6 +99,8 @@ class DatasetInfo:
     warnings: tuple[str, ...] = ()
     created: str = ""
     content_hash: str = ""
+    images_hash: str = ""
+    """See `lab.data.pack.PackMeta`: the same for all versions of one import."""
 
     @property
     def usable(self) -> bool:
@@ -119,8 +123,32 @@ def list_datasets() -> list[DatasetInfo]:
     return infos
 
 
-def describe(name: str) -> DatasetInfo:
-    """The facts of one data set. Raises NotFoundError with the close names."""
+def describe(name: str, version: str = "") -> DatasetInfo:
+    """The facts of one data set, or of its version with this content hash.
+
+    Raises NotFoundError with the close names, or with the versions that there are.
+    """
+    info = _describe(name)
+    if not version or version == info.content_hash:
+        return info
+    stored = version_files.find_version(name, version)
+    if stored is None:
+        raise no_version(name, version)
+    meta = dataclasses.replace(stored.meta, dataset=name)
+    return _ready(meta, how_to_get=info.how_to_get, downloadable=info.downloadable, own=info.own)
+
+
+def no_version(name: str, version: str) -> NotFoundError:
+    """The error for a version that is not on this machine, naming those that are."""
+    there = version_files.stored_versions(name)
+    listing = ", ".join(f"{v.facts.number} ({v.meta.content_hash[:8]})" for v in there[:10])
+    return NotFoundError(
+        f"The data set {name!r} has no version {version[:8]!r} on this machine; it has: "
+        f"{listing or 'none'}. Take the newest one, or add the pictures of that version again."
+    )
+
+
+def _describe(name: str) -> DatasetInfo:
     _check_known(name)
     folder = _folder(name)
     try:
@@ -147,27 +175,31 @@ def describe(name: str) -> DatasetInfo:
         licence="",
         how_to_get=damage,
         own=True,
-        bytes_on_disk=_bytes_in(folder),
+        bytes_on_disk=version_files.bytes_of(name),
     )
 
 
 def open_pack(
     name: str,
     *,
+    version: str = "",
     image_size: int | None = None,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Pack:
     """The data set's arrays, at `image_size` or at its own size.
 
-    A drawn set is drawn at first use, and again when its drawing code has changed. Raises
-    NotFoundError, DataError (not added yet, damaged), ConfigError (size out of range),
-    ResourceError, Cancelled.
+    `version` is the content hash of the version to open; without one it is the newest. A drawn set
+    is drawn at first use, and again when its drawing code has changed. Raises NotFoundError (also
+    for a version that is not here), DataError (not added yet, damaged), ConfigError (size out of
+    range), ResourceError, Cancelled.
     """
     _check_known(name)
     if image_size is not None:
         check_image_size(image_size)
-    pack = _open_own_size(name, progress, cancel)
+    pack = _open_version(name, version) or _open_own_size(name, progress, cancel)
+    if version and pack.meta.content_hash != version:
+        raise no_version(name, version)  # a drawn set that was drawn just now may be the one
     return pack if image_size is None else resized(pack, image_size, progress, cancel)
 
 
@@ -240,10 +272,11 @@ def add_dataset(
     """Decode the folder or zip at `path` into a pack called `name`.
 
     `name` is a registered data set or a new name for a person's own images; the layout is
-    recognised. One of that name is only replaced with `replace`. `image_size` is the side of the
-    stored squares, `fit` how a photograph becomes one. Bad files are left out and reported. Raises
-    ConfigError for a bad name or size, DatasetExistsError, DataError when nothing can be used,
-    ResourceError, Cancelled; the old pack then stays as it was.
+    recognised. One of that name is only replaced with `replace`; what runs were trained on, or a
+    person edited, is kept as an earlier version (see `lab.data.versions`). `image_size` is the side
+    of the stored squares, `fit` how a photograph becomes one. Bad files are left out and reported.
+    Raises ConfigError for a bad name or size, DatasetExistsError, DataError when nothing can be
+    used, ResourceError, Cancelled; the old pack then stays as it was.
     """
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
@@ -251,11 +284,12 @@ def add_dataset(
     with pack_lock(name, progress=progress, cancel=cancel):
         if not replace:
             check_free(name)
+        _keep_if_needed(name)
         return import_images(target, Path(path), _folder(name), progress=progress, cancel=cancel)
 
 
 def remove_dataset(name: str) -> None:
-    """Delete a data set and its copies at other sizes from this machine.
+    """Delete a data set with its versions and copies at other sizes from this machine.
 
     Runs that have it open keep their files until they end. Raises NotFoundError, and DataError for
     drawn sets and for sets that are not here.
@@ -270,10 +304,36 @@ def remove_dataset(name: str) -> None:
         folder = _folder(name)
         if not folder.exists():
             raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
+        version_files.drop_versions(name)
         # Moved away in one step, so that no half-deleted pack can be opened.
         trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
         os.replace(folder, trash / "gone")
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def _keep_if_needed(name: str) -> None:
+    """Keep the newest version that is about to be replaced, when runs were trained on it or when it
+    is more than an import; the caller holds the data set's lock."""
+    stored = next(iter(version_files.stored_versions(name)), None)
+    if stored is None or not stored.newest:
+        return
+    edited = stored.facts.number > 1
+    if edited or stored.meta.content_hash in version_files.trained_hashes():
+        version_files.keep_newest(name)
+
+
+def _open_version(name: str, version: str) -> Pack | None:
+    """The pack of a version that is on this machine; None without a version, or without that."""
+    for _ in range(3):
+        stored = version_files.find_version(name, version) if version else None
+        if stored is None:
+            return None
+        with contextlib.suppress(DataError):
+            pack = load_pack(stored.folder)
+            if pack.meta.content_hash == version:
+                return pack
+        # It was the newest, and another has just taken its place: it lies elsewhere now.
+    return None
 
 
 def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
@@ -295,6 +355,7 @@ def _open_own_size(name: str, progress: Report, cancel: Cancel) -> Pack:
     with pack_lock(name, progress=progress, cancel=cancel):
         if (pack := _drawn_pack(spec, folder)) is not None:
             return pack  # another process drew it in the meantime
+        _keep_if_needed(name)
         draw_pack(spec, folder, progress=progress, cancel=cancel)
     return load_pack(folder)
 
@@ -348,7 +409,7 @@ def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) 
         how_to_get=f"{damage} {spec.how_to_get}".strip(),
         downloadable=spec.downloadable,
         fit=spec.fit,
-        bytes_on_disk=_bytes_in(_folder(spec.name)),
+        bytes_on_disk=version_files.bytes_of(spec.name),
     )
 
 
@@ -371,7 +432,7 @@ def _ready(
         own=own,
         fit=meta.fit,
         counts=meta.counts,
-        bytes_on_disk=_bytes_in(_folder(meta.dataset)),
+        bytes_on_disk=version_files.bytes_of(meta.dataset),
         rejected=meta.rejected,
         rejected_count=meta.rejected_count,
         original_sizes=meta.original_sizes,
@@ -379,6 +440,7 @@ def _ready(
         warnings=meta.warnings,
         created=meta.created,
         content_hash=meta.content_hash,
+        images_hash=meta.images_hash,
     )
 
 
@@ -455,14 +517,3 @@ def _wait_for_exchange(name: str) -> None:
 
 def _folder(name: str) -> Path:
     return home_folder("packs") / name
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for directory, _, files in os.walk(folder):
-        for file in files:
-            try:
-                total += os.path.getsize(os.path.join(directory, file))
-            except OSError:
-                continue  # it went while we counted
-    return total

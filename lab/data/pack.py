@@ -6,6 +6,7 @@ LAB_HOME/packs/<name>/
 ├── split.npy    (N,) uint8, index into SPLITS, or EXCLUDED
 ├── groups.npy   (N,) int64, only where several images belong together
 ├── names.json   N texts: where each image came from
+├── digests.npy  (N, 16) uint8, a hash of each image; packs of older code have none
 ├── meta.json    PackMeta; enough for a page, so that listing data sets opens no images
 └── size-<n>/    the same pack at another image size, made when first needed
 
@@ -41,11 +42,14 @@ EXCLUDED = len(SPLITS)
 """The split code of an image that is kept in the pack but belongs to no split and no count."""
 PACK_FORMAT = 1
 """Raise it when packs written by older code can no longer be read."""
+NO_CLASS = -1
+"""The label of an excluded image whose class is no longer in the pack."""
 LISTED_REJECTIONS = 1000
 MAX_RESIDENT_BYTES = 256 << 20
 """Bytes read of a mapped file before its pages are released."""
 _HEADER_BYTES = 128
 _CHUNK = 256
+_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -136,11 +140,12 @@ class PackMeta:
 class Pack:
     """A data set in arrays. Read-only, so reading is thread-safe.
 
-    images (N, H, W, C) uint8, read-only and mapped from disk; labels (N,) int64; split (N,) uint8,
-    index into SPLITS or EXCLUDED; names: N texts such as "train/cats/cat.1.jpg" or
-    "sign_mnist_train.csv row 17" (rows count from 1 below the header). groups (N,) int64: images
-    with the same number belong together (a burst, a photograph and its copies) and no split cuts
-    them apart; None when each image stands for itself. `folder` is where it lies.
+    images (N, H, W, C) uint8, read-only and mapped from disk; labels (N,) int64, NO_CLASS only for
+    excluded images; split (N,) uint8, index into SPLITS or EXCLUDED; names: N texts such as
+    "train/cats/cat.1.jpg" or "sign_mnist_train.csv row 17" (rows count from 1 below the header).
+    groups (N,) int64: images with the same number belong together (a burst, a photograph and its
+    copies) and no split cuts them apart; None when each image stands for itself. `folder` is where
+    it lies.
     """
 
     meta: PackMeta
@@ -303,6 +308,8 @@ class PackWriter:
         np.save(self._temporary / "split.npy", split.astype(np.uint8))
         if groups is not None:
             np.save(self._temporary / "groups.npy", groups.astype(np.int64))
+        if hashes is None:
+            np.save(self._temporary / "digests.npy", _as_rows(self._digests))
         (self._temporary / "names.json").write_text(json.dumps(self._names), encoding="utf-8")
         (self._temporary / "meta.json").write_text(meta.to_json(), encoding="utf-8")
         self._finished = True
@@ -334,7 +341,28 @@ class PackWriter:
 
 def image_digest(image: NDArray[np.uint8]) -> bytes:
     """Returns the digest of one image's pixels, 16 bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+    pixels = np.ascontiguousarray(image).data
+    return hashlib.blake2b(pixels, digest_size=_DIGEST_BYTES).digest()
+
+
+def image_digests(pack: Pack) -> NDArray[np.uint8]:
+    """Returns the digest of each image's pixels, (N, 16) uint8; images with equal rows are equal.
+
+    Read from the pack's folder, or from all its images for a pack of older code.
+    """
+    if pack.folder is not None:
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            digests = np.load(pack.folder / "digests.npy")
+            if digests.shape == (len(pack), _DIGEST_BYTES) and digests.dtype == np.uint8:
+                return np.asarray(digests)
+    rows = range(0, len(pack), _CHUNK)
+    chunks = (pack.take(np.arange(i, min(i + _CHUNK, len(pack)))) for i in rows)
+    return _as_rows([image_digest(image) for images in chunks for image in images])
+
+
+def _as_rows(digests: Sequence[bytes]) -> NDArray[np.uint8]:
+    joined = np.frombuffer(bytearray(b"".join(digests)), dtype=np.uint8)
+    return joined.reshape(len(digests), _DIGEST_BYTES)
 
 
 def content_hash(
@@ -407,7 +435,8 @@ def _load(folder: Path) -> Pack:
             raise ValueError(f"images are {images.dtype} {images.shape}, not uint8 {shape}")
         if not len(split) == len(names) == len(labels):
             raise ValueError("there are not as many labels as images")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < len(meta.class_names):
+        lowest = np.where(split == EXCLUDED, NO_CLASS, 0)
+        if not ((labels >= lowest) & (labels < len(meta.class_names))).all():
             raise ValueError("a label has no class")
         groups = _load_groups(folder, len(labels))
     except (OSError, ValueError, TypeError, EOFError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from filelock import FileLock, Timeout
 
+from lab.data.version_files import remove_leftovers
 from lab.home import home_folder
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
@@ -46,3 +47,4 @@ def _remove_leftovers(name: str) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     for leftover in target.glob(".size-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(name)
