@@ -1,24 +1,22 @@
 """Lays the pictures of a data set out on a plane, so that alike ones lie together.
 
     features (N, D)  ── pca ──>   the plane of largest spread: exact, at once, the same every time
-                     ── umap ──>  neighbours stay neighbours: clusters show, distances between them
-                                  and their sizes mean little; half a minute for 20,000 pictures
+                     ── tsne ──>  neighbours stay neighbours: clusters show, distances between them
+                                  and their sizes mean little; a minute for 20,000 pictures
                      ── similar ─> the nearest pictures of one, in the features themselves
 
     steps (T, N, D)  ── aligned ──> (T, N, 2): one map a step, turned so that it moves as little as
                                     it can
 
-UMAP comes with `pip install umap-learn`: with its compiler it takes 210 MB, so the lab does without
-until somebody wants it. What UMAP finds is kept, by a hash of the features, in
+t-SNE is openTSNE's: 13 MB, compiled, it can be followed and cancelled. UMAP would bring 210 MB of
+compiler and compile for half a minute in every process before its first map, which shows the same
+kind of thing. What t-SNE finds is kept, by a hash of the features, in
 LAB_HOME/quality/<images_hash>/; PCA is quicker than reading it would be.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import threading
-import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,28 +25,28 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lab.errors import ConfigError, DataError, ResourceError
+from lab.data.quality.features import similar as nearest_rows
+from lab.errors import ConfigError, DataError
 from lab.home import atomic_file, home_folder
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-METHODS = {"pca": "PCA", "umap": "UMAP"}
-UMAP_MISSING = (
-    "UMAP is not installed here. Get it with `pip install umap-learn` (about 210 MB, with the "
-    "compiler that it needs), start the lab again, or use PCA."
-)
-UMAP_NEIGHBOURS, UMAP_DISTANCE = 15, 0.1
-"""UMAP's own defaults."""
-FEWEST_FOR_UMAP = 20
+METHODS = {"pca": "PCA", "tsne": "t-SNE"}
+PERPLEXITY = 30
+"""About how many neighbours of a picture count in t-SNE; its usual value."""
+FEWEST_FOR_TSNE = 10
 COMPONENTS = 50
-"""UMAP sees that many principal components: its neighbours are nearly the same, sooner found."""
+"""t-SNE sees so many principal components: nearly the same neighbours, sooner found."""
+EARLY, LATER = 250, 500
+"""Iterations of t-SNE's two phases; its usual values."""
+REPORT_EVERY = 10
+"""Iterations between two looks at `cancel`."""
 
 _FORMAT = 1
 _ROWS = 8192
 """Rows of features that are in memory as float64 at once."""
-_compiling = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,28 +69,22 @@ def embed(
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Embedding:
-    """Returns the map of `features` (N, D) by one of METHODS; a UMAP is kept and read again.
+    """Returns the map of `features` (N, D) by one of METHODS; t-SNE's is kept and read again.
 
-    Raises ConfigError for another method, or for UMAP with too few pictures; DataError where the
-    features are no numbers; ResourceError where UMAP is not installed or the map cannot be kept;
-    Cancelled (between UMAP's stages: while it lays the pictures out it does not listen).
+    Raises ConfigError for another method, or for t-SNE with too few pictures; DataError where the
+    features are no numbers; ResourceError where the map cannot be kept; Cancelled.
     """
     if method not in METHODS:
         raise ConfigError(f"The map {method!r} is unknown; allowed are: {', '.join(METHODS)}.")
     _require_numbers(features)
     if method == "pca":
         return pca_map(features)
-    file = home_folder("quality", images_hash) / f"umap-{_fingerprint(features)}.npz"
+    file = home_folder("quality", images_hash) / f"tsne-{_fingerprint(features)}.npz"
     if (points := _read(file, len(features))) is None:
-        points = _umap(features, progress, cancel)
+        points = _tsne(features, progress, cancel)
         with atomic_file(file) as temporary, temporary.open("wb") as target:
             np.savez(target, format=_FORMAT, points=points)
-    return Embedding("umap", points, None)
-
-
-def umap_installed() -> bool:
-    """Whether `embed(..., "umap")` can work on this machine; imports nothing."""
-    return importlib.util.find_spec("umap") is not None
+    return Embedding("tsne", points, None)
 
 
 # --- principal components -------------------------------------------------------------------------
@@ -146,34 +138,41 @@ def principal_components(features: Floats, count: int) -> tuple[Floats, Floats]:
     return coordinates, shares
 
 
-# --- UMAP -----------------------------------------------------------------------------------------
-def _umap(features: Floats, progress: Report, cancel: Cancel) -> Floats:
+# --- t-SNE ----------------------------------------------------------------------------------------
+def _tsne(features: Floats, progress: Report, cancel: Cancel) -> Floats:
     number = len(features)
-    if number < FEWEST_FOR_UMAP:
+    if number < FEWEST_FOR_TSNE:
         raise ConfigError(
-            f"UMAP needs at least {FEWEST_FOR_UMAP} pictures, and here are {number}. Use PCA."
+            f"t-SNE needs at least {FEWEST_FOR_TSNE} pictures, and here are {number}. Use PCA."
         )
-    if not umap_installed():
-        raise ResourceError(UMAP_MISSING)
-    title = f"UMAP of {number:,} pictures"
-    progress(Progress(0, 0, f"{title}: loading it"))
-    # One at a time: the first one compiles.
-    with _compiling, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that a seed means one core, which is wanted
-        import umap
+    import openTSNE  # here: it takes a second, and most maps are PCA's
 
-        check_cancel(cancel, title)
-        progress(Progress(0, 0, f"{title}: looking for neighbours and laying them out"))
-        reduced, _ = principal_components(features, COMPONENTS)
-        mapper = umap.UMAP(
-            n_neighbors=min(UMAP_NEIGHBOURS, number - 1),
-            min_dist=UMAP_DISTANCE,
-            init=pca_map(features).points * 10,  # the same start every time, and PCA's layout
-            random_state=0,
-            n_jobs=1,
-        )
-        points = np.asarray(mapper.fit_transform(reduced), dtype=np.float32)
+    title = f"t-SNE of {number:,} pictures"
+    total = EARLY + LATER
+    done = 0
+
+    def follow(*_: object) -> bool:
+        nonlocal done
+        done += REPORT_EVERY
+        progress(Progress(min(done, total), total, f"{title}: laying them out", "iterations"))
+        return cancel()  # True ends it
+
+    progress(Progress(0, 0, f"{title}: looking for neighbours"))
+    reduced, _ = principal_components(features, COMPONENTS)
     check_cancel(cancel, title)
+    # One thread: with several, sums come in another order and the map is another one every time.
+    layout = openTSNE.TSNE(
+        perplexity=min(PERPLEXITY, (number - 1) / 3),
+        early_exaggeration_iter=EARLY,
+        n_iter=LATER,
+        initialization="pca",
+        random_state=0,
+        n_jobs=1,
+        callbacks=follow,
+        callbacks_every_iters=REPORT_EVERY,
+    ).fit(reduced)
+    check_cancel(cancel, title)
+    points = np.asarray(layout, dtype=np.float32)
     _require_numbers(points)
     return _framed(points)
 
@@ -185,17 +184,15 @@ def similar(
     """Returns the `count` pictures nearest to picture `row`, the nearest first, and how alike each
     is: the cosine of the angle between the features, 1 for the same.
 
-    `features` (N, D); `among` are the rows that may be named, all by default; `row` itself is not.
+    `features` (N, D) of unit length; `among` are the rows that may be named, all by default; `row`
+    itself is not.
     """
     candidates = np.arange(len(features)) if among is None else np.asarray(among)
     candidates = candidates[candidates != row].astype(np.int64)
-    wanted = _unit(features[row : row + 1])[0]
-    likeness = np.empty(len(candidates), dtype=np.float32)
-    for start in range(0, len(candidates), _ROWS):
-        part = candidates[start : start + _ROWS]
-        likeness[start : start + _ROWS] = _unit(features[part]) @ wanted
-    order = np.argsort(-likeness, kind="stable")[:count]
-    return candidates[order], likeness[order]
+    if not len(candidates):
+        return candidates, np.zeros(0, dtype=np.float32)
+    places, likeness = nearest_rows(features[candidates], features[row : row + 1], count)
+    return candidates[places[0]], likeness[0]
 
 
 # --- maps over time -------------------------------------------------------------------------------
@@ -242,12 +239,6 @@ def _framed(points: Floats) -> Floats:
     reach = float(np.abs(centred).max()) if len(points) else 0.0
     framed: Floats = (centred / (reach or 1.0)).astype(np.float32)
     return framed
-
-
-def _unit(features: Floats) -> Floats:
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    unit: Floats = (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-    return unit
 
 
 def _require_numbers(features: Floats) -> None:

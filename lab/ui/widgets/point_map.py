@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 
 SHAPES = ("circle", "triangle", "square", "diamond", "cross")
 COLOURS = PALETTE[:-1]
-"""All but grey, which is for what is not asked about."""
+"""All but grey, which is for what there is nothing to say about."""
 SPLIT_NAMES = ("Training", "Validation", "Test", "Left out")
 """By the codes of `Pack.split`."""
 
@@ -86,10 +86,13 @@ def quiet_group(title: str) -> Group:
 
 
 def numbered_groups(titles: Sequence[str]) -> tuple[Group, ...]:
-    """Returns groups that differ in colour, and from the fifth on in shape too: 20 looks, which
-    come round again for more."""
+    """Returns groups that differ in colour, and from the fifth on in shape too.
+
+    There are 20 looks without grey, 25 with it; for more groups they come round again.
+    """
+    colours = COLOURS if len(titles) <= len(COLOURS) * len(SHAPES) else PALETTE
     return tuple(
-        Group(title, COLOURS[i % len(COLOURS)], SHAPES[i // len(COLOURS) % len(SHAPES)])
+        Group(title, colours[i % len(colours)], SHAPES[i // len(colours) % len(SHAPES)])
         for i, title in enumerate(titles)
     )
 

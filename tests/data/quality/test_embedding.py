@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lab.data.quality import embedding
-from lab.data.quality.embedding import aligned, embed, pca_map, principal_components, similar
-from lab.errors import ConfigError, DataError, ResourceError
+from lab.data.quality.embedding import (
+    EARLY,
+    LATER,
+    aligned,
+    embed,
+    pca_map,
+    principal_components,
+    similar,
+)
+from lab.errors import ConfigError, DataError
+from lab.progress import Cancelled, Progress
 
 
 def clusters(count: int = 60, width: int = 12, seed: int = 0) -> np.ndarray:
@@ -57,12 +64,12 @@ def test_pictures_that_are_all_the_same_lie_in_the_middle(features: np.ndarray) 
 
 def test_similar_pictures_are_the_nearest_ones() -> None:
     features = clusters()
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
     rows, likeness = similar(features, 4, 5)
     assert 4 not in rows
     assert set((rows % 3).tolist()) == {4 % 3}
     assert (np.diff(likeness) <= 0).all()
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    assert likeness[0] == pytest.approx(np.delete(unit @ unit[4], 4).max(), abs=1e-5)
+    assert likeness[0] == pytest.approx(np.delete(features @ features[4], 4).max(), abs=1e-5)
     only, _ = similar(features, 4, 5, among=np.array([0, 4, 8]))
     assert set(only.tolist()) == {0, 8}
 
@@ -86,51 +93,57 @@ def test_no_moment_is_no_map() -> None:
 
 
 def test_what_cannot_be_mapped_is_said() -> None:
-    with pytest.raises(ConfigError, match="allowed are: pca, umap"):
-        embed(clusters(), "tsne", images_hash="h")
+    with pytest.raises(ConfigError, match="allowed are: pca, tsne"):
+        embed(clusters(), "umap", images_hash="h")
     with pytest.raises(DataError, match="no numbers"):
         embed(np.full((30, 2), np.nan, "f4"), "pca", images_hash="h")
-    with pytest.raises(ConfigError, match="at least 20 pictures"):
-        embed(clusters(6), "umap", images_hash="h")
+    with pytest.raises(ConfigError, match="at least 10 pictures"):
+        embed(clusters(6), "tsne", images_hash="h")
 
 
-def test_umap_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "umap_installed", lambda: False)
-    with pytest.raises(ResourceError, match="pip install umap-learn"):
-        embed(clusters(), "umap", images_hash="h")
+def test_tsne_keeps_clusters_together_and_is_the_same_every_time() -> None:
+    features = clusters(120)
+    seen: list[Progress] = []
+    first = embed(features, "tsne", images_hash="h", progress=seen.append)
+    assert first.share is None
+    near = [similar_on_map(first.points, row) % 3 == row % 3 for row in range(120)]
+    assert np.mean(near) > 0.95
+    np.testing.assert_array_equal(
+        first.points, embed(features, "tsne", images_hash="elsewhere").points
+    )
+    assert seen[-1].done == seen[-1].total == EARLY + LATER
 
 
-def test_a_umap_is_made_once_and_a_damaged_one_anew(
+def similar_on_map(points: np.ndarray, row: int) -> int:
+    far = np.square(points - points[row]).sum(1)
+    far[row] = np.inf
+    return int(far.argmin())
+
+
+def test_a_tsne_is_made_once_and_a_damaged_one_anew(
     monkeypatch: pytest.MonkeyPatch, lab_home: Path
 ) -> None:
     calls = []
 
-    class Mapper:
-        def __init__(self, **knobs: object) -> None:
-            calls.append(knobs)
+    def fake(features: np.ndarray, *_: object) -> np.ndarray:
+        calls.append(len(features))
+        return features[:, :2]
 
-        def fit_transform(self, features: np.ndarray) -> np.ndarray:
-            return features[:, :2]
-
-    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Mapper))
-    monkeypatch.setattr(embedding, "umap_installed", lambda: True)
-    first = embed(clusters(), "umap", images_hash="h")
-    again = embed(clusters(), "umap", images_hash="h")
+    monkeypatch.setattr(embedding, "_tsne", fake)
+    first = embed(clusters(), "tsne", images_hash="h")
+    again = embed(clusters(), "tsne", images_hash="h")
     assert len(calls) == 1
-    assert calls[0]["random_state"] == 0
     np.testing.assert_array_equal(first.points, again.points)
-    embed(clusters(seed=1), "umap", images_hash="h")  # other features of the same pictures
+    embed(clusters(seed=1), "tsne", images_hash="h")  # other features of the same pictures
     assert len(calls) == 2
-    for file in (lab_home / "quality" / "h").glob("umap-*.npz"):
+    for file in (lab_home / "quality" / "h").glob("tsne-*.npz"):
         file.write_bytes(b"")
-    embed(clusters(), "umap", images_hash="h")
+    embed(clusters(), "tsne", images_hash="h")
     assert len(calls) == 3
 
 
-def test_umap_keeps_clusters_together() -> None:
-    pytest.importorskip("umap", reason="umap-learn is not installed (pip install umap-learn)")
-    features = clusters(120)
-    points = embed(features, "umap", images_hash="h").points
-    near, _ = similar(points - points.mean(0), 0, 1)
-    assert near[0] % 3 == 0
-    np.testing.assert_array_equal(points, embed(features, "umap", images_hash="other").points)
+def test_tsne_is_cancelled_while_it_works_and_keeps_nothing(lab_home: Path) -> None:
+    looks = iter([False, False, True])
+    with pytest.raises(Cancelled):
+        embed(clusters(120), "tsne", images_hash="h", cancel=lambda: next(looks, True))
+    assert not list((lab_home / "quality" / "h").glob("tsne-*"))

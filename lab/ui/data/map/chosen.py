@@ -34,8 +34,8 @@ from lab.ui.words import plain
 Ints = npt.NDArray[np.int64]
 
 SIDE = 96
-LIKE = 24
-"""Similar pictures that are shown."""
+LIKE = PER_PAGE - 1
+"""Similar pictures that are shown: with the one that they are like, a page."""
 _OTHERS = 4
 """Classes that the sentence about the choice names."""
 

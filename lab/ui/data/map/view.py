@@ -9,7 +9,7 @@ from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
 from lab.data.pack import EXCLUDED, Pack
-from lab.data.quality.embedding import METHODS, UMAP_MISSING, Embedding, embed, umap_installed
+from lab.data.quality.embedding import METHODS, Embedding, embed
 from lab.data.quality.features import set_features
 from lab.errors import LabError
 from lab.progress import Cancel, Report
@@ -26,7 +26,7 @@ AUTOMATIC_PIXELS = 20_000_000
 _WHAT_IT_SHOWS = {
     "pca": "Pictures that are alike in these features lie together. Of all that sets them apart, "
     "the plane shows {share}; what is apart here is apart, what is together here may still differ.",
-    "umap": "Neighbours on the map are neighbours in these features. How far groups are from each "
+    "tsne": "Neighbours on the map are neighbours in these features. How far groups are from each "
     "other, and how large they are, means little.",
 }
 
@@ -44,13 +44,10 @@ def draw_map(info: DatasetInfo) -> None:
             format_func=METHODS.__getitem__,
             key="data_map_method",
             required=True,
-            help="PCA: the plane of largest spread, at once. UMAP: keeps neighbours together; the "
-            "first one takes half a minute or more.",
+            help="PCA: the plane of largest spread, at once. t-SNE: keeps neighbours together, so "
+            "groups show; the first one takes about a minute for 20,000 pictures.",
         )
         slot = st.container(width="content")
-    if method == "umap" and not umap_installed():
-        st.info(UMAP_MISSING, icon=":material/info:")
-        method = "pca"
     answer = _embedding(pack, extractor, method)
     if answer is None:
         return

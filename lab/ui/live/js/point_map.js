@@ -353,16 +353,17 @@ class PointMap {
   }
 
   stampsFor(theme) {
-    const radius = Math.round(this.radius() * this.density * 4) / 4
-    const key = JSON.stringify([theme.background, radius, this.legendKey])
-    if (this.stampKey !== key) {
-      this.stampKey = key
-      this.stamps = this.data.groups.map(({ colour, shape }) => [
-        makeStamp(shape, radius, colour, theme.background, FAINT),
-        makeStamp(shape, radius, colour, theme.background, 1),
-      ])
+    const radius = Math.round(this.radius() * this.density * 2) / 2
+    const key = JSON.stringify([theme.background, this.legendKey])
+    if (this.stampKey !== key) this.stamps.clear()
+    this.stampKey = key
+    if (!this.stamps.has(radius)) {
+      const made = this.data.groups.map(({ colour, shape }) =>
+        [FAINT, 1].map((strength) => makeStamp(shape, radius, colour, theme.background, strength)),
+      )
+      this.stamps.set(radius, made)
     }
-    return this.stamps
+    return this.stamps.get(radius)
   }
 
   draw() {
@@ -399,7 +400,7 @@ class PointMap {
     context.putImageData(this.sheet.image, 0, 0)
     this.inView = inView
     this.drawPictures(context, inView, theme)
-    this.drawTop()
+    this.drawTop(theme)
     const where = `${inView.length.toLocaleString("en")} of ${count.toLocaleString("en")} pictures in view`
     const many = this.chosen.size ? ` · ${this.chosen.size.toLocaleString("en")} chosen` : ""
     clearTimeout(this.saying)
@@ -441,9 +442,8 @@ class PointMap {
   }
 
   /** What follows the pointer: the lasso, and a ring about the picture that is meant. */
-  drawTop() {
+  drawTop(theme = readTheme(this.root)) {
     const context = this.top.getContext("2d")
-    const theme = readTheme(this.root)
     context.setTransform(this.density, 0, 0, this.density, 0, 0)
     context.clearRect(0, 0, this.width, this.height)
     if (this.lasso) {

@@ -52,17 +52,24 @@ export function makeStamp(shape, radius, colour, edge, strength) {
   context.translate(half + 0.5, half + 0.5)
   drawMark(context, shape, radius, colour, edge)
   const { data } = context.getImageData(0, 0, side, side)
-  const dx = []
-  const dy = []
-  const rgba = []
+  const pixels = []
   for (let place = 0; place < side * side; place++) {
-    const alpha = Math.round(data[4 * place + 3] * strength)
-    if (!alpha) continue
-    dx.push((place % side) - half)
-    dy.push(Math.floor(place / side) - half)
-    rgba.push(data[4 * place], data[4 * place + 1], data[4 * place + 2], alpha)
+    const [red, green, blue, opacity] = data.subarray(4 * place, 4 * place + 4)
+    const alpha = Math.round(opacity * strength)
+    if (alpha < 6) continue
+    const at = [(place % side) - half, Math.floor(place / side) - half]
+    pixels.push({ at, alpha, word: ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0 })
   }
-  return { half, dx: Int16Array.from(dx), dy: Int16Array.from(dy), rgba: Uint8Array.from(rgba), width: 0, places: null }
+  pixels.sort((a, b) => b.alpha - a.alpha) // the opaque ones first: they need no look at what is below
+  return {
+    half,
+    dx: Int16Array.from(pixels, ({ at }) => at[0]),
+    dy: Int16Array.from(pixels, ({ at }) => at[1]),
+    words: Uint32Array.from(pixels, ({ word }) => word),
+    opaque: pixels.filter(({ alpha }) => alpha > 250).length,
+    width: 0,
+    places: null,
+  }
 }
 
 /** Opaque pixels to stamp marks on. */
@@ -71,8 +78,7 @@ export class Sheet {
     this.width = width
     this.height = height
     this.image = new ImageData(width, height)
-    this.bytes = this.image.data
-    this.words = new Uint32Array(this.bytes.buffer)
+    this.words = new Uint32Array(this.image.data.buffer)
   }
 
   clear([red, green, blue]) {
@@ -80,41 +86,46 @@ export class Sheet {
   }
 
   stamp(stamp, x, y) {
-    const { width, height, bytes } = this
-    const { half, dx, dy, rgba } = stamp
+    const { width, height, words } = this
+    const { half, dx, dy, opaque } = stamp
     if (x < -half || y < -half || x >= width + half || y >= height + half) return
-    const inside = x >= half && y >= half && x < width - half && y < height - half
     if (stamp.width !== width) {
       stamp.width = width
-      stamp.places = Int32Array.from(dx, (d, i) => 4 * (dy[i] * width + d))
+      stamp.places = Int32Array.from(dx, (d, i) => dy[i] * width + d)
     }
-    const { places } = stamp
-    const base = 4 * (y * width + x)
-    for (let i = 0, c = 0; i < places.length; i++, c += 4) {
-      if (!inside) {
-        const px = x + dx[i]
-        const py = y + dy[i]
-        if (px < 0 || py < 0 || px >= width || py >= height) continue
-      }
-      const at = base + places[i]
-      const alpha = rgba[c + 3]
-      if (alpha === 255) {
-        bytes[at] = rgba[c]
-        bytes[at + 1] = rgba[c + 1]
-        bytes[at + 2] = rgba[c + 2]
-      } else {
-        bytes[at] += ((rgba[c] - bytes[at]) * alpha) >> 8
-        bytes[at + 1] += ((rgba[c + 1] - bytes[at + 1]) * alpha) >> 8
-        bytes[at + 2] += ((rgba[c + 2] - bytes[at + 2]) * alpha) >> 8
-      }
+    const { places, words: own } = stamp
+    const base = y * width + x
+    if (x >= half && y >= half && x < width - half && y < height - half) {
+      for (let i = 0; i < opaque; i++) words[base + places[i]] = own[i]
+      for (let i = opaque; i < own.length; i++) words[base + places[i]] = over(own[i], words[base + places[i]])
+      return
+    }
+    for (let i = 0; i < own.length; i++) {
+      const px = x + dx[i]
+      const py = y + dy[i]
+      if (px < 0 || py < 0 || px >= width || py >= height) continue
+      words[base + places[i]] = i < opaque ? own[i] | 0xff000000 : over(own[i], words[base + places[i]])
     }
   }
 }
 
+/** A pixel with its alpha laid over an opaque one: red and blue at once, then green. */
+function over(word, below) {
+  const alpha = (word >>> 24) + 1
+  const red_blue = (((word & 0xff00ff) * alpha + (below & 0xff00ff) * (256 - alpha)) >>> 8) & 0xff00ff
+  const green = (((word & 0xff00) * alpha + (below & 0xff00) * (256 - alpha)) >>> 8) & 0xff00
+  return (0xff000000 | red_blue | green) >>> 0
+}
+
+const known = new Map()
+
 /** "#rrggbb" or "rgb(r, g, b)" as three numbers. */
 export function channels(colour) {
-  const context = new OffscreenCanvas(1, 1).getContext("2d")
-  context.fillStyle = colour
-  context.fillRect(0, 0, 1, 1)
-  return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3)
+  if (!known.has(colour)) {
+    const context = new OffscreenCanvas(1, 1).getContext("2d")
+    context.fillStyle = colour
+    context.fillRect(0, 0, 1, 1)
+    known.set(colour, [...context.getImageData(0, 0, 1, 1).data].slice(0, 3))
+  }
+  return known.get(colour)
 }
