@@ -101,8 +101,6 @@ def principal_components(features: Floats, count: int) -> tuple[Floats, Floats]:
     Deterministic: each direction points to where its largest weight is positive. Directions that
     the features do not have (fewer than `count`, or no variance) are zero.
     """
-    from scipy.linalg import eigh  # here: scipy takes a moment, and a page may never ask
-
     number, width = features.shape
     found = min(count, number, width)
     coordinates = np.zeros((number, count), dtype=np.float32)
@@ -117,13 +115,12 @@ def principal_components(features: Floats, count: int) -> tuple[Floats, Floats]:
             part = features[start : start + _ROWS] - mean
             products += part.T @ part
             total += float(np.einsum("nd,nd->", part, part))
-        _, vectors = eigh(products, subset_by_index=[width - found, width - 1])
+        vectors = np.linalg.eigh(products).eigenvectors[:, -found:]
     else:  # fewer pictures than features: the products of pictures are the smaller matrix
         centred = features - mean
         products = centred @ centred.T
         total = float(np.trace(products))
-        _, weights = eigh(products, subset_by_index=[number - found, number - 1])
-        vectors = centred.T @ weights
+        vectors = centred.T @ np.linalg.eigh(products).eigenvectors[:, -found:]
         lengths = np.linalg.norm(vectors, axis=0)
         vectors = vectors / np.where(lengths > 0, lengths, 1)
     vectors = vectors[:, ::-1]  # largest first

@@ -21,8 +21,6 @@ from lab.ui.widgets.point_map import Frame, MapPictures, draw_point_map
 from lab.ui.words import plain
 from lab.words import percent
 
-AUTOMATIC_PIXELS = 20_000_000
-"""Up to so many pixels, some seconds of work, the features are computed without a button."""
 _WHAT_IT_SHOWS = {
     "pca": "Pictures that are alike in these features lie together. Of all that sets them apart, "
     "the plane shows {share}; what is apart here is apart, what is together here may still differ.",
@@ -85,14 +83,8 @@ def _embedding(pack: Pack, extractor: str, method: str) -> tuple[str, Embedding]
         st.error(plain(str(error)), icon=":material/error:")
         return None
     job = jobs.latest(key)
-    pixels = len(pack) * pack.meta.image_size**2
-    if (job is None and pixels > AUTOMATIC_PIXELS) or (
-        job is not None and job.state == "cancelled"
-    ):
-        st.caption(
-            f"{len(pack):,} pictures go once through a network, in the background; what comes out "
-            "is kept."
-        )
+    if job is not None and job.state == "cancelled":
+        st.caption("The map was cancelled.")
         if not st.button("Draw the map", key="data_map_start", icon=":material/scatter_plot:"):
             return None
 
