@@ -10,7 +10,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Mount
 
-from lab.api import catalogs, classify, runs, uploads, watching
+from lab.api import catalogs, classify, pictures, runs, uploads, watching
 from lab.api.docs_page import POLICY, docs_page
 from lab.api.endpoint import Answer, Call, Endpoint
 from lab.api.guard import Guard
@@ -34,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *watching.ENDPOINTS,
     *catalogs.ENDPOINTS,
     *uploads.ENDPOINTS,
+    *pictures.ENDPOINTS,
     Endpoint(
         "GET",
         "/openapi.json",

@@ -56,6 +56,7 @@ from lab.training.optim import learning_rate
 from lab.training.plan import Plan
 from lab.training.source import Source, open_source
 from lab.training.stopwatch import Activity, Stopwatch
+from lab.training.watch.class_map import ClassMap
 from lab.training.watch.film_strip import FilmStrip
 from lab.training.watch.layer_health import LayerHealth
 
@@ -116,6 +117,13 @@ class _Run:
             preprocess=plan.preprocess,
             device=plan.device,
             memory_format=plan.memory_format,
+        )
+        self.class_map = ClassMap(
+            plan.folder,
+            on=plan.config.film_strip,
+            epochs=plan.config.epochs,
+            rows=plan.splits.val,
+            labels=plan.pack.labels,
         )
         self.layer_health = LayerHealth(
             plan.network,
@@ -207,6 +215,7 @@ class _Run:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
         yield from self.film_strip.begin(self.network, counters)
         self.layer_health.begin(counters)
+        self.class_map.begin(counters.epoch)
 
     def train_epoch(self) -> Iterator[Event]:
         """The training steps of the running epoch that are not done yet."""
@@ -331,9 +340,9 @@ class _Run:
             counters.early_stopped = True
             yield announcements.stopped_early(config, counters)
         last = counters.early_stopped or counters.epoch == config.epochs
-        yield from self.film_strip.after_epoch(
-            self.network, counters, last=last or self.control.wanted == "finish"
-        )
+        last = last or self.control.wanted == "finish"
+        yield from self.class_map.after_epoch(counters, last=last)
+        yield from self.film_strip.after_epoch(self.network, counters, last=last)
         counters.next_epoch()
 
     def test(self) -> Iterator[Event]:
@@ -422,10 +431,11 @@ class _Run:
         self.network.eval()
         tally = Tally(self.metrics, classes=len(self.plan.class_names))
         self.watch.lap()
-        for batch in source.in_order(rows):
-            tally.add(source.logits, batch)
-            yield from activity.add(tally.samples)
-            self.stop_if_wanted()
+        with self.class_map.reading(self.network, on=kind == "validation") as read:
+            for batch in source.in_order(rows):
+                tally.add(read(source.logits, batch), batch)
+                yield from activity.add(tally.samples)
+                self.stop_if_wanted()
         return tally.values()
 
     def begin_frozen_layers(self, source: Source, total: int, later: int) -> Iterator[Event]:

@@ -22,6 +22,7 @@ from lab.ui.data import edits
 from lab.ui.data.add import SELECTED
 from lab.ui.data.check import draw_check
 from lab.ui.data.edits import TAB, VERSIONS_TAB, draw_pending
+from lab.ui.data.map.view import draw_map
 from lab.ui.data.mending import draw_mendable
 from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
@@ -132,6 +133,7 @@ def draw_browser(info: DatasetInfo) -> None:
         "Sizes and pixels": _pixels,
         "Augmentation": _augmentation,
         "Check": draw_check,
+        "Map": draw_map,
     }
     bodies[VERSIONS_TAB] = _versions
     if info.rejected_count:

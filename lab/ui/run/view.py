@@ -13,6 +13,7 @@ from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
 from lab.ui.live.component import live_component, triggered
+from lab.ui.run.class_map import draw_class_map
 from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
 from lab.ui.state import look_at
@@ -44,6 +45,7 @@ def draw_run(run: RunRow, *, is_title: bool = False) -> None:
     """
     _open_comparison()
     st.fragment(key=f"{KEY}_fragment")(_body)(run.id, is_title)
+    draw_class_map(run)
     draw_pins(run)
 
 

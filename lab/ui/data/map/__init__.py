@@ -1,0 +1,1 @@
+"""The Data page's map: the set's pictures on a plane, alike ones together."""
