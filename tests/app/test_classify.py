@@ -147,7 +147,7 @@ def test_bad_files_are_named_and_hide_no_good_one(
         assert reason in text
     assert "“logo.svg” is an SVG" in text
     assert "“nothing.png” is empty (0 bytes)" in text
-    assert "“film.heic” is a HEIC" in text
+    assert "“film.heic” is a damaged HEIC" in text
     assert lines(app) == 2
     app.button(key="classify_remove_broken").click().run()
     assert not app.warning
