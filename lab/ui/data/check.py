@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
-from lab.data.pack import SPLITS, Pack
+from lab.data.groups import Groups
+from lab.data.pack import EXCLUDED, SPLITS, Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
 from lab.ui.data import edits
@@ -79,7 +81,8 @@ def _draw_section(info: DatasetInfo, pack: Pack, check: Check, found: CheckResul
         st.markdown(plain(found.notes[0]))
     for note in found.notes[1:]:
         st.caption(plain(note))
-    st.caption(f"{check.explain} Took {duration(found.seconds)}.")
+    took = f" Took {duration(found.seconds)}." if found.seconds >= 1 else ""
+    st.caption(f"{check.explain}{took}")
     if not found.findings:
         return
     kinds = [kind for kind in check.kinds if found.count(kind)]
@@ -97,11 +100,21 @@ def _draw_section(info: DatasetInfo, pack: Pack, check: Check, found: CheckResul
     if check.name == "label_errors":
         draw_suspects(info, pack, found, findings, key=key)
     else:
-        draw_findings(info, pack, findings, key=key)
+        draw_findings(info, pack, findings, key=key, groups=found.arrays.get("groups"))
 
 
-def draw_findings(info: DatasetInfo, pack: Pack, findings: list[Finding], *, key: str) -> None:
-    """Draws findings page by page, each with its pictures side by side and their menus."""
+def draw_findings(
+    info: DatasetInfo,
+    pack: Pack,
+    findings: list[Finding],
+    *,
+    key: str,
+    groups: Groups | None = None,
+) -> None:
+    """Draws findings page by page, each with its pictures side by side and their menus.
+
+    `groups` (N,): each finding is one of these groups, and can be put right as a whole.
+    """
     pages = -(-len(findings) // FINDINGS_PER_PAGE)
     slot = st.container()
     page = st.pagination(pages, key=f"{key}_page_{info.name}") if pages > 1 else 1
@@ -110,6 +123,28 @@ def draw_findings(info: DatasetInfo, pack: Pack, findings: list[Finding], *, key
         for finding in findings[first : first + FINDINGS_PER_PAGE]:
             with st.container(border=True, width="content"):
                 _draw_finding(info, pack, finding, key=key)
+                if groups is not None:
+                    _draw_group_menu(info, pack, finding, groups, key=key)
+
+
+def _draw_group_menu(
+    info: DatasetInfo, pack: Pack, finding: Finding, groups: Groups, *, key: str
+) -> None:
+    """Draws what can be done to all copies of one picture; the finding may show only some."""
+    rows = np.flatnonzero((groups == groups[finding.row]) & (pack.split != EXCLUDED))
+    actions = {"Keep one, leave out the others": rows[rows != finding.row]}
+    training = rows[pack.split[rows] == SPLITS.index("train")]
+    if 0 < len(training) < len(rows):
+        actions["Leave out those in training"] = training
+    chosen = st.menu_button(
+        f"All {len(rows):,} copies",
+        list(actions),
+        key=f"{key}_group_{finding.row}",
+        icon=":material/content_copy:",
+    )
+    if chosen is not None:
+        edits.exclude(info.name, actions[chosen].tolist())
+        st.rerun()
 
 
 def _draw_finding(info: DatasetInfo, pack: Pack, finding: Finding, *, key: str) -> None:
