@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from lab import jobs
 from lab.config import KNOBS, RunConfig
-from lab.data import catalog
+from lab.data import catalog, versions
+from lab.data.versions import Edits
 from lab.runs.store import store
 from lab.ui.train.lr_finder import rates_key
 from tests.app.conftest import OpenPage
@@ -100,9 +101,12 @@ def test_a_failure_is_a_sentence(finder: AppTest, monkeypatch: pytest.MonkeyPatc
 def test_the_key_is_what_the_ramp_depends_on() -> None:
     config = RunConfig(dataset="tiny")
     for name, knob in KNOBS.items():
-        if name != "dataset":
+        if name not in ("dataset", "dataset_version"):
             other = config.changed(**{name: other_value(knob)})
             assert (rates_key(other) != rates_key(config)) == knob.rate_finder, name
+    first = catalog.describe("tiny").content_hash
+    versions.apply("tiny", Edits(exclude=frozenset([0])))
+    assert rates_key(config.changed(dataset_version=first)) != rates_key(config)
 
 
 def test_other_images_under_the_same_name_want_another_ramp(
@@ -117,7 +121,7 @@ def test_other_images_under_the_same_name_want_another_ramp(
     )
     keys = []
     for one in (first, second, drawn, replace(drawn, content_hash="")):
-        monkeypatch.setattr(catalog, "describe", lambda name, one=one: one)
+        monkeypatch.setattr(catalog, "describe", lambda *_, one=one: one)
         keys.append(rates_key(config))
     assert keys[0] != keys[1]
     assert keys[2] == keys[3]  # not drawn yet, or drawn: the same pictures
