@@ -26,7 +26,6 @@ from lab.progress import Cancel, Progress, Report, throttled
 TEST_SHARE = 0.15
 """Share of each class that becomes the test set when the data set brings none."""
 MAX_CLASSES = 1000
-SHARED_PICTURE = "in more than one class"
 """Stands in the warning of `shared_pictures`."""
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
@@ -301,7 +300,7 @@ def shared_pictures(
     subject = "1 picture is" if len(shared) == 1 else f"{len(shared):,} pictures are"
     example = "" if len(shared) == 1 else "for example "
     return (
-        f"{subject} {SHARED_PICTURE}, {example}{names[one]} and {names[other]}. "
+        f"{subject} in more than one class, {example}{names[one]} and {names[other]}. "
         "No network can learn both answers: keep each picture in one class.",
         *warnings,
     )

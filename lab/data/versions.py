@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog, version_files
-from lab.data.importer import SHARED_PICTURE, IncludedImages, shared_pictures
+from lab.data.importer import IncludedImages, shared_pictures
 from lab.data.pack import (
     EXCLUDED,
     NO_CLASS,
@@ -478,20 +478,20 @@ def _relabelled_meta(
         class_names=names,
         counts=split_class_counts(names, labels, split),
         content_hash=content_hash(names, shape, rows, labels, split, pack.groups),
-        warnings=_warnings(pack, rows, labels, split),
+        warnings=_warnings(pack, rows, labels, split, names),
     )
 
 
 def _warnings(
-    pack: Pack, digests: list[bytes], labels: NDArray[np.int64], split: NDArray[np.uint8]
+    pack: Pack,
+    digests: list[bytes],
+    labels: NDArray[np.int64],
+    split: NDArray[np.uint8],
+    names: tuple[str, ...],
 ) -> tuple[str, ...]:
-    """The import's warnings that are still true."""
-    others = tuple(text for text in pack.meta.warnings if SHARED_PICTURE not in text)
-    if others == pack.meta.warnings:
-        return others
-    names = pack.meta.class_names
+    """The import's warnings (shared by classes, shared with training), judged anew."""
     included = IncludedImages(names, labels, split, split != EXCLUDED, ())
-    return (*shared_pictures(included, digests, pack.names), *others)
+    return shared_pictures(included, digests, pack.names)
 
 
 # --- comparing ------------------------------------------------------------------------------------

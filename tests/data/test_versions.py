@@ -209,6 +209,22 @@ def test_a_warning_that_is_mended_goes(tmp_path: Path) -> None:
     assert catalog.describe("mixed").warnings == ()
 
 
+def test_the_warning_of_test_pictures_in_training_is_judged_anew(tmp_path: Path) -> None:
+    pictures = {f"train/{name}": data for name, data in pets(6).items()}
+    some = next(iter(pictures))
+    pictures |= {f"test/{name}": data for name, data in pets(1, first=70).items()}
+    pictures[some.replace("train/", "test/")] = pictures[some]
+    catalog.add_dataset("leaky", write_folder(tmp_path / "leaky", pictures))
+    (warning,) = catalog.describe("leaky").warnings
+    assert "1 of 3 test images is also training images" in warning
+    pack = catalog.open_pack("leaky")
+    row = next(i for i, name in enumerate(pack.names) if name.endswith(some))
+    versions.apply("leaky", Edits(exclude=frozenset([row])))
+    assert catalog.describe("leaky").warnings == ()
+    versions.apply("leaky", Edits(move={row: "train"}))
+    assert catalog.describe("leaky").warnings == (warning,)
+
+
 # --- older versions -------------------------------------------------------------------------------
 def test_an_old_version_opens_by_its_hash_and_can_be_restored() -> None:
     first = catalog.open_pack(NAME)
