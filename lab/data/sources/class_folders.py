@@ -122,7 +122,7 @@ class FolderLayout:
         folders = self._found or self._at_level()
         if not self._found:
             folders = self._without_unlabelled(folders)
-        return self._without_split_like(folders)
+        return self._without_masks(self._without_split_like(folders))
 
     # --- going down ------------------------------------------------------------
     def settled(self, folder: str, *, into_splits: bool) -> str:
@@ -505,6 +505,48 @@ class FolderLayout:
                     )
             kept = [folder for folder in kept if folder.name != name]
         return kept
+
+    def _without_masks(self, folders: list[ClassFolder]) -> list[ClassFolder]:
+        """Asks about a folder of masks among the classes: cats, dogs and masks of their files."""
+        kept = folders
+        for name in sorted({folder.name for folder in folders if holds_masks(folder.name)}):
+            masks = [folder for folder in kept if folder.name == name]
+            others = [folder for folder in kept if folder.name != name]
+            if self.classes.names is not None or len({one.name for one in others}) < 2:
+                continue
+            # Where each class counts from 1, its names are those of the others and say nothing.
+            stems = {one.name: set[str]() for one in others}
+            for one in others:
+                stems[one.name] |= self._stems(one)
+            found = [
+                [class_name for class_name in stems if mask in stems[class_name]]
+                for mask in set[str]().union(*map(self._stems, masks))
+            ]
+            if any(len(of) != 1 for of in found) or len({of[0] for of in found}) < 2:
+                continue
+            question = Question(
+                f"class {name}",
+                f"Is “{name}” a class?",
+                (("left-out", "no: leave its pictures out"), ("class", "yes, a class")),
+                "left-out",
+                "Its pictures have the names of pictures of the other classes: they seem to be "
+                "masks of them.",
+            )
+            if self._ask(question) == "class":
+                continue
+            for folder in masks:
+                self.rejections.add(
+                    f"{folder.folder}/",
+                    f"holds {self._pictures(folder.folder)} named as pictures of the other "
+                    f"classes, as masks are: left out (answer “class {name}=class” to make it "
+                    "a class)",
+                )
+            kept = others
+        return kept
+
+    def _stems(self, folder: ClassFolder) -> set[str]:
+        below = self.tree.below(folder.folder)
+        return {stem(file) for one in below for file in self.tree.pictures(one)}
 
     # --- the files ------------------------------------------------------------
     def files_of_class(self, folder: str) -> list[str]:

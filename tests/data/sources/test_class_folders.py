@@ -266,6 +266,15 @@ def test_a_mask_may_be_a_class(place: Place) -> None:
     assert look(place, what).class_names == ("mask", "no_mask", "with_mask", "without_mask")
 
 
+def test_masks_of_the_pictures_of_several_classes_are_no_class(place: Place) -> None:
+    what = files(*(f"train/{c}/{c}{i}.jpg" for c in ("cat", "dog") for i in range(4)))
+    masks = files("train/masks/cat1.png", "train/masks/dog0.png")
+    preview = look(place, what | masks)
+    assert preview.class_names == ("cat", "dog")
+    assert "train/masks/" in reasons(preview)[0]
+    assert look(place, what | masks, **{"class masks": "class"}).class_names[-1] == "masks"
+
+
 # --- questions ------------------------------------------------------------
 
 VARIANTS = pictures(
