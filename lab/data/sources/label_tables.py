@@ -112,10 +112,16 @@ def recognise(
         elif not in_class_folders:
             unfit[file] = f"names {named:,} of {images.count:,} images and is not used"
     found = _joined(tables, images, own)
-    list_file = ""
+    list_file, notes = "", ()
     if found and classes.names is None:
         used = {table.file for table in tables}
         found, list_file = _with_class_names(archive, found, used, answers)
+        if list_file:
+            notes = (f"The classes are called as in {list_file}.",)
+        elif by_folder := _names_of_folders(found):
+            found = [(name, by_folder[label], split, row) for name, label, split, row in found]
+            told = ", ".join(f"{number} is {name}" for number, name in [*by_folder.items()][:5])
+            notes = (f"The classes are called as the folders that hold them: {told}.",)
     for file, reason in unfit.items():
         if file != list_file:
             own.add(file, reason)
@@ -149,7 +155,7 @@ def recognise(
         classes.names or (),
         tuple(files.values()),
         questions=tuple(question for table in tables for question in table.questions),
-        notes=(f"The classes are called as in {list_file}.",) if list_file else (),
+        notes=notes,
     )
 
 
@@ -676,6 +682,19 @@ def _with_class_names(
         if names is not None:
             return [(name, names[label], split, row) for name, label, split, row in found], file
     return found, ""
+
+
+def _names_of_folders(found: list[_Found]) -> dict[str, str]:
+    """number -> name, when each number stands for the pictures of one folder: 0 for cats/."""
+    folders: dict[str, set[str]] = {}
+    for path, label, _, _ in found:
+        folders.setdefault(label, set()).add(posixpath.basename(posixpath.dirname(path)))
+    names = {label: next(iter(those)) for label, those in folders.items() if len(those) == 1}
+    numbers = all(re.fullmatch(r"[0-9]{1,6}", label) for label in folders)
+    told = {name for name in names.values() if not name.isdecimal() and split_of(name) is None}
+    if not numbers or len(folders) < 2 or len(told) != len(folders):
+        return {}
+    return {label: names[label] for label in sorted(names, key=int)}
 
 
 def _class_list(text: str, numbers: set[str], *, json_file: bool) -> dict[str, str] | None:

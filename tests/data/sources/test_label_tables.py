@@ -355,3 +355,28 @@ def test_cells_and_headers_in_other_spellings() -> None:
     assert [label_text(text) for text in ("3.0", "-0.0", " a  b ", "3.5", "007")] == [
         *("3", "0", "a b", "3.5", "007")
     ]
+
+
+def test_numbers_that_stand_for_one_folder_each_get_its_name() -> None:
+    images = [f"{part}/{c}/{i}.jpg" for part in ("train", "test") for c in PETS for i in range(3)]
+    tables = {
+        f"{part}/label.csv": "\n".join(
+            ["path,label", *(f"{c}/{i}.jpg,{PETS.index(c)}" for c in PETS for i in range(3))]
+        ).encode()
+        for part in ("train", "test")
+    }
+    source, _ = read(tables, images=images)
+    assert labels(source) == {path: path.split("/")[1] for path in images}
+    assert source is not None
+    assert "0 is cat, 1 is dog" in source.notes[0]
+    by_part = {
+        "labels.csv": b"path,label\n"
+        + b"\n".join(
+            f"{part}/cat/{i}.jpg,{k}".encode()
+            for k, part in enumerate(("train", "test"))
+            for i in (0, 1)
+        )
+    }
+    source, _ = read(by_part, images=images)
+    assert source is not None
+    assert source.class_names == ("0", "1")  # cat/ holds both
