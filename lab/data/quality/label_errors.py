@@ -148,16 +148,19 @@ def label_errors(
     """
     used = rows_in_use(pack)
     names = pack.meta.class_names
-    sizes = np.bincount(pack.labels[used], minlength=len(names))
+    groups = _groups(pack)
+    # Copies share a fold, so a class of copies alone has nothing left to be learnt from.
+    _, first = np.unique(np.stack([groups[used], pack.labels[used]]), axis=1, return_index=True)
+    sizes = np.bincount(pack.labels[used[first]], minlength=len(names))
     judged = used[sizes[pack.labels[used]] >= FOLDS]
     small = [names[i] for i in np.flatnonzero((sizes > 0) & (sizes < FOLDS))]
     classes, labels = np.unique(pack.labels[judged], return_inverse=True)
     if len(classes) < 2:
-        note = f"Labels are judged from {FOLDS} pictures of each of two classes on."
+        note = f"Labels are judged from {FOLDS} independent pictures of each of two classes on."
         return CheckResult((), {"wrong": 0}, (note,), 0.0)
     features = set_features(pack, extractor=extractor, progress=progress, cancel=cancel)
     progress(Progress(0, 0, _TEXT))
-    folds = make_folds(labels, _groups(pack)[judged])
+    folds = make_folds(labels, groups[judged])
     probabilities = out_of_fold(features.rows[judged], labels, folds, len(classes), cancel)
     suspects = find_suspects(probabilities, labels)
 
@@ -220,8 +223,8 @@ def _notes(
         )
     if small:
         notes.append(
-            f"Not judged, as they have fewer than {FOLDS} pictures: {', '.join(small[:20])}"
-            f"{' and more' if len(small) > 20 else ''}."
+            f"Not judged, as they have fewer than {FOLDS} independent pictures (a group of copies "
+            f"counts once): {', '.join(small[:20])}{' and more' if len(small) > 20 else ''}."
         )
     if right:
         notes.append(f"{right:,} that you have looked at and called right are not shown again.")

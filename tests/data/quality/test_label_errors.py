@@ -180,10 +180,20 @@ def test_small_classes_are_not_judged_and_poor_features_are_said(
     labels[:3] = 2
     result = label_errors(with_labels(pack, labels), silent, never)
     assert result.figures["judged"] == len(pack) - 3
-    assert any("fewer than 5 pictures: bottom" in note for note in result.notes)
+    assert any("fewer than 5 independent" in n and ": bottom" in n for n in result.notes)
     assert any("hardly tell the classes apart" in note for note in result.notes)
     alone = label_errors(with_labels(pack, np.zeros_like(labels)), silent, never)
     assert alone.findings == ()
+
+
+def test_a_class_of_copies_alone_is_not_judged(pack: Pack) -> None:
+    labels, groups = pack.labels % 2, np.arange(len(pack))
+    labels[:6], groups[:6] = 2, 0
+    copies = dataclasses.replace(with_labels(pack, labels), groups=groups)
+    result = label_errors(copies, silent, never)
+    assert result.figures["judged"] == len(pack) - 6
+    assert np.isnan(result.arrays["given"][:6]).all()
+    assert any("a group of copies counts once): bottom" in note for note in result.notes)
 
 
 def flipped_recall(pack: Pack) -> float:
