@@ -1,5 +1,6 @@
 """The Data page's tab "Check": run it, see the copies, put one right."""
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -7,7 +8,9 @@ from lab import jobs
 from lab.data.quality import check as quality
 from lab.data.quality import findings
 from lab.data.quality.duplicates import CHECKS
+from lab.data.versions import Edits
 from lab.registry import Registry
+from lab.ui.data.check import split_with_copies
 from tests.app.conftest import OpenPage
 from tests.data.quality.test_duplicates import make_pack, pictures
 
@@ -69,3 +72,27 @@ def test_copies_are_shown_side_by_side(tab: AppTest) -> None:
     assert not tab.exception
     assert "**a** · Test" in words(tab)
     assert tab.button(key="data_check_run").label == "Check again"
+
+
+def test_a_picture_left_out_can_be_taken_back(tab: AppTest) -> None:
+    checked(tab)
+    rows = [2, 3]
+    tab.session_state["data_edits"] = {"copies": Edits(exclude=frozenset(rows))}
+    tab.run()
+    assert "2 pictures left out" in words(tab)
+    back = [b for b in tab.button if b.key and b.key.endswith("_take_back")]
+    assert [b.label for b in back] == ["Take back", "Take back"]
+    back[0].click().run()
+    assert not tab.exception
+    assert "1 picture left out" in words(tab)
+
+
+def test_all_groups_of_copies_are_put_right_at_once() -> None:
+    images = pictures(6)
+    pack = make_pack(images, split=[0, 0, 2, 2, 0, 2])
+    groups = np.array([0, 1, 0, 1, 4, 4])
+    by_split = split_with_copies(pack, np.arange(5), groups)
+    assert {title: rows.tolist() for title, rows in by_split.items()} == {
+        "training": [0, 1],
+        "test": [2, 3],
+    }

@@ -21,6 +21,7 @@ from lab.data.groups import Groups
 from lab.data.pack import EXCLUDED, SPLITS, Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
+from lab.data.splits import Indices
 from lab.ui.data import edits
 from lab.ui.data.suspects import draw_suspects
 from lab.ui.widgets.background import draw_job
@@ -115,6 +116,8 @@ def draw_findings(
 
     `groups` (N,): each finding is one of these groups, and can be put right as a whole.
     """
+    if groups is not None and len(findings) > 1:
+        _draw_groups_menu(info, pack, findings, groups, key=key)
     pages = -(-len(findings) // FINDINGS_PER_PAGE)
     slot = st.container()
     page = st.pagination(pages, key=f"{key}_page_{info.name}") if pages > 1 else 1
@@ -127,21 +130,47 @@ def draw_findings(
                     _draw_group_menu(info, pack, finding, groups, key=key)
 
 
+def _draw_groups_menu(
+    info: DatasetInfo, pack: Pack, findings: list[Finding], groups: Groups, *, key: str
+) -> None:
+    """Draws what can be done to all groups of copies at once, also those on other pages."""
+    kept = [finding.row for finding in findings]
+    rows = np.flatnonzero(np.isin(groups, groups[kept]) & (pack.split != EXCLUDED))
+    others = rows[~np.isin(rows, kept)]
+    actions = {f"Keep one of each, leave out {len(others):,}": others}
+    for title, chosen in split_with_copies(pack, rows, groups).items():
+        actions[f"Leave out the {len(chosen):,} in {title}"] = chosen
+    _draw_leave_out_menu(info, f"All {len(findings):,} groups", actions, key=f"{key}_groups")
+
+
 def _draw_group_menu(
     info: DatasetInfo, pack: Pack, finding: Finding, groups: Groups, *, key: str
 ) -> None:
     """Draws what can be done to all copies of one picture; the finding may show only some."""
     rows = np.flatnonzero((groups == groups[finding.row]) & (pack.split != EXCLUDED))
-    actions = {"Keep one, leave out the others": rows[rows != finding.row]}
-    training = rows[pack.split[rows] == SPLITS.index("train")]
-    if 0 < len(training) < len(rows):
-        actions["Leave out those in training"] = training
-    chosen = st.menu_button(
-        f"All {len(rows):,} copies",
-        list(actions),
-        key=f"{key}_group_{finding.row}",
-        icon=":material/content_copy:",
-    )
+    name = plain(pack.names[finding.row].rsplit("/", 1)[-1])
+    actions = {f"Keep {name}, leave out the rest": rows[rows != finding.row]}
+    for title, chosen in split_with_copies(pack, rows, groups).items():
+        actions[f"Leave out those in {title}"] = chosen
+    label = "Both copies" if len(rows) == 2 else f"All {len(rows):,} copies"
+    _draw_leave_out_menu(info, label, actions, key=f"{key}_group_{finding.row}")
+
+
+def split_with_copies(pack: Pack, rows: Indices, groups: Groups) -> dict[str, Indices]:
+    """Returns split title -> those of `rows` that lie there and have a copy in another split."""
+    splits = {split: rows[pack.split[rows] == place] for place, split in enumerate(SPLITS)}
+    found = {}
+    for split, chosen in splits.items():
+        elsewhere = rows[pack.split[rows] != SPLITS.index(split)]
+        if len(straddling := chosen[np.isin(groups[chosen], groups[elsewhere])]):
+            found[SPLIT_TITLES[split].lower()] = straddling
+    return found
+
+
+def _draw_leave_out_menu(
+    info: DatasetInfo, label: str, actions: dict[str, Indices], *, key: str
+) -> None:
+    chosen = st.menu_button(label, list(actions), key=key, icon=":material/content_copy:")
     if chosen is not None:
         edits.exclude(info.name, actions[chosen].tolist())
         st.rerun()
@@ -172,12 +201,15 @@ def draw_picture(
         )
         if row in pending.exclude:
             st.badge("Left out", icon=":material/visibility_off:", color="orange")
+            edits.draw_take_back(info.name, row, key=f"{key}_take_back")
             return
         if row in pending.relabel:
             st.badge(plain(pending.relabel[row]), icon=":material/label:", color="orange")
         if row in pending.move:
             title = SPLIT_TITLES[pending.move[row]]
             st.badge(title, icon=":material/move_item:", color="orange")
+        if row in pending.rows:
+            edits.draw_take_back(info.name, row, key=f"{key}_take_back")
         actions = {"Leave out": partial(edits.exclude, info.name, [row])}
         if suggestion is not None and suggestion != class_name:
             actions[f"Is {plain(suggestion)}"] = partial(

@@ -175,6 +175,18 @@ def _save(info: DatasetInfo, edits: Edits, reason: str) -> None:
     st.rerun()
 
 
+def draw_take_back(name: str, row: int, *, key: str) -> None:
+    """Draws the button that forgets the edits of one picture."""
+    st.button(
+        "Take back",
+        key=key,
+        icon=":material/undo:",
+        type="tertiary",
+        on_click=take_back,
+        args=(name, [row]),
+    )
+
+
 def _draw_saved(info: DatasetInfo) -> None:
     if st.session_state.get(SAVED) != (info.name, info.content_hash):
         st.session_state.pop(SAVED, None)

@@ -91,11 +91,13 @@ def _draw_card(
                         )
                         st.caption(plain(class_name))
     pending = edits.pending(info.name)
-    if row in pending.exclude:
-        st.badge("Left out", icon=":material/visibility_off:", color="orange")
-        return
-    if row in pending.relabel:
-        st.badge(plain(pending.relabel[row]), icon=":material/label:", color="orange")
+    if row in pending.exclude or row in pending.relabel:
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+            if row in pending.exclude:
+                st.badge("Left out", icon=":material/visibility_off:", color="orange")
+            else:
+                st.badge(plain(pending.relabel[row]), icon=":material/label:", color="orange")
+            edits.draw_take_back(info.name, row, key=f"{key}_take_back")
         return
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         st.button(
