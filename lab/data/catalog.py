@@ -293,6 +293,7 @@ def add_dataset(
     path: Path | str,
     *,
     title: str | None = None,
+    origin: str = "",
     replace: bool = False,
     fit: Fit = "stretch",
     image_size: int | None = None,
@@ -303,15 +304,18 @@ def add_dataset(
     """Decode the folder or zip at `path` into a pack called `name`.
 
     `name` is a registered data set or a new name for a person's own images; the layout is
-    recognised. One of that name is only replaced with `replace`; what runs were trained on, or a
-    person edited, is kept as an earlier version (see `lab.data.versions`). `image_size` is the side
-    of the stored squares, `fit` how a photograph becomes one; `answers` settle the questions of
-    `look`. Bad files are left out and reported. Raises ConfigError for a bad name, size or answer,
-    DatasetExistsError, DataError when nothing can be used, ResourceError, Cancelled; the old pack
-    then stays as it was.
+    recognised. `origin` says where one's own images came from when `path` is only a copy of them,
+    such as an upload. One of that name is only replaced with `replace`; what runs were trained on,
+    or a person edited, is kept as an earlier version (see `lab.data.versions`). `image_size` is the
+    side of the stored squares, `fit` how a photograph becomes one; `answers` settle the questions
+    of `look`. Bad files are left out and reported. Raises ConfigError for a bad name, size or
+    answer, DatasetExistsError, DataError when nothing can be used, ResourceError, Cancelled; the
+    old pack then stays as it was.
     """
     place = _place(path)
     target = _import_target(name, place, title, fit, image_size)
+    if origin and name not in DATASETS:
+        target = dataclasses.replace(target, source=origin)
     with pack_lock(name, progress=progress, cancel=cancel):
         if not replace:
             check_free(name)

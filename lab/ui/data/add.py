@@ -66,12 +66,17 @@ def draw_jobs() -> None:
             st.caption(f"{plain(view.title)}: {plain(view.message)}")
         else:
             sentence = plain(view.result["sentence"])
-            st.success(f"**{plain(view.title)}:** {sentence}", icon=":material/check_circle:")
+            title = plain(view.result["title"])
+            st.success(f"**{title}:** {sentence}", icon=":material/check_circle:")
 
 
 def _outcome(report: ImportReport) -> dict[str, Any]:
     """Returns a job's result."""
-    return {"dataset": report.dataset, "sentence": report.sentence}
+    return {
+        "dataset": report.dataset,
+        "title": report.meta.title,
+        "sentence": report.sentence,
+    }
 
 
 def draw_how_to_get(info: DatasetInfo) -> None:
@@ -153,6 +158,7 @@ def draw_add(info: DatasetInfo) -> None:
             pressed=pressed,
             registered=bool(kind),
             choices=choices,
+            origin=f"{upload_name('data_upload')} (uploaded)",
         )
 
 
@@ -187,12 +193,14 @@ def submit(
     pressed: bool,
     registered: bool = False,
     choices: ImportChoices = DEFAULTS,
+    origin: str = "",
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Starts the import once it is pressed; asks before it replaces a data set of that name.
 
     `source` returns where the pictures lie and whether that is deleted afterwards. `title` is the
-    name of a `registered` data set. `choices` say how it is read. `started` is called with the
+    name of a `registered` data set. `choices` say how it is read, `origin` where a copy that is
+    deleted came from. `started` is called with the
     job's id.
     """
     try:
@@ -225,6 +233,7 @@ def submit(
             title=None if registered else title,
             replace=asked,
             choices=choices,
+            origin=origin if delete_source else "",
             delete_source=delete_source,
         )
         if started is not None:
@@ -239,7 +248,7 @@ def _draw_question(name: str, *, key: str, registered: bool) -> bool:
     with st.container(border=True):
         st.markdown(
             f":material/warning: **{plain(info.title)}** is already on this machine: {total:,} "
-            f"pictures in {len(info.class_names)} classes. {_fate_of_runs(name)}"
+            f"pictures in {len(info.class_names)} classes. {_runs_keep(name)}"
         )
         with st.container(horizontal=True):
             replace = st.button(
@@ -267,6 +276,15 @@ def _keep(name_key: str | None, title: str) -> None:
     st.session_state[name_key] = f"{title} {number}"
 
 
+def _runs_keep(name: str) -> str:
+    """Returns what the runs that used a data set keep when another one takes its place."""
+    count = sum(run.dataset == name for run in store().runs())
+    if not count:
+        return "No run has used it."
+    runs, keep, they = ("run", "keeps", "it was") if count == 1 else ("runs", "keep", "they were")
+    return f"{count:,} {runs} used it and {keep} the version that {they} trained on."
+
+
 def _fate_of_runs(name: str) -> str:
     """Returns what becomes of the runs that used a data set when it goes."""
     runs = [run for run in store().runs() if run.dataset == name]
@@ -288,6 +306,7 @@ def _start_import(
     title: str | None,
     replace: bool,
     choices: ImportChoices,
+    origin: str,
     delete_source: bool,
 ) -> str:
     def work(progress: Report, cancel: Cancel) -> dict[str, Any]:
@@ -297,6 +316,7 @@ def _start_import(
                 name,
                 source,
                 title=title,
+                origin=origin,
                 replace=replace,
                 fit=choices.fit,
                 image_size=choices.image_size,

@@ -152,6 +152,11 @@ def draw_collect() -> None:
             key="collect_class",
             help="What is on the pictures that you drop in next, such as cat.",
         )
+        if not pictures.classes and not class_name:
+            st.caption(
+                "Name a class first; then upload its pictures or take them with the camera, and go "
+                "on with the next class."
+            )
         wrong = class_problem(class_name) if class_name else ""
         if wrong:
             st.error(wrong, icon=":material/error:")
@@ -280,6 +285,7 @@ def _draw_make() -> None:
             lambda: (pictures.write(), True),
             key="collect",
             pressed=pressed,
+            origin="Single pictures and the camera",
             started=_note_job,
         )
 

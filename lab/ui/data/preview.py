@@ -197,7 +197,7 @@ def _draw_left_out(preview: Preview) -> None:
     if not preview.rejected_count:
         return
     count = preview.rejected_count
-    with st.expander(f"Left out: {count:,} line{'s' * (count != 1)}", icon=":material/rule:"):
+    with st.expander(f"What is left out, and why ({count:,})", icon=":material/rule:"):
         st.dataframe(
             [{"File": each.file, "Reason": each.reason} for each in preview.rejected],
             hide_index=True,
