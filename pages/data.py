@@ -12,7 +12,7 @@ if info.usable:
     browse.draw_browser(info)
 else:
     add.draw_how_to_get(info)
-st.header("Add pictures", anchor=False)
+st.header("Add pictures", anchor="add-pictures")
 add.draw_jobs()
 collect.draw_collect()
 add.draw_add(info)

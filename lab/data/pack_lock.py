@@ -28,7 +28,7 @@ def pack_lock(name: str, *, progress: Report = silent, cancel: Cancel = never) -
             break
         except Timeout:
             check_cancel(cancel, "Waiting for the data set")
-            progress(Progress(0, 0, "Waiting: the data set is being prepared elsewhere"))
+            progress(Progress(0, 0, "Waiting: another page or run is preparing this data set"))
     try:
         _remove_leftovers(name)
         yield

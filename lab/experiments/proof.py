@@ -30,6 +30,7 @@ from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.runs.queue import Queue, queue
 from lab.runs.rows import RunRow
 from lab.runs.store import Store, store
+from lab.words import percent
 
 Side = Literal["before", "after"]
 SIDES: tuple[Side, Side] = ("before", "after")
@@ -328,7 +329,7 @@ def explanation(found: ProofResult) -> list[str]:
     many = test.seeds > 1
     lines = [
         f"Both were tested on the same {test.n:,} test pictures, with the labels of the newer "
-        f"version: {100 * found.before:.1f} % right before, {100 * found.after:.1f} % after; 95 % "
+        f"version: {percent(found.before)} right before, {percent(found.after)} after; 95 % "
         f"interval of the difference {low} to {high} points."
     ]
     if found.corrected:

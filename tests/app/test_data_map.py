@@ -137,4 +137,5 @@ def test_similar_pictures_come_nearest_first(on_map: AppTest) -> None:
         np.sort(likeness[chosen[:12]])[::-1], likeness[expected[:12]], atol=1e-5
     )
     assert chosen[0] == 7
-    assert "most like picture 7" in markdown(app)
+    name = catalog.open_pack(NAME).names[7].rsplit("/", 1)[-1]
+    assert f"most like {name}" in markdown(app)

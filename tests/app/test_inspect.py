@@ -219,7 +219,7 @@ def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train)
     wrong = int(np.count_nonzero(~found.right))
     assert wrong
     assert f"Image (of {wrong:,})" in [n.label for n in app.number_input]
-    assert "but it is" in texts(app, "markdown")
+    assert "but its label is" in texts(app, "markdown")
     before = [a for a in alts(app) if "as the network gets it" in a]
     app.button(key="inspect_next").click().run()
     settle(app)

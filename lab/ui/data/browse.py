@@ -49,6 +49,7 @@ AUGMENTATIONS = (
     ShownKnob("Contrast", {"contrast": 0.5}),
 )
 """All but the flip, which has no strength."""
+CHECK_TAB = "Check"
 FILES_LEFT_OUT = "Files left out"
 LEFT_OUT = "left_out"
 """The gallery's part of the pictures that this version leaves out."""
@@ -67,6 +68,7 @@ def choose() -> DatasetInfo:
         key=SELECTED,
         persist_state="session",
     )
+    st.markdown("[:material/add: Add your own pictures](#add-pictures)")
     return infos[name if name in infos else next(iter(infos))]
 
 
@@ -80,6 +82,15 @@ def draw_facts(info: DatasetInfo) -> None:
     st.markdown(plain(info.story))
     for warning in info.warnings:
         st.warning(plain(warning), icon=":material/difference:")
+    if info.warnings and info.state == catalog.READY:
+        st.button(
+            "Find them all and put them right",
+            key="data_warning_check",
+            type="tertiary",
+            icon=":material/fact_check:",
+            on_click=_open_tab,
+            args=(CHECK_TAB,),
+        )
     if info.state == catalog.READY:
         with st.grid("auto", min_column_width=120, gap="small"):
             st.metric("Classes", len(info.class_names), border=True)
@@ -132,7 +143,7 @@ def draw_browser(info: DatasetInfo) -> None:
         "Labels": _labels,
         "Sizes and pixels": _pixels,
         "Augmentation": _augmentation,
-        "Check": draw_check,
+        CHECK_TAB: draw_check,
         "Map": draw_map,
     }
     bodies[VERSIONS_TAB] = _versions

@@ -103,7 +103,8 @@ def _draw_picture(subject: Subject, chosen: Chosen) -> None:
         st.markdown(f":material/check: {answer}, and that is right.", help=given)
     else:
         st.markdown(
-            f":material/close: {answer}, but it is **{plain(names[picture.label])}**.", help=given
+            f":material/close: {answer}, but its label is **{plain(names[picture.label])}**.",
+            help=given,
         )
     for k in np.argsort(-chosen.probabilities, kind="stable")[:NAMED].tolist():
         share = float(chosen.probabilities[k])

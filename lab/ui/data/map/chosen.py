@@ -97,9 +97,10 @@ def _sentence(pack: Pack, at: Chosen) -> str:
     names = pack.meta.class_names
     if at.similar_to is not None:
         name = names[int(pack.labels[at.similar_to])]
+        file = pack.names[at.similar_to].rsplit("/", 1)[-1]
         return (
-            f"**The {len(at.rows) - 1} pictures most like picture {at.similar_to:,}** "
-            f"({plain(name)}), the most similar first."
+            f"**The {len(at.rows) - 1} pictures most like {plain(file)}** ({plain(name)}), the "
+            "most similar first."
         )
     counts = Counter(pack.labels[list(at.rows)].tolist()).most_common()
     parts = [f"{count:,} of {plain(names[label])}" for label, count in counts[:_OTHERS]]
@@ -141,6 +142,8 @@ def _draw_gallery(info: DatasetInfo, pack: Pack, at: Chosen, first: int) -> None
         label="Chosen pictures",
         on_choose=lambda place: _mark(pack, rows[place]),
     )
+    if not marked and len(rows) > 1:
+        st.caption("Click pictures to mark them: the buttons then mean these alone.")
     if at.likeness:
         st.caption("The number is the cosine of the angle between the features: 1 is the same.")
 
