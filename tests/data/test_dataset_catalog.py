@@ -443,7 +443,7 @@ def test_waiting_for_another_builder_can_be_cancelled(tmp_path: Path) -> None:
         )
         with pytest.raises(Cancelled):
             waiting.result(timeout=30)
-    assert "prepared elsewhere" in reports[0].text
+    assert "preparing this data set" in reports[0].text
 
 
 PROCESS = """

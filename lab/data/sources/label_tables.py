@@ -112,7 +112,7 @@ def recognise(
         elif not in_class_folders:
             unfit[file] = f"names {named:,} of {images.count:,} images and is not used"
     found = _joined(tables, images, own)
-    list_file, notes = "", ()
+    list_file, notes = "", tuple[str, ...]()
     if found and classes.names is None:
         used = {table.file for table in tables}
         found, list_file = _with_class_names(archive, found, used, answers)
