@@ -83,7 +83,7 @@ STARTS = (
         datasets=("sign-mnist", "drawn-signs"),
         knobs={"architecture": "sign-cnn", "epochs": 5},
         expected={
-            "sign-mnist": Expected((0.967, 0.999, 1.0, 0.998, 1.0), 0.961),
+            "sign-mnist": Expected((0.914, 0.964, 0.926, 0.949, 0.95), 0.927),
             "drawn-signs": Expected((0.827, 0.927, 0.96, 0.965, 0.992), 0.987),
         },
     ),
