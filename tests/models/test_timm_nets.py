@@ -201,20 +201,20 @@ def test_the_licence_is_told_and_kept() -> None:
 
 @pytest.mark.real_data
 def test_it_knows_cats_and_dogs_as_imagenet_does(real_data: Path) -> None:
-    """The order of the tensors and the scale of the colours are right: photographs of dogs are
-    given to ImageNet's 118 dogs, those of cats to its 5 cats."""
+    """The order of the tensors and the scale of the colours are right: of a thousand classes, most
+    photographs of dogs get one of the 118 dogs, and most of cats one of the 5 cats."""
     net = pretrained().eval()
     own = timms()
-    pixels, truth = [], []
+    pixels = []
     with zipfile.ZipFile(real_data / "cats_and_dogs.zip") as archive:
-        for label, animal in enumerate(("cats", "dogs")):
+        for animal in ("cats", "dogs"):
             folder = f"cats_and_dogs/test/{animal}/"
             for name in sorted(n for n in archive.namelist() if n.startswith(folder))[1:21]:
                 picture = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
                 pixels.append(np.asarray(picture.resize((192, 192))))
-                truth.append(label)
     x = Preprocess(3, 192, IMAGENET_MEAN, IMAGENET_STD)(torch.from_numpy(np.stack(pixels)))
     with torch.inference_mode():
         logits = own.forward_head(net.run(x, last="last_conv"))  # type: ignore[operator]
-    cat, dog = logits[:, 281:286].amax(1), logits[:, 151:269].amax(1)
-    assert ((dog > cat) == torch.tensor(truth).bool()).float().mean() >= 0.9
+    answers = logits.argmax(1).tolist()
+    assert sum(281 <= answer <= 285 for answer in answers[:20]) >= 10
+    assert sum(151 <= answer <= 268 for answer in answers[20:]) >= 15
