@@ -260,6 +260,7 @@ def test_two_pictures_a_class_are_refused_and_ten_are_doubtful(
     app = choose(check(app.run()), "dataset", "ten")
     assert not texts(app, "error")
     assert "Only 9 pictures of “cat” to learn from" in texts(app, "warning")
+    app = choose(app, "architecture", "simple-cnn")
     assert "**1 step per epoch**" in texts(app, "markdown")
 
 
