@@ -39,6 +39,12 @@ _VARIANT_WORDS_TEXT = (
 _VARIANT_WORDS = IMAGE_WORDS | frozenset(_VARIANT_WORDS_TEXT.split())
 """Words of folders that hold the same pictures in another form."""
 _PART_WORDS_TEXT = "set data dataset folder dir split part images image photos"
+_HEAP_WORDS_TEXT = (
+    "part batch folder set data dataset images photos archive team student person user day "
+    "session camera cam 반 학년 조 모둠 팀 학생 차시 폴더 파트"
+)
+_HEAP_WORDS = frozenset(_HEAP_WORDS_TEXT.split())
+"""With a number behind it says who took pictures, or when; stage 1 and class 1 are classes."""
 _PART_WORDS = frozenset(_PART_WORDS_TEXT.split())
 _CAMERA_FOLDER = re.compile(r"[1-9]\d\d[A-Z_]{5}")
 """100APPLE, 101CANON: a camera begins the next folder when one is full."""
@@ -798,11 +804,10 @@ def _preferred(names: list[str]) -> int:
 
 
 def _numbered(names: list[str]) -> bool:
-    """Whether the names say nothing but a number: 1반 and 2반, part1 and part2, not "Class 1"."""
-    found = {frozenset(w.casefold() for w in words(name) if not w.isdecimal()) for name in names}
+    """Whether the names are a number and a word for a heap of anything: 1반, 2반; part1, part2."""
+    found = [{word.casefold() for word in words(name) if not word.isdecimal()} for name in names]
     numbered = all(any(word.isdecimal() for word in words(name)) for name in names)
-    [shared] = found if numbered and len(found) == 1 < len(names) else [frozenset[str]()]
-    return bool(shared) and not shared & {"class", "label", "category", "type", "클래스"}
+    return len(names) > 1 and numbered and all(one and one <= _HEAP_WORDS for one in found)
 
 
 def _listing(names: list[str], *, shorten: bool = True) -> str:

@@ -10,8 +10,8 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
+from lab.data.sources.folder_tree import last, stem
 from lab.data.sources.photographs import is_image
 from lab.data.sources.split_words import split_of
 
@@ -29,12 +29,12 @@ class ImageNames:
         self._by_number: dict[int, list[str]] = defaultdict(list)
         for path in self.paths:
             name = last(path)
-            stem = PurePosixPath(name).stem.casefold()
+            key = stem(name).casefold()
             self._by_name[name].append(path)
             self._by_folded[name.casefold()].append(path)
-            self._by_stem[stem].append(path)
-            if re.fullmatch(r"[0-9]{1,18}", stem):
-                self._by_number[int(stem)].append(path)
+            self._by_stem[key].append(path)
+            if re.fullmatch(r"[0-9]{1,18}", key):
+                self._by_number[int(key)].append(path)
         self.unique = len(self._by_folded) == self.count
 
     def find(
@@ -58,12 +58,12 @@ class ImageNames:
             base = posixpath.dirname(base)
         name = last(text)
         folded = name.casefold()
-        stem = PurePosixPath(name).stem.casefold() if is_image(name) else folded
-        number = int(stem) if re.fullmatch(r"[0-9]{1,18}", stem) else -1
+        key = stem(name).casefold() if is_image(name) else folded
+        number = int(key) if re.fullmatch(r"[0-9]{1,18}", key) else -1
         for hits in (
             self._by_name.get(name),
             self._by_folded.get(folded),
-            self._by_stem.get(stem),
+            self._by_stem.get(key),
             self._by_number.get(number),  # 0001.jpg of which a spreadsheet has made 1
         ):
             if hits and (fitting := [hit for hit in hits if loose or _agree(hit, text)]):
@@ -98,7 +98,3 @@ def path_split(path: str) -> str | None:
     """The split that the innermost folder says that says any."""
     folders = path.split("/")[:-1]
     return next(filter(None, map(split_of, reversed(folders))), None)
-
-
-def last(path: str) -> str:
-    return path.rpartition("/")[2]

@@ -26,8 +26,8 @@ from lab.data.sources import class_folders
 from lab.data.sources.archive import Archive, without
 from lab.data.sources.class_lists import names_for_numbers
 from lab.data.sources.code_pages import DecodedText, decode_text
-from lab.data.sources.folder_tree import holds_images
-from lab.data.sources.image_names import ImageNames, as_path, last, path_split
+from lab.data.sources.folder_tree import holds_images, last
+from lab.data.sources.image_names import ImageNames, as_path, path_split
 from lab.data.sources.part_lists import lists_all_parts
 from lab.data.sources.photographs import LabelledFile, Photographs, is_image
 from lab.data.sources.source import ClassRule, Question, own_classes

@@ -15,13 +15,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
-from pathlib import PurePosixPath
 
 from lab.data.decode import UnreadableFile
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
 from lab.data.sources.code_pages import decode_text
-from lab.data.sources.folder_tree import stem
+from lab.data.sources.folder_tree import last, parent, stem
 from lab.data.sources.image_names import ImageNames
 from lab.data.sources.photographs import Photographs
 from lab.data.sources.source import natural_key
@@ -59,7 +58,7 @@ def with_parts(
         return replace(source, notes=(*source.notes, f"{named}; not used."))
     if not splits:
         splits = _by_names(paths)
-        told = {split: PurePosixPath(path).name for path, split in splits.items()}
+        told = {split: last(path) for path, split in splits.items()}
         note = f"The parts are those that the file names tell, such as {', '.join(told.values())}."
     if not splits:
         return replace(source, notes=(*source.notes, *_unread(archive)))
@@ -109,8 +108,8 @@ def _by_lists(
             if named == first or not several:
                 used.append(file)
                 splits |= dict.fromkeys(named, split)
-    whole = {str(PurePosixPath(path).parent) for path in paths}
-    left_out = whole - {str(PurePosixPath(path).parent) for path in splits}
+    whole = {parent(path) for path in paths}
+    left_out = whole - {parent(path) for path in splits}
     if "train" in lists and (left_out or len(splits) < _ENOUGH * len(paths)):
         return {}, used
     return splits, used
@@ -131,11 +130,11 @@ def _named(
         lines = [cell for cell in cells if isinstance(cell, str)]
     else:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-    folder = str(PurePosixPath(file).parent)
+    folder = parent(file)
     found: set[str] = set()
     for line in lines:
         for cell in (line, re.split(r"[,;\t]", line)[0], line.split()[0]):
-            if len(hits := images.find(cell, "" if folder == "." else folder)) == 1:
+            if len(hits := images.find(cell, folder)) == 1:
                 found.add(hits[0])
                 break
     return found if found and len(found) >= _ENOUGH * len(lines) else None
@@ -148,8 +147,7 @@ def _flagged(
 
     Where images.txt beside it numbers the pictures (CUB-200), 1 is for training and 0 for test.
     """
-    folder = str(PurePosixPath(file).parent)
-    folder = "" if folder == "." else folder
+    folder = parent(file)
     numbered: dict[str, str] = {}
     index = f"{folder}/images.txt".lstrip("/")
     meaning = {"0": "train", "1": "val", "2": "test"}

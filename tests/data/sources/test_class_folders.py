@@ -552,6 +552,12 @@ def test_folders_that_differ_by_a_number_are_no_classes(place: Place) -> None:
     assert any("differ by a number alone" in note for note in preview.notes)
 
 
+def test_stages_with_folders_in_them_are_classes(place: Place) -> None:
+    preview = look(place, pictures("stage 1/anna", "stage 1/ben", "stage 2/carl", "stage 2/dora"))
+    assert preview.class_names == ("stage 1", "stage 2")
+    assert any("lie one level deeper" in note for note in preview.notes)
+
+
 def test_a_copy_of_the_folders_under_another_name_is_left_out(place: Place) -> None:
     once = pictures("flowers/daisy", "flowers/rose", "flowers/tulip")
     again = {name.replace("flowers", "photos"): data for name, data in once.items()}
