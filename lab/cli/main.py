@@ -25,7 +25,7 @@ COMMANDS = {
     "classify": "ask a trained network about pictures",
     "explain": "show where a trained network looks",
     "datasets": "list, show, add, download, remove data sets",
-    "check": "what is wrong in a data set; accuracy without copies",
+    "leak-free": "a run's test accuracy without near-copies of its training images",
     "recipes": "the documents' experiments: list, run",
     "api-token": "print the token for programs (see /api/docs)",
 }
@@ -40,7 +40,7 @@ EXAMPLES = """examples:
   python -m lab classify cat.jpg dog.png --run r-20261122-031911-e827
   python -m lab explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
   python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
-  python -m lab check cats-dogs --json
+  python -m lab datasets check cats-dogs --json
   python -m lab recipes run sl-cnn --quick
   TOKEN=$(python -m lab api-token)
 """

@@ -16,6 +16,7 @@ from lab.data.decode import Fit, ValueRange
 from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, Rejections
 from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
+from lab.data.sources.part_lists import with_parts
 from lab.data.sources.photographs import Photographs
 from lab.data.sources.pixel_tables import PixelTables
 from lab.data.sources.source import ClassRule, Question, Source
@@ -424,7 +425,7 @@ def recognise_source(
                 f"at most {MAX_CLASSES:,} are allowed."
             )
         if isinstance(source, Photographs):
-            source = _with_splits(source, answers)
+            source = _with_splits(with_parts(archive, source, rejections, answers), answers)
         return _with_names_of(archive, source)
     entries = sorted(folder + "/" for folder in archive.folders if "/" not in folder)
     entries += [file for file in archive.files if "/" not in file]

@@ -24,7 +24,7 @@ import json
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +79,12 @@ class Rejections:
     def extend(self, others: Rejections) -> None:
         self.listed += others.listed[: LISTED_REJECTIONS - len(self.listed)]
         self.count += others.count
+
+    def take_back(self, files: Collection[str]) -> None:
+        """Forgets what was said of files that turned out to be of use."""
+        kept = [rejected for rejected in self.listed if rejected.file not in files]
+        self.count -= len(self.listed) - len(kept)
+        self.listed = kept
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ SMALL_PICTURES = 64
 than a network that has learned photographs."""
 
 # The best for its time first; the others in the order of the catalogue.
-_PREFERRED = ("mobilenet_v2", "efficientnet_b0", "resnet18", "mobilenet_v3_small")
+_PREFERRED = ("efficientnet_lite0", "mobilenet_v2", "efficientnet_b0", "resnet18")
 
 
 def _open_pretrained(pack: Pack, detail: str, *, name: str) -> OpenExtractor:

@@ -26,7 +26,7 @@ from lab.training.checkpoint import CheckpointMetadata
 NOT_CHECKED = (
     "Not known: nobody has looked for copies in this data set yet, or the test images were not "
     "looked at one by one. Press Check on the Data page and open the run's Results, or run: "
-    "python -m lab check --run RUN"
+    "python -m lab leak-free RUN"
 )
 
 

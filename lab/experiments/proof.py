@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from lab.config import RunConfig
 from lab.data import catalog, versions
+from lab.data.quality.duplicates import independent_groups
 from lab.data.versions import Diff, Version
 from lab.errors import ConfigError, DataError, LabError, NotFoundError
 from lab.evaluate.compare import SeedsTest, paired_over_seeds
@@ -285,6 +286,8 @@ def result(
         said = [names[label] for label in answers.predicted[order].tolist()]
         return np.array([a == b for a, b in zip(said, common.truth, strict=True)])
 
+    pack = catalog.open_pack(proof.dataset, version=proof.after)
+    groups = independent_groups(pack)
     first, second = [], []
     seeds = proof.completed_seeds
     for done, seed in enumerate(seeds):
@@ -293,7 +296,9 @@ def result(
         first.append(right("before", seed))
         second.append(right("after", seed))
     return ProofResult(
-        test=paired_over_seeds(np.stack(first), np.stack(second)),
+        test=paired_over_seeds(
+            np.stack(first), np.stack(second), None if groups is None else groups[common.rows]
+        ),
         seeds=tuple(
             SeedResult(seed, float(a.mean()), float(b.mean()))
             for seed, a, b in zip(seeds, first, second, strict=True)
@@ -332,6 +337,10 @@ def explanation(found: ProofResult) -> list[str]:
         f"version: {percent(found.before)} right before, {percent(found.after)} after; 95 % "
         f"interval of the difference {low} to {high} points."
     ]
+    if test.units < test.n:
+        lines.append(
+            f"Copies of one photograph count once: these are {test.units:,} independent pictures."
+        )
     if found.corrected:
         lines.append(
             f"{found.corrected:,} of these pictures have a corrected label, and both are measured "

@@ -24,7 +24,7 @@ class ActivationSpec:
     rectifier: bool
     """Of the ReLU family: weights are initialised by Kaiming's rule, for the others by Xavier's."""
     choosable: bool = True
-    """False for those that only come with torchvision's networks."""
+    """False for those that only come with a library's networks."""
 
 
 ACTIVATIONS: Registry[ActivationSpec] = Registry("activation")

@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from lab.config import KNOBS, RunConfig
 from lab.models.activations import ACTIVATIONS, ActivationSpec
 from lab.models.staged import StagedNet
+from lab.models.weights_source import WeightsSource
 from lab.registry import Registry
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A loaded weights file: tensors by torchvision's names."""
+    """A loaded weights file: tensors by the names of those who made it."""
 
     file: Path
     tensors: Mapping[str, Tensor]
@@ -69,6 +70,9 @@ class NetworkSettings:
         return own if self.config.dropout is None else self.config.dropout
 
 
+Family = Literal["perceptron", "cnn", "torchvision", "timm"]
+"""The kind of network, or the library that it comes from."""
+
 Build = Callable[[NetworkSettings], StagedNet]
 
 
@@ -81,7 +85,7 @@ class ArchitectureSpec:
 
     name: str
     title: str
-    family: Literal["perceptron", "cnn", "torchvision"]
+    family: Family
     year: int
     story: str
     """One line for a learner."""
@@ -89,8 +93,8 @@ class ArchitectureSpec:
     min_image_size: int
     """The smallest side, in pixels, that goes through; batches of two or more while training."""
     build: Build
-    weights: str | None = None
-    """torchvision's name of the ImageNet weights, such as "IMAGENET1K_V1"."""
+    weights: WeightsSource | None = None
+    """Where its ImageNet weights come from."""
     default_cam_stage: str | None = None
     """The stage that Grad-CAM shows first: the last one that still has a height and a width."""
     knobs: tuple[str, ...] = ()
@@ -106,7 +110,12 @@ class ArchitectureSpec:
 ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
     "architecture",
     # Their order is the order in every list: from simple to deep.
-    filled_by=("lab.models.perceptrons", "lab.models.convnets", "lab.models.torchvision_nets"),
+    filled_by=(
+        "lab.models.perceptrons",
+        "lab.models.convnets",
+        "lab.models.torchvision_nets",
+        "lab.models.timm_nets",
+    ),
 )
 
 
@@ -114,12 +123,12 @@ def architecture(
     *,
     name: str,
     title: str,
-    family: Literal["perceptron", "cnn", "torchvision"],
+    family: Family,
     year: int,
     story: str,
     native_activation: str,
     min_image_size: int,
-    weights: str | None = None,
+    weights: WeightsSource | None = None,
     default_cam_stage: str | None = None,
     knobs: tuple[str, ...] = (),
 ) -> Callable[[Build], Build]:

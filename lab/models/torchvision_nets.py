@@ -1,25 +1,47 @@
-"""torchvision's networks, their modules moved into named stages. See torchvision_staging."""
+"""torchvision's networks, their modules moved into named stages. See lab.models.staging."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from lab.models.architecture import NetworkSettings, architecture
+from lab.models.architecture import Build, NetworkSettings, architecture
 from lab.models.staged import HEAD, StagedNet
-from lab.models.torchvision_staging import chain, pooled, staged_net, torchvision_net
+from lab.models.staging import SMALLEST, FromImageNetScale, chain, pooled, staged_net
+from lab.models.weights import load_backbone
+from lab.models.weights_source import TorchvisionWeights
 
-torchvision_architecture = partial(
-    architecture, family="torchvision", weights="IMAGENET1K_V1", knobs=("head",)
-)
 
-SMALLEST = 16
-"""Pixels, for networks that shrink no image to nothing. Below it their last maps are a single pixel
-for so many layers that BatchNorm, left with two values a channel in a batch of two, makes the
-gradients overflow; the deep ResNets need one pixel more."""
+def torchvision_architecture(*, name: str, **facts: Any) -> Callable[[Build], Build]:
+    """Register the decorated function as torchvision's network of this name."""
+    return architecture(
+        name=name,
+        family="torchvision",
+        weights=TorchvisionWeights(name),
+        knobs=("head",),
+        **facts,
+    )
+
+
+def torchvision_net(
+    settings: NetworkSettings, *, classifier: str, ignored: tuple[str, ...] = (), **options: Any
+) -> Any:
+    """torchvision's own network for K classes, with pretrained weights if there are any.
+
+    `classifier` is the path of the last layer, the only one that stays random.
+    """
+    import torchvision.models
+
+    make = getattr(torchvision.models, settings.config.architecture)
+    net = make(weights=None, num_classes=settings.classes, **options)
+    if settings.pretrained is not None:
+        load_backbone(
+            net, settings.pretrained, settings.spec, classifier=classifier, ignored=ignored
+        )
+    return net
 
 
 @torchvision_architecture(
@@ -91,21 +113,6 @@ class ConvNormActivation(nn.Module):
         return out
 
 
-class FromImageNetScale(nn.Module):
-    """Rescales ImageNet-normalised colours to the -1..1 that GoogLeNet's weights expect."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        scale = torch.tensor([s / 0.5 for s in std]).view(1, 3, 1, 1)
-        shift = torch.tensor([(m - 0.5) / 0.5 for m in mean]).view(1, 3, 1, 1)
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.get_buffer("scale") + self.get_buffer("shift")
-
-
 @torchvision_architecture(
     name="googlenet",
     title="GoogLeNet",
@@ -130,7 +137,7 @@ def googlenet(settings: NetworkSettings) -> StagedNet:
             InceptionAux,
         ],
     )
-    entry = {"rescale": FromImageNetScale()} if settings.config.pretrained else {}
+    entry = {"rescale": FromImageNetScale(0.5, 0.5)} if settings.config.pretrained else {}
     return staged_net(
         settings,
         {
@@ -334,6 +341,9 @@ def squeezenet1_1(settings: NetworkSettings) -> StagedNet:
 )
 def efficientnet_b0(settings: NetworkSettings) -> StagedNet:
     net = torchvision_net(settings, classifier="classifier.1")
+    # By PyTorch's rule. torchvision's counts on a thousand classes: with two, weights of up to 0.7
+    # on 1,280 features, and a loss that begins far above chance.
+    net.classifier[1].reset_parameters()
     f = net.features
     return staged_net(
         settings,

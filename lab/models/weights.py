@@ -1,18 +1,17 @@
-"""Pretrained weights: where they are stored, how they are downloaded and loaded.
+"""Pretrained weights: whether they are here, how they are downloaded and loaded.
 
-They are stored where torchvision keeps them (TORCH_HOME is respected), so downloads are shared with
-other programs. There is no silent random start: a run with pretrained weights gets them or a
-WeightsError.
+Where they come from is said by `lab.models.weights_source`. There is no silent random start: a run
+with pretrained weights gets them or a WeightsError.
 """
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import threading
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -20,26 +19,29 @@ from torch import Tensor, nn
 
 from lab.errors import DataError, ResourceError, WeightsError
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec, Pretrained
+from lab.models.weights_source import WeightsSource
 from lab.progress import Cancel, Report, never, silent
 
 
-def weights_url(spec: ArchitectureSpec) -> str:
-    return str(_entry(spec).url)
-
-
-def weights_megabytes(spec: ArchitectureSpec) -> float:
-    """Size of the file in MB (of 2^20 bytes, as torchvision counts)."""
-    return float(_entry(spec).meta["_file_size"])
+def weights_url(spec: ArchitectureSpec) -> str | None:
+    """Where the file can be downloaded; None when an installed package brings it."""
+    return _source(spec).url
 
 
 def weights_file(spec: ArchitectureSpec) -> Path:
-    """Where torchvision looks for the weights of this architecture; the file need not be there."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / weights_url(spec).rsplit("/", 1)[-1]
+    """Where the weights of this architecture belong; the file need not be there."""
+    return _source(spec).file
 
 
 def weights_ready(spec: ArchitectureSpec) -> bool:
     """Whether a run can start from these weights without the internet."""
-    return spec.weights is not None and weights_file(spec).is_file()
+    return spec.weights is not None and spec.weights.file.is_file()
+
+
+def missing_weights(spec: ArchitectureSpec) -> str:
+    """What it takes to get weights that are not on this machine, in a few words such as "45 MB
+    download"; "" when they are here."""
+    return "" if weights_ready(spec) else _source(spec).to_get
 
 
 ANSWER_SECONDS = 2.0
@@ -55,13 +57,16 @@ def check_weights(spec: ArchitectureSpec) -> None:
     Asks the server only where the file is missing, at most every REMEMBERED_SECONDS. Raises
     WeightsError.
     """
-    if weights_ready(spec) or _can_download(weights_url(spec)):
+    if weights_ready(spec):
         return
-    raise WeightsError(
-        f"The ImageNet weights of {spec.name} are not on this machine, and "
-        f"{urlsplit(weights_url(spec)).hostname} cannot be reached to download them. "
-        f"{_ways_out(spec)}"
-    )
+    url = weights_url(spec)
+    if url is None:
+        raise _not_installed(spec)
+    if not _can_download(url):
+        raise WeightsError(
+            f"The ImageNet weights of {spec.name} are not on this machine, and "
+            f"{urlsplit(url).hostname} cannot be reached to download them. {_ways_out(spec)}"
+        )
 
 
 def _can_download(url: str) -> bool:
@@ -99,9 +104,13 @@ def _ways_out(spec: ArchitectureSpec) -> str:
     """What to do without the weights, in a sentence."""
     ready = ", ".join(other.name for other in ARCHITECTURES if weights_ready(other))
     alternatives = f", or an architecture whose weights are there: {ready}" if ready else ""
-    return (
-        f"Put {weights_url(spec)} ({weights_megabytes(spec):.0f} MB) at {weights_file(spec)} "
-        f"yourself, or choose freeze=scratch{alternatives}."
+    return f"{_source(spec).by_hand}, or choose freeze=scratch{alternatives}."
+
+
+def _not_installed(spec: ArchitectureSpec) -> WeightsError:
+    return WeightsError(
+        f"The ImageNet weights of {spec.name} come with a Python package that is not installed "
+        f"here: {weights_file(spec)} is missing. {_ways_out(spec)}"
     )
 
 
@@ -113,10 +122,15 @@ def load_pretrained(
     Raises WeightsError that says what is wrong with which file and what else can be chosen;
     Cancelled when the download is cancelled.
     """
-    file = weights_file(spec)
+    source = _source(spec)
+    file = source.file
     if not file.is_file():
-        _download(spec, file, progress=progress, cancel=cancel)
+        if source.url is None:
+            raise _not_installed(spec)
+        _download(spec, source.url, file, progress=progress, cancel=cancel)
     try:
+        if source.sha256 is not None and _sha256(file) != source.sha256:
+            raise _unusable(file, spec, "its SHA-256 is not that of the file it should be")
         # weights_only: tensors and nothing that could run.
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -134,7 +148,7 @@ def load_backbone(
     classifier: str,
     ignored: tuple[str, ...] = (),
 ) -> None:
-    """Load pretrained weights into torchvision's own `net`; the layer `classifier` stays random.
+    """Load pretrained weights into the library's own `net`; the layer `classifier` stays random.
 
     Every other name and shape must match, on both sides; names that begin with one of `ignored`
     belong to parts that the lab does not build. Raises WeightsError.
@@ -165,13 +179,14 @@ def load_backbone(
         raise _unusable(pretrained.file, spec, f"its layer {empty[0]!r} is all zeros")
 
 
-def _download(spec: ArchitectureSpec, file: Path, *, progress: Report, cancel: Cancel) -> None:
+def _download(
+    spec: ArchitectureSpec, url: str, file: Path, *, progress: Report, cancel: Cancel
+) -> None:
     """Download the weights file to where torchvision keeps it: whole and checked, or not at all."""
     # Here, not at the top: see lab.download.
     from lab.download.fetch import fetch
     from lab.download.remote_file import RemoteFile
 
-    url = weights_url(spec)
     # As torch.hub checks it: the name ends in the first digits of the file's SHA-256.
     hash_prefix = re.search(r"-([0-9a-f]{8,})\.", file.name)
     by_hand = _ways_out(spec)
@@ -191,15 +206,17 @@ def _download(spec: ArchitectureSpec, file: Path, *, progress: Report, cancel: C
 
 def _unusable(file: Path, spec: ArchitectureSpec, why: str) -> WeightsError:
     return WeightsError(
-        f"The weights file {file} cannot be used for {spec.name}: {why}. Delete it, so that it is "
-        "downloaded again, or choose freeze=scratch."
+        f"The weights file {file} cannot be used for {spec.name}: {why}. "
+        f"{_source(spec).get_again}, or choose freeze=scratch."
     )
 
 
-def _entry(spec: ArchitectureSpec) -> Any:
-    """torchvision's record of the weights: url and meta."""
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _source(spec: ArchitectureSpec) -> WeightsSource:
     if spec.weights is None:
         raise WeightsError(f"{spec.name} has no pretrained weights; choose freeze=scratch.")
-    from torchvision.models import get_model_weights
-
-    return get_model_weights(spec.name)[spec.weights]
+    return spec.weights

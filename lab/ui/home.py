@@ -45,8 +45,9 @@ class StartTime:
     source: str
     network: str
     """The network's title."""
-    download: str
-    """What is downloaded first, such as "14 MB of weights"; "" when all is here."""
+    missing: str
+    """What it takes to get the network's weights, such as "14 MB download"; "" when they are
+    here."""
 
 
 # --- the starts ---------------------------------------------------------------------------------
@@ -81,8 +82,8 @@ def _draw_card(
     facts = [info.title]
     if time is not None:
         facts = [time.network, *facts]
-        if time.download:
-            facts.append(f"{time.download} first")
+        if time.missing:
+            facts.append(f"weights: {time.missing}")
     st.caption(" · ".join(facts))
     with st.container(horizontal=True, vertical_alignment="center"):
         if info.usable and st.button(
@@ -165,7 +166,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
         rough_time,
     )
     from lab.models.architecture import ARCHITECTURES
-    from lab.models.weights import weights_megabytes, weights_ready
+    from lab.models.weights import missing_weights
     from lab.training.plan import resolve_device
 
     times = {}
@@ -184,9 +185,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
             time=rough_time(guess.seconds) if guess else "",
             source=guess.source if guess else "",
             network=spec.title,
-            download=f"{weights_megabytes(spec):.0f} MB of weights"
-            if config.pretrained and not weights_ready(spec)
-            else "",
+            missing=missing_weights(spec) if config.pretrained else "",
         )
     return times
 

@@ -20,8 +20,11 @@ from lab.training.events import ProbeTaken, RunEnded
 
 log = logging.getLogger(__name__)
 
-SLOW_IMPORTS = ("lab.evaluate.report", "lab.evaluate.side_by_side", "lab.evaluate.classify")
-"""Modules whose import would delay the first click on Results, Inspect or Classify."""
+SLOW_IMPORTS = (
+    "lab.evaluate.report", "lab.evaluate.side_by_side", "lab.evaluate.classify", "timm",
+)  # fmt: skip
+"""Modules whose import would delay the first click on Results, Inspect or Classify, or the first
+network that timm builds."""
 
 
 @functools.cache

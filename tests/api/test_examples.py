@@ -131,7 +131,7 @@ def perform(line: str, lab: str) -> requests.Response:
         else:
             assert url == ""
             url = word.replace("http://localhost:8501", lab)
-    answer = requests.request(method, url, headers=headers, data=data, stream=stream, timeout=10)
+    answer = requests.request(method, url, headers=headers, data=data, stream=stream, timeout=60)
     if stream:
         lines = answer.iter_lines()
         assert next(lines).startswith((b"data: ", b"id: "))

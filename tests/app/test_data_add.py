@@ -86,7 +86,7 @@ def test_a_name_that_exists_is_a_question(
     app = settled(press(fill(app, "my pets", other), "data_add"))
     assert catalog.describe("my-pets").content_hash == before
     assert "**My Pets** is already on this machine: 12 pictures in 2 classes." in markdown(app)
-    assert "1 run used it and keeps the version that it was trained on" in markdown(app)
+    assert "1 run used it; what they were trained on is kept for them" in markdown(app)
     press(app, "data_replace_not")
     assert app.text_input(key="data_name").value == "My Pets 2"
     assert "already on this machine" not in markdown(app)

@@ -22,7 +22,7 @@ Finished = Callable[[str], RunRow]
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine without any pretrained weights."""
+    """A machine without any downloaded weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch" / "hub" / "checkpoints"
 
@@ -86,7 +86,7 @@ def test_what_is_missing_is_told_once(open_page: OpenPage) -> None:
     assert text.count("not on this machine") == 1
     assert "Drawings stand in for “Cats and dogs” and “Sign-Language MNIST”" in text
     assert "ImageNet weights of “ResNet-18” and “VGG16”" in text
-    assert "downloaded when a run needs them" in text
+    assert "are not on this machine: EfficientNet-Lite0 stands in." in text
     assert not app.info
     assert not app.button(key="experiments_quick_sl-cnn").disabled  # the drawn ones stand in
 
@@ -96,7 +96,8 @@ def test_the_details_say_how_to_get_what_is_missing(open_page: OpenPage) -> None
     assert "Sign-Language MNIST" in text
     assert "python -m lab datasets add sign-mnist PATH" in text
     assert "results are not to be compared" in text
-    text = texts(open_page("experiments", recipe="cd-resnet18"), "info")
+    text = texts(open_page("experiments", recipe="cd-resnet18"), "caption")
+    assert "EfficientNet-Lite0 stands in for ResNet-18, the document's network." in text
     assert "ImageNet weights of ResNet-18 are not on this machine" in text
     assert "resnet18-f37072fd.pth" in text
 

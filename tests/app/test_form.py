@@ -15,6 +15,7 @@ from lab.home import home_folder
 from lab.models import weights
 from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_file
+from lab.models.weights_source import PackageWeights
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.training.plan import resolve
@@ -156,14 +157,13 @@ def test_a_server_that_is_not_there_is_asked_once(monkeypatch: pytest.MonkeyPatc
 
 
 # --- defaults -----------------------------------------------------------------------------------
-def test_photographs_begin_with_a_pretrained_network(
-    open_page: OpenPage, with_weights: Callable[[str], None]
-) -> None:
-    with_weights("mobilenet_v2")
+def test_photographs_begin_with_a_pretrained_network(open_page: OpenPage, no_weights: None) -> None:
+    """Also on a machine that has just been set up: one network's weights come with the lab."""
     add_photographs()
     app = choose(open_page("train"), "dataset", "pets")
     state = app.session_state
-    assert state["train_architecture"] == "mobilenet_v2"
+    assert state["train_architecture"] == "efficientnet_lite0"
+    assert "Licence of the pretrained weights: Apache-2.0." in texts(app, "caption")
     assert state["train_freeze"] == "head_only"
     assert state["train_horizontal_flip"] is False
     assert "once an image" in texts(app, "markdown")
@@ -174,27 +174,22 @@ def test_photographs_begin_with_a_pretrained_network(
     assert app.session_state["train_freeze"] == "scratch"
 
 
-def test_without_weights_photographs_begin_with_a_small_network(
-    open_page: OpenPage, no_weights: None
+def test_without_any_weights_photographs_begin_with_a_small_network(
+    open_page: OpenPage, no_weights: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(PackageWeights, "file", Path("/nowhere"))
     add_photographs()
     app = choose(open_page("train"), "dataset", "pets")
     assert app.session_state["train_architecture"] == "simple-cnn"
     assert app.session_state["train_freeze"] == "scratch"
 
 
-def test_photographs_without_weights_are_offered_a_download(
+def test_a_network_without_weights_says_what_they_cost(
     open_page: OpenPage, no_weights: None
 ) -> None:
-    add_photographs()
-    app = choose(open_page("train"), "dataset", "pets")
-    offer = app.button(key="train_offer")
-    assert offer.label == "Use MobileNetV2: 14 MB download"
-    check(offer.click().run())
-    assert app.session_state["train_architecture"] == "mobilenet_v2"
-    assert app.session_state["train_freeze"] == "head_only"
-    assert "14 MB to download before training starts" in texts(app, "caption")
-    assert "train_offer" not in keys(app)
+    app = choose(open_page("train"), "architecture", "mobilenet_v2")
+    app = choose(app, "freeze", "head_only")
+    assert "not on this machine: 14 MB download before training starts" in texts(app, "caption")
     assert not texts(app, "error")
 
 
@@ -224,14 +219,13 @@ def test_an_untouched_form_has_nothing_changed(open_page: OpenPage) -> None:
 
 # --- time and doubts ----------------------------------------------------------------------------
 def test_a_long_run_is_pointed_out_with_the_quick_way(
-    open_page: OpenPage, with_weights: Callable[[str], None]
+    open_page: OpenPage, no_weights: None
 ) -> None:
-    with_weights("mobilenet_v2")
     add_photographs(a_class=200)
     app = choose(open_page("train"), "dataset", "pets")
     app = choose(app, "freeze", "scratch")
     check(app.number_input(key="train_epochs").set_value(500).run())
-    assert "MobileNetV2 is trained from random weights" in texts(app, "warning")
+    assert "EfficientNet-Lite0 is trained from random weights" in texts(app, "warning")
     (quicker,) = (b for b in app.button if b.key == "train_head_only")
     assert quicker.label.startswith("Train only the head: about")
     check(quicker.click().run())
@@ -240,9 +234,8 @@ def test_a_long_run_is_pointed_out_with_the_quick_way(
 
 
 def test_the_flip_that_keeps_frozen_stages_busy_is_one_press_away(
-    open_page: OpenPage, with_weights: Callable[[str], None]
+    open_page: OpenPage, no_weights: None
 ) -> None:
-    with_weights("mobilenet_v2")
     add_photographs(a_class=200)
     app = choose(open_page("train"), "dataset", "pets")
     assert "train_no_augmentation" not in keys(app)
@@ -267,6 +260,7 @@ def test_two_pictures_a_class_are_refused_and_ten_are_doubtful(
     app = choose(check(app.run()), "dataset", "ten")
     assert not texts(app, "error")
     assert "Only 9 pictures of “cat” to learn from" in texts(app, "warning")
+    app = choose(app, "architecture", "simple-cnn")
     assert "**1 step per epoch**" in texts(app, "markdown")
 
 

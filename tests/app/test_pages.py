@@ -76,7 +76,7 @@ def test_home_takes_what_is_here_and_leads_to_what_is_not(open_page: OpenPage) -
     assert "dataset=cats-dogs" in link.proto.query_string
 
 
-def test_home_says_how_long_and_what_is_downloaded_first(
+def test_home_says_how_long_and_needs_no_download(
     open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", "/nowhere")
@@ -86,7 +86,8 @@ def test_home_says_how_long_and_what_is_downloaded_first(
     )  # no measurement: the tests share a machine
     app = open_page()
     assert texts(app, "markdown").count(":material/timer: about ") == len(STARTS)
-    assert "MobileNetV2 · Drawn cats and dogs · 14 MB of weights first" in texts(app, "caption")
+    assert "EfficientNet-Lite0 · Drawn cats and dogs" in texts(app, "caption")
+    assert "weights" not in texts(app, "caption")
 
 
 def test_home_shows_pictures_and_the_curve_to_expect_or_the_last_run(

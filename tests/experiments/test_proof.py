@@ -125,7 +125,9 @@ def test_another_import_cannot_be_compared(messy: tuple[Version, Version]) -> No
 
 
 # --- the whole way --------------------------------------------------------------------------------
-def test_both_versions_are_trained_and_judged(messy: tuple[Version, Version]) -> None:
+def test_both_versions_are_trained_and_judged(
+    messy: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, after = messy
     proof_id = proof.start(NAME, before.content_hash, after.content_hash, CONFIG, 1)
     shown = proof.read(proof_id)
@@ -146,6 +148,10 @@ def test_both_versions_are_trained_and_judged(messy: tuple[Version, Version]) ->
     # The older network's own figure is by the older labels and with the pictures left out since.
     own = shown.run("after", 7).test_accuracy
     assert own == pytest.approx(found.after)
+    assert found.test.units == found.test.n
+    # Copies of one photograph are one witness.
+    monkeypatch.setattr(proof, "independent_groups", lambda pack: np.arange(len(pack)) // 2)
+    assert proof.result(shown).test.units < found.test.units
     assert proof.trained_on(NAME, store().runs()) == {
         before.content_hash: 1,
         after.content_hash: 1,

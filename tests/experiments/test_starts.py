@@ -1,5 +1,6 @@
 """Ready starts and the knobs that suit a data set."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from lab.experiments.estimates import estimate
 from lab.experiments.starts import STARTS, Start, defaults_for
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import check_network
-from lab.models.weights import weights_file
+from lab.models.weights import check_weights, weights_file
+from lab.models.weights_source import PackageWeights
 
 
 @pytest.mark.parametrize("name", DATASETS.names())
@@ -57,11 +59,25 @@ def test_a_start_takes_a_network_whose_weights_are_here(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     transfer = STARTS[-1]
-    assert transfer.suited_config("cats-dogs").architecture == "mobilenet_v2"
+    assert transfer.suited_config("cats-dogs").architecture == "efficientnet_lite0"
+    monkeypatch.setattr(PackageWeights, "file", Path("/nowhere"))
+    assert transfer.suited_config("cats-dogs").architecture == "efficientnet_lite0"
     file = weights_file(ARCHITECTURES.get("squeezenet1_1"))
     file.parent.mkdir(parents=True)
     file.touch()
     assert transfer.suited_config("cats-dogs").architecture == "squeezenet1_1"
+
+
+def test_every_start_works_on_a_machine_that_has_just_been_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: pytest.fail("the network was asked"))
+    for start in STARTS:
+        config = start.suited_config(start.datasets[-1])
+        assert config.architecture == start.config(start.datasets[-1]).architecture
+        if config.pretrained:
+            check_weights(ARCHITECTURES.get(config.architecture))
 
 
 def test_the_first_start_is_small() -> None:

@@ -17,7 +17,7 @@ from lab.errors import NotFoundError
 from lab.models.activations import ACTIVATIONS, replace_activations
 from lab.models.architecture import ARCHITECTURES
 from lab.models.staged import StagedNet
-from tests.models.test_architectures import TORCHVISION, build, images, train_once
+from tests.models.test_architectures import FROM_LIBRARIES, build, images, train_once
 
 CURVES = {"relu", "relu_", "hardtanh", "hardtanh_", "hardswish", "hardswish_", "silu", "silu_"}
 CURVES |= {"gelu", "clamp_min", "clamp_min_", "threshold"}
@@ -53,7 +53,7 @@ def test_monotone_is_true(name: str) -> None:
     assert bool(rising) is spec.monotone
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", FROM_LIBRARIES)
 def test_no_other_curve_is_left(name: str) -> None:
     """torchvision calls some activations as functions; none of them may be left over."""
     own = operations(build(name, size=64, device="meta"))

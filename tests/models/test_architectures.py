@@ -24,6 +24,7 @@ from tests.models.torchvision_states import (
 
 NAMES = ARCHITECTURES.names()
 TORCHVISION = tuple(s.name for s in ARCHITECTURES if s.family == "torchvision")
+FROM_LIBRARIES = tuple(s.name for s in ARCHITECTURES if s.family in ("torchvision", "timm"))
 HEAVY = {"vgg16", "vgg16-plain", "alexnet", "resnet50", "resnet101", "densenet121", "convnext_tiny"}
 LIGHT = tuple(name for name in NAMES if name not in HEAVY)
 
@@ -80,6 +81,7 @@ def test_the_names_that_everything_else_uses() -> None:
         "squeezenet1_1",
         "efficientnet_b0",
         "convnext_tiny",
+        "efficientnet_lite0",
     )
 
 
@@ -92,7 +94,7 @@ def test_facts_are_there(name: str) -> None:
     assert 1950 < spec.year < 2030
     assert spec.native_activation in ACTIVATIONS
     assert set(spec.knobs) <= {knob.name for knob in KNOBS.values() if knob.by_architecture}
-    assert (spec.weights == "IMAGENET1K_V1") is (spec.family == "torchvision")
+    assert (spec.weights is not None) is (spec.family in ("torchvision", "timm"))
     assert (spec.default_cam_stage is None) is (spec.family == "perceptron")
 
 
@@ -192,7 +194,9 @@ def test_shapes_and_stages_without_memory(name: str, channels: int, classes: int
         assert net.run(maps, first=after, last=after).ndim == 2  # it is the last with maps
 
 
-@pytest.mark.parametrize("name", ["simple-cnn", "googlenet", "mobilenet_v3_small", "densenet121"])
+@pytest.mark.parametrize(
+    "name", ["simple-cnn", "googlenet", "mobilenet_v3_small", "densenet121", "efficientnet_lite0"]
+)
 def test_no_stage_changes_what_it_was_given(name: str) -> None:
     """Feature maps of a stage stay what they were, although torchvision works in place."""
     net = build(name, size=64)
@@ -235,7 +239,9 @@ def test_computes_exactly_what_torchvision_computes(
     assert torch.equal(logits, expected)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "efficientnet_lite0"]
+)
 def test_grey_is_colour_repeated(name: str) -> None:
     grey, colour = build(name, channels=1, size=48).eval(), build(name, size=48).eval()
     x = images(2, 1, 48)
@@ -272,7 +278,7 @@ def test_perceptrons_have_the_layers_that_were_asked_for() -> None:
     assert build("single-layer-perceptron", device="meta").stage_names == (HEAD,)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", FROM_LIBRARIES)
 def test_dense_head_replaces_pooling_and_classifier(name: str) -> None:
     net = build(name, size=64, head="dense", head_units=7, classes=3, device="meta").eval()
     assert net.stage_names[-1] == HEAD
@@ -307,6 +313,13 @@ def test_loss_starts_at_pure_guessing(activation: str) -> None:
         with torch.no_grad():
             loss = F.cross_entropy(net(images(64, 3, 28)), torch.arange(64) % 24)
         assert abs(loss.item() - math.log(24)) < 0.15, name
+
+
+@pytest.mark.parametrize("name", [name for name in FROM_LIBRARIES if name in LIGHT])
+def test_a_fresh_head_is_small_however_few_the_classes(name: str) -> None:
+    """EfficientNet's rule for a thousand classes makes two so large that the loss begins at 12."""
+    weight = last_layer(build(name, size=64, classes=2)).weight.flatten(1)
+    assert 0 < weight.abs().max() < 3 / weight.shape[1] ** 0.5
 
 
 def test_a_name_is_registered_once() -> None:

@@ -149,7 +149,7 @@ BAD: list[tuple[dict[str, object], int, list[str]]] = [
         ["simple-cnn has no pretrained weights", "freeze=scratch", "alexnet", "mobilenet_v2"],
     ),
     ({"architecture": "alexnet"}, 62, ["alexnet", "62", "63"]),
-    ({"architecture": "lenet5"}, 8, ["lenet5", "8 pixels", "at least 12", "image_size to 16"]),
+    ({"architecture": "lenet5"}, 8, ["lenet5", "8 pixels", "at least 12", "image_size to 12"]),
     ({"architecture": "mlp", "head": "dense"}, 64, ["head is 'dense'", "mlp", "head=linear"]),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import socket
 import threading
 import time
@@ -19,12 +20,18 @@ from torch import Tensor
 
 from lab.config import RunConfig
 from lab.errors import WeightsError
-from lab.models import weights
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network
 from lab.models.freezing import apply_freeze
 from lab.models.staged import StagedNet
-from lab.models.weights import load_pretrained, weights_file, weights_ready, weights_url
+from lab.models.weights import (
+    load_pretrained,
+    missing_weights,
+    weights_file,
+    weights_ready,
+    weights_url,
+)
+from lab.models.weights_source import TorchvisionWeights
 from lab.progress import Cancelled, Progress
 from tests.download.scripted_server import Answer, ScriptedServer, scripted_server, serve, status
 from tests.models.test_architectures import images, train_once
@@ -70,16 +77,17 @@ def pretrained(*, seed: int = 0, classes: int = 2, freeze: str = "head_only") ->
 
 
 def test_the_files_are_torchvisions(torch_home: Path) -> None:
-    files = {s.name: weights_file(s).name for s in ARCHITECTURES if s.weights}
+    torchvisions = [s for s in ARCHITECTURES if s.family == "torchvision"]
+    files = {s.name: weights_file(s).name for s in torchvisions}
     assert len(files) == 12
     assert files["mobilenet_v2"] == "mobilenet_v2-b0353104.pth"  # the first recipe's
     assert files["squeezenet1_1"] == "squeezenet1_1-b8a52dc0.pth"
     assert weights_file(SQUEEZENET).parent == torch_home / "hub" / "checkpoints"
-    for spec in ARCHITECTURES:
+    for spec in torchvisions:
         assert not weights_ready(spec)
-        if spec.weights:
-            assert weights_url(spec).startswith("https://download.pytorch.org/")
-            assert weights.weights_megabytes(spec) > 1
+        assert str(weights_url(spec)).startswith("https://download.pytorch.org/")
+        assert re.fullmatch(r"\d+ MB download", missing_weights(spec))
+    assert not any(weights_ready(spec) for spec in ARCHITECTURES if not spec.weights)
 
 
 def test_without_weights_there_is_no_network(torch_home: Path, state: dict[str, Tensor]) -> None:
@@ -187,12 +195,12 @@ def server(
     """A server for SqueezeNet's file, under a name that ends in its right checksum."""
     with scripted_server() as running:
         url = running.url(f"/squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth")
-        monkeypatch.setattr(weights, "weights_url", lambda spec: url)
+        monkeypatch.setattr(TorchvisionWeights, "url", url)
         yield running
 
 
 def answer(server: ScriptedServer, *answers: Answer) -> None:
-    server.on(urlsplit(weights.weights_url(SQUEEZENET)).path, *answers)
+    server.on(urlsplit(SQUEEZENET.weights.url).path, *answers)
 
 
 def test_a_download_is_used_and_kept(server: ScriptedServer, content: bytes) -> None:

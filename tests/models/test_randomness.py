@@ -185,7 +185,14 @@ def test_the_knob_replaces_every_dropout_and_no_stochastic_depth() -> None:
 
 
 def test_no_dropout_of_torch_is_left() -> None:
-    for name in ("vgg16", "googlenet", "mobilenet_v2", "convnext_tiny", "efficientnet_b0"):
+    for name in (
+        "vgg16",
+        "googlenet",
+        "mobilenet_v2",
+        "convnext_tiny",
+        "efficientnet_b0",
+        "efficientnet_lite0",
+    ):
         net = build(name, size=64, device="meta")
         kinds = {type(m).__module__ for m in net.modules() if "Drop" in type(m).__name__}
         kinds |= {type(m).__module__ for m in net.modules() if "Stochastic" in type(m).__name__}

@@ -12,7 +12,7 @@ import torch
 
 from lab.config import RunConfig
 from lab.errors import ConfigError
-from lab.models import weights
+from lab.models.weights_source import TorchvisionWeights
 from lab.runs.queue import queue as process_queue
 from lab.runs.store import Store
 from tests.download.scripted_server import scripted_server, serve
@@ -69,7 +69,7 @@ def test_weights_arrive_in_sight_stop_at_once_and_go_on(
     queue = process_queue()
     with scripted_server() as server:
         url = server.on(f"/{name}", serve(content, seconds_a_piece=0.03), serve(content))
-        monkeypatch.setattr(weights, "weights_url", lambda spec: url)
+        monkeypatch.setattr(TorchvisionWeights, "url", url)
         run_id = queue.submit(config)
         shown = re.compile(
             r"Downloading the ImageNet weights file of squeezenet1_1 · .* [kM]B of 5.0 MB · "

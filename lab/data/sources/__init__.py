@@ -5,7 +5,10 @@
     label_tables.py   a table of file names and classes: label.csv, _classes.csv, metadata.jsonl
     flat_names.py     the class in the file's name: cat.0.jpg, dog.17.jpg
     class_folders.py  one folder a class, optionally below train/, val/, test/
+    part_lists.py     the parts of those that tell them apart: meta/train.txt, cat/test_1.jpg
+    class_lists.py    names for classes that are numbers: classes.txt, label_map.json
     photographs.py    what the last three share: decoding many image files in parallel
+    image_names.py    which image the text in a table or list means
     split_words.py    train, val or test by the words of a name
     code_pages.py     the code page of names and tables that do not say theirs
 

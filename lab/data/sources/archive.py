@@ -24,7 +24,7 @@ import threading
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, Protocol, cast
 
@@ -79,6 +79,14 @@ class Archive(Protocol):
 
     def open(self, name: str) -> BinaryIO:
         """A stream to read from; UnreadableFile when it cannot be opened, then READ_ERRORS."""
+
+
+def without(archive: Archive, files: Collection[str]) -> Archive:
+    """Returns the archive as if it did not have these files."""
+    smaller = copy.copy(archive)
+    gone = frozenset(files)
+    smaller.files = tuple(file for file in archive.files if file not in gone)
+    return smaller
 
 
 @contextlib.contextmanager

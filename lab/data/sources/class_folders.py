@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from lab.data.pack import Rejections
 from lab.data.sources.archive import Archive
+from lab.data.sources.class_lists import names_for_numbers
 from lab.data.sources.folder_tree import (
     IMAGE_WORDS,
     FolderTree,
@@ -38,7 +39,15 @@ _VARIANT_WORDS_TEXT = (
 _VARIANT_WORDS = IMAGE_WORDS | frozenset(_VARIANT_WORDS_TEXT.split())
 """Words of folders that hold the same pictures in another form."""
 _PART_WORDS_TEXT = "set data dataset folder dir split part images image photos"
+_HEAP_WORDS_TEXT = (
+    "part batch folder set data dataset images photos archive team student person user day "
+    "session camera cam 반 학년 조 모둠 팀 학생 차시 폴더 파트"
+)
+_HEAP_WORDS = frozenset(_HEAP_WORDS_TEXT.split())
+"""With a number behind it says who took pictures, or when; stage 1 and class 1 are classes."""
 _PART_WORDS = frozenset(_PART_WORDS_TEXT.split())
+_CAMERA_FOLDER = re.compile(r"[1-9]\d\d[A-Z_]{5}")
+"""100APPLE, 101CANON: a camera begins the next folder when one is full."""
 _LISTED = 20
 """Files of one kind in one folder that are named one by one; more are one line."""
 
@@ -68,6 +77,8 @@ def recognise(
     folders = layout.class_folders()
     if not folders or len(folders) == sum(_only_a_split(folder.name) for folder in folders):
         return None  # images in folders called train and test, not two classes
+    if all(_CAMERA_FOLDER.fullmatch(folder.name) for folder in folders):
+        return None
     names = classes.names or _class_names(folders, layout.notes)
     rule = classes if classes.names is not None else ClassRule(names)
     files: list[LabelledFile] = []
@@ -84,6 +95,11 @@ def recognise(
     files += layout.named_by_file(rule)
     if not files:
         return None
+    if classes.names is None:
+        called, list_file = names_for_numbers(archive, names, (), answers)
+        if called:
+            names = tuple(called[name] for name in names)
+            layout.notes.append(f"The classes are called as in {list_file}.")
     layout.report_empty()
     rejections.extend(layout.rejections)
     return Photographs(
@@ -138,7 +154,9 @@ class FolderLayout:
             if tree.pictures(folder) or not inner:
                 return folder
             if len(inner) == 1:
-                if not tree.folders(inner[0]) or (not into_splits and split_of(inner[0])):
+                if not tree.folders(inner[0]):
+                    return folder
+                if not into_splits and split_of(inner[0]) and not self._holds_training(inner[0]):
                     return folder
                 folder = inner[0]
                 continue
@@ -241,6 +259,10 @@ class FolderLayout:
         tree = self.tree
         inner = tree.folders(folder)
         if split is None:
+            if (whole := self._whole_set(inner)) is not None:
+                self._read_whole_set(whole, inner)
+                self._report_loose(folder)
+                return
             if groups := self._splits(folder):
                 self.words = "one folder for each class, in folders for each part"
                 for one, below in groups:
@@ -265,6 +287,47 @@ class FolderLayout:
                 self._read(one, split)
             return
         self._parts.append(_Part(split or "train", folder))
+
+    def _holds_training(self, folder: str) -> bool:
+        """Whether a folder in it, or in the only folder in it, is a training part with classes."""
+        inner = self.tree.folders(self.tree.unwrapped(folder))
+        return len(inner) > 1 and any(
+            split_of(one) == "train" and self.tree.folders(self._below_wrappers(one))
+            for one in inner
+        )
+
+    def _whole_set(self, inner: list[str]) -> str | None:
+        """The one folder of these that is a set with parts of its own: leaves/{train,valid}, test.
+
+        Several are sets side by side, or forms of one.
+        """
+        holders = [one for one in inner if self._holds_training(one)]
+        if len(inner) < 2 or len(holders) != 1:
+            return None
+        beside = _listing([one for one in inner if one != holders[0]])
+        question = Question(
+            "set",
+            "Which folder is the set?",
+            (
+                (last(holders[0]), f"only {self._told(holders[0])}"),
+                ("all", f"all together: {_listing(inner)} are classes or parts"),
+            ),
+            last(holders[0]),
+            f"{last(holders[0])} holds parts for training and test; {beside} beside it does not.",
+        )
+        return holders[0] if self._ask(question) == last(holders[0]) else None
+
+    def _read_whole_set(self, whole: str, inner: list[str]) -> None:
+        self._read(whole, None)
+        for one in inner:
+            split = split_of(one)
+            if one == whole:
+                continue
+            if split in ("val", "test") and split not in {part.split for part in self._parts}:
+                self._read(one, split)
+            else:
+                reason = f"holds {self._pictures(one)} beside the set in {whole}/"
+                self.rejections.add(f"{one}/", f"{reason}: not used")
 
     def _splits(self, folder: str) -> list[tuple[str, str]]:
         """(split, its folder); empty when the folders are no splits.
@@ -359,7 +422,11 @@ class FolderLayout:
         shared = _listing(sorted(set(below[0]), key=natural_key))
         names = [last(one) for one in inner]
         sizes = all(name.isdecimal() and int(name) % 8 == 0 for name in names)
-        if sizes or (all(found) and all(one <= _VARIANT_WORDS for one in found)):
+        copies = all(2 * self._same_files(inner[0], one) >= tree.count(one) for one in inner[1:])
+        folds = with_splits and all("fold" in one for one in found)
+        if copies or folds:  # a fold tests on what the others train on
+            default = names[0]
+        elif sizes or (all(found) and all(one <= _VARIANT_WORDS for one in found)):
             default = names[_preferred(names)]
         elif len({frozenset(one) for one in found}) == 1 or with_splits:
             default = "*together"
@@ -368,7 +435,8 @@ class FolderLayout:
         choices = [
             (name, f"only {self._told(one)}") for name, one in zip(names, inner, strict=True)
         ]
-        choices.append(("*together", f"all together: the classes are {shared}"))
+        together = "" if with_splits else f": the classes are {shared}"
+        choices.append(("*together", f"all together{together}"))
         if not with_splits:
             choices.append(("*classes", f"the classes are {_listing(names)}"))
         question = Question(
@@ -388,7 +456,7 @@ class FolderLayout:
             chosen = inner[names.index(choice)]
             for one in inner:
                 if one != chosen:
-                    reason = f"holds {self._pictures(one)} in another form"
+                    reason = f"holds {self._pictures(one)} in folders of the same names"
                     self.rejections.add(f"{one}/", f"{reason}; {last(chosen)}/ is used")
             return [chosen]
         return inner if choice == "together" else []
@@ -444,13 +512,28 @@ class FolderLayout:
             tuple(
                 (str(i), f"{len(level):,}: {_listing(level)}") for i, level in enumerate(names, 1)
             ),
-            "1",
+            "2" if _numbered(names[0]) else "1",
             "Folders lie inside the class folders.",
         )
         chosen = int(self._ask(question)) - 1
-        inner = Counter(folder.name for folder in levels[1] if folder not in levels[0])
-        outer = len({parent(folder.folder) for folder in levels[1] if folder not in levels[0]})
-        if "level" not in self.answers and len(inner) > outer and max(inner.values()) == 1:
+        if chosen == 1 and "level" not in self.answers:
+            self.notes.append(
+                f"{_listing(names[0])} differ by a number alone, so the folders in them are the "
+                "classes (answer level=1 to make these the classes)."
+            )
+        deeper = [
+            folder
+            for folder in levels[1]
+            if folder not in levels[0] and folder.split == levels[1][0].split
+        ]
+        inner = Counter(folder.name for folder in deeper)
+        outer = len({parent(folder.folder) for folder in deeper})
+        if (
+            chosen == 0
+            and "level" not in self.answers
+            and len(inner) > outer
+            and max(inner.values()) == 1
+        ):
             them = _listing(sorted(inner, key=natural_key))
             self.notes.append(
                 f"The classes are {_listing(names[0])}; {them} lie one level deeper (answer "
@@ -645,6 +728,8 @@ def why_no_classes(archive: Archive) -> str:
     if not total:
         return "There are no files in it."
     if not tree.count(""):
+        if 2 * sum("." not in last(file) for file in archive.files) > total:
+            return "Most of its files have no ending such as .jpg, by which pictures are known."
         return f"There are no pictures among its {total:,} file{'s' * (total != 1)}."
     advice = (
         "make one folder for each class, name the pictures after their class (cat_1.jpg, "
@@ -671,6 +756,8 @@ def why_no_classes(archive: Archive) -> str:
         pictures = f"All {count:,} pictures lie" if count > 1 else "Its only picture lies"
         where = f"in one folder ({shown})" if holders[0] else "at the top"
         return f"{pictures} {where}, and their names tell no two classes: {advice}."
+    if all(_CAMERA_FOLDER.fullmatch(last(one)) for one in holders):
+        return f"{shown} are folders that a camera makes, not classes: {advice}."
     if len({last(one).casefold() for one in holders}) == 1:
         return f"All its folders of pictures are called {last(holders[0])}: {advice}."
     return ""
@@ -756,6 +843,13 @@ def _preferred(names: list[str]) -> int:
         return bool(found & IMAGE_WORDS), max(numbers, default=0)
 
     return max(range(len(names)), key=lambda i: (*rank(names[i]), -i))
+
+
+def _numbered(names: list[str]) -> bool:
+    """Whether the names are a number and a word for a heap of anything: 1반, 2반; part1, part2."""
+    found = [{word.casefold() for word in words(name) if not word.isdecimal()} for name in names]
+    numbered = all(any(word.isdecimal() for word in words(name)) for name in names)
+    return len(names) > 1 and numbered and all(one and one <= _HEAP_WORDS for one in found)
 
 
 def _listing(names: list[str], *, shorten: bool = True) -> str:

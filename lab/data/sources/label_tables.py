@@ -16,16 +16,19 @@ import io
 import json
 import posixpath
 import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from lab.data.decode import UnreadableFile
 from lab.data.pack import Rejections
-from lab.data.sources.archive import Archive
+from lab.data.sources import class_folders
+from lab.data.sources.archive import Archive, without
+from lab.data.sources.class_lists import names_for_numbers
 from lab.data.sources.code_pages import DecodedText, decode_text
+from lab.data.sources.folder_tree import holds_images, last
+from lab.data.sources.image_names import ImageNames, as_path, path_split
+from lab.data.sources.part_lists import lists_all_parts
 from lab.data.sources.photographs import LabelledFile, Photographs, is_image
 from lab.data.sources.source import ClassRule, Question, own_classes
 from lab.data.sources.split_words import split_of, words
@@ -35,7 +38,6 @@ from lab.data.sources.table_headers import (
     MAX_LABEL,
     SPLIT_HEADERS,
     columns_called,
-    header_key,
     is_blank,
     label_text,
 )
@@ -47,6 +49,8 @@ _MAX_TEXT_FILES = 20
 _SAMPLE_ROWS = 300
 _LISTED = 20
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson")
+_SPLIT_NUMBERS = {"0": "train", "1": "val", "2": "test"}
+_NUMBERED_SPLITS = ("split", "splits", "partition", "datasplit", "splitid")
 _TABLE_WORDS = frozenset(
     (
         *("label", "labels", "classes", "metadata", "annotation", "annotations", "groundtruth"),
@@ -82,6 +86,8 @@ class LabelTable:
     """Whether its folders are others than the archive's, so that names alone count."""
     called: bool = False
     """Whether both columns are called what they are."""
+    headerless: bool = False
+    one_hot: bool = False
     note: str = ""
     questions: list[Question] = field(default_factory=list)
 
@@ -102,26 +108,44 @@ def recognise(
         try:
             table = _read(archive, file, images, answers, own)
         except TableError as error:
-            # A table of something else beside class folders is no mistake.
-            if expected or not in_class_folders:
+            # A table of something else beside class folders is no mistake, nor is a classes.txt.
+            if (expected and not file.casefold().endswith(".txt")) or not in_class_folders:
                 unfit[file] = str(error)
+            continue
+        if not table.called and (lists_all_parts(file) or _folders_are_better(table, images)):
+            if not file.casefold().endswith(".txt"):
+                unfit[file] = (
+                    f"has no column called like classes but {table.label_column}; not used"
+                )
             continue
         named = len({row.file for row in table.rows})
         if expected or (2 * named >= images.count and (table.called or not in_class_folders)):
             tables.append(table)
         elif not in_class_folders:
             unfit[file] = f"names {named:,} of {images.count:,} images and is not used"
-    found = _joined(tables, images, own)
-    list_file, notes = "", tuple[str, ...]()
+    found, told_by_folder = _joined(tables, images, own)
+    folders: Photographs | None = None
+    if found and not any(split == "train" for _, _, split, _ in found):
+        folders = _training_folders(archive, {path for path, *_ in found}, classes, answers, own)
+        if folders is None:  # a set called my_test, not a test part
+            found = [
+                (path, label, "train" if path in told_by_folder else split, where)
+                for path, label, split, where in found
+            ]
+        else:
+            found = _fitting(found, folders, own)
+            found += [
+                (file.path, folders.class_names[file.label], file.split, file.path)
+                for file in folders.files
+            ]
+    list_file, by_folder = "", dict[str, str]()
     if found and classes.names is None:
         used = {table.file for table in tables}
-        found, list_file = _with_class_names(archive, found, used, answers)
-        if list_file:
-            notes = (f"The classes are called as in {list_file}.",)
-        elif by_folder := _names_of_folders(found):
-            found = [(name, by_folder[label], split, row) for name, label, split, row in found]
-            told = ", ".join(f"{number} is {name}" for number, name in [*by_folder.items()][:5])
-            notes = (f"The classes are called as the folders that hold them: {told}.",)
+        numbers = {label for _, label, _, _ in found}
+        called, list_file = names_for_numbers(archive, numbers, used, answers)
+        if not list_file:
+            called = by_folder = _names_of_folders(found)
+        found = [(path, called.get(text, text), split, row) for path, text, split, row in found]
     for file, reason in unfit.items():
         if file != list_file:
             own.add(file, reason)
@@ -149,14 +173,57 @@ def recognise(
             files[path] = LabelledFile(path, split, label)
     _report_unnamed(images, files, own)
     rejections.extend(own)
+    questions = tuple(question for table in tables for question in table.questions)
+    notes: tuple[str, ...] = (f"The classes are called as in {list_file}.",) if list_file else ()
+    if by_folder:
+        told = ", ".join(f"{number} is {name}" for number, name in [*by_folder.items()][:5])
+        notes = (f"The classes are called as the folders that hold them: {told}.",)
+    layout = _layout(tables)
+    if folders is not None:
+        questions, notes = questions + folders.questions, notes + folders.notes
+        layout = f"{folders.layout}, and {layout}"
+    else:
+        notes += _case_note(classes.names or ())
     return Photographs(
         archive,
-        _layout(tables),
+        layout,
         classes.names or (),
         tuple(files.values()),
-        questions=tuple(question for table in tables for question in table.questions),
+        questions=questions,
         notes=notes,
     )
+
+
+def _case_note(names: Sequence[str]) -> tuple[str, ...]:
+    """A sentence when two classes differ by upper and lower case alone; people mistype."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(name.casefold(), name)) != name:
+            return (
+                f"Upper and lower case are different classes here, such as {other} and {name}.",
+            )
+    return ()
+
+
+def _folders_are_better(table: LabelTable, images: ImageNames) -> bool:
+    """Whether a column that need not be of classes names pictures that lie in folders by class.
+
+    So it is when it is called something else (age, text), or says the same as the folders by
+    numbers (glass1.jpg 1). Folders of parts and of pictures are none of classes.
+    """
+    labels: dict[str, set[str]] = {}
+    for row in table.rows:
+        hits = images.find(row.file, posixpath.dirname(table.file), loose=table.loose)
+        for path in hits[:1]:
+            folder = posixpath.dirname(path)
+            if split_of(folder) is None and not holds_images(folder):
+                labels.setdefault(folder, set()).add(row.label)
+    if len(labels) < 2 or table.one_hot:
+        return False
+    same = (
+        all(len(each) == 1 for each in labels.values()) and len(set().union(*labels.values())) > 1
+    )
+    return same or not table.headerless
 
 
 def _layout(tables: Sequence[LabelTable]) -> str:
@@ -313,7 +380,9 @@ def _with_roles(
             raise TableError(_no_labels(header, column, others, stem_split))
     if label is not None:
         texts = [row[label] for row in rows if len(row) > label and row[label]]
-        if len(texts) >= 20 and len(set(texts)) > len(texts) / 2:
+        different = len(set(texts))
+        few = 20 if label in columns_called(header, LABEL_HEADERS) else 3
+        if len(texts) >= few and 2 * different > len(texts):
             raise TableError(
                 f"has {len(set(texts)):,} different values in column {header[label]!r} for "
                 f"{len(texts):,} images; a class needs several images"
@@ -347,7 +416,7 @@ def _with_roles(
             )
         else:
             told = split_column is not None and len(row) > split_column
-            split = split_of(row[split_column or 0]) if told else None
+            split = _split_in(header[split_column or 0], row[split_column or 0]) if told else None
             found.append(Row(where, row[column], text, split or stem_split))
     for where in blank[:_LISTED]:
         rejections.add(where, "has no label")
@@ -361,6 +430,8 @@ def _with_roles(
         loose,
         column in columns_called(header, FILE_HEADERS)
         and label in columns_called(header, LABEL_HEADERS),
+        header[column].startswith("column "),
+        hot is not None,
         cells.decoded.note,
         questions,
     )
@@ -404,7 +475,7 @@ def _file_column(
             if not values:
                 continue
             there = [v for v in values if images.find(v, folder, loose=loose)]
-            if loose and (not images.unique or len({_last(v) for v in values}) < len(set(values))):
+            if loose and (not images.unique or len({last(v) for v in values}) < len(set(values))):
                 continue
             # A column of 0 and 1 may be names of images, too (0.jpg), but the same ones again.
             share = len(set(there)) / len(values)
@@ -424,7 +495,29 @@ def _split_column(
         cells = [row[i] for row in rows[:_SAMPLE_ROWS] if len(row) > i]
         if i != file_column and cells and sum(map(bool, map(split_of, cells))) >= len(cells) / 2:
             return i
+    for i in columns_called(header, _NUMBERED_SPLITS):  # as CelebA numbers its parts
+        if i != file_column and {row[i] for row in rows if len(row) > i} == set(_SPLIT_NUMBERS):
+            return i
+    for i, name in enumerate(header):  # is_valid, is_test: True or False
+        if i != file_column and words(name)[:1] == ["is"] and split_of(name):
+            cells = [row[i] for row in rows if len(row) > i]
+            if _is_one_hot(rows, [i]) and len({_is_one(cell) for cell in cells}) == 2:
+                return i
     return None
+
+
+def _split_in(header: str, cell: str) -> str | None:
+    """The split that a cell tells by a word, or by True in a column called is_valid."""
+    if split := split_of(cell):
+        return split
+    if columns_called([header], _NUMBERED_SPLITS):
+        return _SPLIT_NUMBERS.get(cell.strip())
+    told = split_of(header) if words(header)[:1] == ["is"] else None
+    if told is None:
+        return None
+    if _is_one(cell):
+        return told
+    return "test" if told == "train" else "train"
 
 
 def _label_column(
@@ -439,6 +532,9 @@ def _label_column(
     values = {i: [row[i] for row in rows if len(row) > i] for i in called}
     called = [i for i in called if len(set(values[i])) > 1] or called
     if not called:
+        others = [i for i in others if i not in columns_called(header, SPLIT_HEADERS)]
+        if len(others) > 1 and header[others[0]].startswith("column "):
+            others = [i for i in others if _holds_classes(rows, i)]  # val_1.jpg n01443537 0 32 44
         return others[0] if len(others) == 1 else None
     # A number and its name side by side (class_id, class_name) are one label; the name is better.
     first = called[0]
@@ -463,6 +559,14 @@ def _label_column(
     questions.append(asked)
     answer = asked.answer(answers)
     return next(i for i in choices if header[i] == answer)
+
+
+def _holds_classes(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether the cells are words that come again and again, not numbers or one for each row."""
+    cells = [row[column] for row in rows if len(row) > column and row[column]]
+    return 2 * len(set(cells)) <= len(cells) and not all(
+        re.fullmatch(r"[-+0-9.]+", c) for c in cells
+    )
 
 
 def _some(values: Iterable[str]) -> str:
@@ -491,108 +595,22 @@ def _one_hot_columns(
     return columns if whole and single >= 0.8 * len(whole) else None
 
 
-# --- files ----------------------------------------------------------------------------------------
-
-
-class ImageNames:
-    """Finds the image that a cell means: with less or more folders, without suffix, in any case."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self.paths = tuple(paths)
-        self.count = len(self.paths)
-        self._exact = frozenset(self.paths)
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_folded: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        self._by_number: dict[int, list[str]] = defaultdict(list)
-        for path in self.paths:
-            name = _last(path)
-            stem = PurePosixPath(name).stem.casefold()
-            self._by_name[name].append(path)
-            self._by_folded[name.casefold()].append(path)
-            self._by_stem[stem].append(path)
-            if re.fullmatch(r"[0-9]{1,18}", stem):
-                self._by_number[int(stem)].append(path)
-        self.unique = len(self._by_folded) == self.count
-
-    def find(
-        self, cell: str, folder: str, *, split: str | None = None, loose: bool = False
-    ) -> tuple[str, ...]:
-        """The images that a cell may mean: one, none, or several of the same name.
-
-        `folder` is the table's. The cell's folders must be the image's as far as both go, unless
-        `loose`.
-        """
-        text = as_path(cell)
-        if not text or len(text) > 1000:
-            return ()
-        base = folder
-        while True:
-            path = posixpath.normpath(posixpath.join(base, text))
-            if path in self._exact:
-                return (path,)
-            if not base:
-                break
-            base = posixpath.dirname(base)
-        name = _last(text)
-        folded = name.casefold()
-        stem = PurePosixPath(name).stem.casefold() if is_image(name) else folded
-        number = int(stem) if re.fullmatch(r"[0-9]{1,18}", stem) else -1
-        for hits in (
-            self._by_name.get(name),
-            self._by_folded.get(folded),
-            self._by_stem.get(stem),
-            self._by_number.get(number),  # 0001.jpg of which a spreadsheet has made 1
-        ):
-            if hits and (fitting := [hit for hit in hits if loose or _agree(hit, text)]):
-                return tuple(_nearest(fitting, text, folder, split))
-        return ()
-
-
-def as_path(cell: str) -> str:
-    """A cell as a path in the archive's spelling: slashes, composed characters, no quotes."""
-    text = unicodedata.normalize("NFC", cell).strip().strip("\"'").strip().replace("\\", "/")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def _agree(path: str, text: str) -> bool:
-    """Whether the folders of both are the same, from the last one up, as far as both have any."""
-    one = [part.casefold() for part in path.split("/")[:-1]]
-    other = [part.casefold() for part in text.split("/")[:-1] if part not in ("", ".", "..")]
-    return all(a == b for a, b in zip(reversed(one), reversed(other), strict=False))
-
-
-def _nearest(paths: list[str], text: str, folder: str, split: str | None) -> list[str]:
-    """Those of the right split, then those below the table's folder, where some are."""
-    if split is not None:
-        paths = [path for path in paths if path_split(path) == split] or paths
-    if folder:
-        paths = [path for path in paths if path.startswith(folder + "/")] or paths
-    exact = [path for path in paths if _last(path) == _last(text)]
-    return exact or paths
-
-
-def path_split(path: str) -> str | None:
-    """The split that the innermost folder says that says any."""
-    folders = path.split("/")[:-1]
-    return next(filter(None, map(split_of, reversed(folders))), None)
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 # --- joining tables -------------------------------------------------------------------------------
 
 _Found = tuple[str, str, str, str]
 """path, label text, split, where"""
 
 
-def _joined(tables: list[LabelTable], images: ImageNames, rejections: Rejections) -> list[_Found]:
-    """The rows of all tables with the file of each. Tables that repeat others tell their split."""
+def _joined(
+    tables: list[LabelTable], images: ImageNames, rejections: Rejections
+) -> tuple[list[_Found], set[str]]:
+    """The rows of all tables with the file of each, and the files whose folder tells their split.
+
+    Tables that repeat others tell their split.
+    """
     first: dict[str, tuple[str, int]] = {}  # path -> label and place in `found`
     found: list[list[str]] = []
-    by_folder: list[bool] = []
+    by_folder: set[str] = set()
     for place, table in enumerate(list(tables)):
         folder = posixpath.dirname(table.file)
         mine: list[tuple[Row, str]] = []
@@ -625,16 +643,44 @@ def _joined(tables: list[LabelTable], images: ImageNames, rejections: Rejections
             if path in earlier and first[path][0] == row.label:
                 if row.split is not None:  # labels.csv names all, test.csv those of the test
                     found[first[path][1]][2] = row.split
-                    by_folder[first[path][1]] = False
+                    by_folder.discard(path)
                 continue
             first.setdefault(path, (row.label, len(found)))
             found.append([path, row.label, split or "train", row.where])
-            by_folder.append(row.split is None)
-    if not any(split == "train" for _, _, split, _ in found):
-        # A set called my_test, not a test part.
-        for entry, told_by_folder in zip(found, by_folder, strict=True):
-            entry[2] = "train" if told_by_folder else entry[2]
-    return [(path, label, split, where) for path, label, split, where in found]
+            if row.split is None:
+                by_folder.add(path)
+    return [(path, label, split, where) for path, label, split, where in found], by_folder
+
+
+def _training_folders(
+    archive: Archive,
+    named: Collection[str],
+    classes: ClassRule,
+    answers: Mapping[str, str],
+    rejections: Rejections,
+) -> Photographs | None:
+    """The class folders with training images beside pictures that tables name; None without any.
+
+    So train/cat/, train/dog/ and a test.csv of the pictures in test/ are one set.
+    """
+    others = Rejections()
+    folders = class_folders.recognise(without(archive, named), classes, others, answers)
+    if folders is None or not any(path_split(file.path) == "train" for file in folders.files):
+        return None
+    rejections.extend(others)
+    return folders
+
+
+def _fitting(found: list[_Found], folders: Photographs, rejections: Rejections) -> list[_Found]:
+    """The rows of classes that are class folders, too; the others are left out by name."""
+    rule = ClassRule(folders.class_names)
+    fitting: list[_Found] = []
+    for path, text, split, where in found:
+        if (label := rule.label(text)) is None:
+            rejections.add(where, f"has the label {text!r}, which no folder of training images has")
+        else:
+            fitting.append((path, folders.class_names[label], split, where))
+    return fitting
 
 
 def _report_unnamed(
@@ -644,44 +690,6 @@ def _report_unnamed(
     if unnamed:
         others = f"and {len(unnamed) - 1:,} more are" if len(unnamed) > 1 else "is"
         rejections.add(unnamed[0], f"{others} named by no table of labels and left out")
-
-
-# --- names for numbers ----------------------------------------------------------------------------
-
-_CLASS_LISTS = frozenset(
-    (
-        *("classes", "classnames", "classname", "labelnames", "labels", "names", "categories"),
-        *("classindices", "classmap", "labelmap", "cattoname", "classlist", "classdict"),
-    )
-)
-
-
-_LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".names")
-
-
-def _with_class_names(
-    archive: Archive, found: list[_Found], used: set[str], answers: Mapping[str, str]
-) -> tuple[list[_Found], str]:
-    """`found` with names for numbers and the classes.txt that has them; "" where none fits."""
-    numbers = {label for _, label, _, _ in found}
-    if not all(re.fullmatch(r"[0-9]{1,6}", label) for label in numbers):
-        return found, ""
-    for file in archive.files:
-        path = PurePosixPath(file)
-        if (
-            file in used
-            or header_key(path.stem) not in _CLASS_LISTS
-            or path.suffix.casefold() not in _LIST_SUFFIXES
-        ):
-            continue
-        try:
-            text = decode_text(archive.read(file, limit=1_000_000), file, answers).text
-        except (UnreadableFile, UnicodeDecodeError):
-            continue
-        names = _class_list(text, numbers, json_file=path.suffix.casefold() == ".json")
-        if names is not None:
-            return [(name, names[label], split, row) for name, label, split, row in found], file
-    return found, ""
 
 
 def _names_of_folders(found: list[_Found]) -> dict[str, str]:
@@ -695,32 +703,3 @@ def _names_of_folders(found: list[_Found]) -> dict[str, str]:
     if not numbers or len(folders) < 2 or len(told) != len(folders):
         return {}
     return {label: names[label] for label in sorted(names, key=int)}
-
-
-def _class_list(text: str, numbers: set[str], *, json_file: bool) -> dict[str, str] | None:
-    """number -> name, when every number has a name of its own."""
-    pairs: list[tuple[str, str]] = []
-    if json_file:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        if isinstance(value, list):
-            pairs = [(str(i), str(name)) for i, name in enumerate(value)]
-        elif isinstance(value, dict):
-            pairs = [(str(key), str(name)) for key, name in value.items()]
-    else:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        split = [re.split(r"[,;\t]|(?<=\d)[ :]+|[ :]+(?=\d+$)", line, maxsplit=1) for line in lines]
-        if all(len(parts) == 2 for parts in split):
-            pairs = [(a.strip(), b.strip()) for a, b in split]
-        else:
-            first = min(map(int, numbers))
-            start = 1 if first == 1 and max(map(int, numbers)) == len(lines) else 0
-            pairs = [(str(i), line) for i, line in enumerate(lines, start)]
-    for names in ({a: b for a, b in pairs}, {b: a for a, b in pairs}):
-        names = {str(int(a)) if re.fullmatch(r"[0-9]{1,6}", a) else a: b for a, b in names.items()}
-        chosen = {n: label_text(names[str(int(n))]) for n in numbers if str(int(n)) in names}
-        if len(chosen) == len(numbers) and Counter(chosen.values()).most_common(1)[0][1] == 1:
-            return chosen if all(0 < len(name) <= MAX_LABEL for name in chosen.values()) else None
-    return None

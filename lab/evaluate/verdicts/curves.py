@@ -279,7 +279,10 @@ def _against_overfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
     )
 
 
-MORE_DROPOUT = ("simple-cnn", "sign-cnn", "googlenet", "mobilenet_v2", "mobilenet_v3_small")
+MORE_DROPOUT = (
+    "simple-cnn", "sign-cnn", "googlenet", "mobilenet_v2", "mobilenet_v3_small",
+    "efficientnet_lite0",
+)  # fmt: skip
 """Architectures with a dropout of their own below a half. Elsewhere the knob does nothing, or they
 have a half already."""
 

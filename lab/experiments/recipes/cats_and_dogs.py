@@ -247,7 +247,7 @@ RECIPES = (
             "Pictures are squashed to 224×224; torchvision's preprocessing, which the document "
             "uses, scales to 256 and cuts out the middle.",
         ),
-        networks=("resnet18", "mobilenet_v2", "squeezenet1_1"),
+        networks=("resnet18", "mobilenet_v2", "squeezenet1_1", "efficientnet_lite0"),
         inspect=True,
     ),
 )

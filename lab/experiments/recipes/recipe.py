@@ -233,13 +233,16 @@ def _download(config: RunConfig) -> str:
 def weights_to_get(architecture: str) -> str:
     """Returns a sentence on ImageNet weights that are not on this machine; empty when they are."""
     from lab.models.architecture import ARCHITECTURES
-    from lab.models.weights import weights_file, weights_megabytes, weights_ready, weights_url
+    from lab.models.weights import missing_weights, weights_file, weights_ready, weights_url
 
     spec = ARCHITECTURES.get(architecture)
     if weights_ready(spec):
         return ""
+    absent = f"The ImageNet weights of {spec.title} are not on this machine."
+    url = weights_url(spec)
+    if url is None:
+        return f"{absent} They come with a Python package: {missing_weights(spec)}."
     return (
-        f"The ImageNet weights of {spec.title} are not on this machine. They are downloaded when "
-        f"a run needs them ({weights_megabytes(spec):.0f} MB from {weights_url(spec)}); without "
-        f"internet, put that file at {weights_file(spec)}."
+        f"{absent} They are downloaded when a run needs them ({missing_weights(spec)} from {url}); "
+        f"without internet, put that file at {weights_file(spec)}."
     )

@@ -10,7 +10,7 @@ from typing import Any
 from lab.experiments.recipes.recipe import Recipe, Reported, Variant
 
 _DATASETS = ("cats-dogs", "drawn-cats-dogs")
-_NETWORKS = ("vgg16", "mobilenet_v2", "squeezenet1_1")
+_NETWORKS = ("vgg16", "mobilenet_v2", "squeezenet1_1", "efficientnet_lite0")
 _KNOBS: dict[str, Any] = {
     "image_size": 180,
     # 1,500 a class, a third of them for validation: the document's 2,000 and 1,000.
@@ -33,7 +33,7 @@ _DIFFERENCES = (
     "Keras brings the ImageNet weights of VGG16's authors, torchvision weights that it trained "
     "itself.",
     "The document's Dense layer has no activation, which makes it and the output one linear layer "
-    "in effect. Here ReLU stands between them (with MobileNetV2 its own ReLU6).",
+    "in effect. Here ReLU stands between them (with MobileNetV2 and EfficientNet-Lite0 ReLU6).",
     "One sigmoid output and binary cross-entropy there; two outputs and cross-entropy here, which "
     "is the same for two classes.",
     "PyTorch's RMSprop averages over a longer past (0.99) than Keras's (0.9); pixels are scaled as "

@@ -43,8 +43,8 @@ def start_sweep(config: SweepConfig) -> str:
 
 def enter_sweep(config: SweepConfig) -> str:
     """`start_sweep` for somebody who drives it by a `DriverThread` of his own."""
-    config = pinned(config)
     left_out(config)
+    config = pinned(config)
     return create_sweep(store(), name=config.name, config_json=config.to_json())
 
 

@@ -248,7 +248,7 @@ def _draw_question(name: str, *, key: str, registered: bool) -> bool:
     with st.container(border=True):
         st.markdown(
             f":material/warning: **{plain(info.title)}** is already on this machine: {total:,} "
-            f"pictures in {len(info.class_names)} classes. {_runs_keep(name)}"
+            f"pictures in {len(info.class_names)} classes. {_kept_for_runs(name)}"
         )
         with st.container(horizontal=True):
             replace = st.button(
@@ -276,17 +276,17 @@ def _keep(name_key: str | None, title: str) -> None:
     st.session_state[name_key] = f"{title} {number}"
 
 
-def _runs_keep(name: str) -> str:
-    """Returns what the runs that used a data set keep when another one takes its place."""
+def _kept_for_runs(name: str) -> str:
+    """Returns what becomes of the runs that used a data set when another takes its place."""
     count = sum(run.dataset == name for run in store().runs())
     if not count:
         return "No run has used it."
-    runs, keep, they = ("run", "keeps", "it was") if count == 1 else ("runs", "keep", "they were")
-    return f"{count:,} {runs} used it and {keep} the version that {they} trained on."
+    runs = f"{count:,} run{'s' * (count != 1)}"
+    return f"{runs} used it; what they were trained on is kept for them, as an earlier version."
 
 
 def _fate_of_runs(name: str) -> str:
-    """Returns what becomes of the runs that used a data set when it goes."""
+    """Returns what becomes of the runs that used a data set when it is removed."""
     runs = [run for run in store().runs() if run.dataset == name]
     if not runs:
         return "No run has used it."

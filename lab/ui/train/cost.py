@@ -20,9 +20,8 @@ from lab.experiments.estimates import (
     past_runs,
     rough_time,
 )
-from lab.experiments.starts import head_only, worth_a_download
 from lab.models.architecture import ARCHITECTURES
-from lab.models.weights import weights_megabytes, weights_ready
+from lab.models.weights import missing_weights
 from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.training.plan import resolve_device
@@ -53,7 +52,6 @@ def draw_time(config: RunConfig) -> None:
 def draw_cautions(config: RunConfig) -> None:
     """Draws what makes the run slow or its result doubtful, each with one button that mends it."""
     _draw_few_pictures(config)
-    _draw_offer(config)
     guess = _estimate(config)
     if guess is None:
         return
@@ -61,25 +59,6 @@ def draw_cautions(config: RunConfig) -> None:
         _draw_long(config, guess)
     if config.freeze in FREEZING and config.frozen_features == "auto" and not config.keeps_features:
         _draw_changing_pictures(config, guess)
-
-
-def _draw_offer(config: RunConfig) -> None:
-    """Offers a pretrained network for photographs while there are no weights on this machine."""
-    name = worth_a_download(config.dataset)
-    if name is None or config.pretrained:
-        return
-    spec = ARCHITECTURES.get(name)
-    suited = head_only(config.changed(architecture=name))
-    st.button(
-        f"Use {spec.title}: {weights_megabytes(spec):.0f} MB download",
-        key="train_offer",
-        icon=":material/download:",
-        width="stretch",
-        help="Photographs are learned best, and from the fewest pictures, by a network that knows "
-        "a million others: only its last layer is trained. Downloaded once, when training starts.",
-        on_click=_change,
-        args=({k: getattr(suited, k) for k in KNOBS if getattr(suited, k) != getattr(config, k)},),
-    )
 
 
 def _draw_long(config: RunConfig, guess: Estimate) -> None:
@@ -98,8 +77,8 @@ def _draw_long(config: RunConfig, guess: Estimate) -> None:
     change = {"freeze": "head_only", "activation": "auto", **_without_augmentation()}
     quicker = _estimate(config.changed(**change))
     words = [rough_time(quicker.seconds)] if quicker else []
-    if not weights_ready(spec):
-        words.append(f"{weights_megabytes(spec):.0f} MB download")
+    if missing := missing_weights(spec):
+        words.append(missing)
     st.button(
         "Train only the head" + (f": {', '.join(words)}" if words else ""),
         key="train_head_only",

@@ -13,7 +13,7 @@ from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
-from lab.models.weights import weights_megabytes, weights_ready
+from lab.models.weights import missing_weights
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
@@ -183,19 +183,18 @@ def _draw_architecture() -> ArchitectureSpec:
 
 def _architecture_label(name: str) -> str:
     spec = ARCHITECTURES.get(name)
-    if not spec.weights or weights_ready(spec):
-        return spec.title
-    return f"{spec.title} · weights: {weights_megabytes(spec):.0f} MB download"
+    missing = missing_weights(spec) if spec.weights else ""
+    return f"{spec.title} · weights: {missing}" if missing else spec.title
 
 
 def _draw_freeze(spec: ArchitectureSpec) -> None:
-    missing = bool(spec.weights) and not weights_ready(spec)
+    missing = missing_weights(spec) if spec.weights else ""
     text = KNOBS["freeze"].text
 
     def label(name: str) -> str:
         if name == "scratch" or not missing:
             return text(name)
-        return f"{text(name)} · {weights_megabytes(spec):.0f} MB download"
+        return f"{text(name)} · {missing}"
 
     draw_knob(
         "freeze", options=KNOBS["freeze"].choices if spec.weights else ("scratch",), label=label
@@ -204,9 +203,11 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
         st.caption(f"{spec.title} has no pretrained weights, so it is trained from scratch.")
     elif missing and st.session_state[knob_key("freeze")] != "scratch":
         st.caption(
-            f"The pretrained weights of {spec.title} are not on this machine: "
-            f"{weights_megabytes(spec):.0f} MB to download before training starts."
+            f"The pretrained weights of {spec.title} are not on this machine: {missing} before "
+            "training starts."
         )
+    elif spec.weights.licence and st.session_state[knob_key("freeze")] != "scratch":
+        st.caption(f"Licence of the pretrained weights: {spec.weights.licence}.")
 
 
 def _draw_activation(spec: ArchitectureSpec) -> None:

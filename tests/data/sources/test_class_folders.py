@@ -505,3 +505,101 @@ def test_a_picture_in_two_classes_of_two_parts_is_noted(place: Place) -> None:
     two, leak = add_dataset("mine", place(what), image_size=16).warnings
     assert two.startswith("1 picture is in more than one class")
     assert leak.startswith("1 of 5 test images is also training images")
+
+
+# --- sets with something beside them, and sets whose name tells a split ---------------------------
+
+
+def test_a_set_whose_name_tells_a_split(place: Place) -> None:
+    assert totals(look(place, split_up("test-project/train", "test-project/test"))) == FOUR_AND_TWO
+
+
+def test_a_loose_test_folder_beside_a_set_with_parts(place: Place) -> None:
+    preview = look(
+        place,
+        split_up("leaves/leaves/train", "leaves/leaves/valid")
+        | files("test/test/Rust1.jpg", "test/test/Rust2.jpg"),
+    )
+    assert totals(preview) == {"train": {"cat": 3, "dog": 3}, "val": CAT_DOG_2} | {
+        "test": {"cat": 1, "dog": 1}
+    }
+    assert preview.test_set_apart
+    assert any("test/test/Rust1.jpg" in reason for reason in reasons(preview))
+
+
+def test_a_labelled_test_folder_beside_a_set_with_parts(place: Place) -> None:
+    preview = look(place, split_up("leaves/train", "test") | pictures("leaves/val/cat", count=1))
+    assert totals(preview) == FOUR_AND_TWO | {"val": {"cat": 1}}
+
+
+def test_another_form_beside_a_set_with_parts_is_asked_about(place: Place) -> None:
+    both = split_up("parts/parts/train", "parts/parts/test") | pictures(
+        "parts_512/cat", "parts_512/dog", first=300
+    )
+    preview = look(place, both)
+    assert totals(preview) == FOUR_AND_TWO
+    assert preview.answers["set"] == "parts"
+    assert "parts_512/ holds 8 images beside the set in parts/: not used" in reasons(preview)
+    assert look(place, both, set="all").total == 20
+
+
+def test_class_folders_called_by_numbers_get_their_names(place: Place) -> None:
+    preview = look(place, _numbered_set() | {"names.json": b'{"1":"a","2":"b"}'})
+    assert preview.class_names == ("a", "b")
+    assert "The classes are called as in names.json." in preview.notes
+    assert look(place, _numbered_set()).class_names == ("1", "2")
+
+
+def _numbered_set() -> Files:
+    return pictures("train/1", "train/2") | pictures("test/1", "test/2", count=2, first=50)
+
+
+def test_folders_that_differ_by_a_number_are_no_classes(place: Place) -> None:
+    preview = look(place, pictures("1반/강아지", "1반/고양이", "2반/토끼", "2반/햄스터"))
+    assert preview.class_names == ("강아지", "고양이", "토끼", "햄스터")
+    assert preview.answers["level"] == "2"
+    assert any("differ by a number alone" in note for note in preview.notes)
+
+
+def test_stages_with_folders_in_them_are_classes(place: Place) -> None:
+    preview = look(place, pictures("stage 1/anna", "stage 1/ben", "stage 2/carl", "stage 2/dora"))
+    assert preview.class_names == ("stage 1", "stage 2")
+    assert any("lie one level deeper" in note for note in preview.notes)
+
+
+def test_a_copy_of_the_folders_under_another_name_is_left_out(place: Place) -> None:
+    once = pictures("flowers/daisy", "flowers/rose", "flowers/tulip")
+    again = {name.replace("flowers", "photos"): data for name, data in once.items()}
+    preview = look(place, once | again)
+    assert preview.class_names == ("daisy", "rose", "tulip")
+    assert preview.total == 12
+    assert any(reason.startswith("photos/ holds 12 images") for reason in reasons(preview))
+
+
+def test_of_folds_one_is_taken(place: Place) -> None:
+    """What one fold tests on, the others train on."""
+    folds = split_up("fold1/train", "fold1/test") | pictures("fold2/train/cat", "fold2/train/dog")
+    preview = look(place, folds | pictures("fold2/test/cat", "fold2/test/dog", count=1, first=90))
+    assert totals(preview) == FOUR_AND_TWO
+    assert preview.answers["folders"] == "fold1"
+
+
+def test_a_deeper_level_is_told_where_there_are_parts(place: Place) -> None:
+    folders = [
+        f"{s}/{a}"
+        for s in ("train", "test")
+        for a in ("cats/siam", "cats/manx", "dogs/pug", "dogs/boxer")
+    ]
+    preview = look(place, pictures(*folders))
+    assert preview.class_names == ("cats", "dogs")
+    assert any("boxer, manx, pug and siam lie one level deeper" in note for note in preview.notes)
+
+
+def test_folders_of_a_camera_are_no_classes(place: Place) -> None:
+    with pytest.raises(DataError, match="100APPLE/ and DCIM/101APPLE/ are folders that a camera"):
+        look(place, pictures("DCIM/100APPLE", "DCIM/101APPLE"))
+
+
+def test_files_without_ending_are_named_as_the_reason(place: Place) -> None:
+    with pytest.raises(DataError, match=r"no ending such as \.jpg"):
+        look(place, pictures("cat", "dog", ending=""))

@@ -159,6 +159,7 @@ def test_upper_and_lower_case_are_two_classes_of_one_split() -> None:
     source, _ = read({"labels.csv": table("path,label", lambda i: f"p{i:02}.jpg,{'AaBb'[i % 4]}")})
     assert source is not None
     assert source.class_names == ("A", "B", "a", "b")
+    assert source.notes == ("Upper and lower case are different classes here, such as A and a.",)
 
 
 def test_case_is_folded_between_splits() -> None:
@@ -227,6 +228,32 @@ def test_a_column_tells_the_split() -> None:
         {"labels.csv": table("path,label,set", lambda i: f"p{i:02}.jpg,{pet(i)},{words[i % 3]}")}
     )
     assert splits(source) == {"train": 4, "val": 4, "test": 4}
+
+
+def test_true_and_false_tell_the_split_of_a_column_called_is_valid() -> None:
+    for name, split in (("is_valid", "val"), ("isTest", "test")):
+        source, _ = read(
+            {"labels.csv": table(f"path,label,{name}", lambda i: f"p{i:02}.jpg,{pet(i)},{i >= 8}")}
+        )
+        assert splits(source) == {"train": 8, "val": 0, "test": 0} | {split: 4}
+
+
+def test_a_column_called_split_may_number_the_parts() -> None:
+    def rows(numbers: str) -> bytes:
+        return table("path,label,split", lambda i: f"p{i:02}.jpg,{pet(i)},{numbers[i]}")
+
+    source, _ = read({"labels.csv": rows("000000001122")})
+    assert splits(source) == {"train": 8, "val": 2, "test": 2}
+    source, _ = read({"labels.csv": rows("000000001111")})  # nobody knows what 1 means
+    assert splits(source) == {"train": COUNT, "val": 0, "test": 0}
+
+
+def test_columns_of_facts_are_no_split() -> None:
+    for name in ("is_indoor", "fold", "valid"):
+        source, _ = read(
+            {"labels.csv": table(f"path,label,{name}", lambda i: f"p{i:02}.jpg,{pet(i)},{i % 2}")}
+        )
+        assert splits(source) == {"train": COUNT, "val": 0, "test": 0}
 
 
 def test_folders_tell_the_split_of_one_table_at_the_top() -> None:
@@ -380,3 +407,27 @@ def test_numbers_that_stand_for_one_folder_each_get_its_name() -> None:
     source, _ = read(by_part, images=images)
     assert source is not None
     assert source.class_names == ("0", "1")  # cat/ holds both
+
+
+FOLDERS = [f"{('glass', 'metal')[i % 2]}/p{i:02}.jpg" for i in range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.csv", table("file_name,text", lambda i: f"p{i:02}.jpg,a photo {i}")),
+        ("metadata.csv", table("file_name,age", lambda i: f"p{i:02}.jpg,{i % 3}")),
+        ("index_train.txt", table("", lambda i: f"p{i:02}.jpg {1 + i % 2}")),
+    ],
+)
+def test_a_table_that_says_less_than_the_folders_is_not_used(name: str, text: bytes) -> None:
+    source, _ = read({name: text}, images=FOLDERS)
+    assert source is None
+
+
+def test_a_table_that_is_called_like_classes_wins_over_the_folders() -> None:
+    source, _ = read(
+        {"labels.csv": table("file,label", lambda i: f"p{i:02}.jpg,{pet(i // 2)}")}, images=FOLDERS
+    )
+    assert source is not None
+    assert source.class_names == PETS

@@ -21,7 +21,7 @@ from lab.data.sources.pixel_tables import (
     parse_row,
 )
 from lab.errors import DataError
-from tests.data.pictures import sign_csv, write_folder, write_zip
+from tests.data.pictures import jpeg, sign_csv, write_folder, write_zip
 
 ALL_LABELS = [label for label in range(25) if label != 9]
 HEADER = ",".join(["label", *(f"pixel{i}" for i in range(1, 785))])
@@ -406,6 +406,19 @@ def test_tables_that_are_no_part_are_named(tmp_path: Path) -> None:
         "everything.csv lies beside tables for training and test, and its name says neither; it "
         "is left out. Rename it (train2.csv) if it belongs here"
     ]
+
+
+def test_pictures_are_better_than_a_small_table_of_the_same(tmp_path: Path) -> None:
+    """HAM10000 brings hmnist_8_8_L.csv beside its photographs."""
+    names = [f"part_{1 + i % 2}/ISIC_{i:07}" for i in range(24)]
+    files = {f"{name}.jpg": jpeg(i, (12, 10)) for i, name in enumerate(names)}
+    rows = [f"{name.rpartition('/')[2]},{('nv', 'mel')[i % 2]}" for i, name in enumerate(names)]
+    files["metadata.csv"] = "\n".join(["image_id,dx", *rows]).encode()
+    files["hmnist_8_8_L.csv"] = table(smooth(24, 8), [i % 2 for i in range(24)]).encode()
+    report = add_dataset("moles", write_folder(tmp_path / "set", files), image_size=16)
+    assert report.meta.class_names == ("mel", "nv")
+    assert report.total == 24
+    assert any("hmnist_8_8_L.csv" in str(rejected) for rejected in report.rejected)
 
 
 def test_another_size_is_no_sign_mnist(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from lab.experiments.recipes.recipe import (
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import phases
 from lab.models.weights import weights_ready
+from lab.models.weights_source import PackageWeights
 from lab.runs.foreground import run_in_foreground
 from lab.runs.store import store
 from lab.training.plan import resolve
@@ -227,7 +228,19 @@ def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
-def test_weights_that_are_not_here_are_told(no_weights: Path) -> None:
+def test_a_fresh_machine_has_a_network_that_stands_in(no_weights: Path) -> None:
+    """Its weights come with the lab: no run waits for a download."""
+    for each in all_recipes():
+        runs = prepare(each, "full")
+        assert not any(run.download for run in runs)
+        if each.networks:
+            assert {run.config.architecture for run in runs} == {"efficientnet_lite0"}
+
+
+def test_weights_that_are_not_here_are_told(
+    no_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackageWeights, "file", Path("/nowhere"))
     runs = prepare(recipe("cd-resnet18"), "full")
     assert [bool(run.download) for run in runs] == [False, True, True, True]
     assert runs[3].config.architecture == "resnet18"
@@ -239,7 +252,12 @@ def test_a_network_whose_weights_are_here_stands_in(no_weights: Path) -> None:
     (no_weights / "mobilenet_v2-b0353104.pth").touch()
     assert weights_ready(ARCHITECTURES.get("mobilenet_v2"))
     each = recipe("cd-resnet18")
-    assert network_choices(each) == ["mobilenet_v2", "resnet18", "squeezenet1_1"]
+    assert network_choices(each) == [
+        "mobilenet_v2",
+        "efficientnet_lite0",
+        "resnet18",
+        "squeezenet1_1",
+    ]
     config = prepare(each, "full")[0].config
     assert config.architecture == "mobilenet_v2"
     assert "MobileNetV2 instead of ResNet-18" in stand_ins(each, config)

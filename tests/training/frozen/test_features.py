@@ -148,7 +148,9 @@ def test_the_oldest_banks_make_room(monkeypatch: pytest.MonkeyPatch, lab_home: P
 
 # --- BatchNorms folded into convolutions ----------------------------------------------------------
 
-WITH_BATCH_NORM = ["googlenet", "resnet18", "densenet121", "mobilenet_v2", "efficientnet_b0"]
+WITH_BATCH_NORM = [
+    "googlenet", "resnet18", "densenet121", "mobilenet_v2", "efficientnet_b0", "efficientnet_lite0",
+]  # fmt: skip
 
 
 def statistics_that_matter(network: nn.Module) -> None:

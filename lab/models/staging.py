@@ -1,6 +1,6 @@
-"""Turning one of torchvision's networks into a StagedNet.
+"""Turning a library's network into a StagedNet.
 
-With the same weights it computes exactly what torchvision's does. What the lab changes on the way,
+With the same weights it computes exactly what the library's does. What the lab changes on the way,
 and only when asked: channels and classes, the activation (from scratch), dropout, the head.
 """
 
@@ -8,39 +8,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lab.models.activations import replace_activations
 from lab.models.architecture import NetworkSettings
 from lab.models.dropout import Dropout, replace_dropouts
 from lab.models.initialisation import initialise_weights
 from lab.models.staged import HEAD, StagedNet
-from lab.models.weights import load_backbone
 
+SMALLEST = 16
+"""Pixels, for networks that shrink no image to nothing. Below it their last maps are a single pixel
+for so many layers that BatchNorm, left with two values a channel in a batch of two, makes the
+gradients overflow; the deep ResNets need one pixel more."""
 
-def torchvision_net(
-    settings: NetworkSettings, *, classifier: str, ignored: tuple[str, ...] = (), **options: Any
-) -> Any:
-    """torchvision's own network for K classes, with pretrained weights if there are any.
-
-    `classifier` is the path of the last layer, the only one that stays random.
-    """
-    import torchvision.models
-
-    make = getattr(torchvision.models, settings.config.architecture)
-    net = make(weights=None, num_classes=settings.classes, **options)
-    if settings.pretrained is not None:
-        load_backbone(
-            net, settings.pretrained, settings.spec, classifier=classifier, ignored=ignored
-        )
-    return net
+# As in lab.data.preprocess, which this layer may not import.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def staged_net(settings: NetworkSettings, stages: dict[str, nn.Module]) -> StagedNet:
-    """A StagedNet of these stages, changed where the settings differ from torchvision's network."""
+    """A StagedNet of these stages, changed where the settings differ from the library's network."""
     net = StagedNet(stages)
     if settings.channels == 1:
         _convert_to_grey_input(net)
@@ -122,3 +111,18 @@ def pooled(classifier: nn.Module) -> nn.Sequential:
     return chain(
         {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classifier": classifier}
     )
+
+
+class FromImageNetScale(nn.Module):
+    """Rescales ImageNet-normalised colours to (x - mean) / std, which some weights expect; x is a
+    colour from 0 to 1."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        scale = torch.tensor([s / std for s in IMAGENET_STD]).view(1, 3, 1, 1)
+        shift = torch.tensor([(m - mean) / std for m in IMAGENET_MEAN]).view(1, 3, 1, 1)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.get_buffer("scale") + self.get_buffer("shift")
