@@ -7,6 +7,7 @@ from lab.ui.data import add, browse, collect
 st.title("Data", anchor=False)
 add.adopt_selection()
 info = browse.choose()
+add.note_selection(info)
 browse.draw_facts(info)
 if info.usable:
     browse.draw_browser(info)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from lab.config import RunConfig
 from lab.data import catalog, versions
+from lab.data.pack import Pack
 from lab.data.quality.duplicates import independent_groups
 from lab.data.versions import Diff, Version
 from lab.errors import ConfigError, DataError, LabError, NotFoundError
@@ -108,6 +109,9 @@ class ProofResult:
     only_after: int
     small: bool
     """Whether the common test pictures are too few to show any but a large difference."""
+    leaking: tuple[int, int] = (0, 0)
+    """Common test pictures with a near-copy among the training pictures, before and after; as far
+    as copies were looked for."""
 
     @property
     def before(self) -> float:
@@ -286,8 +290,8 @@ def result(
         said = [names[label] for label in answers.predicted[order].tolist()]
         return np.array([a == b for a, b in zip(said, common.truth, strict=True)])
 
-    pack = catalog.open_pack(proof.dataset, version=proof.after)
-    groups = independent_groups(pack)
+    packs = [catalog.open_pack(proof.dataset, version=v) for v in (proof.before, proof.after)]
+    groups = independent_groups(packs[1])
     first, second = [], []
     seeds = proof.completed_seeds
     for done, seed in enumerate(seeds):
@@ -307,7 +311,15 @@ def result(
         only_before=common.only_before,
         only_after=common.only_after,
         small=len(common.rows) < SMALL_TEST,
+        leaking=(_leaking(packs[0], common.rows), _leaking(packs[1], common.rows)),
     )
+
+
+def _leaking(pack: Pack, tested: npt.NDArray[np.int64]) -> int:
+    groups = independent_groups(pack)
+    if groups is None:
+        return 0
+    return int(np.isin(groups[tested], groups[pack.indices("train")]).sum())
 
 
 def sentence(found: ProofResult) -> str:
@@ -345,6 +357,11 @@ def explanation(found: ProofResult) -> list[str]:
         lines.append(
             f"{found.corrected:,} of these pictures have a corrected label, and both are measured "
             "by it: the older networks' own test figure differs."
+        )
+    if any(found.leaking):
+        lines.append(
+            "Test pictures with a near-copy among the training pictures, which flatter: "
+            f"{found.leaking[0]:,} before, {found.leaking[1]:,} after."
         )
     if found.only_before or found.only_after:
         lines.append(

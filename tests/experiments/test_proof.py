@@ -151,7 +151,12 @@ def test_both_versions_are_trained_and_judged(
     assert found.test.units == found.test.n
     # Copies of one photograph are one witness.
     monkeypatch.setattr(proof, "independent_groups", lambda pack: np.arange(len(pack)) // 2)
-    assert proof.result(shown).test.units < found.test.units
+    by_group = proof.result(shown)
+    assert by_group.test.units < found.test.units
+    assert found.leaking == (0, 0)
+    monkeypatch.setattr(proof, "independent_groups", lambda pack: np.zeros(len(pack), np.int64))
+    assert proof.result(shown).leaking == (58, 58)  # one photograph everywhere
+    assert "58 before, 58 after" in " ".join(proof.explanation(proof.result(shown)))
     assert proof.trained_on(NAME, store().runs()) == {
         before.content_hash: 1,
         after.content_hash: 1,

@@ -30,6 +30,8 @@ SELECTED = "data_dataset"
 """The key of the select box of data sets."""
 FROM_URL = "dataset"
 """The URL parameter that selects a data set: /data?dataset=cats-dogs."""
+_IN_URL = "data_in_url"
+"""The session's key of the data set that the page has put into the URL."""
 _JOB = "data_job"
 """The session's key of the job whose data set is shown when it has ended."""
 _PATH, _NAME = "data_path", "data_name"
@@ -39,8 +41,10 @@ _REPLACE = "data_replace"
 
 # --- what the page shows ------------------------------------------------------------------------
 def adopt_selection() -> None:
-    """Selects the data set that the URL names, or that this session has just added."""
-    wanted = st.query_params.pop(FROM_URL, None)
+    """Selects the data set that the URL names anew, or that this session has just added."""
+    wanted = st.query_params.get(FROM_URL)
+    if wanted == st.session_state.get(_IN_URL):  # the page put it there: the select box counts
+        wanted = None
     job = jobs.get(st.session_state.get(_JOB, ""))
     if job is not None and not job.active:
         del st.session_state[_JOB]
@@ -50,6 +54,11 @@ def adopt_selection() -> None:
                 st.session_state.pop(key, None)
     if wanted in {info.name for info in catalog.list_datasets()}:
         st.session_state[SELECTED] = wanted
+
+
+def note_selection(info: DatasetInfo) -> None:
+    """Puts the data set that is shown into the URL: a reload or a link shows it again."""
+    st.query_params[FROM_URL] = st.session_state[_IN_URL] = info.name
 
 
 def draw_jobs() -> None:
