@@ -24,11 +24,12 @@ from torch import Tensor
 
 from lab.config import RunConfig
 from lab.data.batches import eval_batch_size, eval_batches
+from lab.data.pack import Pack
 from lab.errors import DataError, DivergedError, NotFoundError, ResourceError
-from lab.evaluate.opened import checkpoint_identity, open_data, open_own_network
+from lab.evaluate.opened import Opened, checkpoint_identity, open_data, open_own_network
 from lab.home import atomic_file, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import checkpoints, no_checkpoint
+from lab.training.checkpoint import checkpoints, no_checkpoint, read_test_logits
 from lab.training.failures import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ def predict(
 ) -> Predictions:
     """Predict every image of `split` with a checkpoint of the run in `folder`, and save the result.
 
+    What the run's own test answered is taken from there: the test images are not asked twice.
     With the batch size and memory layout of the training's own evaluation, so that on the same
     device the accuracy is exactly the one that the run recorded. Loads a network of its own and may
     run in any thread; `cancel` is asked between batches. Raises NotFoundError without such a
@@ -112,7 +114,7 @@ def predict(
     """
     _check_names(folder, checkpoint, split)
     opened = open_own_network(folder, checkpoint)
-    network, card = opened.network, opened.card
+    card = opened.card
     pack, splits = open_data(card, progress=progress, cancel=cancel)
     indices = splits.val if split == "val" else splits.test
     if not len(indices):
@@ -120,28 +122,12 @@ def predict(
             f"{pack.meta.title} has no {SPLIT_WORDS[split]} images, so nothing can be measured on "
             "them. Look at the other part."
         )
-    device = _device(card.config)
-    batch_size = eval_batch_size(card.config, pack.meta.image_size, device)
-    probabilities, losses = [], []
-    done, text = 0, f"Predicting the {SPLIT_WORDS[split]} images"
-    batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)
-    try:
-        network = network.to(device).to(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            for batch in batches:
-                check_cancel(cancel, text)
-                logits = network(batch.images)
-                losses.append(F.cross_entropy(logits, batch.labels, reduction="none").cpu())
-                probabilities.append(_probabilities(logits))
-                done += len(batch.indices)
-                progress(Progress(done, len(indices), text, "images"))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"Out of memory on {device} with batches of {batch_size} images. Wait until the run in "
-            "training has ended, or close other programs, and try again."
-        ) from error
+    logits = None
+    if (checkpoint, split) == ("best", "test"):
+        logits = read_test_logits(folder, indices)  # the run's own test asked already
+    if logits is None:
+        logits = _ask(opened, pack, indices, SPLIT_WORDS[split], progress, cancel)
+    labels = torch.from_numpy(pack.labels[indices])
     predictions = Predictions(
         split=split,
         checkpoint=checkpoint,
@@ -149,8 +135,8 @@ def predict(
         class_names=card.class_names,
         indices=indices,
         labels=pack.labels[indices],
-        probabilities=torch.cat(probabilities).numpy(),
-        losses=torch.cat(losses).numpy(),
+        probabilities=_probabilities(logits).numpy(),
+        losses=F.cross_entropy(logits, labels, reduction="none").numpy(),
         train_counts=np.bincount(pack.labels[splits.train], minlength=len(card.class_names)),
         identity=opened.identity,
     )
@@ -163,6 +149,39 @@ def predict(
         )
     _write(_file(folder, checkpoint, split), predictions)
     return predictions
+
+
+def _ask(
+    opened: Opened,
+    pack: Pack,
+    indices: npt.NDArray[np.int64],
+    words: str,
+    progress: Report,
+    cancel: Cancel,
+) -> Tensor:
+    """(n, K) the network's logits for these images, on the CPU."""
+    card = opened.card
+    device = _device(card.config)
+    batch_size = eval_batch_size(card.config, pack.meta.image_size, device)
+    logits: list[Tensor] = []
+    done, text = 0, f"Predicting the {words} images"
+    batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)
+    try:
+        network = opened.network.to(device).to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            for batch in batches:
+                check_cancel(cancel, text)
+                logits.append(network(batch.images).float().cpu())
+                done += len(batch.indices)
+                progress(Progress(done, len(indices), text, "images"))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"Out of memory on {device} with batches of {batch_size} images. Wait until the run in "
+            "training has ended, or close other programs, and try again."
+        ) from error
+    return torch.cat(logits)
 
 
 def _probabilities(logits: Tensor) -> Tensor:

@@ -13,8 +13,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +31,20 @@ from lab.config import RunConfig
 from lab.data.decode import Fit, ValueRange
 from lab.data.groups import Groups
 from lab.data.preprocess import Preprocess
-from lab.errors import DataError, NotFoundError
+from lab.errors import DataError, NotFoundError, ResourceError
 from lab.home import atomic_file
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
 from lab.training.failures import is_out_of_memory
 
+logger = logging.getLogger(__name__)
+
 RESUME = "resume.safetensors"
 COPIES = "copies.npy"
+TEST_LOGITS = "test-logits.npz"
+MOST_TEST_LOGITS = 50_000_000
+"""Numbers of a test's answers that are kept: 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,42 @@ def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, Checkpoin
     network.to_empty(device="cpu")
     load_weights(network, folder, name)
     return network.eval(), card
+
+
+def save_test_logits(folder: Path, rows: Groups, logits: list[torch.Tensor]) -> None:
+    """Keep what the best weights answered to the test images `rows`, so that nobody asks again.
+
+    `logits` are the batches' (n, K), together one row for each of `rows`. A disk without room is
+    no reason to lose a run: then nothing is kept.
+    """
+    together = torch.cat(logits).float().cpu().numpy()
+    if together.size > MOST_TEST_LOGITS:
+        return
+    try:
+        with atomic_file(folder / TEST_LOGITS) as temporary, temporary.open("wb") as output:
+            np.savez(output, rows=rows, logits=together, written=_written(folder))
+    except ResourceError as error:
+        logger.warning("the test's answers are not kept: %s", error)
+
+
+def read_test_logits(folder: Path, rows: Groups) -> torch.Tensor | None:
+    """Returns the answers (n, K) that the best weights of now gave to the test images `rows`; None
+    when none are kept."""
+    try:
+        with np.load(folder / TEST_LOGITS, allow_pickle=False) as kept:
+            if int(kept["written"]) != _written(folder) or not np.array_equal(kept["rows"], rows):
+                return None
+            return torch.from_numpy(kept["logits"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s cannot be read (%s)", folder / TEST_LOGITS, error)
+        return None
+
+
+def _written(folder: Path) -> int:
+    """When the best weights were written, in nanoseconds."""
+    return (folder / "best.safetensors").stat().st_mtime_ns
 
 
 def save_resume(

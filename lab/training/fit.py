@@ -27,10 +27,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.errors import DivergedError, LabError
@@ -356,7 +357,10 @@ class _Run:
             checkpoint.load_weights(self.network, plan.folder, "best")
             source = yield from self.open_source()
             try:
-                test = yield from self.evaluate(source, plan.splits.test, "test", activity)
+                logits: list[Tensor] = []
+                rows = plan.splits.test
+                test = yield from self.evaluate(source, rows, "test", activity, logits)
+                checkpoint.save_test_logits(plan.folder, rows, logits)
             except _Interrupted:
                 # A resume must find the weights of the last epoch again, not the best ones.
                 checkpoint.load_weights(self.network, plan.folder, "last")
@@ -413,9 +417,17 @@ class _Run:
             self.source = None
 
     def evaluate(
-        self, source: Source, rows: NDArray[np.int64], kind: ActivityKind, text: str
+        self,
+        source: Source,
+        rows: NDArray[np.int64],
+        kind: ActivityKind,
+        text: str,
+        answers: list[Tensor] | None = None,
     ) -> Generator[Event, None, dict[str, float]]:
-        """Returns every metric over the images `rows`; a stop or pause breaks it off."""
+        """Returns every metric over the images `rows`; a stop or pause breaks it off.
+
+        Each batch's logits (n, K) are added to `answers`.
+        """
         self.stop_if_wanted()
         activity = Activity(self.watch, kind, text, total=len(rows))
         yield from activity.begin()
@@ -433,7 +445,8 @@ class _Run:
         self.watch.lap()
         with self.class_map.reading(self.network, on=kind == "validation") as read:
             for batch in source.in_order(rows):
-                tally.add(read(source.logits, batch), batch)
+                logits_of = read(source.logits, batch)
+                tally.add(logits_of if answers is None else _kept(logits_of, answers), batch)
                 yield from activity.add(tally.samples)
                 self.stop_if_wanted()
         return tally.values()
@@ -515,3 +528,13 @@ class _Run:
             epoch=self.counters.epoch,
             learning_rate=self.rate(),
         )
+
+
+def _kept(logits_of: Callable[[Tensor], Tensor], answers: list[Tensor]) -> Callable[..., Tensor]:
+    """Returns `logits_of`, which now also adds what it answers to `answers`."""
+
+    def keep(images: Tensor) -> Tensor:
+        answers.append(logits_of(images))
+        return answers[-1]
+
+    return keep

@@ -11,10 +11,11 @@ import torch
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import DataError, DivergedError, NotFoundError
-from lab.evaluate.opened import checkpoint_identity
+from lab.evaluate import predictions as predictions_module
+from lab.evaluate.opened import checkpoint_identity, open_own_network
 from lab.evaluate.predictions import _probabilities, predict, saved_predictions
-from lab.progress import Cancelled, Progress
-from lab.training.checkpoint import load_network, publish
+from lab.progress import Cancelled, Progress, never, silent
+from lab.training.checkpoint import TEST_LOGITS, load_network, publish
 from lab.training.control import Control
 from lab.training.events import EpochDone, Event, RunEnded
 from lab.training.fit import fit
@@ -51,6 +52,35 @@ def test_the_figures_are_those_of_the_training(tmp_path: Path, architecture: str
         assert validated.right.mean() == epoch.val["accuracy"]
         assert validated.losses.mean() == pytest.approx(epoch.val["loss"], rel=1e-5)
         assert validated.epoch == epoch.epoch
+
+
+def test_the_test_images_are_not_asked_twice(
+    run: tuple[Path, list[Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, events = run
+    ended = events[-1]
+    assert isinstance(ended, RunEnded)
+    asked = predictions_module._ask
+    again = asked(
+        open_own_network(folder, "best"),
+        catalog.open_pack("tiny"),
+        catalog.open_pack("tiny").indices("test"),
+        "test",
+        silent,
+        never,
+    )
+    monkeypatch.setattr(predictions_module, "_ask", lambda *_: pytest.fail("asked again"))
+    kept = predict(folder, "best", "test")
+    assert kept.right.mean() == ended.test["accuracy"]
+    np.testing.assert_allclose(kept.probabilities, again.softmax(1).numpy(), rtol=1e-5, atol=1e-7)
+    # Other weights: what was kept says nothing of them.
+    network, _ = load_network(folder, "epoch-0001")
+    publish(network, folder, epoch=1, best=True, kept=False)
+    monkeypatch.setattr(predictions_module, "_ask", asked)
+    other = predict(folder, "best", "test")
+    assert not np.allclose(other.probabilities, kept.probabilities)
+    (folder / TEST_LOGITS).write_bytes(b"torn")
+    assert (predict(folder, "best", "test").probabilities == other.probabilities).all()
 
 
 def test_arrays_fit_the_pack_and_each_other(run: tuple[Path, list[Event]]) -> None:
@@ -115,11 +145,11 @@ def test_a_damaged_file_is_as_good_as_none(run: tuple[Path, list[Event]]) -> Non
 def test_it_tells_how_far_it_is_and_can_be_cancelled(run: tuple[Path, list[Event]]) -> None:
     folder, _ = run
     told: list[Progress] = []
-    predict(folder, "best", "test", progress=told.append)
+    predict(folder, "last", "test", progress=told.append)
     assert (told[-1].done, told[-1].total, told[-1].unit) == (31, 31, "images")
     shutil.rmtree(folder / "evaluation")
     with pytest.raises(Cancelled):
-        predict(folder, "best", "test", cancel=lambda: True)
+        predict(folder, "last", "test", cancel=lambda: True)
     assert not (folder / "evaluation").exists()
 
 
