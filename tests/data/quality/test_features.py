@@ -91,19 +91,26 @@ def test_unknown_names_are_refused_and_nothing_is_downloaded() -> None:
         set_features(pack, extractor="run:../packs")
 
 
-def test_a_network_whose_weights_are_here_is_preferred_for_photographs() -> None:
+def test_the_network_that_is_always_here_is_preferred_for_photographs() -> None:
+    small = catalog.open_pack(make_tiny_pack(train=6, test=3))
+    assert set_features(small).extractor == "edges"
+    found = set_features(catalog.open_pack("tiny", image_size=80))
+    assert found.extractor == "efficientnet_lite0"
+    assert found.title == "EfficientNet-Lite0, learned on ImageNet, at 96 pixels"
+    assert found.rows.shape == (9, 1280)
+
+
+def test_another_network_whose_weights_are_here_can_be_chosen() -> None:
     spec = ARCHITECTURES.get("squeezenet1_1")
     from torchvision.models import squeezenet1_1
 
+    assert not EXTRACTORS.get(spec.name).ready()
     file = weights_file(spec)
     file.parent.mkdir(parents=True)
     torch.save(squeezenet1_1().state_dict(), file)
     assert EXTRACTORS.get(spec.name).ready()
-    small = catalog.open_pack(make_tiny_pack(train=6, test=3))
-    assert set_features(small).extractor == "edges"
-    large = catalog.open_pack("tiny", image_size=80)
-    found = set_features(large)
-    assert found.extractor == spec.name
+    make_tiny_pack(train=6, test=3)
+    found = set_features(catalog.open_pack("tiny", image_size=80), extractor=spec.name)
     assert found.title == "SqueezeNet 1.1, learned on ImageNet, at 96 pixels"
     assert found.rows.shape[0] == 9
     assert found.rows.shape[1] % 512 == 0
