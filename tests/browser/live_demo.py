@@ -21,6 +21,9 @@ from lab.ui.server import routes
 
 PER_EPOCH = 100
 
+# There are no other pages here, and Streamlit refuses links to what is not there.
+st.page_link = lambda page, *, label, **_: st.caption(label)  # type: ignore[assignment]
+
 
 def events(first: int, last: int) -> list[Event]:
     """Steps `first` to `last`, and the epochs that end among them."""

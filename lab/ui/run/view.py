@@ -58,7 +58,8 @@ def _body(run_id: str, is_title: bool) -> None:
         heading = st.title if is_title else st.header
         heading(plain(run.name), anchor=False, width="stretch")
         _buttons(run)
-    draw_finished(run)
+    with st.container():  # always there: what appears in it leaves the view where it is
+        draw_finished(run)
     result = live_component(
         "run_view",
         {
