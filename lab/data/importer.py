@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data.decode import Fit, ValueRange
-from lab.data.pack import SPLITS, PackMeta, PackWriter, Rejected, Rejections
+from lab.data.pack import SPLIT_WORDS, SPLITS, PackMeta, PackWriter, Rejected, Rejections
 from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
 from lab.data.sources.part_lists import with_parts
@@ -28,7 +28,6 @@ TEST_SHARE = 0.15
 """Share of each class that becomes the test set when the data set brings none."""
 MAX_CLASSES = 1000
 """Stands in the warning of `shared_pictures`."""
-SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 
 

@@ -39,6 +39,7 @@ from lab.errors import DataError
 from lab.home import atomic_folder
 
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 EXCLUDED = len(SPLITS)
 """The split code of an image that is kept in the pack but belongs to no split and no count."""
 PACK_FORMAT = 1

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from lab.data.decode import Fit
 from lab.data.importer import (
-    SPLIT_WORDS,
     ImportTarget,
     choose_classes,
     classes_in_words,
     recognise_source,
     too_few_classes,
 )
-from lab.data.pack import SPLITS, Rejected, Rejections
+from lab.data.pack import SPLIT_WORDS, SPLITS, Rejected, Rejections
 from lab.data.sources.archive import open_archive
 from lab.data.sources.photographs import LabelledFile, Photographs
 from lab.data.sources.source import Question, Source

@@ -26,6 +26,7 @@ from lab.data.importer import IncludedImages, shared_pictures
 from lab.data.pack import (
     EXCLUDED,
     NO_CLASS,
+    SPLIT_WORDS,
     SPLITS,
     Pack,
     PackMeta,
@@ -43,7 +44,6 @@ from lab.progress import Cancel, Progress, Report, never, silent
 
 Pairs = tuple[tuple[str, str], ...]
 
-SPLIT_TITLES = {"train": "training", "val": "validation", "test": "test"}
 LONGEST_NAME = 100
 """Characters of a class name."""
 
@@ -156,7 +156,7 @@ class Diff:
             "moved",
             Counter(
                 {
-                    (SPLIT_TITLES.get(a or "", a), SPLIT_TITLES.get(b or "", b)): count
+                    (SPLIT_WORDS.get(a or "", a), SPLIT_WORDS.get(b or "", b)): count
                     for (a, b), count in moves.items()
                 }
             ),

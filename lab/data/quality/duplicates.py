@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from lab.data.groups import Groups, connected, group_sizes, joined
-from lab.data.pack import SPLITS, Pack, image_digest
+from lab.data.pack import SPLIT_WORDS, Pack, image_digest
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Figure, Finding, rows_in_use
 from lab.home import atomic_file, home_folder, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent, throttled
@@ -58,7 +58,6 @@ _BLOCK, _ACROSS = 1024, 8192
 _LOOKED_AT = 4096
 """Pairs whose pixels are compared at a time."""
 _TEXT = "Looking for copies"
-_SPLIT_WORDS = dict(zip(SPLITS, ("training", "validation", "test"), strict=True))
 
 
 # --- groups of copies ----------------------------------------------------------------------------
@@ -306,7 +305,7 @@ def _notes(pack: Pack, figures: dict[str, Figure]) -> tuple[str, ...]:
     for split in ("val", "test"):
         total, leaky = (int(figures[f"{split}_{n}"]) for n in ("images", "with_copy_in_training"))
         if total:
-            share = f"{leaky:,} of {total:,} {_SPLIT_WORDS[split]} pictures ({leaky / total:.1%})"
+            share = f"{leaky:,} of {total:,} {SPLIT_WORDS[split]} pictures ({leaky / total:.1%})"
             said.append(f"{share} have one among the training pictures.")
     train, within = int(figures["train_images"]), int(figures["train_with_copy_in_training"])
     notes = [" ".join(said)]

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lab.data.pack import SPLIT_WORDS
 from lab.evaluate.metrics import MAJORITY_SHARE, ONE_CLASS_SHARE, wilson_interval
 from lab.evaluate.verdicts.evidence import RunEvidence, Verdict, augmented, slower
 
 if TYPE_CHECKING:  # brings torch along
     from lab.evaluate.predictions import Predictions
-
-SPLIT_WORDS = {"val": "validation", "test": "test"}
 
 FEWEST_IMAGES = 20
 WIDE = 0.05

@@ -18,7 +18,7 @@ from lab import jobs
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
 from lab.data.groups import Groups
-from lab.data.pack import EXCLUDED, SPLITS, Pack
+from lab.data.pack import EXCLUDED, SPLIT_WORDS, SPLITS, Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
 from lab.data.splits import Indices
@@ -32,7 +32,6 @@ from lab.words import duration
 FINDINGS_PER_PAGE = 8
 MOST_SHOWN = 8
 """Pictures of one finding that are shown; a group of copies can have hundreds."""
-SPLIT_TITLES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 def draw_check(info: DatasetInfo) -> None:
@@ -163,7 +162,7 @@ def split_with_copies(pack: Pack, rows: Indices, groups: Groups) -> dict[str, In
     for split, chosen in splits.items():
         elsewhere = rows[pack.split[rows] != SPLITS.index(split)]
         if len(straddling := chosen[np.isin(groups[chosen], groups[elsewhere])]):
-            found[SPLIT_TITLES[split].lower()] = straddling
+            found[SPLIT_WORDS[split]] = straddling
     return found
 
 
@@ -196,7 +195,7 @@ def draw_picture(
     with st.container(width=SHOWN_SIDE, gap="xsmall"):
         st.image(enlarge(pack.images[row]), width=SHOWN_SIDE, alt=f"{class_name}, {name}")
         st.caption(
-            f"**{plain(class_name)}** · {SPLIT_TITLES.get(split, 'Left out')}  \n"
+            f"**{plain(class_name)}** · {SPLIT_WORDS.get(split, 'left out').capitalize()}  \n"
             f"{plain(name.rsplit('/', 1)[-1])}"
         )
         if row in pending.exclude:
@@ -206,7 +205,7 @@ def draw_picture(
         if row in pending.relabel:
             st.badge(plain(pending.relabel[row]), icon=":material/label:", color="orange")
         if row in pending.move:
-            title = SPLIT_TITLES[pending.move[row]]
+            title = SPLIT_WORDS[pending.move[row]].capitalize()
             st.badge(title, icon=":material/move_item:", color="orange")
         if row in pending.rows:
             edits.draw_take_back(info.name, row, key=f"{key}_take_back")
@@ -217,7 +216,7 @@ def draw_picture(
             )
         for other in SPLITS:
             if other != split and (info.split_totals.get(other) or other == "train"):
-                actions[f"Move to {SPLIT_TITLES[other].lower()}"] = partial(
+                actions[f"Move to {SPLIT_WORDS[other]}"] = partial(
                     edits.move, info.name, [row], other
                 )
         chosen = st.menu_button("Put right", list(actions), key=f"{key}_menu", type="tertiary")

@@ -17,7 +17,8 @@ import streamlit as st
 
 from lab.data import catalog, versions
 from lab.data.catalog import DatasetInfo
-from lab.data.versions import SPLIT_TITLES, Edits
+from lab.data.pack import SPLIT_WORDS
+from lab.data.versions import Edits
 from lab.errors import LabError
 from lab.ui.words import plain
 
@@ -112,7 +113,7 @@ def in_words(edits: Edits) -> str:
         parts.append(f"{_pictures(len(edits.exclude))} left out")
     if edits.relabel:
         parts.append(f"{_pictures(len(edits.relabel))} relabelled")
-    for split, title in SPLIT_TITLES.items():
+    for split, title in SPLIT_WORDS.items():
         if count := sum(part == split for part in edits.move.values()):
             parts.append(f"{_pictures(count)} moved to {title}")
     parts += [f"class “{old}” renamed to “{new}”" for old, new in edits.rename.items()]

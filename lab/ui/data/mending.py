@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from lab.data.catalog import DatasetInfo
-from lab.data.pack import EXCLUDED, NO_CLASS, Pack
-from lab.data.versions import SPLIT_TITLES, Edits
+from lab.data.pack import EXCLUDED, NO_CLASS, SPLIT_WORDS, Pack
+from lab.data.versions import Edits
 from lab.ui.data import edits
 from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
 from lab.ui.widgets.pictures import SHOWN_SIDE
@@ -96,7 +96,7 @@ def _draw_other_class(info: DatasetInfo, chosen: frozenset[int], place: str, key
 def _draw_other_part(info: DatasetInfo, chosen: frozenset[int], place: str, key: str) -> None:
     with st.popover("Other part", icon=":material/drive_file_move:"):
         st.caption("Pictures of one group always move together.")
-        for split, title in SPLIT_TITLES.items():
+        for split, title in SPLIT_WORDS.items():
             st.button(
                 f"To {title}",
                 key=f"{key}_to_{split}",
@@ -112,7 +112,7 @@ def edit_words(pending: Edits, row: int) -> str:
         return "left out"
     words = [f"→ {pending.relabel[row]}"] if row in pending.relabel else []
     if row in pending.move:
-        words.append(f"to {SPLIT_TITLES[pending.move[row]]}")
+        words.append(f"to {SPLIT_WORDS[pending.move[row]]}")
     return ", ".join(words)
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 
 from lab.data import catalog
 from lab.data.decode import Fit
+from lab.data.pack import SPLIT_WORDS
 from lab.data.preview import Preview
 from lab.data.resize import LARGEST, SMALLEST
 from lab.errors import ConfigError
@@ -29,7 +30,6 @@ _FIT_WORDS = {
     "crop": "Cut the middle out",
     "pad": "Pad with a border",
 }
-_SPLIT_TITLES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,7 @@ def _classes_of_page(preview: Preview, page: int) -> tuple[str, ...]:
 
 def _draw_facts(preview: Preview) -> None:
     totals = {split: sum(classes.values()) for split, classes in preview.counts.items()}
-    parts = ", ".join(
-        f"{total:,} {_SPLIT_TITLES[split].lower()}" for split, total in totals.items() if total
-    )
+    parts = ", ".join(f"{total:,} {SPLIT_WORDS[split]}" for split, total in totals.items() if total)
     st.markdown(
         f"**{preview.total:,} pictures in {len(preview.class_names):,} classes** ({parts})  \n"
         + "  \n".join(map(plain, preview.notes))
@@ -129,7 +127,7 @@ def _draw_facts(preview: Preview) -> None:
     columns: dict[str, list[Any]] = {"Class": list(preview.class_names)}
     for split, classes in preview.counts.items():
         if totals[split]:
-            title = _SPLIT_TITLES[split] + (
+            title = SPLIT_WORDS[split].capitalize() + (
                 " (about)" if preview.test_set_apart and split != "val" else ""
             )
             columns[title] = [classes[name] for name in preview.class_names]

@@ -8,8 +8,8 @@ import streamlit as st
 
 from lab.data import catalog, version_files, versions
 from lab.data.catalog import DatasetInfo
-from lab.data.pack import Pack
-from lab.data.versions import SPLIT_TITLES, Change, Version
+from lab.data.pack import SPLIT_WORDS, Pack
+from lab.data.versions import Change, Version
 from lab.errors import LabError
 from lab.experiments import proof
 from lab.experiments.estimates import estimate, past_runs, rough_time
@@ -51,7 +51,7 @@ def _draw_list(info: DatasetInfo, there: list[Version], used: dict[str, int]) ->
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             parts = [
                 f"{version.split_total(split):,} {title}"
-                for split, title in SPLIT_TITLES.items()
+                for split, title in SPLIT_WORDS.items()
                 if version.split_total(split)
             ]
             reason = f"  \n“{plain(version.reason)}”" if version.reason else ""
@@ -167,7 +167,7 @@ def _change_words(change: Change) -> str:
         return change.class_before or change.class_after or ""
     if change.class_before != change.class_after:
         return f"{change.class_before} → {change.class_after}"
-    titles = [SPLIT_TITLES.get(s or "", "") for s in (change.split_before, change.split_after)]
+    titles = [SPLIT_WORDS.get(s or "", "") for s in (change.split_before, change.split_after)]
     return f"{change.class_after}, {titles[0]} → {titles[1]}"
 
 
