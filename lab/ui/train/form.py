@@ -13,6 +13,7 @@ from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
+from lab.models.joined import MARK
 from lab.models.timm_catalog import PREFIX
 from lab.models.weights import missing_weights
 from lab.runs.queue import queue
@@ -180,12 +181,13 @@ def _draw_architecture() -> ArchitectureSpec:
     draw_knob("architecture", options=names, label=_architecture_label, on_change=_use_suited)
     with st.popover("Another by name", icon=":material/keyboard:", type="tertiary"):
         st.text_input(
-            "Name of one of timm's networks",
+            "Name of a network",
             key=_TIMM_NAME,
             placeholder="resnet26d",
             on_change=_use_timm_name,
-            help="timm is a library of about 1,400 networks; most have pretrained weights, which "
-            "are downloaded when they are needed.",
+            help="Any of the 1,400 networks of the library timm; most have pretrained weights, "
+            "which are downloaded when they are needed. Or several with a plus between them, such "
+            "as efficientnet_lite0+efficientnet_lite1: one last layer on the features of all.",
         )
         if sentence := st.session_state.get(_TIMM_REFUSAL):
             st.error(sentence)
@@ -200,10 +202,12 @@ def _draw_architecture() -> ArchitectureSpec:
 
 def _use_timm_name() -> None:
     """Chooses the network that was typed, or says why not."""
-    name = PREFIX + st.session_state[_TIMM_NAME].strip().removeprefix(PREFIX)
+    name = st.session_state[_TIMM_NAME].replace(" ", "")
     st.session_state[_TIMM_REFUSAL] = ""
-    if name == PREFIX:
+    if not name:
         return
+    if MARK not in name and name not in ARCHITECTURES:
+        name = PREFIX + name.removeprefix(PREFIX)
     try:
         ARCHITECTURES.get(name)
     except LabError as error:
