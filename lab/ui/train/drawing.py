@@ -26,6 +26,7 @@ _mount = st.components.v2.component(
     js=(_HERE / "drawing.js").read_text(encoding="utf-8"),
 )
 
+
 def draw_network(values: Mapping[str, Any], info: DatasetInfo) -> None:
     """Draws the network of the form's values; nothing while they do not fit."""
     try:
