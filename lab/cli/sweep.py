@@ -1,4 +1,4 @@
-"""`sweep`: train a grid, a random draw or a halving, from a file or a preset; or resume one.
+"""`sweep`: train a grid or what another method draws, from a file or a preset; or resume one.
 
 The driver works in a thread of its own; the main thread trains, so that Ctrl-C ends a run within
 one step. A server on the same LAB_HOME may take runs too: whoever has the device takes the next.

@@ -192,11 +192,11 @@ def test_what_does_not_fit_is_said_and_cannot_be_started(open_sweeps: OpenPage) 
     assert "name at least one knob" in texts(app, "error").replace("\\", "")
 
 
-@pytest.mark.parametrize("kind", ["random", "halving"])
+@pytest.mark.parametrize("kind", ["random", "halving", "tpe"])
 def test_ranges_are_drawn_from(open_sweeps: OpenPage, kind: str) -> None:
     app = open_sweeps()
     app.segmented_control(key=f"{KEY}_kind").set_value(kind).run()
-    app.number_input(key=f"{KEY}_trials").set_value(7).run()
+    app.number_input(key=f"{KEY}_trials_{kind}").set_value(7).run()
     assert not app.exception
     text = texts(app, "markdown").replace("\\", "")
     most = "at most " if kind == "halving" else ""

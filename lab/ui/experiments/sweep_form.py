@@ -11,7 +11,7 @@ from lab.config import KNOBS, Knob, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.estimates import estimate, past_runs, rough_time
-from lab.experiments.sweeps.config import JUDGED_BY, Kind, SweepConfig, varies
+from lab.experiments.sweeps.config import JUDGED_BY, METHODS, Kind, SweepConfig, varies
 from lab.experiments.sweeps.presets import PRESETS, SweepPreset
 from lab.models.architecture import ARCHITECTURES, used_knobs
 from lab.runs.store import store
@@ -27,13 +27,6 @@ OWN, THIS_RUN = "own", "run"
 MOST_SEEDS = 10
 ESTIMATED = 40
 """Combinations whose time is estimated one by one; the rest is taken to be like them."""
-
-KINDS: dict[Kind, str] = {"grid": "Grid", "random": "Random", "halving": "Halving"}
-_KIND_HELP = (
-    "Grid: every combination of the values. Random: some combinations drawn by chance, which finds "
-    "good ones sooner when many settings vary (Bergstra and Bengio, 2012). Halving: drawn by "
-    "chance as well, and the weak ones are stopped after a few epochs."
-)
 
 
 def draw_form() -> SweepConfig | None:
@@ -97,13 +90,13 @@ def _own(base: RunConfig) -> SweepConfig:
     )
     kind: Kind = st.segmented_control(
         "Combinations",
-        list(KINDS),
-        format_func=lambda k: KINDS[k],
+        list(METHODS),
+        format_func=lambda k: METHODS[k].title,
         default="grid",
         required=True,
         key=f"{KEY}_kind",
-        help=_KIND_HELP,
     )
+    st.caption(METHODS[kind].fits)
     names: list[str] = st.multiselect(
         "Settings to vary",
         knobs_to_vary(base, kind, st.session_state.get(f"{KEY}_knobs", ())),
@@ -124,10 +117,10 @@ def _own(base: RunConfig) -> SweepConfig:
             help="Each combination is trained this many times, with different seeds. Two runs that "
             "differ by less than the spread over seeds do not differ.",
         )  # fmt: skip
-        trials = 12
+        trials = METHODS[kind].trials
         if kind != "grid":
             trials = st.number_input(
-                "Combinations to draw", 1, 200, 12, key=f"{KEY}_trials", width=190
+                "Combinations to draw", 1, 200, trials, key=f"{KEY}_trials_{kind}", width=190
             )
         usual = SweepConfig.model_fields["metric"].default
         metric = st.selectbox(
