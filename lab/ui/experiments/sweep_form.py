@@ -99,7 +99,7 @@ def _own(base: RunConfig) -> SweepConfig:
         f"{plain(title)}, {plain(network)}, {trained}, batch {base.batch_size}, learning rate "
         f"{base.learning_rate:g}, seed {base.seed}; as far as it is not varied below."
     )
-    ways: dict[str, Method] = {**METHODS, TWO: _QUESTION}
+    ways = {str(kind): method for kind, method in METHODS.items()} | {TWO: _QUESTION}
     way: str = st.segmented_control(
         "Combinations",
         list(ways),
