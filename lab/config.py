@@ -33,17 +33,17 @@ StartWith = Literal["stretched", "restart", "constant", "weights"]
 """How a run makes use of the run that it starts from."""
 
 Group = Literal[
-    "start", "data", "augmentation", "network", "freeze", "optimisation", "stopping", "machine"
+    "data", "augmentation", "network", "start", "freeze", "optimisation", "stopping", "machine"
 ]
 Effect = Literal["result", "speed", "watch"]
 SweepUse = Literal["any", "grid", "never"]
 Condition = tuple[Any, ...] | Literal["changed"]
 
 GROUP_TITLES: dict[Group, str] = {
-    "start": "Start from a run of yours",
     "data": "Data",
     "augmentation": "Augmentation (training images only)",
     "network": "Network",
+    "start": "Start from a run of yours",
     "freeze": "What is trained",
     "optimisation": "Optimisation",
     "stopping": "Checkpoints and stopping",
@@ -106,53 +106,6 @@ class RunConfig(BaseModel):
     """Everything that decides a run. Frozen; same config, seed and machine: same curve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    # --- where it starts ------------------------------------------------------------------------
-    start_from: str = knob(
-        "",
-        "Start from",
-        "A run of yours whose weights this one starts with. Empty: none, a new network.",
-        group="start",
-        sweep="never",
-    )
-    start_epoch: int = knob(
-        0,
-        "After its epoch",
-        "After which of its epochs, of those whose weights are kept.",
-        zero_word="last, or best for weights only",
-        group="start",
-        used_with={"start_from": "changed"},
-        unit="epochs",
-        sweep="never",
-        ge=0,
-        le=10_000,
-    )
-    start_with: StartWith = knob(
-        "stretched",
-        "What goes on",
-        "Going on counts its epochs on, with the optimizer's memory where that is kept. Schedule "
-        "as planned: the rate is what it would be, had all the epochs been planned at first. "
-        "Schedule anew: the schedule begins again. At the last rate: the learning rate stays what "
-        "it was. Weights only: a new training from epoch 1, also on other data; where the classes "
-        "are others, the head is new.",
-        group="start",
-        choice_titles={
-            "stretched": "Go on, schedule as planned",
-            "restart": "Go on, schedule anew",
-            "constant": "Go on, at the last rate",
-            "weights": "Weights only",
-        },
-        used_with={"start_from": "changed"},
-        sweep="never",
-    )
-    start_imagenet: bool = knob(
-        False,
-        "Once from ImageNet",
-        "Whether that run's own weights began as ImageNet's. The lab sets it by itself.",
-        group="start",
-        used_with={"start_from": "changed"},
-        sweep="never",
-    )
 
     # --- data -----------------------------------------------------------------------------------
     dataset: str = knob(
@@ -393,6 +346,53 @@ class RunConfig(BaseModel):
         ge=0,
         le=0.95,
         step=0.05,
+    )
+
+    # --- where it starts ------------------------------------------------------------------------
+    start_from: str = knob(
+        "",
+        "Start from",
+        "A run of yours whose weights this one starts with. Empty: none, a new network.",
+        group="start",
+        sweep="never",
+    )
+    start_epoch: int = knob(
+        0,
+        "After its epoch",
+        "After which of its epochs, of those whose weights are kept.",
+        zero_word="last, or best for weights only",
+        group="start",
+        used_with={"start_from": "changed"},
+        unit="epochs",
+        sweep="never",
+        ge=0,
+        le=10_000,
+    )
+    start_with: StartWith = knob(
+        "stretched",
+        "What goes on",
+        "Going on counts its epochs on, with the optimizer's memory where that is kept. Schedule "
+        "as planned: the rate is what it would be, had all the epochs been planned at first. "
+        "Schedule anew: the schedule begins again. At the last rate: the learning rate stays what "
+        "it was. Weights only: a new training from epoch 1, also on other data; where the classes "
+        "are others, the head is new.",
+        group="start",
+        choice_titles={
+            "stretched": "Go on, schedule as planned",
+            "restart": "Go on, schedule anew",
+            "constant": "Go on, at the last rate",
+            "weights": "Weights only",
+        },
+        used_with={"start_from": "changed"},
+        sweep="never",
+    )
+    start_imagenet: bool = knob(
+        False,
+        "Once from ImageNet",
+        "Whether that run's own weights began as ImageNet's. The lab sets it by itself.",
+        group="start",
+        used_with={"start_from": "changed"},
+        sweep="never",
     )
 
     # --- what is trained ------------------------------------------------------------------------
