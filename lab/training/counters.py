@@ -21,7 +21,7 @@ class Counters:
     step: int = 0
     """Steps of the whole run that are done."""
     seconds: float = 0.0
-    """Training time: of the training steps so far."""
+    """Training time: of the training steps so far, of a run that it goes on from, too."""
     epoch_seconds: float = 0.0
     """The part of it in the running epoch."""
     elapsed: float = 0.0

@@ -202,10 +202,13 @@ def find_start(config: RunConfig) -> Start | None:
     if not config.start_from:
         return None
     folder = lab_home() / "runs" / config.start_from
-    if not re.fullmatch(r"[\w-]{1,40}", config.start_from) or not folder.is_dir():
+    if (
+        not re.fullmatch(r"[\w-]{1,40}", config.start_from)
+        or not (folder / "network.json").exists()
+    ):
         raise NotFoundError(
-            f"start_from is {config.start_from!r}, and there is no such run here; it may have been "
-            "deleted. Choose another run, or leave it empty."
+            f"start_from is {config.start_from!r}, and there is no such run with weights here; it "
+            "may have been deleted. Choose another run, or leave it empty."
         )
     metadata = CheckpointMetadata.read(folder)
     kept = checkpoint.kept_epochs(folder)
@@ -244,7 +247,8 @@ def settle_start(config: RunConfig, info: DatasetInfo) -> RunConfig:
     if config.goes_on and not same_pictures:
         raise ConfigError(
             f"start_with is {config.start_with}, and run {config.start_from} was trained on "
-            f"another data set, or another version of it. Set start_with=weights."
+            f"another data set, or another version of it. Set dataset={before.dataset} and "
+            f"dataset_version={start.metadata.dataset_hash}, or start_with=weights."
         )
     if config.dataset == before.dataset and not any(info.counts.get("val", {}).values()):
         cut = ("validation_fraction", "split_by", "seed", "subset_per_class")

@@ -195,7 +195,9 @@ _COLUMNS = {
         help="What chose the epoch whose weights are kept and tested."
     ),
     "Learning rate": st.column_config.NumberColumn(format="%g"),
-    "Seconds": st.column_config.NumberColumn(format="%.0f", help="Of training."),
+    "Seconds": st.column_config.NumberColumn(
+        format="%.0f", help="Of training, that of a run that it goes on from included."
+    ),
     "Started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
 }
 
