@@ -199,11 +199,12 @@ def draw_picture(
     class_name, name = info.class_names[pack.labels[row]], pack.names[row]
     split = SPLITS[pack.split[row]] if pack.split[row] < len(SPLITS) else ""
     pending = edits.pending(info.name)
+    shape = "" if pack.sizes is None else "{} × {}".format(*pack.sizes[row])
     with st.container(width=SHOWN_SIDE, gap="xsmall"):
         st.image(enlarge(pack.images[row]), width=SHOWN_SIDE, alt=f"{class_name}, {name}")
         st.caption(
             f"**{plain(class_name)}** · {SPLIT_WORDS.get(split, 'left out').capitalize()}  \n"
-            f"{plain(name.rsplit('/', 1)[-1])}"
+            f"{plain(name.rsplit('/', 1)[-1])}" + f"  \n{shape}" * bool(shape)
         )
         if row in pending.exclude:
             st.badge("Left out", icon=":material/visibility_off:", color="orange")
