@@ -46,7 +46,8 @@ def _of_metric(part: str, words: str, metric: Metric) -> Result:
 RESULTS = {
     **{f"test_{m.name}": _of_metric("test", "Test", m) for m in METRICS.values()},
     **{
-        f"best_val_{m.name}": _of_metric("best_val", "Best validation", m) for m in METRICS.values()
+        f"best_val_{m.name}": _of_metric("best_val", "Best epoch's validation", m)
+        for m in METRICS.values()
     },
     "seconds": Result("Training seconds", lambda r: r.seconds or None, higher_is_better=False),
     "images_per_second": Result("Images per second", lambda r: r.images_per_second),
