@@ -11,7 +11,7 @@ contrast and the automatic augmentation's colours follow, and then erasing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +44,11 @@ class AugmentationParameters:
     """Factor on every pixel."""
     contrast: Tensor
     """Factor on every pixel's distance from the image's mean."""
-    crop: Tensor | None = None
+    crop: Tensor | None = field(default=None, kw_only=True)
     """(N, 4): left, top, width and height of the part to show, as shares of the side."""
-    automatic: tuple[Tensor, Tensor] | None = None
+    automatic: tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)
     """Operations and levels, as `AutoAugment.draw` returns them."""
-    erased: Tensor | None = None
+    erased: Tensor | None = field(default=None, kw_only=True)
     """(N, 4), as `crop`: the rectangle to paint over; of no width where there is none."""
 
 
@@ -105,7 +105,7 @@ class Augmentation:
         if not self._draws_more:
             return AugmentationParameters(flip, *values.unbind(1))
         chance = torch.rand(n, 2 * TRIES + 2 + 6 + 2 * TRIES + 3, generator=later)
-        cropped, automatic, erased = chance.split([2 * TRIES + 2, 6, 2 * TRIES + 3], dim=1)
+        cropped, automatic, erased = torch.split(chance, [2 * TRIES + 2, 6, 2 * TRIES + 3], dim=1)
         crop = erase = None
         if self._crop_scale:
             crop = _rectangles(cropped, (self._crop_scale, 1.0), (3 / 4, 4 / 3), whole=1.0)
@@ -113,7 +113,9 @@ class Augmentation:
             erase = _rectangles(erased, (0.02, 0.33), (0.3, 3.3), whole=0.0)
             erase[erased[:, -1] >= self._erasing] = 0
         drawn = self._automatic.draw(automatic) if self._automatic else None
-        return AugmentationParameters(flip, *values.unbind(1), crop, drawn, erase)
+        return AugmentationParameters(
+            flip, *values.unbind(1), crop=crop, automatic=drawn, erased=erase
+        )
 
     def apply(self, images: Tensor, parameters: AugmentationParameters) -> Tensor:
         """(N, C, S, S) float32 in [0, 1] -> the same shape, device and range.
