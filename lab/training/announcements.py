@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.data.splits import Splits
 from lab.models.freezing import Phase
 from lab.models.staged import StagedNet
@@ -99,10 +99,11 @@ def rate_inherited(factor: float) -> LogWritten:
 
 
 def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
+    watched = KNOBS["early_stopping_metric"].text(config.early_stopping_metric).lower()
     return LogWritten(
         "info",
-        f"Early stopping: {config.early_stopping_metric} has not improved for "
-        f"{config.early_stopping_patience} epochs (best was epoch {counters.best_epoch}).",
+        f"Early stopping: {watched} has not improved for "
+        f"{config.early_stopping_patience} epochs (best was epoch {counters.stopping_epoch}).",
     )
 
 
@@ -148,9 +149,9 @@ def run_ended(
     )
 
 
-def testing(counters: Counters) -> LogWritten:
-    """The weights that are tested, and whether the test images are still unseen."""
-    text = f"Testing the weights of epoch {counters.best_epoch}, once."
+def testing(counters: Counters, activity: str) -> LogWritten:
+    """That a test begins, and whether the test images are still unseen."""
+    text = f"{activity}, once."
     if counters.tests_before:
         text += (
             f" The runs that this one starts from were tested before: it is look number "

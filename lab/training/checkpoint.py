@@ -6,10 +6,13 @@
 ├── last.safetensors     weights after the newest epoch, published for inspection while training
 ├── best.safetensors     weights of the best epoch by the validation figure
 ├── epoch-0005.safetensors   weights of a kept epoch (knob keep_every)
-├── resume.safetensors   weights, optimizer, random state; counters in its header, so that both
-│                        are always of the same moment; while the run is not completed
+├── resume.safetensors   weights, their average if the run makes one, optimizer, random state;
+│                        counters in its header, so that both are always of the same moment;
+│                        while the run is not completed
 └── end.safetensors      the same of a completed run, so that another can go on from it exactly
                          (`lab.training.start`); weights only where last.safetensors has others
+
+With the knob model_ema_decay all but the resume state and the end are the averaged weights.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ RESUME = "resume.safetensors"
 END = "end.safetensors"
 """With Adam twice the size of the weights that are trained, with SGD once, without momentum none:
 what a run costs on the disk so that another can go on from it."""
+WEIGHTS = ("network", "average")
+"""What of the state is not kept a second time where it is what last.safetensors has."""
 COPIES = "copies.npy"
 TEST_LOGITS = "test-logits.npz"
 MOST_TEST_LOGITS = 50_000_000
@@ -294,9 +299,14 @@ def save_resume(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     counters: Counters,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write everything that an exact continuation needs, in one atomic file."""
+    """Write everything that an exact continuation needs, in one atomic file.
+
+    `average` are the averaged weights of a run that makes them.
+    """
     tensors = {f"network.{k}": v for k, v in _on_cpu(network.state_dict()).items()}
+    tensors |= {f"average.{k}": v for k, v in _on_cpu(average or {}).items()}
     numbers: dict[str, dict[str, Any]] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -321,7 +331,8 @@ def keep_end(folder: Path, counters: Counters) -> None:
     """
     with safe_open(folder / RESUME, framework="pt") as file:
         header = file.metadata() | {"counters": counters.to_json()}
-    last = {f"network.{name}": value for name, value in read_weights(folder, "last").items()}
+    weights = read_weights(folder, "last")
+    last = {f"{kind}.{name}": value for kind in WEIGHTS for name, value in weights.items()}
     tensors = {
         name: value
         for name, value in load_file(folder / RESUME).items()
@@ -355,8 +366,10 @@ def load_resume(
     optimizer: torch.optim.Optimizer | None,
     generator: torch.Generator,
     name: str = RESUME,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Put the saved tensors back, each in the memory format of the parameter that it belongs to.
+    """Put the saved tensors back, each in the memory format of the parameter that it belongs to;
+    into `average` the averaged weights.
 
     `name` is RESUME, or END of the run from which another one goes on: its optimizer stays as it is
     where it is None, or trains other parameters than were trained then.
@@ -364,13 +377,17 @@ def load_resume(
     tensors = load_file(folder / name)
     if name == END:
         last = read_weights(folder, "last")
-        tensors = {f"network.{key}": value for key, value in last.items()} | tensors
+        tensors = {f"{kind}.{key}": value for kind in WEIGHTS for key, value in last.items()} | (
+            tensors
+        )
     with safe_open(folder / name, framework="pt") as file:
         header = file.metadata()
     numbers: dict[str, dict[str, Any]] = json.loads(header["optimizer"])
     network.load_state_dict(
         {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     )
+    for key, tensor in (average or {}).items():
+        tensor.copy_(tensors[f"average.{key}"])
     generator.set_state(tensors["generator"])
     if optimizer is None or (
         name == END and json.loads(header["trained"]) != _trained_names(network, optimizer)

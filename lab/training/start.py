@@ -20,7 +20,7 @@ import functools
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ class Start:
             head = "a new head for these classes" if new_head else "its head, too"
             return f"{head}; a new training, with a fresh optimizer"
         if self.end is None:
-            return "no more than weights is kept of that epoch: goes on with a fresh optimizer"
+            return "goes on from the weights alone, with a fresh optimizer"
         if not self._same_optimizer:
             return "goes on, with a fresh optimizer because another one is chosen"
         return "goes on, with the state of its optimizer"
@@ -171,6 +171,7 @@ class Start:
         network: StagedNet,
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
+        average: Mapping[str, torch.Tensor] | None,
         counters: Counters,
     ) -> None:
         """Put everything else back for a run that goes on in `folder`: the optimizer, chance, and
@@ -183,6 +184,7 @@ class Start:
             optimizer=optimizer if self._same_optimizer else None,
             generator=generator,
             name=checkpoint.END,
+            average=average,
         )
         if counters.best_epoch is not None:
             with atomic_file(folder / "best.safetensors") as temporary:
@@ -225,8 +227,9 @@ def find_start(config: RunConfig) -> Start | None:
             f"{', '.join(map(str, kept))}. Choose one of these."
         )
     end = checkpoint.read_counters(folder, checkpoint.END)
-    if end is not None and end.epoch - 1 != epoch:
-        end = None
+    averages = metadata.config.in_effect("model_ema_decay"), config.in_effect("model_ema_decay")
+    if end is not None and (end.epoch - 1 != epoch or averages[0] != averages[1]):
+        end = None  # where one run averages and the other does not, only what was published fits
     return Start(config, folder, metadata, epoch, kept[epoch], end)
 
 
