@@ -92,6 +92,36 @@ def copies_alt(gains: Column) -> str:
     )
 
 
+def passed(
+    layers: Sequence[str], methods: Sequence[str], shares: Column, texts: Column
+) -> go.Figure:
+    """Which maps of a run can be trusted: a table of colours, a row a layer, a column a method.
+
+    shares (L, M) in [0, 1]; texts (L, M) what each field says, such as "22 of 33".
+    """
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=shares, x=list(methods), y=list(layers), text=texts, zmin=0, zmax=1,
+        colorscale=[[0, "rgba(125, 133, 144, 0.15)"], [1, TRAIN]], showscale=False,
+        texttemplate="%{text}", textfont={"size": 13}, xgap=2, ygap=2,
+        hovertemplate="%{x} in %{y}: %{text} can be trusted<extra></extra>",
+    )  # fmt: skip
+    height = 70 + 34 * max(1, len(layers))
+    styled(figure, x_title="", y_title="", empty="Not tested", height=height)
+    figure.update_xaxes(type="category", fixedrange=True, side="top")
+    figure.update_yaxes(type="category", autorange="reversed", fixedrange=True, showgrid=False)
+    figure.update_layout(hovermode="closest", dragmode=False)
+    return figure
+
+
+def passed_alt(layers: Sequence[str], methods: Sequence[str], texts: Column) -> str:
+    """The same as sentences, a layer each."""
+    return " ".join(
+        f"{layer}: " + ", ".join(f"{m} {t}" for m, t in zip(methods, row, strict=True)) + "."
+        for layer, row in zip(layers, texts, strict=True)
+    )
+
+
 def hiding(
     fractions: Column, of_map: Column, of_random: Column,
     shown_fractions: Column, shown_of_map: Column, shown_of_random: Column,
