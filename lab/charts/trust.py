@@ -11,6 +11,9 @@ from lab.charts.series import Column
 from lab.charts.style import GRID, QUIET, TRAIN, VALIDATION, styled
 
 BAND = "rgba(125, 133, 144, 0.28)"
+PALE = "#dfe3e8"
+"""Of fields that hold a number and stand for nothing; opaque, so that the number's colour, which
+plotly chooses by the field's, can be read on a dark page too."""
 
 
 def likeness(
@@ -68,7 +71,7 @@ def copies(gains: Column) -> go.Figure:
     figure = go.Figure()
     figure.add_heatmap(
         z=table, x=shifts, y=shifts, zmin=-1, zmax=1, zmid=0,
-        colorscale=[[0, VALIDATION], [0.5, "rgba(125, 133, 144, 0.15)"], [1, TRAIN]],
+        colorscale=[[0, VALIDATION], [0.5, PALE], [1, TRAIN]],
         texttemplate="%{z:+.0%}", textfont={"size": 12}, showscale=False, xgap=2, ygap=2,
         hovertemplate="shifted %{x} to the right, %{y} down: %{z:+.0%}<extra></extra>",
     )  # fmt: skip
@@ -102,7 +105,7 @@ def passed(
     figure = go.Figure()
     figure.add_heatmap(
         z=shares, x=list(methods), y=list(layers), text=texts, zmin=0, zmax=1,
-        colorscale=[[0, "rgba(125, 133, 144, 0.15)"], [1, TRAIN]], showscale=False,
+        colorscale=[[0, PALE], [1, TRAIN]], showscale=False,
         texttemplate="%{text}", textfont={"size": 13}, xgap=2, ygap=2,
         hovertemplate="%{x} in %{y}: %{text} can be trusted<extra></extra>",
     )  # fmt: skip
