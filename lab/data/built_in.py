@@ -61,8 +61,9 @@ def subject_box(dataset: str, name: str) -> tuple[float, float, float, float] | 
     """Where the thing itself is in an image of a built-in set that knows it: left, top, right and
     bottom as shares of the picture. `name` is the image's in the pack; None where it is not known.
     """
-    spec = DATASETS.get(dataset) if dataset in DATASETS else None
-    module = importlib.import_module(spec.module) if spec is not None and spec.module else None
+    if dataset not in DATASETS or not DATASETS.get(dataset).module:
+        return None
+    module = importlib.import_module(DATASETS.get(dataset).module)
     split, _, rest = name.partition("/")
     number = rest.rpartition(" ")[2]
     if not hasattr(module, "subject_box") or split not in SPLITS or not number.isdecimal():

@@ -286,7 +286,8 @@ class _Run:
                     gains[place].append(0.0)
                     continue
                 found = halves.placement(cams.maps[0])
-                verdicts[place].append(trust_verdict(*alike[place][:, i], found)[0])
+                head, everything = alike[place][:, i].tolist()
+                verdicts[place].append(trust_verdict(head, everything, found)[0])
                 gains[place].append(found.gain)
         return verdicts, gains
 
@@ -356,7 +357,7 @@ class _Run:
         """Of all pictures, a Cams a picture."""
         found: dict[Place, list[Cams]] = {}
         for images, targets in zip(
-            self._images.split(AT_ONCE), self._targets.split(AT_ONCE), strict=True
+            torch.split(self._images, AT_ONCE), torch.split(self._targets, AT_ONCE), strict=True
         ):
             self._check()
             for place, cams in formula_maps(

@@ -60,12 +60,13 @@ def _draw_found(subject: Subject, found: Audit) -> None:
     table = [[cells[layer, method] for method in methods] for layer in layers]
     shares = np.array([[one.share if one.images else 0 for one in row] for row in table])
     texts = np.array([[f"{one.count} of {one.images}" for one in row] for row in table])
-    names = [[titles[layer] for layer in layers], [METHODS.get(m).title for m in methods]]
+    layer_titles = [titles[layer] for layer in layers]
+    method_titles = [METHODS.get(method).title for method in methods]
     st.plotly_chart(
-        passed(*names, shares, texts),
+        passed(layer_titles, method_titles, shares, texts),
         key="inspect_audit_table",
         config=CHART,
-        alt=passed_alt(*names, texts),
+        alt=passed_alt(layer_titles, method_titles, texts),
     )
     st.caption(
         f"Maps that can be trusted, of images that are answered right. {found.why}",
