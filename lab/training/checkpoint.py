@@ -61,6 +61,9 @@ class CheckpointMetadata:
     """How the data set's pictures became squares; an upload takes the same way."""
     value_range: ValueRange | None = None
     """How the data set's files of more than 8 bits a value were spread; an upload's are, too."""
+    data_image_size: int | None = None
+    """The data set's own size: a network of another size saw pictures that were made this size
+    first, and so must an upload be. None where an earlier version of the lab did not note it."""
     copies: Groups | None = field(default=None, compare=False, repr=False)
     """Which images of the pack are near-copies, as the validation cut had them. Kept with the run,
     so that its cut stays what it was when a later version of the lab finds others."""
@@ -74,6 +77,7 @@ class CheckpointMetadata:
             "data_channels": self.data_channels,
             "fit": self.fit,
             "value_range": self.value_range,
+            "data_image_size": self.data_image_size,
         }
         if self.copies is not None:
             with atomic_file(folder / COPIES) as temporary, temporary.open("wb") as output:
@@ -102,6 +106,7 @@ class CheckpointMetadata:
             data_channels=values.get("data_channels", preprocess.channels),
             fit=values.get("fit", "stretch"),
             value_range=None if value_range is None else tuple(value_range),
+            data_image_size=values.get("data_image_size"),
             copies=_read_copies(folder) if config.split_by == "group" else None,
         )
 

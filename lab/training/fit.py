@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.data.batches import Batch
+from lab.data.resize import own_image_size
 from lab.errors import DivergedError, LabError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
@@ -199,6 +200,7 @@ class _Run:
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
                 value_range=plan.pack.meta.value_range,
+                data_image_size=own_image_size(plan.pack),
                 copies=plan.copies,
             ).write(plan.folder)
         yield announcements.run_started(
