@@ -94,6 +94,7 @@ def _make(pack: Pack, folder: Path, image_size: int, progress: Report, cancel: C
             pack.labels,
             pack.split,
             groups=pack.groups,
+            sizes=pack.sizes,
             hashes=(pack.meta.content_hash, pack.meta.images_hash),
         )
     return load_pack(folder)

@@ -51,6 +51,17 @@ def share_interval(share: float | None, n: int | None) -> tuple[float, float] | 
     return wilson_interval(round(share * n), n)
 
 
+@dataclass(frozen=True)
+class AccuracyInterval:
+    """How sure a run's recorded accuracy on one part is."""
+
+    interval: tuple[float, float] | None
+    """95 %, copies counted once; None without a result, and where copies are known but not which
+    images were right. See `lab.evaluate.leak_free.accuracy_interval`."""
+    units: int | None
+    """Independent pictures among the images; None where nobody has looked for copies."""
+
+
 # --- several comparisons at once -----------------------------------------------------------------
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Returns the p-values corrected for how many they are, in the same order.
@@ -434,8 +445,12 @@ def paired(first: Predictions, second: Predictions) -> Paired:
     return Paired(common, first.labels[rows], first.predicted[rows], second.predicted[others])
 
 
-def in_words(test: PairedTest, first: str, second: str) -> str:
-    """Returns the result of the test in words; `first` and `second` are the runs' names."""
+def in_words(
+    test: PairedTest, first: str, second: str, *, p: float | None = None, pairs: int = 1
+) -> str:
+    """Returns the result of the test in words; `first` and `second` are the runs' names. `p` is the
+    p-value as corrected for so many `pairs` (`holm`), by default the test's own."""
+    p = test.p_mid if p is None else p
     only = test.only_first + test.only_second
     if not only:
         return (
@@ -450,15 +465,16 @@ def in_words(test: PairedTest, first: str, second: str) -> str:
         counts += (
             f" These images are copies of {test.units:,} photographs, each of which counts once."
         )
-    if not test.more_than_chance:
+    among = f" among {pairs} pairs" if pairs > 1 else ""
+    if p >= CHANCE:
         return (
             f"These two differ by no more than chance. {counts} If both were equally good, a split "
-            f"at least as uneven would still come up {_how_often(test.p_mid)}."
+            f"at least as uneven would still come up{among} {_how_often(p)}."
         )
     better, worse = (first, second) if test.difference > 0 else (second, first)
     return (
         f"{better} is better than {worse} on these images by more than chance. {counts} If both "
-        f"were equally good, a split as uneven would come up {_how_often(test.p_mid)}."
+        f"were equally good, a split as uneven would come up{among} {_how_often(p)}."
     )
 
 
