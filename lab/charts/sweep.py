@@ -171,7 +171,7 @@ def sweep_points(
         ticks = sorted({float(x) for each in series for x in each.x})
         if len(ticks) <= 12:
             figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
-    figure.update_yaxes(fixedrange=True, tickformat=".0%" if percent else None)
+    figure.update_yaxes(fixedrange=True, tickformat=".1~%" if percent else None)
     figure.update_layout(
         showlegend=len(series) > 1,
         dragmode=False,

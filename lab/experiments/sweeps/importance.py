@@ -63,15 +63,15 @@ def importances(
 
     `values` (k, S): the result of each combination with each seed; NaN where there is none.
     """
-    known = np.isfinite(values).any(axis=1)
+    known = np.flatnonzero(np.isfinite(values).any(axis=1))
     values = values[known]
-    points = [point for point, is_known in zip(params, known, strict=True) if is_known]
+    points = [params[number] for number in known.tolist()]
     if len(points) < FEWEST or len(sweep.axes) < 2:
         return []
     random = np.random.default_rng(seed)
     measure = _Measure(sweep, points)
     everything = np.arange(len(points))
-    means = np.nanmean(values, axis=1)
+    means: Floats = np.nanmean(values, axis=1)
     own = measure(everything, means)
     halves = []
     for _ in range(SAMPLES):
@@ -130,24 +130,27 @@ class _Measure:
     """PED-ANOVA of the sweep's settings over any choice of its combinations."""
 
     def __init__(self, sweep: SweepConfig, points: Sequence[Params]) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every study otherwise
         self._points = [{k: _plain(v) for k, v in point.items()} for point in points]
         self._distributions = {
             knob: _distribution(sweep, knob, [p[knob] for p in self._points]) for knob in sweep.axes
         }
-        self._direction = "maximize" if sweep.higher_is_better else "minimize"
+        self._sign = 1.0 if sweep.higher_is_better else -1.0
 
-    def __call__(self, chosen: npt.NDArray[np.intp], values: Floats) -> Floats:
+    def __call__(self, chosen: npt.NDArray[np.int64], values: Floats) -> Floats:
         """Returns the importance of every setting; `values` are those of the `chosen` points."""
         import optuna
         from optuna.importance import PedAnovaImportanceEvaluator
 
-        study = optuna.create_study(direction=self._direction)
+        study = optuna.create_study(direction="maximize")
         study.add_trials(
             [
                 optuna.trial.create_trial(
                     params=self._points[number],
                     distributions=self._distributions,
-                    value=float(value),
+                    value=self._sign * float(value),
                 )
                 for number, value in zip(chosen, values, strict=True)
             ]
