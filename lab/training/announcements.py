@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.data.splits import Splits
 from lab.models.freezing import Phase
 from lab.models.staged import StagedNet
@@ -79,10 +79,11 @@ def rate_dropped(config: RunConfig) -> LogWritten:
 
 
 def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
+    watched = KNOBS["early_stopping_metric"].text(config.early_stopping_metric).lower()
     return LogWritten(
         "info",
-        f"Early stopping: {config.early_stopping_metric} has not improved for "
-        f"{config.early_stopping_patience} epochs (best was epoch {counters.best_epoch}).",
+        f"Early stopping: {watched} has not improved for "
+        f"{config.early_stopping_patience} epochs (best was epoch {counters.stopping_epoch}).",
     )
 
 

@@ -6,8 +6,10 @@
 ├── last.safetensors     weights after the newest epoch, published for inspection while training
 ├── best.safetensors     weights of the best epoch by the validation figure
 ├── epoch-0005.safetensors   weights of a kept epoch (knob keep_every)
-└── resume.safetensors   weights, optimizer, random state; counters in its header, so that both
-                         are always of the same moment
+└── resume.safetensors   weights, their average if the run makes one, optimizer, random state;
+                         counters in its header, so that both are always of the same moment
+
+With the knob model_ema_decay all but the resume state are the averaged weights.
 """
 
 from __future__ import annotations
@@ -237,9 +239,14 @@ def save_resume(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     counters: Counters,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write everything that an exact continuation needs, in one atomic file."""
+    """Write everything that an exact continuation needs, in one atomic file.
+
+    `average` are the averaged weights of a run that makes them.
+    """
     tensors = {f"network.{k}": v for k, v in _on_cpu(network.state_dict()).items()}
+    tensors |= {f"average.{k}": v for k, v in _on_cpu(average or {}).items()}
     numbers: dict[str, dict[str, Any]] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -273,14 +280,18 @@ def load_resume(
     network: StagedNet,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Put the saved tensors back, each in the memory format of the parameter that it belongs to."""
+    """Put the saved tensors back, each in the memory format of the parameter that it belongs to;
+    into `average` the averaged weights."""
     tensors = load_file(folder / RESUME)
     with safe_open(folder / RESUME, framework="pt") as file:
         numbers: dict[str, dict[str, Any]] = json.loads(file.metadata()["optimizer"])
     network.load_state_dict(
         {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     )
+    for name, tensor in (average or {}).items():
+        tensor.copy_(tensors[f"average.{name}"])
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in numbers.items()}
     for key, value in tensors.items():

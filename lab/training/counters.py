@@ -45,6 +45,9 @@ class Counters:
     """Of the training steps: a resumed run goes on in the format in which it began."""
     loss_scaler: dict[str, Any] | None = None
     """State of the loss scaler, with fp16."""
+    decay_all: bool = False
+    """Whether weight decay is for biases and norm layers, too: so in runs that an earlier
+    version of the lab began, which go on that way."""
 
     @classmethod
     def from_json(cls, text: str) -> Counters:
@@ -55,6 +58,7 @@ class Counters:
             values["sums"] = {"loss": loss, "accuracy": correct} if values["samples"] else {}
             best = {name: values.pop(f"best_val_{name}") for name in ("loss", "accuracy")}
             values["best_val"] = {name: v for name, v in best.items() if v is not None}
+        values.setdefault("decay_all", True)
         values.pop("compiled", None)  # now in the config alone
         values.setdefault("elapsed", values.get("seconds", 0.0))  # which once counted everything
         return cls(**values)
@@ -80,6 +84,12 @@ class Counters:
     def train(self) -> dict[str, float]:
         """By metric: means over the samples of the running epoch."""
         return {name: total / max(1, self.samples) for name, total in self.sums.items()}
+
+    @property
+    def stopping_epoch(self) -> int:
+        """The epoch with the best value of the metric that early stopping watches, asked when the
+        running epoch has been validated."""
+        return self.epoch - self.epochs_without_improvement
 
     @property
     def images_per_second(self) -> float:

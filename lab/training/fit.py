@@ -40,6 +40,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
 from lab.process import keep_freed_memory, trim_memory
 from lab.training import announcements, checkpoint
+from lab.training.averaging import WeightAverage, averaged, weights_kept
 from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import (
@@ -108,6 +109,8 @@ class _Run:
         self.metrics = metrics_of(len(plan.class_names))
         self.step_metrics = [metric for metric in self.metrics if metric.of_batches]
         self.stepper = plan.stepper()  # its optimizer is made by enter_phase
+        decay = plan.config.model_ema_decay
+        self.average = WeightAverage(plan.network, decay=decay) if decay else None
         self.film_strip = FilmStrip(
             plan.folder,
             on=plan.config.film_strip,
@@ -162,7 +165,8 @@ class _Run:
                 if entered := self.enter_phase():
                     yield announcements.phase_entered(entered, self.network)
                 yield from self.train_epoch()
-                yield from self.finish_epoch()
+                with averaged(self.network, self.average):
+                    yield from self.finish_epoch()
                 if self.control.wanted == "finish":
                     break
             yield from self.test()
@@ -182,6 +186,7 @@ class _Run:
         self.elapsed_before = counters.elapsed
         if counters.loss_scaler:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
+        self.stepper.decay_all = counters.decay_all
         self.enter_phase()
         if self.resumed_from:
             checkpoint.load_resume(
@@ -189,6 +194,7 @@ class _Run:
                 network=self.network,
                 optimizer=self.stepper.optimizer,
                 generator=self.stepper.generator,
+                average=self.average.state if self.average else None,
             )
         else:
             checkpoint.CheckpointMetadata(
@@ -279,8 +285,10 @@ class _Run:
         stepper.backward(loss)
         self.layer_health.before_update()
         stepper.update(rate)
+        if self.average:
+            self.average.update(self.counters.step + 1)
         self.layer_health.after_update()
-        numbers = of_batch(self.step_metrics, loss, logits, batch.labels)
+        numbers = of_batch(self.step_metrics, loss, logits, batch.counted_labels)
         return StepMetrics(self.counters.step + 1, numbers, len(batch.labels), rate)
 
     def report_steps(self, pending_steps: list[StepMetrics]) -> Iterator[Event]:
@@ -313,10 +321,11 @@ class _Run:
             )
 
     def finish_epoch(self) -> Iterator[Event]:
-        """Validate, publish, count."""
+        """Validate, publish, count; with averaged weights where the config wants them."""
         counters, config, plan = self.counters, self.config, self.plan
         source = yield from self.open_source()
-        activity = f"Validating epoch {counters.epoch}"
+        which = " (averaged weights)" if self.average else ""
+        activity = f"Validating epoch {counters.epoch}{which}"
         val = yield from self.evaluate(source, plan.splits.val, "validation", activity)
         source.keep()
         if not math.isfinite(val["loss"]):
@@ -328,7 +337,7 @@ class _Run:
             counters,
             phase=self.phase,
             val=val,
-            learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
+            learning_rate=self.rate(counters.step - 1),
             elapsed=self.elapsed(),
             is_best=is_best,
         )
@@ -351,20 +360,18 @@ class _Run:
         counters, plan = self.counters, self.plan
         test: dict[str, float] = {}
         if len(plan.splits.test):
-            activity = f"Testing the weights of epoch {counters.best_epoch}"
+            weights = "averaged weights" if self.average else "weights"
+            activity = f"Testing the {weights} of epoch {counters.best_epoch}"
             yield LogWritten("info", f"{activity}, once.")
             self.is_testing = True
-            checkpoint.load_weights(self.network, plan.folder, "best")
-            source = yield from self.open_source()
-            try:
+            # A resume of a test that is broken off must find the weights of the last step again.
+            with weights_kept(self.network):
+                checkpoint.load_weights(self.network, plan.folder, "best")
+                source = yield from self.open_source()
                 logits: list[Tensor] = []
                 rows = plan.splits.test
                 test = yield from self.evaluate(source, rows, "test", activity, logits)
                 checkpoint.save_test_logits(plan.folder, rows, logits)
-            except _Interrupted:
-                # A resume must find the weights of the last epoch again, not the best ones.
-                checkpoint.load_weights(self.network, plan.folder, "last")
-                raise
         else:
             yield LogWritten("warning", "The data set has no test images: no test result.")
         (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
@@ -385,13 +392,15 @@ class _Run:
         self.stepper.begin_phase()
         return phase if phase.first_epoch > 1 else None
 
-    def rate(self) -> float:
+    def rate(self, step: int | None = None) -> float:
+        """Of the next step, or of the one behind `step` others of the run."""
         assert self.phase is not None
+        step = self.counters.step if step is None else step
         per_epoch = self.plan.steps_per_epoch
         return learning_rate(
             self.config,
             self.phase.learning_rate,
-            step=self.counters.step - (self.phase.first_epoch - 1) * per_epoch,
+            step=step - (self.phase.first_epoch - 1) * per_epoch,
             total=(self.phase.last_epoch - self.phase.first_epoch + 1) * per_epoch,
             steps_per_epoch=per_epoch,
             drops=self.counters.plateau_drops,
@@ -498,6 +507,7 @@ class _Run:
             optimizer=self.stepper.optimizer,
             generator=self.stepper.generator,
             counters=self.counters,
+            average=self.average.state if self.average else None,
         )
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - began

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from lab.config import Precision, RunConfig
+from lab.config import KNOBS, Precision, RunConfig
 from lab.data import catalog as datasets
 from lab.data.forecast import expected_counts
 from lab.data.groups import Groups
@@ -125,6 +126,9 @@ def resolve(config: RunConfig) -> RunConfig:
             "it works with sgd and a momentum above 0. Switch it off or change these."
         )
     _check_pictures(config, info)
+    _check_warm_up(config)
+    if config.batch_size == 1:
+        _check_single_pictures(config, image_size=image_size, channels=info.channels)
     device = resolve_device(config)
     if config.compile_steps == "on" and (missing := what_is_missing(device)):
         raise ConfigError(
@@ -159,6 +163,37 @@ def _check_pictures(config: RunConfig, info: datasets.DatasetInfo) -> None:
         f"{info.title} leaves {count or 'no'} picture{'s' * (count != 1)} of {name!r} {part}; "
         f"at least {LEAST_PICTURES if few else 1} a class {'are' if few else 'is'} needed. {do}"
     )
+
+
+def _check_warm_up(config: RunConfig) -> None:
+    """Refuse a warm-up that leaves a phase no epoch at its own rate."""
+    warm_up = config.in_effect("warmup_epochs")
+    shortest = min(p.last_epoch - p.first_epoch + 1 for p in phases(config))
+    if warm_up and warm_up >= shortest:
+        raise ConfigError(
+            f"warmup_epochs is {warm_up}, and "
+            f"{'a phase' if config.freeze == 'two_phase' else 'the run'} has "
+            f"{shortest} epoch{'s' * (shortest != 1)}, so the rate would never be reached. Warm up "
+            "in fewer epochs, or train longer."
+        )
+
+
+def _check_single_pictures(config: RunConfig, *, image_size: int, channels: int) -> None:
+    """Refuse batches of one picture where BatchNorm is trained: a mean over one says nothing."""
+    network = build_network(
+        config, channels=channels, image_size=image_size, classes=2, device="meta"
+    )
+    apply_freeze(network, config, phase=phases(config)[-1].number)
+    trained = (network.stage(name) for name in network.stage_names if name not in network.frozen)
+    if any(
+        isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d))
+        for stage in trained
+        for part in stage.modules()
+    ):
+        raise ConfigError(
+            f"batch_size is 1, and {config.architecture} has batch normalisation, which compares "
+            "the pictures of a batch. Set batch_size to 2 or more, better 8."
+        )
 
 
 def make_plan(
@@ -250,6 +285,7 @@ def make_plan(
             _validation_decision(pack, splits, config),
             *_test_decision(splits, config),
             *_balancing_decision(config),
+            *_recipe_decisions(config, decay_all=begun is not None and begun.decay_all),
         ),
     )
 
@@ -335,3 +371,27 @@ def _balancing_decision(config: RunConfig) -> tuple[Decision, ...]:
         reason = "images of rare classes are drawn more often; validation and test stay as they are"
         return (Decision("Class balancing", "oversampling", reason),)
     return ()
+
+
+def _recipe_decisions(config: RunConfig, *, decay_all: bool) -> list[Decision]:
+    """What weight decay, mixed pictures, label smoothing and averaged weights mean for the run."""
+    decisions: list[Decision] = []
+    if config.weight_decay:
+        on = "all parameters" if decay_all else "weights, not biases and norm layers"
+        how = "AdamW takes it off the weights themselves"
+        if config.optimizer != "adamw":
+            how = f"L2: added to the gradient, before {KNOBS['optimizer'].text(config.optimizer)}"
+            how += " rescales it" if config.optimizer in ("adam", "rmsprop") else " takes it"
+        reason = f"{how}; as the run began" if decay_all else how
+        decisions.append(Decision("Weight decay", on, reason))
+    if config.mixes or config.smoothing:
+        labels = "mixed" * config.mixes + " and " * bool(config.mixes and config.smoothing)
+        labels += "smoothed" * bool(config.smoothing)
+        reason = "validation and test use whole pictures and plain labels"
+        if config.mixes:
+            reason += "; training accuracy counts the class of the larger share"
+        decisions.append(Decision("Training labels", labels, reason))
+    if config.model_ema_decay:
+        reason = "validation, checkpoints and test use it; the trained weights go on beside it"
+        decisions.append(Decision("Averaged weights", f"{config.model_ema_decay:g}", reason))
+    return decisions

@@ -121,6 +121,11 @@ def _frozen_line(config: RunConfig) -> str:
     if config.frozen_features == "off":
         return "Frozen stages run at every step, as asked."
     if not config.keeps_features:
+        if config.mixes:
+            return (
+                "Frozen stages run at every step, because mixup and CutMix make new pictures every "
+                "epoch. Without them, later epochs cost only the trained part."
+            )
         return (
             "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
             "Without it, or with some “Augmented views kept”, later epochs cost only the trained "
