@@ -23,6 +23,7 @@ from lab.runs.store import RunRow, store
 from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.results.copies import draw_copies
 from lab.ui.results.images import draw_matrix_and_images
+from lab.ui.results.mirrored import draw_mirrored
 from lab.ui.results.scores import (
     draw_calibration,
     draw_classes,
@@ -115,12 +116,14 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
     honest = None
     if splits is not None and groups is not None:
         honest = leak_free(predictions, splits, groups)
-    epoch = "" if predictions.epoch is None else f", the weights after epoch {predictions.epoch}"
+    weights = "averaged weights" if run.settings.get("model_ema_decay") else "weights"
+    epoch = "" if predictions.epoch is None else f", the {weights} after epoch {predictions.epoch}"
     made_from = (
         f"Made from all {report.n:,} {PART_WORDS[part]} images by checkpoint "
         f"“{choice.checkpoint}”{epoch}."
     )
     draw_metrics(report, made_from, honest, PART_WORDS[part])
+    draw_mirrored(choice, part, predictions, groups)
     if pack is not None:
         draw_copies(run.dataset, honest)
     if problem:
