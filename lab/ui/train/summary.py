@@ -105,11 +105,11 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         else f"**{_counted(steps, 'step')} per epoch** of {_counted(config.batch_size, 'image')}"
     )
     frozen = facts.total_parameters - facts.trainable_parameters
-    start = (
-        "starting from random weights"
-        if not config.pretrained
-        else "starting from ImageNet weights"
-    )
+    start = "starting from random weights"
+    if config.start_from:
+        start = f"starting from run {config.start_from} after epoch {config.start_epoch}"
+    elif config.pretrained:
+        start = "starting from ImageNet weights"
     trained = (
         "all of them trained"
         if not frozen
