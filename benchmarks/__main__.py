@@ -17,6 +17,7 @@ BENCHMARKS = {
     "storing": "benchmarks.storing",
     "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",
+    "gpu": "benchmarks.gpu",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
