@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lab.config import RunConfig
 from lab.data.augment import Augmentation
+from lab.data.mixing import Mix, draw_mix, mix_batch
 from lab.data.preprocess import Preprocess
 from lab.data.splits import Splits, Stream, epoch_order, random_seed, step_edges
 
@@ -44,6 +45,13 @@ class Batch:
     """(N,) int64, on the device."""
     indices: npt.NDArray[np.int64]
     """(N,) their indices into the pack."""
+    mix: Mix | None = None
+    """What the labels are mixed with, where mixup or CutMix has mixed the images."""
+
+    @property
+    def counted_labels(self) -> Tensor:
+        """(N,) the labels that a right answer names: of mixed images that of the larger share."""
+        return self.labels if self.mix is None else self.mix.larger(self.labels)
 
 
 def train_batches(
@@ -63,7 +71,12 @@ def train_batches(
     """
     for step, rows in train_rows(pack, splits, config, epoch=epoch, start_step=start_step):
         images = train_images(pack, rows, config, preprocess, epoch=epoch, step=step, device=device)
-        yield Batch(images, labels_of(pack, rows, device), rows)
+        labels, mix = labels_of(pack, rows, device), None
+        if config.mixes:
+            seed = random_seed(config.seed, Stream.MIXING, epoch, step)
+            draw = draw_mix(config, images.shape[-1], seed)
+            images, mix = mix_batch(images, labels, draw)
+        yield Batch(images, labels, rows, mix)
 
 
 def train_rows(

@@ -25,6 +25,7 @@ from lab.evaluate.compare import (
 from lab.metrics import METRICS, Metric
 from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import ComparedRun
+from lab.ui.widgets.baseline import AGAINST, against_columns
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
 from lab.words import NONE
@@ -182,6 +183,7 @@ def _frame(
                 for name in (f"test_{metric}" for metric in METRICS if metric != "accuracy")
                 if any(RESULTS[name].of(r) is not None for r in runs)
             },
+            **against_columns(runs),
             "Parameters": [r.total_parameters for r in runs],
             "Seconds": [r.seconds for r in runs],
         }
@@ -207,6 +209,7 @@ _COLUMNS = {
         )
         for m in METRICS.values()
     },
+    **AGAINST,
     "Parameters": st.column_config.NumberColumn(
         format="localized", help="Weights and biases of the network."
     ),

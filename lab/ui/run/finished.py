@@ -8,6 +8,7 @@ from lab.api.outcome import outcome
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained
+from lab.ui.run.going_on import draw_going_on
 from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.links import compare_query_with
 from lab.ui.words import plain
@@ -29,8 +30,10 @@ def draw_finished(run: RunRow) -> None:
                     "pages/compare.py",
                     label="Compare with others",
                     icon=":material/compare_arrows:",
-                    query_params=compare_query_with(run.id),
+                    query_params=compare_query_with(run.id, run.parent),
                 )
+            if run.can_go_on:
+                draw_going_on(run)
             if st.button("Run again with changes", key="finished_again", icon=":material/replay:"):
                 run_again(run)
 

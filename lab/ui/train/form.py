@@ -29,6 +29,7 @@ from lab.ui.state import (
 )
 from lab.ui.train.cost import draw_cautions, draw_time
 from lab.ui.train.drawing import draw_network
+from lab.ui.train.start import draw_start
 from lab.ui.widgets.knob_form import (
     draw_essential,
     draw_group,
@@ -121,7 +122,10 @@ def draw() -> None:
     usual = suited_to(info.name, spec.name)
     if form_values()["image_size"] == info.image_size and usual.image_size is None:
         usual = usual.changed(image_size=info.image_size)  # a run names the size that it took
+    draw_start()
     for group in GROUP_TITLES:
+        if group == "start":
+            continue
         draw_group(group, options={"reduced_class": ("", *info.class_names)}, usual=usual)
 
 
@@ -188,7 +192,8 @@ def _architecture_label(name: str) -> str:
 
 
 def _draw_freeze(spec: ArchitectureSpec) -> None:
-    missing = missing_weights(spec) if spec.weights else ""
+    own = bool(st.session_state.get(knob_key("start_from")))
+    missing = missing_weights(spec) if spec.weights and not own else ""
     text = KNOBS["freeze"].text
 
     def label(name: str) -> str:
@@ -197,9 +202,13 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
         return f"{text(name)} · {missing}"
 
     draw_knob(
-        "freeze", options=KNOBS["freeze"].choices if spec.weights else ("scratch",), label=label
+        "freeze",
+        options=KNOBS["freeze"].choices if spec.weights or own else ("scratch",),
+        label=label,
     )
-    if not spec.weights:
+    if own:
+        st.caption("It starts with the weights of a run of yours.")
+    elif not spec.weights:
         st.caption(f"{spec.title} has no pretrained weights, so it is trained from scratch.")
     elif missing and st.session_state[knob_key("freeze")] != "scratch":
         st.caption(
@@ -211,7 +220,8 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
 
 
 def _draw_activation(spec: ArchitectureSpec) -> None:
-    pretrained = st.session_state[knob_key("freeze")] != "scratch"
+    values = form_values()
+    pretrained = values["freeze"] != "scratch" and not values["start_from"]
     if pretrained and st.session_state.get(knob_key("activation")) != "auto":
         st.session_state[knob_key("activation")] = "auto"
     own = f"The network's own ({spec.activation_title})"

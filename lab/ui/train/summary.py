@@ -91,11 +91,11 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         else f"**{_counted(steps, 'step')} per epoch** of {_counted(config.batch_size, 'image')}"
     )
     frozen = facts.total_parameters - facts.trainable_parameters
-    start = (
-        "starting from random weights"
-        if not config.pretrained
-        else "starting from ImageNet weights"
-    )
+    start = "starting from random weights"
+    if config.start_from:
+        start = f"starting from run {config.start_from} after epoch {config.start_epoch}"
+    elif config.pretrained:
+        start = "starting from ImageNet weights"
     trained = (
         "all of them trained"
         if not frozen
@@ -121,6 +121,11 @@ def _frozen_line(config: RunConfig) -> str:
     if config.frozen_features == "off":
         return "Frozen stages run at every step, as asked."
     if not config.keeps_features:
+        if config.mixes:
+            return (
+                "Frozen stages run at every step, because mixup and CutMix make new pictures every "
+                "epoch. Without them, later epochs cost only the trained part."
+            )
         return (
             "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
             "Without it, or with some “Augmented views kept”, later epochs cost only the trained "
