@@ -19,6 +19,7 @@ BENCHMARKS = {
     "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",
     "ablation": "benchmarks.ablation",
+    "gpu": "benchmarks.gpu",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
