@@ -12,6 +12,7 @@ from lab.data import catalog
 from lab.data.pack import PackMeta, PackWriter
 from lab.errors import WeightsError
 from lab.experiments.forecasts import forecast_of
+from lab.experiments.starts import preset_knobs
 from lab.home import home_folder
 from lab.models import weights
 from lab.models.architecture import ARCHITECTURES
@@ -216,6 +217,47 @@ def test_an_untouched_form_has_nothing_changed(open_page: OpenPage) -> None:
     assert "Changed" not in texts(app, "caption")
     app.session_state["train_zoom"] = 0.1
     assert "Changed: Zoom." in texts(check(app.run()), "caption")
+
+
+def test_going_on_with_pretrained_stages_begins_with_a_cosine(
+    open_page: OpenPage, no_weights: None
+) -> None:
+    add_photographs()
+    app = choose(open_page("train"), "dataset", "pets")
+    assert app.session_state["train_schedule"] == "constant"
+    app = choose(app, "freeze", "full")
+    assert app.session_state["train_schedule"] == "cosine"
+    assert "Changed" not in texts(app, "caption")
+    app = choose(app, "freeze", "head_only")
+    assert app.session_state["train_schedule"] == "constant"
+
+
+def test_a_recipe_sets_what_it_shows_and_can_be_taken_back(
+    open_page: OpenPage, no_weights: None
+) -> None:
+    add_photographs()
+    app = choose(open_page("train"), "dataset", "pets")
+    app = choose(app, "freeze", "full")
+    before = {name: app.session_state[f"train_{name}"] for name in KNOBS}
+    assert app.session_state["train_preset"] == "documents"
+    check(app.segmented_control(key="train_preset").set_value("modern").run())
+    state = app.session_state
+    config = RunConfig(dataset="pets", architecture="efficientnet_lite0", freeze="full")
+    for name, value in preset_knobs("modern", config).items():
+        assert state[f"train_{name}"] == KNOBS[name].to_widget(value), name
+    assert state["train_mixup"] == 0.2
+    assert state["train_layer_decay"] == 0.75
+    shown = texts(app, "caption")
+    assert "Sets Optimizer AdamW, Weight decay 0.05, " in shown
+    assert "Automatic augmentation TrivialAugment" in shown
+    assert "Each is mixed with its neighbour" in shown
+    assert not texts(app, "error")
+    state["train_mixup"] = 0.3  # the person's own
+    check(app.run())
+    assert app.session_state["train_preset"] is None
+    check(app.segmented_control(key="train_preset").set_value("documents").run())
+    for name in preset_knobs("documents", config):
+        assert app.session_state[f"train_{name}"] == before[name], name
 
 
 # --- time and doubts ----------------------------------------------------------------------------
