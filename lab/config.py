@@ -31,7 +31,12 @@ FREEZING: tuple[Freeze, ...] = ("last_k", "head_only", "two_phase")
 FINE_TUNING: tuple[Freeze, ...] = ("full", "last_k", "two_phase")
 """The strategies that go on training pretrained stages."""
 
-Group = Literal["data", "augmentation", "network", "freeze", "optimisation", "stopping", "machine"]
+StartWith = Literal["stretched", "restart", "constant", "weights"]
+"""How a run makes use of the run that it starts from."""
+
+Group = Literal[
+    "data", "augmentation", "network", "start", "freeze", "optimisation", "stopping", "machine"
+]
 Effect = Literal["result", "speed", "watch"]
 SweepUse = Literal["any", "grid", "never"]
 Condition = tuple[Any, ...] | Literal["changed"]
@@ -40,6 +45,7 @@ GROUP_TITLES: dict[Group, str] = {
     "data": "Data",
     "augmentation": "Augmentation (training images only)",
     "network": "Network",
+    "start": "Start from a run of yours",
     "freeze": "What is trained",
     "optimisation": "Optimisation",
     "stopping": "Checkpoints and stopping",
@@ -407,14 +413,61 @@ class RunConfig(BaseModel):
         step=0.05,
     )
 
+    # --- where it starts ------------------------------------------------------------------------
+    start_from: str = knob(
+        "",
+        "Start from",
+        "A run of yours whose weights this one starts with. Empty: none, a new network.",
+        group="start",
+        sweep="never",
+    )
+    start_epoch: int = knob(
+        0,
+        "After its epoch",
+        "After which of its epochs, of those whose weights are kept.",
+        zero_word="last, or best for weights only",
+        group="start",
+        used_with={"start_from": "changed"},
+        unit="epochs",
+        sweep="never",
+        ge=0,
+        le=10_000,
+    )
+    start_with: StartWith = knob(
+        "stretched",
+        "What goes on",
+        "Going on counts its epochs on, with the optimizer's memory where that is kept. Schedule "
+        "as planned: the rate is what it would be, had all the epochs been planned at first. "
+        "Schedule anew: the schedule begins again. At the last rate: the learning rate stays what "
+        "it was. Weights only: a new training from epoch 1, also on other data; where the classes "
+        "are others, the head is new.",
+        group="start",
+        choice_titles={
+            "stretched": "Go on, schedule as planned",
+            "restart": "Go on, schedule anew",
+            "constant": "Go on, at the last rate",
+            "weights": "Weights only",
+        },
+        used_with={"start_from": "changed"},
+        sweep="never",
+    )
+    start_imagenet: bool = knob(
+        False,
+        "Once from ImageNet",
+        "Whether that run's own weights began as ImageNet's. The lab sets it by itself.",
+        group="start",
+        used_with={"start_from": "changed"},
+        sweep="never",
+    )
+
     # --- what is trained ------------------------------------------------------------------------
     freeze: Freeze = knob(
         "scratch",
         "Freeze strategy",
-        "From scratch: random weights, all trained. The others start from ImageNet weights. "
-        "Fine-tune all: all are trained on. Last stages + head: the last stages and the new "
-        "head. Head only: just the new head, the quickest. Two phases: first the head, then "
-        "also the last stages at a smaller learning rate.",
+        "From scratch: random weights, all trained. The others start from ImageNet weights, or "
+        "from a run of yours. Fine-tune all: all are trained on. Last stages + head: the last "
+        "stages and the new head. Head only: just the new head, the quickest. Two phases: first "
+        "the head, then also the last stages at a smaller learning rate.",
         group="freeze",
         choice_titles={
             "scratch": "From scratch",
@@ -785,8 +838,19 @@ class RunConfig(BaseModel):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the run starts from ImageNet weights: all strategies but `scratch` do."""
-        return self.freeze != "scratch"
+        """Whether the network began with ImageNet weights, here (all strategies but `scratch`) or
+        in the run that this one starts from: it then takes pictures as those weights want them."""
+        return self.start_imagenet if self.start_from else self.freeze != "scratch"
+
+    @property
+    def loads_imagenet(self) -> bool:
+        """Whether the run itself starts from ImageNet weights."""
+        return self.pretrained and not self.start_from
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run counts on the epochs of the run that it starts from."""
+        return bool(self.start_from) and self.start_with != "weights"
 
     @property
     def augments(self) -> bool:

@@ -22,6 +22,7 @@ def run_started(
     class_names: tuple[str, ...],
     resumed_from: int,
     phase_starts: tuple[int, ...],
+    counters: Counters,
 ) -> RunStarted:
     return RunStarted(
         device=str(device),
@@ -35,6 +36,8 @@ def run_started(
         class_names=class_names,
         resumed_from_step=resumed_from,
         phase_starts=phase_starts,
+        best_epoch=counters.best_epoch,
+        best_val=counters.best_val,
     )
 
 
@@ -75,6 +78,23 @@ def rate_dropped(config: RunConfig) -> LogWritten:
         "info",
         f"Validation loss stalled for {config.schedule_epochs} epochs: the learning rate "
         f"is multiplied by {config.schedule_factor:g}.",
+    )
+
+
+def rate_changed(step: int, rate: float, before: float) -> LogWritten:
+    """By hand."""
+    return LogWritten(
+        "info",
+        f"Learning rate changed by hand from {before:.3g} to {rate:.3g}, from step {step:,} on. "
+        "The same settings and seed give this curve only with the same change at the same step.",
+    )
+
+
+def rate_inherited(factor: float) -> LogWritten:
+    return LogWritten(
+        "info",
+        f"The learning rate is {factor:.3g} times the planned one: it was changed by hand in the "
+        "run that this one goes on from.",
     )
 
 
@@ -125,7 +145,20 @@ def run_ended(
         test=test,
         seconds=counters.seconds,
         elapsed=elapsed,
+        test_looks=counters.tests_before + 1 if test else 0,
     )
+
+
+def testing(counters: Counters, activity: str) -> LogWritten:
+    """That a test begins, and whether the test images are still unseen."""
+    text = f"{activity}, once."
+    if counters.tests_before:
+        text += (
+            f" The runs that this one starts from were tested before: it is look number "
+            f"{counters.tests_before + 1} at the test images. Whoever chose to go on because of an "
+            "earlier look gets a result that is a little too good."
+        )
+    return LogWritten("warning" if counters.tests_before else "info", text)
 
 
 def _trained(network: StagedNet) -> int:

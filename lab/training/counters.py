@@ -21,7 +21,7 @@ class Counters:
     step: int = 0
     """Steps of the whole run that are done."""
     seconds: float = 0.0
-    """Training time: of the training steps so far."""
+    """Training time: of the training steps so far, of a run that it goes on from, too."""
     epoch_seconds: float = 0.0
     """The part of it in the running epoch."""
     elapsed: float = 0.0
@@ -41,6 +41,14 @@ class Counters:
     plateau_epochs_without: int = 0
     plateau_drops: int = 0
     early_stopped: bool = False
+    rate_factor: float = 1.0
+    """Of the learning rate of every further step, since a person changed it by hand."""
+    last_rate: float | None = None
+    """The learning rate at which a run goes on that starts with "constant"; None for others."""
+    tests_before: int = 0
+    """How often the runs that it goes on from have looked at its test images."""
+    tested: bool = False
+    """Whether the run itself has."""
     precision: Precision = "fp32"
     """Of the training steps: a resumed run goes on in the format in which it began."""
     loss_scaler: dict[str, Any] | None = None

@@ -30,6 +30,7 @@ from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
 from lab.training.speed.decisions import Decision
 from lab.training.speed.trials import Workload
+from lab.training.start import Start, find_start, settle_start
 from lab.training.stepper import Stepper
 
 
@@ -54,6 +55,9 @@ class Plan:
     phases: tuple[Phase, ...]
     steps_per_epoch: int
     decisions: tuple[Decision, ...]
+    start: Start | None = None
+    """The other run that it starts from; None where it starts with its own network, and once it
+    has begun."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -103,9 +107,10 @@ def resolve_device(config: RunConfig) -> str:
     return config.device
 
 
-def resolve(config: RunConfig) -> RunConfig:
+def resolve(config: RunConfig, *, begun: bool = False) -> RunConfig:
     """The config with its open knobs settled, after every cheap check: the door that all runs pass.
 
+    A run that has `begun` does not need the run that it started from any more.
     Raises ConfigError, NotFoundError, DataError or WeightsError with a sentence for the person.
     Reads no images and loads no weights, so that a page can call it at every change of a knob.
     """
@@ -113,6 +118,8 @@ def resolve(config: RunConfig) -> RunConfig:
     if not info.usable:
         raise DataError(f"The data set {config.dataset!r} is {info.state}. {info.how_to_get}")
     spec = ARCHITECTURES.get(config.architecture)
+    if not begun:
+        config = settle_start(config, info)
     image_size = config.image_size or info.image_size
     check_network(config, image_size=image_size, channels=info.channels)
     if config.reduced_class and config.reduced_class not in info.class_names:
@@ -135,7 +142,7 @@ def resolve(config: RunConfig) -> RunConfig:
             f"Compile is on, and torch.compile needs {missing}, which this machine does not have. "
             "Install it, or switch Compile off."
         )
-    if config.pretrained:
+    if config.loads_imagenet:
         check_weights(spec)
     return config.changed(image_size=image_size)
 
@@ -209,7 +216,7 @@ def make_plan(
     if begun is not None:  # it goes on with the very pictures that it was trained on
         version = CheckpointMetadata.read(folder).dataset_hash
     try:
-        pinned = resolve(config.changed(dataset_version=version))
+        pinned = resolve(config.changed(dataset_version=version), begun=begun is not None)
     except datasets.VersionNotFoundError as error:
         if begun is None:
             raise
@@ -219,6 +226,8 @@ def make_plan(
             "Start a new run with its settings."
         ) from error
     config = pinned.changed(dataset_version=config.dataset_version)
+    start = find_start(config) if begun is None else None
+    card = start.metadata if start else CheckpointMetadata.read(folder) if begun else None
     device = torch.device(resolve_device(config))
     pack = datasets.open_pack(
         config.dataset,
@@ -228,13 +237,17 @@ def make_plan(
         cancel=cancel,
     )
     check_cancel(cancel, "The run")
-    copies = _copies(
-        pack, config, folder, begun=begun is not None, progress=progress, cancel=cancel
-    )
+    copies = _copies(pack, config, card, progress=progress, cancel=cancel)
     splits = make_splits(pack, config, copies)
     channels = input_channels(config, pack.meta.channels)
+    if config.start_from and card is not None:
+        channels = card.preprocess.channels
     progress(Progress(0, 0, "Measuring the training images"))
-    preprocess = make_preprocess(config, pack, splits, channels=channels)
+    preprocess = (start.preprocess() if start else None) or make_preprocess(
+        config, pack, splits, channels=channels
+    )
+    if begun is not None and config.start_from and card is not None:
+        preprocess = card.preprocess
     progress(Progress(0, 0, "Building the network"))
     network = build_network(
         config,
@@ -244,6 +257,7 @@ def make_plan(
         progress=progress,
         cancel=cancel,
     )
+    started = (start.load_weights(network, pack.meta.class_names),) if start else ()
     memory_format, layout = decisions.memory_layout(config, device)
     network = network.to(device).to(memory_format=memory_format)
     per_epoch = steps_in_epoch(splits, config, pack.labels)
@@ -259,7 +273,8 @@ def make_plan(
         cancel=cancel,
     )
     progress(Progress(0, 0, "Measuring which number format is fastest"))
-    precision, numbers = decisions.number_format(work, begun)
+    end = start.end if start and start.config.precision == start.metadata.config.precision else None
+    precision, numbers = decisions.number_format(work, begun or end)
     reuse_memory, allocation = decisions.freed_memory(config)
     return Plan(
         config=config,
@@ -278,6 +293,7 @@ def make_plan(
         decisions=(
             Decision("Device", str(device), _device_reason(config)),
             *_version_decision(pack),
+            *started,
             layout,
             numbers,
             *_compiling_decision(config),
@@ -287,23 +303,24 @@ def make_plan(
             *_balancing_decision(config),
             *_recipe_decisions(config, decay_all=begun is not None and begun.decay_all),
         ),
+        start=start,
     )
 
 
 def _copies(
     pack: Pack,
     config: RunConfig,
-    folder: Path,
+    card: CheckpointMetadata | None,
     *,
-    begun: bool,
     progress: Report,
     cancel: Cancel,
 ) -> Groups | None:
-    """The near-copies that the cut keeps together, of a run that goes on: those it began with."""
+    """The near-copies that the cut keeps together; of a run that goes on, here or from another one
+    with `card`, those that it began with."""
     if not cuts_by_copies(pack, config):
         return None
-    if begun:
-        return CheckpointMetadata.read(folder).copies
+    if card is not None and card.dataset_hash == pack.meta.content_hash:
+        return card.copies
     stored = datasets.open_pack(config.dataset, version=pack.meta.content_hash)
     return copy_groups(stored, progress, cancel)
 
