@@ -23,7 +23,7 @@ from torch import Tensor
 from lab.config import RunConfig
 from lab.data.augment import Augmentation
 from lab.data.mixing import Mix, draw_mix, mix_batch
-from lab.data.preprocess import Preprocess
+from lab.data.preprocess import Preprocess, to_pixels
 from lab.data.splits import Splits, Stream, epoch_order, random_seed, step_edges
 
 if TYPE_CHECKING:
@@ -109,6 +109,17 @@ def train_images(
         generator.manual_seed(random_seed(config.seed, Stream.AUGMENTATION, epoch, step))
         images = augmentation(images, generator)
     return preprocess.normalise(images)
+
+
+def preview_batch(
+    images: npt.NDArray[np.uint8], config: RunConfig, *, seed: int
+) -> npt.NDArray[np.uint8]:
+    """A batch as training would change it: (N, S, S, C) uint8 -> the same."""
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    x = Augmentation(config)(x, torch.Generator().manual_seed(seed))
+    if config.mixes:
+        x, _ = mix_batch(x, torch.zeros(len(x)), draw_mix(config, x.shape[-1], seed))
+    return to_pixels(x).numpy()
 
 
 def eval_images(
