@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import ConfigError
-from lab.evaluate.metrics import wilson_interval
+from lab.evaluate.metrics import NORMAL_95, wilson_interval
 from lab.experiments.recipes.book import RECIPES, all_recipes, recipe
 from lab.experiments.recipes.recipe import SIZES, Recipe, Reported, Size, Variant, stand_ins
 from lab.runs.naming import value_text
@@ -198,6 +199,13 @@ def _beside_number(ours: float, interval: tuple[float, float], reported: Reporte
     return f"{distance} the document's result."
 
 
+def _by_chance(one: RunRow, other: RunRow) -> float:
+    """How far two test accuracies lie apart by the choice of test images alone, 95 times of 100: as
+    if each run had its own images and none were copies of others."""
+    shares = [(run.test_accuracy or 0.0, run.test_samples or 1) for run in (one, other)]
+    return NORMAL_95 * math.sqrt(sum(share * (1 - share) / n for share, n in shares))
+
+
 def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Result]) -> str:
     """ "below the CNN" is checked against the newest finished run of the same size and data."""
     direction, key = than
@@ -219,6 +227,8 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
     assert theirs is not None
     confirmed = ours > theirs if direction == "above" else ours < theirs
     verdict = "As the document has it" if confirmed else "Not as the document has it"
+    if abs(ours - theirs) <= _by_chance(result.run, rival.run):
+        verdict = "Not distinguishable, by the number of test images"
     where = "above" if ours > theirs else "below" if ours < theirs else "equal to"
     apart = f"{abs(ours - theirs) * 100:.1f} points {where}" if ours != theirs else "equal to"
     losses = ""
