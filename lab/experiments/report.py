@@ -33,8 +33,9 @@ HEAD = """# The documents' experiments, run by this lab
 
 Made by `python -m lab recipes report` from the lab's own runs. Validation images (a tenth of the
 training images) chose the epoch; each run looked at the test images once, at the end. The interval
-is what the number of test images leaves open, 95 times of 100 (Wilson); another seed can differ by
-more, so runs of one seed whose intervals overlap are not known to differ.
+is what the test images leave open, 95 times of 100 (Wilson); where copies of pictures are known,
+each picture counts once with all its copies. Another seed can differ by more, so runs of one seed
+whose intervals overlap are not known to differ.
 """
 
 
@@ -65,7 +66,7 @@ def _recipe(each: Recipe, results: Sequence[Result], store: Store) -> str:
             result.variant.title,
             percent(result.run.best_val_accuracy),
             f"**{percent(result.run.test_accuracy)}**",
-            NONE if result.interval is None else " to ".join(map(percent, result.interval)),
+            _interval(result),
             result.variant.reported.text,
             result.comparison or NONE,
         )
@@ -84,6 +85,15 @@ def _recipe(each: Recipe, results: Sequence[Result], store: Store) -> str:
     if looks := looks_words(newest_run, store):
         about += f" {looks}"
     return f"## {each.title}\n\n{about}\n\n{_table(head, rows)}\n\n{differences}\n"
+
+
+def _interval(result: Result) -> str:
+    if result.interval is None:
+        return NONE
+    text = " to ".join(map(percent, result.interval))
+    if result.units is not None and result.units < (result.run.test_samples or 0):
+        text += f", of {result.units:,} independent pictures"
+    return text
 
 
 def _sweep(
