@@ -58,6 +58,13 @@ def resized(pack: Pack, image_size: int, progress: Report = silent, cancel: Canc
         return _make(pack, folder, image_size, throttled(progress), cancel)
 
 
+def own_image_size(pack: Pack) -> int:
+    """Returns the image size of the pack that `pack` was resized from, or its own."""
+    if pack.folder is None or not pack.folder.name.startswith("size-"):
+        return pack.meta.image_size
+    return load_pack(pack.folder.parent).meta.image_size
+
+
 def _ready(pack: Pack, folder: Path) -> Pack | None:
     if not folder.exists():
         return None

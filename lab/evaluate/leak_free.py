@@ -20,7 +20,7 @@ from lab.data.splits import Indices, Splits
 from lab.errors import LabError, NotFoundError
 from lab.evaluate.compare import AccuracyInterval, share_interval
 from lab.evaluate.metrics import Bools, GroupedShare, grouped_share
-from lab.evaluate.opened import open_data
+from lab.evaluate.opened import checkpoint_identity, open_data
 from lab.evaluate.predictions import SPLIT_WORDS, Predictions, saved_predictions
 from lab.training.checkpoint import CheckpointMetadata, read_test_logits
 
@@ -93,6 +93,9 @@ def accuracy_interval(
     "test"; no network is asked."""
     by_images = share_interval(accuracy, n)
     try:
+        key = (str(folder), part, checkpoint_identity(folder, "best"))
+        if key in _known:
+            return _known[key]
         pack, splits = open_data(CheckpointMetadata.read(folder))
         groups = known_groups(pack)
     except LabError:  # the data set is gone, or the run never had a network
@@ -104,9 +107,17 @@ def accuracy_interval(
     if units == len(rows):
         return AccuracyInterval(by_images, units)
     right = _right(folder, part, pack, rows)
-    return AccuracyInterval(
-        None if right is None else grouped_share(right, groups[rows]).interval, units
-    )
+    if right is None:
+        return AccuracyInterval(None, units)
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[key] = AccuracyInterval(grouped_share(right, groups[rows]).interval, units)
+    return _known[key]
+
+
+MOST_KNOWN = 1000
+_known: dict[tuple[str, str, str], AccuracyInterval] = {}
+"""Opening a data set takes a tenth of a second, and a page has many runs."""
 
 
 def _right(folder: Path, part: str, pack: Pack, rows: Indices) -> Bools | None:

@@ -40,6 +40,9 @@ class RunRow:
     """The run that it starts from; "" is none."""
     parent_epoch: int | None
     """The epoch of it."""
+    forecast: str
+    """What a person expected of it before it started (`lab.experiments.forecasts`); "" is nothing.
+    """
     status: str
     config_json: str
     dataset: str

@@ -57,6 +57,8 @@ runs = Table(
     Column("starred", Boolean, nullable=False, default=False, server_default=false()),
     # The one run that the others are compared with, if there is one.
     Column("is_baseline", Boolean, nullable=False, default=False, server_default=false()),
+    # What a person expected of it, as JSON (lab.experiments.forecasts); "" is nothing.
+    Column("forecast", Text, nullable=False, default="", server_default=""),
     Column("status", String(20), nullable=False),
     Column("config", Text, nullable=False),  # RunConfig as JSON
     # Copies out of the config, so that the list of runs can be searched without parsing it.

@@ -221,6 +221,23 @@ class Store:
         with self.database.read() as connection:
             return reading.children(connection, run_id)
 
+    def set_forecast(self, run_id: str, forecast: str) -> None:
+        """Keep what a person expects of the run. Raises StateError when the run has results already
+        or something was predicted before: a prediction stands."""
+        runs = schema.runs
+        with self.database.write() as connection:
+            changed = connection.execute(
+                runs.update()
+                .where(runs.c.id == run_id, runs.c.forecast == "", runs.c.best_epoch.is_(None))
+                .values(forecast=forecast)
+            )
+            if changed.rowcount == 0:
+                self._status(connection, run_id)
+                raise StateError(
+                    f"Run {run_id} has results or a prediction already; predict before a run "
+                    "starts, once."
+                )
+
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
         runs = schema.runs

@@ -73,6 +73,9 @@ class CheckpointMetadata:
     """How the data set's pictures became squares; an upload takes the same way."""
     value_range: ValueRange | None = None
     """How the data set's files of more than 8 bits a value were spread; an upload's are, too."""
+    data_image_size: int | None = None
+    """The data set's own size: a network of another size saw pictures that were made this size
+    first, and so must an upload be. None where an earlier version of the lab did not note it."""
     started_from: Mapping[str, str | int] | None = None
     """Of a run that starts from another one: its id, its epoch, and the SHA-256 of the weights."""
     copies: Groups | None = field(default=None, compare=False, repr=False)
@@ -88,6 +91,7 @@ class CheckpointMetadata:
             "data_channels": self.data_channels,
             "fit": self.fit,
             "value_range": self.value_range,
+            "data_image_size": self.data_image_size,
             "started_from": self.started_from,
         }
         if self.copies is not None:
@@ -117,6 +121,7 @@ class CheckpointMetadata:
             data_channels=values.get("data_channels", preprocess.channels),
             fit=values.get("fit", "stretch"),
             value_range=None if value_range is None else tuple(value_range),
+            data_image_size=values.get("data_image_size"),
             started_from=values.get("started_from"),
             copies=_read_copies(folder) if config.split_by == "group" else None,
         )

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.data.batches import Batch
+from lab.data.resize import own_image_size
 from lab.errors import DivergedError, LabError, ResourceError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
@@ -223,6 +224,7 @@ class _Run:
                 data_channels=plan.pack.meta.channels,
                 fit=plan.pack.meta.fit,
                 value_range=plan.pack.meta.value_range,
+                data_image_size=own_image_size(plan.pack),
                 started_from=plan.start.record if plan.start else None,
                 copies=plan.copies,
             ).write(plan.folder)

@@ -11,6 +11,7 @@ from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.data.pack import PackMeta, PackWriter
 from lab.errors import WeightsError
+from lab.experiments.forecasts import forecast_of
 from lab.experiments.starts import preset_knobs
 from lab.home import home_folder
 from lab.models import weights
@@ -422,3 +423,34 @@ def test_a_link_to_a_run_that_is_not_there_says_so(open_page: OpenPage) -> None:
 def test_errors_use_the_pages_words(open_page: OpenPage) -> None:
     app = open_page("train", learning_rate="abc")
     assert "Learning rate is 'abc'" in texts(app, "error")
+
+
+def test_a_prediction_is_kept_with_the_run_and_scored(open_page: OpenPage) -> None:
+    app = open_page("train", **QUICK.to_query())
+    app.session_state["train_predict"] = True
+    app.run()
+    app.number_input(key="train_predict_low").set_value(90.0).run()
+    assert "one end only" in app.error[-1].value.replace("\\", "")
+    app.number_input(key="train_predict_high").set_value(80.0).run()
+    assert "must not be above" in app.error[-1].value.replace("\\", "")
+    app.number_input(key="train_predict_high").set_value(100.0).run()
+    app.selectbox(key="train_predict_verdict").select("plateau").run()
+    app.slider(key="train_predict_fires").set_value(20).run()
+    assert not app.exception
+    app.button(key="train_start").click().run()
+    assert not app.exception
+    run = queue().store.runs()[0]
+    forecast = forecast_of(run)
+    assert forecast is not None
+    assert (forecast.low, forecast.high, forecast.verdict, forecast.fires) == (
+        0.9, 1.0, "plateau", 0.2,
+    )  # fmt: skip
+    queue().wait(run.id, timeout=120)
+    app = open_page("train", run=run.id)
+    assert not app.exception
+    captions = texts(app, "caption").replace("\\", "")
+    assert "You said 90 to 100 %, " in captions
+    assert "“Standing still” was not given; you gave it a chance of 20%." in captions
+    assert "What you predicted before training: 0 of 1 of your 80% ranges held." in (
+        texts(open_page("runs"), "caption").replace("\\", "")
+    )

@@ -19,6 +19,7 @@ from lab.evaluate.leak_free import known_groups, leak_free
 from lab.evaluate.opened import open_data
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import make_report, predictions_csv
+from lab.experiments.looks import looks_words
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.results.copies import draw_copies
@@ -128,6 +129,8 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
     key = (str(choice.folder), choice.checkpoint, part, predictions.identity, str(report.units))
     by_luck = luck(key, predictions, groups)
     draw_metrics(report, made_from, honest, PART_WORDS[part], by_luck)
+    if part == "test" and (looks := looks_words(run, store())):
+        st.caption(looks)
     draw_mirrored(choice, part, predictions, groups)
     if pack is not None:
         draw_copies(run.dataset, honest)

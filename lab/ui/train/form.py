@@ -29,6 +29,7 @@ from lab.ui.state import (
     release_form,
     touched,
 )
+from lab.ui.train import predict
 from lab.ui.train.cost import draw_cautions, draw_time
 from lab.ui.train.drawing import draw_network
 from lab.ui.train.start import draw_start
@@ -328,7 +329,9 @@ def _start() -> None:
     try:
         if isinstance(config, LabError):
             raise config
+        expected = predict.written()
         run_id = queue().submit(config)
+        predict.keep(run_id, expected)
     except LabError as error:
         st.session_state[_REFUSAL] = page_words(str(error))
         return

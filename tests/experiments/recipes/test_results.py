@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from lab.config import RunConfig
+from lab.evaluate.compare import AccuracyInterval
 from lab.experiments.recipes.book import all_recipes, recipe
 from lab.experiments.recipes.recipe import Size, prepare
 from lab.experiments.recipes.results import (
@@ -50,6 +52,18 @@ def test_numbers_beside_numbers(accuracy: float, sentence: str) -> None:
     low, high = results[0].interval or (1, 0)
     assert low < accuracy < high
     assert high - low < 0.05
+
+
+def test_copies_count_once_where_the_runs_folder_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "lab.evaluate.leak_free.accuracy_interval",
+        lambda folder, part, accuracy, n: AccuracyInterval((0.4, 0.7), 50),
+    )
+    rows = [row("cd-slp-slow", test={"accuracy": 0.545})]
+    (result,) = results_of(recipe("cd-slp"), rows, folder=lambda run_id: tmp_path / run_id)
+    assert (result.interval, result.units) == ((0.4, 0.7), 50)
 
 
 def test_quick_runs_and_stand_ins_are_not_compared() -> None:
