@@ -13,11 +13,14 @@ import plotly.graph_objects as go
 from lab.charts.style import ACCENT, HEIGHT, PALETTE, styled
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 # From worse to better, with a jump in the middle: left of it dark text is readable, right of it
 # white. Both ends stand out from a white and from a near-black page.
 COLOURS = ((0.0, "#b5d3ed"), (0.5, "#86b6df"), (0.5, "#2f6fb0"), (1.0, "#123f6d"))
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
+LEAST_IMPORTANCE = 1e-4
+"""Where the logarithmic axis of importances begins."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -31,7 +34,8 @@ class Series:
     mean: Floats
     """(n,) over seeds; NaN where nothing has completed."""
     spread: Floats
-    """(n,) sample standard deviation; NaN for fewer than two seeds."""
+    """(2, n) how far the 95 % interval reaches above and below the mean; NaN where nothing says how
+    sure it is."""
     unfinished: bool = False
     """Whether it shows, hollow, what runs had reached when they were stopped early."""
 
@@ -46,10 +50,12 @@ def sweep_grid(
     column_title: str,
     percent: bool,
     higher_is_better: bool = True,
+    first: Bools | None = None,
 ) -> go.Figure:
     """A table of two knobs from `mean` and `spread` (R, C), NaN where there is none.
 
-    The darker, the better; the best cell is framed; every number is written as well."""
+    The darker, the better; every number is written as well. Framed is the best cell, or all that
+    share the first place: `first` (R, C)."""
     figure = go.Figure()
     if np.isfinite(mean).any():
         low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
@@ -71,11 +77,14 @@ def sweep_grid(
             showscale=False,
             hoverinfo="skip",
         )
-        best = _best(mean, higher_is_better=higher_is_better)
-        figure.add_shape(
-            type="rect", x0=best[1] - 0.5, x1=best[1] + 0.5, y0=best[0] - 0.5, y1=best[0] + 0.5,
-            line={"color": ACCENT, "width": 3},
-        )  # fmt: skip
+        if first is None or not first.any():
+            first = np.zeros(mean.shape, dtype=bool)
+            first[_best(mean, higher_is_better=higher_is_better)] = True
+        for row, column in np.argwhere(first).tolist():
+            figure.add_shape(
+                type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
+                line={"color": ACCENT, "width": 3},
+            )  # fmt: skip
     height = max(220, 90 + 48 * len(rows))
     styled(
         figure, x_title=column_title, y_title=row_title, empty="No run has ended yet", height=height
@@ -119,15 +128,14 @@ def sweep_points(
     log: bool = False,
     lines: bool = True,
 ) -> go.Figure:
-    """The metric over one knob, a line a value of the second one. Bars are one standard deviation
-    over seeds to each side."""
+    """The metric over one knob, a line a value of the second one. Bars are 95 % intervals."""
     figure = go.Figure()
     for number, each in enumerate(series):
         known = np.isfinite(each.mean)
         if not known.any():
             continue
         colour = PALETTE[number % len(PALETTE)]
-        spread = each.spread[known]
+        above, below = each.spread[:, known]
         figure.add_scatter(
             x=[x for x, is_known in zip(each.x, known, strict=True) if is_known],
             y=each.mean[known],
@@ -141,11 +149,15 @@ def sweep_points(
             },
             error_y={
                 "type": "data",
-                "array": np.nan_to_num(spread),
-                "visible": bool(np.isfinite(spread).any()),
+                "array": np.nan_to_num(above),
+                "arrayminus": np.nan_to_num(below),
+                "visible": bool(np.isfinite(above).any()),
                 "thickness": 1.5,
             },
-            customdata=[_spread(value, percent=percent) for value in spread],
+            customdata=[
+                _interval(m - b, m + a, percent=percent)
+                for m, a, b in zip(each.mean[known], above, below, strict=True)
+            ],
             hovertemplate=("%{y:.1%}" if percent else "%{y:.4f}") + "%{customdata}",
         )
     styled(figure, x_title=x_title, y_title=y_title, empty="No run has ended yet", height=HEIGHT)
@@ -159,7 +171,7 @@ def sweep_points(
         ticks = sorted({float(x) for each in series for x in each.x})
         if len(ticks) <= 12:
             figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
-    figure.update_yaxes(fixedrange=True, tickformat=".0%" if percent else None)
+    figure.update_yaxes(fixedrange=True, tickformat=".1~%" if percent else None)
     figure.update_layout(
         showlegend=len(series) > 1,
         dragmode=False,
@@ -191,6 +203,67 @@ def sweep_points_alt(
     where = f"{x:g}" if isinstance(x, float) else str(x)
     group = f", {name}" if len(series) > 1 else ""
     return f"{summary}; best {_number(mean, percent=percent)} at {where}{group}."
+
+
+def sweep_importances(
+    names: Sequence[str],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    chances: Sequence[float],
+) -> go.Figure:
+    """The importance of each of n settings on a logarithmic axis, the largest on top: a point with
+    its 95 % interval, and a mark where chance alone ends."""
+    figure = go.Figure()
+    labels = list(names)[::-1]
+    own = np.maximum(np.array(values, dtype=np.float64)[::-1], LEAST_IMPORTANCE)
+    ends = np.maximum(np.array(intervals, dtype=np.float64).reshape(-1, 2)[::-1], LEAST_IMPORTANCE)
+    limits = np.maximum(np.array(chances, dtype=np.float64)[::-1], LEAST_IMPORTANCE)
+    if labels:
+        figure.add_scatter(
+            x=own,
+            y=labels,
+            name="Importance, 95 %",
+            mode="markers",
+            marker={"size": 10, "color": PALETTE[0]},
+            error_x={
+                "type": "data",
+                "array": ends[:, 1] - own,
+                "arrayminus": own - ends[:, 0],
+                "thickness": 1.5,
+            },
+            hovertemplate="%{x:.3f}<extra></extra>",
+        )
+        figure.add_scatter(
+            x=limits,
+            y=labels,
+            name="Chance ends here",
+            mode="markers",
+            marker={
+                "size": 22,
+                "symbol": "line-ns",
+                "color": ACCENT,
+                "line": {"width": 3, "color": ACCENT},
+            },
+            hovertemplate="%{x:.3f}<extra></extra>",
+        )
+    styled(
+        figure,
+        x_title="Importance",
+        y_title="",
+        empty="Too few combinations",
+        height=max(200, 110 + 44 * len(labels)),
+    )
+    figure.update_xaxes(type="log", fixedrange=True, exponentformat="none", dtick=1)
+    figure.update_yaxes(type="category", fixedrange=True, showgrid=False, automargin=True)
+    figure.update_layout(dragmode=False, hovermode="closest")
+    return figure
+
+
+def sweep_importances_alt(names: Sequence[str], is_more_than_chance: Sequence[bool]) -> str:
+    """One true sentence in place of `sweep_importances`."""
+    beyond = [n for n, is_more in zip(names, is_more_than_chance, strict=True) if is_more]
+    which = ", ".join(beyond) if beyond else "none"
+    return f"Importance of {len(names)} settings, most first; more than chance: {which}."
 
 
 def _categories(
@@ -225,3 +298,9 @@ def _spread(value: float, *, percent: bool) -> str:
     if not math.isfinite(value):
         return ""
     return f" ± {100 * value:.1f}" if percent else f" ± {value:.2g}"
+
+
+def _interval(low: float, high: float, *, percent: bool) -> str:
+    if not math.isfinite(high):
+        return ""
+    return f", 95 %: {_number(low, percent=percent)} to {_number(high, percent=percent)}"

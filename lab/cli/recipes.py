@@ -142,7 +142,7 @@ def run_recipe(options: argparse.Namespace) -> int:
         only=options.only,
     )
     rows = _train(prepared, as_json=options.json)
-    results = results_of(each, rows, results_beside(each, store()))
+    results = results_of(each, rows, results_beside(each, store()), folder=store().folder)
     if options.json:
         for result in results:
             print(json.dumps(_result_facts(result)), flush=True)

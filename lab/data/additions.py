@@ -87,7 +87,7 @@ def add_pictures(
     with pack_lock(name, progress=progress, cancel=cancel):
         current = versions.newest_stored(name)
         pack = load_pack(current.folder)
-        squares, chosen, known = _new_squares(pack, pictures)
+        squares, chosen, new_sizes, known = _new_squares(pack, pictures)
         if not chosen:
             raise ConfigError(
                 "None of these pictures is new to the set: it has each of them already."
@@ -101,6 +101,9 @@ def add_pictures(
         if pack.groups is not None:
             first = int(pack.groups.max()) + 1
             groups = np.append(pack.groups, np.arange(first, first + len(chosen)))
+        sizes = None
+        if pack.sizes is not None:
+            sizes = np.concatenate([pack.sizes, np.array(new_sizes, dtype=np.int32)])
         words = ", ".join(
             f"{count} added to {class_name}"
             for class_name, count in Counter(p.class_name for p in chosen).most_common(4)
@@ -124,7 +127,7 @@ def add_pictures(
                 writer.add(pack.take(rows), [pack.names[row] for row in rows])
                 progress(Progress(int(rows[-1]) + 1, len(pack), "Adding pictures", "images"))
             writer.add(squares, [picture.name for picture in chosen])
-            writer.finish(meta, labels, split, groups=groups, facts=facts.to_json())
+            writer.finish(meta, labels, split, groups=groups, sizes=sizes, facts=facts.to_json())
     return Added(versions.versions(name)[0], len(chosen), known)
 
 
@@ -163,15 +166,15 @@ def new_dataset(
 
 def _new_squares(
     pack: Pack, pictures: Sequence[NewPicture]
-) -> tuple[NDArray[np.uint8], list[NewPicture], tuple[str, ...]]:
-    """Returns (n, H, W, C) of the pictures that the set has not, these pictures, and the others'
-    names."""
+) -> tuple[NDArray[np.uint8], list[NewPicture], list[tuple[int, int]], tuple[str, ...]]:
+    """Returns (n, H, W, C) of the pictures that the set has not, these pictures, the width and
+    height of each, and the others' names."""
     side, channels = pack.meta.image_size, pack.meta.channels
     there = {row.tobytes() for row in image_digests(pack)[pack.split != EXCLUDED]}
-    squares, chosen, known = [], [], []
+    squares, chosen, sizes, known = [], [], [], []
     for picture in pictures:
-        image = decode(picture.data, name=picture.name, at_least=side).image
-        square = to_square(image, image_size=side, fit=pack.meta.fit)
+        decoded = decode(picture.data, name=picture.name, at_least=side)
+        square = to_square(decoded.image, image_size=side, fit=pack.meta.fit)
         pixels = np.asarray(square.convert("L") if channels == 1 else square)
         pixels = pixels.reshape(side, side, channels)
         digest = image_digest(pixels)
@@ -181,7 +184,9 @@ def _new_squares(
         there.add(digest)
         squares.append(pixels)
         chosen.append(picture)
-    return np.stack(squares) if squares else np.empty(0, np.uint8), chosen, tuple(known)
+        sizes.append(decoded.size)
+    stacked = np.stack(squares) if squares else np.empty(0, np.uint8)
+    return stacked, chosen, sizes, tuple(known)
 
 
 def _labels(pack: Pack, chosen: Sequence[NewPicture]) -> tuple[PackMeta, NDArray[np.int64]]:

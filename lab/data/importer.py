@@ -114,7 +114,7 @@ def import_images(
         split: list[int] = []
         digests: list[bytes] = []
         names: list[str] = []
-        sizes: Counter[str] = Counter()
+        sizes: list[tuple[int, int]] = []
         groups: list[str] = []
         remarks: dict[str, list[str]] = {}
         value_range: ValueRange | None = None
@@ -129,7 +129,7 @@ def import_images(
                     split.append(SPLITS.index(image.split))
                     digests.append(image.digest)
                     names.append(image.name)
-                    sizes[f"{image.size[0]}x{image.size[1]}"] += 1
+                    sizes.append(image.size)
                     groups.append(image.group)
                     value_range = image.value_range
                     if image.remark:
@@ -161,7 +161,7 @@ def import_images(
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 rejected=tuple(rejections.listed),
                 rejected_count=rejections.count,
-                original_sizes=dict(sizes.most_common(20)),
+                original_sizes={f"{w}x{h}": n for (w, h), n in Counter(sizes).most_common(20)},
                 notes=(
                     f"Read as {source.layout}.",
                     *source.notes,
@@ -172,7 +172,12 @@ def import_images(
                 value_range=value_range,
             )
             meta = writer.finish(
-                meta, included.labels, included.split, keep=included.keep, groups=numbers
+                meta,
+                included.labels,
+                included.split,
+                keep=included.keep,
+                groups=numbers,
+                sizes=np.array(sizes, dtype=np.int32),
             )
     return ImportReport(
         dataset=target.name,

@@ -5,6 +5,7 @@ LAB_HOME/packs/<name>/
 ├── labels.npy   (N,) int64
 ├── split.npy    (N,) uint8, index into SPLITS, or EXCLUDED
 ├── groups.npy   (N,) int64, only where several images belong together
+├── sizes.npy    (N, 2) int32, width and height of each original; packs of older code have none
 ├── names.json   N texts: where each image came from
 ├── digests.npy  (N, 16) uint8, a hash of each image; packs of older code have none
 ├── meta.json    PackMeta; enough for a page, so that listing data sets opens no images
@@ -28,7 +29,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -52,6 +53,8 @@ MAX_RESIDENT_BYTES = 256 << 20
 _HEADER_BYTES = 128
 _CHUNK = 256
 _DIGEST_BYTES = 16
+
+_Number = TypeVar("_Number", np.int64, np.int32)
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,9 @@ class Pack:
     excluded images; split (N,) uint8, index into SPLITS or EXCLUDED; names: N texts such as
     "train/cats/cat.1.jpg" or "sign_mnist_train.csv row 17" (rows count from 1 below the header).
     groups (N,) int64: images with the same number belong together (a burst, a photograph and its
-    copies) and no split cuts them apart; None when each image stands for itself. `folder` is where
-    it lies.
+    copies) and no split cuts them apart; None when each image stands for itself. sizes (N, 2)
+    int32: width and height that each image had in its file; None where they are not known. `folder`
+    is where it lies.
     """
 
     meta: PackMeta
@@ -167,6 +171,7 @@ class Pack:
     names: tuple[str, ...]
     folder: Path | None = None
     groups: NDArray[np.int64] | None = None
+    sizes: NDArray[np.int32] | None = None
     _residency: _ResidencyLimit = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -281,25 +286,29 @@ class PackWriter:
         *,
         keep: NDArray[np.bool_] | None = None,
         groups: NDArray[np.int64] | None = None,
+        sizes: NDArray[np.int32] | None = None,
         hashes: tuple[str, str] | None = None,
         facts: str = "",
     ) -> PackMeta:
         """Write everything beside the images; the pack takes its place when the block is left.
 
-        labels (N,), split (N,), keep (N,) and groups (N,) follow the order of `add`; images whose
-        `keep` is False are dropped. Returns `meta` with counts and hashes filled in; `hashes`,
-        (content_hash, images_hash), are those of the pack that this one is a copy of. `facts` is
-        the text of version.json (see `lab.data.version_files`), which an import has not.
+        labels (N,), split (N,), keep (N,), groups (N,) and sizes (N, 2) follow the order of `add`;
+        images whose `keep` is False are dropped. Returns `meta` with counts and hashes filled in;
+        `hashes`, (content_hash, images_hash), are those of the pack that this one is a copy of.
+        `facts` is the text of version.json (see `lab.data.version_files`), which an import has not.
         """
         if keep is None:
             keep = np.ones(len(self._names), dtype=bool)
-        lengths = {len(labels), len(split), len(keep), len(labels if groups is None else groups)}
-        if lengths != {len(self._names)}:
-            raise ValueError("labels, split, keep and groups need an entry for each image added")
+        columns = (labels, split, keep, groups, sizes)
+        if {len(column) for column in columns if column is not None} != {len(self._names)}:
+            raise ValueError(
+                "labels, split, keep, groups and sizes need an entry for each image added"
+            )
         if not keep.all():
             self._drop_images(keep)
             labels, split = labels[keep], split[keep]
             groups = None if groups is None else groups[keep]
+            sizes = None if sizes is None else sizes[keep]
             rows = np.flatnonzero(keep).tolist()
             self._names = [self._names[i] for i in rows]
             self._digests = [self._digests[i] for i in rows]
@@ -322,6 +331,8 @@ class PackWriter:
         np.save(self._temporary / "split.npy", split.astype(np.uint8))
         if groups is not None:
             np.save(self._temporary / "groups.npy", groups.astype(np.int64))
+        if sizes is not None:
+            np.save(self._temporary / "sizes.npy", sizes.astype(np.int32))
         if hashes is None:
             np.save(self._temporary / "digests.npy", _as_rows(self._digests))
         (self._temporary / "names.json").write_text(json.dumps(self._names), encoding="utf-8")
@@ -461,23 +472,27 @@ def _load(folder: Path) -> Pack:
         lowest = np.where(split == EXCLUDED, NO_CLASS, 0)
         if not ((labels >= lowest) & (labels < len(meta.class_names))).all():
             raise ValueError("a label has no class")
-        groups = _load_groups(folder, len(labels))
+        groups = _load_column(folder / "groups.npy", np.int64, (len(labels),))
+        sizes = _load_column(folder / "sizes.npy", np.int32, (len(labels), 2))
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise _damaged(folder, error) from error
     labels.flags.writeable = False
     split.flags.writeable = False
-    return Pack(meta, images, labels, split, names, folder, groups)
+    return Pack(meta, images, labels, split, names, folder, groups, sizes)
 
 
-def _load_groups(folder: Path, count: int) -> NDArray[np.int64] | None:
+def _load_column(
+    file: Path, kind: type[_Number], shape: tuple[int, ...]
+) -> NDArray[_Number] | None:
+    """Of `shape` (N, ...); None for a pack that has no such column."""
     try:
-        groups = np.load(folder / "groups.npy").astype(np.int64)
+        column = np.asarray(np.load(file), dtype=kind)
     except FileNotFoundError:
         return None
-    if len(groups) != count:
-        raise ValueError("there are not as many groups as images")
-    groups.flags.writeable = False
-    return np.asarray(groups, dtype=np.int64)
+    if column.shape != shape:
+        raise ValueError(f"{file.name} is {column.shape} and not {shape}, an entry for each image")
+    column.flags.writeable = False
+    return column
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

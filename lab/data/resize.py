@@ -58,6 +58,13 @@ def resized(pack: Pack, image_size: int, progress: Report = silent, cancel: Canc
         return _make(pack, folder, image_size, throttled(progress), cancel)
 
 
+def own_image_size(pack: Pack) -> int:
+    """Returns the image size of the pack that `pack` was resized from, or its own."""
+    if pack.folder is None or not pack.folder.name.startswith("size-"):
+        return pack.meta.image_size
+    return load_pack(pack.folder.parent).meta.image_size
+
+
 def _ready(pack: Pack, folder: Path) -> Pack | None:
     if not folder.exists():
         return None
@@ -94,6 +101,7 @@ def _make(pack: Pack, folder: Path, image_size: int, progress: Report, cancel: C
             pack.labels,
             pack.split,
             groups=pack.groups,
+            sizes=pack.sizes,
             hashes=(pack.meta.content_hash, pack.meta.images_hash),
         )
     return load_pack(folder)

@@ -82,7 +82,7 @@ def uploaded(
 ) -> Picture:
     """The bytes of a picture file as the run's data set would hold it; raises UnreadableFile.
 
-    A large JPEG is read at the scale at which a data set's are: twice the network's size or more.
+    A large JPEG is read at the scale at which a data set's are: twice its size or more.
     """
     side = side_needed(card, crop)
     decoded = decode(data, name=name, at_least=side, value_range=card.value_range)
@@ -90,9 +90,9 @@ def uploaded(
 
 
 def side_needed(card: CheckpointMetadata, crop: Crop | None = None) -> int:
-    """The shorter side in pixels from which `crop` still has twice the network's size."""
+    """The shorter side in pixels from which `crop` still has twice the data set's size."""
     share = 1.0 if crop is None else max(crop.side, 0.01)
-    return math.ceil(2 * card.preprocess.image_size / share)
+    return math.ceil(2 * (card.data_image_size or card.preprocess.image_size) / share)
 
 
 def answer(

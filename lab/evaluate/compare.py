@@ -6,7 +6,7 @@ Plain numbers only and no torch, so that a page can use it while it opens.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,77 @@ def share_interval(share: float | None, n: int | None) -> tuple[float, float] | 
     return wilson_interval(round(share * n), n)
 
 
+@dataclass(frozen=True)
+class AccuracyInterval:
+    """How sure a run's recorded accuracy on one part is."""
+
+    interval: tuple[float, float] | None
+    """95 %, copies counted once; None without a result, and where copies are known but not which
+    images were right. See `lab.evaluate.leak_free.accuracy_interval`."""
+    units: int | None
+    """Independent pictures among the images; None where nobody has looked for copies."""
+
+
+# --- several comparisons at once -----------------------------------------------------------------
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Returns the p-values corrected for how many they are, in the same order.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
+    If nothing differs, a corrected value is below 0.05 in at most one of twenty such sets of
+    comparisons, however many comparisons a set has and however they hang together. One value stays
+    as it is.
+    """
+    count = len(p_values)
+    corrected, largest = [1.0] * count, 0.0
+    for rank, place in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (count - rank) * p_values[place]))
+        corrected[place] = largest
+    return tuple(corrected)
+
+
+def alike(count: int, different: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """Returns the largest sets of 0 to count - 1 of which no two are in `different`, in order.
+
+    One may be in several sets: A and B, and B and C, can be alike while A and C are not. The
+    letters under a table, by insertion and absorption: H.-P. Piepho, "An algorithm for a
+    letter-based representation of all-pairwise comparisons", J. Comput. Graph. Stat. 13 (2004).
+    """
+    sets = {frozenset(range(count))} if count else set()
+    for one, other in different:
+        split = {s - {gone} for s in sets if {one, other} <= s for gone in (one, other)}
+        sets = {s for s in sets if not {one, other} <= s} | split
+        sets = {s for s in sets if not any(s < larger for larger in sets)}
+    return tuple(sorted(tuple(sorted(s)) for s in sets))
+
+
+def unpaired_difference(
+    first: tuple[float, int], second: tuple[float, int]
+) -> tuple[float, tuple[float, float]]:
+    """Returns the first accuracy minus the second, each a share and the number of its images, with
+    the 95 % interval as if the images were drawn apart.
+
+    R. Newcombe, "Interval estimation for the difference between independent proportions: comparison
+    of eleven methods", Statistics in Medicine 17 (1998), method 10. On the same images `mcnemar`
+    sees more.
+    """
+    (one, n_one), (other, n_other) = first, second
+    low_one, high_one = wilson_interval(round(one * n_one), n_one)
+    low_other, high_other = wilson_interval(round(other * n_other), n_other)
+    difference = one - other
+    below = math.hypot(one - low_one, high_other - other)
+    above = math.hypot(high_one - one, other - low_other)
+    return difference, (difference - below, difference + above)
+
+
+def against_baseline(share: float | None, n: int | None, base: float | None, of: int | None) -> str:
+    """Returns "+1.2 points" or "+0.4 points, within chance"; "" where either is not known."""
+    if share is None or base is None or not n or not of:
+        return ""
+    difference, (low, high) = unpaired_difference((share, n), (base, of))
+    within = ", within chance" if low <= 0 <= high else ""
+    return f"{100 * difference:+.1f} points{within}"
+
+
 # --- several seeds -------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class SeedSpread:
@@ -64,6 +135,27 @@ class SeedSpread:
     """The sample standard deviation (divided by count - 1)."""
     lowest: float
     highest: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean over endlessly many seeds (Student's), on these images."""
+        half = student_95(len(self.seeds) - 1) * self.deviation / math.sqrt(len(self.seeds))
+        return self.mean - half, self.mean + half
+
+
+def welch(first: SeedSpread, second: SeedSpread) -> float:
+    """Returns the p-value of two ways of training being equally good, each over its own seeds.
+
+    B. L. Welch, "The generalization of Student's problem when several different population
+    variances are involved", Biometrika 34 (1947). It is about other seeds on the same images.
+    """
+    from scipy.special import stdtr  # here: most pages need no scipy
+
+    a, b = (each.deviation**2 / len(each.seeds) for each in (first, second))
+    if a + b == 0:
+        return 1.0 if first.mean == second.mean else 0.0
+    freedom = (a + b) ** 2 / (a**2 / (len(first.seeds) - 1) + b**2 / (len(second.seeds) - 1))
+    return 2 * float(stdtr(freedom, -abs(first.mean - second.mean) / math.sqrt(a + b)))
 
 
 def over_seeds(
@@ -381,8 +473,12 @@ def paired(first: Predictions, second: Predictions) -> Paired:
     return Paired(common, first.labels[rows], first.predicted[rows], second.predicted[others])
 
 
-def in_words(test: PairedTest, first: str, second: str) -> str:
-    """Returns the result of the test in words; `first` and `second` are the runs' names."""
+def in_words(
+    test: PairedTest, first: str, second: str, *, p: float | None = None, pairs: int = 1
+) -> str:
+    """Returns the result of the test in words; `first` and `second` are the runs' names. `p` is the
+    p-value as corrected for so many `pairs` (`holm`), by default the test's own."""
+    p = test.p_mid if p is None else p
     only = test.only_first + test.only_second
     if not only:
         return (
@@ -397,15 +493,16 @@ def in_words(test: PairedTest, first: str, second: str) -> str:
         counts += (
             f" These images are copies of {test.units:,} photographs, each of which counts once."
         )
-    if not test.more_than_chance:
+    among = f" among {pairs} pairs" if pairs > 1 else ""
+    if p >= CHANCE:
         return (
             f"These two differ by no more than chance. {counts} If both were equally good, a split "
-            f"at least as uneven would still come up {_how_often(test.p_mid)}."
+            f"at least as uneven would still come up{among} {_how_often(p)}."
         )
     better, worse = (first, second) if test.difference > 0 else (second, first)
     return (
         f"{better} is better than {worse} on these images by more than chance. {counts} If both "
-        f"were equally good, a split as uneven would come up {_how_often(test.p_mid)}."
+        f"were equally good, a split as uneven would come up{among} {_how_often(p)}."
     )
 
 

@@ -14,7 +14,14 @@ import torch
 from lab.config import RunConfig
 from lab.data.pack import Pack
 from lab.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from lab.data.quality.features import EXTRACTORS, Extractor, Floats, OpenExtractor, flat, resized_to
+from lab.data.quality.features import (
+    EXTRACTORS,
+    Extractor,
+    Floats,
+    OpenExtractor,
+    flat,
+    resized_to,
+)
 from lab.errors import DataError, WeightsError
 from lab.evaluate.opened import open_own_network
 from lab.home import home_folder
@@ -31,6 +38,9 @@ LARGEST_SIDE = 160
 """Pixels at which a pretrained network looks: half the time of 224, hardly less to see."""
 SMALLEST_SIDE = 96
 """Smaller pictures are enlarged to it: at 28 pixels a pretrained network's maps are one pixel."""
+MAP_SIDE = 320
+"""Pixels at which a pretrained network is asked for maps: ten places across instead of four, and
+the head's answer is hardly another."""
 SMALL_PICTURES = 64
 """Up to this side pictures are drawings, digits or signs, for which edges tell more, and at once,
 than a network that has learned photographs."""
@@ -51,6 +61,7 @@ def _open_pretrained(pack: Pack, detail: str, *, name: str) -> OpenExtractor:
     config = RunConfig(architecture=name, freeze="head_only")
     network = build_network(config, channels=3, image_size=side, classes=2).eval()
     preprocess = Preprocess(3, side, IMAGENET_MEAN, IMAGENET_STD)
+    closer = Preprocess(3, max(side, MAP_SIDE), IMAGENET_MEAN, IMAGENET_STD)
     stat = weights_file(spec).stat()
     backbone = _backbone(network)
     return OpenExtractor(
@@ -58,6 +69,7 @@ def _open_pretrained(pack: Pack, detail: str, *, name: str) -> OpenExtractor:
         identity=f"pretrained 1 {name} {side} {stat.st_size} {stat.st_mtime_ns} {MOST_NUMBERS}",
         batch=32,
         vectors=lambda images: _vectors(backbone, preprocess, images),
+        shares=lambda images, weights: _shares(backbone, closer, images, weights),
     )
 
 
@@ -67,12 +79,14 @@ def _open_run(pack: Pack, detail: str) -> OpenExtractor:
         raise DataError(f"{detail!r} names no run. Give run:<run id> or run:<run id>:<checkpoint>.")
     opened = open_own_network(home_folder("runs") / run_id, checkpoint or "best")
     preprocess = opened.card.preprocess
+    spec = ARCHITECTURES.get(opened.card.config.architecture)
     backbone = _backbone(opened.network)
     return OpenExtractor(
-        title=f"{opened.card.config.architecture} of run {run_id}, checkpoint {opened.checkpoint}",
+        title=f"{spec.title} of run {run_id}, checkpoint {opened.checkpoint}",
         identity=f"run 1 {run_id} {opened.checkpoint} {opened.identity} {MOST_NUMBERS}",
         batch=32 if preprocess.image_size > SMALL_PICTURES else 256,
         vectors=lambda images: _vectors(backbone, preprocess, images),
+        shares=lambda images, weights: _shares(backbone, preprocess, images, weights),
     )
 
 
@@ -85,23 +99,49 @@ def _backbone(network: StagedNet) -> torch.nn.Sequential:
     return torch.nn.Sequential(*layers).eval()
 
 
-def _vectors(
-    backbone: torch.nn.Sequential, preprocess: Preprocess, images: npt.NDArray[np.uint8]
-) -> Floats:
+def _normalised(preprocess: Preprocess, images: npt.NDArray[np.uint8]) -> torch.Tensor:
     pixels = torch.from_numpy(images)
     if pixels.shape[1] != preprocess.image_size:
         x = pixels.permute(0, 3, 1, 2).float()
         x = resized_to(x, preprocess.image_size).round_().clamp_(0, 255)
         pixels = x.to(torch.uint8).permute(0, 2, 3, 1)
+    return preprocess(pixels)
+
+
+def _vectors(
+    backbone: torch.nn.Sequential, preprocess: Preprocess, images: npt.NDArray[np.uint8]
+) -> Floats:
     with torch.inference_mode():
-        outputs = backbone(preprocess(pixels))
-        vectors = flat(outputs, most=MOST_NUMBERS)
+        outputs = backbone(_normalised(preprocess, images))
+        vectors: Floats = flat(outputs, most=MOST_NUMBERS).numpy()
     if not np.isfinite(vectors).all():
         raise DataError(
             "The weights of this checkpoint give values that are no numbers: the training "
             "diverged. Choose another checkpoint."
         )
     return vectors
+
+
+def _shares(
+    backbone: torch.nn.Sequential,
+    preprocess: Preprocess,
+    images: npt.NDArray[np.uint8],
+    weights: Floats,
+) -> Floats:
+    """Activation times gradient of the last stage with places, summed over its channels: HiResCAM
+    (Draelos and Carin 2020), which is Grad-CAM where only an average and the head follow."""
+    outputs = [_normalised(preprocess, images)]
+    with torch.no_grad():
+        for stage in backbone:
+            outputs.append(stage(outputs[-1]))
+    last = max(place for place, one in enumerate(outputs) if one.ndim == 4)
+    if last == 0:  # the pixels themselves
+        return np.zeros((len(images), 0, 0), np.float32)
+    places = outputs[last].detach().requires_grad_()
+    vectors = flat(backbone[last:](places), most=MOST_NUMBERS)
+    (gradient,) = torch.autograd.grad((vectors * torch.from_numpy(weights)).sum(), places)
+    shares: Floats = (places * gradient).sum(1).detach().float().numpy()
+    return shares
 
 
 def _ready_names() -> list[str]:

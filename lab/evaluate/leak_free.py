@@ -16,12 +16,13 @@ import numpy as np
 from lab.data.groups import Groups
 from lab.data.pack import Pack
 from lab.data.quality.duplicates import copies_are_known, independent_groups
-from lab.data.splits import Splits
-from lab.errors import NotFoundError
-from lab.evaluate.metrics import GroupedShare, grouped_share
-from lab.evaluate.opened import open_data
+from lab.data.splits import Indices, Splits
+from lab.errors import LabError, NotFoundError
+from lab.evaluate.compare import AccuracyInterval, share_interval
+from lab.evaluate.metrics import Bools, GroupedShare, grouped_share
+from lab.evaluate.opened import checkpoint_identity, open_data
 from lab.evaluate.predictions import SPLIT_WORDS, Predictions, saved_predictions
-from lab.training.checkpoint import CheckpointMetadata
+from lab.training.checkpoint import CheckpointMetadata, read_test_logits
 
 NOT_CHECKED = (
     "Not known: nobody has looked for copies in this data set yet, or the test images were not "
@@ -83,6 +84,49 @@ def known_groups(pack: Pack) -> Groups | None:
     """Returns (N,) which images are near-copies or belong together; None while nobody has looked
     for copies."""
     return independent_groups(pack) if copies_are_known(pack.meta.images_hash) else None
+
+
+def accuracy_interval(
+    folder: Path, part: str, accuracy: float | None, n: int | None
+) -> AccuracyInterval:
+    """Returns the interval of what the best weights of a run reached on the `n` images of "val" or
+    "test"; no network is asked."""
+    by_images = share_interval(accuracy, n)
+    try:
+        key = (str(folder), part, checkpoint_identity(folder, "best"))
+        if key in _known:
+            return _known[key]
+        pack, splits = open_data(CheckpointMetadata.read(folder))
+        groups = known_groups(pack)
+    except LabError:  # the data set is gone, or the run never had a network
+        return AccuracyInterval(by_images, None)
+    if groups is None:
+        return AccuracyInterval(by_images, None)
+    rows = splits.val if part == "val" else splits.test
+    units = len(np.unique(groups[rows]))
+    if units == len(rows):
+        return AccuracyInterval(by_images, units)
+    right = _right(folder, part, pack, rows)
+    if right is None:
+        return AccuracyInterval(None, units)
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[key] = AccuracyInterval(grouped_share(right, groups[rows]).interval, units)
+    return _known[key]
+
+
+MOST_KNOWN = 1000
+_known: dict[tuple[str, str, str], AccuracyInterval] = {}
+"""Opening a data set takes a tenth of a second, and a page has many runs."""
+
+
+def _right(folder: Path, part: str, pack: Pack, rows: Indices) -> Bools | None:
+    """Returns which of the images the best weights are right on; None where that was not kept."""
+    saved = saved_predictions(folder, "best", part)
+    if saved is not None and np.array_equal(saved.indices, rows):
+        return saved.right
+    logits = read_test_logits(folder, rows) if part == "test" else None
+    return None if logits is None else logits.argmax(dim=1).numpy() == pack.labels[rows]
 
 
 def saved_leak_free(folder: Path, checkpoint: str = "best", part: str = "test") -> LeakFree | None:

@@ -74,10 +74,13 @@ def upload_picture(
 ) -> Picture:
     """Returns a decoded picture (RGB, upright) in the form of the run's data set.
 
-    Cut to `crop` if there is one, made square as the data set's images were, grey where they are.
+    Cut to `crop` if there is one, then the way of the training images: square at the data set's own
+    size, grey where they are, and from there to the network's size.
     """
     if crop is not None:
         image = image.crop(crop.box(*image.size))
-    squared = to_square(image, image_size=card.preprocess.image_size, fit=card.fit)
-    pixels = np.array(squared.convert("L" if card.data_channels == 1 else "RGB"))
+    size = card.preprocess.image_size
+    squared = to_square(image, image_size=card.data_image_size or size, fit=card.fit)
+    squared = squared.convert("L" if card.data_channels == 1 else "RGB")
+    pixels = np.array(to_square(squared, image_size=size, fit="stretch"))
     return Picture(pixels.reshape(*pixels.shape[:2], card.data_channels), name)

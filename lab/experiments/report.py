@@ -9,11 +9,20 @@ from collections.abc import Iterable, Sequence
 
 from lab.config import KNOBS
 from lab.errors import LabError
+from lab.experiments.looks import looks_words
 from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
-from lab.experiments.sweeps.results import Line, SeedMean, lines, ranked
+from lab.experiments.sweeps.results import (
+    Line,
+    SeedMean,
+    interval_text,
+    lines,
+    place_text,
+    places_words,
+    ranked,
+)
 from lab.experiments.sweeps.table import SweepRow, sweeps
 from lab.metrics import METRICS, Metric
 from lab.runs.rows import RunRow
@@ -23,9 +32,10 @@ from lab.words import NONE, percent
 HEAD = """# The documents' experiments, run by this lab
 
 Made by `python -m lab recipes report` from the lab's own runs. Validation images (a tenth of the
-training images) chose the epoch; the test images were looked at once, at the end. The interval is
-what the number of test images leaves open, 95 times of 100 (Wilson); another seed can differ by
-more.
+training images) chose the epoch; each run looked at the test images once, at the end. The interval
+is what the test images leave open, 95 times of 100 (Wilson); where copies of pictures are known,
+each picture counts once with all its copies. Another seed can differ by more, so runs of one seed
+whose intervals overlap are not known to differ.
 """
 
 
@@ -36,7 +46,7 @@ def report(store: Store) -> str:
     for each in all_recipes():
         results = newest(stored_results(each, store), live=False)
         if full := [result for result in results if result.size == "full"]:
-            parts.append(_recipe(each, full))
+            parts.append(_recipe(each, full, store))
     for row in sorted(sweeps(store), key=lambda row: row.created_at):
         try:
             config = SweepConfig.from_json(row.config_json)
@@ -45,18 +55,18 @@ def report(store: Store) -> str:
         runs = store.runs(origin=row.origin)
         combinations = lines(config, runs, row.notes)
         if any(line.judged.count for line in combinations):
-            parts.append(_sweep(row, config, ranked(config, combinations), runs))
+            parts.append(_sweep(row, config, ranked(config, combinations), runs, store))
     return "\n".join(parts)
 
 
-def _recipe(each: Recipe, results: Sequence[Result]) -> str:
+def _recipe(each: Recipe, results: Sequence[Result], store: Store) -> str:
     head = ("Run", "Validation", "Test", "95 % interval", "The document", "Beside it")
     rows = [
         (
             result.variant.title,
             percent(result.run.best_val_accuracy),
             f"**{percent(result.run.test_accuracy)}**",
-            NONE if result.interval is None else " to ".join(map(percent, result.interval)),
+            _interval(result),
             result.variant.reported.text,
             result.comparison or NONE,
         )
@@ -72,22 +82,41 @@ def _recipe(each: Recipe, results: Sequence[Result]) -> str:
         f"{_images(newest_run)}."
     )
     differences = "\n".join(f"- {line}" for line in each.differences)
+    if looks := looks_words(newest_run, store):
+        about += f" {looks}"
     return f"## {each.title}\n\n{about}\n\n{_table(head, rows)}\n\n{differences}\n"
 
 
+def _interval(result: Result) -> str:
+    if result.interval is None:
+        return NONE
+    text = " to ".join(map(percent, result.interval))
+    if result.units is not None and result.units < (result.run.test_samples or 0):
+        text += f", of {result.units:,} independent pictures"
+    return text
+
+
 def _sweep(
-    row: SweepRow, config: SweepConfig, combinations: Sequence[Line], runs: Sequence[RunRow]
+    row: SweepRow,
+    config: SweepConfig,
+    combinations: Sequence[Line],
+    runs: Sequence[RunRow],
+    store: Store,
 ) -> str:
     head = (
+        "Place",
         *(KNOBS[knob].title for knob in config.axes),
         JUDGED_BY[config.metric],
+        "95 % interval",
         "Test accuracy",
         "State",
     )
     rows = [
         (
+            place_text(line, combinations),
             *(KNOBS[knob].text(line.params[knob]) for knob in config.axes),
             _mean(line.judged, config.measured),
+            interval_text(line, config.measured),
             f"**{_mean(line.test, METRICS['accuracy'])}**",
             line.note or line.state,
         )
@@ -98,9 +127,11 @@ def _sweep(
     seeds = ", ".join(map(str, config.seeds))
     about = f"{row.created_at:%Y-%m-%d}, seed {seeds}; every run with {settings}"
     if tested := next((run for run in runs if run.test_samples), None):
-        about += f"; {_images(tested)}"
+        about += f"; {_images(tested)}. {looks_words(tested, store)}".rstrip(" .")
     story = f"{config.story}\n\n" if config.story else ""
-    return f"## Sweep: {row.name}\n\n{story}{about}.\n\n{_table(head, rows)}\n"
+    places = places_words(config, combinations)
+    below = f"\n{places}\n" if places else ""
+    return f"## Sweep: {row.name}\n\n{story}{about}.\n\n{_table(head, rows)}\n{below}"
 
 
 def _images(run: RunRow) -> str:

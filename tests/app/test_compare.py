@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab.config import RunConfig
-from lab.evaluate.compare import in_words, over_seeds, paired, share_interval
-from lab.evaluate.predictions import saved_predictions
+from lab.evaluate.compare import holm, in_words, over_seeds, paired, share_interval
+from lab.evaluate.leak_free import accuracy_interval
+from lab.evaluate.predictions import predict, saved_predictions
 from lab.runs import schema
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
@@ -217,7 +219,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
 
 # --- results, knobs ------------------------------------------------------------------------------
 def test_final_results_with_their_intervals_and_the_spread_over_seeds(
-    compare: Open, trained: list[RunRow]
+    compare: Open, trained: list[RunRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = compare(*(row.id for row in trained), tab="Final results")
     table, seeds = (each.value for each in app.dataframe)
@@ -232,7 +234,48 @@ def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     (spread,) = over_seeds([r.settings for r in trained], [r.test_accuracy for r in trained])
     assert spread.members == (0, 1)
     assert seeds["Mean"][0] == spread.mean
-    assert list(seeds["Result"]) == ["Test", "Best validation"]
+    assert list(seeds["Result"]) == ["Test", "Validation"]
+    low, high = spread.interval
+    assert seeds["Mean, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
+    assert "tested on these" not in texts(app, "caption")  # three looks are few
+    monkeypatch.setattr("lab.experiments.looks.MANY", 2)
+    app.run()
+    assert "3 runs have been tested on these 30 test images" in texts(app, "caption")
+
+
+def test_intervals_count_copies_once(
+    compare: Open, trained: list[RunRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "lab.evaluate.leak_free.known_groups", lambda pack: np.arange(len(pack)) // 6
+    )
+    app = compare(*(row.id for row in trained), tab="Final results")
+    table = app.dataframe[0].value
+    assert list(table["Independent"]) == [5, 5, 5]
+    # The test's answers were kept; those to the validation images were not asked for.
+    folder = store().folder(trained[0].id)
+    honest = accuracy_interval(folder, "test", trained[0].test_accuracy, 30)
+    assert honest.interval is not None
+    by_images = share_interval(trained[0].test_accuracy, 30)
+    assert by_images is not None
+    assert honest.interval[1] - honest.interval[0] > by_images[1] - by_images[0]
+    low, high = honest.interval
+    assert table["Test, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
+    assert table["Validation, 95 %"][0] == "–"
+    assert "Its Results find out" in texts(app, "caption")
+    predict(folder, "best", "val")
+    check(app.run())
+    assert app.dataframe[0].value["Validation, 95 %"][0] != "–"
+
+
+def test_settings_over_their_seeds(
+    compare: Open, trained: list[RunRow], finished: Finished
+) -> None:
+    base = trained[2].config
+    other = finished(queue().submit(base.changed(seed=1), name="slow too"))
+    app = compare(*(row.id for row in [*trained, other]), tab="Final results")
+    said = texts(app, "markdown")
+    assert ("Not distinguishable over their seeds" in said) or ("differ by more than" in said)
 
 
 def test_no_seeds_to_compare_is_said(compare: Open) -> None:
@@ -274,15 +317,18 @@ def test_two_runs_on_the_same_images(compare: Open, trained: list[RunRow]) -> No
     assert "Not asked yet" not in texts(app, "caption")
     check(app.multiselect(key="compare_same_images").select(trained[2].id).run())
     check(app.button(key="compare_ask").click().run())
-    one, _, other = (saved_predictions(store().folder(r.id), "best", "test") for r in trained)
+    one, two, other = (saved_predictions(store().folder(r.id), "best", "test") for r in trained)
     assert one is not None
+    assert two is not None
     assert other is not None
     test = paired(one, other).test()
     names = [
         f"{letter} ({plain(f'my $bars$ · {row.id[-4:]}')})"
         for letter, row in (("A", trained[0]), ("C", trained[2]))
     ]
-    assert in_words(test, *names) in texts(app, "markdown")
+    every = [paired(a, b).test().p_mid for a, b in ((one, two), (one, other), (two, other))]
+    assert in_words(test, *names, p=holm(every)[1], pairs=3) in texts(app, "markdown")
+    assert "**Not distinguishable here:** A and B" in texts(app, "markdown")
     table = app.dataframe[-1].value
     assert list(table["Runs"]) == ["A and B", "A and C", "B and C"]
     assert table["Only the first"][1] == test.only_first
@@ -316,3 +362,22 @@ def test_the_runs_page_links_to_it(open_page: OpenPage, trained: list[RunRow]) -
     check(app.run())
     check(app.button(key="runs_compare_ticked").click().run())
     assert set(app.multiselect(key="compare_runs").value) == {row.id for row in trained}
+
+
+def test_one_setting_that_differs_leads_to_the_question_whether_it_matters(compare: Open) -> None:
+    one, other, both = (
+        recorded(0, learning_rate=0.01),
+        recorded(1, learning_rate=0.001, seed=3),
+        recorded(2, learning_rate=0.001, batch_size=8),
+    )
+
+    def questions(*run_ids: str) -> list[str]:
+        links = [element.proto for element in compare(*run_ids).get("page_link")]
+        return [f"{e.label} {e.query_string}" for e in links if "five seeds" in e.label]
+
+    (asked,) = questions(one, other)
+    assert asked.startswith("Does learning rate matter? Try both with five seeds ")
+    assert f"run={one}" in asked
+    assert "matter=learning_rate&against=0.001" in asked
+    assert questions(one, both) == []
+    assert questions(one) == []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.pack import PackWriter
@@ -88,3 +89,25 @@ def test_a_run_on_these_pictures_can_be_asked_where_it_looks(
     run = finished(queue().submit(config))
     assert newest_run(pack) == run.id
     assert newest_run(catalog.open_pack(make_tiny_pack(seed=1))) is None  # other pictures by now
+
+
+def test_a_run_of_the_set_can_judge_instead(
+    app: AppTest, finished: Callable[[str], RunRow]
+) -> None:
+    assert any("What speaks for" in caption.value for caption in app.caption)
+    assert not [box for box in app.selectbox if box.label == "Judged by"]
+    config = RunConfig(dataset="tiny", architecture="sign-cnn", epochs=2, batch_size=16)
+    run = finished(queue().submit(config))
+    app.run()
+    app.selectbox(key="data_check_judge_tiny").set_value(run.id).run()
+    app.button(key="data_check_judge_start").click().run()
+    job = next(job for job in jobs.jobs() if "check-tiny-" in (job.key or ""))
+    jobs.wait(job.id, timeout=30)
+    app.run()
+    assert not app.exception
+    assert any(f"of run {run.id}" in text for text in shown(app))
+    assert any("learned by heart" in text for text in shown(app))
+
+
+def shown(app: AppTest) -> list[str]:
+    return [element.value.replace("\\", "") for element in (*app.caption, *app.markdown)]

@@ -56,6 +56,30 @@ def test_pictures_join_the_training_part_as_a_new_version() -> None:
     assert len(catalog.open_pack("pets", version=middle)) == n
 
 
+def test_the_sizes_of_the_files_stay_with_their_pictures(tmp_path: Path) -> None:
+    files = {**pets(4), "cats/bad.jpg": b"none", "cats/wide.jpg": jpeg(60, (90, 20))}
+    catalog.add_dataset("shapes", write_folder(tmp_path / "shapes", files), image_size=32)
+    pack = catalog.open_pack("shapes")
+    assert pack.sizes is not None
+    assert pack.sizes.dtype == np.int32
+    wide = pack.names.index("cats/wide.jpg")
+    assert pack.sizes[wide].tolist() == [90, 20]
+    assert {tuple(size) for row, size in enumerate(pack.sizes.tolist()) if row != wide} == {
+        tuple(map(int, size.split("x"))) for size in pack.meta.original_sizes if size != "90x20"
+    }
+    versions.apply("shapes", Edits(exclude=frozenset([0])))
+    add_pictures("shapes", [NewPicture("a.jpg", "cats", jpeg(50, (70, 30)))])
+    for after in (catalog.open_pack("shapes"), catalog.open_pack("shapes", image_size=16)):
+        assert after.sizes is not None
+        assert (after.sizes[:-1] == pack.sizes).all()
+        assert after.sizes[-1].tolist() == [70, 30]
+    # A pack of older code has no such column, and stays without.
+    (home_folder("packs") / "shapes" / "sizes.npy").unlink()
+    assert catalog.open_pack("shapes").sizes is None
+    add_pictures("shapes", [NewPicture("b.jpg", "cats", jpeg(51))])
+    assert catalog.open_pack("shapes").sizes is None
+
+
 def test_what_is_there_already_is_not_added_again(tmp_path: Path) -> None:
     same = next(iter(pets(6).values()))
     added = add_pictures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 from pathlib import Path
@@ -15,6 +16,7 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.decode import Fit, decode_image
 from lab.data.preprocess import Preprocess
+from lab.data.resize import own_image_size
 from lab.errors import NotFoundError
 from lab.evaluate.pictures import Crop, pack_picture, upload_picture
 from lab.training.checkpoint import CheckpointMetadata
@@ -77,13 +79,16 @@ def test_an_upload_becomes_what_the_data_set_would_hold(tmp_path: Path, fit: Fit
         place.parent.mkdir(parents=True, exist_ok=True)
         image.save(place)
     catalog.add_dataset("mine", folder, fit=fit, image_size=32)
-    pack = catalog.open_pack("mine")
-    for index, name in enumerate(pack.names):
-        upload = decode_image((folder / name).read_bytes(), name=name)
-        picture = upload_picture(upload, card(image_size=32, fit=fit), name=name)
-        assert picture.pixels.shape == pack.images[index].shape
-        assert (picture.pixels == pack.images[index]).all()
-        assert (picture.label, picture.index) == (None, None)
+    for size in (32, 20, 48):  # the data set's own, and a network's that is another
+        pack = catalog.open_pack("mine", image_size=size)
+        assert own_image_size(pack) == 32
+        own = dataclasses.replace(card(image_size=size, fit=fit), data_image_size=32)
+        for index, name in enumerate(pack.names):
+            upload = decode_image((folder / name).read_bytes(), name=name)
+            picture = upload_picture(upload, own, name=name)
+            assert picture.pixels.shape == pack.images[index].shape
+            assert (picture.pixels == pack.images[index]).all()
+            assert (picture.label, picture.index) == (None, None)
 
 
 def test_grey_data_in_a_colour_network_stay_grey() -> None:

@@ -36,22 +36,22 @@ _FORMAT = 1
 
 def run_checks(
     pack: Pack,
-    names: Sequence[str] = (),
+    names: Sequence[str | Check] = (),
     progress: Report = silent,
     cancel: Cancel = never,
     *,
     again: bool = False,
 ) -> dict[str, CheckResult]:
-    """Returns what the checks called `names` (none: all) find in `pack`, by name.
+    """Returns what the checks `names` (none: all) find in `pack`, by name.
 
     What was already found in this version is read, unless `again`. Each result is kept as soon as
     its check is done, so what was found before a cancel stays. `cancel` is asked between pieces of
     work. Raises NotFoundError for an unknown check, DataError, ResourceError, Cancelled.
     """
     results = {}
-    for check in [CHECKS.get(name) for name in names or CHECKS.names()]:
+    for check in [_check(name) for name in names or CHECKS.names()]:
         check_cancel(cancel, f"Checking {pack.meta.title}")
-        found = None if again else result(pack, check.name)
+        found = None if again else result(pack, check)
         if found is None:
             progress(Progress(0, 0, check.title))
             start = time.monotonic()
@@ -62,19 +62,22 @@ def run_checks(
     return results
 
 
-def result(pack: Pack, name: str) -> CheckResult | None:
-    """Returns what the check called `name` found in this version of the set; None if not run."""
+def result(pack: Pack, name: str | Check) -> CheckResult | None:
+    """Returns what the check `name` found in this version of the set; None if not run."""
     return result_of(pack.meta.content_hash, name)
 
 
-def result_of(content_hash: str, name: str) -> CheckResult | None:
+def result_of(content_hash: str, name: str | Check) -> CheckResult | None:
     """As `result`, of the version with this content hash; opens no images."""
     if not content_hash:
         return None
-    return _read(_file(content_hash, name), CHECKS.get(name).version)
+    check = _check(name)
+    return _read(_file(content_hash, check.name), check.version)
 
 
-def start_checks(dataset: str, names: Sequence[str] = (), *, again: bool = False) -> jobs.JobView:
+def start_checks(
+    dataset: str, names: Sequence[str | Check] = (), *, again: bool = False
+) -> jobs.JobView:
     """Starts the checks as a background job, or returns the one that checks this version already.
 
     The job's result is check -> number of findings.
@@ -83,7 +86,7 @@ def start_checks(dataset: str, names: Sequence[str] = (), *, again: bool = False
     if not info.usable:
         raise ConfigError(f"{info.title} is not on this machine. {info.how_to_get}")
     for name in names:
-        CHECKS.get(name)
+        _check(name)
 
     def work(report: Report, cancel: Cancel) -> dict[str, int]:
         pack = catalog.open_pack(dataset, progress=report, cancel=cancel)
@@ -96,6 +99,11 @@ def start_checks(dataset: str, names: Sequence[str] = (), *, again: bool = False
 def job_key(dataset: str) -> str:
     """Returns the key of the job that checks a data set: there is one at a time."""
     return f"check-{dataset}"
+
+
+def _check(name: str | Check) -> Check:
+    """One of CHECKS, or a variant of one, which keeps its results under its own name."""
+    return name if isinstance(name, Check) else CHECKS.get(name)
 
 
 def _file(content_hash: str, name: str) -> Path:

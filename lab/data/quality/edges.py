@@ -56,12 +56,23 @@ def _edges(grey: Tensor) -> Tensor:
     return unit
 
 
+def _shares(images: npt.NDArray[np.uint8], weights: Floats) -> Floats:
+    parts = edges_and_colours(images) * weights
+    edges = parts[:, : ORIENTATIONS * CELLS * CELLS].reshape(-1, ORIENTATIONS, CELLS, CELLS).sum(1)
+    colours = parts[:, ORIENTATIONS * CELLS * CELLS :]
+    colours = colours.reshape(len(parts), -1, _COLOURS, _COLOURS).sum(1)
+    factor = CELLS // _COLOURS
+    shares: Floats = edges + colours.repeat(factor, 1).repeat(factor, 2) / factor**2
+    return shares
+
+
 def _open(pack: Pack, detail: str) -> OpenExtractor:
     return OpenExtractor(
         title="edges and colours (no network)",
         identity=f"edges 1 {SIDE} {CELLS} {ORIENTATIONS} {_COLOUR_WEIGHT}",
         batch=256,
         vectors=edges_and_colours,
+        shares=_shares,
     )
 
 

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ KEPT_BYTES = 6_000_000_000
 """Of all kept features together; those used longest ago go first."""
 AUTO = "auto"
 _TEXT = "Features of the pictures"
+_MAPS = "Maps of what speaks for the other class"
 
 Floats = npt.NDArray[np.float32]
 
@@ -65,6 +66,9 @@ class OpenExtractor:
     """Pictures that go together through it."""
     vectors: Callable[[npt.NDArray[np.uint8]], Floats]
     """Pictures (n, H, W, C) uint8 -> (n, D); may raise DataError."""
+    shares: Callable[[npt.NDArray[np.uint8], Floats], Floats]
+    """Pictures (n, H, W, C) uint8 and weights (n, D) -> (n, h, w): what each place adds to the
+    score `vectors x weights` of a linear head; h = w = 0 where the features have no places."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,32 @@ def set_features(
         )
 
 
+def place_shares(
+    pack: Pack,
+    rows: Sequence[int],
+    weights: Floats,
+    *,
+    extractor: str,
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> Floats:
+    """Returns what each place of pictures `rows` adds to a linear head's score: (n, h, w).
+
+    weights (n, D) are of a head over the features of `extractor`, one class for each picture. No
+    picture has a map (h = w = 0) when the features have no places. Raises as `set_features`.
+    """
+    chosen, detail = _chosen(pack, extractor)
+    opened = chosen.open(pack, detail)
+    parts = []
+    for start in range(0, len(rows), opened.batch):
+        check_cancel(cancel, _MAPS)
+        progress(Progress(start, len(rows), _MAPS, "pictures"))
+        piece = slice(start, start + opened.batch)
+        images = pack.take(np.asarray(rows[piece], dtype=np.int64))
+        parts.append(opened.shares(images, weights[piece]))
+    return np.concatenate(parts)
+
+
 def similar(rows: Floats, query: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
     """Returns the `count` rows nearest to each query: (n, count) places in `rows` and cosines.
 
@@ -147,14 +177,13 @@ def resized_to(images: Tensor, side: int) -> Tensor:
     return interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
-def flat(outputs: Tensor, *, most: int) -> Floats:
+def flat(outputs: Tensor, *, most: int) -> Tensor:
     """(N, C, h, w) or (N, D) -> (N, D'): places averaged to a grid of `most` numbers or fewer."""
     if outputs.ndim == 4:
         channels, height, width = outputs.shape[1:]
         grid = max(1, min(height, width, int((most // channels) ** 0.5)))
         outputs = adaptive_avg_pool2d(outputs, grid)
-    vectors: Floats = outputs.detach().float().cpu().flatten(1).numpy()
-    return vectors
+    return outputs.float().flatten(1)
 
 
 def _chosen(pack: Pack, name: str) -> tuple[Extractor, str]:

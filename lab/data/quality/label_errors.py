@@ -15,7 +15,10 @@ copies share is then missed.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +26,10 @@ import numpy.typing as npt
 from lab.data.pack import Pack
 from lab.data.quality import check
 from lab.data.quality.confirmed import confirmed
-from lab.data.quality.features import Floats, set_features, similar
+from lab.data.quality.features import Features, Floats, place_shares, set_features, similar
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Figure, Finding, rows_in_use
 from lab.data.splits import Indices, Stream, random_keys
-from lab.progress import Cancel, Progress, Report, check_cancel
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.words import percent, probability
 
 FOLDS = 5
@@ -94,10 +97,20 @@ def find_suspects(probabilities: Probabilities, labels: Indices) -> Suspects:
     return Suspects(order, suggested, margin, joint, min(wrong, len(order)))
 
 
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Linear heads that were each fitted without one fold, and what they say of it."""
+
+    probabilities: Probabilities
+    """(n, K)"""
+    heads: Floats
+    """(FOLDS, D, K): their weights."""
+
+
 def out_of_fold(
     rows: Floats, labels: Indices, folds: Indices, classes: int, cancel: Cancel
-) -> Probabilities:
-    """Returns probabilities (n, K): of each picture by a linear head fitted without its fold.
+) -> OutOfFold:
+    """Returns what is said of each picture by a linear head fitted without its fold.
 
     The head is fitted by least squares with a ridge, which is solved and not trained: a second for
     10,000 pictures. The ridge, and the temperature that makes probabilities of its scores, are
@@ -109,6 +122,7 @@ def out_of_fold(
     targets[np.arange(count), labels] = 1
     gram, moments = x.T @ x, x.T @ targets
     scores = {ridge: np.empty((count, classes)) for ridge in _RIDGES}
+    heads = {ridge: np.zeros((FOLDS, size, classes), np.float32) for ridge in _RIDGES}
     for fold in np.unique(folds):
         check_cancel(cancel, _TEXT)
         held = folds == fold
@@ -119,13 +133,16 @@ def out_of_fold(
             penalised = inner.copy()
             penalised[np.diag_indices(size)] += ridge * count  # not the offset
             penalised[size, size] += 1e-6 * count
-            scores[ridge][held] = held_x @ np.linalg.solve(penalised, right)
+            head = np.linalg.solve(penalised, right)
+            scores[ridge][held] = held_x @ head
+            heads[ridge][fold] = head[:size]
     best = min(
         (_loss(scores[ridge] * scale, labels), ridge, scale)
         for ridge in _RIDGES
         for scale in np.geomspace(1, 100, 30)
     )
-    return np.exp(_log_softmax(scores[best[1]] * best[2]))
+    _, ridge, scale = best
+    return OutOfFold(np.exp(_log_softmax(scores[ridge] * scale)), heads[ridge])
 
 
 def make_folds(labels: Indices, groups: Indices) -> Indices:
@@ -144,7 +161,9 @@ def label_errors(
     """Returns the pictures of `pack` whose label is probably wrong, the surest first.
 
     Arrays: "given" (N,) the probability of each picture's own label, "suggested" (N,) that of its
-    most probable other class, both NaN for pictures that were not judged.
+    most probable other class, both NaN for pictures that were not judged; "weights" (n, D): with
+    these the features of each finding add up to what its head scores for the suggested class over
+    the average picture; from them `suspect_maps` draws.
     """
     used = rows_in_use(pack)
     names = pack.meta.class_names
@@ -161,7 +180,8 @@ def label_errors(
     features = set_features(pack, extractor=extractor, progress=progress, cancel=cancel)
     progress(Progress(0, 0, _TEXT))
     folds = make_folds(labels, groups[judged])
-    probabilities = out_of_fold(features.rows[judged], labels, folds, len(classes), cancel)
+    answers = out_of_fold(features.rows[judged], labels, folds, len(classes), cancel)
+    probabilities = answers.probabilities
     suspects = find_suspects(probabilities, labels)
 
     known = confirmed(pack)
@@ -180,6 +200,11 @@ def label_errors(
         )
         for place, neighbours in zip(shown, near, strict=True)
     )
+    weights = answers.heads[folds[shown], :, suspects.suggested[shown]]
+    # Over what the average picture scores: `weights x mean` taken from what the picture itself has.
+    average = weights @ features.rows[judged].mean(axis=0)
+    weights -= average[:, None] * features.rows[judged[shown]]
+    weights /= np.abs(weights).max(axis=1, keepdims=True, initial=1e-12)
     agreed = float((suspects.margin >= 0).mean())
     figures: dict[str, Figure] = {
         "wrong": suspects.wrong,
@@ -188,22 +213,59 @@ def label_errors(
         "judged": len(judged),
         "confirmed": len(order) - len(shown),
         "features": features.title,
+        "extractor": features.extractor,
     }
     places = np.arange(len(judged))
     return CheckResult(
         findings,
         figures,
-        _notes(suspects, len(judged), agreed, features.title, small, len(order) - len(shown)),
+        _notes(suspects, len(judged), agreed, features, small, len(order) - len(shown)),
         0.0,
         arrays={
             "given": _spread(pack, judged, probabilities[places, labels]),
             "suggested": _spread(pack, judged, probabilities[places, suspects.suggested]),
+            "weights": weights.astype(np.float16),
         },
     )
 
 
+def judged_by(extractor: str, key: str) -> Check:
+    """Returns this check by the features of `extractor`; `key` names all that these depend on."""
+    return dataclasses.replace(
+        CHECKS.get("label_errors"),
+        name=f"label_errors-{key.replace(':', '-')}",
+        run=partial(label_errors, extractor=extractor),
+    )
+
+
+def suspect_maps(
+    pack: Pack,
+    found: CheckResult,
+    rows: Sequence[int],
+    progress: Report = silent,
+    cancel: Cancel = never,
+) -> dict[int, Floats]:
+    """Returns row -> map (h, w): where suspects `rows` look like the suggested class.
+
+    The class activation map of the head that suspects them, raw and never negative. A row is
+    missing where there is no such place, or the features have no places. Raises as `set_features`.
+    """
+    at = {finding.row: place for place, finding in enumerate(found.findings)}
+    weights = found.arrays["weights"][[at[row] for row in rows]].astype(np.float32)
+    extractor = str(found.figures["extractor"])
+    shares = place_shares(
+        pack, rows, weights, extractor=extractor, progress=progress, cancel=cancel
+    ).clip(min=0)
+    return {row: one for row, one in zip(rows, shares, strict=True) if one.any()}
+
+
 def _notes(
-    suspects: Suspects, judged: int, agreed: float, features: str, small: list[str], right: int
+    suspects: Suspects,
+    judged: int,
+    agreed: float,
+    features: Features,
+    small: list[str],
+    right: int,
 ) -> tuple[str, ...]:
     if suspects.wrong:
         share = probability(suspects.wrong / judged)
@@ -212,9 +274,14 @@ def _notes(
         first = f"None of {judged:,} labels is suspected of being wrong."
     notes = [
         first,
-        f"Judged by {features}: a linear head that never saw the picture agrees with "
+        f"Judged by {features.title}: a linear head that never saw the picture agrees with "
         f"{percent(agreed)} of the labels.",
     ]
+    if features.extractor.startswith("run:"):
+        notes.append(
+            "This run learned from the training pictures with these very labels: a wrong label "
+            "that it has learned by heart is not suspected."
+        )
     if agreed < POOR:
         notes.append(
             "That is little: these features hardly tell the classes apart, so most suggestions "
@@ -279,5 +346,6 @@ CHECKS.add(
         "was wrong.",
         kinds={LIKELY: "Suspected", PERHAPS: "Less so"},
         run=label_errors,
+        version=2,
     ),
 )

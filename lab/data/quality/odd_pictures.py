@@ -1,12 +1,12 @@
-"""Finds pictures that are odd by themselves: dark, bright, blurred, empty, grey among colour.
+"""Finds pictures that are odd by themselves: dark, bright, blurred, empty, oddly shaped, tiny, grey
+among colour.
 
 The measures and absolute limits are cleanvision's (0.3.7), which were set on many photographs. A
 picture must also stand out from its own set, by more than twice the quartile range below the
 median: in a set of dark X-rays only the one that is black is dark.
 
-All is measured on copies of at most SIDE pixels, as cleanvision measures blur. The shape of an
-original is known as a count and not for each picture (packs hold squares), so odd shapes are a
-note.
+All is measured on copies of at most SIDE pixels, as cleanvision measures blur. Shape and size are
+those of the files; packs of older code hold no more than a count of them, which is a note.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 SIDE = 64
 ODD_SHAPE = 0.35
 """Shorter side by longer side below which an original is oddly shaped."""
+TINY = 0.5
+"""Side of an original (the root of its area) by that of the stored square below which it was blown
+up beyond use."""
 RARE = 0.1
 """Grey pictures are odd where they are fewer than this share; coloured ones likewise."""
 GREY_SPREAD = 4 / 255
@@ -105,6 +108,16 @@ def limit_of(name: str, values: Values) -> float:
     return float(min(MEASURES[name].limit, median - 2 * (upper - lower)))
 
 
+def tiny_limit(sides: Values, stored: int) -> float:
+    """Returns the side (root of the area, in pixels) below which an original of this set is tiny.
+
+    A picture must stand out from its own set: sides are compared by their ratio, as they are
+    spread by ratios.
+    """
+    lower, median, upper = np.quantile(sides, [0.25, 0.5, 0.75])
+    return float(min(TINY * stored, median * (lower / upper) ** 2))
+
+
 def _run(pack: Pack, progress: Report, cancel: Cancel) -> CheckResult:
     used = rows_in_use(pack)
     progress = throttled(progress)
@@ -120,6 +133,15 @@ def _run(pack: Pack, progress: Report, cancel: Cancel) -> CheckResult:
         limit = limit_of(name, values[name])
         odd = np.flatnonzero(values[name] < limit)
         findings += _listed(name, used, odd, limit - values[name][odd])
+    if pack.sizes is not None:
+        sizes = pack.sizes[used].astype(np.float32)
+        shape = sizes.min(axis=1) / sizes.max(axis=1)
+        odd = np.flatnonzero(shape < ODD_SHAPE)
+        findings += _listed("shape", used, odd, ODD_SHAPE - shape[odd])
+        sides = np.sqrt(sizes.prod(axis=1))
+        limit = tiny_limit(sides, pack.meta.image_size)
+        odd = np.flatnonzero(sides < limit)
+        findings += _listed("tiny", used, odd, 1 - sides[odd] / limit)
     grey = values["colour"] <= GREY_SPREAD
     if 0 < grey.mean() < RARE:
         findings += _listed("grey", used, np.flatnonzero(grey), -values["colour"][grey])
@@ -145,10 +167,11 @@ def _notes(pack: Pack, counts: Mapping[str, int]) -> tuple[str, ...]:
     said = [f"{count:,} {KINDS[kind].lower()}" for kind, count in counts.items() if count]
     notes = [f"Odd pictures: {', '.join(said)}." if said else "No picture is odd by itself."]
     shaped = sum(count for size, count in pack.meta.original_sizes.items() if _is_odd(size))
-    if shaped:
+    if shaped and pack.sizes is None:
         notes.append(
             f"At least {shaped:,} originals were oddly shaped (one side nearly three times the "
-            "other, or more) before they became squares; which ones is not kept."
+            "other, or more) before they became squares. Which ones is not known of sets that an "
+            "earlier version of the lab imported: add this one again to find out."
         )
     return tuple(notes)
 
@@ -160,6 +183,8 @@ def _is_odd(size: str) -> bool:
 
 KINDS = {
     **{name: entry.title for name, entry in MEASURES.items()},
+    "shape": "Odd shape",
+    "tiny": "Tiny file",
     "grey": "Grey among colour",
     "coloured": "Coloured among grey",
 }
@@ -169,9 +194,10 @@ CHECKS.add(
     Check(
         name="odd_pictures",
         title="Odd pictures",
-        explain="Light, blur, detail and colour of each picture, against cleanvision's limits and "
-        "against the other pictures of the set.",
+        explain="Light, blur, detail, colour, shape and size of each picture, against "
+        "cleanvision's limits and against the other pictures of the set.",
         kinds=KINDS,
         run=_run,
+        version=2,
     ),
 )

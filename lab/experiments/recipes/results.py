@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lab.errors import ConfigError
-from lab.evaluate.metrics import wilson_interval
+from lab.evaluate.compare import AccuracyInterval, share_interval
 from lab.experiments.recipes.book import RECIPES, all_recipes, recipe
 from lab.experiments.recipes.recipe import SIZES, Recipe, Reported, Size, Variant, stand_ins
 from lab.runs.naming import value_text
@@ -24,7 +26,9 @@ class Result:
     size: Size
     run: RunRow
     interval: tuple[float, float] | None
-    """95 % interval of the test accuracy, from the number of test images alone."""
+    """95 % interval of the test accuracy over other images; copies counted once where known."""
+    units: int | None
+    """Independent pictures among the test images; None where nobody has looked for copies."""
     caveats: tuple[str, ...]
     """Why the run's accuracy and the document's cannot be compared, or only in part."""
     comparison: str
@@ -33,7 +37,8 @@ class Result:
 
 def stored_results(each: Recipe, store: Store) -> list[Result]:
     """`results_of` all the recipe's runs in the store, compared with those of recipes beside it."""
-    return results_of(each, store.runs(origin=each.origin()), results_beside(each, store))
+    runs = store.runs(origin=each.origin())
+    return results_of(each, runs, results_beside(each, store), folder=store.folder)
 
 
 def newest_results(store: Store) -> dict[str, list[Result]]:
@@ -47,7 +52,10 @@ def newest_results(store: Store) -> dict[str, list[Result]]:
         if kind not in seen:
             seen.add(kind)
             wanted.setdefault(run.origin.split(":")[1], []).append(run)
-    return {each.id: results_of(each, wanted.get(each.id, ())) for each in all_recipes()}
+    return {
+        each.id: results_of(each, wanted.get(each.id, ()), folder=store.folder)
+        for each in all_recipes()
+    }
 
 
 def answered(each: Recipe, results: Mapping[str, Sequence[Result]]) -> list[Result]:
@@ -124,15 +132,22 @@ def results_beside(each: Recipe, store: Store) -> list[Result]:
     return beside
 
 
-def results_of(each: Recipe, runs: Iterable[RunRow], others: Sequence[Result] = ()) -> list[Result]:
+def results_of(
+    each: Recipe,
+    runs: Iterable[RunRow],
+    others: Sequence[Result] = (),
+    *,
+    folder: Callable[[str], Path] | None = None,
+) -> list[Result]:
     """One Result for each of `runs` that belongs to the recipe, in the order of its variants, full
     size first, the newest first among equals. `others` are results of the recipes beside it, for
-    words such as "below the CNN"."""
+    words such as "below the CNN". With `folder`, which finds a run's, intervals count copies of a
+    picture once."""
     results: list[Result] = []
     for run in runs:
         matched = _variant_and_size(each, run.origin)
         if matched is not None:
-            results.append(_result(each, *matched, run))
+            results.append(_result(each, *matched, run, folder))
     order = {variant.key: number for number, variant in enumerate(each.variants)}
     results.sort(key=lambda r: r.run.created_at, reverse=True)
     results.sort(key=lambda r: (r.size != "full", order[r.variant.key]))
@@ -158,17 +173,25 @@ def _variant_and_size(each: Recipe, origin: str) -> tuple[Variant, Size] | None:
     return None
 
 
-def _result(each: Recipe, variant: Variant, size: Size, run: RunRow) -> Result:
-    interval = None
-    if run.test_accuracy is not None and run.test_samples:
-        interval = wilson_interval(round(run.test_accuracy * run.test_samples), run.test_samples)
+def _result(
+    each: Recipe,
+    variant: Variant,
+    size: Size,
+    run: RunRow,
+    folder: Callable[[str], Path] | None,
+) -> Result:
+    sure = AccuracyInterval(share_interval(run.test_accuracy, run.test_samples), None)
+    if folder is not None and run.test_accuracy is not None:
+        from lab.evaluate.leak_free import accuracy_interval  # it brings torch
+
+        sure = accuracy_interval(folder(run.id), "test", run.test_accuracy, run.test_samples)
     try:
         caveats = stand_ins(each, run.config)
     except ConfigError:  # another version of the lab wrote it
         caveats = ("made by another version of the lab",)
     if size == "quick":
         caveats = ("quick size", *caveats)
-    return Result(each, variant, size, run, interval, caveats, "")
+    return Result(each, variant, size, run, sure.interval, sure.units, caveats, "")
 
 
 def _with_comparison(result: Result, everything: Sequence[Result]) -> Result:
@@ -198,6 +221,14 @@ def _beside_number(ours: float, interval: tuple[float, float], reported: Reporte
     return f"{distance} the document's result."
 
 
+def _by_chance(one: Result, other: Result) -> float:
+    """How far two test accuracies lie apart by the choice of test images alone, 95 times of 100: as
+    if each run had its own. 0 where that is not known."""
+    intervals = [result.interval for result in (one, other) if result.interval is not None]
+    halves = [(high - low) / 2 for low, high in intervals]
+    return math.hypot(*halves) if len(halves) == 2 else 0.0
+
+
 def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Result]) -> str:
     """ "below the CNN" is checked against the newest finished run of the same size and data."""
     direction, key = than
@@ -219,6 +250,8 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
     assert theirs is not None
     confirmed = ours > theirs if direction == "above" else ours < theirs
     verdict = "As the document has it" if confirmed else "Not as the document has it"
+    if abs(ours - theirs) <= _by_chance(result, rival):
+        verdict = "Not distinguishable, by the number of test images"
     where = "above" if ours > theirs else "below" if ours < theirs else "equal to"
     apart = f"{abs(ours - theirs) * 100:.1f} points {where}" if ours != theirs else "equal to"
     losses = ""

@@ -18,9 +18,11 @@ from lab.charts.compare_knobs import (
 )
 from lab.charts.style import CHART
 from lab.config import KNOBS
-from lab.evaluate.compare import differing_settings, share_interval
+from lab.evaluate.compare import differing_settings
+from lab.experiments.sweeps.config import varies
 from lab.ui.compare.choice import ComparedRun
-from lab.ui.compare.scores import RESULTS, results_of
+from lab.ui.compare.scores import RESULTS, intervals_of, results_of
+from lab.ui.widgets.links import AGAINST, MATTER
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 MOST_WHISKERS = 60
@@ -83,10 +85,10 @@ def _draw_scatter(
         )
     knob, result = _axis(across, chosen, different, log=log), _axis(up, chosen, different)
     names = [c.title for c in chosen]
-    counts = {"test_accuracy": "test_samples", "best_val_accuracy": "val_samples"}
+    parts = {"test_accuracy": "test", "best_val_accuracy": "val"}
     intervals = (
-        [share_interval(RESULTS[up].of(c.row), getattr(c.row, counts[up])) for c in chosen]
-        if up in counts and len(chosen) <= MOST_WHISKERS
+        [each.interval for each in intervals_of(chosen, parts[up])]
+        if up in parts and len(chosen) <= MOST_WHISKERS
         else []
     )
     st.plotly_chart(
@@ -105,13 +107,32 @@ def _draw_scatter(
     if knob.categories:
         sentences.append("The grey bar is the mean of the runs that have the same value.")
     if any(intervals):
-        sentences.append("Whiskers are 95 % intervals from the number of images (Wilson).")
+        sentences.append("Whiskers are 95 % intervals over other images.")
     if len(knobs) > 1:
         sentences.append(
             "The runs differ in other settings too, so a trend may have another cause: colour by "
             "one of those to see."
         )
     st.caption(" ".join(sentences))
+
+
+def draw_question(chosen: Sequence[ComparedRun]) -> None:
+    """Draws the way to a sweep that settles whether the one setting that differs matters."""
+    different = differing_settings([c.row.settings for c in chosen])
+    results = [k for k in different if k not in KNOBS or KNOBS[k].effect == "result"]
+    knobs = [name for name in results if name != "seed"]
+    if len(knobs) != 1 or knobs[0] not in KNOBS or not varies(KNOBS[knobs[0]], "grid"):
+        return
+    values = different[knobs[0]]
+    other = next(value for value in values if value != values[0])
+    text = ",".join(map(str, other)) if isinstance(other, (list, tuple)) else str(other)
+    if knobs[0] != "dataset" and None not in values:
+        st.page_link(
+            "pages/experiments.py",
+            label=f"Does {knob_title(knobs[0]).lower()} matter? Try both with five seeds",
+            icon=":material/balance:",
+            query_params={"run": chosen[0].row.id, MATTER: knobs[0], AGAINST: text},
+        )
 
 
 def _draw_parallel(

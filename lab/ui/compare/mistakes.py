@@ -5,7 +5,7 @@ Reads saved predictions; a background job makes the missing ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import streamlit as st
 from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.data.groups import Groups
 from lab.errors import LabError
-from lab.evaluate.compare import PairedTest, in_words, paired
+from lab.evaluate.compare import CHANCE, PairedTest, alike, holm, in_words, paired
 from lab.evaluate.metrics import confusion
 from lab.evaluate.predictions import Predictions
 from lab.training.checkpoint import CheckpointMetadata
@@ -110,23 +110,27 @@ def _draw_tests(
     groups: Groups | None,
 ) -> None:
     st.header("Do they really differ?", anchor=False)
-    tests: dict[str, PairedTest] = {}
+    tests: dict[tuple[str, str], PairedTest] = {}
     for (one, first), (other, second) in combinations(zip(letters, predictions, strict=True), 2):
         try:
-            test = paired(first, second).test(groups)
+            tests[one, other] = paired(first, second).test(groups)
         except LabError as error:
             st.warning(f"{one} and {other}: {error}", icon=":material/warning:")
-            continue
-        tests[f"{one} and {other}"] = test
-        names = [f"{letter} ({plain(titles[letter])})" for letter in (one, other)]
-        icon = ":material/balance:" if not test.more_than_chance else ":material/trending_up:"
-        st.markdown(f"{icon} {in_words(test, names[0], names[1])}")
     if not tests:
         return
+    p_values = dict(zip(tests, holm([test.p_mid for test in tests.values()]), strict=True))
+    if len(tests) > 1:
+        _draw_alike(letters, p_values)
+    with st.expander("Pair by pair") if len(tests) > 1 else st.container():
+        for (one, other), test in tests.items():
+            names = [f"{letter} ({plain(titles[letter])})" for letter in (one, other)]
+            p = p_values[one, other]
+            icon = ":material/balance:" if p >= CHANCE else ":material/trending_up:"
+            st.markdown(f"{icon} {in_words(test, *names, p=p, pairs=len(tests))}")
     st.dataframe(
         pd.DataFrame(
             {
-                "Runs": list(tests),
+                "Runs": [f"{one} and {other}" for one, other in tests],
                 "Images": [t.n for t in tests.values()],
                 "Independent": [t.units for t in tests.values()],
                 "Both right": [t.both_right for t in tests.values()],
@@ -138,6 +142,7 @@ def _draw_tests(
                     f"{_points(t.interval[0])} to {_points(t.interval[1])}" for t in tests.values()
                 ],
                 "p (mid-p)": [_p(t.p_mid) for t in tests.values()],
+                **({"p, corrected": [_p(p) for p in p_values.values()]} if len(tests) > 1 else {}),
                 "p (exact)": [_p(t.p_exact) for t in tests.values()],
             }
         ),
@@ -151,6 +156,10 @@ def _draw_tests(
                 help="How often a split at least as uneven would occur if both were equally "
                 "good. Below 0.05 the difference is called more than chance."
             ),
+            "p, corrected": st.column_config.TextColumn(
+                help="Corrected for how many pairs there are (Holm); this one decides. If no two "
+                "runs differ, one table in twenty calls any pair different."
+            ),
         },
         alt=f"McNemar's test of {len(tests)} pair{'s' * (len(tests) != 1)} of runs on the "
         f"{PART_WORDS[part]} images.",
@@ -160,9 +169,22 @@ def _draw_tests(
         "the two gets right. It is about these two networks; another seed would give another "
         "network, so train two or three seeds before you say that one setting is better."
     )
-    if len(tests) > 1:
-        caption += " Of twenty pairs that do not differ, one is called different by chance."
     st.caption(caption)
+
+
+def _draw_alike(letters: Sequence[str], p_values: Mapping[tuple[str, str], float]) -> None:
+    """Draws which runs cannot be told apart."""
+    place = {letter: number for number, letter in enumerate(letters)}
+    different = [(place[a], place[b]) for (a, b), p in p_values.items() if p < CHANCE]
+    sets = [
+        " and ".join(letters[number] for number in members)
+        for members in alike(len(letters), different)
+        if len(members) > 1
+    ]
+    if not sets:
+        st.markdown(":material/trending_up: All of them differ by more than chance.")
+        return
+    st.markdown(f":material/balance: **Not distinguishable here:** {'; '.join(sets)}.")
 
 
 def _draw_matrices(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from operator import attrgetter
 
 import pandas as pd
@@ -11,13 +12,24 @@ import streamlit as st
 
 from lab.charts.compare import FinalAccuracy, final_accuracies, final_accuracies_alt
 from lab.charts.style import CHART
-from lab.evaluate.compare import SeedSpread, over_seeds, share_interval
+from lab.evaluate.compare import (
+    CHANCE,
+    AccuracyInterval,
+    SeedSpread,
+    alike,
+    holm,
+    over_seeds,
+    share_interval,
+    welch,
+)
+from lab.experiments.looks import looks_words
 from lab.metrics import METRICS, Metric
-from lab.runs.store import RunRow
+from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import ComparedRun
+from lab.ui.widgets.baseline import AGAINST, against_columns
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
-from lab.words import NONE, percent
+from lab.words import NONE
 
 MOST_ROWS = 40
 """Runs in the chart; of more there is only the table."""
@@ -46,7 +58,8 @@ def _of_metric(part: str, words: str, metric: Metric) -> Result:
 RESULTS = {
     **{f"test_{m.name}": _of_metric("test", "Test", m) for m in METRICS.values()},
     **{
-        f"best_val_{m.name}": _of_metric("best_val", "Best validation", m) for m in METRICS.values()
+        f"best_val_{m.name}": _of_metric("best_val", "Best epoch's validation", m)
+        for m in METRICS.values()
     },
     "seconds": Result("Training seconds", lambda r: r.seconds or None, higher_is_better=False),
     "images_per_second": Result("Images per second", lambda r: r.images_per_second),
@@ -63,17 +76,34 @@ def results_of(chosen: Sequence[ComparedRun]) -> list[str]:
     return sorted(available or RESULTS, key=lambda name: not name.endswith("_accuracy"))
 
 
+def intervals_of(chosen: Sequence[ComparedRun], part: str) -> list[AccuracyInterval]:
+    """Returns the interval of each run's accuracy on "val" or "test"."""
+    from lab.evaluate.leak_free import accuracy_interval  # it brings torch
+
+    found = []
+    for row in (c.row for c in chosen):
+        accuracy, n = row.test_accuracy, row.test_samples
+        if part == "val":
+            accuracy, n = row.best_val_accuracy, row.val_samples
+        if row.is_live or accuracy is None:
+            found.append(AccuracyInterval(share_interval(accuracy, n), None))
+        else:
+            found.append(accuracy_interval(store().folder(row.id), part, accuracy, n))
+    return found
+
+
 def draw_scores(chosen: Sequence[ComparedRun]) -> None:
     """Draws the whole tab."""
+    validated, tested = intervals_of(chosen, "val"), intervals_of(chosen, "test")
     rows = [
         FinalAccuracy(
             c.title,
             c.row.best_val_accuracy,
-            share_interval(c.row.best_val_accuracy, c.row.val_samples),
+            val.interval,
             c.row.test_accuracy,
-            share_interval(c.row.test_accuracy, c.row.test_samples),
+            test.interval,
         )
-        for c in chosen
+        for c, val, test in zip(chosen, validated, tested, strict=True)
     ]
     if len(rows) <= MOST_ROWS:
         st.plotly_chart(
@@ -83,27 +113,52 @@ def draw_scores(chosen: Sequence[ComparedRun]) -> None:
             alt=final_accuracies_alt(rows),
         )
     st.dataframe(
-        _frame(chosen, rows),
+        _frame(chosen, rows, [test.units for test in tested]),
         key="compare_table",
         hide_index=True,
         placeholder=NONE,
         column_config=_COLUMNS,
         alt=f"Final results of {len(rows)} runs with their 95 % intervals.",
     )
-    caption = (
-        "The interval shows where the accuracy on endlessly many images of this kind plausibly "
-        "lies (Wilson, 95 %): fewer images, wider interval. It does not show how another seed "
-        "would do; for that see below. Validation images chose each run's best epoch, so their "
-        "result is slightly too high; so is the test result of the best of many runs."
-    )
-    if len({c.row.dataset for c in chosen}) > 1:
-        caption += " These runs are on several data sets: their results are of different images."
-    st.caption(caption)
+    _draw_caption(chosen, validated, tested)
     _draw_seeds(chosen)
 
 
-def _frame(chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy]) -> pd.DataFrame:
+def _draw_caption(
+    chosen: Sequence[ComparedRun],
+    validated: Sequence[AccuracyInterval],
+    tested: Sequence[AccuracyInterval],
+) -> None:
+    """Draws what the table's numbers count, and what they do not say."""
+    notes = [
+        "Intervals (95 %) are over other images of this kind, copies counted once where they are "
+        "known; what another seed would do is below."
+    ]
+    if any(each.interval is None and each.units for each in (*validated, *tested)):
+        notes.append(
+            "Without one: copies are known, but not which images that run is right on. Its Results "
+            "find out."
+        )
+    first_tested = next((c.row for c in chosen if c.row.test_accuracy is not None), None)
+    if len({c.row.dataset for c in chosen}) > 1:
+        notes.append("These runs are on several data sets: their results are of other images.")
+    elif first_tested is not None and (looks := looks_words(first_tested, store())):
+        notes.append(looks)
+    st.caption(
+        " ".join(notes),
+        help="Wilson's interval; where images are copies of one another it counts as many as are "
+        "independent. Validation images chose each run's best epoch, so their result is slightly "
+        "too high.",
+    )
+
+
+def _frame(
+    chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy], units: Sequence[int | None]
+) -> pd.DataFrame:
     runs = [c.row for c in chosen]
+    fewer = any(
+        u is not None and u < (r.test_samples or 0) for u, r in zip(units, runs, strict=True)
+    )
     return pd.DataFrame(
         {
             "Run": [c.title for c in chosen],
@@ -111,7 +166,8 @@ def _frame(chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy]) -> pd.D
             "Test": [r.test_accuracy for r in runs],
             "Test, 95 %": [_interval(row.test_interval) for row in rows],
             "Test images": [r.test_samples for r in runs],
-            "Best validation": [r.best_val_accuracy for r in runs],
+            **({"Independent": list(units)} if fewer else {}),
+            "Validation": [r.best_val_accuracy for r in runs],
             "Validation, 95 %": [_interval(row.validation_interval) for row in rows],
             "Best epoch": [r.best_epoch for r in runs],
             "Best epoch by": [setting_text("best_metric", r.settings["best_metric"]) for r in runs],
@@ -120,6 +176,7 @@ def _frame(chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy]) -> pd.D
                 for name in (f"test_{metric}" for metric in METRICS if metric != "accuracy")
                 if any(RESULTS[name].of(r) is not None for r in runs)
             },
+            **against_columns(runs),
             "Parameters": [r.total_parameters for r in runs],
             "Seconds": [r.seconds for r in runs],
         }
@@ -133,7 +190,10 @@ _COLUMNS = {
         help="Accuracy on the test images, which took part in nothing; measured once, at the end.",
     ),
     "Test images": st.column_config.NumberColumn(format="localized"),
-    "Best validation": st.column_config.NumberColumn(
+    "Independent": st.column_config.NumberColumn(
+        format="localized", help="Pictures among the test images that are no copies of one another."
+    ),
+    "Validation": st.column_config.NumberColumn(
         format="percent", help="Accuracy on the validation images at the best epoch."
     ),
     **{
@@ -142,6 +202,7 @@ _COLUMNS = {
         )
         for m in METRICS.values()
     },
+    **AGAINST,
     "Parameters": st.column_config.NumberColumn(
         format="localized", help="Weights and biases of the network."
     ),
@@ -160,7 +221,7 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
         (title, spread)
         for title, results in (
             ("Test", [c.row.test_accuracy for c in chosen]),
-            ("Best validation", [c.row.best_val_accuracy for c in chosen]),
+            ("Validation", [c.row.best_val_accuracy for c in chosen]),
         )
         for spread in over_seeds(settings, results)
     ]
@@ -178,6 +239,7 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
                 "Result": [title for title, _ in spreads],
                 "Seeds": [", ".join(map(str, s.seeds)) for _, s in spreads],
                 "Mean": [s.mean for _, s in spreads],
+                "Mean, 95 %": [_interval(s.interval) for _, s in spreads],
                 "± deviation": [f"{100 * s.deviation:.2f} points" for _, s in spreads],
                 "Lowest": [s.lowest for _, s in spreads],
                 "Highest": [s.highest for _, s in spreads],
@@ -190,11 +252,28 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
         },
         alt=f"Mean and spread over seeds of {len(spreads)} groups of runs.",
     )
-    title, first = max(spreads, key=lambda each: len(each[1].seeds))
+    _draw_settings(chosen, [spread for title, spread in spreads if title == spreads[0][0]])
     st.caption(
-        "Deviation: how far one seed's result usually lies from the mean (sample standard "
-        f"deviation). For {plain(chosen[first.members[0]].title)} and the same with other seeds, "
-        f"{len(first.seeds)} in all: {title.lower()} {percent(first.mean)} ± "
-        f"{100 * first.deviation:.2f} points. With so few seeds the deviation is itself only "
-        "rough. A seed that was run twice counts once."
+        "“Mean, 95 %” is over other seeds, on these images (Student); with two or three seeds it "
+        "is wide, and that is how little they say. A seed that was run twice counts once."
+    )
+
+
+def _draw_settings(chosen: Sequence[ComparedRun], spreads: Sequence[SeedSpread]) -> None:
+    """Draws which of the settings, each over its seeds, cannot be told apart."""
+    if len(spreads) < 2:
+        return
+    pairs = list(combinations(range(len(spreads)), 2))
+    p_values = holm([welch(spreads[i], spreads[j]) for i, j in pairs])
+    different = [pair for pair, p in zip(pairs, p_values, strict=True) if p < CHANCE]
+    names = [plain(chosen[s.members[0]].title) for s in spreads]
+    sets = [
+        " and ".join(names[number] for number in members)
+        for members in alike(len(spreads), different)
+        if len(members) > 1
+    ]
+    st.markdown(
+        f":material/balance: **Not distinguishable over their seeds:** {'; '.join(sets)}."
+        if sets
+        else ":material/trending_up: All of these settings differ by more than their seeds do."
     )

@@ -23,7 +23,7 @@ from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
 from lab.data.splits import Indices
 from lab.ui.data import edits
-from lab.ui.data.suspects import draw_suspects
+from lab.ui.data.suspects import choose_judge, draw_suspects
 from lab.ui.widgets.background import draw_job
 from lab.ui.widgets.pictures import SHOWN_SIDE, enlarge
 from lab.ui.words import plain
@@ -76,7 +76,14 @@ def _start(name: str, again: bool) -> None:
 
 
 def _draw_section(info: DatasetInfo, pack: Pack, check: Check, found: CheckResult) -> None:
-    st.header(f"{check.title} ({found.count():,})", anchor=False)
+    title = st.empty()
+    if check.name == "label_errors":
+        title.header(check.title, anchor=False)
+        judged = choose_judge(info, pack, found)
+        if judged is None:
+            return
+        found = judged
+    title.header(f"{check.title} ({found.count():,})", anchor=False)
     if found.notes:
         st.markdown(plain(found.notes[0]))
     for note in found.notes[1:]:
@@ -192,11 +199,12 @@ def draw_picture(
     class_name, name = info.class_names[pack.labels[row]], pack.names[row]
     split = SPLITS[pack.split[row]] if pack.split[row] < len(SPLITS) else ""
     pending = edits.pending(info.name)
+    shape = "" if pack.sizes is None else "{} × {}".format(*pack.sizes[row])
     with st.container(width=SHOWN_SIDE, gap="xsmall"):
         st.image(enlarge(pack.images[row]), width=SHOWN_SIDE, alt=f"{class_name}, {name}")
         st.caption(
             f"**{plain(class_name)}** · {SPLIT_WORDS.get(split, 'left out').capitalize()}  \n"
-            f"{plain(name.rsplit('/', 1)[-1])}"
+            f"{plain(name.rsplit('/', 1)[-1])}" + f"  \n{shape}" * bool(shape)
         )
         if row in pending.exclude:
             st.badge("Left out", icon=":material/visibility_off:", color="orange")

@@ -1,36 +1,93 @@
 """Suspected labels in the Check tab: a card each, with what speaks against the label.
 
-    picture │ given -> suggested, in words │ nearest training pictures with their classes
-            │ It is a … · Leave out · It is right · Where a run looks
+    Judged by: features │ a run of this set
+    picture │ its map │ given -> suggested, in words
+    nearest training pictures with their classes
+    It is a … · Leave out · It is right · Where a run looks
 
-The first two take note of an edit (`lab.ui.data.edits`). "It is right" is remembered with the
+The map is of the head that suspects the picture: where it looks like the suggested class. "It is a
+…" and "Leave out" take note of an edit (`lab.ui.data.edits`). "It is right" is remembered with the
 pictures (`lab.data.quality.confirmed`), so that the label is not suspected again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from typing import cast
 
+import numpy as np
 import streamlit as st
 
+from lab import jobs
 from lab.data import versions
 from lab.data.catalog import DatasetInfo
 from lab.data.pack import Pack
+from lab.data.quality import check as quality
 from lab.data.quality import confirmed
+from lab.data.quality.features import AUTO, Floats
 from lab.data.quality.findings import CheckResult, Finding
+from lab.data.quality.label_errors import judged_by, suspect_maps
 from lab.errors import LabError
+from lab.explain.overlay import overlay, square
+from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.data import edits
-from lab.ui.widgets.pictures import enlarge
+from lab.ui.data.map.features import features_key
+from lab.ui.widgets.background import computed
+from lab.ui.widgets.checkpoints import default_checkpoint, run_label
+from lab.ui.widgets.pictures import enlarge, jpeg
 from lab.ui.words import plain
 from lab.words import probability
 
 PER_PAGE = 12
-PICTURE_SIDE = 168
+PICTURE_SIDE = 136
 NEIGHBOUR_SIDE = 76
 CARD_WIDTH = 560
+
+
+def choose_judge(info: DatasetInfo, pack: Pack, found: CheckResult) -> CheckResult | None:
+    """Draws the choice of who judges the labels; returns what that one found.
+
+    `found` is by the features of the check itself. None while the page shows a button or a job.
+    """
+    runs = {run.id: run for run in store().runs() if run.dataset == info.name and run.has_weights}
+    if not runs:
+        return found
+    chosen = st.selectbox(
+        "Judged by",
+        [AUTO, *runs],
+        format_func=lambda name: (
+            "The best features here" if name == AUTO else f"Run {run_label(runs[name])}"
+        ),
+        key=f"data_check_judge_{info.name}",
+        width=420,
+        help="Whose features the heads read that judge the labels. A run knows what matters in "
+        "these pictures, but it may have learned wrong labels by heart.",
+    )
+    if chosen == AUTO:
+        return found
+    try:
+        extractor = f"run:{chosen}:{default_checkpoint(runs[chosen]).checkpoint}"
+        check = judged_by(extractor, features_key(extractor))
+    except LabError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return None
+    if (judged := quality.result(pack, check)) is not None:
+        return judged
+    key = f"{quality.job_key(info.name)}-{pack.meta.content_hash}-{check.name}"
+    job = jobs.latest(key)
+    if (job is None or job.state == "cancelled") and not st.button(
+        "Judge the labels by this run", key="data_check_judge_start", icon=":material/fact_check:"
+    ):
+        return None
+
+    def work(report: Report, cancel: Cancel) -> CheckResult:
+        return quality.run_checks(pack, [check], report, cancel)[check.name]
+
+    answer: CheckResult | None = computed(key, "Judging the labels", work, cancellable=True)
+    return answer
 
 
 def draw_suspects(
@@ -48,10 +105,36 @@ def draw_suspects(
     slot = st.container()
     page = st.pagination(pages, key=f"{key}_page_{info.name}") if pages > 1 else 1
     run_id = newest_run(pack)
-    with slot, st.container(horizontal=True, gap="small"):
-        for finding in open_ones[(page - 1) * PER_PAGE : page * PER_PAGE]:
-            with st.container(border=True, width=CARD_WIDTH):
-                _draw_card(info, pack, found, finding, run_id=run_id, key=f"{key}_{finding.row}")
+    shown = open_ones[(page - 1) * PER_PAGE : page * PER_PAGE]
+    with slot:
+        maps = _maps(pack, found, [finding.row for finding in shown])
+        with st.container(horizontal=True, gap="small"):
+            for finding in shown:
+                with st.container(border=True, width=CARD_WIDTH):
+                    _draw_card(
+                        info,
+                        pack,
+                        found,
+                        finding,
+                        shown=None if maps is None else maps.get(finding.row),
+                        waiting=maps is None,
+                        run_id=run_id,
+                        key=f"{key}_{finding.row}",
+                    )
+
+
+def _maps(pack: Pack, found: CheckResult, rows: list[int]) -> dict[int, Floats] | None:
+    """Row -> map of these suspects; None while they are drawn, as the page then shows."""
+    if not rows:
+        return {}
+    asked = f"{found.figures['extractor']} {rows}".encode() + found.arrays["weights"].tobytes()
+    digest = hashlib.blake2b(asked, digest_size=8).hexdigest()
+    maps: dict[int, Floats] | None = computed(
+        f"suspects:{pack.meta.content_hash}:{digest}",
+        "Drawing what speaks for the other class",
+        lambda report, cancel: suspect_maps(pack, found, rows, report, cancel),
+    )
+    return maps
 
 
 def _draw_card(
@@ -60,6 +143,8 @@ def _draw_card(
     found: CheckResult,
     finding: Finding,
     *,
+    shown: Floats | None,
+    waiting: bool,
     run_id: str | None,
     key: str,
 ) -> None:
@@ -67,8 +152,23 @@ def _draw_card(
     given = info.class_names[pack.labels[row]]
     with st.container(horizontal=True, gap="small"):
         with st.container(width=PICTURE_SIDE, gap="xsmall"):
-            st.image(enlarge(pack.images[row]), width=PICTURE_SIDE, alt=f"{given}, row {row}")
+            pixels = pack.take(np.array([row]))[0]
+            st.image(
+                jpeg(square(pixels, 2 * PICTURE_SIDE)),
+                width=PICTURE_SIDE,
+                alt=f"{given}, {pack.names[row]}",
+            )
             st.caption(plain(pack.names[row].rsplit("/", 1)[-1]))
+        with st.container(width=PICTURE_SIDE, gap="xsmall"):
+            if shown is not None:
+                st.image(
+                    jpeg(overlay(pixels, shown, side=2 * PICTURE_SIDE)),
+                    width=PICTURE_SIDE,
+                    alt=f"Map of what speaks for {suggestion}",
+                )
+                st.caption(f"What speaks for {plain(suggestion)}")
+            elif not waiting:
+                st.caption("No map: no single place speaks for it.")
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"**{plain(given)} → {plain(suggestion)}?**")
             st.markdown(
@@ -79,17 +179,17 @@ def _draw_card(
                     float(found.arrays["suggested"][row]),
                 )
             )
-            st.caption("Nearest training pictures:")
-            with st.container(horizontal=True, gap="xsmall"):
-                for other in finding.others:
-                    class_name = info.class_names[pack.labels[other]]
-                    with st.container(width=NEIGHBOUR_SIDE, gap=None):
-                        st.image(
-                            enlarge(pack.images[other]),
-                            width=NEIGHBOUR_SIDE,
-                            alt=f"Nearest: {class_name}, row {other}",
-                        )
-                        st.caption(plain(class_name))
+    st.caption("Nearest training pictures:")
+    with st.container(horizontal=True, gap="xsmall"):
+        for other in finding.others:
+            class_name = info.class_names[pack.labels[other]]
+            with st.container(width=NEIGHBOUR_SIDE, gap=None):
+                st.image(
+                    enlarge(pack.images[other]),
+                    width=NEIGHBOUR_SIDE,
+                    alt=f"Nearest: {class_name}, {pack.names[other]}",
+                )
+                st.caption(plain(class_name))
     pending = edits.pending(info.name)
     if row in pending.exclude or row in pending.relabel:
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from lab.api.panels import Panel, figure, text
+from lab.charts.style import CHART
 from lab.charts.sweep import (
     Series,
     sweep_grid,
     sweep_grid_alt,
+    sweep_importances,
+    sweep_importances_alt,
     sweep_points,
     sweep_points_alt,
 )
 from lab.config import KNOBS
-from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
-from lab.experiments.sweeps.results import Line, SeedMean
+from lab.experiments.sweeps.config import JUDGED_BY, Params, Range, SweepConfig
+from lab.experiments.sweeps.importance import Importance, importance_words, importances
+from lab.experiments.sweeps.results import Line, SeedMean, judged_values
 from lab.ui.widgets.settings_table import setting_text
 
 KEY = "experiments_sweep"
@@ -59,15 +65,63 @@ def chart_blocks(config: SweepConfig, combinations: Sequence[Line], chart: str) 
     return _points(config, combinations, chart)
 
 
+def draw_importances(sweep_id: str, config: SweepConfig, combinations: Sequence[Line]) -> None:
+    """Draws, once it is asked for, which setting matters most; nothing for a single setting."""
+    if len(config.axes) < 2:
+        return
+    with st.expander(
+        "Which setting matters most?",
+        icon=":material/sort:",
+        key=f"{KEY}_importance_{sweep_id}",
+        on_change="rerun",
+    ) as expander:
+        if expander.open:
+            found = _importances(
+                config.to_json(),
+                [x.params for x in combinations],
+                judged_values(config, combinations)[0],
+            )
+            done = sum(x.judged.count > 0 for x in combinations)
+            st.markdown(importance_words(config, found, done))
+            if found:
+                names = [KNOBS[each.knob].title for each in found]
+                st.plotly_chart(
+                    sweep_importances(
+                        names,
+                        [each.value for each in found],
+                        [each.interval for each in found],
+                        [each.chance for each in found],
+                    ),
+                    key=f"{KEY}_importances",
+                    config=CHART,
+                    alt=sweep_importances_alt(names, [each.more_than_chance for each in found]),
+                )
+                st.caption(
+                    "How differently a setting is spread among the best quarter and among all "
+                    "combinations (PED-ANOVA, Watanabe et al. 2023). The interval comes from "
+                    "random halves of the combinations; chance is 95 % of shuffled results. It "
+                    "says which setting decides, not which value is best."
+                )
+
+
+@st.cache_data(show_spinner="Weighing the settings", max_entries=20)
+def _importances(
+    config_json: str, params: list[Params], values: npt.NDArray[np.float64]
+) -> list[Importance]:
+    return importances(SweepConfig.from_json(config_json), params, values)
+
+
 def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:
     row, column = sorted(config.axes, key=lambda k: len(_distinct(combinations, k)), reverse=True)
     rows, columns = _distinct(combinations, row), _distinct(combinations, column)
     mean = np.full((len(rows), len(columns)), np.nan)
     spread = mean.copy()
+    first = np.zeros(mean.shape, dtype=bool)
     for x in combinations:
         place = rows.index(x.params[row]), columns.index(x.params[column])
         mean[place] = _number(x.judged.mean)
         spread[place] = _number(x.judged.spread)
+        first[place] = x.place == 1
     labels: dict[str, Any] = {
         "row_title": KNOBS[row].title,
         "column_title": KNOBS[column].title,
@@ -75,11 +129,13 @@ def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:
         "higher_is_better": config.higher_is_better,
     }
     names = [setting_text(row, v) for v in rows], [setting_text(column, v) for v in columns]
-    chart = sweep_grid(*names, mean, spread, **labels)
+    chart = sweep_grid(*names, mean, spread, **labels, first=first)
+    framed = " Framed: the first place." if first.any() else ""
     return [
         figure("grid", json.loads(chart.to_json()), alt=sweep_grid_alt(*names, mean, **labels)),
         text(
-            f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better.",
+            f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better."
+            f"{framed}",
             tone="small",
         ),
     ]
@@ -118,7 +174,10 @@ def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> lis
     )
     more = f" Each point also differs in {_titles(others)}." if others and second is None else ""
     drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
-    words = f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}.{more}{drawn_words}"
+    bars = " Bars are 95 % intervals." if any(x.interval for x in combinations) else ""
+    seeds = len(config.seeds)
+    mean = f", mean over up to {seeds} seeds" if seeds > 1 else ", one seed"
+    words = f"{JUDGED_BY[config.metric]} of the best epoch{mean}.{bars}{more}{drawn_words}"
     alt = sweep_points_alt(series, **labels, higher_is_better=config.higher_is_better)
     return [figure(f"over {knob}", json.loads(chart.to_json()), alt=alt), text(words, tone="small")]
 
@@ -130,12 +189,13 @@ def _series(
     ordered = sorted(combinations, key=lambda x: x.params[knob]) if numeric else list(combinations)
     own = [x.params[knob] for x in ordered]
     values = [float(value) if numeric else setting_text(knob, value) for value in own]
+    reach = [_reach(x.reached.mean if unfinished else x.judged.mean, x.interval) for x in ordered]
     means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,
         values,  # type: ignore[arg-type]  # all numbers or all texts
         np.array([_number(each.mean) for each in means]),
-        np.array([_number(each.spread) for each in means]),
+        np.array(reach).reshape(-1, 2).T,
         unfinished,
     )
 
@@ -165,6 +225,13 @@ def _is_number(value: Any) -> bool:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
+
+
+def _reach(mean: float | None, interval: tuple[float, float] | None) -> tuple[float, float]:
+    """Returns how far the interval reaches above and below the mean."""
+    if mean is None or interval is None:
+        return math.nan, math.nan
+    return interval[1] - mean, mean - interval[0]
 
 
 def _seeds(config: SweepConfig) -> str:

@@ -21,6 +21,7 @@ from lab.explain.layers import Layer
 from lab.explain.overlay import Mode, backdrop, drawn, square, strip
 from lab.explain.saliency import WHY_SALIENCY, input_saliency
 from lab.explain.trust import maps_drawn
+from lab.ui.inspect.audit import draw_audit
 from lab.ui.inspect.choice import target_key
 from lab.ui.inspect.methods import (
     choose_layer_and_method,
@@ -75,6 +76,7 @@ def draw_cam(subject: Subject, chosen: Chosen, panel: Any) -> None:
     if method.cost is Cost.ALL_LAYERS:
         _draw_stages(subject, chosen, maps, layer, mode=mode, scale=top)
     _draw_trust(subject, chosen, layer, method)
+    draw_audit(subject)
 
 
 def _pair() -> tuple[Any, Any]:
@@ -345,9 +347,9 @@ def _draw_trust(subject: Subject, chosen: Chosen, layer: Layer, method: Method) 
     if not started(key, "inspect_trust", label="Test this map", icon=":material/verified:"):
         slot.caption(
             "A map can look convincing and still not depend on what was learned. The test gives "
-            "the network random weights, layer by layer (the map must change), and hides the "
-            "places that the map marks (the answer must change more than by hiding random places)."
-            + _trust_cost(subject, layer, method)
+            "the network random weights (the map must change) and shows it halves of the picture "
+            "(those with more of the map must keep the answer, and shifted copies of the map must "
+            "not tell as well)." + _trust_cost(subject, layer, method)
         )
         return
     trust = computed(

@@ -9,8 +9,9 @@ import torch
 from lab.data import catalog
 from lab.data.quality import features
 from lab.data.quality.edges import edges_and_colours
-from lab.data.quality.features import EXTRACTORS, set_features, similar
+from lab.data.quality.features import EXTRACTORS, place_shares, set_features, similar
 from lab.errors import DataError, NotFoundError, WeightsError
+from lab.evaluate import extractors
 from lab.home import home_folder
 from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_file
@@ -132,6 +133,34 @@ def test_a_perceptron_without_stages_compares_pixels() -> None:
     folder = train(home_folder("runs") / "r-1", architecture="single-layer-perceptron", epochs=1)
     found = set_features(catalog.open_pack("tiny"), extractor=f"run:{folder.name}")
     assert found.rows.shape[1] == 256
+
+
+@pytest.mark.parametrize("extractor", ["edges", "efficientnet_lite0"])
+def test_what_each_place_adds_sums_to_the_score_of_a_head(
+    extractor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extractors, "MAP_SIDE", 0)  # looks as closely as for the features
+    pack = catalog.open_pack(make_tiny_pack(train=12, test=6))
+    opened = EXTRACTORS.get(extractor).open(pack, "")
+    images = pack.take(np.arange(4))
+    vectors = opened.vectors(images)
+    weights = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
+    shares = place_shares(pack, [0, 1, 2, 3], weights, extractor=extractor)
+    assert shares.ndim == 3
+    assert shares.shape[1] > 1
+    np.testing.assert_allclose(shares.sum((1, 2)), (vectors * weights).sum(1), rtol=1e-3, atol=1e-4)
+
+
+def test_dense_layers_are_looked_through_and_a_perceptron_has_no_places() -> None:
+    for number, (name, has_places) in enumerate(
+        [("sign-cnn", True), ("single-layer-perceptron", False)]
+    ):
+        folder = train(home_folder("runs") / f"r-{number}", architecture=name, epochs=1)
+        extractor = f"run:{folder.name}"
+        pack = catalog.open_pack("tiny")
+        width = set_features(pack, extractor=extractor).rows.shape[1]
+        shares = place_shares(pack, [0, 1], np.ones((2, width), np.float32), extractor=extractor)
+        assert (shares.size > 0) == has_places
 
 
 def test_edges_follow_shapes_and_not_the_light() -> None:

@@ -9,17 +9,22 @@ import pytest
 
 from lab.data import catalog
 from lab.data.pack import EXCLUDED, Pack
+from lab.data.quality import check
 from lab.data.quality import label_errors as module
 from lab.data.quality.confirmed import confirm, confirmed, doubt_again
 from lab.data.quality.features import Features, set_features
 from lab.data.quality.label_errors import (
     LIKELY,
     find_suspects,
+    judged_by,
     label_errors,
     make_folds,
     out_of_fold,
+    suspect_maps,
 )
+from lab.home import home_folder
 from lab.progress import never, silent
+from tests.evaluate.test_classify import train
 from tests.tiny_data import make_tiny_pack
 
 
@@ -45,7 +50,7 @@ def test_flipped_labels_come_first_and_their_number_is_estimated(classes: int) -
     rows, labels = clusters(1600, classes, spread=0.6)
     given, wrong = flipped(labels, 0.03, classes)
     folds = make_folds(given, np.arange(len(given)))
-    suspects = find_suspects(out_of_fold(rows, given, folds, classes, never), given)
+    suspects = find_suspects(out_of_fold(rows, given, folds, classes, never).probabilities, given)
     first = suspects.order[: int(1.5 * len(wrong))].tolist()
     assert len(wrong & set(first)) >= 0.9 * len(wrong)
     assert 0.7 * len(wrong) <= suspects.wrong <= 1.4 * len(wrong)
@@ -56,7 +61,7 @@ def test_flipped_labels_come_first_and_their_number_is_estimated(classes: int) -
 def test_right_labels_are_not_suspected() -> None:
     rows, labels = clusters(600, 3, spread=0.3)
     folds = make_folds(labels, np.arange(len(labels)))
-    suspects = find_suspects(out_of_fold(rows, labels, folds, 3, never), labels)
+    suspects = find_suspects(out_of_fold(rows, labels, folds, 3, never).probabilities, labels)
     assert suspects.wrong == 0
     assert len(suspects.order) == 0
 
@@ -133,6 +138,37 @@ def test_findings_name_class_and_nearest_training_pictures(pack: Pack) -> None:
     assert result.figures["judged"] == 299
     assert "labels are suspected" in result.notes[0]
     assert "edges and colours" in result.notes[1]
+
+
+def test_the_map_of_a_suspect_lies_where_it_looks_like_the_other_class(pack: Pack) -> None:
+    labels = pack.labels.copy()
+    wrong = [4, 100, 250]
+    labels[wrong] = (labels[wrong] + 1) % 3
+    mended = with_labels(pack, labels)
+    result = label_errors(mended, silent, never)
+    maps = suspect_maps(mended, result, wrong)
+    for row in wrong:
+        rows = maps[row].sum(axis=1)
+        bar = pack.labels[row] / 2 * (len(rows) - 1)  # the bright bar is at the top, middle, bottom
+        assert abs(np.average(np.arange(len(rows)), weights=rows) - bar) < len(rows) / 4
+
+
+def test_a_run_judges_under_a_name_of_its_own(pack: Pack) -> None:
+    folder = train(home_folder("runs") / "r-1", epochs=2)
+    by_run = judged_by(f"run:{folder.name}", f"run:{folder.name}:best:1")
+    labels = pack.labels.copy()
+    labels[4] = (labels[4] + 1) % 3
+    mended = with_labels(pack, labels)
+    (found,) = check.run_checks(mended, [by_run]).values()
+    assert 4 in {finding.row for finding in found.findings}
+    assert any("run r-1" in note for note in found.notes)
+    assert any("learned by heart" in note for note in found.notes)
+    read = check.result(mended, by_run)
+    assert read is not None
+    assert read.figures["extractor"] == "run:r-1"
+    assert read.arrays["weights"].shape[0] == len(found.findings)
+    assert suspect_maps(mended, read, [4])[4].ndim == 2
+    assert check.result(mended, "label_errors") is None
 
 
 def test_what_a_person_called_right_is_not_shown_again(pack: Pack) -> None:

@@ -22,7 +22,7 @@ def photos(count: int = 40) -> np.ndarray:
     return (smooth + texture).clip(0, 255).astype(np.uint8)
 
 
-def check(images: np.ndarray, **changes: object) -> CheckResult:
+def check(images: np.ndarray, *, sizes: np.ndarray | None = None, **changes: object) -> CheckResult:
     pack = catalog.open_pack(make_tiny_pack(train=6, test=3))
     meta = dataclasses.replace(
         pack.meta, channels=images.shape[3], image_size=images.shape[1], **changes
@@ -34,6 +34,7 @@ def check(images: np.ndarray, **changes: object) -> CheckResult:
         np.arange(count) % 3,
         np.where(np.arange(count) == count - 1, EXCLUDED, 0).astype(np.uint8),
         tuple(map(str, range(count))),
+        sizes=sizes,
     )
     return CHECKS.get("odd_pictures").run(made, silent, never)
 
@@ -95,6 +96,21 @@ def test_measures_by_hand() -> None:
 def test_the_limit_follows_the_set_only_downwards() -> None:
     assert limit_of("dark", np.full(50, 0.9, np.float32)) == pytest.approx(0.32)
     assert limit_of("dark", np.full(50, 0.2, np.float32)) == pytest.approx(0.2)
+
+
+def test_odd_shapes_and_tiny_files_are_found_by_the_sizes_of_the_files() -> None:
+    sizes = np.tile(np.array([[640, 480]], np.int32), (40, 1))
+    sizes[3], sizes[5], sizes[7], sizes[-1] = (900, 300), (300, 900), (32, 24), (9, 900)
+    result = check(photos(), sizes=sizes)
+    assert rows(result, "shape") == [3, 5]
+    assert rows(result, "tiny") == [7]
+    assert "2 odd shape, 1 tiny file" in result.notes[0]
+    # A set of small files has none that stands out, and what is enlarged less than twice is fine.
+    assert rows(check(photos(), sizes=np.full((40, 2), 28, np.int32)), "tiny") == []
+    sizes[7] = 41
+    assert rows(check(photos(), sizes=sizes), "tiny") == []
+    wide = np.full((40, 2), (350, 1000), np.int32)  # exactly cleanvision's limit
+    assert rows(check(photos(), sizes=wide), "shape") == []
 
 
 def test_odd_shapes_are_counted_from_the_originals() -> None:

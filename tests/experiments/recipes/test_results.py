@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from lab.config import RunConfig
+from lab.evaluate.compare import AccuracyInterval
 from lab.experiments.recipes.book import all_recipes, recipe
 from lab.experiments.recipes.recipe import Size, prepare
 from lab.experiments.recipes.results import (
@@ -52,6 +54,18 @@ def test_numbers_beside_numbers(accuracy: float, sentence: str) -> None:
     assert high - low < 0.05
 
 
+def test_copies_count_once_where_the_runs_folder_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "lab.evaluate.leak_free.accuracy_interval",
+        lambda folder, part, accuracy, n: AccuracyInterval((0.4, 0.7), 50),
+    )
+    rows = [row("cd-slp-slow", test={"accuracy": 0.545})]
+    (result,) = results_of(recipe("cd-slp"), rows, folder=lambda run_id: tmp_path / run_id)
+    assert (result.interval, result.units) == ((0.4, 0.7), 50)
+
+
 def test_quick_runs_and_stand_ins_are_not_compared() -> None:
     quick = row("sl-cnn", "quick", dataset="drawn-signs", test={"accuracy": 0.95})
     result = results_of(recipe("sl-cnn"), [quick])[0]
@@ -76,7 +90,11 @@ def test_words_are_checked_against_the_rival() -> None:
     lossy = [replace(ours[0], test={**ours[0].test, "loss": 0.5})]
     rival = results_of(cnn, [row("sl-cnn", test={"accuracy": 0.95, "loss": 0.2})])
     assert "test loss 0.500 against 0.200" in results_of(mlp, lossy, rival)[0].comparison
-    better = [row("sl-mlp", test={"accuracy": 0.96})]
+    equal = [row("sl-mlp", test={"accuracy": 0.951})]
+    assert results_of(mlp, equal, rival)[0].comparison.startswith(
+        "Not distinguishable, by the number of test images: 0.1 points above"
+    )
+    better = [row("sl-mlp", test={"accuracy": 0.99})]
     assert results_of(mlp, better, rival)[0].comparison.startswith("Not as the document has it")
 
 
