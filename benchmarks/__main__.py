@@ -1,4 +1,5 @@
-"""`python -m benchmarks [NAME ...] [--quick]`: run all benchmarks, or the named ones."""
+"""`python -m benchmarks [NAME ...] [--quick]`: run the named benchmarks, or all that end within
+minutes."""
 
 from __future__ import annotations
 
@@ -17,8 +18,13 @@ BENCHMARKS = {
     "storing": "benchmarks.storing",
     "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",
+    "ablation": "benchmarks.ablation",
+    "gpu": "benchmarks.gpu",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
+
+BY_NAME_ONLY = ("ablation",)
+"""Those that train for hours."""
 
 
 def main() -> None:
@@ -26,7 +32,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
     options = parser.parse_args()
-    for name in options.names or list(BENCHMARKS):
+    for name in options.names or [name for name in BENCHMARKS if name not in BY_NAME_ONLY]:
         if name not in BENCHMARKS:
             parser.error(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
         importlib.import_module(BENCHMARKS[name]).main(quick=options.quick)

@@ -22,21 +22,29 @@ class Row:
     lab: tuple[float, ...]
     target: str
     note: str = ""
+    tuned: tuple[float, ...] = ()
+    """Of the plain script by somebody who knows PyTorch (`benchmarks.plain.TunedRun`)."""
 
-    @property
-    def ratio(self) -> float:
-        return statistics.median(self.lab) / statistics.median(self.plain)
+    def ratio(self, other: tuple[float, ...]) -> str:
+        if not other:
+            return ""
+        return f"{statistics.median(self.lab) / statistics.median(other):.3g}"
 
-    def __str__(self) -> str:
-        return (
-            f"| {self.work} | {_seconds(self.plain)} | {_seconds(self.lab)} | "
-            f"**{self.ratio:.3g}** | {self.target} | {self.note} |"
-        )
+    def cells(self, *, tuned: bool) -> tuple[str, ...]:
+        """The row's cells; `tuned`: with the columns of the tuned script."""
+        beside = (_seconds(self.tuned), self.ratio(self.tuned)) if tuned else ()
+        ratio = f"**{self.ratio(self.plain)}**"
+        plain, lab = _seconds(self.plain), _seconds(self.lab)
+        return (self.work, plain, lab, ratio, *beside, self.target, self.note)
 
 
-HEAD = (
-    "| work | plain PyTorch, s | Trainscope, s | ratio | target | note |\n|---|---|---|---|---|---|"
-)
+def table(rows: list[Row]) -> str:
+    """The rows as a table; the columns of the tuned script are there when a row has it."""
+    tuned = any(row.tuned for row in rows)
+    beside = ("plain, tuned, s", "ratio to it") if tuned else ()
+    head = ("work", "plain PyTorch, s", "Trainscope, s", "ratio", *beside, "target", "note")
+    lines = [head, ("---",) * len(head), *(row.cells(tuned=tuned) for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 IN_TURN = "Median (lowest to highest) of the rounds; both sides in turn"
@@ -51,7 +59,7 @@ def write(section: str, rows: list[Row], *, text: str = "", how: str = "") -> No
     if text:
         body += f"{text}\n\n"
     if rows:
-        body += HEAD + "\n" + "\n".join(map(str, rows)) + "\n"
+        body += table(rows) + "\n"
     old = FILE.read_text(encoding="utf-8") if FILE.exists() else "# Benchmarks\n"
     pattern = re.compile(rf"^## {re.escape(section)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
     new = pattern.sub(lambda _: body + "\n", old) if pattern.search(old) else f"{old}\n{body}"
@@ -82,5 +90,7 @@ def _processor() -> str:
 
 
 def _seconds(values: tuple[float, ...]) -> str:
+    if not values:
+        return ""
     middle = f"{statistics.median(values):.3g}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.3g} to {max(values):.3g})"

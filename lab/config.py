@@ -28,8 +28,15 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Freeze = Literal["scratch", "full", "last_k", "head_only", "two_phase"]
 FREEZING: tuple[Freeze, ...] = ("last_k", "head_only", "two_phase")
 """The strategies that leave stages as they are for some epochs at least."""
+FINE_TUNING: tuple[Freeze, ...] = ("full", "last_k", "two_phase")
+"""The strategies that go on training pretrained stages."""
 
-Group = Literal["data", "augmentation", "network", "freeze", "optimisation", "stopping", "machine"]
+StartWith = Literal["stretched", "restart", "constant", "weights"]
+"""How a run makes use of the run that it starts from."""
+
+Group = Literal[
+    "data", "augmentation", "network", "start", "freeze", "optimisation", "stopping", "machine"
+]
 Effect = Literal["result", "speed", "watch"]
 SweepUse = Literal["any", "grid", "never"]
 Condition = tuple[Any, ...] | Literal["changed"]
@@ -38,6 +45,7 @@ GROUP_TITLES: dict[Group, str] = {
     "data": "Data",
     "augmentation": "Augmentation (training images only)",
     "network": "Network",
+    "start": "Start from a run of yours",
     "freeze": "What is trained",
     "optimisation": "Optimisation",
     "stopping": "Checkpoints and stopping",
@@ -268,6 +276,69 @@ class RunConfig(BaseModel):
         le=0.9,
         step=0.05,
     )
+    crop_scale: float = knob(
+        0.0,
+        "Random crop",
+        "Cut out a part of at least this share of the picture's area, and show it at full size. "
+        "0.5 or more keeps the subject in; 0.08 is usual for ImageNet's million pictures.",
+        group="augmentation",
+        zero_word="off",
+        ge=0,
+        le=1,
+        step=0.05,
+    )
+    auto_augment: Literal["off", "trivial", "rand"] = knob(
+        "off",
+        "Automatic augmentation",
+        "TrivialAugment: each picture gets one change out of fourteen, of any strength; nothing to "
+        "tune. RandAugment: two changes, of one strength. Both turn and shift, and change colours; "
+        "wrong where colour or direction is what tells the classes apart.",
+        group="augmentation",
+        choice_titles={"trivial": "TrivialAugment", "rand": "RandAugment"},
+    )
+    rand_magnitude: int = knob(
+        9,
+        "Strength of RandAugment",
+        "From 0, nothing, to 30.",
+        group="augmentation",
+        used_with={"auto_augment": ("rand",)},
+        ge=0,
+        le=30,
+    )
+    random_erasing: float = knob(
+        0.0,
+        "Random erasing",
+        "Share of the pictures in which a rectangle is painted over with the picture's mean "
+        "colour: the network must not rely on one detail.",
+        group="augmentation",
+        ge=0,
+        le=1,
+        step=0.05,
+    )
+    mixup: float = knob(
+        0.0,
+        "Mixup",
+        "Lay each picture of a batch over another one, and ask for both classes in the same "
+        "shares. The share is drawn from Beta(a, a) with this a: 0.2 mostly shows one picture, 1 "
+        "any share. Training accuracy then counts the class of the larger share, so it lies below "
+        "validation accuracy.",
+        group="augmentation",
+        zero_word="off",
+        ge=0,
+        le=10,
+        step=0.1,
+    )
+    cutmix: float = knob(
+        0.0,
+        "CutMix",
+        "Like mixup, but a rectangle of the other picture is pasted in; its area is the share. "
+        "With both, each batch gets one of the two.",
+        group="augmentation",
+        zero_word="off",
+        ge=0,
+        le=10,
+        step=0.1,
+    )
 
     # --- network --------------------------------------------------------------------------------
     architecture: str = knob(
@@ -342,14 +413,61 @@ class RunConfig(BaseModel):
         step=0.05,
     )
 
+    # --- where it starts ------------------------------------------------------------------------
+    start_from: str = knob(
+        "",
+        "Start from",
+        "A run of yours whose weights this one starts with. Empty: none, a new network.",
+        group="start",
+        sweep="never",
+    )
+    start_epoch: int = knob(
+        0,
+        "After its epoch",
+        "After which of its epochs, of those whose weights are kept.",
+        zero_word="last, or best for weights only",
+        group="start",
+        used_with={"start_from": "changed"},
+        unit="epochs",
+        sweep="never",
+        ge=0,
+        le=10_000,
+    )
+    start_with: StartWith = knob(
+        "stretched",
+        "What goes on",
+        "Going on counts its epochs on, with the optimizer's memory where that is kept. Schedule "
+        "as planned: the rate is what it would be, had all the epochs been planned at first. "
+        "Schedule anew: the schedule begins again. At the last rate: the learning rate stays what "
+        "it was. Weights only: a new training from epoch 1, also on other data; where the classes "
+        "are others, the head is new.",
+        group="start",
+        choice_titles={
+            "stretched": "Go on, schedule as planned",
+            "restart": "Go on, schedule anew",
+            "constant": "Go on, at the last rate",
+            "weights": "Weights only",
+        },
+        used_with={"start_from": "changed"},
+        sweep="never",
+    )
+    start_imagenet: bool = knob(
+        False,
+        "Once from ImageNet",
+        "Whether that run's own weights began as ImageNet's. The lab sets it by itself.",
+        group="start",
+        used_with={"start_from": "changed"},
+        sweep="never",
+    )
+
     # --- what is trained ------------------------------------------------------------------------
     freeze: Freeze = knob(
         "scratch",
         "Freeze strategy",
-        "From scratch: random weights, all trained. The others start from ImageNet weights. "
-        "Fine-tune all: all are trained on. Last stages + head: the last stages and the new "
-        "head. Head only: just the new head, the quickest. Two phases: first the head, then "
-        "also the last stages at a smaller learning rate.",
+        "From scratch: random weights, all trained. The others start from ImageNet weights, or "
+        "from a run of yours. Fine-tune all: all are trained on. Last stages + head: the last "
+        "stages and the new head. Head only: just the new head, the quickest. Two phases: first "
+        "the head, then also the last stages at a smaller learning rate.",
         group="freeze",
         choice_titles={
             "scratch": "From scratch",
@@ -487,12 +605,48 @@ class RunConfig(BaseModel):
     weight_decay: float = knob(
         0.0,
         "Weight decay",
-        "Pulls weights towards zero. Some fights overfitting; too much stops learning.",
+        "Pulls weights towards zero. Some fights overfitting; too much stops learning. Biases and "
+        "norm layers are left alone. AdamW takes it off the weights themselves; with the other "
+        "optimizers it is L2, added to the gradient, which Adam and RMSprop then rescale.",
         group="optimisation",
         ge=0,
         le=1,
         log=True,
         step=1e-4,
+    )
+    layer_decay: float = knob(
+        1.0,
+        "Rate factor from stage to stage",
+        "Each stage learns at this share of the rate of the stage behind it; the head at the full "
+        "one. First stages know edges and colours, which hold for any photograph. 1: all alike.",
+        group="optimisation",
+        used_with={"freeze": FINE_TUNING},
+        gt=0,
+        le=1,
+        step=0.05,
+    )
+    smoothing: float = knob(
+        0.0,
+        "Label smoothing",
+        "Ask for a little less than certainty: this share of each label is spread over all "
+        "classes. The network becomes less sure of itself, and training loss does not reach 0.",
+        group="optimisation",
+        ge=0,
+        lt=1,
+        step=0.05,
+    )
+    model_ema_decay: float = knob(
+        0.0,
+        "Weight averaging (EMA)",
+        "Keep a running average of the weights beside those that are trained: after each step it "
+        "keeps this share of itself, less in the first steps. Validation, checkpoints and test use "
+        "the average, which is steadier. 0.99 to 0.9999.",
+        group="optimisation",
+        zero_word="off",
+        rate_finder=False,
+        ge=0,
+        lt=1,
+        step=0.001,
     )
     schedule: Literal["constant", "step", "cosine", "one_cycle", "on_plateau"] = knob(
         "constant",
@@ -502,6 +656,20 @@ class RunConfig(BaseModel):
         "times the factor when validation loss stops falling.",
         group="optimisation",
         rate_finder=False,
+    )
+    warmup_epochs: int = knob(
+        0,
+        "Warm-up",
+        "Epochs at the beginning, and at that of a second phase, in which the rate rises evenly "
+        "from a hundredth. Keeps the first steps, taken when nothing is known yet, from destroying "
+        "pretrained weights.",
+        group="optimisation",
+        used_with={"schedule": ("constant", "step", "cosine", "on_plateau")},
+        rate_finder=False,
+        zero_word="none",
+        unit="epochs",
+        ge=0,
+        le=1000,
     )
     schedule_epochs: int = knob(
         5,
@@ -670,21 +838,47 @@ class RunConfig(BaseModel):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the run starts from ImageNet weights: all strategies but `scratch` do."""
-        return self.freeze != "scratch"
+        """Whether the network began with ImageNet weights, here (all strategies but `scratch`) or
+        in the run that this one starts from: it then takes pictures as those weights want them."""
+        return self.start_imagenet if self.start_from else self.freeze != "scratch"
+
+    @property
+    def loads_imagenet(self) -> bool:
+        """Whether the run itself starts from ImageNet weights."""
+        return self.pretrained and not self.start_from
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run counts on the epochs of the run that it starts from."""
+        return bool(self.start_from) and self.start_with != "weights"
 
     @property
     def augments(self) -> bool:
         """Whether training images are changed at random."""
         return any(
-            getattr(self, k.name) != k.default for k in KNOBS.values() if k.group == "augmentation"
+            self.in_effect(k.name) != k.default for k in KNOBS.values() if k.group == "augmentation"
         )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether training images are mixed with others of their batch, and their labels too."""
+        return self.mixup > 0 or self.cutmix > 0
 
     @property
     def keeps_features(self) -> bool:
         """Whether frozen stages run once an image: allowed, and the same pictures come again."""
-        repeats = not self.augments or self.kept_views > 0
+        repeats = not self.augments or (self.kept_views > 0 and not self.mixes)
         return self.freeze in FREEZING and self.frozen_features == "auto" and repeats
+
+    def in_effect(self, name: str) -> Any:
+        """A knob's value, or its default while other knobs keep it from doing anything; knobs that
+        only some architectures have are as they are."""
+        knob_ = KNOBS[name]
+        used = all(
+            KNOBS[other]._meets(getattr(self, other), condition)
+            for other, condition in knob_.used_with.items()
+        )
+        return getattr(self, name) if used else knob_.default
 
     # --- in and out -----------------------------------------------------------------------------
     @classmethod

@@ -4,6 +4,7 @@ import streamlit as st
 
 from lab.ui.results.view import draw_results
 from lab.ui.run import table
+from lab.ui.run.finished import draw_record
 from lab.ui.run.view import draw_run
 from lab.ui.widgets.preload import preload_elements
 from lab.ui.widgets.running import draw_running
@@ -12,6 +13,7 @@ st.title("Runs", anchor=False)
 draw_running(key="runs_running")
 table.draw_queue()
 run = table.draw_table()
+draw_record()
 if run is not None:
     table.draw_actions(run)
     view, results, settings = st.tabs(

@@ -9,6 +9,7 @@ from lab.ui.run.view import draw_run
 from lab.ui.state import current_run
 from lab.ui.train import form
 from lab.ui.train.lr_finder import draw_lr_finder
+from lab.ui.train.predict import draw_predict
 from lab.ui.train.summary import draw_sharing, draw_summary
 
 SIDEBAR_PIXELS = 380  # as wide as the form needs; on a phone it is closed at first
@@ -34,6 +35,7 @@ def draw_settings() -> RunConfig | LabError:
     with button:
         form.draw_train_button(config)
         draw_lr_finder(config)
+        draw_predict(config)
     if not isinstance(config, LabError):
         draw_sharing(config)
     return config

@@ -10,12 +10,18 @@ SIZE = 16
 
 
 def make_tiny_pack(
-    name: str = "tiny", *, train: int = 90, val: int = 0, test: int = 30, seed: int = 0
+    name: str = "tiny",
+    *,
+    train: int = 90,
+    val: int = 0,
+    test: int = 30,
+    seed: int = 0,
+    classes: tuple[str, ...] = CLASSES,
 ) -> str:
     """Write the pack into LAB_HOME and return its name; the counts are images in all."""
     rng = np.random.Generator(np.random.Philox(seed))
     total = train + val + test
-    labels = np.arange(total, dtype=np.int64) % len(CLASSES)
+    labels = np.arange(total, dtype=np.int64) % len(classes)
     images = rng.integers(0, 120, size=(total, SIZE, SIZE, 1), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[2 + 5 * label : 5 + 5 * label, 2:14] += 100
@@ -24,7 +30,7 @@ def make_tiny_pack(
         dataset=name,
         title="Tiny bars",
         story="Bars for tests.",
-        class_names=CLASSES,
+        class_names=classes,
         drawn=True,
         channels=1,
         image_size=SIZE,

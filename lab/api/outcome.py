@@ -23,7 +23,8 @@ def outcome(run: RunRow, folder: Path) -> str:
         images = f"{run.test_samples:,} test images"
         honest = _leak_free(folder)
         return (
-            f"{percent(run.test_accuracy)} of {images} are right. {honest}{_baseline(run, folder)}"
+            f"{percent(run.test_accuracy)} of {images} are right. {_looks(run)}{honest}"
+            f"{_baseline(run, folder)}"
         )
     if not run.step:
         return "It ended before its first step."
@@ -44,6 +45,17 @@ def outcome(run: RunRow, folder: Path) -> str:
     return (
         f"{reached} It ended after {done} of {epochs} epochs and was not tested: a longer run may "
         "reach more."
+    )
+
+
+def _looks(run: RunRow) -> str:
+    """Returns how often the test images were looked at, with a space behind it; "" for once."""
+    if run.test_looks < 2:
+        return ""
+    times = "twice" if run.test_looks == 2 else f"{run.test_looks} times"
+    return (
+        f"They have been looked at {times}: the run that this one starts from was tested, too, so "
+        "the result may be a little too good. "
     )
 
 

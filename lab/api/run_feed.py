@@ -3,6 +3,7 @@
 {"topic": "run:r-1", "cursor": "0.120.3.14", "run": {...},         always
  "progress": {...}, "tiles": [...], "alt": {metric: sentence},   always
  "history": {"whole": true, "step": ..., "step_columns": ...},   with new points
+ "before": {"step": [...], ...},                                of the runs that it goes on from
  "log": [...], "film": {...}, "layers": 12, "judgement": {...}}  when they changed
 """
 
@@ -22,6 +23,7 @@ from lab.api.history import (
     recorded_metrics,
 )
 from lab.api.judging import Judge, Judgement, verdict_values
+from lab.api.lineage import curves_before
 from lab.api.run_texts import progress_values, tile_values
 from lab.api.run_values import log_values, run_values
 from lab.metrics import metrics_of
@@ -100,6 +102,8 @@ class RunFeed:
             "log": log_values(lines),
             "layers": self._layers_now(),
         }
+        if before := curves_before(self._store, run):
+            message["before"] = before
         if film := self._film_now(film_files.snapshot_epochs(self._folder)):
             message["film"] = {**film, "whole": True}
         if judgement := self._judge.look(run, epoch=newest.epoch):
@@ -121,6 +125,9 @@ class RunFeed:
                 self._count(steps, epochs)
                 points = WHOLE if rewound else NEW
                 message |= _points(run, steps, epochs, whole=rewound, points=points)
+        has_begun = run.steps_per_epoch != before.steps_per_epoch
+        if has_begun and (lines_before := curves_before(self._store, run)):
+            message["before"] = lines_before
         if lines := self._store.log(run.id, after=self._log):
             self._log = lines[-1].seq
             message["log"] = log_values(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lab.config import KNOBS
 from lab.metrics import METRICS
 from lab.runs.rows import RunRow
 from lab.words import NONE, duration, percent
@@ -40,6 +41,14 @@ def tile_values(
     def tile(label: str, value: str, help: str = "") -> dict[str, str]:
         return {"label": label, "value": value, "help": help}
 
+    settings = run.settings
+    chosen_by = ""
+    if settings.get("best_metric") in KNOBS["best_metric"].choices:
+        chosen_by = f", chosen by {KNOBS['best_metric'].text(settings['best_metric']).lower()}"
+    weights = "averaged weights" if settings.get("model_ema_decay") else "weights"
+    mixed = ""
+    if settings.get("mixup") or settings.get("cutmix"):
+        mixed = "; of mixed pictures the class of the larger share counts"
     tiles = [
         tile("Epoch", f"{run.epoch} of {run.settings.get('epochs', NONE)}"),
         tile(
@@ -50,7 +59,7 @@ def tile_values(
         tile(
             "Training accuracy",
             percent(now.get("accuracy_smoothed")),
-            "Of the newest batches, smoothed likewise; with dropout and augmentation on.",
+            f"Of the newest batches, smoothed likewise; with dropout and augmentation on{mixed}.",
         ),
         tile(
             "Validation accuracy",
@@ -63,7 +72,7 @@ def tile_values(
             tile(
                 "Best epoch",
                 f"{run.best_epoch} ({percent(run.best_val_accuracy)})",
-                "The epoch whose weights are kept, and its validation accuracy.",
+                f"The epoch whose weights are kept{chosen_by}, and its validation accuracy.",
             )
         )
     if run.test_accuracy is not None:
@@ -71,7 +80,7 @@ def tile_values(
             tile(
                 "Test accuracy",
                 percent(run.test_accuracy),
-                f"Of the weights of epoch {run.best_epoch}, measured once, on "
+                f"Of the {weights} of epoch {run.best_epoch}, measured once, on "
                 f"{run.test_samples:,} images set apart.",
             )
         )

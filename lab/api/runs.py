@@ -12,8 +12,8 @@ from lab.api.endpoint import Answer, Body, Call, Endpoint, Example, Parameter
 from lab.api.history import recorded_metrics
 from lab.api.judging import judge, verdict_values
 from lab.api.run_values import exact_numbers, log_values, run_values
-from lab.api.schemas import NEW_RUN, TEXT, component, structure
-from lab.config import RunConfig
+from lab.api.schemas import NEW_RUN, NUMBER, TEXT, component, structure
+from lab.config import KNOBS, RunConfig
 from lab.errors import ConfigError
 from lab.metrics import epoch_columns, step_columns
 from lab.runs.history import FEWEST_POINTS, POINTS, thinned_steps
@@ -138,6 +138,15 @@ def _steering(act: Callable[[Queue, str], None]) -> Callable[[Call], Any]:
         return run_values(store().run(run.id))
 
     return work
+
+
+def set_learning_rate(call: Call) -> Any:
+    rate = call.body.get("learning_rate")
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        allowed = KNOBS["learning_rate"].allowed
+        raise ConfigError(f"learning_rate is {rate!r:.80}; allowed is {allowed}.")
+    store().request_rate(call["run"], float(rate))
+    return run_values(store().run(call["run"]))
 
 
 def _steering_endpoint(
@@ -298,5 +307,18 @@ ENDPOINTS = (
         "Finish a run",
         "Ends the training now and goes on to the test images.",
         Queue.finish,
+    ),
+    Endpoint(
+        "POST",
+        "/runs/{run}/learning-rate",
+        "Change the learning rate",
+        "Of a running run, from its next step on; later rates of its schedule change by the same "
+        "factor. Its log and `rate_changes` say at which step.",
+        set_learning_rate,
+        Answer("The run as it is now.", component("Run")),
+        parameters=(RUN,),
+        body=Body("The learning rate.", structure({"learning_rate": NUMBER})),
+        example=Example({"run": _SOME_RUN}, body={"learning_rate": 0.0001}),
+        errors=(404, 409),
     ),
 )

@@ -19,6 +19,8 @@ Bools = npt.NDArray[np.bool_]
 # white. Both ends stand out from a white and from a near-black page.
 COLOURS = ((0.0, "#b5d3ed"), (0.5, "#86b6df"), (0.5, "#2f6fb0"), (1.0, "#123f6d"))
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
+LEAST_IMPORTANCE = 1e-4
+"""Where the logarithmic axis of importances begins."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -169,7 +171,7 @@ def sweep_points(
         ticks = sorted({float(x) for each in series for x in each.x})
         if len(ticks) <= 12:
             figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
-    figure.update_yaxes(fixedrange=True, tickformat=".0%" if percent else None)
+    figure.update_yaxes(fixedrange=True, tickformat=".1~%" if percent else None)
     figure.update_layout(
         showlegend=len(series) > 1,
         dragmode=False,
@@ -201,6 +203,67 @@ def sweep_points_alt(
     where = f"{x:g}" if isinstance(x, float) else str(x)
     group = f", {name}" if len(series) > 1 else ""
     return f"{summary}; best {_number(mean, percent=percent)} at {where}{group}."
+
+
+def sweep_importances(
+    names: Sequence[str],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    chances: Sequence[float],
+) -> go.Figure:
+    """The importance of each of n settings on a logarithmic axis, the largest on top: a point with
+    its 95 % interval, and a mark where chance alone ends."""
+    figure = go.Figure()
+    labels = list(names)[::-1]
+    own = np.maximum(np.array(values, dtype=np.float64)[::-1], LEAST_IMPORTANCE)
+    ends = np.maximum(np.array(intervals, dtype=np.float64).reshape(-1, 2)[::-1], LEAST_IMPORTANCE)
+    limits = np.maximum(np.array(chances, dtype=np.float64)[::-1], LEAST_IMPORTANCE)
+    if labels:
+        figure.add_scatter(
+            x=own,
+            y=labels,
+            name="Importance, 95 %",
+            mode="markers",
+            marker={"size": 10, "color": PALETTE[0]},
+            error_x={
+                "type": "data",
+                "array": ends[:, 1] - own,
+                "arrayminus": own - ends[:, 0],
+                "thickness": 1.5,
+            },
+            hovertemplate="%{x:.3f}<extra></extra>",
+        )
+        figure.add_scatter(
+            x=limits,
+            y=labels,
+            name="Chance ends here",
+            mode="markers",
+            marker={
+                "size": 22,
+                "symbol": "line-ns",
+                "color": ACCENT,
+                "line": {"width": 3, "color": ACCENT},
+            },
+            hovertemplate="%{x:.3f}<extra></extra>",
+        )
+    styled(
+        figure,
+        x_title="Importance",
+        y_title="",
+        empty="Too few combinations",
+        height=max(200, 110 + 44 * len(labels)),
+    )
+    figure.update_xaxes(type="log", fixedrange=True, exponentformat="none", dtick=1)
+    figure.update_yaxes(type="category", fixedrange=True, showgrid=False, automargin=True)
+    figure.update_layout(dragmode=False, hovermode="closest")
+    return figure
+
+
+def sweep_importances_alt(names: Sequence[str], is_more_than_chance: Sequence[bool]) -> str:
+    """One true sentence in place of `sweep_importances`."""
+    beyond = [n for n, is_more in zip(names, is_more_than_chance, strict=True) if is_more]
+    which = ", ".join(beyond) if beyond else "none"
+    return f"Importance of {len(names)} settings, most first; more than chance: {which}."
 
 
 def _categories(

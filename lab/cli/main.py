@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   python -m lab train --dataset drawn-signs --architecture sign-cnn --epochs 3
   python -m lab train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
   python -m lab train --config run.yaml
+  python -m lab train --config run.yaml --start-from r-20261122-031911-e827 --epochs 20
   python -m lab find-rate --dataset sign-mnist --architecture sign-cnn --set batch_size=256
   python -m lab sweep grid.yaml --json
   python -m lab classify cat.jpg dog.png --run r-20261122-031911-e827

@@ -25,6 +25,8 @@ def list_runs(options: argparse.Namespace) -> int:
             values = {
                 "run": row.id,
                 "name": row.name,
+                "parent": row.parent,
+                "parent_epoch": row.parent_epoch,
                 "status": row.status,
                 "activity": row.activity,
                 "activity_done": row.activity_done,
@@ -43,6 +45,7 @@ def list_runs(options: argparse.Namespace) -> int:
     table = Table("Run", "Name", "Status", "Validation", "Test")
     for row in rows:
         accuracies = percent(row.best_val_accuracy), percent(row.test_accuracy)
-        table.add_row(row.id, row.name, row.status, *accuracies)
+        link = f" (from {row.parent}, epoch {row.parent_epoch})" if row.parent else ""
+        table.add_row(row.id, row.name + link, row.status, *accuracies)
     Console().print(table if rows else "No runs yet.")
     return 0

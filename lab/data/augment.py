@@ -3,13 +3,15 @@
     draw: generator -> AugmentationParameters (what happens to each image; plain small tensors)
     apply: images, parameters -> images       (no chance in it)
 
-Flip, shear, zoom, rotation and shift of an image are composed into one affine map about its centre,
-so the pixels are interpolated once and not five times. Brightness and contrast follow.
+Crop, flip, shear, zoom, rotation and shift of an image are composed into one affine map, with those
+of the automatic augmentation, so the pixels are interpolated once and not five times. Brightness,
+contrast and the automatic augmentation's colours follow, and then erasing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import RunConfig
+from lab.data.auto_augment import AutoAugment
 from lab.data.preprocess import to_pixels
 
 
@@ -41,6 +44,16 @@ class AugmentationParameters:
     """Factor on every pixel."""
     contrast: Tensor
     """Factor on every pixel's distance from the image's mean."""
+    crop: Tensor | None = field(default=None, kw_only=True)
+    """(N, 4): left, top, width and height of the part to show, as shares of the side."""
+    automatic: tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)
+    """Operations and levels, as `AutoAugment.draw` returns them."""
+    erased: Tensor | None = field(default=None, kw_only=True)
+    """(N, 4), as `crop`: the rectangle to paint over; of no width where there is none."""
+
+
+TRIES = 10
+"""Rectangles that are drawn before one is taken that fits, as in torchvision."""
 
 
 class Augmentation:
@@ -64,22 +77,45 @@ class Augmentation:
         self.warps = bool(self._reach[:5].any())
         self.brightens = config.brightness > 0
         self.contrasts = config.contrast > 0
+        self._crop_scale = config.crop_scale
+        self._erasing = config.random_erasing
+        self._automatic = None if config.auto_augment == "off" else AutoAugment(config)
 
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return self.flips or self.warps or self.brightens or self.contrasts
+        return self.flips or self.warps or self.brightens or self.contrasts or self._draws_more
+
+    @property
+    def _draws_more(self) -> bool:
+        return bool(self._crop_scale or self._erasing or self._automatic)
 
     def draw(self, n: int, generator: torch.Generator) -> AugmentationParameters:
         """Parameters for `n` images, uniform within the knobs' ranges; a flip has probability 1/2.
 
-        `generator` is a CPU one. Eight numbers are drawn for each image whatever the knobs say, so
-        one knob more or less, or another n, leaves everything else about an image as it was.
+        `generator` is a CPU one. As many numbers are drawn for each image whatever the knobs say,
+        so one knob more or less, or another n, leaves everything else about an image as it was.
         """
+        # A stream of its own for the rest, so that with it the eight are the same as without.
+        later = generator.clone_state()
+        later.manual_seed(int(torch.randint(2**62, (), generator=later)))
         chance = torch.rand(n, 8, generator=generator)
         values = self._centre + self._reach * (2 * chance[:, 1:] - 1)
         flip = chance[:, 0] < 0.5 if self.flips else torch.zeros(n, dtype=torch.bool)
-        return AugmentationParameters(flip, *values.unbind(1))
+        if not self._draws_more:
+            return AugmentationParameters(flip, *values.unbind(1))
+        chance = torch.rand(n, 2 * TRIES + 2 + 6 + 2 * TRIES + 3, generator=later)
+        cropped, automatic, erased = torch.split(chance, [2 * TRIES + 2, 6, 2 * TRIES + 3], dim=1)
+        crop = erase = None
+        if self._crop_scale:
+            crop = _rectangles(cropped, (self._crop_scale, 1.0), (3 / 4, 4 / 3), whole=1.0)
+        if self._erasing:
+            erase = _rectangles(erased, (0.02, 0.33), (0.3, 3.3), whole=0.0)
+            erase[erased[:, -1] >= self._erasing] = 0
+        drawn = self._automatic.draw(automatic) if self._automatic else None
+        return AugmentationParameters(
+            flip, *values.unbind(1), crop=crop, automatic=drawn, erased=erase
+        )
 
     def apply(self, images: Tensor, parameters: AugmentationParameters) -> Tensor:
         """(N, C, S, S) float32 in [0, 1] -> the same shape, device and range.
@@ -88,8 +124,8 @@ class Augmentation:
         the result is `images` itself.
         """
         x = images
-        if self.warps:
-            x = _warp(x, _inverse_maps(parameters))
+        if self.warps or self._crop_scale or self._automatic:
+            x = _warp(x, self._maps(parameters, x.shape[-1]))
         elif self.flips:  # without interpolation: exact, and cheaper
             x = torch.where(_per_image(parameters.flip, x), x.flip(3), x)
         if self.brightens:
@@ -97,7 +133,25 @@ class Augmentation:
         if self.contrasts:
             factor, mean = _per_image(parameters.contrast, x), x.mean(dim=(1, 2, 3), keepdim=True)
             x = (x * factor).add_((1 - factor) * mean).clamp_(0, 1)
+        if self._automatic and parameters.automatic is not None:
+            x = self._automatic.colours(x, *parameters.automatic)
+        if parameters.erased is not None:
+            x = torch.where(_inside(parameters.erased, x), x.mean(dim=(2, 3), keepdim=True), x)
         return x
+
+    def _maps(self, parameters: AugmentationParameters, side: int) -> Tensor:
+        """(N, 2, 3), of everything that moves pixels: see `_inverse_maps`."""
+        maps = _inverse_maps(parameters)
+        if parameters.automatic is not None:
+            assert self._automatic is not None
+            bottom = torch.tensor([0.0, 0.0, 1.0]).expand(len(maps), 1, 3)
+            later = self._automatic.inverse_maps(*parameters.automatic, side)
+            maps = torch.cat([maps, bottom], dim=1)[:, :2] @ later
+        if parameters.crop is not None:  # comes first, so it is undone last
+            corner, size = parameters.crop[:, :2, None], parameters.crop[:, 2:, None]
+            maps = size * maps
+            maps[:, :, 2:] += 2 * corner + size - 1
+        return maps
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """`apply` with freshly drawn parameters."""
@@ -115,6 +169,36 @@ def preview(
     batch = one.unsqueeze(0).repeat(draws, 1, 1, 1)
     changed = Augmentation(config)(batch, torch.Generator().manual_seed(seed))
     return to_pixels(changed).numpy()
+
+
+def _rectangles(
+    chance: Tensor, area: tuple[float, float], ratio: tuple[float, float], *, whole: float
+) -> Tensor:
+    """(N, 4): left, top, width and height, as shares of a square's side.
+
+    As torchvision draws them for RandomResizedCrop and RandomErasing: share of the area uniform,
+    logarithm of width over height uniform, the first of TRIES that fits, any place; where none
+    fits, a square of the side `whole`. `chance` (N, at least 2 * TRIES + 2) is uniform.
+    """
+    areas = area[0] + (area[1] - area[0]) * chance[:, :TRIES]
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    ratios = torch.exp(low + (high - low) * chance[:, TRIES : 2 * TRIES])
+    sizes = torch.stack([(areas * ratios).sqrt(), (areas / ratios).sqrt()], dim=2)  # (N, TRIES, 2)
+    fits = (sizes <= 1).all(dim=2)
+    first = fits.long().argmax(dim=1)
+    size = sizes[torch.arange(len(chance)), first]
+    size = torch.where(fits.any(dim=1, keepdim=True), size, whole)
+    corner = (1 - size) * chance[:, 2 * TRIES : 2 * TRIES + 2]
+    return torch.cat([corner, size], dim=1)
+
+
+def _inside(rectangles: Tensor, x: Tensor) -> Tensor:
+    """(N, 1, S, S) bool: whether a pixel's centre lies in its image's rectangle."""
+    side = x.shape[-1]
+    places = ((torch.arange(side, dtype=torch.float32) + 0.5) / side).view(1, 1, side)
+    start, size = rectangles[:, :2, None], rectangles[:, 2:, None]
+    within = ((places >= start) & (places < start + size)).to(x.device)  # (N, 2, S): x, y
+    return (within[:, 1, :, None] & within[:, 0, None, :]).unsqueeze(1)
 
 
 def _per_image(values: Tensor, x: Tensor) -> Tensor:

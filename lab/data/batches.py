@@ -22,7 +22,8 @@ from torch import Tensor
 
 from lab.config import RunConfig
 from lab.data.augment import Augmentation
-from lab.data.preprocess import Preprocess
+from lab.data.mixing import Mix, draw_mix, mix_batch
+from lab.data.preprocess import Preprocess, to_pixels
 from lab.data.splits import Splits, Stream, epoch_order, random_seed, step_edges
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class Batch:
     """(N,) int64, on the device."""
     indices: npt.NDArray[np.int64]
     """(N,) their indices into the pack."""
+    mix: Mix | None = None
+    """What the labels are mixed with, where mixup or CutMix has mixed the images."""
+
+    @property
+    def counted_labels(self) -> Tensor:
+        """(N,) the labels that a right answer names: of mixed images that of the larger share."""
+        return self.labels if self.mix is None else self.mix.larger(self.labels)
 
 
 def train_batches(
@@ -63,7 +71,12 @@ def train_batches(
     """
     for step, rows in train_rows(pack, splits, config, epoch=epoch, start_step=start_step):
         images = train_images(pack, rows, config, preprocess, epoch=epoch, step=step, device=device)
-        yield Batch(images, labels_of(pack, rows, device), rows)
+        labels, mix = labels_of(pack, rows, device), None
+        if config.mixes:
+            seed = random_seed(config.seed, Stream.MIXING, epoch, step)
+            draw = draw_mix(config, images.shape[-1], seed)
+            images, mix = mix_batch(images, labels, draw)
+        yield Batch(images, labels, rows, mix)
 
 
 def train_rows(
@@ -96,6 +109,17 @@ def train_images(
         generator.manual_seed(random_seed(config.seed, Stream.AUGMENTATION, epoch, step))
         images = augmentation(images, generator)
     return preprocess.normalise(images)
+
+
+def preview_batch(
+    images: npt.NDArray[np.uint8], config: RunConfig, *, seed: int
+) -> npt.NDArray[np.uint8]:
+    """A batch as training would change it: (N, S, S, C) uint8 -> the same."""
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    x = Augmentation(config)(x, torch.Generator().manual_seed(seed))
+    if config.mixes:
+        x, _ = mix_batch(x, torch.zeros(len(x)), draw_mix(config, x.shape[-1], seed))
+    return to_pixels(x).numpy()
 
 
 def eval_images(

@@ -44,6 +44,7 @@ class Stream(IntEnum):
     OVERSAMPLING = 5
     AUGMENTATION = 6
     STATISTICS = 7
+    MIXING = 8
 
 
 @dataclass(frozen=True, eq=False)

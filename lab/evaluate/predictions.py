@@ -1,7 +1,8 @@
 """Predictions of one checkpoint for every image of a split; computed once, then read from disk.
 
 <run folder>/evaluation/
-├── best-test.npz     the fields of Predictions
+├── best-test.npz          the fields of Predictions
+├── best-test-mirrored.npz the same, each answer the mean of the picture's and its mirror image's
 └── last-val.npz
 
 A file names the write of the checkpoint that it belongs to, so that after more training an old file
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +91,7 @@ class Predictions:
 
 
 def saved_predictions(
-    folder: Path, checkpoint: str, split: str, *, outdated: bool = False
+    folder: Path, checkpoint: str, split: str, *, outdated: bool = False, mirrored: bool = False
 ) -> Predictions | None:
     """Returns what `predict` saved for this checkpoint of the run in `folder`.
 
@@ -97,7 +99,7 @@ def saved_predictions(
     is returned too, for a run in training, whose newest checkpoint is always another; `epoch` and
     `identity` say which write it belongs to.
     """
-    saved = _read(_file(folder, checkpoint, split))
+    saved = _read(_file(folder, checkpoint, split, mirrored))
     if saved is None or outdated:
         return saved
     try:
@@ -112,10 +114,14 @@ def predict(
     checkpoint: str,
     split: str,
     *,
+    mirrored: bool = False,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Predictions:
     """Predict every image of `split` with a checkpoint of the run in `folder`, and save the result.
+
+    With `mirrored` the probabilities are the means of those for the image and for its mirror image
+    (test-time augmentation); these are saved beside the plain ones.
 
     What the run's own test answered is taken from there: the test images are not asked twice.
     With the batch size and memory layout of the training's own evaluation, so that on the same
@@ -135,10 +141,10 @@ def predict(
             "them. Look at the other part."
         )
     logits = None
-    if (checkpoint, split) == ("best", "test"):
+    if (checkpoint, split) == ("best", "test") and not mirrored:
         logits = read_test_logits(folder, indices)  # the run's own test asked already
     if logits is None:
-        logits = _ask(opened, pack, indices, SPLIT_WORDS[split], progress, cancel)
+        logits = _ask(opened, pack, indices, SPLIT_WORDS[split], mirrored, progress, cancel)
     labels = torch.from_numpy(pack.labels[indices])
     predictions = Predictions(
         split=split,
@@ -159,7 +165,7 @@ def predict(
             f"{len(indices):,} images. Choose another checkpoint, or train with a smaller "
             "learning rate."
         )
-    _write(_file(folder, checkpoint, split), predictions)
+    _write(_file(folder, checkpoint, split, mirrored), predictions)
     return predictions
 
 
@@ -168,10 +174,12 @@ def _ask(
     pack: Pack,
     indices: npt.NDArray[np.int64],
     words: str,
+    mirrored: bool,
     progress: Report,
     cancel: Cancel,
 ) -> Tensor:
-    """(n, K) the network's logits for these images, on the CPU."""
+    """(n, K) the network's logits for these images, on the CPU; with `mirrored` the logarithms of
+    the mean probabilities, of which the softmax is the mean itself."""
     card = opened.card
     device = _device(card.config)
     batch_size = eval_batch_size(card.config, pack.meta.image_size, device)
@@ -183,7 +191,11 @@ def _ask(
         with torch.inference_mode():
             for batch in batches:
                 check_cancel(cancel, text)
-                logits.append(network(batch.images).float().cpu())
+                answers = network(batch.images).float()
+                if mirrored:
+                    both = torch.stack([answers, network(batch.images.flip(3)).float()])
+                    answers = both.double().log_softmax(2).logsumexp(0) - math.log(2)
+                logits.append(answers.float().cpu())
                 done += len(batch.indices)
                 progress(Progress(done, len(indices), text, "images"))
     except (MemoryError, RuntimeError) as error:
@@ -224,8 +236,8 @@ def _check_names(folder: Path, checkpoint: str, split: str) -> None:
         raise no_checkpoint(folder, checkpoint)
 
 
-def _file(folder: Path, checkpoint: str, split: str) -> Path:
-    return folder / "evaluation" / f"{checkpoint}-{split}.npz"
+def _file(folder: Path, checkpoint: str, split: str, mirrored: bool) -> Path:
+    return folder / "evaluation" / f"{checkpoint}-{split}{'-mirrored' * mirrored}.npz"
 
 
 _ARRAYS = ("indices", "labels", "probabilities", "losses", "train_counts")

@@ -11,6 +11,7 @@ are not in it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import statistics
@@ -125,6 +126,11 @@ def estimate(
     """How long `config` will take; None where nothing is known: of data that are not here, and of
     another device than a CPU on which nothing was run or measured. Raises LabError for a network
     that cannot be built."""
+    if config.goes_on:  # a part of the epochs of a run from the beginning
+        fresh = config.changed(start_from="")
+        whole = estimate(fresh, past=past, measured=measured, device=device)
+        left = 1 - config.start_epoch / config.epochs
+        return whole and dataclasses.replace(whole, seconds=whole.seconds * left)
     info = describe(config.dataset, config.dataset_version)
     train, val, test = image_counts(config, info)
     if not train:
@@ -277,6 +283,8 @@ def past_runs(store: Store, *, at_most: int = 30) -> list[PastRun]:
 def _past(store: Store, row: RunRow) -> PastRun | None:
     settings = row.settings
     epochs = store.epochs(row.id)
+    if row.parent and settings.get("start_with") != "weights":
+        return None  # its seconds begin with those of the run that it goes on from
     if not len(epochs) or not row.train_samples or not settings.get("image_size"):
         return None
     try:

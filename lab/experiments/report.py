@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from lab.config import KNOBS
 from lab.errors import LabError
+from lab.experiments.looks import looks_words
 from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
@@ -31,9 +32,10 @@ from lab.words import NONE, percent
 HEAD = """# The documents' experiments, run by this lab
 
 Made by `python -m lab recipes report` from the lab's own runs. Validation images (a tenth of the
-training images) chose the epoch; the test images were looked at once, at the end. The interval is
-what the test images leave open, 95 times of 100 (Wilson); where copies of pictures are known, each
-picture counts once with all its copies. Another seed can differ by more.
+training images) chose the epoch; each run looked at the test images once, at the end. The interval
+is what the test images leave open, 95 times of 100 (Wilson); where copies of pictures are known,
+each picture counts once with all its copies. Another seed can differ by more, so runs of one seed
+whose intervals overlap are not known to differ.
 """
 
 
@@ -44,7 +46,7 @@ def report(store: Store) -> str:
     for each in all_recipes():
         results = newest(stored_results(each, store), live=False)
         if full := [result for result in results if result.size == "full"]:
-            parts.append(_recipe(each, full))
+            parts.append(_recipe(each, full, store))
     for row in sorted(sweeps(store), key=lambda row: row.created_at):
         try:
             config = SweepConfig.from_json(row.config_json)
@@ -53,11 +55,11 @@ def report(store: Store) -> str:
         runs = store.runs(origin=row.origin)
         combinations = lines(config, runs, row.notes)
         if any(line.judged.count for line in combinations):
-            parts.append(_sweep(row, config, ranked(config, combinations), runs))
+            parts.append(_sweep(row, config, ranked(config, combinations), runs, store))
     return "\n".join(parts)
 
 
-def _recipe(each: Recipe, results: Sequence[Result]) -> str:
+def _recipe(each: Recipe, results: Sequence[Result], store: Store) -> str:
     head = ("Run", "Validation", "Test", "95 % interval", "The document", "Beside it")
     rows = [
         (
@@ -80,6 +82,8 @@ def _recipe(each: Recipe, results: Sequence[Result]) -> str:
         f"{_images(newest_run)}."
     )
     differences = "\n".join(f"- {line}" for line in each.differences)
+    if looks := looks_words(newest_run, store):
+        about += f" {looks}"
     return f"## {each.title}\n\n{about}\n\n{_table(head, rows)}\n\n{differences}\n"
 
 
@@ -93,7 +97,11 @@ def _interval(result: Result) -> str:
 
 
 def _sweep(
-    row: SweepRow, config: SweepConfig, combinations: Sequence[Line], runs: Sequence[RunRow]
+    row: SweepRow,
+    config: SweepConfig,
+    combinations: Sequence[Line],
+    runs: Sequence[RunRow],
+    store: Store,
 ) -> str:
     head = (
         "Place",
@@ -119,7 +127,7 @@ def _sweep(
     seeds = ", ".join(map(str, config.seeds))
     about = f"{row.created_at:%Y-%m-%d}, seed {seeds}; every run with {settings}"
     if tested := next((run for run in runs if run.test_samples), None):
-        about += f"; {_images(tested)}"
+        about += f"; {_images(tested)}. {looks_words(tested, store)}".rstrip(" .")
     story = f"{config.story}\n\n" if config.story else ""
     places = places_words(config, combinations)
     below = f"\n{places}\n" if places else ""

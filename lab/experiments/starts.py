@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lab.config import KNOBS, RunConfig
+from lab.config import FINE_TUNING, KNOBS, Freeze, RunConfig
 from lab.data.catalog import DatasetInfo, describe
 from lab.data.specs import DATASETS
 
@@ -140,13 +140,17 @@ LEAST_STEPS = 300
 """Training steps that a new head needs, where the number of epochs allows it."""
 
 
-def suited_to(dataset: str, architecture: str | None = None) -> RunConfig:
-    """Returns the settings to begin with, on this machine, for a data set and an architecture.
+def suited_to(
+    dataset: str, architecture: str | None = None, freeze: Freeze | None = None
+) -> RunConfig:
+    """Returns the settings to begin with, on this machine, for a data set, an architecture and a
+    freeze strategy.
 
     Without an architecture: for photographs the first of TRANSFER whose weights are on this
     machine, else the data set's own small network. A network whose weights are here trains its
     head only, on pictures that are the same in every epoch, so that its frozen part runs once; all
-    others are trained from scratch. Raises NotFoundError.
+    others are trained from scratch. With a freeze strategy that goes on training pretrained stages
+    the rate falls along a cosine: the last steps then disturb least. Raises NotFoundError.
     """
     # Here: the Home page needs its starts, not torch.
     from lab.models.architecture import ARCHITECTURES
@@ -161,10 +165,66 @@ def suited_to(dataset: str, architecture: str | None = None) -> RunConfig:
     spec = ARCHITECTURES.get(architecture)
     config = own.changed(architecture=architecture)
     if weights_ready(spec):
-        return head_only(config)
-    if photographs and spec.weights is None and info.image_size > SMALL_NETWORK_SIZE:
-        return config.changed(image_size=SMALL_NETWORK_SIZE)
-    return config
+        config = head_only(config)
+    elif photographs and spec.weights is None and info.image_size > SMALL_NETWORK_SIZE:
+        config = config.changed(image_size=SMALL_NETWORK_SIZE)
+    if freeze in FINE_TUNING:
+        config = config.changed(schedule="cosine")
+    return config.changed(freeze=freeze or config.freeze)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A way of training as plain data: what it sets, on top of what suits the data set."""
+
+    title: str
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    """Knobs that change pictures: of photographs, where frozen stages do not run once an image."""
+    fine_tuning: Mapping[str, Any] = field(default_factory=dict)
+    """Where pretrained stages are trained on."""
+
+
+PRESETS = {
+    "documents": Preset("As in the documents"),
+    "modern": Preset(
+        "Modern",
+        knobs={
+            "optimizer": "adamw",
+            "weight_decay": 0.05,
+            "schedule": "cosine",
+            "warmup_epochs": 1,
+            "gradient_clip": 1.0,
+            "smoothing": 0.1,
+            "model_ema_decay": 0.99,
+        },
+        pictures={
+            "crop_scale": 0.5,
+            "auto_augment": "trivial",
+            "random_erasing": 0.1,
+            "mixup": 0.2,
+            "cutmix": 1.0,
+        },
+        fine_tuning={"layer_decay": 0.75},
+    ),
+}
+
+
+def preset_knobs(key: str, config: RunConfig) -> dict[str, Any]:
+    """Returns every knob that any preset sets, with its value in the preset `key` for the data set,
+    architecture and freeze strategy of `config`. Raises NotFoundError."""
+    suited = suited_to(config.dataset, config.architecture, config.freeze)
+    names = [
+        n for p in PRESETS.values() for part in (p.knobs, p.pictures, p.fine_tuning) for n in part
+    ]
+    knobs = {name: getattr(suited, name) for name in names}
+    preset = PRESETS[key]
+    knobs |= preset.knobs
+    if config.freeze != "head_only" and _photographs(describe(config.dataset)):
+        knobs |= preset.pictures
+    if config.freeze in FINE_TUNING:
+        knobs |= preset.fine_tuning
+    return knobs
 
 
 def head_only(config: RunConfig) -> RunConfig:

@@ -60,7 +60,7 @@ def build_network(
     device = torch.device(device)
     on_meta = device.type == "meta"
     pretrained = None
-    if config.pretrained and not on_meta:
+    if config.loads_imagenet and not on_meta:
         pretrained = load_pretrained(spec, progress=progress, cancel=cancel)
     settings = NetworkSettings(
         input_channels(config, channels), image_size, classes, config, pretrained=pretrained

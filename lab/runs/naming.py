@@ -17,7 +17,7 @@ LONGEST_NAME = 80
 
 _BARE = ("architecture", "dataset", "activation", "freeze", "optimizer")
 """Knobs whose value says by itself what it is: "Sigmoid", "Head only", "AdamW"."""
-_IN_THE_TITLE = ("architecture", "dataset")
+_IN_THE_TITLE = ("architecture", "dataset", *(k.name for k in KNOBS.values() if k.group == "start"))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ def value_text(name: str, value: Any) -> str:
 def title_of(config: RunConfig) -> str:
     """Returns "Simple CNN on Drawn cats and dogs"."""
     network = value_text("architecture", config.architecture)
-    return shortened(f"{network} on {value_text('dataset', config.dataset)}")
+    start = f", from epoch {config.start_epoch} of {config.start_from[-4:]}"
+    end = start if config.start_from else ""
+    return shortened(f"{network} on {value_text('dataset', config.dataset)}", end)
 
 
 def shortened(name: str, end: str = "") -> str:

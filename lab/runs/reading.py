@@ -72,8 +72,30 @@ def runs(
 
 
 def _search_text(row: RunRow) -> str:
-    texts = (row.id, row.name, row.tag, row.dataset, row.architecture, row.status)
+    texts = (
+        row.id,
+        row.name,
+        row.tag,
+        row.notes,
+        row.parent,
+        row.dataset,
+        row.architecture,
+        row.status,
+    )
     return " ".join(texts).casefold()
+
+
+def baseline(connection: sa.Connection) -> RunRow | None:
+    query = sa.select(schema.runs).where(schema.runs.c.is_baseline)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else RunRow.from_database(row)
+
+
+def children(connection: sa.Connection, run_id: str) -> list[RunRow]:
+    """See `Store.children`."""
+    runs = schema.runs.c
+    query = sa.select(schema.runs).where(runs.parent == run_id).order_by(runs.created_at)
+    return [RunRow.from_database(row) for row in connection.execute(query).mappings()]
 
 
 def runs_like(

@@ -7,7 +7,7 @@ import threading
 import time
 
 from lab.progress import Progress, Rate
-from lab.runs.store import Store
+from lab.runs.store import RATE, Store
 from lab.runs.time_left import TimeLeft
 from lab.runs.writing import Smoother
 from lab.training.control import Control
@@ -92,7 +92,7 @@ class Recorder:
             except Exception as error:
                 self._error = error
                 raise
-        forward_request(requested, self._control)
+        self._forward(requested)
 
     def flush_or_drop(self) -> None:
         """Write the buffered events, or drop them when the store cannot be written.
@@ -116,7 +116,15 @@ class Recorder:
         self._reported_at = now
         left = progress.seconds_left(self._preparation_rate.per_second(now=now))
         requested = self._store.report(self._run_id, progress, seconds_left=left)
-        forward_request(requested, self._control)
+        self._forward(requested)
+
+    def _forward(self, requested: str | None) -> None:
+        if requested == RATE:
+            rate = self._store.take_rate(self._run_id)
+            if rate is not None:
+                self._control.request_rate(rate)
+        else:
+            forward_request(requested, self._control)
 
     def _write_regularly(self) -> None:
         while not self._closed.wait(FLUSH_SECONDS):
@@ -124,7 +132,7 @@ class Recorder:
                 if self._events:
                     self.flush()
                 else:
-                    forward_request(self._store.requested(self._run_id), self._control)
+                    self._forward(self._store.requested(self._run_id))
             except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
 

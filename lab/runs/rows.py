@@ -32,6 +32,17 @@ class RunRow:
     """Who asked for it: "" is a person, else for example "recipe:sl-cnn:quick"."""
     tag: str
     """A person's own label; "" is none."""
+    notes: str
+    starred: bool
+    is_baseline: bool
+    """Whether it is the one run that the others are compared with."""
+    parent: str
+    """The run that it starts from; "" is none."""
+    parent_epoch: int | None
+    """The epoch of it."""
+    forecast: str
+    """What a person expected of it before it started (`lab.experiments.forecasts`); "" is nothing.
+    """
     status: str
     config_json: str
     dataset: str
@@ -46,6 +57,8 @@ class RunRow:
     owner: str
     requested: str | None
     """A stop, pause or finish that the trainer has not answered yet."""
+    rate_changes: tuple[tuple[int, float], ...]
+    """Changes of the learning rate by hand: from which step on, and to what."""
     message: str
     """How it ended, in one sentence."""
     device: str
@@ -79,6 +92,8 @@ class RunRow:
     """The best epoch's validation metrics by name, those that are measured."""
     test: Mapping[str, float]
     """The test metrics of the best epoch's weights by name, those that are measured."""
+    test_looks: int
+    """How often the test images were looked at by then, by the runs that it goes on from, too."""
     seconds: float
     """Training time: of the training steps alone."""
     elapsed: float | None
@@ -136,6 +151,11 @@ class RunRow:
         return self.best_epoch is not None
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether another run can start from it: it has ended, and keeps weights."""
+        return self.has_weights and not self.is_live
+
+    @property
     def can_resume(self) -> bool:
         """Whether training can go on from the last checkpoint."""
         return self.status in RESUMABLE
@@ -146,6 +166,7 @@ class RunRow:
         return cls(
             config_json=row["config"],
             class_names=tuple(json.loads(row["class_names"])),
+            rate_changes=tuple((int(s), float(r)) for s, r in json.loads(row["rate_changes"])),
             best_val=_metric_values(row, "best_val"),
             test=_metric_values(row, "test"),
             created_at=datetime.fromtimestamp(row["created_at"], UTC),
@@ -156,7 +177,8 @@ class RunRow:
 
 
 _CONVERTED = (
-    "config_json", "class_names", "created_at", "started_at", "ended_at", "best_val", "test",
+    "config_json", "class_names", "rate_changes", "created_at", "started_at", "ended_at",
+    "best_val", "test",
 )  # fmt: skip
 _UNCONVERTED = tuple(f.name for f in fields(RunRow) if f.name not in _CONVERTED)
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 from lab.metrics import METRICS, epoch_columns, run_columns, step_columns
@@ -52,9 +53,17 @@ runs = Table(
     Column("origin", Text, nullable=False, default="", server_default=""),
     # A person's own label, to find the run by; "" is none.
     Column("tag", String(40), nullable=False, default="", server_default=""),
+    Column("notes", Text, nullable=False, default="", server_default=""),
+    Column("starred", Boolean, nullable=False, default=False, server_default=false()),
+    # The one run that the others are compared with, if there is one.
+    Column("is_baseline", Boolean, nullable=False, default=False, server_default=false()),
+    # What a person expected of it, as JSON (lab.experiments.forecasts); "" is nothing.
+    Column("forecast", Text, nullable=False, default="", server_default=""),
     Column("status", String(20), nullable=False),
     Column("config", Text, nullable=False),  # RunConfig as JSON
     # Copies out of the config, so that the list of runs can be searched without parsing it.
+    Column("parent", String(40), nullable=False, default="", server_default=""),
+    Column("parent_epoch", Integer),
     Column("dataset", Text, nullable=False),
     Column("architecture", Text, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -63,6 +72,8 @@ runs = Table(
     Column("queue_position", Integer),  # 1, 2, ... for queued runs, else NULL
     Column("owner", String(40), nullable=False, default=""),  # the process that works on it
     Column("requested", String(10)),  # stop, pause or finish, until the trainer has seen it
+    Column("wanted_rate", Float),  # a learning rate, until the trainer has seen it
+    Column("rate_changes", Text, nullable=False, default="[]", server_default="[]"),
     Column("message", Text, nullable=False, default=""),
     Column("device", String(20), nullable=False, default=""),  # "" while "auto" is not resolved
     # What is done at this moment beside training steps; "" while they go on. A total of 0 is
@@ -87,6 +98,7 @@ runs = Table(
     Column("test_samples", Integer),
     Column("class_names", Text, nullable=False, default="[]"),  # JSON list
     Column("best_epoch", Integer),
+    Column("test_looks", Integer, nullable=False, default=0, server_default="0"),
     *_metrics(RUN_METRICS),
     Column("seconds", Float, nullable=False, default=0.0),  # of training steps only
     Column("elapsed", Float),  # of everything since the first step, pauses left out

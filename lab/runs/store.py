@@ -61,6 +61,9 @@ __all__ = [
 ]
 
 LONGEST_TAG = 40
+LONGEST_NOTES = 4000
+RATE = "rate"
+"""What `requested` says while a learning rate waits for `take_rate`."""
 
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
@@ -120,6 +123,8 @@ class Store:
             "config": config.to_json(),
             "dataset": config.dataset,
             "architecture": config.architecture,
+            "parent": config.start_from,
+            "parent_epoch": config.start_epoch or None,
             "created_at": now,
             "started_at": None if status == "queued" else now,
             "owner": locks.owner() if status in ACTIVE else "",
@@ -186,6 +191,53 @@ class Store:
         with self.database.write() as connection:
             connection.execute(runs.update().where(runs.c.id.in_(list(run_ids))).values(tag=clean))
 
+    def set_notes(self, run_id: str, notes: str) -> None:
+        """Raises ConfigError above 4,000 characters."""
+        clean = notes.strip()
+        if len(clean) > LONGEST_NOTES:
+            raise ConfigError(
+                f"Notes have at most {LONGEST_NOTES:,} characters; these have {len(clean):,}."
+            )
+        self._update(run_id, notes=clean)
+
+    def set_star(self, run_id: str, starred: bool) -> None:
+        self._update(run_id, starred=starred)
+
+    def set_baseline(self, run_id: str | None) -> None:
+        """Make the run the one that others are compared with, instead of the one before; None: no
+        run is."""
+        runs = schema.runs
+        with self.database.write() as connection:
+            if run_id is not None:
+                self._status(connection, run_id)
+            connection.execute(runs.update().values(is_baseline=runs.c.id == (run_id or "")))
+
+    def baseline(self) -> RunRow | None:
+        with self.database.read() as connection:
+            return reading.baseline(connection)
+
+    def children(self, run_id: str) -> list[RunRow]:
+        """Returns the runs that start from this one, the oldest first."""
+        with self.database.read() as connection:
+            return reading.children(connection, run_id)
+
+    def set_forecast(self, run_id: str, forecast: str) -> None:
+        """Keep what a person expects of the run. Raises StateError when the run has results already
+        or something was predicted before: a prediction stands."""
+        runs = schema.runs
+        with self.database.write() as connection:
+            changed = connection.execute(
+                runs.update()
+                .where(runs.c.id == run_id, runs.c.forecast == "", runs.c.best_epoch.is_(None))
+                .values(forecast=forecast)
+            )
+            if changed.rowcount == 0:
+                self._status(connection, run_id)
+                raise StateError(
+                    f"Run {run_id} has results or a prediction already; predict before a run "
+                    "starts, once."
+                )
+
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
         runs = schema.runs
@@ -238,6 +290,26 @@ class Store:
             else:
                 self._stop_idle(connection, run_id, status)
 
+    def request_rate(self, run_id: str, rate: float) -> None:
+        """Ask the trainer of a running run for another learning rate, from its next step on. Raises
+        ConfigError for a rate that is not allowed, StateError in another state."""
+        rate = RunConfig().changed(learning_rate=rate).learning_rate
+        with self.database.write() as connection:
+            status = self._status(connection, run_id)
+            if status != "running":
+                raise refusal(run_id, status, ["running"], "given another learning rate")
+            row = schema.runs.update().where(schema.runs.c.id == run_id)
+            connection.execute(row.values(wanted_rate=rate))
+
+    def take_rate(self, run_id: str) -> float | None:
+        """Returns the learning rate that was asked for, once; for the run's trainer."""
+        runs = schema.runs
+        with self.database.write() as connection:
+            wanted = sa.select(runs.c.wanted_rate).where(runs.c.id == run_id)
+            rate = connection.execute(wanted).scalar()
+            connection.execute(runs.update().where(runs.c.id == run_id).values(wanted_rate=None))
+            return rate
+
     def report_waiting(self, run_id: str, text: str) -> None:
         """Record what a run waits for, if it is still queued."""
         runs = schema.runs
@@ -249,7 +321,7 @@ class Store:
             )
 
     def requested(self, run_id: str) -> str | None:
-        """Returns the request that an active run has not answered yet."""
+        """Returns the request that an active run has not answered yet; RATE for a learning rate."""
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
@@ -303,6 +375,7 @@ class Store:
                     status="preparing",
                     owner=locks.owner(),
                     requested=None,
+                    wanted_rate=None,
                     queue_position=None,
                     message="",
                     progress=0.0,
@@ -416,7 +489,11 @@ class Store:
     @staticmethod
     def _requested(connection: sa.Connection, run_id: str) -> str | None:
         runs = schema.runs
-        return connection.execute(sa.select(runs.c.requested).where(runs.c.id == run_id)).scalar()
+        query = sa.select(runs.c.requested, runs.c.wanted_rate).where(runs.c.id == run_id)
+        row = connection.execute(query).first()
+        if row is None:
+            return None
+        return row.requested or (None if row.wanted_rate is None else RATE)
 
     @staticmethod
     def _stop_idle(connection: sa.Connection, run_id: str, status: str) -> None:

@@ -21,6 +21,7 @@ from lab.training.events import (
     Event,
     LogWritten,
     ProbeTaken,
+    RateChanged,
     RunEnded,
     RunStarted,
     StepDone,
@@ -126,6 +127,8 @@ def write_events(
             _write_steps(connection, run_id, steps, smoother)
             steps.clear()
             changes |= _start_run(connection, run_id, event, smoother)
+        elif isinstance(event, RateChanged):
+            changes |= {"rate_changes": _with_rate_change(connection, run_id, event)}
         elif isinstance(event, ProbeTaken | ActivityProgressed):
             pass  # images are a file in the run's folder; an activity is in the row alone
         else:
@@ -183,23 +186,40 @@ def change_status(connection: sa.Connection, run_id: str, status: str, **values:
 
 def resume_smoother(connection: sa.Connection, run_id: str, smoother: Smoother) -> None:
     """Set `smoother` to its state after the last recorded step."""
-    steps, runs = schema.steps, schema.runs
+    runs = schema.runs
     per_epoch = sa.select(runs.c.steps_per_epoch).where(runs.c.id == run_id)
     if known_steps := connection.execute(per_epoch).scalar():
         smoother.set_epoch(known_steps)
-    row = (
-        connection.execute(
-            sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.step.desc()).limit(1)
-        )
-        .mappings()
-        .first()
-    )
+    row = _last_step(connection, run_id)
+    if row is None:  # a run that goes on from another one goes on smoothly
+        link = sa.select(runs.c.parent, runs.c.parent_epoch, runs.c.step).where(runs.c.id == run_id)
+        parent, epoch, step = connection.execute(link).one()
+        if step and parent:
+            row = _last_step(connection, parent, epoch=epoch)
     if row is None:
         smoother.restart(0, {})
         return
     averages = {name: row[f"{name}_smoothed"] for name in METRICS if f"{name}_smoothed" in row}
     known = {name: average for name, average in averages.items() if average is not None}
     smoother.restart(row["step"], known)
+
+
+def _last_step(
+    connection: sa.Connection, run_id: str, *, epoch: int | None = None
+) -> sa.RowMapping | None:
+    """The run's last recorded step, of its epochs up to `epoch`."""
+    steps = schema.steps
+    query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.step.desc()).limit(1)
+    if epoch is not None:
+        query = query.where(steps.c.epoch <= epoch)
+    return connection.execute(query).mappings().first()
+
+
+def _with_rate_change(connection: sa.Connection, run_id: str, event: RateChanged) -> str:
+    runs = schema.runs
+    text = connection.execute(sa.select(runs.c.rate_changes).where(runs.c.id == run_id)).scalar()
+    earlier = [change for change in json.loads(text or "[]") if change[0] < event.step]
+    return json.dumps([*earlier, [event.step, event.learning_rate]])
 
 
 def _write_steps(
@@ -265,6 +285,7 @@ def _start_run(
         epochs.delete().where(epochs.c.run_id == run_id, epochs.c.step > resume_step)
     ).rowcount
     smoother.set_epoch(event.steps_per_epoch)
+    connection.execute(runs.update().where(runs.c.id == run_id).values(step=resume_step))
     resume_smoother(connection, run_id, smoother)
     best = (
         connection.execute(
@@ -293,11 +314,11 @@ def _start_run(
         "trainable_parameters": event.trainable_parameters,
         "class_names": json.dumps(list(event.class_names), ensure_ascii=False),
         "step": resume_step,
-        "epoch": last[0] if last else 0,
+        "epoch": last[0] if last else resume_step // event.steps_per_epoch,
         "seconds": (last[1] if last else 0.0) or 0.0,
         **_result_columns(
-            best["epoch"] if best else None,
-            {name: best[f"val_{name}"] for name in METRICS} if best else {},
+            best["epoch"] if best else event.best_epoch,
+            {name: best[f"val_{name}"] for name in METRICS} if best else event.best_val,
             {},
         ),
         "images_per_second": None,
@@ -347,6 +368,7 @@ def _ending(event: RunEnded) -> dict[str, Any]:
         "seconds": event.seconds,
         "elapsed": event.elapsed,
         **_result_columns(event.best_epoch, event.best_val, event.test),
+        "test_looks": event.test_looks,
     }
     if event.status == "completed":
         changes["progress"] = 1.0  # early stopping completes a run before its last step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.data.splits import Splits
 from lab.models.freezing import Phase
 from lab.models.staged import StagedNet
@@ -22,6 +22,7 @@ def run_started(
     class_names: tuple[str, ...],
     resumed_from: int,
     phase_starts: tuple[int, ...],
+    counters: Counters,
 ) -> RunStarted:
     return RunStarted(
         device=str(device),
@@ -35,6 +36,8 @@ def run_started(
         class_names=class_names,
         resumed_from_step=resumed_from,
         phase_starts=phase_starts,
+        best_epoch=counters.best_epoch,
+        best_val=counters.best_val,
     )
 
 
@@ -78,11 +81,29 @@ def rate_dropped(config: RunConfig) -> LogWritten:
     )
 
 
-def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
+def rate_changed(step: int, rate: float, before: float) -> LogWritten:
+    """By hand."""
     return LogWritten(
         "info",
-        f"Early stopping: {config.early_stopping_metric} has not improved for "
-        f"{config.early_stopping_patience} epochs (best was epoch {counters.best_epoch}).",
+        f"Learning rate changed by hand from {before:.3g} to {rate:.3g}, from step {step:,} on. "
+        "The same settings and seed give this curve only with the same change at the same step.",
+    )
+
+
+def rate_inherited(factor: float) -> LogWritten:
+    return LogWritten(
+        "info",
+        f"The learning rate is {factor:.3g} times the planned one: it was changed by hand in the "
+        "run that this one goes on from.",
+    )
+
+
+def stopped_early(config: RunConfig, counters: Counters) -> LogWritten:
+    watched = KNOBS["early_stopping_metric"].text(config.early_stopping_metric).lower()
+    return LogWritten(
+        "info",
+        f"Early stopping: {watched} has not improved for "
+        f"{config.early_stopping_patience} epochs (best was epoch {counters.stopping_epoch}).",
     )
 
 
@@ -124,7 +145,20 @@ def run_ended(
         test=test,
         seconds=counters.seconds,
         elapsed=elapsed,
+        test_looks=counters.tests_before + 1 if test else 0,
     )
+
+
+def testing(counters: Counters, activity: str) -> LogWritten:
+    """That a test begins, and whether the test images are still unseen."""
+    text = f"{activity}, once."
+    if counters.tests_before:
+        text += (
+            f" The runs that this one starts from were tested before: it is look number "
+            f"{counters.tests_before + 1} at the test images. Whoever chose to go on because of an "
+            "earlier look gets a result that is a little too good."
+        )
+    return LogWritten("warning" if counters.tests_before else "info", text)
 
 
 def _trained(network: StagedNet) -> int:

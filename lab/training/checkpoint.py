@@ -6,16 +6,23 @@
 ├── last.safetensors     weights after the newest epoch, published for inspection while training
 ├── best.safetensors     weights of the best epoch by the validation figure
 ├── epoch-0005.safetensors   weights of a kept epoch (knob keep_every)
-└── resume.safetensors   weights, optimizer, random state; counters in its header, so that both
-                         are always of the same moment
+├── resume.safetensors   weights, their average if the run makes one, optimizer, random state;
+│                        counters in its header, so that both are always of the same moment;
+│                        while the run is not completed
+└── end.safetensors      the same of a completed run, so that another can go on from it exactly
+                         (`lab.training.start`); weights only where last.safetensors has others
+
+With the knob model_ema_decay all but the resume state and the end are the averaged weights.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import shutil
+import types
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +48,11 @@ from lab.training.failures import is_out_of_memory
 logger = logging.getLogger(__name__)
 
 RESUME = "resume.safetensors"
+END = "end.safetensors"
+"""With Adam twice the size of the weights that are trained, with SGD once, without momentum none:
+what a run costs on the disk so that another can go on from it."""
+WEIGHTS = ("network", "average")
+"""What of the state is not kept a second time where it is what last.safetensors has."""
 COPIES = "copies.npy"
 TEST_LOGITS = "test-logits.npz"
 MOST_TEST_LOGITS = 50_000_000
@@ -64,6 +76,8 @@ class CheckpointMetadata:
     data_image_size: int | None = None
     """The data set's own size: a network of another size saw pictures that were made this size
     first, and so must an upload be. None where an earlier version of the lab did not note it."""
+    started_from: Mapping[str, str | int] | None = None
+    """Of a run that starts from another one: its id, its epoch, and the SHA-256 of the weights."""
     copies: Groups | None = field(default=None, compare=False, repr=False)
     """Which images of the pack are near-copies, as the validation cut had them. Kept with the run,
     so that its cut stays what it was when a later version of the lab finds others."""
@@ -78,6 +92,7 @@ class CheckpointMetadata:
             "fit": self.fit,
             "value_range": self.value_range,
             "data_image_size": self.data_image_size,
+            "started_from": self.started_from,
         }
         if self.copies is not None:
             with atomic_file(folder / COPIES) as temporary, temporary.open("wb") as output:
@@ -107,6 +122,7 @@ class CheckpointMetadata:
             fit=values.get("fit", "stretch"),
             value_range=None if value_range is None else tuple(value_range),
             data_image_size=values.get("data_image_size"),
+            started_from=values.get("started_from"),
             copies=_read_copies(folder) if config.split_by == "group" else None,
         )
 
@@ -124,11 +140,21 @@ def _read_copies(folder: Path) -> Groups | None:
         ) from error
 
 
-def publish(network: StagedNet, folder: Path, *, epoch: int, best: bool, kept: bool) -> None:
-    """Write the weights after `epoch` as last, and as best or as a kept epoch where asked."""
+def publish(
+    network: StagedNet,
+    folder: Path,
+    *,
+    epoch: int,
+    best: bool,
+    kept: bool,
+    facts: Mapping[str, float] = types.MappingProxyType({}),
+) -> None:
+    """Write the weights after `epoch` as last, and as best or as a kept epoch where asked; `facts`
+    are read by `checkpoint_facts`."""
     last = folder / "last.safetensors"
+    header = {"epoch": str(epoch), **{name: repr(value) for name, value in facts.items()}}
     with atomic_file(last) as temporary:
-        save_file(_on_cpu(network.state_dict()), temporary, metadata={"epoch": str(epoch)})
+        save_file(_on_cpu(network.state_dict()), temporary, metadata=header)
     names = ["best.safetensors"] * best + [f"epoch-{epoch:04d}.safetensors"] * kept
     for name in names:
         with atomic_file(folder / name) as temporary:
@@ -145,24 +171,45 @@ def load_weights(network: StagedNet, folder: Path, name: str) -> None:
     Raises NotFoundError naming the checkpoints that are there, DataError when the file is damaged
     or belongs to another network.
     """
-    file = folder / f"{name}.safetensors"
     try:
-        network.load_state_dict(load_file(file))
-    except FileNotFoundError:
-        raise no_checkpoint(folder, name) from None
-    except (SafetensorError, RuntimeError) as error:
+        network.load_state_dict(read_weights(folder, name))
+    except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"Checkpoint {name!r} of run {folder.name} cannot be used ({reason}). Choose another "
-            "checkpoint, or train the run again with its settings."
-        ) from error
+        raise _unusable(folder, name, error) from error
+
+
+def read_weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """The tensors of checkpoint `name`. Raises NotFoundError and DataError like `load_weights`."""
+    try:
+        return load_file(folder / f"{name}.safetensors")
+    except FileNotFoundError:
+        raise no_checkpoint(folder, name) from None
+    except SafetensorError as error:
+        raise _unusable(folder, name, error) from error
+
+
+def _unusable(folder: Path, name: str, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:200]
+    return DataError(
+        f"Checkpoint {name!r} of run {folder.name} cannot be used ({reason}). Choose another "
+        "checkpoint, or train the run again with its settings."
+    )
+
+
+def weights_digest(folder: Path, name: str) -> str:
+    """SHA-256 of the weights of checkpoint `name`: by name, kind and bytes, whatever the file's
+    header says."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(read_weights(folder, name).items()):
+        digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def checkpoints(folder: Path) -> list[str]:
     """Names of the published checkpoints, best and last first."""
-    names = {file.stem for file in folder.glob("*.safetensors")} - {"resume"}
+    names = {file.stem for file in folder.glob("*.safetensors")} - {"resume", "end"}
     return sorted(names, key=lambda name: (name.startswith("epoch-"), name))
 
 
@@ -171,14 +218,29 @@ def checkpoint_epoch(folder: Path, name: str) -> int | None:
 
     Raises NotFoundError like `load_weights`.
     """
+    epoch = checkpoint_facts(folder, name).get("epoch")
+    return None if epoch is None else int(epoch)
+
+
+def checkpoint_facts(folder: Path, name: str) -> dict[str, str]:
+    """What the header of checkpoint `name` says: the epoch after which it was written, the learning
+    rate of that epoch's last step, and seconds and elapsed time up to it.
+
+    Raises NotFoundError like `load_weights`.
+    """
     try:
         with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
-            epoch = (file.metadata() or {}).get("epoch")
+            return dict(file.metadata() or {})
     except FileNotFoundError:
         raise no_checkpoint(folder, name) from None
     except SafetensorError:
-        return None  # whoever loads the weights says what is wrong with them
-    return None if epoch is None else int(epoch)
+        return {}  # whoever loads the weights says what is wrong with them
+
+
+def kept_epochs(folder: Path) -> dict[int, str]:
+    """The epochs after which weights are kept, ascending, each with the name of its checkpoint."""
+    names = {checkpoint_epoch(folder, name): name for name in reversed(checkpoints(folder))}
+    return {epoch: names[epoch] for epoch in sorted(e for e in names if e is not None)}
 
 
 def load_network(folder: Path, name: str = "best") -> tuple[StagedNet, CheckpointMetadata]:
@@ -242,9 +304,14 @@ def save_resume(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     counters: Counters,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write everything that an exact continuation needs, in one atomic file."""
+    """Write everything that an exact continuation needs, in one atomic file.
+
+    `average` are the averaged weights of a run that makes them.
+    """
     tensors = {f"network.{k}": v for k, v in _on_cpu(network.state_dict()).items()}
+    tensors |= {f"average.{k}": v for k, v in _on_cpu(average or {}).items()}
     numbers: dict[str, dict[str, Any]] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -253,15 +320,40 @@ def save_resume(
             else:
                 numbers.setdefault(str(index), {})[key] = value
     tensors["generator"] = generator.get_state()
-    header = {"counters": counters.to_json(), "optimizer": json.dumps(numbers)}
+    header = {
+        "counters": counters.to_json(),
+        "optimizer": json.dumps(numbers),
+        "trained": json.dumps(_trained_names(network, optimizer)),
+    }
     with atomic_file(folder / RESUME) as temporary:
         save_file(tensors, temporary, metadata=header)
 
 
-def read_counters(folder: Path) -> Counters | None:
-    """The counters of the resume state, or None when there is none to resume."""
+def keep_end(folder: Path, counters: Counters) -> None:
+    """Make the resume state of a run that has completed with `counters` the state of its end.
+
+    Where the disk has no room nothing is kept.
+    """
+    with safe_open(folder / RESUME, framework="pt") as file:
+        header = file.metadata() | {"counters": counters.to_json()}
+    weights = read_weights(folder, "last")
+    last = {f"{kind}.{name}": value for kind in WEIGHTS for name, value in weights.items()}
+    tensors = {
+        name: value
+        for name, value in load_file(folder / RESUME).items()
+        if name not in last or not torch.equal(value, last[name])
+    }
     try:
-        with safe_open(folder / RESUME, framework="pt") as file:
+        with atomic_file(folder / END) as temporary:
+            save_file(tensors, temporary, metadata=header)
+    except ResourceError as error:
+        logger.warning("the state of the end is not kept: %s", error)
+
+
+def read_counters(folder: Path, name: str = RESUME) -> Counters | None:
+    """The counters of the resume state, or of the END; None when there is none."""
+    try:
+        with safe_open(folder / name, framework="pt") as file:
             return Counters.from_json(file.metadata()["counters"])
     except FileNotFoundError:
         return None
@@ -276,16 +368,36 @@ def load_resume(
     folder: Path,
     *,
     network: StagedNet,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     generator: torch.Generator,
+    name: str = RESUME,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Put the saved tensors back, each in the memory format of the parameter that it belongs to."""
-    tensors = load_file(folder / RESUME)
-    with safe_open(folder / RESUME, framework="pt") as file:
-        numbers: dict[str, dict[str, Any]] = json.loads(file.metadata()["optimizer"])
+    """Put the saved tensors back, each in the memory format of the parameter that it belongs to;
+    into `average` the averaged weights.
+
+    `name` is RESUME, or END of the run from which another one goes on: its optimizer stays as it is
+    where it is None, or trains other parameters than were trained then.
+    """
+    tensors = load_file(folder / name)
+    if name == END:
+        last = read_weights(folder, "last")
+        tensors = {f"{kind}.{key}": value for kind in WEIGHTS for key, value in last.items()} | (
+            tensors
+        )
+    with safe_open(folder / name, framework="pt") as file:
+        header = file.metadata()
+    numbers: dict[str, dict[str, Any]] = json.loads(header["optimizer"])
     network.load_state_dict(
         {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     )
+    for key, tensor in (average or {}).items():
+        tensor.copy_(tensors[f"average.{key}"])
+    generator.set_state(tensors["generator"])
+    if optimizer is None or (
+        name == END and json.loads(header["trained"]) != _trained_names(network, optimizer)
+    ):
+        return
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in numbers.items()}
     for key, value in tensors.items():
@@ -297,7 +409,12 @@ def load_resume(
             state.setdefault(int(index), {})[name] = value
     saved = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
-    generator.set_state(tensors["generator"])
+
+
+def _trained_names(network: StagedNet, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The names of the parameters in the optimizer's order, by which its state is numbered."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
 def no_checkpoint(folder: Path, name: str) -> NotFoundError:

@@ -17,6 +17,7 @@ class Control:
 
     def __init__(self) -> None:
         self._wanted: Wanted = "run"
+        self._rate: float | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -30,3 +31,12 @@ class Control:
 
     def request_finish(self) -> None:
         self._wanted = "finish"
+
+    def request_rate(self, rate: float) -> None:
+        """Ask for another learning rate, from the next step on."""
+        self._rate = rate
+
+    def take_rate(self) -> float | None:
+        """Returns the learning rate that was asked for since the last call, if any."""
+        rate, self._rate = self._rate, None
+        return rate

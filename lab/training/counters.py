@@ -21,7 +21,7 @@ class Counters:
     step: int = 0
     """Steps of the whole run that are done."""
     seconds: float = 0.0
-    """Training time: of the training steps so far."""
+    """Training time: of the training steps so far, of a run that it goes on from, too."""
     epoch_seconds: float = 0.0
     """The part of it in the running epoch."""
     elapsed: float = 0.0
@@ -41,10 +41,21 @@ class Counters:
     plateau_epochs_without: int = 0
     plateau_drops: int = 0
     early_stopped: bool = False
+    rate_factor: float = 1.0
+    """Of the learning rate of every further step, since a person changed it by hand."""
+    last_rate: float | None = None
+    """The learning rate at which a run goes on that starts with "constant"; None for others."""
+    tests_before: int = 0
+    """How often the runs that it goes on from have looked at its test images."""
+    tested: bool = False
+    """Whether the run itself has."""
     precision: Precision = "fp32"
     """Of the training steps: a resumed run goes on in the format in which it began."""
     loss_scaler: dict[str, Any] | None = None
     """State of the loss scaler, with fp16."""
+    decay_all: bool = False
+    """Whether weight decay is for biases and norm layers, too: so in runs that an earlier
+    version of the lab began, which go on that way."""
 
     @classmethod
     def from_json(cls, text: str) -> Counters:
@@ -55,6 +66,7 @@ class Counters:
             values["sums"] = {"loss": loss, "accuracy": correct} if values["samples"] else {}
             best = {name: values.pop(f"best_val_{name}") for name in ("loss", "accuracy")}
             values["best_val"] = {name: v for name, v in best.items() if v is not None}
+        values.setdefault("decay_all", True)
         values.pop("compiled", None)  # now in the config alone
         values.setdefault("elapsed", values.get("seconds", 0.0))  # which once counted everything
         return cls(**values)
@@ -80,6 +92,12 @@ class Counters:
     def train(self) -> dict[str, float]:
         """By metric: means over the samples of the running epoch."""
         return {name: total / max(1, self.samples) for name, total in self.sums.items()}
+
+    @property
+    def stopping_epoch(self) -> int:
+        """The epoch with the best value of the metric that early stopping watches, asked when the
+        running epoch has been validated."""
+        return self.epoch - self.epochs_without_improvement
 
     @property
     def images_per_second(self) -> float:

@@ -4,6 +4,7 @@
     ----------------------  ----------------------------------------------------------------------
     any                     RunStarted, (StepDone*, EpochDone, ProbeTaken?)*, RunEnded; a ProbeTaken
                             behind the first StepDones of a new run; LogWritten anywhere;
+                            RateChanged between two StepDones;
                             ActivityProgressed* wherever something else than steps takes time
     completed               ... RunEnded(status="completed", test metrics filled in)
     stopped, paused         ... RunEnded right after the running step; test set untouched
@@ -18,7 +19,7 @@ Epochs and steps count from 1; a step is one parameter update.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 EndStatus = Literal["completed", "stopped", "paused", "failed"]
@@ -40,6 +41,9 @@ class RunStarted:
     resumed_from_step: int = 0
     phase_starts: tuple[int, ...] = (1,)
     """The first epoch of each phase."""
+    best_epoch: int | None = None
+    """So far, also of the run that it goes on from; like `best_val`."""
+    best_val: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,16 @@ class StepDone:
     learning_rate: float
     seconds: float
     """Training time since the run began."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateChanged:
+    """A person changed the learning rate: from `step` on, which is not done yet, it is
+    `learning_rate`, and all later ones are changed by the same factor."""
+
+    step: int
+    epoch: int
+    learning_rate: float
 
 
 ActivityKind = Literal["frozen_layers", "compiling", "validation", "test", "film_strip"]
@@ -139,20 +153,32 @@ class RunEnded:
     """Training time."""
     elapsed: float | None = None
     """Everything since the first step, pauses left out."""
+    test_looks: int = 0
+    """How often the test images were looked at by then, by the runs that it goes on from, too; 0
+    unless it was tested."""
 
 
-Event = RunStarted | LogWritten | StepDone | ActivityProgressed | EpochDone | ProbeTaken | RunEnded
+Event = (
+    RunStarted
+    | LogWritten
+    | StepDone
+    | RateChanged
+    | ActivityProgressed
+    | EpochDone
+    | ProbeTaken
+    | RunEnded
+)
 
 
 def as_row(event: Event) -> dict[str, Any]:
     """The event as one flat row: metrics under the names of the store's columns, such as
     "val_accuracy" (see `lab.metrics`)."""
     row: dict[str, Any] = {}
-    for field in fields(event):
-        value = getattr(event, field.name)
+    for each in fields(event):
+        value = getattr(event, each.name)
         if isinstance(value, dict):
-            prefix = "" if field.name == "values" else f"{field.name}_"
+            prefix = "" if each.name == "values" else f"{each.name}_"
             row |= {f"{prefix}{name}": number for name, number in value.items()}
         else:
-            row[field.name] = value
+            row[each.name] = value
     return row

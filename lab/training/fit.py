@@ -25,6 +25,7 @@ everyone else sees only what it publishes in `plan.folder`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -35,12 +36,13 @@ from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.data.resize import own_image_size
-from lab.errors import DivergedError, LabError
+from lab.errors import DivergedError, LabError, ResourceError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
 from lab.process import keep_freed_memory, trim_memory
 from lab.training import announcements, checkpoint
+from lab.training.averaging import WeightAverage, averaged, weights_kept
 from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import (
@@ -49,6 +51,7 @@ from lab.training.events import (
     EndStatus,
     Event,
     LogWritten,
+    RateChanged,
     RunEnded,
     StepDone,
 )
@@ -109,6 +112,8 @@ class _Run:
         self.metrics = metrics_of(len(plan.class_names))
         self.step_metrics = [metric for metric in self.metrics if metric.of_batches]
         self.stepper = plan.stepper()  # its optimizer is made by enter_phase
+        decay = plan.config.model_ema_decay
+        self.average = WeightAverage(plan.network, decay=decay) if decay else None
         self.film_strip = FilmStrip(
             plan.folder,
             on=plan.config.film_strip,
@@ -145,6 +150,8 @@ class _Run:
         self.filled_before = 0
         """On how many images frozen layers had run before that pass."""
         self.is_testing = False
+        self.can_go_on = False
+        """Whether its last state is saved for runs that go on from it."""
         self.watch = Stopwatch()
         self.elapsed_before = 0.0
         """In earlier sessions."""
@@ -163,7 +170,8 @@ class _Run:
                 if entered := self.enter_phase():
                     yield announcements.phase_entered(entered, self.network)
                 yield from self.train_epoch()
-                yield from self.finish_epoch()
+                with averaged(self.network, self.average):
+                    yield from self.finish_epoch()
                 if self.control.wanted == "finish":
                     break
             yield from self.test()
@@ -178,20 +186,36 @@ class _Run:
     def begin(self) -> Iterator[Event]:
         """Put the saved state back where there is one, and say what was decided."""
         plan = self.plan
-        counters = self.counters = checkpoint.read_counters(plan.folder) or self.counters
+        begun = checkpoint.read_counters(plan.folder)
+        if begun is None and plan.start is not None:
+            self.counters = dataclasses.replace(
+                plan.start.counters(plan.steps_per_epoch), precision=plan.precision
+            )
+        counters = self.counters = begun or self.counters
         self.resumed_from = counters.step
         self.elapsed_before = counters.elapsed
         if counters.loss_scaler:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
+        self.stepper.decay_all = counters.decay_all
         self.enter_phase()
-        if self.resumed_from:
+        if begun is not None:
             checkpoint.load_resume(
                 plan.folder,
                 network=self.network,
                 optimizer=self.stepper.optimizer,
                 generator=self.stepper.generator,
+                average=self.average.state if self.average else None,
             )
         else:
+            if plan.start is not None:
+                plan.start.restore(
+                    plan.folder,
+                    network=self.network,
+                    optimizer=self.stepper.optimizer,
+                    generator=self.stepper.generator,
+                    average=self.average.state if self.average else None,
+                    counters=counters,
+                )
             checkpoint.CheckpointMetadata(
                 config=self.config,
                 class_names=plan.class_names,
@@ -201,6 +225,7 @@ class _Run:
                 fit=plan.pack.meta.fit,
                 value_range=plan.pack.meta.value_range,
                 data_image_size=own_image_size(plan.pack),
+                started_from=plan.start.record if plan.start else None,
                 copies=plan.copies,
             ).write(plan.folder)
         yield announcements.run_started(
@@ -212,10 +237,13 @@ class _Run:
             class_names=plan.class_names,
             resumed_from=self.resumed_from,
             phase_starts=tuple(phase.first_epoch for phase in plan.phases),
+            counters=counters,
         )
         yield from (LogWritten("decision", str(decision)) for decision in plan.decisions)
-        if self.resumed_from:
+        if begun is not None and self.resumed_from:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
+        elif counters.rate_factor != 1:
+            yield announcements.rate_inherited(counters.rate_factor)
         yield from self.film_strip.begin(self.network, counters)
         self.layer_health.begin(counters)
         self.class_map.begin(counters.epoch)
@@ -237,6 +265,9 @@ class _Run:
                 batch = next(batches)
             except StopIteration:
                 break
+            if batch is not None and (asked := self.control.take_rate()) is not None:
+                yield from self.report_steps(pending_steps)
+                yield from self.change_rate(asked)
             wanted = self.control.wanted
             if batch is None:  # frozen layers have run on some of its images
                 if wanted == "finish" and counters.step_in_epoch:
@@ -281,8 +312,10 @@ class _Run:
         stepper.backward(loss)
         self.layer_health.before_update()
         stepper.update(rate)
+        if self.average:
+            self.average.update(self.counters.step + 1)
         self.layer_health.after_update()
-        numbers = of_batch(self.step_metrics, loss, logits, batch.labels)
+        numbers = of_batch(self.step_metrics, loss, logits, batch.counted_labels)
         return StepMetrics(self.counters.step + 1, numbers, len(batch.labels), rate)
 
     def report_steps(self, pending_steps: list[StepMetrics]) -> Iterator[Event]:
@@ -315,28 +348,40 @@ class _Run:
             )
 
     def finish_epoch(self) -> Iterator[Event]:
-        """Validate, publish, count."""
+        """Validate, publish, count; with averaged weights where the config wants them."""
         counters, config, plan = self.counters, self.config, self.plan
         source = yield from self.open_source()
-        activity = f"Validating epoch {counters.epoch}"
+        which = " (averaged weights)" if self.average else ""
+        activity = f"Validating epoch {counters.epoch}{which}"
         val = yield from self.evaluate(source, plan.splits.val, "validation", activity)
         source.keep()
         if not math.isfinite(val["loss"]):
             raise self.diverged("validation loss", val["loss"])
         is_best = counters.validated(config, val)
         kept = bool(config.keep_every) and counters.epoch % config.keep_every == 0
-        checkpoint.publish(self.network, plan.folder, epoch=counters.epoch, best=is_best, kept=kept)
+        rate = self.rate(counters.step - 1)
+        checkpoint.publish(
+            self.network,
+            plan.folder,
+            epoch=counters.epoch,
+            best=is_best,
+            kept=kept,
+            facts={
+                "learning_rate": rate,
+                "seconds": counters.seconds,
+                "elapsed": self.elapsed(),
+            },
+        )
         yield announcements.epoch_done(
             counters,
             phase=self.phase,
             val=val,
-            learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
+            learning_rate=rate,
             elapsed=self.elapsed(),
             is_best=is_best,
         )
-        if config.schedule == "on_plateau" and counters.plateau(
-            val["loss"], config.schedule_epochs
-        ):
+        follows = config.schedule == "on_plateau" and counters.last_rate is None
+        if follows and counters.plateau(val["loss"], config.schedule_epochs):
             yield announcements.rate_dropped(config)
         patience = config.early_stopping_patience
         if patience and counters.epochs_without_improvement >= patience:
@@ -352,23 +397,25 @@ class _Run:
         """The only use of the test set: the best weights, once, at the end."""
         counters, plan = self.counters, self.plan
         test: dict[str, float] = {}
+        yield from self.save_for_successors()
         if len(plan.splits.test):
-            activity = f"Testing the weights of epoch {counters.best_epoch}"
-            yield LogWritten("info", f"{activity}, once.")
+            weights = "averaged weights" if self.average else "weights"
+            activity = f"Testing the {weights} of epoch {counters.best_epoch}"
+            yield announcements.testing(counters, activity)
             self.is_testing = True
-            checkpoint.load_weights(self.network, plan.folder, "best")
-            source = yield from self.open_source()
-            try:
+            # A resume of a test that is broken off must find the weights of the last step again.
+            with weights_kept(self.network):
+                checkpoint.load_weights(self.network, plan.folder, "best")
+                source = yield from self.open_source()
                 logits: list[Tensor] = []
                 rows = plan.splits.test
                 test = yield from self.evaluate(source, rows, "test", activity, logits)
                 checkpoint.save_test_logits(plan.folder, rows, logits)
-            except _Interrupted:
-                # A resume must find the weights of the last epoch again, not the best ones.
-                checkpoint.load_weights(self.network, plan.folder, "last")
-                raise
         else:
             yield LogWritten("warning", "The data set has no test images: no test result.")
+        counters.tested = bool(test)
+        if self.can_go_on:
+            checkpoint.keep_end(plan.folder, counters)
         (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
         message = announcements.completed(self.config, counters)
         yield self.ended("completed", message, test)
@@ -387,17 +434,35 @@ class _Run:
         self.stepper.begin_phase()
         return phase if phase.first_epoch > 1 else None
 
-    def rate(self) -> float:
+    def rate(self, step: int | None = None) -> float:
+        """Of the next step, or of the one behind `step` others of the run: what is planned, times
+        what a person made of it."""
         assert self.phase is not None
-        per_epoch = self.plan.steps_per_epoch
-        return learning_rate(
-            self.config,
+        config, counters, per_epoch = self.config, self.counters, self.plan.steps_per_epoch
+        step = counters.step if step is None else step
+        first = self.phase.first_epoch
+        if counters.last_rate is not None and first <= config.start_epoch:
+            return counters.last_rate * counters.rate_factor
+        if config.goes_on and config.start_with == "restart":
+            first = max(first, config.start_epoch + 1)
+        planned = learning_rate(
+            config,
             self.phase.learning_rate,
-            step=self.counters.step - (self.phase.first_epoch - 1) * per_epoch,
-            total=(self.phase.last_epoch - self.phase.first_epoch + 1) * per_epoch,
+            step=step - (first - 1) * per_epoch,
+            total=(self.phase.last_epoch - first + 1) * per_epoch,
             steps_per_epoch=per_epoch,
-            drops=self.counters.plateau_drops,
+            drops=counters.plateau_drops,
         )
+        return planned * counters.rate_factor
+
+    def change_rate(self, asked: float) -> Iterator[Event]:
+        """Change the rate of the next step, and all later ones by the same factor. Saved at once,
+        so that whatever happens a resume finds the change where it was made."""
+        before, step = self.rate(), self.counters.step + 1
+        self.counters.rate_factor *= asked / before
+        self.save()
+        yield RateChanged(step=step, epoch=self.counters.epoch, learning_rate=asked)
+        yield announcements.rate_changed(step, asked, before)
 
     def open_source(self) -> Generator[LogWritten, None, Source]:
         """Returns what this phase's batches come from; says how frozen layers are run. After a
@@ -500,9 +565,19 @@ class _Run:
             optimizer=self.stepper.optimizer,
             generator=self.stepper.generator,
             counters=self.counters,
+            average=self.average.state if self.average else None,
         )
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - began
+
+    def save_for_successors(self) -> Iterator[LogWritten]:
+        """Save the last state of the training; a disk without room is no reason to lose a run."""
+        self.can_go_on = True
+        try:
+            self.save()
+        except ResourceError as error:
+            self.can_go_on = False
+            yield LogWritten("warning", f"{error} No run can go on exactly from this one.")
 
     def elapsed(self) -> float:
         """Seconds of all sessions of this run so far, training and everything else."""

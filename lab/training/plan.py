@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from lab.config import Precision, RunConfig
+from lab.config import KNOBS, Precision, RunConfig
 from lab.data import catalog as datasets
 from lab.data.forecast import expected_counts
 from lab.data.groups import Groups
@@ -29,6 +30,7 @@ from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
 from lab.training.speed.decisions import Decision
 from lab.training.speed.trials import Workload
+from lab.training.start import Start, find_start, settle_start
 from lab.training.stepper import Stepper
 
 
@@ -53,6 +55,9 @@ class Plan:
     phases: tuple[Phase, ...]
     steps_per_epoch: int
     decisions: tuple[Decision, ...]
+    start: Start | None = None
+    """The other run that it starts from; None where it starts with its own network, and once it
+    has begun."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -102,9 +107,10 @@ def resolve_device(config: RunConfig) -> str:
     return config.device
 
 
-def resolve(config: RunConfig) -> RunConfig:
+def resolve(config: RunConfig, *, begun: bool = False) -> RunConfig:
     """The config with its open knobs settled, after every cheap check: the door that all runs pass.
 
+    A run that has `begun` does not need the run that it started from any more.
     Raises ConfigError, NotFoundError, DataError or WeightsError with a sentence for the person.
     Reads no images and loads no weights, so that a page can call it at every change of a knob.
     """
@@ -112,6 +118,8 @@ def resolve(config: RunConfig) -> RunConfig:
     if not info.usable:
         raise DataError(f"The data set {config.dataset!r} is {info.state}. {info.how_to_get}")
     spec = ARCHITECTURES.get(config.architecture)
+    if not begun:
+        config = settle_start(config, info)
     image_size = config.image_size or info.image_size
     check_network(config, image_size=image_size, channels=info.channels)
     if config.reduced_class and config.reduced_class not in info.class_names:
@@ -125,13 +133,16 @@ def resolve(config: RunConfig) -> RunConfig:
             "it works with sgd and a momentum above 0. Switch it off or change these."
         )
     _check_pictures(config, info)
+    _check_warm_up(config)
+    if config.batch_size == 1:
+        _check_single_pictures(config, image_size=image_size, channels=info.channels)
     device = resolve_device(config)
     if config.compile_steps == "on" and (missing := what_is_missing(device)):
         raise ConfigError(
             f"Compile is on, and torch.compile needs {missing}, which this machine does not have. "
             "Install it, or switch Compile off."
         )
-    if config.pretrained:
+    if config.loads_imagenet:
         check_weights(spec)
     return config.changed(image_size=image_size)
 
@@ -161,6 +172,37 @@ def _check_pictures(config: RunConfig, info: datasets.DatasetInfo) -> None:
     )
 
 
+def _check_warm_up(config: RunConfig) -> None:
+    """Refuse a warm-up that leaves a phase no epoch at its own rate."""
+    warm_up = config.in_effect("warmup_epochs")
+    shortest = min(p.last_epoch - p.first_epoch + 1 for p in phases(config))
+    if warm_up and warm_up >= shortest:
+        raise ConfigError(
+            f"warmup_epochs is {warm_up}, and "
+            f"{'a phase' if config.freeze == 'two_phase' else 'the run'} has "
+            f"{shortest} epoch{'s' * (shortest != 1)}, so the rate would never be reached. Warm up "
+            "in fewer epochs, or train longer."
+        )
+
+
+def _check_single_pictures(config: RunConfig, *, image_size: int, channels: int) -> None:
+    """Refuse batches of one picture where BatchNorm is trained: a mean over one says nothing."""
+    network = build_network(
+        config, channels=channels, image_size=image_size, classes=2, device="meta"
+    )
+    apply_freeze(network, config, phase=phases(config)[-1].number)
+    trained = (network.stage(name) for name in network.stage_names if name not in network.frozen)
+    if any(
+        isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d))
+        for stage in trained
+        for part in stage.modules()
+    ):
+        raise ConfigError(
+            f"batch_size is 1, and {config.architecture} has batch normalisation, which compares "
+            "the pictures of a batch. Set batch_size to 2 or more, better 8."
+        )
+
+
 def make_plan(
     config: RunConfig, *, folder: Path, progress: Report = silent, cancel: Cancel = never
 ) -> Plan:
@@ -174,7 +216,7 @@ def make_plan(
     if begun is not None:  # it goes on with the very pictures that it was trained on
         version = CheckpointMetadata.read(folder).dataset_hash
     try:
-        pinned = resolve(config.changed(dataset_version=version))
+        pinned = resolve(config.changed(dataset_version=version), begun=begun is not None)
     except datasets.VersionNotFoundError as error:
         if begun is None:
             raise
@@ -184,6 +226,8 @@ def make_plan(
             "Start a new run with its settings."
         ) from error
     config = pinned.changed(dataset_version=config.dataset_version)
+    start = find_start(config) if begun is None else None
+    card = start.metadata if start else CheckpointMetadata.read(folder) if begun else None
     device = torch.device(resolve_device(config))
     pack = datasets.open_pack(
         config.dataset,
@@ -193,13 +237,17 @@ def make_plan(
         cancel=cancel,
     )
     check_cancel(cancel, "The run")
-    copies = _copies(
-        pack, config, folder, begun=begun is not None, progress=progress, cancel=cancel
-    )
+    copies = _copies(pack, config, card, progress=progress, cancel=cancel)
     splits = make_splits(pack, config, copies)
     channels = input_channels(config, pack.meta.channels)
+    if config.start_from and card is not None:
+        channels = card.preprocess.channels
     progress(Progress(0, 0, "Measuring the training images"))
-    preprocess = make_preprocess(config, pack, splits, channels=channels)
+    preprocess = (start.preprocess() if start else None) or make_preprocess(
+        config, pack, splits, channels=channels
+    )
+    if begun is not None and config.start_from and card is not None:
+        preprocess = card.preprocess
     progress(Progress(0, 0, "Building the network"))
     network = build_network(
         config,
@@ -209,6 +257,7 @@ def make_plan(
         progress=progress,
         cancel=cancel,
     )
+    started = (start.load_weights(network, pack.meta.class_names),) if start else ()
     memory_format, layout = decisions.memory_layout(config, device)
     network = network.to(device).to(memory_format=memory_format)
     per_epoch = steps_in_epoch(splits, config, pack.labels)
@@ -224,7 +273,8 @@ def make_plan(
         cancel=cancel,
     )
     progress(Progress(0, 0, "Measuring which number format is fastest"))
-    precision, numbers = decisions.number_format(work, begun)
+    end = start.end if start and start.config.precision == start.metadata.config.precision else None
+    precision, numbers = decisions.number_format(work, begun or end)
     reuse_memory, allocation = decisions.freed_memory(config)
     return Plan(
         config=config,
@@ -243,6 +293,7 @@ def make_plan(
         decisions=(
             Decision("Device", str(device), _device_reason(config)),
             *_version_decision(pack),
+            *started,
             layout,
             numbers,
             *_compiling_decision(config),
@@ -250,24 +301,26 @@ def make_plan(
             _validation_decision(pack, splits, config),
             *_test_decision(splits, config),
             *_balancing_decision(config),
+            *_recipe_decisions(config, decay_all=begun is not None and begun.decay_all),
         ),
+        start=start,
     )
 
 
 def _copies(
     pack: Pack,
     config: RunConfig,
-    folder: Path,
+    card: CheckpointMetadata | None,
     *,
-    begun: bool,
     progress: Report,
     cancel: Cancel,
 ) -> Groups | None:
-    """The near-copies that the cut keeps together, of a run that goes on: those it began with."""
+    """The near-copies that the cut keeps together; of a run that goes on, here or from another one
+    with `card`, those that it began with."""
     if not cuts_by_copies(pack, config):
         return None
-    if begun:
-        return CheckpointMetadata.read(folder).copies
+    if card is not None and card.dataset_hash == pack.meta.content_hash:
+        return card.copies
     stored = datasets.open_pack(config.dataset, version=pack.meta.content_hash)
     return copy_groups(stored, progress, cancel)
 
@@ -335,3 +388,27 @@ def _balancing_decision(config: RunConfig) -> tuple[Decision, ...]:
         reason = "images of rare classes are drawn more often; validation and test stay as they are"
         return (Decision("Class balancing", "oversampling", reason),)
     return ()
+
+
+def _recipe_decisions(config: RunConfig, *, decay_all: bool) -> list[Decision]:
+    """What weight decay, mixed pictures, label smoothing and averaged weights mean for the run."""
+    decisions: list[Decision] = []
+    if config.weight_decay:
+        on = "all parameters" if decay_all else "weights, not biases and norm layers"
+        how = "AdamW takes it off the weights themselves"
+        if config.optimizer != "adamw":
+            how = f"L2: added to the gradient, before {KNOBS['optimizer'].text(config.optimizer)}"
+            how += " rescales it" if config.optimizer in ("adam", "rmsprop") else " takes it"
+        reason = f"{how}; as the run began" if decay_all else how
+        decisions.append(Decision("Weight decay", on, reason))
+    if config.mixes or config.smoothing:
+        labels = "mixed" * config.mixes + " and " * bool(config.mixes and config.smoothing)
+        labels += "smoothed" * bool(config.smoothing)
+        reason = "validation and test use whole pictures and plain labels"
+        if config.mixes:
+            reason += "; training accuracy counts the class of the larger share"
+        decisions.append(Decision("Training labels", labels, reason))
+    if config.model_ema_decay:
+        reason = "validation, checkpoints and test use it; the trained weights go on beside it"
+        decisions.append(Decision("Averaged weights", f"{config.model_ema_decay:g}", reason))
+    return decisions

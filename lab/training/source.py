@@ -264,8 +264,11 @@ def open_source(images: Images) -> tuple[Source, Decision | None]:
         return images, Decision(WHAT, "run at every step", "as asked")
     if not config.keeps_features:
         reason = (
-            "augmentation makes another picture of each image every epoch; without it, or with "
-            f"kept_views above 0, later epochs would cost only {behind}"
+            "mixup and CutMix make other pictures of each batch, and mixed features are not the "
+            f"features of a mixed picture; without them later epochs would cost only {behind}"
+            if config.mixes
+            else "augmentation makes another picture of each image every epoch; without it, or "
+            f"with kept_views above 0, later epochs would cost only {behind}"
         )
         return images, Decision(WHAT, "run at every step", reason)
     views = config.kept_views if config.augments else 0

@@ -17,7 +17,7 @@ from torch import Tensor
 from lab.config import Precision, RunConfig
 from lab.data.batches import Batch
 from lab.models.staged import StagedNet
-from lab.training.optim import make_optimizer
+from lab.training.optim import make_optimizer, parameter_groups
 from lab.training.source import Source
 from lab.training.speed.compiling import Forward, compiled, compiler_errors
 from lab.training.speed.precision import autocast
@@ -55,6 +55,8 @@ class Stepper:
         # It hands everything through unless steps are in fp16, where small gradients would be lost
         # to zero without it.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.decay_all = False
+        """Whether weight decay is for biases and norm layers, too (`Counters.decay_all`)."""
         self._compiled: Forward | None = None
         """This phase's forward pass, once a full batch came."""
         self._is_compiled_step = False
@@ -63,7 +65,8 @@ class Stepper:
         """Make a new optimizer for the parameters that are trained from now on. Comes before the
         first step, once the network is frozen as its phase wants it."""
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.config, self.trained, device=self.device)
+        groups = parameter_groups(self.config, self.network, decay_all=self.decay_all)
+        self.optimizer = make_optimizer(self.config, groups, device=self.device)
         self.drop_compiled()
 
     def drop_compiled(self) -> None:
@@ -101,10 +104,21 @@ class Stepper:
         images = source.ready(batch.images)
         with autocast(self.device, self.precision), self._compiler_errors():
             logits = forward(images)
+        loss = self._loss(logits.float(), batch.labels)
+        if batch.mix is not None:
+            # Cross-entropy is linear in the label: the same as that of the mixed label.
+            share = batch.mix.share
+            loss = share * loss + (1 - share) * self._loss(logits.float(), batch.mix.others)
+        return loss, logits
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         # Over the number of samples, not over the sum of their weights as "mean" would: the
         # weights are 1 on average, and the epoch's average over samples stays exact.
-        total = F.cross_entropy(logits.float(), batch.labels, self.class_weights, reduction="sum")
-        return total / len(batch.labels), logits
+        smoothing = self.config.smoothing
+        total = F.cross_entropy(
+            logits, labels, self.class_weights, reduction="sum", label_smoothing=smoothing
+        )
+        return total / len(labels)
 
     def backward(self, loss: Tensor) -> None:
         """Afterwards gradients are what they are in fp32, neither scaled nor clipped."""
@@ -118,7 +132,7 @@ class Stepper:
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.trained, self.config.gradient_clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
 

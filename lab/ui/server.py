@@ -13,11 +13,14 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 from streamlit import config
+from streamlit.runtime import get_instance
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.pages_manager import PagesManager
 
 from lab.api.routes import routes as api_routes
 from lab.api.topics import hub
 from lab.ui.live.assets import asset_routes
+from lab.ui.pictures_on_server import DelayedDeletion
 from lab.ui.startup import start_once
 
 
@@ -33,6 +36,9 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     # Streamlit's old rule for a folder named pages/ would run a page alone, without frame, until
     # somebody has opened the first one: a bookmark after a restart would show it without its run.
     PagesManager.uses_pages_directory = False
+    storage = get_instance().media_file_mgr._storage
+    if isinstance(storage, MemoryMediaFileStorage):
+        DelayedDeletion(storage)
     await asyncio.to_thread(start_once)
     _end_streams_on_signals()
     yield

@@ -98,7 +98,7 @@ def sample_of(endpoint_path: str, samples: dict[str, str]) -> str:
     verb = endpoint_path.rsplit("/", 1)[-1]
     if verb == "resume":
         return samples["resume"]
-    return samples["running" if verb in ("stop", "pause", "finish") else "done"]
+    return samples["running" if verb in ("stop", "pause", "finish", "learning-rate") else "done"]
 
 
 def shown(text: str, run_id: str) -> str:
@@ -256,4 +256,5 @@ def test_a_stream_over_http_goes_on_where_it_was(
 def test_the_settings_of_the_examples_are_settings() -> None:
     for endpoint in ENDPOINTS:
         if endpoint.example.body:
-            RunConfig.from_mapping(endpoint.example.body["config"])
+            body = endpoint.example.body
+            RunConfig.from_mapping(body.get("config", body))

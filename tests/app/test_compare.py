@@ -219,7 +219,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
 
 # --- results, knobs ------------------------------------------------------------------------------
 def test_final_results_with_their_intervals_and_the_spread_over_seeds(
-    compare: Open, trained: list[RunRow]
+    compare: Open, trained: list[RunRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = compare(*(row.id for row in trained), tab="Final results")
     table, seeds = (each.value for each in app.dataframe)
@@ -237,7 +237,10 @@ def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     assert list(seeds["Result"]) == ["Test", "Validation"]
     low, high = spread.interval
     assert seeds["Mean, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
-    assert "3 runs of this lab looked at these 30 test images" in texts(app, "caption")
+    assert "tested on these" not in texts(app, "caption")  # three looks are few
+    monkeypatch.setattr("lab.experiments.looks.MANY", 2)
+    app.run()
+    assert "3 runs have been tested on these 30 test images" in texts(app, "caption")
 
 
 def test_intervals_count_copies_once(

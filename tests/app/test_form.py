@@ -11,6 +11,8 @@ from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.data.pack import PackMeta, PackWriter
 from lab.errors import WeightsError
+from lab.experiments.forecasts import forecast_of
+from lab.experiments.starts import preset_knobs
 from lab.home import home_folder
 from lab.models import weights
 from lab.models.architecture import ARCHITECTURES
@@ -217,6 +219,47 @@ def test_an_untouched_form_has_nothing_changed(open_page: OpenPage) -> None:
     assert "Changed: Zoom." in texts(check(app.run()), "caption")
 
 
+def test_going_on_with_pretrained_stages_begins_with_a_cosine(
+    open_page: OpenPage, no_weights: None
+) -> None:
+    add_photographs()
+    app = choose(open_page("train"), "dataset", "pets")
+    assert app.session_state["train_schedule"] == "constant"
+    app = choose(app, "freeze", "full")
+    assert app.session_state["train_schedule"] == "cosine"
+    assert "Changed" not in texts(app, "caption")
+    app = choose(app, "freeze", "head_only")
+    assert app.session_state["train_schedule"] == "constant"
+
+
+def test_a_recipe_sets_what_it_shows_and_can_be_taken_back(
+    open_page: OpenPage, no_weights: None
+) -> None:
+    add_photographs()
+    app = choose(open_page("train"), "dataset", "pets")
+    app = choose(app, "freeze", "full")
+    before = {name: app.session_state[f"train_{name}"] for name in KNOBS}
+    assert app.session_state["train_preset"] == "documents"
+    check(app.segmented_control(key="train_preset").set_value("modern").run())
+    state = app.session_state
+    config = RunConfig(dataset="pets", architecture="efficientnet_lite0", freeze="full")
+    for name, value in preset_knobs("modern", config).items():
+        assert state[f"train_{name}"] == KNOBS[name].to_widget(value), name
+    assert state["train_mixup"] == 0.2
+    assert state["train_layer_decay"] == 0.75
+    shown = texts(app, "caption")
+    assert "Sets Optimizer AdamW, Weight decay 0.05, " in shown
+    assert "Automatic augmentation TrivialAugment" in shown
+    assert "Each is mixed with its neighbour" in shown
+    assert not texts(app, "error")
+    state["train_mixup"] = 0.3  # the person's own
+    check(app.run())
+    assert app.session_state["train_preset"] is None
+    check(app.segmented_control(key="train_preset").set_value("documents").run())
+    for name in preset_knobs("documents", config):
+        assert app.session_state[f"train_{name}"] == before[name], name
+
+
 # --- time and doubts ----------------------------------------------------------------------------
 def test_a_long_run_is_pointed_out_with_the_quick_way(
     open_page: OpenPage, no_weights: None
@@ -279,15 +322,16 @@ def test_a_zero_that_is_no_number_is_an_empty_box(open_page: OpenPage, knob: obj
     app.session_state["train_sharing"] = True
     check(app.run())
     boxes = {box.key: box for box in app.number_input}
-    if f"train_{name}" not in boxes:  # it goes with a freeze strategy
-        assert name == "kept_views"
+    if f"train_{name}" not in boxes:  # it goes with a freeze strategy, or with a run
+        assert name in ("kept_views", "start_epoch")
         return
     box = boxes[f"train_{name}"]
     assert box.value is None
     assert box.placeholder == knob.zero_word  # type: ignore[attr-defined]
-    check(box.set_value(5).run())
+    value = 5 if knob.maximum >= 5 else 0.5  # type: ignore[attr-defined]
+    check(box.set_value(value).run())
     (settings,) = (b.value for b in app.code if b.value.startswith("dataset:"))
-    assert RunConfig.from_yaml(settings).model_dump()[name] == 5
+    assert RunConfig.from_yaml(settings).model_dump()[name] == value
     check(app.number_input(key=f"train_{name}").set_value(None).run())
     (settings,) = (b.value for b in app.code if b.value.startswith("dataset:"))
     assert RunConfig.from_yaml(settings).model_dump()[name] == 0
@@ -379,3 +423,34 @@ def test_a_link_to_a_run_that_is_not_there_says_so(open_page: OpenPage) -> None:
 def test_errors_use_the_pages_words(open_page: OpenPage) -> None:
     app = open_page("train", learning_rate="abc")
     assert "Learning rate is 'abc'" in texts(app, "error")
+
+
+def test_a_prediction_is_kept_with_the_run_and_scored(open_page: OpenPage) -> None:
+    app = open_page("train", **QUICK.to_query())
+    app.session_state["train_predict"] = True
+    app.run()
+    app.number_input(key="train_predict_low").set_value(90.0).run()
+    assert "one end only" in app.error[-1].value.replace("\\", "")
+    app.number_input(key="train_predict_high").set_value(80.0).run()
+    assert "must not be above" in app.error[-1].value.replace("\\", "")
+    app.number_input(key="train_predict_high").set_value(100.0).run()
+    app.selectbox(key="train_predict_verdict").select("plateau").run()
+    app.slider(key="train_predict_fires").set_value(20).run()
+    assert not app.exception
+    app.button(key="train_start").click().run()
+    assert not app.exception
+    run = queue().store.runs()[0]
+    forecast = forecast_of(run)
+    assert forecast is not None
+    assert (forecast.low, forecast.high, forecast.verdict, forecast.fires) == (
+        0.9, 1.0, "plateau", 0.2,
+    )  # fmt: skip
+    queue().wait(run.id, timeout=120)
+    app = open_page("train", run=run.id)
+    assert not app.exception
+    captions = texts(app, "caption").replace("\\", "")
+    assert "You said 90 to 100 %, " in captions
+    assert "“Standing still” was not given; you gave it a chance of 20%." in captions
+    assert "What you predicted before training: 0 of 1 of your 80% ranges held." in (
+        texts(open_page("runs"), "caption").replace("\\", "")
+    )

@@ -81,7 +81,7 @@ def test_the_curves_are_what_a_run_opens_with(open_page: OpenPage, run: RunRow) 
     app.session_state["runs_tab"] = "Settings"
     check(app.run())
     assert not components(app, "run_view")
-    assert "Batch size" in str(app.dataframe[-1].value)
+    assert "Batch size" in list(app.dataframe[-1].value["Knob"])
 
 
 def test_a_finished_run_shows_its_test_result(
@@ -99,6 +99,22 @@ def test_a_finished_run_shows_its_test_result(
     assert not app.info
     assert list(frame(app, "Class")["Class"]) == list(CLASSES)
     assert saved_predictions(store().folder(run.id), "best", "test") is not None
+
+
+def test_answers_averaged_with_mirror_images_stand_beside_the_plain_ones(
+    open_results: Callable[[str], AppTest], run: RunRow
+) -> None:
+    app = open_results(run.id)
+    plain = metrics(app)["Accuracy"]
+    check(app.button(key="results_mirror").click().run())
+    check(app.run())
+    mirrored = saved_predictions(store().folder(run.id), "best", "test", mirrored=True)
+    assert mirrored is not None
+    share = percent(float(mirrored.right.mean()))
+    said = f"Averaged with mirror images: {share} of the test images right, beside {plain} as they"
+    assert said in texts(app, "caption")
+    assert metrics(app)["Accuracy"] == plain
+    assert "results_mirror" not in {button.key for button in app.button}
 
 
 def test_looking_at_the_test_set_early_is_explained(

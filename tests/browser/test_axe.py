@@ -97,9 +97,7 @@ def test_no_serious_violation_in_feature_maps(
     url = f"{serve(ROOT / 'streamlit_app.py')}/inspect?run={finished_run}"
     page = open_page(url, height=4000, scheme=scheme)
     maps = page.get_by_role("tab", name="Feature maps")
-    maps.wait_for(timeout=SOON)
-    page.wait_for_timeout(5000)  # the pictures of the tab before: those that go are no longer there
-    maps.click()
+    maps.click(timeout=SOON)
     page.get_by_text("The same image through all stages").wait_for(timeout=SOON)
     page.wait_for_timeout(3000)  # the maps
     assert violations(axe, page) == []

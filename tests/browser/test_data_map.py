@@ -14,10 +14,7 @@ def test_a_lasso_brings_the_pictures_below_the_map(
     serve: Callable[[Path], str], open_page: Callable[..., Any]
 ) -> None:
     page = open_page(f"{serve(ROOT / 'streamlit_app.py')}/data?dataset=drawn-signs", height=1600)
-    tab = page.get_by_role("tab", name="Map")
-    tab.wait_for(timeout=SOON)
-    page.wait_for_timeout(4000)  # the pictures of the first tab: those that go are no longer there
-    tab.click()
+    page.get_by_role("tab", name="Map").click(timeout=SOON)
     page.locator(".map-frame").wait_for(timeout=SOON)
     status = page.get_by_role("status").filter(has_text="pictures in view")
     status.wait_for(timeout=SOON)

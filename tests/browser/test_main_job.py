@@ -121,10 +121,20 @@ def test_the_whole_way_by_keyboard(lab: Open) -> None:
 def test_pictures_have_alternative_texts(lab: Open) -> None:
     page = lab()
     go_to(page, "Data")
-    page.locator("img").first.wait_for(timeout=SOON)
-    page.wait_for_timeout(1500)
-    texts = page.locator("[data-testid='stMain'] img").evaluate_all(
-        "(images) => images.map((image) => image.alt)"
-    )
-    assert len(texts) >= 12
-    assert all(texts)
+    pictures = page.locator("[data-testid='stMain'] img")
+    pictures.nth(11).wait_for(timeout=SOON)
+    page.wait_for_timeout(500)  # the rest of them
+    assert all(pictures.evaluate_all("(images) => images.map((image) => image.alt)"))
+
+
+def test_a_picture_can_be_fetched_although_the_page_has_moved_on(lab: Open) -> None:
+    page = lab()
+    go_to(page, "Data")
+    picture = page.locator("[data-testid='stMain'] img[src*='/media/']").first
+    picture.wait_for(timeout=SOON)
+    url = picture.evaluate("(image) => image.src")
+    go_to(page, "Home")
+    page.get_by_role("button", name="Start", exact=True).first.wait_for(timeout=SOON)
+    page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=SOON)
+    page.wait_for_timeout(500)  # at the end of a script's run Streamlit forgets pictures
+    assert page.request.get(url).status == 200

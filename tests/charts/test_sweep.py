@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from lab.charts.sweep import Series, sweep_grid, sweep_grid_alt, sweep_points, sweep_points_alt
+from lab.charts.sweep import (
+    Series,
+    sweep_grid,
+    sweep_grid_alt,
+    sweep_importances,
+    sweep_importances_alt,
+    sweep_points,
+    sweep_points_alt,
+)
 
 NAN = float("nan")
 MEAN = np.array([[0.5, 0.9], [NAN, 0.7]])
@@ -120,3 +128,18 @@ def test_no_figure_at_all(count: int) -> None:
     assert sweep_points_alt(series, x_title="x", y_title="y", percent=True).startswith(
         "y over x, 0"
     )
+
+
+def test_importances_have_their_interval_and_the_mark_of_chance() -> None:
+    figure = sweep_importances(["Rate", "Decay"], [0.1, 0.0], [(0.05, 0.4), (0, 0.02)], [0.02, 0.0])
+    own, chance = figure.data
+    assert list(own.y) == ["Decay", "Rate"]  # the first one on top
+    assert list(own.x) == [1e-4, 0.1]
+    assert np.allclose(own.error_x.array, [0.0199, 0.3])
+    assert np.allclose(own.error_x.arrayminus, [0, 0.05])
+    assert list(chance.x) == [1e-4, 0.02]
+    assert figure.layout.xaxis.type == "log"
+    assert sweep_importances_alt(["Rate", "Decay"], [True, False]) == (
+        "Importance of 2 settings, most first; more than chance: Rate."
+    )
+    assert sweep_importances([], [], [], []).layout.annotations[0].text == "Too few combinations"

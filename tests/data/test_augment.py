@@ -22,6 +22,9 @@ EVERYTHING = {
     "contrast": 0.4,
 }
 
+LATER = {"crop_scale": 0.3, "auto_augment": "trivial", "random_erasing": 0.9}
+ALL = EVERYTHING | LATER
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -58,7 +61,9 @@ def warped(images: torch.Tensor, **changed: float | bool) -> torch.Tensor:
 
 
 def test_this_file_knows_every_augmentation_knob():
-    assert set(EVERYTHING) == {k.name for k in KNOBS.values() if k.group == "augmentation"}
+    mixing = {"mixup", "cutmix"}  # of batches: tests/data/test_mixing.py
+    others = set(LATER) | {"rand_magnitude"} | mixing
+    assert set(EVERYTHING) | others == {k.name for k in KNOBS.values() if k.group == "augmentation"}
 
 
 def test_without_knobs_the_images_come_back_themselves():
@@ -68,10 +73,10 @@ def test_without_knobs_the_images_come_back_themselves():
     assert augmentation.apply(x, augmentation.draw(2, g)) is x
 
 
-@pytest.mark.parametrize("knob", EVERYTHING)
+@pytest.mark.parametrize("knob", ALL)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_knob_changes_images_and_leaves_the_original_alone(knob, channels):
-    config = RunConfig(**{knob: EVERYTHING[knob]})
+    config = RunConfig(**{knob: ALL[knob]})
     augmentation, x = Augmentation(config), pictures(16, channels)
     before = x.clone()
     y = augmentation(x, generator())
@@ -229,7 +234,8 @@ def test_parameters_are_uniform_within_their_ranges():
 
 def test_parameters_do_not_go_together():
     drawn = everything().draw(4000, generator())
-    columns = torch.stack([getattr(drawn, f.name).float() for f in dataclasses.fields(drawn)])
+    fields = [getattr(drawn, f.name) for f in dataclasses.fields(drawn)]
+    columns = torch.stack([values.float() for values in fields if values is not None])
     off_diagonal = torch.corrcoef(columns) - torch.eye(len(columns))
     assert off_diagonal.abs().max() < 0.06
 
@@ -241,13 +247,19 @@ def test_one_knob_more_leaves_the_others_as_they_were():
     assert not one.flip.any()
     assert torch.equal(one.zoom, torch.ones(5))
     assert torch.equal(everything().draw(3, generator(3)).zoom, all_.zoom[:3])
+    with_later = Augmentation(RunConfig(**ALL)).draw(5, generator(3))
+    assert torch.equal(with_later.zoom, all_.zoom)
+    cropped = Augmentation(RunConfig(crop_scale=0.3)).draw(3, generator(3))
+    assert torch.equal(cropped.crop, with_later.crop[:3])
 
 
 def test_same_generator_state_same_images_and_the_global_generator_is_left_alone():
     x, before = pictures(6), torch.get_rng_state()
-    first, again = everything()(x, generator(5)), everything()(x, generator(5))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, everything()(x, generator(6)))
+    changed = Augmentation(RunConfig(**ALL))
+    assert torch.equal(changed(x, generator(5)), changed(x, generator(5)))
+    assert not torch.equal(changed(x, generator(5)), changed(x, generator(6)))
+    one = generator(5)
+    assert not torch.equal(changed(x, one), changed(x, one))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -258,10 +270,13 @@ def test_the_same_image_is_changed_differently_in_one_batch():
 
 
 def test_an_image_does_not_depend_on_its_neighbours():
-    x, augmentation = pictures(6), everything()
+    x, augmentation = pictures(6), Augmentation(RunConfig(**ALL))
     drawn = augmentation.draw(6, generator())
+    fields = {f.name: getattr(drawn, f.name) for f in dataclasses.fields(drawn)}
+    operations, levels = fields.pop("automatic")
     alone = AugmentationParameters(
-        **{f.name: getattr(drawn, f.name)[4:5] for f in dataclasses.fields(drawn)}
+        **{name: values[4:5] for name, values in fields.items()},
+        automatic=(operations[4:5], levels[4:5]),
     )
     whole, single = augmentation.apply(x, drawn), augmentation.apply(x[4:5], alone)
     assert torch.allclose(whole[4:5], single, atol=1e-6)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lab.config import RunConfig
-from lab.data.batches import Batch, eval_batches, train_batches
+from lab.data.batches import Batch, eval_batches, preview_batch, train_batches
 from lab.data.pack import Pack, load_pack
 from lab.data.preprocess import Preprocess, make_preprocess
 from lab.data.splits import Splits, epoch_order, make_splits, steps_in_epoch
@@ -230,3 +230,28 @@ def test_the_pack_on_disk_is_left_alone(pack):
     for batch in an_epoch(pack, RunConfig(batch_size=16, normalisation="unit")):
         batch.images.zero_()
     assert np.array_equal(pack.images, before)
+
+
+def test_mixed_batches_are_the_same_from_any_step_on(pack):
+    config = RunConfig(batch_size=16, mixup=0.4, cutmix=1.0, auto_augment="rand", crop_scale=0.5)
+    whole, later = an_epoch(pack, config), an_epoch(pack, config, start_step=2)
+    for one, two in zip(whole[2:], later, strict=True):
+        assert torch.equal(one.images, two.images)
+        assert one.mix is not None
+        assert two.mix is not None
+        assert one.mix.share == two.mix.share
+        assert torch.equal(one.mix.others, one.labels.roll(1))
+    shares = {batch.mix.share for batch in whole if batch.mix}
+    assert len(shares) > 1
+    again = an_epoch(pack, config, epoch=2)
+    assert not torch.equal(again[0].images, whole[0].images)
+
+
+def test_a_batch_to_show_is_changed_as_in_training(pack):
+    config = RunConfig(mixup=1.0, horizontal_flip=True)
+    images = np.array(pack.images[:8])
+    shown = preview_batch(images, config, seed=1)
+    assert shown.shape == images.shape
+    assert shown.dtype == np.uint8
+    assert not np.array_equal(shown, images)
+    assert np.array_equal(preview_batch(images, RunConfig(), seed=1), images)

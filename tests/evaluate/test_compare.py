@@ -9,6 +9,7 @@ from lab.errors import ConfigError
 from lab.evaluate.compare import (
     CHANCE,
     PairedTest,
+    against_baseline,
     alike,
     differing_settings,
     holm,
@@ -18,6 +19,7 @@ from lab.evaluate.compare import (
     paired,
     paired_over_seeds,
     share_interval,
+    unpaired_difference,
     welch,
 )
 from lab.evaluate.metrics import wilson_interval
@@ -289,3 +291,13 @@ def test_over_seeds_copies_count_once() -> None:
     assert copies.difference == pytest.approx(alone.difference)
     assert copies.p == pytest.approx(alone.p)
     assert copies.interval == pytest.approx(alone.interval)
+
+
+def test_the_unpaired_interval_is_newcombes() -> None:
+    """His example of Table II: 56 of 70 and 48 of 80, method 10: 0.0524 to 0.3339."""
+    difference, (low, high) = unpaired_difference((56 / 70, 70), (48 / 80, 80))
+    assert difference == pytest.approx(0.2)
+    assert (low, high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert against_baseline(0.8, 70, 0.6, 80) == "+20.0 points"
+    assert against_baseline(0.61, 100, 0.6, 100) == "+1.0 points, within chance"
+    assert against_baseline(None, 100, 0.6, 100) == ""

@@ -54,6 +54,25 @@ def test_the_figures_are_those_of_the_training(tmp_path: Path, architecture: str
         assert validated.epoch == epoch.epoch
 
 
+def test_mirrored_answers_are_the_mean_of_both_and_kept_beside_the_plain_ones(
+    run: tuple[Path, list[Event]],
+) -> None:
+    folder, _ = run
+    plain = predict(folder, "best", "test")
+    mirrored = predict(folder, "best", "test", mirrored=True)
+    network, card = load_network(folder)
+    images = card.preprocess(torch.from_numpy(catalog.open_pack("tiny").take(plain.indices)))
+    with torch.inference_mode():
+        expected = (network(images).softmax(1) + network(images.flip(3)).softmax(1)) / 2
+    assert np.allclose(mirrored.probabilities, expected, atol=1e-6)
+    own = expected[torch.arange(len(plain)), torch.from_numpy(plain.labels)]
+    assert np.allclose(mirrored.losses, -own.log(), atol=1e-5)
+    for kept, made in ((False, plain), (True, mirrored)):
+        saved = saved_predictions(folder, "best", "test", mirrored=kept)
+        assert saved is not None
+        assert np.array_equal(saved.probabilities, made.probabilities)
+
+
 def test_the_test_images_are_not_asked_twice(
     run: tuple[Path, list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

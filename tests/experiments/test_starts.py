@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.config import RunConfig
+from lab.config import Freeze, RunConfig
 from lab.data.specs import DATASETS
 from lab.experiments.estimates import estimate
-from lab.experiments.starts import STARTS, Start, defaults_for
+from lab.experiments.starts import PRESETS, STARTS, Start, defaults_for, preset_knobs
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import check_network
 from lab.models.weights import check_weights, weights_file
@@ -88,3 +88,15 @@ def test_the_first_start_is_small() -> None:
     assert guess is not None
     assert guess.basis == "counted"
     assert guess.seconds < 20
+
+
+@pytest.mark.parametrize("freeze", ["scratch", "full", "head_only"])
+@pytest.mark.parametrize("key", PRESETS)
+def test_every_preset_sets_the_same_knobs_to_allowed_values(key: str, freeze: Freeze) -> None:
+    config = RunConfig(dataset="drawn-cats-dogs", architecture="efficientnet_lite0", freeze=freeze)
+    knobs = preset_knobs(key, config)
+    assert knobs.keys() == preset_knobs("documents", config).keys()
+    changed = config.changed(**knobs)
+    assert not changed.mixes  # drawings are not photographs
+    assert changed.schedule == ("constant" if key == "documents" and freeze != "full" else "cosine")
+    assert (changed.layer_decay < 1) == (key == "modern" and freeze == "full")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lab.config import RunConfig
+from lab.training.announcements import stopped_early
 from lab.training.counters import Counters
 
 
@@ -42,6 +43,21 @@ def test_the_best_epoch_is_chosen_by_the_other_knob() -> None:
         by_accuracy.next_epoch()
     assert by_loss.best_epoch == 2
     assert by_accuracy.best_epoch == 5  # epoch 6 ties, with a higher loss
+
+
+def test_early_stopping_names_the_best_epoch_by_what_it_watches() -> None:
+    config = RunConfig(early_stopping_patience=2, early_stopping_metric="val_loss")
+    config = config.changed(best_metric="val_accuracy")
+    counters = Counters()
+    for loss, accuracy in OVERFITTING[:4]:
+        counters.validated(config, {"loss": loss, "accuracy": accuracy})
+        if counters.epochs_without_improvement < 2:
+            counters.next_epoch()
+    assert (counters.epoch, counters.best_epoch, counters.stopping_epoch) == (4, 4, 2)
+    said = stopped_early(config, counters).text
+    assert said == (
+        "Early stopping: validation loss has not improved for 2 epochs (best was epoch 2)."
+    )
 
 
 def test_equal_accuracy_is_no_improvement() -> None:

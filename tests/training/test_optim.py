@@ -80,7 +80,8 @@ def test_optimizers_lower_a_quadratic(name: str, kind: type) -> None:
     config = RunConfig.from_mapping(
         {"optimizer": name, "learning_rate": 0.05, "nesterov": name == "sgd"}
     )
-    optimizer = make_optimizer(config, [weight], device=torch.device("cpu"))
+    groups = [{"params": [weight]}]
+    optimizer = make_optimizer(config, groups, device=torch.device("cpu"))
     assert type(optimizer) is kind
     for _ in range(200):
         optimizer.zero_grad()

@@ -52,6 +52,12 @@ def test_another_image_size_is_what_the_network_gets(tiny: RunConfig, tmp_path: 
             ConfigError,
             "head_epochs",
         ),
+        ({"warmup_epochs": 3}, ConfigError, "warmup_epochs is 3, and the run has 3 epochs"),
+        (
+            {"batch_size": 1, "architecture": "resnet18", "image_size": 64},
+            ConfigError,
+            "batch_size",
+        ),
     ],
 )
 def test_knobs_that_do_not_fit_are_refused_at_the_door(

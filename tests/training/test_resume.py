@@ -38,10 +38,15 @@ OPTIMIZERS = [
     {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "cosine"},
     {"optimizer": "sgd", "nesterov": True, "schedule": "one_cycle"},
     {"optimizer": "rmsprop", "learning_rate": 1e-4, "schedule": "on_plateau", "schedule_epochs": 1},
-]
+    {
+        "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine", "warmup_epochs": 1,
+        "smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "auto_augment": "trivial",
+        "crop_scale": 0.5, "random_erasing": 0.25, "model_ema_decay": 0.9,
+    },
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("knobs", OPTIMIZERS, ids=lambda k: str(k["optimizer"]))
+@pytest.mark.parametrize("knobs", OPTIMIZERS, ids=lambda k: f"{k['optimizer']}-{len(k)}")
 @pytest.mark.parametrize("stop_at", [1, 6, 8], ids=["first step", "end of epoch", "middle"])
 def test_a_stopped_run_resumes_bit_for_bit(
     tiny: RunConfig, train: Train, tmp_path: Path, knobs: dict[str, object], stop_at: int
@@ -65,7 +70,14 @@ def test_a_stopped_run_resumes_bit_for_bit(
     ]
     epochs = [
         [
-            (e.epoch, e.train["loss"], e.train["accuracy"], e.val["loss"], e.is_best)
+            (
+                e.epoch,
+                e.train["loss"],
+                e.train["accuracy"],
+                e.val["loss"],
+                e.is_best,
+                e.learning_rate,
+            )
             for e in events
             if isinstance(e, EpochDone)
         ]

@@ -146,11 +146,12 @@ def places_words(sweep: SweepConfig, combinations: Sequence[Line]) -> str:
     tied = f"{first} share the first place: they cannot be told apart. " if first > 1 else ""
     many = sum(line.place is not None for line in combinations)
     rule = f"Holm's correction for {math.comb(many, 2)} pairs" if many > 2 else "one pair"
+    place = "A place is 1 + how many are better by more than chance"
     if len(sweep.seeds) > 1:
-        return f"{tied}A place lower is worse by more than chance: compared seed by seed, {rule}."
+        return f"{tied}{place}: compared seed by seed, {rule}."
     return (
-        f"{tied}A place lower is worse by more than chance in the images ({rule}); another seed "
-        "can turn that round. Three seeds or more would show it."
+        f"{tied}{place} in the images ({rule}); another seed can turn that round. Three seeds or "
+        "more would show it."
     )
 
 
@@ -183,10 +184,12 @@ def _interval(
     if judged.mean is None:
         return None
     share = sweep.measured.is_share
+    images = next((row.val_samples for row in rows if row.val_samples), None)
     if judged.spread is None:
-        images = next((row.val_samples for row in rows if row.val_samples), None)
         return share_interval(judged.mean, images) if share else None
-    half = student_95(judged.count - 1) * judged.spread / math.sqrt(judged.count)
+    # Seeds that happen to agree do not know a share finer than one image.
+    grain = 1 / images if share and images else 0.0
+    half = student_95(judged.count - 1) * max(judged.spread, grain) / math.sqrt(judged.count)
     low, high = judged.mean - half, judged.mean + half
     return (max(0.0, low), min(1.0, high)) if share else (low, high)
 

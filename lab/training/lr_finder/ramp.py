@@ -99,7 +99,7 @@ def find_rates(
     """
     with tempfile.TemporaryDirectory(prefix="lab-rates-") as folder:
         # A hundred steps do not pay for compiling, which changes nothing but rounding.
-        tried = config.changed(compile_steps="off")
+        tried = config.changed(compile_steps="off", warmup_epochs=0)
         plan = make_plan(tried, folder=Path(folder), progress=progress, cancel=cancel)
         try:
             return _ramp(plan, progress, cancel)

@@ -22,9 +22,11 @@ from lab.evaluate.compare import (
     share_interval,
     welch,
 )
+from lab.experiments.looks import looks_words
 from lab.metrics import METRICS, Metric
 from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import ComparedRun
+from lab.ui.widgets.baseline import AGAINST, against_columns
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
 from lab.words import NONE
@@ -137,19 +139,11 @@ def _draw_caption(
             "Without one: copies are known, but not which images that run is right on. Its Results "
             "find out."
         )
-    datasets = {c.row.dataset for c in chosen}
-    if len(datasets) > 1:
+    first_tested = next((c.row for c in chosen if c.row.test_accuracy is not None), None)
+    if len({c.row.dataset for c in chosen}) > 1:
         notes.append("These runs are on several data sets: their results are of other images.")
-    elif looks := sum(
-        row.dataset in datasets and row.test_accuracy is not None for row in store().runs()
-    ):
-        images = f"{chosen[0].row.test_samples or 0:,} test images"
-        notes.append(
-            f"{looks:,} run{'s' * (looks != 1)} of this lab looked at these {images}: the best of "
-            "many looks better than it is."
-            if looks > 1
-            else f"One run of this lab looked at these {images}."
-        )
+    elif first_tested is not None and (looks := looks_words(first_tested, store())):
+        notes.append(looks)
     st.caption(
         " ".join(notes),
         help="Wilson's interval; where images are copies of one another it counts as many as are "
@@ -182,6 +176,7 @@ def _frame(
                 for name in (f"test_{metric}" for metric in METRICS if metric != "accuracy")
                 if any(RESULTS[name].of(r) is not None for r in runs)
             },
+            **against_columns(runs),
             "Parameters": [r.total_parameters for r in runs],
             "Seconds": [r.seconds for r in runs],
         }
@@ -207,6 +202,7 @@ _COLUMNS = {
         )
         for m in METRICS.values()
     },
+    **AGAINST,
     "Parameters": st.column_config.NumberColumn(
         format="localized", help="Weights and biases of the network."
     ),

@@ -24,7 +24,7 @@ from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
 from lab.metrics import METRICS
 from lab.runs.store import store
-from lab.ui.experiments.sweep_charts import chart_blocks, choose_chart
+from lab.ui.experiments.sweep_charts import chart_blocks, choose_chart, draw_importances
 from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
 from lab.ui.live.panel import live_panel
 from lab.ui.widgets.settings_table import setting_text
@@ -162,6 +162,7 @@ def _draw_selected(row: SweepRow) -> None:
         live=row.is_working or any(run.is_live for x in combinations for run in x.runs),
         seconds=POLL,
     )
+    draw_importances(row.id, config, combinations)
 
 
 def sweep_panel(sweep_id: str, config: SweepConfig, chart: str) -> Panel:

@@ -10,19 +10,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from lab.api.panels import Panel, figure, text
+from lab.charts.style import CHART
 from lab.charts.sweep import (
     Series,
     sweep_grid,
     sweep_grid_alt,
+    sweep_importances,
+    sweep_importances_alt,
     sweep_points,
     sweep_points_alt,
 )
 from lab.config import KNOBS
-from lab.experiments.sweeps.config import JUDGED_BY, Range, SweepConfig
-from lab.experiments.sweeps.results import Line, SeedMean
+from lab.experiments.sweeps.config import JUDGED_BY, Params, Range, SweepConfig
+from lab.experiments.sweeps.importance import Importance, importance_words, importances
+from lab.experiments.sweeps.results import Line, SeedMean, judged_values
 from lab.ui.widgets.settings_table import setting_text
 
 KEY = "experiments_sweep"
@@ -58,6 +63,52 @@ def chart_blocks(config: SweepConfig, combinations: Sequence[Line], chart: str) 
     if chart == GRID:
         return _grid(config, combinations)
     return _points(config, combinations, chart)
+
+
+def draw_importances(sweep_id: str, config: SweepConfig, combinations: Sequence[Line]) -> None:
+    """Draws, once it is asked for, which setting matters most; nothing for a single setting."""
+    if len(config.axes) < 2:
+        return
+    with st.expander(
+        "Which setting matters most?",
+        icon=":material/sort:",
+        key=f"{KEY}_importance_{sweep_id}",
+        on_change="rerun",
+    ) as expander:
+        if expander.open:
+            found = _importances(
+                config.to_json(),
+                [x.params for x in combinations],
+                judged_values(config, combinations)[0],
+            )
+            done = sum(x.judged.count > 0 for x in combinations)
+            st.markdown(importance_words(config, found, done))
+            if found:
+                names = [KNOBS[each.knob].title for each in found]
+                st.plotly_chart(
+                    sweep_importances(
+                        names,
+                        [each.value for each in found],
+                        [each.interval for each in found],
+                        [each.chance for each in found],
+                    ),
+                    key=f"{KEY}_importances",
+                    config=CHART,
+                    alt=sweep_importances_alt(names, [each.more_than_chance for each in found]),
+                )
+                st.caption(
+                    "How differently a setting is spread among the best quarter and among all "
+                    "combinations (PED-ANOVA, Watanabe et al. 2023). The interval comes from "
+                    "random halves of the combinations; chance is 95 % of shuffled results. It "
+                    "says which setting decides, not which value is best."
+                )
+
+
+@st.cache_data(show_spinner="Weighing the settings", max_entries=20)
+def _importances(
+    config_json: str, params: list[Params], values: npt.NDArray[np.float64]
+) -> list[Importance]:
+    return importances(SweepConfig.from_json(config_json), params, values)
 
 
 def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:

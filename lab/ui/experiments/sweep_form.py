@@ -164,9 +164,12 @@ def _own(base: RunConfig) -> SweepConfig:
 
 def _question(base: RunConfig) -> SweepConfig:
     """Draws the form of the question whether one setting matters."""
+    # Two data sets are two different tests, whose results cannot be compared.
+    names = [name for name in knobs_to_vary(base, "grid", ()) if name != "dataset"]
     name = st.selectbox(
         "Setting",
-        knobs_to_vary(base, "grid", ()),
+        names,
+        index=names.index("learning_rate") if "learning_rate" in names else 0,
         format_func=lambda name: KNOBS[name].title,
         key=f"{KEY}_two_knob",
     )

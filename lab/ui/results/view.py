@@ -19,6 +19,7 @@ from lab.evaluate.leak_free import known_groups, leak_free
 from lab.evaluate.opened import open_data
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import make_report, predictions_csv
+from lab.experiments.looks import looks_words
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.results.copies import draw_copies
@@ -30,6 +31,7 @@ from lab.ui.results.how_sure import (
     luck,
 )
 from lab.ui.results.images import draw_matrix_and_images
+from lab.ui.results.mirrored import draw_mirrored
 from lab.ui.results.scores import draw_classes, draw_metrics
 from lab.ui.widgets.checkpoints import (
     PART_WORDS,
@@ -117,7 +119,8 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
     honest = None
     if splits is not None and groups is not None:
         honest = leak_free(predictions, splits, groups)
-    epoch = "" if predictions.epoch is None else f", the weights after epoch {predictions.epoch}"
+    weights = "averaged weights" if run.settings.get("model_ema_decay") else "weights"
+    epoch = "" if predictions.epoch is None else f", the {weights} after epoch {predictions.epoch}"
     of = f" of {report.units:,} independent pictures" if report.units < report.n else ""
     made_from = (
         f"Made from all {report.n:,} {PART_WORDS[part]} images{of} by checkpoint "
@@ -126,6 +129,9 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
     key = (str(choice.folder), choice.checkpoint, part, predictions.identity, str(report.units))
     by_luck = luck(key, predictions, groups)
     draw_metrics(report, made_from, honest, PART_WORDS[part], by_luck)
+    if part == "test" and (looks := looks_words(run, store())):
+        st.caption(looks)
+    draw_mirrored(choice, part, predictions, groups)
     if pack is not None:
         draw_copies(run.dataset, honest)
     if problem:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import streamlit as st
 
+from lab.api.judging import judge
 from lab.api.outcome import outcome
 from lab.errors import LabError
+from lab.experiments.forecasts import (
+    expectation,
+    forecast_of,
+    range_score,
+    record,
+    rival_score,
+    verdict_score,
+)
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained
+from lab.ui.run.going_on import draw_going_on
 from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.links import compare_query_with
 from lab.ui.words import plain
@@ -16,9 +28,13 @@ from lab.ui.words import plain
 def draw_finished(run: RunRow) -> None:
     """Draws the outcome and the next steps; nothing while the run is live or paused."""
     if run.is_live or run.status == "paused":
+        if (expected := forecast_of(run)) and (words := expectation(expected)):
+            st.caption(plain(words))
         return
     with st.container(border=True):
         st.markdown(f"**{plain(outcome(run, store().folder(run.id)))}**")
+        if words := _prediction(run):
+            st.caption(plain(words))
         with st.container(horizontal=True, vertical_alignment="center"):
             if run.has_weights:
                 _link("runs", "Results", "table_chart", run, runs_tab="Results")
@@ -29,10 +45,34 @@ def draw_finished(run: RunRow) -> None:
                     "pages/compare.py",
                     label="Compare with others",
                     icon=":material/compare_arrows:",
-                    query_params=compare_query_with(run.id),
+                    query_params=compare_query_with(run.id, run.parent),
                 )
+            if run.can_go_on:
+                draw_going_on(run)
             if st.button("Run again with changes", key="finished_again", icon=":material/replay:"):
                 run_again(run)
+
+
+def _prediction(run: RunRow) -> str:
+    """Returns what came of the run's prediction; empty where none was."""
+    forecast = forecast_of(run)
+    if forecast is None:
+        return ""
+    scores = [range_score(run, forecast), rival_score(run, forecast, store())]
+    if forecast.verdict:
+        with contextlib.suppress(LabError):  # of another version of the lab
+            given = [v.kind for v in judge(store(), run, may_predict=False).verdicts]
+            scores.append(verdict_score(forecast, given))
+    words = [score.words for score in scores if score is not None]
+    if not words:
+        return f"{expectation(forecast)} It ended without a test, so nothing is scored."
+    return " ".join(words)
+
+
+def draw_record() -> None:
+    """Draws how a person's predictions have done so far; nothing where nothing was predicted."""
+    if words := record(store().runs(), store()).words:
+        st.caption(f"What you predicted before training: {words}")
 
 
 def run_again(run: RunRow) -> None:

@@ -15,9 +15,10 @@ from lab.errors import LabError
 from lab.models.activations import ACTIVATIONS
 from lab.models.architecture import ARCHITECTURES
 from lab.runs.status import STATUSES
-from lab.runs.store import LONGEST_TAG, RunRow, store
+from lab.runs.store import LONGEST_NOTES, LONGEST_TAG, RunRow, store
 from lab.ui.run.finished import run_again
 from lab.ui.state import current_run, look_at
+from lab.ui.widgets.baseline import AGAINST, against_columns
 from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
 from lab.ui.widgets.queue_actions import ask_queue
 from lab.ui.widgets.settings_table import setting_text
@@ -189,11 +190,14 @@ _COLUMNS = {
     "Validation": st.column_config.NumberColumn(
         format=PERCENT, help="Accuracy on the validation images at the best epoch."
     ),
+    **AGAINST,
     "Best epoch by": st.column_config.TextColumn(
         help="What chose the epoch whose weights are kept and tested."
     ),
     "Learning rate": st.column_config.NumberColumn(format="%g"),
-    "Seconds": st.column_config.NumberColumn(format="%.0f", help="Of training."),
+    "Seconds": st.column_config.NumberColumn(
+        format="%.0f", help="Of training, that of a run that it goes on from included."
+    ),
     "Started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
 }
 
@@ -202,13 +206,17 @@ def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
     settings = [r.settings for r in rows]  # plain values: also of runs of another version
     # A data set's title is read from its files: once for all its runs.
     datasets = {name: setting_text("dataset", name) for name in {r.dataset for r in rows}}
+    names = {r.id: r.name for r in rows}
     columns: dict[str, list[object]] = {
         "Test": [_percent(r.test_accuracy) for r in rows],
         "Status": [_status_text(r) for r in rows],
         "Name": [r.name for r in rows],
         "Validation": [_percent(r.best_val_accuracy) for r in rows],
         "Best epoch by": _setting_column("best_metric", settings),
+        "Starred": ["★" if r.starred else None for r in rows],
         "Tag": [r.tag or None for r in rows],
+        "From": [_from_text(r, names) for r in rows],
+        **against_columns(rows),
         "Data set": [datasets[r.dataset] for r in rows],
         "Architecture": [setting_text("architecture", r.architecture) for r in rows],
         "Freeze strategy": _setting_column("freeze", settings),
@@ -218,11 +226,19 @@ def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
         "Epochs": [s.get("epochs") for s in settings],
         "Seconds": [r.seconds or None for r in rows],
     }
-    if not any(columns["Tag"]):
-        del columns["Tag"]
+    for name in ("Starred", "Tag", "From"):
+        if not any(columns[name]):
+            del columns[name]
     frame = pd.DataFrame(columns)
     frame["Started"] = pd.to_datetime([r.created_at for r in rows])
     return frame
+
+
+def _from_text(run: RunRow, names: Mapping[str, str]) -> str | None:
+    """Returns the run that it starts from, by name where the table has it."""
+    if not run.parent:
+        return None
+    return f"{names.get(run.parent, run.parent)}, epoch {run.parent_epoch}"
 
 
 def _percent(share: float | None) -> float | None:
@@ -303,6 +319,23 @@ def draw_actions(run: RunRow) -> None:
             _rename(run.id, run.name)
         if st.button("Tag", key="runs_tag", icon=":material/label:"):
             _tag([run.id], {run.tag})
+        if st.button("Notes", key="runs_notes", icon=":material/edit_note:"):
+            _write_notes(run.id, run.notes)
+        st.button(
+            "Unstar" if run.starred else "Star",
+            key="runs_star",
+            icon=":material/star:",
+            on_click=store().set_star,
+            args=(run.id, not run.starred),
+        )
+        st.button(
+            "No baseline" if run.is_baseline else "Make baseline",
+            key="runs_baseline",
+            icon=":material/straighten:",
+            help="One run that the others are measured against, here and on Compare.",
+            on_click=store().set_baseline,
+            args=(None if run.is_baseline else run.id,),
+        )
         if st.button(
             "Delete",
             key="runs_delete",
@@ -311,6 +344,22 @@ def draw_actions(run: RunRow) -> None:
             help="Stop it first." if run.is_active else "Asks before anything is deleted.",
         ):
             _delete([(run.id, run.name)])
+    for line in run.notes.splitlines():
+        st.markdown(plain(line))
+
+
+@st.dialog("Notes")
+def _write_notes(run_id: str, notes: str) -> None:
+    new = st.text_area(
+        "What to remember of this run",
+        value=notes,
+        key="runs_new_notes",
+        max_chars=LONGEST_NOTES,
+        help="The field Find above the table finds runs by their notes, too.",
+    )
+    if st.button("Save", type="primary", key="runs_notes_save"):
+        store().set_notes(run_id, new)
+        st.rerun()
 
 
 @st.dialog("Rename the run")

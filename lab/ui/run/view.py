@@ -16,6 +16,7 @@ from lab.ui.live.component import live_component, triggered
 from lab.ui.run.class_map import draw_class_map
 from lab.ui.run.film_pins import draw_pins
 from lab.ui.run.finished import draw_finished
+from lab.ui.run.rate import draw_rate
 from lab.ui.state import look_at
 from lab.ui.widgets.links import compare_query
 from lab.ui.widgets.queue_actions import ask_queue
@@ -87,6 +88,7 @@ def _buttons(run: RunRow) -> None:
         _button("Pause", "pause", run, "Free the machine; Resume goes on with the next step.")
         _button("Stop", "stop", run, "End within one step. The test set stays untouched.")
         _button("Finish now", "finish", run, "End the training and test the best weights so far.")
+        draw_rate(run)
     elif run.status in ("queued", "preparing"):
         _button("Stop", "stop", run, "Take this run out before it begins.")
     elif run.can_resume:

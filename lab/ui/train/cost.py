@@ -91,7 +91,9 @@ def _draw_long(config: RunConfig, guess: Estimate) -> None:
 
 
 def _draw_changing_pictures(config: RunConfig, guess: Estimate) -> None:
-    changed = [name for name in _without_augmentation() if getattr(config, name)]
+    changed = [
+        n for n, default in _without_augmentation().items() if config.in_effect(n) != default
+    ]
     flip_only = changed == ["horizontal_flip"]
     cause = "the flip makes" if flip_only else "augmentation makes"
     st.info(

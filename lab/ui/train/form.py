@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -11,7 +13,7 @@ from lab.data import catalog
 from lab.data.catalog import DatasetInfo
 from lab.data.version_files import stored_versions
 from lab.errors import LabError
-from lab.experiments.starts import suited_to
+from lab.experiments.starts import PRESETS, preset_knobs, suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
 from lab.models.weights import missing_weights
 from lab.runs.queue import queue
@@ -27,8 +29,10 @@ from lab.ui.state import (
     release_form,
     touched,
 )
+from lab.ui.train import predict
 from lab.ui.train.cost import draw_cautions, draw_time
 from lab.ui.train.drawing import draw_network
+from lab.ui.train.start import draw_start
 from lab.ui.widgets.knob_form import (
     draw_essential,
     draw_group,
@@ -42,7 +46,9 @@ LINKED = ("dataset", "dataset_version", "architecture", "freeze", "activation")
 """Essential knobs whose choices depend on the data set and on each other; drawn here one by one."""
 
 SUITED = "train_suited_to"
-"""The session's key of the data set and architecture that were drawn last."""
+"""The session's key of the data set, architecture and freeze strategy that were drawn last."""
+
+_PRESET = "train_preset"
 
 _REFUSAL = "train_refusal"
 """The session's key of the sentence why the last press of Train started nothing."""
@@ -117,11 +123,16 @@ def draw() -> None:
     for group in GROUP_TITLES:
         if group not in ("network", "freeze"):
             draw_essential(group, leave_out=LINKED)
-    st.session_state[SUITED] = (info.name, spec.name)
-    usual = suited_to(info.name, spec.name)
+    freeze = form_values()["freeze"]
+    st.session_state[SUITED] = (info.name, spec.name, freeze)
+    usual = suited_to(info.name, spec.name, freeze)
+    _draw_preset(usual)
     if form_values()["image_size"] == info.image_size and usual.image_size is None:
         usual = usual.changed(image_size=info.image_size)  # a run names the size that it took
+    draw_start()
     for group in GROUP_TITLES:
+        if group == "start":
+            continue
         draw_group(group, options={"reduced_class": ("", *info.class_names)}, usual=usual)
 
 
@@ -188,7 +199,8 @@ def _architecture_label(name: str) -> str:
 
 
 def _draw_freeze(spec: ArchitectureSpec) -> None:
-    missing = missing_weights(spec) if spec.weights else ""
+    own = bool(st.session_state.get(knob_key("start_from")))
+    missing = missing_weights(spec) if spec.weights and not own else ""
     text = KNOBS["freeze"].text
 
     def label(name: str) -> str:
@@ -197,9 +209,14 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
         return f"{text(name)} · {missing}"
 
     draw_knob(
-        "freeze", options=KNOBS["freeze"].choices if spec.weights else ("scratch",), label=label
+        "freeze",
+        options=KNOBS["freeze"].choices if spec.weights or own else ("scratch",),
+        label=label,
+        on_change=_use_suited,
     )
-    if not spec.weights:
+    if own:
+        st.caption("It starts with the weights of a run of yours.")
+    elif not spec.weights:
         st.caption(f"{spec.title} has no pretrained weights, so it is trained from scratch.")
     elif missing and st.session_state[knob_key("freeze")] != "scratch":
         st.caption(
@@ -211,7 +228,8 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
 
 
 def _draw_activation(spec: ArchitectureSpec) -> None:
-    pretrained = st.session_state[knob_key("freeze")] != "scratch"
+    values = form_values()
+    pretrained = values["freeze"] != "scratch" and not values["start_from"]
     if pretrained and st.session_state.get(knob_key("activation")) != "auto":
         st.session_state[knob_key("activation")] = "auto"
     own = f"The network's own ({spec.activation_title})"
@@ -225,6 +243,46 @@ def _draw_activation(spec: ArchitectureSpec) -> None:
             "Locked: the pretrained weights were learned with this activation. "
             "Choose “From scratch” to change it."
         )
+
+
+def _draw_preset(usual: RunConfig) -> None:
+    """Draws the choice of a recipe, and what it sets. It stands at the one whose values the form
+    has, at none where the person has others."""
+    values = form_values()
+    presets = {key: preset_knobs(key, usual) for key in PRESETS}
+    st.session_state[_PRESET] = next(
+        (
+            key
+            for key, knobs in presets.items()
+            if all(values[name] == value for name, value in knobs.items())
+        ),
+        None,
+    )
+    st.segmented_control(
+        "Recipe",
+        list(PRESETS),
+        format_func=lambda key: PRESETS[key].title,
+        key=_PRESET,
+        on_change=_use_preset,
+        args=(presets,),
+        help="Sets several settings together; each can be changed afterwards. As in the documents: "
+        "one optimizer, plain pictures. Modern: what networks are mostly trained with today; it "
+        "pays with more epochs than the plain one needs.",
+    )
+    if st.session_state[_PRESET] not in (None, "documents"):
+        plain_knobs, knobs = presets["documents"], presets[st.session_state[_PRESET]]
+        sets = [
+            f"{KNOBS[name].title} {KNOBS[name].text(value)}"
+            for name, value in knobs.items()
+            if value != plain_knobs[name]
+        ]
+        st.caption(f"Sets {', '.join(sets)}.")
+
+
+def _use_preset(presets: Mapping[str, Mapping[str, Any]]) -> None:
+    key = st.session_state[_PRESET]
+    if key is not None:
+        change_form(**presets[key])
 
 
 def read() -> RunConfig | LabError:
@@ -271,7 +329,9 @@ def _start() -> None:
     try:
         if isinstance(config, LabError):
             raise config
+        expected = predict.written()
         run_id = queue().submit(config)
+        predict.keep(run_id, expected)
     except LabError as error:
         st.session_state[_REFUSAL] = page_words(str(error))
         return
@@ -286,15 +346,15 @@ def _dataset_changed() -> None:
 
 
 def _use_suited() -> None:
-    """Lets the knobs that stood at what suits the data set and architecture before follow to what
-    suits the ones now chosen; what the person, a link or a run chose stays."""
+    """Lets the knobs that stood at what suits the data set, architecture and freeze strategy before
+    follow to what suits the ones now chosen; what the person, a link or a run chose stays."""
     own = touched()
     before = suited_to(*st.session_state[SUITED])
     values = form_values()
     dataset, architecture = values["dataset"], values["architecture"]
     if "architecture" not in own and architecture == before.architecture:
         architecture = None
-    now = suited_to(dataset, architecture)
+    now = suited_to(dataset, architecture, values["freeze"] if "freeze" in own else None)
     change_form(
         touches=False,
         **{

@@ -8,10 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
+from PIL import Image
 
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.data.batches import preview_batch
+from lab.data.decode import to_square
 from lab.data.forecast import expected_copies
 from lab.data.pack import Pack
 from lab.data.quality.duplicates import copies_are_known
@@ -23,6 +27,8 @@ from lab.ui.widgets.pictures import jpeg_url, png_url
 
 EXAMPLES = 10
 """Classes of which an image is shown."""
+BATCH = 8
+"""Augmented images that are shown."""
 BLOCKS = 64
 """Images of a shorter side are shown in blocks without blur, so that their pixels can be seen."""
 
@@ -78,6 +84,29 @@ def _preview(config_json: str, content_hash: str, by_copies: bool) -> Preview:
         trainable_later=sum(s.parameters for s in last if s.trainable),
         examples=_examples(pack, splits),
     )
+
+
+def augmented(config: RunConfig) -> tuple[str, ...]:
+    """Returns data: URLs of a training batch of a resolved config, as its network would see it."""
+    info = catalog.describe(config.dataset, config.dataset_version)
+    return _augmented(config.to_json(), info.content_hash)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _augmented(config_json: str, content_hash: str) -> tuple[str, ...]:
+    config = RunConfig.from_json(config_json)
+    pack = catalog.open_pack(config.dataset, version=config.dataset_version)
+    train = pack.indices("train")
+    side = config.image_size
+    assert side is not None
+    squares = []
+    for place in np.linspace(0, len(train) - 1, BATCH):
+        pixels = np.asarray(pack.images[train[int(place)]])
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        square = np.asarray(to_square(image, image_size=side, fit="stretch"))
+        squares.append(square.reshape(side, side, -1))
+    shown = preview_batch(np.stack(squares), config, seed=config.seed)
+    return tuple(png_url(image) if side < BLOCKS else jpeg_url(image) for image in shown)
 
 
 def _examples(pack: Pack, splits: Splits) -> tuple[tuple[str, str], ...]:

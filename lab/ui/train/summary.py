@@ -11,7 +11,7 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.store import store
-from lab.ui.train.preview import Preview, layers, preview
+from lab.ui.train.preview import Preview, augmented, layers, preview
 from lab.ui.words import page_words
 
 
@@ -28,6 +28,8 @@ def draw_summary(config: RunConfig) -> None:
         st.error(page_words(str(error)), icon=":material/error:")
         return
     st.html(_examples_html(facts))
+    if config.augments:
+        _draw_augmented(config)
     st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
     waiting = store().runs(status=("queued", "preparing", "running"))
     if waiting:
@@ -38,6 +40,18 @@ def draw_summary(config: RunConfig) -> None:
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
         if table.open:
             _layer_table(config, info.channels, facts.classes)
+
+
+def _draw_augmented(config: RunConfig) -> None:
+    figures = "".join(
+        f'<img src="{url}" width="72" height="72" style="border-radius:6px;'
+        f'image-rendering:{"pixelated" if "png" in url[:16] else "auto"}" '
+        f'alt="Augmented training picture {place}">'
+        for place, url in enumerate(augmented(config), start=1)
+    )
+    mixed = " Each is mixed with its neighbour, and so are their labels." * config.mixes
+    st.caption(f"A batch as the network will see it; every epoch changes it anew.{mixed}")
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>')
 
 
 def draw_sharing(config: RunConfig) -> None:
@@ -91,11 +105,11 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
         else f"**{_counted(steps, 'step')} per epoch** of {_counted(config.batch_size, 'image')}"
     )
     frozen = facts.total_parameters - facts.trainable_parameters
-    start = (
-        "starting from random weights"
-        if not config.pretrained
-        else "starting from ImageNet weights"
-    )
+    start = "starting from random weights"
+    if config.start_from:
+        start = f"starting from run {config.start_from} after epoch {config.start_epoch}"
+    elif config.pretrained:
+        start = "starting from ImageNet weights"
     trained = (
         "all of them trained"
         if not frozen
@@ -121,6 +135,11 @@ def _frozen_line(config: RunConfig) -> str:
     if config.frozen_features == "off":
         return "Frozen stages run at every step, as asked."
     if not config.keeps_features:
+        if config.mixes:
+            return (
+                "Frozen stages run at every step, because mixup and CutMix make new pictures every "
+                "epoch. Without them, later epochs cost only the trained part."
+            )
         return (
             "Frozen stages run at every step, because augmentation makes new pictures every epoch. "
             "Without it, or with some “Augmented views kept”, later epochs cost only the trained "

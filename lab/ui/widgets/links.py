@@ -27,10 +27,10 @@ def compare_query(run_ids: Sequence[str]) -> dict[str, str]:
     return {COMPARED: ",".join(run_ids[:MOST_COMPARED])}
 
 
-def compare_query_with(run_id: str) -> dict[str, str]:
-    """Returns the query of the runs that this session compared last, and `run_id`."""
-    before = filter(None, (st.session_state.get(COMPARED_LAST) or "").split(","))
-    return compare_query(list(dict.fromkeys([*before, run_id])))
+def compare_query_with(*run_ids: str) -> dict[str, str]:
+    """Returns the query of the runs that this session compared last, and `run_ids`; "" is none."""
+    before = (st.session_state.get(COMPARED_LAST) or "").split(",")
+    return compare_query([run_id for run_id in dict.fromkeys([*before, *run_ids]) if run_id])
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ export const LINES = [
   { id: "smoothed", label: "Training, smoothed" },
   { id: "validation", label: "Validation" },
   { id: "best", label: "Best epoch" },
+  { id: "before", label: "Run before" },
 ]
 
 /** The points of a run: columns by name, steps and epochs ascending. */
@@ -84,6 +85,8 @@ export class Curves {
     this.emptyText = empty
     this.history = new History()
     this.best = null // epoch
+    this.before = null // curves of the runs that it goes on from
+    this.rateChanges = [] // by hand
     this.hidden = new Set() // lines
     this.wanted = new Map() // metric -> whether the person wants its panel
     this.metrics = []
@@ -96,6 +99,7 @@ export class Curves {
     root.replaceChildren(this.legend, this.row, this.choices)
     for (const { id, label } of LINES) {
       const button = element("button", { type: "button", "aria-pressed": "true" })
+      if (id === "before") this.beforeButton = button
       button.append(swatch(id), label)
       button.onclick = () => {
         if (!this.hidden.delete(id)) this.hidden.add(id)
@@ -104,6 +108,7 @@ export class Curves {
       }
       this.legend.append(button)
     }
+    this.beforeButton.hidden = true
     this.follow()
     this.resizes = new ResizeObserver(() => this.panels.forEach((panel) => panel.fit()))
     this.resizes.observe(this.row)
@@ -114,14 +119,18 @@ export class Curves {
   /** Everything of another run; the person's choices (hidden lines, log scale) stay. */
   clear() {
     this.history.clear()
-    this.best = null
+    this.best = this.before = null
     for (const panel of this.panels) panel.reset()
   }
 
   /** What a message of the stream brings. */
-  async take({ history, metrics, alt, run }) {
+  async take({ history, metrics, alt, run, before }) {
     if (history) this.history.take(history)
     this.best = run.best_epoch
+    this.rateChanges = run.rate_changes ?? []
+    const branches = before !== undefined || (!run.parent && this.before)
+    if (branches) this.before = before ?? null
+    this.beforeButton.hidden = !this.before
     this.alt = alt ?? this.alt
     if (metrics) this.metrics = metrics
     try {
@@ -135,6 +144,7 @@ export class Curves {
     }
     this.follow()
     this.offer()
+    if (branches) for (const panel of this.panels) panel.build()
     if (!document.hidden) for (const panel of this.panels) panel.draw()
   }
 
@@ -173,6 +183,7 @@ export class Curves {
     for (const name of ["train", "validation", "best"]) {
       this.root.style.setProperty(`--live-${name}`, theme[name])
     }
+    this.root.style.setProperty("--live-before", translucent(theme.text, 0.55))
     for (const panel of this.panels) panel.build()
   }
 
@@ -226,7 +237,13 @@ class Panel {
   /** The lines that this metric has: one of whole sets only has none of batches. */
   get lines() {
     const { batches } = this.metric
-    return LINES.filter(({ id }) => id !== "best" && (batches || id === "validation"))
+    const own = LINES.filter(({ id }) =>
+      batches ? !["best", "before"].includes(id) : id === "validation",
+    )
+    if (!this.curves.before) return own
+    const before = LINES.find(({ id }) => id === "before")
+    const parts = batches ? ["smoothed", "validation"] : ["validation"]
+    return [...own, ...parts.map((part) => ({ ...before, part }))]
   }
 
   reset() {
@@ -268,15 +285,18 @@ class Panel {
     const shown = (values) => (this.log ? values.map((v) => (v > 0 ? v : null)) : values)
     const none = []
     const validation = [history.epochSteps, shown(history.epochColumns[`val_${id}`] ?? none)]
-    if (!batches) return validation
-    return window.uPlot.join([
-      [
+    const { before } = this.curves
+    const tables = [validation]
+    if (batches) {
+      tables.unshift([
         history.steps,
         shown(history.columns[id] ?? none),
         shown(history.columns[`${id}_smoothed`] ?? none),
-      ],
-      validation,
-    ])
+      ])
+      if (before) tables.push([before.step, shown(before.smoothed[id] ?? none)])
+    }
+    if (before) tables.push([before.epoch_step, shown(before.validation[id] ?? none)])
+    return tables.length > 1 ? window.uPlot.join(tables) : validation
   }
 
   options() {
@@ -286,6 +306,9 @@ class Panel {
       smoothed: { stroke: train, width: 2.5 },
       validation: { stroke: validation, width: 2, dash: [7, 4] },
     }
+    const before = { stroke: translucent(text, 0.55), width: 1.5 }
+    const style = ({ id, part }) =>
+      id === "before" ? { ...before, dash: part === "validation" ? [7, 4] : undefined } : styles[id]
     const axis = {
       stroke: text,
       font: `12px ${font}`,
@@ -321,17 +344,17 @@ class Panel {
       ],
       series: [
         {},
-        ...this.lines.map(({ id }) => ({
-          ...styles[id],
+        ...this.lines.map(({ id, part }) => ({
+          ...style({ id, part }),
           show: !this.curves.hidden.has(id),
-          spanGaps: id === "validation",
+          spanGaps: id === "validation" || id === "before",
           points: {
             show: (uplot, line) =>
               id === "validation"
                 ? this.curves.history.epochs.length <= MARKERS_UP_TO
                 : id === "smoothed" && this.curves.history.steps.length < 2,
             size: 7,
-            fill: styles[id].stroke,
+            fill: style({ id, part }).stroke,
           },
         })),
       ],
@@ -349,7 +372,7 @@ class Panel {
             this.zoomOut.hidden = false
           },
         ],
-        draw: [(uplot) => this.drawBest(uplot)],
+        draw: [(uplot) => this.drawBest(uplot), (uplot) => this.drawRateChanges(uplot)],
         ready: [(uplot) => uplot.over.addEventListener("dblclick", () => this.reset())],
       },
     }
@@ -429,6 +452,30 @@ class Panel {
     star(uplot.ctx, x, y, 9 * devicePixelRatio, theme.best, theme.background)
   }
 
+  /** A line where a person changed the learning rate, with the new one at its foot. */
+  drawRateChanges(uplot) {
+    const { text, font } = this.curves.theme
+    const { ctx, bbox } = uplot
+    ctx.save()
+    ctx.strokeStyle = ctx.fillStyle = text
+    ctx.font = `${11 * devicePixelRatio}px ${font}`
+    ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio])
+    for (const { step, learning_rate: rate } of this.curves.rateChanges) {
+      const x = uplot.valToPos(step - 0.5, "x", true)
+      if (x < bbox.left || x > bbox.left + bbox.width) continue
+      ctx.beginPath()
+      ctx.moveTo(x, bbox.top)
+      ctx.lineTo(x, bbox.top + bbox.height)
+      ctx.stroke()
+      const words = `rate ${Number(rate.toPrecision(3))}`
+      const room = bbox.left + bbox.width - x
+      ctx.textAlign = ctx.measureText(words).width + 8 > room ? "right" : "left"
+      const gap = 4 * devicePixelRatio * (ctx.textAlign === "right" ? -1 : 1)
+      ctx.fillText(words, x + gap, bbox.top + bbox.height - 6 * devicePixelRatio)
+    }
+    ctx.restore()
+  }
+
   showLines() {
     this.lines.forEach(({ id }, i) => {
       this.uplot?.setSeries(i + 1, { show: !this.curves.hidden.has(id) })
@@ -494,12 +541,13 @@ function star(context, x, y, radius, fill, edge) {
 
 /** A piece of the line as it looks in the chart. */
 function swatch(id) {
-  const colour = ["validation", "best"].includes(id) ? id : "train"
+  const colour = ["validation", "best", "before"].includes(id) ? id : "train"
   const shapes = {
     batch: '<path d="M1 7 7 3 12 8 18 4 23 6" stroke-width="1.2" opacity=".45"/>',
     smoothed: '<path d="M1 6H23" stroke-width="3"/>',
     validation:
       '<path d="M1 6H23" stroke-width="2" stroke-dasharray="5 3"/><circle cx="12" cy="6" r="3" fill="currentColor"/>',
+    before: '<path d="M1 6H23" stroke-width="1.5"/>',
     best: '<path d="M12 0 13.6 4.3 18 4.5 14.5 7.2 15.7 11.6 12 9 8.3 11.6 9.5 7.2 6 4.5 10.4 4.3Z" fill="currentColor"/>',
   }
   const box = element("span", { class: "live-swatch", "aria-hidden": "true" })
