@@ -11,6 +11,9 @@ from lab.charts.series import Column
 from lab.charts.style import GRID, QUIET, TRAIN, VALIDATION, styled
 
 BAND = "rgba(125, 133, 144, 0.28)"
+PALE = "#dfe3e8"
+"""Of fields that hold a number and stand for nothing; opaque, so that the number's colour, which
+plotly chooses by the field's, can be read on a dark page too."""
 
 
 def likeness(
@@ -68,7 +71,7 @@ def copies(gains: Column) -> go.Figure:
     figure = go.Figure()
     figure.add_heatmap(
         z=table, x=shifts, y=shifts, zmin=-1, zmax=1, zmid=0,
-        colorscale=[[0, VALIDATION], [0.5, "rgba(125, 133, 144, 0.15)"], [1, TRAIN]],
+        colorscale=[[0, VALIDATION], [0.5, PALE], [1, TRAIN]],
         texttemplate="%{z:+.0%}", textfont={"size": 12}, showscale=False, xgap=2, ygap=2,
         hovertemplate="shifted %{x} to the right, %{y} down: %{z:+.0%}<extra></extra>",
     )  # fmt: skip
@@ -89,6 +92,36 @@ def copies_alt(gains: Column) -> str:
     return (
         f"The map in its own place tells the halves apart by {gains.flat[0]:+.0%}; "
         f"{len(others)} shifted copies by {others.min():+.0%} to {others.max():+.0%}."
+    )
+
+
+def passed(
+    layers: Sequence[str], methods: Sequence[str], shares: Column, texts: Column
+) -> go.Figure:
+    """Which maps of a run can be trusted: a table of colours, a row a layer, a column a method.
+
+    shares (L, M) in [0, 1]; texts (L, M) what each field says, such as "22 of 33".
+    """
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=shares, x=list(methods), y=list(layers), text=texts, zmin=0, zmax=1,
+        colorscale=[[0, PALE], [1, TRAIN]], showscale=False,
+        texttemplate="%{text}", textfont={"size": 13}, xgap=2, ygap=2,
+        hovertemplate="%{x} in %{y}: %{text} can be trusted<extra></extra>",
+    )  # fmt: skip
+    height = 70 + 34 * max(1, len(layers))
+    styled(figure, x_title="", y_title="", empty="Not tested", height=height)
+    figure.update_xaxes(type="category", fixedrange=True, side="top")
+    figure.update_yaxes(type="category", autorange="reversed", fixedrange=True, showgrid=False)
+    figure.update_layout(hovermode="closest", dragmode=False)
+    return figure
+
+
+def passed_alt(layers: Sequence[str], methods: Sequence[str], texts: Column) -> str:
+    """The same as sentences, a layer each."""
+    return " ".join(
+        f"{layer}: " + ", ".join(f"{m} {t}" for m, t in zip(methods, row, strict=True)) + "."
+        for layer, row in zip(layers, texts, strict=True)
     )
 
 

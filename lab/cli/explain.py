@@ -1,4 +1,5 @@
-"""`explain`: one picture with the map of where a layer looks, as a PNG file."""
+"""`explain`: one picture with the map of where a layer looks, as a PNG file; or, with --audit, how
+far the maps of a run can be trusted."""
 
 from __future__ import annotations
 
@@ -31,7 +32,18 @@ SIDE = 448
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="a picture file (JPEG, PNG, HEIC, ...)")
+    parser.add_argument(
+        "image", metavar="IMAGE", nargs="?", help="a picture file (JPEG, PNG, HEIC, ...)"
+    )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="instead of one map: test the maps of many test images, in every stage, by all "
+        "methods of one pass; takes about a minute",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=None, help="which images --audit samples; default 0"
+    )
     parser.add_argument(
         "--layer", metavar="NAME", help="a stage or convolution; default: the architecture's own"
     )
@@ -57,9 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="of an overlay's colours, from 0 to 1; default 0.75",
     )
-    parser.add_argument(
-        "--out", required=True, metavar="FILE.png", help="where to write; replaces an older file"
-    )
+    parser.add_argument("--out", metavar="FILE.png", help="where to write; replaces an older file")
     add_question(parser)
     parser.set_defaults(perform=explain)
 
@@ -69,6 +79,12 @@ def explain(options: argparse.Namespace) -> int:
     from lab.evaluate.opened import open_network
     from lab.explain.overlay import drawn, overlay
 
+    if options.audit:
+        return _audit(options)
+    if options.seed is not None:
+        raise ConfigError("--seed is for --audit, which samples images; leave it out.")
+    if options.image is None or options.out is None:
+        raise ConfigError("Give a picture and --out FILE.png, or --audit for the whole run.")
     if options.strength is not None:
         if not 0 <= options.strength <= 1:
             raise ConfigError(f"--strength is {options.strength:g}; allowed is 0 to 1.")
@@ -116,6 +132,31 @@ def explain(options: argparse.Namespace) -> int:
         sentences = _sentences(result, result.cam, share)
         wrote = f"{'Replaced' if replaced else 'Wrote'} {out}."
         print(f"{printable(options.image)}: {sentences} {wrote}")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    """How far the maps of the run can be trusted, as lines or JSON."""
+    from lab.evaluate.audit import audit, audit_values
+    from lab.explain.grad_cam import METHODS
+
+    if options.image is not None or options.out is not None:
+        raise ConfigError("--audit is about the whole run: leave out the picture and --out.")
+    row = find_run(options.run)
+    with progress_line() as progress:
+        found = audit(
+            store().folder(row.id), options.checkpoint, seed=options.seed or 0, progress=progress
+        )
+    if options.json:
+        print(json.dumps({"run": row.id, **audit_values(found)}))
+        return 0
+    print(f"{printable(row.name)}: {found.sentence}\n{found.why}")
+    for cell in found.cells:
+        print(
+            f"  {cell.layer:12} {METHODS.get(cell.method).title:12} trusted "
+            f"{cell.right.count} of {cell.right.images} answered right, "
+            f"{cell.wrong.count} of {cell.wrong.images} answered wrong"
+        )
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data.pack import SPLITS, PackMeta, PackWriter
-from lab.data.specs import DatasetSpec
+from lab.data.specs import DATASETS, DatasetSpec
 from lab.home import require_free_space
 from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 
@@ -55,6 +55,21 @@ def built_in(spec: DatasetSpec) -> BuiltIn:
         item=getattr(module, "ITEM", "drawing"),
         render_batches=module.render_batches,
     )
+
+
+def subject_box(dataset: str, name: str) -> tuple[float, float, float, float] | None:
+    """Where the thing itself is in an image of a built-in set that knows it: left, top, right and
+    bottom as shares of the picture. `name` is the image's in the pack; None where it is not known.
+    """
+    if dataset not in DATASETS or not DATASETS.get(dataset).module:
+        return None
+    module = importlib.import_module(DATASETS.get(dataset).module)
+    split, _, rest = name.partition("/")
+    number = rest.rpartition(" ")[2]
+    if not hasattr(module, "subject_box") or split not in SPLITS or not number.isdecimal():
+        return None
+    box: tuple[float, float, float, float] = module.subject_box(split, int(number) - 1, seed=SEED)
+    return box
 
 
 def make_pack(spec: DatasetSpec, folder: Path, *, progress: Report, cancel: Cancel) -> PackMeta:

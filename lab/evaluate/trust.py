@@ -41,9 +41,12 @@ class Skill:
     @property
     def is_knowledge(self) -> bool:
         """Whether guessing gives so many right answers in at most 1 of 100 cases (binomial)."""
-        n, p = self.images, self.guessing
-        luck = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(self.right, n + 1))
-        return luck <= SKILL_CHANCE
+        return guessed_right_by_luck(self.right, self.images, self.guessing) <= SKILL_CHANCE
+
+
+def guessed_right_by_luck(right: int, n: int, p: float) -> float:
+    """The probability of at least `right` hits in `n` draws that hit with probability `p`."""
+    return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(right, n + 1))
 
 
 def skill_of(opened: Opened) -> Skill | None:

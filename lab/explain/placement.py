@@ -101,7 +101,7 @@ class Halves:
         shown = torch.cat([masks, ~masks]).to(image.device)
         neutral = neutral_picture(image)
         answers = []
-        for part in shown.split(_at_once(image)):
+        for part in torch.split(shown, _at_once(image)):
             with torch.inference_mode():
                 logits = network(torch.where(part[:, None], image, neutral))
             answers.append(logits.double().softmax(1)[:, target].cpu())

@@ -143,8 +143,8 @@ def trust_test(
     for seed in range(1, DRAWS + 1):
         other = randomised(seed).to(device).requires_grad_(False)
         for correlations, (_, stages) in zip(draws, steps, strict=True):
-            mixed = _mixed(network, other, stages)
-            _measure_statistics(mixed, stages, image)
+            mixed = mixed_network(network, other, stages)
+            measure_statistics(mixed, stages, image)
             try:
                 new = map_of(mixed).maps[0].numpy().astype(np.float64)
                 correlations.append(rank_correlation(original, new))
@@ -215,14 +215,14 @@ def _cascade(names: Sequence[str], own: str) -> list[tuple[str, tuple[str, ...]]
     ]
 
 
-def _mixed(network: StagedNet, other: StagedNet, stages: Sequence[str]) -> StagedNet:
+def mixed_network(network: StagedNet, other: StagedNet, stages: Sequence[str]) -> StagedNet:
     """A network of `network`'s own modules, but `stages` of `other`. Nothing is copied."""
     return StagedNet(
         {name: (other if name in stages else network).stage(name) for name in network.stage_names}
     )
 
 
-def _measure_statistics(mixed: StagedNet, stages: Sequence[str], image: Tensor) -> None:
+def measure_statistics(mixed: StagedNet, stages: Sequence[str], image: Tensor) -> None:
     """Give the BatchNorms of the random `stages` the statistics of this image and its mirror image.
 
     The ones they were made with (mean 0, variance 1) fit no weights: without training, numbers grow

@@ -17,6 +17,7 @@ from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.splits import make_splits
+from lab.evaluate.audit import saved_audit
 from lab.evaluate.maps import draw_maps
 from lab.evaluate.predictions import predict
 from lab.explain.grad_cam import METHODS
@@ -361,6 +362,25 @@ def test_a_map_can_be_put_to_the_test(open_page: OpenPage, train: Train) -> None
     (job,) = [job for job in jobs.jobs() if (job.key or "").startswith("trust:")]
     assert job.state == "done"
     assert job.result.sentence
+
+
+def test_the_maps_of_a_run_are_audited_and_the_page_begins_with_the_winner(
+    open_page: OpenPage, train: Train
+) -> None:
+    run = train()
+    app = settle(open_page("inspect", run=run.id))
+    settle(app.button(key="inspect_audit").click().run())
+    found = saved_audit(store().folder(run.id), "best")
+    assert found is not None
+    assert found.why in texts(app, "caption")
+    assert "inspect_audit" not in [button.key for button in app.button]
+    # As the evidence of another day might have it: the page of a new session begins there.
+    file = store().folder(run.id) / "evaluation" / "best-audit.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, "layer": "block1", "method": "hirescam"}))
+    fresh = settle(open_page("inspect", run=run.id))
+    assert fresh.selectbox(key=f"inspect_cam_layer_{run.id}").value == "block1"
+    assert fresh.selectbox(key="inspect_cam_method").value == "hirescam"
 
 
 def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train) -> None:

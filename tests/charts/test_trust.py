@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.charts.trust import copies, copies_alt, hiding, hiding_alt, likeness, likeness_alt
+from lab.charts.trust import (
+    copies,
+    copies_alt,
+    hiding,
+    hiding_alt,
+    likeness,
+    likeness_alt,
+    passed,
+    passed_alt,
+)
 
 WHAT = ["head", "block3 to head", "all stages"]
 MEANS = np.array([0.4, 0.2, 0.1])
@@ -75,4 +84,15 @@ def test_the_sentence_of_the_hiding() -> None:
     assert hiding_alt(0.2, 0.8, 0.5) == (
         "Average probability of the class while places are hidden in the map's order 20%, while "
         "they are shown in that order 80%, in random order 50%."
+    )
+
+
+def test_a_field_a_layer_and_method() -> None:
+    shares = np.array([[0.1, 0.9], [0.5, 0.0]])
+    texts = np.array([["1 of 10", "9 of 10"], ["5 of 10", "0 of 10"]])
+    (table,) = passed(["Block 1", "Block 2"], ["Grad-CAM", "LayerCAM"], shares, texts).data
+    assert table.z.tolist() == shares.tolist()
+    assert list(table.y) == ["Block 1", "Block 2"]
+    assert passed_alt(["Block 1", "Block 2"], ["Grad-CAM", "LayerCAM"], texts) == (
+        "Block 1: Grad-CAM 1 of 10, LayerCAM 9 of 10. Block 2: Grad-CAM 5 of 10, LayerCAM 0 of 10."
     )

@@ -157,3 +157,17 @@ def test_half_of_the_map() -> None:
     assert half_of_the_map(np.array([[0, 0], [0, 3]], dtype=np.float32)) == 0.25
     assert half_of_the_map(np.ones((2, 2), dtype=np.float32)) == 0.5
     assert half_of_the_map(np.array([[4, 3], [2, 1]], dtype=np.float32)) == 0.5
+
+
+def test_an_audit_says_which_maps_can_be_trusted(
+    run_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "--audit", "--run", run_id, "--json"]) == 0
+    [said] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert said["run"] == run_id
+    assert said["cells"][0]["right"]["images"] + said["cells"][0]["wrong"]["images"] > 0
+    assert said["why"]
+    assert main(["explain", "why.png", "--audit", "--run", run_id]) == 2
+    assert "leave out the picture" in capsys.readouterr().err
+    assert main(["explain", "--run", run_id]) == 2
+    assert "or --audit for the whole run" in capsys.readouterr().err

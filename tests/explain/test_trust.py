@@ -93,7 +93,7 @@ def test_a_layer_of_the_first_stage_ends_the_cascade_itself() -> None:
 
 def test_stages_are_taken_from_the_random_network() -> None:
     one, other = network(0), network(1)
-    mixed = sanity._mixed(one, other, ("dense", "head"))
+    mixed = sanity.mixed_network(one, other, ("dense", "head"))
     assert mixed.stage("block3") is one.stage("block3")
     assert mixed.stage("head") is other.stage("head")
 
@@ -110,7 +110,7 @@ def test_random_batch_norms_take_the_picture_s_statistics() -> None:
     """Otherwise a random ResNet's numbers grow from block to block until nothing is left to see."""
     random = network(3, "resnet18", size=32)
     picture = image(32)
-    sanity._measure_statistics(random, random.stage_names, picture)
+    sanity.measure_statistics(random, random.stage_names, picture)
     with torch.no_grad():
         features = random.eval().run(picture, last="layer4")
     assert features.isfinite().all()
@@ -391,7 +391,7 @@ def test_the_first_figure_is_the_map_s_own() -> None:
     found, _ = class_activation_maps(
         net, image(), targets=[1], layers=["block2"], method="grad-cam"
     )
-    mixed = sanity._mixed(net, other, ("head",))
+    mixed = sanity.mixed_network(net, other, ("head",))
     new, _ = class_activation_maps(
         mixed, image(), targets=[1], layers=["block2"], method="grad-cam"
     )

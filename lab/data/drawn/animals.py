@@ -60,6 +60,8 @@ EARS = {
     "floppy": (0.0, 0.58),
 }
 """How many of the cats and of the dogs have such ears: they alone do not decide the class."""
+HEAD = (1.25, 1.4)
+"""Half of the head's width with its ears, and its height above the middle; below it reaches 1."""
 _SPLIT_CODES = {"train": 0, "test": 2}
 
 
@@ -313,17 +315,39 @@ def _dog_muzzle(pen: Pen, scene: Scene, length: float) -> None:
 def _draw(label: int, rng: Rng) -> NDArray[np.uint8]:
     """One picture (96, 96, 3) uint8."""
     scene = _scene(rng)
-    view, dog = VIEWS[scene.view], CLASS_NAMES[label] == "dog"
+    dog = CLASS_NAMES[label] == "dog"
     image = Image.new("RGB", (CANVAS, CANVAS))
     paint_background(image, scene.background, rng)
-    unit = view.unit * scene.size
-    matrix = np.diag([-unit if scene.mirrored else unit, unit])
-    centre = CANVAS * np.array([0.5 + scene.x, 0.5 + scene.y])
-    pen = Pen(image, matrix, centre - matrix @ np.array(view.middle))
+    pen = Pen(image, *_placed(scene))
     _body(pen, scene, rng, dog=dog)
     _head(pen.at(0, 0, angle=scene.tilt), scene, rng, dog=dog)
     paint_in_front(image, scene.in_front, rng)
     return photograph(image, rng)
+
+
+def _placed(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From head radii to canvas pixels: a matrix (2, 2), and the middle of the head (2,)."""
+    view = VIEWS[scene.view]
+    unit = view.unit * scene.size
+    matrix = np.diag([-unit if scene.mirrored else unit, unit])
+    centre = CANVAS * np.array([0.5 + scene.x, 0.5 + scene.y])
+    return matrix, centre - matrix @ np.array(view.middle)
+
+
+def subject_box(split: str, number: int, *, seed: int) -> tuple[float, float, float, float]:
+    """Where the head is in image `number` of a split: left, top, right and bottom as shares of the
+    picture, which may end before the head does. What tells a cat from a dog is there, mostly."""
+    label, index = number % len(CLASS_NAMES), number // len(CLASS_NAMES)
+    matrix, (x, y) = _placed(_scene(_generator(seed, split, label, index)))
+    unit = abs(matrix[1, 1])
+    left, top, right, bottom = (
+        x - HEAD[0] * unit,
+        y - HEAD[1] * unit,
+        x + HEAD[0] * unit,
+        y + unit,
+    )
+    box = np.clip(np.array([left, top, right, bottom]) / CANVAS, 0, 1).tolist()
+    return box[0], box[1], box[2], box[3]
 
 
 def _generator(seed: int, split: str, label: int, index: int) -> Rng:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.config import RunConfig
+from lab.config import KNOBS, RunConfig
 from lab.evaluate.metrics import wilson_interval
 from lab.evaluate.verdicts.evidence import (
     Column,
@@ -201,9 +201,13 @@ def underfitting(run: RunEvidence) -> Verdict | None:
             f"The network has learned nothing so far: after {times(n, 'epoch')} it is no better "
             "than guessing.",
             f"{evidence} Guessing costs {guess:.3g}.",
-            "Let the finder on the Train page look for a rate at which the loss falls at all.",
+            *_against_no_learning(run.config),
         )
-    if gained >= FLAT or _validation_improves(run, max(2, n // 6)):
+    if (
+        gained >= FLAT
+        or _straight_down(epochs["train_loss"])
+        or _validation_improves(run, max(2, n // 6))
+    ):
         if not run.ended or epochs.epoch[-1] < run.config.epochs:  # it can go on first
             return None
         return Verdict(
@@ -221,7 +225,8 @@ def underfitting(run: RunEvidence) -> Verdict | None:
     return Verdict(
         "underfitting",
         f"The network gets neither its training images{changed} nor others right, and its loss "
-        "has hardly fallen lately. Whether more epochs would help, these curves cannot tell.",
+        "has hardly fallen lately. Whether more epochs would help, or labels are wrong, these "
+        "curves cannot tell.",
         evidence,
         suggestion,
         change,
@@ -338,6 +343,15 @@ MORE_DROPOUT = (
 )  # fmt: skip
 """Architectures with a dropout of their own below a half. Elsewhere the knob does nothing, or they
 have a half already."""
+
+
+def _against_no_learning(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """On the drawn cats and dogs an MLP stayed at guessing with augmentation, for 12 epochs and for
+    24, and reached 64 % without (tests/evaluate/verdicts/corpus/augmented-perceptron)."""
+    if config.augments and not config.pretrained:
+        weakened = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
+        return "Try without augmentation: the images may be changed too much.", weakened
+    return "Let the finder on the Train page look for a rate at which the loss falls at all.", {}
 
 
 def _against_underfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from lab.explain.layers import Layer
 from lab.explain.overlay import Mode, backdrop, drawn, square, strip
 from lab.explain.saliency import WHY_SALIENCY, input_saliency
 from lab.explain.trust import maps_drawn
+from lab.ui.inspect.audit import draw_audit
 from lab.ui.inspect.choice import target_key
 from lab.ui.inspect.methods import (
     choose_layer_and_method,
@@ -75,6 +76,7 @@ def draw_cam(subject: Subject, chosen: Chosen, panel: Any) -> None:
     if method.cost is Cost.ALL_LAYERS:
         _draw_stages(subject, chosen, maps, layer, mode=mode, scale=top)
     _draw_trust(subject, chosen, layer, method)
+    draw_audit(subject)
 
 
 def _pair() -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lab import jobs
+from lab.evaluate.audit import saved_audit
 from lab.explain.grad_cam import METHODS, Cost, Method
 from lab.explain.layers import Layer
 from lab.explain.overlay import MODES, Mode
@@ -19,7 +20,7 @@ def choose_layer_and_method(subject: Subject, *, place: str = "cam") -> tuple[La
     layers = {layer.name: layer for layer in subject.layers.layers if layer.spatial}
     key = layer_key(subject, place)
     if st.session_state.get(key) not in layers:
-        st.session_state[key] = subject.layers.default_stage
+        begin_with_evidence(subject, place)
     name = st.selectbox(
         "Layer",
         list(layers),
@@ -30,6 +31,16 @@ def choose_layer_and_method(subject: Subject, *, place: str = "cam") -> tuple[La
         "height × width × channels. Convolutions stand before the stage that they belong to.",
     )
     return layers[name], choose_method(method_key(place))
+
+
+def begin_with_evidence(subject: Subject, place: str = "cam") -> None:
+    """Chooses the layer and method that the run's audit proposes, else the architecture's layer."""
+    found = saved_audit(subject.folder, subject.checkpoint)
+    st.session_state[layer_key(subject, place)] = (
+        found.layer if found is not None else subject.layers.default_stage
+    )
+    if found is not None:
+        st.session_state[method_key(place)] = found.method
 
 
 def layer_key(subject: Subject, place: str = "cam") -> str:

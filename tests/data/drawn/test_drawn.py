@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from lab.data.built_in import subject_box
 from lab.data.drawn import animals as drawn_animals
 from lab.data.drawn import signs as drawn_signs
 
@@ -184,3 +185,34 @@ def test_every_letter_differs_from_every_other() -> None:
     apart[np.diag_indices(24)] = np.inf
     a, b = (drawn_signs.CLASS_NAMES[k] for k in np.unravel_index(apart.argmin(), apart.shape))
     assert apart.min() > 4, f"{a} and {b} look alike: {apart.min():.1f} grey levels apart"
+
+
+def test_the_head_s_place_is_where_cat_and_dog_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same portraits drawn as a cat and as a dog: most of what differs lies in the box."""
+    monkeypatch.setattr(drawn_animals, "paint_in_front", lambda *args: None)
+    monkeypatch.setattr(drawn_animals, "photograph", lambda image, rng: np.asarray(image, int))
+    shares, areas = [], []
+    for index in range(12):
+        if drawn_animals._scene(drawn_animals._generator(0, "test", 0, index)).view != "portrait":
+            continue
+        cat, dog = (
+            drawn_animals._draw(label, drawn_animals._generator(0, "test", 0, index))
+            for label in (0, 1)
+        )
+        box = drawn_animals.subject_box("test", 2 * index, seed=0)
+        left, top, right, bottom = (round(drawn_animals.CANVAS * edge) for edge in box)
+        differs = np.abs(cat - dog).sum(2) > 60
+        shares.append(differs[top:bottom, left:right].sum() / differs.sum())
+        areas.append((box[2] - box[0]) * (box[3] - box[1]))
+    assert len(shares) >= 5
+    assert np.mean(shares) > 0.85
+    assert np.mean(areas) < 0.6
+
+
+def test_only_sets_that_know_it_say_where_the_thing_is() -> None:
+    assert subject_box("drawn-cats-dogs", "test/dog/drawing 2") == (
+        drawn_animals.subject_box("test", 1, seed=0)
+    )
+    assert subject_box("drawn-signs", "test/A/drawing 1") is None
+    assert subject_box("mine", "test/dog/drawing 2") is None
+    assert subject_box("drawn-cats-dogs", "holiday.jpg") is None
