@@ -5,7 +5,7 @@ import streamlit as st
 from lab.errors import LabError
 from lab.ui.compare.choice import choose
 from lab.ui.compare.curves import draw_curves
-from lab.ui.compare.knobs import draw_knobs
+from lab.ui.compare.knobs import draw_knobs, draw_question
 from lab.ui.compare.mistakes import draw_mistakes
 from lab.ui.compare.scores import draw_scores
 from lab.ui.widgets.preload import preload_elements
@@ -30,6 +30,7 @@ with page:
                 draw_curves(chosen)
                 st.header("What differs in their settings", anchor=False)
                 draw_differences([c.title for c in chosen], [c.row.settings for c in chosen])
+                draw_question(chosen)
         if scores.open:
             with scores:
                 draw_scores(chosen)

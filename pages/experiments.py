@@ -6,6 +6,7 @@ from lab.errors import LabError
 from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.ui.experiments.recipes import draw_recipes
 from lab.ui.experiments.sweep import draw_sweep
+from lab.ui.widgets.links import MATTER
 
 st.title("Experiments", anchor=False)
 st.markdown(
@@ -13,6 +14,8 @@ st.markdown(
     "your result stands beside the document's. A **sweep** trains one network many times while "
     "some settings change."
 )
+if MATTER in st.query_params:  # a link that asks whether a setting matters
+    st.session_state["experiments_tab"] = "Sweep"
 if "sweep" in st.query_params:  # a link to one sweep
     st.session_state.setdefault("experiments_tab", "Sweep")
 recipes, sweep = st.tabs(["Recipes", "Sweep"], key="experiments_tab", on_change="rerun")

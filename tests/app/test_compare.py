@@ -235,7 +235,7 @@ def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     assert spread.members == (0, 1)
     assert seeds["Mean"][0] == spread.mean
     assert list(seeds["Result"]) == ["Test", "Validation"]
-    low, high = spread.interval
+    low, high = max(0.0, spread.interval[0]), min(1.0, spread.interval[1])
     assert seeds["Mean, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
     assert "tested on these" not in texts(app, "caption")  # three looks are few
     monkeypatch.setattr("lab.experiments.looks.MANY", 2)
@@ -362,3 +362,22 @@ def test_the_runs_page_links_to_it(open_page: OpenPage, trained: list[RunRow]) -
     check(app.run())
     check(app.button(key="runs_compare_ticked").click().run())
     assert set(app.multiselect(key="compare_runs").value) == {row.id for row in trained}
+
+
+def test_one_setting_that_differs_leads_to_the_question_whether_it_matters(compare: Open) -> None:
+    one, other, both = (
+        recorded(0, learning_rate=0.01),
+        recorded(1, learning_rate=0.001, seed=3),
+        recorded(2, learning_rate=0.001, batch_size=8),
+    )
+
+    def questions(*run_ids: str) -> list[str]:
+        links = [element.proto for element in compare(*run_ids).get("page_link")]
+        return [f"{e.label} {e.query_string}" for e in links if "five seeds" in e.label]
+
+    (asked,) = questions(one, other)
+    assert asked.startswith("Does learning rate matter? Try both with five seeds ")
+    assert f"run={one}" in asked
+    assert "matter=learning_rate&against=0.001" in asked
+    assert questions(one, both) == []
+    assert questions(one) == []

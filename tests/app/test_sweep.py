@@ -150,6 +150,20 @@ def test_does_a_setting_matter_is_two_values_and_five_seeds(open_sweeps: OpenPag
     assert not app.button(key=f"{KEY}_begin").disabled
 
 
+def test_a_link_asks_whether_a_setting_matters(open_sweeps: OpenPage) -> None:
+    run_id = add_run(entered(), 0, 0.5, learning_rate=0.01, batch_size=16)
+    app = open_sweeps(run=run_id, matter="batch_size", against="64")
+    assert not app.exception
+    assert app.selectbox(key=f"{KEY}_start").value == "run"
+    assert app.selectbox(key=f"{KEY}_two_knob").value == "batch_size"
+    assert app.text_input(key=f"{KEY}_two_now_batch_size_16").value == "16"
+    assert app.text_input(key=f"{KEY}_two_value_batch_size_16_64").value == "64"
+    assert "2 combinations × 5 seeds = 10 runs" in texts(app, "markdown").replace("\\", "")
+    app = open_sweeps(matter="optimizer", against="sgd")
+    assert app.selectbox(key=f"{KEY}_start").value == "own"
+    assert app.session_state[f"{KEY}_two_knob"] == "optimizer"
+
+
 def test_the_answer_stands_above_the_table(open_sweeps: OpenPage) -> None:
     sweep_id = entered(seeds=[0, 1, 2])
     app = open_sweeps(sweep=sweep_id)

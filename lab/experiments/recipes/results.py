@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,6 +221,14 @@ def _beside_number(ours: float, interval: tuple[float, float], reported: Reporte
     return f"{distance} the document's result."
 
 
+def _by_chance(one: Result, other: Result) -> float:
+    """How far two test accuracies lie apart by the choice of test images alone, 95 times of 100: as
+    if each run had its own. 0 where that is not known."""
+    intervals = [result.interval for result in (one, other) if result.interval is not None]
+    halves = [(high - low) / 2 for low, high in intervals]
+    return math.hypot(*halves) if len(halves) == 2 else 0.0
+
+
 def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Result]) -> str:
     """ "below the CNN" is checked against the newest finished run of the same size and data."""
     direction, key = than
@@ -241,6 +250,8 @@ def _beside_rival(result: Result, than: tuple[str, str], everything: Sequence[Re
     assert theirs is not None
     confirmed = ours > theirs if direction == "above" else ours < theirs
     verdict = "As the document has it" if confirmed else "Not as the document has it"
+    if abs(ours - theirs) <= _by_chance(result, rival):
+        verdict = "Not distinguishable, by the number of test images"
     where = "above" if ours > theirs else "below" if ours < theirs else "equal to"
     apart = f"{abs(ours - theirs) * 100:.1f} points {where}" if ours != theirs else "equal to"
     losses = ""

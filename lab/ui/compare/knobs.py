@@ -19,8 +19,10 @@ from lab.charts.compare_knobs import (
 from lab.charts.style import CHART
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings
+from lab.experiments.sweeps.config import varies
 from lab.ui.compare.choice import ComparedRun
 from lab.ui.compare.scores import RESULTS, intervals_of, results_of
+from lab.ui.widgets.links import AGAINST, MATTER
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
 MOST_WHISKERS = 60
@@ -112,6 +114,25 @@ def _draw_scatter(
             "one of those to see."
         )
     st.caption(" ".join(sentences))
+
+
+def draw_question(chosen: Sequence[ComparedRun]) -> None:
+    """Draws the way to a sweep that settles whether the one setting that differs matters."""
+    different = differing_settings([c.row.settings for c in chosen])
+    results = [k for k in different if k not in KNOBS or KNOBS[k].effect == "result"]
+    knobs = [name for name in results if name != "seed"]
+    if len(knobs) != 1 or knobs[0] not in KNOBS or not varies(KNOBS[knobs[0]], "grid"):
+        return
+    values = different[knobs[0]]
+    other = next(value for value in values if value != values[0])
+    text = ",".join(map(str, other)) if isinstance(other, (list, tuple)) else str(other)
+    if knobs[0] != "dataset" and None not in values:
+        st.page_link(
+            "pages/experiments.py",
+            label=f"Does {knob_title(knobs[0]).lower()} matter? Try both with five seeds",
+            icon=":material/balance:",
+            query_params={"run": chosen[0].row.id, MATTER: knobs[0], AGAINST: text},
+        )
 
 
 def _draw_parallel(

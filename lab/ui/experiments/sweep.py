@@ -25,7 +25,13 @@ from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, s
 from lab.metrics import METRICS
 from lab.runs.store import store
 from lab.ui.experiments.sweep_charts import chart_blocks, choose_chart, draw_importances
-from lab.ui.experiments.sweep_form import KEY, cost_words, draw_form, halving_words
+from lab.ui.experiments.sweep_form import (
+    KEY,
+    adopt_question,
+    cost_words,
+    draw_form,
+    halving_words,
+)
 from lab.ui.live.panel import live_panel
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain
@@ -51,6 +57,8 @@ def draw_sweep() -> None:
     """Draws the whole tab: the form of a new sweep, and the selected sweep."""
     every = sweeps(store())
     row = _selected(every)
+    if adopt_question():
+        st.session_state[f"{KEY}_new"] = True
     with st.expander(
         "New sweep", expanded=row is None, icon=":material/grid_on:", key=f"{KEY}_new",
         on_change="rerun",

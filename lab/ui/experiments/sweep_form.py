@@ -18,6 +18,7 @@ from lab.runs.store import store
 from lab.training.plan import as_trained, resolve
 from lab.ui.state import current_run
 from lab.ui.widgets.knob_form import read_form
+from lab.ui.widgets.links import AGAINST, MATTER
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain
 
@@ -38,6 +39,8 @@ _QUESTION = Method(
     "difference more than chance?",
 )
 QUESTION_SEEDS = 5
+_AGAINST = f"{KEY}_two_against"
+"""In the session: a knob and the text of the value that a link wants it compared with."""
 
 
 def draw_form() -> SweepConfig | None:
@@ -64,6 +67,20 @@ def draw_form() -> SweepConfig | None:
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
+
+
+def adopt_question() -> bool:
+    """Fills the form from a link such as ?matter=dropout&against=0.5, once; whether there was
+    one."""
+    knob = st.query_params.pop(MATTER, "")
+    against = st.query_params.pop(AGAINST, "")
+    if knob not in KNOBS:
+        return False
+    st.session_state[f"{KEY}_start"] = THIS_RUN if current_run() else OWN
+    st.session_state[f"{KEY}_kind"] = TWO
+    st.session_state[f"{KEY}_two_knob"] = knob
+    st.session_state[_AGAINST] = (knob, against)
+    return True
 
 
 def _preset(chosen: SweepPreset) -> SweepConfig | None:
@@ -197,17 +214,24 @@ def _question(base: RunConfig) -> SweepConfig:
 def _other_value(knob: Knob, base: RunConfig) -> Any:
     """Draws the widget for a value other than that of `base`; returns it."""
     now = getattr(base, knob.name)
-    key = f"{KEY}_two_value_{knob.name}_{now}"
+    linked, against = st.session_state.get(_AGAINST, ("", ""))
+    wanted = against if linked == knob.name else ""
+    key = f"{KEY}_two_value_{knob.name}_{now}_{wanted}"
     choices = _choices(knob, base)
     if choices is not None:
         names, label = choices
         others = [value for value in names if value != now]
-        return st.selectbox("Against", others, format_func=label, key=key, width=260)
+        first = next((i for i, value in enumerate(others) if str(value) == wanted), 0)
+        return st.selectbox("Against", others, first, format_func=label, key=key, width=260)
     proposed = ""
     if knob.kind in ("int", "float"):
         proposed = next((f"{v:g}" for v in suggest(knob, now) if v != now), "")
     text = st.text_input(
-        "Against", proposed, key=key, width=200, help=f"{knob.help} Allowed: {knob.allowed}."
+        "Against",
+        wanted or proposed,
+        key=key,
+        width=200,
+        help=f"{knob.help} Allowed: {knob.allowed}.",
     )
     if knob.kind == "ints":
         return [part for part in text.replace(" ", "").split(",") if part]

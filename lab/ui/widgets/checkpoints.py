@@ -75,7 +75,8 @@ def _default(run: RunRow, names: Sequence[str]) -> str:
 
 
 def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
-    """Returns a checkpoint's title, such as "Best (epoch 7)"."""
+    """Returns a checkpoint's title, such as "Best (epoch 7)" or "Best (epoch 7, averaged)"."""
+    averaged = ", averaged" if run.settings.get("model_ema_decay") else ""
     if name.startswith("epoch-"):
         return f"Epoch {int(name.removeprefix('epoch-'))}"
     if epoch is None and name == "best" and run.status == "completed":
@@ -83,7 +84,7 @@ def checkpoint_title(run: RunRow, name: str, epoch: int | None) -> str:
     word = {"best": "Best", "last": "Last"}.get(name, name)
     if run.is_live:
         word = {"best": "Best so far", "last": "Newest"}.get(name, name)
-    return word if epoch is None else f"{word} (epoch {epoch})"
+    return word if epoch is None else f"{word} (epoch {epoch}{averaged})"
 
 
 def choose_part(run: RunRow, *, key: str, help: str) -> str | None:

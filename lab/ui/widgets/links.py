@@ -16,6 +16,9 @@ COMPARED_LAST = "compare_url"
 MOST_COMPARED = 300
 """Run ids that a URL has room for."""
 
+MATTER, AGAINST = "matter", "against"
+"""The parameters of the Experiments page's URL: a knob, and the text of a value to try for it."""
+
 INSPECT_SOURCE = "inspect_source"
 """The key of the Inspect page's choice of a picture's source."""
 INSPECT_UPLOAD = "inspect_given"
