@@ -18,13 +18,13 @@ from lab.data.importer import count_files
 from lab.data.pack import EXCLUDED
 from lab.data.preprocess import statistics
 from lab.experiments.starts import suited_to
-from lab.ui.data import edits
 from lab.ui.data.add import SELECTED
 from lab.ui.data.check import draw_check
-from lab.ui.data.edits import TAB, VERSIONS_TAB, draw_pending
 from lab.ui.data.map.view import draw_map
 from lab.ui.data.mending import draw_mendable
+from lab.ui.data.pending_edits import TAB, VERSIONS_TAB, draw_pending
 from lab.ui.state import fill_form, knob_key, look_at
+from lab.ui.widgets import edits
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
