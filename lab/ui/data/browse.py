@@ -259,9 +259,9 @@ def _labels(info: DatasetInfo) -> None:
 
 
 def _draw_class_edits(info: DatasetInfo) -> None:
-    """Draws the form that renames a class or puts it into another one."""
+    """Draws the form that renames a class, puts it into another one or leaves it out."""
     with (
-        st.expander("Rename or merge classes", icon=":material/edit:"),
+        st.expander("Rename, merge or leave out classes", icon=":material/edit:"),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         name = st.selectbox("Class", info.class_names, key="data_edit_class", width=200)
@@ -285,6 +285,21 @@ def _draw_class_edits(info: DatasetInfo) -> None:
             on_click=edits.merge,
             args=(info.name, name, into),
         )
+        st.button(
+            "Leave it out",
+            key="data_leave_out_class",
+            icon=":material/visibility_off:",
+            help="All pictures of this class; nothing is deleted.",
+            on_click=_leave_out_class,
+            args=(info, name),
+        )
+
+
+def _leave_out_class(info: DatasetInfo, name: str) -> None:
+    """The button's callback."""
+    pack = catalog.open_pack(info.name)
+    there = (pack.labels == info.class_names.index(name)) & (pack.split != EXCLUDED)
+    edits.exclude(info.name, np.flatnonzero(there).tolist())
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring the training images")
