@@ -15,7 +15,7 @@ from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
 from lab.data.decode import FITS
 from lab.data.importer import count_files
-from lab.data.pack import EXCLUDED
+from lab.data.pack import EXCLUDED, SPLIT_WORDS
 from lab.data.preprocess import statistics
 from lab.experiments.starts import suited_to
 from lab.ui.data.add import SELECTED
@@ -238,7 +238,7 @@ def _labels(info: DatasetInfo) -> None:
     counts = LabelCounts(
         class_names=info.class_names,
         counts={
-            split: np.array([per_class[name] for name in info.class_names])
+            SPLIT_WORDS[split].capitalize(): np.array([per_class[n] for n in info.class_names])
             for split, per_class in info.counts.items()
             if sum(per_class.values())
         },
@@ -248,7 +248,7 @@ def _labels(info: DatasetInfo) -> None:
         key=f"data_labels_{info.name}",
         alt=label_distribution_alt(counts),
     )
-    train = np.array(counts.counts["train"])
+    train = np.array([info.counts["train"][name] for name in info.class_names])
     if train.max() > 1.5 * train.min():
         rare = info.class_names[int(train.argmin())]
         st.caption(

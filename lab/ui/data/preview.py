@@ -173,6 +173,7 @@ def _draw_choices(preview: Preview, prefix: str, kind: str) -> None:
             format_func=lambda fit: _FIT_WORDS.get(fit, fit),
             key=f"{prefix}fit",
             required=True,
+            wrap=True,
         )
         st.number_input(
             "Side in pixels",
