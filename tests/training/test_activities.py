@@ -111,7 +111,7 @@ def test_every_stretch_is_told_from_its_first_to_its_last_image(
         ("Validating epoch 2", 0, VAL, VAL),
         STRIP,
         ("Testing the weights of epoch 2", 0, 0, TEST),
-        (FROZEN, 0, TEST, TEST),
+        ("Testing: running the frozen layers once", 0, TEST, TEST),
         ("Testing the weights of epoch 2", PIECE, TEST, TEST),
     ]
 
