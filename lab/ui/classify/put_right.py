@@ -130,11 +130,16 @@ def _start(target: str, title: str, chosen: Sequence[tuple[Upload, str]]) -> Non
             name = new_dataset(title, added, progress=progress, cancel=cancel)
             info = catalog.describe(name)
             total = sum(info.split_totals.values())
-            return {"dataset": name, "sentence": f"{info.title} is made: {total:,} pictures."}
+            return {
+                "dataset": name,
+                "title": info.title,
+                "sentence": f"{info.title} is made: {total:,} pictures.",
+            }
         found = add_pictures(
             target, added, reason="Put right on Classify", progress=progress, cancel=cancel
         )
-        return {"dataset": target, "sentence": found.sentence}
+        title_now = catalog.describe(target).title
+        return {"dataset": target, "title": title_now, "sentence": found.sentence}
 
     job = jobs.start("dataset", "Adding pictures", work)
     jobs.wait(job.id, timeout=1.0)
