@@ -43,7 +43,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "averaged weights": ("model_ema_decay",),
     "gradient clipping": ("gradient_clip",),
 }
-"""By title, the knobs that are set back to the plain recipe's."""
+"""By title, the knobs that are set back to their defaults, at which they do nothing."""
 
 
 def main(*, quick: bool) -> None:
@@ -94,7 +94,7 @@ def _configs(base: RunConfig) -> dict[str, RunConfig]:
     plain = base.changed(**preset_knobs("documents", base))
     whole = base.changed(**preset_knobs("modern", base))
     without = {
-        name: whole.changed(**{knob: getattr(plain, knob) for knob in knobs})
+        name: whole.changed(**{knob: KNOBS[knob].default for knob in knobs})
         for name, knobs in PARTS.items()
     }
     return {WHOLE: whole, **without, PLAIN: plain}

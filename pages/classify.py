@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lab.ui.classify import answers, familiarity, put_right, view
+from lab.ui.classify import answers, familiarity, how_sure, put_right, view
 from lab.ui.classify.camera import draw_camera
 from lab.ui.classify.runs import choose
 from lab.ui.classify.uploads import draw_uploader, upload_list
@@ -21,6 +21,8 @@ if choices:
     view.draw_problems(state, pictures, choices)
     answers.draw_newer_button(state, newer)
     familiarity.find_measured(state, choices)
+    if pictures.uploads:
+        how_sure.draw_switches(state, choices)
     view.draw_answers(state, pictures, choices)
     put_right.draw_put_right(state, pictures, choices)
     if pictures.uploads and complete:

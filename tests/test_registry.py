@@ -45,3 +45,25 @@ def test_a_reader_in_another_thread_waits_until_all_are_there(
 
 
 SLOW: Registry[int] = Registry("entry", filled_by=("slow_entries",))
+
+
+def test_names_with_a_mark_are_made_when_asked_for() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> int:
+        made.append(name)
+        if name == "size:none":
+            raise NotFoundError("Unknown size 'none'.")
+        return int(name.removeprefix("size:"))
+
+    registry: Registry[int] = Registry("size")
+    registry.add("small", 1)
+    registry.make_names_with("size:", make)
+    assert (registry.get("size:7"), registry.get("size:7")) == (7, 7)
+    assert made == ["size:7"]
+    assert registry.names() == ("small",)
+    assert "size:8" in registry
+    assert "size:none" not in registry
+    assert None not in registry
+    with pytest.raises(NotFoundError, match="Unknown size"):
+        registry.get("size:none")

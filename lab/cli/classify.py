@@ -14,6 +14,7 @@ from lab.cli.console import Console, printable, progress_line
 from lab.cli.pictures import add_question, find_run, parse_crop, read_picture
 from lab.data.decode import UnreadableFile
 from lab.errors import ConfigError
+from lab.evaluate.answer_sets import LEVELS
 from lab.runs.store import store
 from lab.words import percent
 
@@ -33,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare with the training pictures, to raise an alarm for what is unlike them; "
         "measured once a checkpoint",
     )
+    parser.add_argument(
+        "--level",
+        type=int,
+        choices=[round(100 * level) for level in LEVELS],
+        help="name as many classes as it takes to be right in so many percent of the pictures; "
+        "chosen on validation images, measured on test images once a checkpoint",
+    )
     add_question(parser)
     parser.set_defaults(perform=classify)
 
@@ -41,6 +49,7 @@ def classify(options: argparse.Namespace) -> int:
     """Returns 0, or 1 when one of the files is no picture."""
     from lab.evaluate.classify import answer, uploaded
     from lab.evaluate.familiarity import measure_familiarity, saved_familiarity
+    from lab.evaluate.how_sure import measure_how_sure, saved_how_sure
     from lab.evaluate.opened import open_network
 
     if options.top < 1:
@@ -54,6 +63,12 @@ def classify(options: argparse.Namespace) -> int:
     if familiarity is None and options.familiarity:
         with progress_line() as report:
             familiarity = measure_familiarity(folder, options.checkpoint, progress=report)
+    sure, level = None, (options.level or 0) / 100
+    if level:
+        sure = saved_how_sure(folder, options.checkpoint)
+        if sure is None:
+            with progress_line() as report:
+                sure = measure_how_sure(folder, options.checkpoint, progress=report)
     with _Answers(as_json=options.json) as answers:
         for name in options.images:
             request = {"file": name, "run": row.id, "checkpoint": options.checkpoint}
@@ -63,7 +78,14 @@ def classify(options: argparse.Namespace) -> int:
                 answers.add({**request, "error": f"{printable(name)} {error.reason}."})
             else:
                 result = answer(opened, picture)
-                answers.add({**request, **_values(result, familiarity, top=options.top)})
+                values = _values(result, familiarity, top=options.top)
+                if sure is not None:
+                    inside = sure.sets[level].of(result.probabilities[None])[0]
+                    values["set"] = [name for name, _ in result.top(int(inside.sum()))]
+                    values["set_level"] = level
+                answers.add({**request, **values})
+    if sure is not None:
+        print(sure.set_sentence(level), file=sys.stderr)
     if familiarity is None and not options.json:
         print(
             "This checkpoint has no alarm yet for pictures that are unlike what it trained on; "
@@ -118,6 +140,8 @@ class _Answers:
 
     def _add_row(self, values: dict[str, Any]) -> None:
         first, *others = (f"{name} {percent(share)}" for name, share in values["top"])
+        if "set" in values:
+            first += f" ({values['set_level']:.0%}: {', '.join(values['set'])})"
         alarms = {None: "not measured", True: "unlike what it trained on", False: "none"}
         alarm = alarms[values["unlike"]]
         if values["unlike"] is not None:

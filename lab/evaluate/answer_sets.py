@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lab.evaluate.metrics import Bools, Floats, GroupedShare, Ints, grouped_share
-from lab.evaluate.predictions import Predictions
 from lab.registry import Registry
+
+if TYPE_CHECKING:  # it brings torch, and the command line only wants the levels
+    from lab.evaluate.predictions import Predictions
 
 LEVELS = (0.80, 0.90, 0.95)
 

@@ -9,6 +9,7 @@ they were when they entered the network. Nothing here writes to disk.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from lab.data.decode import decode
 from lab.errors import DataError
 from lab.evaluate.opened import Opened
 from lab.evaluate.pictures import Crop, Picture, upload_picture
+from lab.evaluate.temperature import scaled
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
 from lab.explain.layers import captured
 from lab.models.staged import HEAD, StagedNet
@@ -70,6 +72,13 @@ class Answer:
     @property
     def predicted_class(self) -> str:
         return self.class_names[self.predicted]
+
+    def at_temperature(self, temperature: float) -> Answer:
+        """Returns the same answer, as sure as at this temperature (`lab.evaluate.temperature`)."""
+        smallest = np.finfo(np.float32).smallest_subnormal
+        logits = np.log(np.maximum(self.probabilities.astype(np.float64), smallest))
+        shares = scaled(logits, temperature).astype(np.float32)
+        return dataclasses.replace(self, probabilities=shares)
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The `count` most probable classes with their probabilities, the first one first."""
@@ -224,16 +233,25 @@ class Row:
     distance: float | None = None
     """From the training pictures, where it was measured, with the limit that it is held against."""
     limit: float | None = None
+    temperature: float | None = None
+    """That the probabilities are shown with; None: they are the network's own."""
+    level: float | None = None
+    answer_set: tuple[str, ...] = ()
+    """The classes one of which is right with chance `level`, where such sets were asked for."""
 
 
 def answers_csv(rows: Iterable[Row]) -> str:
     """One line for each picture and run, a column for each class of any of the runs."""
     rows = list(rows)
     classes = list(dict.fromkeys(name for row in rows for name in row.answer.class_names))
+    scaled_too = any(row.temperature is not None for row in rows)
+    levels = sorted({row.level for row in rows if row.level is not None})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         ["picture", "crop", "run", "run name", "checkpoint", "epoch", "predicted", "probability"]
+        + ["temperature"] * scaled_too
+        + [f"one of these, {level:.0%}" for level in levels]
         + ["distance from training pictures", "limit", "unlike the training pictures"]
         + [f"probability of {name}" for name in classes]
     )
@@ -251,6 +269,8 @@ def answers_csv(rows: Iterable[Row]) -> str:
                 "" if said.epoch is None else said.epoch,
                 _cell(said.predicted_class),
                 f"{chances[said.predicted_class]:.6f}",
+                *([f"{row.temperature:.4f}" if row.temperature else ""] if scaled_too else []),
+                *(_cell(", ".join(row.answer_set)) if row.level == each else "" for each in levels),
                 f"{row.distance:.3f}" if measured else "",
                 f"{row.limit:.3f}" if measured else "",
                 ("yes" if (row.distance or 0) > (row.limit or 0) else "no") if measured else "",

@@ -28,6 +28,7 @@ from lab.home import home_folder
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
 from lab.models.catalog import build_network
 from lab.models.staged import HEAD, StagedNet
+from lab.models.tokens import TokenStage, ToMaps
 from lab.models.weights import weights_file, weights_ready
 from lab.training.frozen.features import folded
 
@@ -91,8 +92,11 @@ def _open_run(pack: Pack, detail: str) -> OpenExtractor:
 
 def _backbone(network: StagedNet) -> torch.nn.Sequential:
     """Everything before the head, in its fastest form; nothing where the head is all there is."""
-    names = [name for name in network.stage_names if name != HEAD]
-    return torch.nn.Sequential(*(folded(network.stage(name)) for name in names)).eval()
+    stages = [network.stage(name) for name in network.stage_names if name != HEAD]
+    layers = [folded(stage) for stage in stages]
+    if stages and isinstance(stages[-1], TokenStage):
+        layers.append(ToMaps(stages[-1]))
+    return torch.nn.Sequential(*layers).eval()
 
 
 def _normalised(preprocess: Preprocess, images: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from lab.errors import ConfigError, DivergedError, NotFoundError
-from lab.explain.layers import captured
+from lab.explain.layers import Layer, captured
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Report, never, silent
 from lab.registry import Registry
@@ -85,10 +85,16 @@ class Method:
     cost: Cost = Cost.ALL_LAYERS
     library: bool = False
     """Whether it is the grad-cam library's, which takes seconds to import at its first use."""
+    attention: bool = False
+    """Whether it reads attention, which only vision transformers pay."""
 
     def __post_init__(self) -> None:
         if (self.formula is None) == (self.draw is None):
             raise ValueError(f"method {self.name!r} needs either a formula or its own way to draw")
+
+    def fits(self, layer: Layer) -> bool:
+        """Whether it can draw a map of `layer`, which has places."""
+        return layer.tokens or not self.attention
 
     def passes(self, channels: int) -> int:
         """How often the network runs for one image and a layer of `channels` channels."""
@@ -116,7 +122,11 @@ class Method:
 
 METHODS: Registry[Method] = Registry(
     "explanation method",
-    filled_by=("lab.explain.grad_cam", "lab.explain.library_methods"),
+    filled_by=(
+        "lab.explain.grad_cam",
+        "lab.explain.attention",
+        "lab.explain.library_methods",
+    ),
 )
 
 
@@ -129,7 +139,7 @@ class Cams:
     maps: Tensor
     """(N, h, w) float32 on the CPU, raw, never negative, at the layer's own resolution."""
     influence: Tensor
-    """(N,) float32: sum of |activation x gradient| over the layer."""
+    """(N,) float32: sum of |activation x gradient| over the layer; of attention the score."""
     scores: Tensor
     """(N,) float32: the logit of the class that the map speaks for."""
 
@@ -214,11 +224,14 @@ def class_activation_maps(
             request = MapRequest(network, images, classes, name, a, progress, cancel)
             with torch.inference_mode(False), captured(network, []):
                 maps = torch.where(sound[:, 0].cpu(), spec.draw(request).cpu(), 0)
+        influence = (a * g).abs().sum((1, 2, 3))
+        if spec.attention:  # reads no gradient: of the last block's patches that would be zero
+            influence = scores.detach().abs().clamp(min=1)
         cams[name] = Cams(
             layer=name,
             method=method,
             maps=maps.clamp(min=0).float().cpu(),
-            influence=(a * g).abs().sum((1, 2, 3)).float().cpu(),
+            influence=influence.float().cpu(),
             scores=scores.detach().float().cpu(),
         )
     return cams, logits.detach().float().cpu()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lab.errors import ConfigError, NotFoundError, unknown_name
 from lab.models.staged import StagedNet
+from lab.models.tokens import TokenStage
 from lab.words import stage_title
 
 
@@ -27,6 +28,8 @@ class Layer:
     """"stage" or "Conv2d"."""
     shape: tuple[int, ...]
     """Of the output for one image: (C, H, W) for maps, (features,) for a flat layer."""
+    tokens: bool = False
+    """Whether the maps are the patches of an attention network."""
 
     @property
     def spatial(self) -> bool:
@@ -74,7 +77,8 @@ def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Ten
         outputs["layer4"]                                       # (N, C, H, W)
 
     Inside the block the network is in eval mode. However the block is left, the hooks are gone and
-    every module is in the mode it was in. The outputs are part of the autograd graph where there is
+    every module is in the mode it was in. Tokens (N, T, C) are there as maps (N, C, h, w) of their
+    patches. The outputs are part of the autograd graph where there is
     one, and safe from in-place operations further on. Raises NotFoundError for an unknown layer.
     One thread at a time may use a network this way.
     """
@@ -84,6 +88,11 @@ def captured(network: StagedNet, names: Sequence[str]) -> Iterator[dict[str, Ten
 
     def hook(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def keep(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            if isinstance(module, TokenStage):
+                # The maps are what goes on, so that gradients reach them.
+                maps = module.maps(output).clone()
+                outputs.setdefault(name, maps)
+                return module.with_maps(output, maps)
             outputs.setdefault(name, output)
             # What goes on is a copy: an in-place ReLU behind a convolution would overwrite it.
             return output.clone()
@@ -118,7 +127,13 @@ def list_layers(network: StagedNet, *, channels: int, image_size: int) -> tuple[
     # The order in which the outputs came is that of the forward pass, whatever order the modules
     # were registered in.
     return tuple(
-        Layer(name, *paths[name], tuple(output.shape[1:])) for name, output in outputs.items()
+        Layer(
+            name,
+            *paths[name],
+            tuple(output.shape[1:]),
+            tokens=isinstance(module_of(network, name), TokenStage),
+        )
+        for name, output in outputs.items()
     )
 
 

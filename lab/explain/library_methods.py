@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from lab.errors import ConfigError
 from lab.explain.grad_cam import METHODS, Cost, Formula, MapRequest, Method, class_scores
 from lab.explain.layers import captured, module_of
+from lab.models.tokens import maps_of, with_maps
 from lab.progress import Progress, check_cancel
 
 RIVALS = 3
@@ -85,7 +86,9 @@ class _StandIn(nn.Module):
         total = len(request.images) * request.activations.shape[1]
         request.progress(Progress(self._done, total, "Drawing the map", "channels"))
         module = module_of(request.network, request.layer)
-        handle = module.register_forward_hook(lambda module, inputs, output: self.layer(output))
+        handle = module.register_forward_hook(
+            lambda module, _, output: with_maps(module, output, self.layer(maps_of(module, output)))
+        )
         try:
             logits: Tensor = request.network(images)
         finally:

@@ -115,6 +115,8 @@ ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
         "lab.models.convnets",
         "lab.models.torchvision_nets",
         "lab.models.timm_nets",
+        "lab.models.joined",  # before it: "timm:A+timm:B" is joined
+        "lab.models.timm_catalog",
     ),
 )
 

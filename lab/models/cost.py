@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lab.models.freezing import count_parameters
 from lab.models.staged import StagedNet
+from lab.models.tokens import maps_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def stage_passes(
     net: StagedNet, *, channels: int, image_size: int
 ) -> Iterator[tuple[str, list[tuple[nn.Module, Tensor]], Tensor]]:
     """Yields each stage's name, the calls of its layers with their outputs, in order, and its own
-    output (1, ...); all on the meta device, so it takes milliseconds.
+    output (1, ...), maps if it has places; all on the meta device, so it takes milliseconds.
 
     `net` is on the meta device and is changed, so throw it away afterwards.
     """
@@ -71,7 +72,7 @@ def stage_passes(
         calls.clear()
         with torch.no_grad():
             x = net.run(x, first=name, last=name)
-        yield name, list(calls), x
+        yield name, list(calls), maps_of(net.stage(name), x)
 
 
 def skip_batch_norm(net: nn.Module) -> None:

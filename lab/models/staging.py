@@ -7,9 +7,10 @@ and only when asked: channels and classes, the activation (from scratch), dropou
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.models.activations import replace_activations
@@ -42,16 +43,22 @@ def staged_net(settings: NetworkSettings, stages: dict[str, nn.Module]) -> Stage
 
 
 def _convert_to_grey_input(net: StagedNet) -> None:
-    """Replace the first convolution by one for grey images, as if grey were repeated three times.
+    """Replace what convolves the picture by the same for grey, as if grey were repeated three
+    times.
 
-    Its kernel is the sum of the three channels' kernels, so pretrained weights stay right.
+    A kernel is the sum of the three channels' kernels, so pretrained weights stay right.
     """
-    parent, name, conv = next(
+    first = [
         (parent, name, child)
-        for parent in net.modules()
+        for parent in net.stage(net.stage_names[0]).modules()
         for name, child in parent.named_children()
-        if isinstance(child, nn.Conv2d)
-    )
+        if isinstance(child, nn.Conv2d) and child.in_channels == 3
+    ]
+    for parent, name, conv in first:  # several where branches begin at the picture, as in RepVGG
+        setattr(parent, name, _grey_convolution(conv))
+
+
+def _grey_convolution(conv: nn.Conv2d) -> nn.Conv2d:
     grey = nn.Conv2d(
         1,
         conv.out_channels,
@@ -64,7 +71,7 @@ def _convert_to_grey_input(net: StagedNet) -> None:
         grey.weight.copy_(conv.weight.sum(dim=1, keepdim=True))
         if conv.bias is not None and grey.bias is not None:
             grey.bias.copy_(conv.bias)
-    setattr(parent, name, grey)
+    return grey
 
 
 def _replace_head_by_dense(settings: NetworkSettings, net: StagedNet) -> StagedNet:
@@ -113,16 +120,35 @@ def pooled(classifier: nn.Module) -> nn.Sequential:
     )
 
 
+class Resized(nn.Module):
+    """Pictures (N, C, H, W) at another size, (N, C, side, side), as some networks need them;
+    smoothed before they shrink."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def extra_repr(self) -> str:
+        return f"{self.side}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] == self.side:
+            return x
+        size = (self.side, self.side)
+        return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
 class FromImageNetScale(nn.Module):
     """Rescales ImageNet-normalised colours to (x - mean) / std, which some weights expect; x is a
-    colour from 0 to 1."""
+    colour from 0 to 1, mean and std are one number or one a channel."""
 
-    def __init__(self, mean: float, std: float) -> None:
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
-        scale = torch.tensor([s / std for s in IMAGENET_STD]).view(1, 3, 1, 1)
-        shift = torch.tensor([(m - mean) / std for m in IMAGENET_MEAN]).view(1, 3, 1, 1)
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
+        # In double precision: rounded once.
+        numbers = (IMAGENET_MEAN, IMAGENET_STD, mean, std)
+        usual_mean, usual_std, mean_, std_ = (torch.tensor(n, dtype=torch.double) for n in numbers)
+        self.register_buffer("scale", (usual_std / std_).float().view(1, 3, 1, 1))
+        self.register_buffer("shift", ((usual_mean - mean_) / std_).float().view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.get_buffer("scale") + self.get_buffer("shift")

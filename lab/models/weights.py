@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lab.errors import DataError, ResourceError, WeightsError
@@ -130,13 +132,24 @@ def load_pretrained(
         _download(spec, source.url, file, progress=progress, cancel=cancel)
     try:
         if source.sha256 is not None and _sha256(file) != source.sha256:
-            raise _unusable(file, spec, "its SHA-256 is not that of the file it should be")
-        # weights_only: tensors and nothing that could run.
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise _unusable(file, spec, "it cannot be read as PyTorch weights") from error
+            raise unusable(file, spec, "its SHA-256 is not that of the file it should be")
+        if file.suffix == ".safetensors":
+            tensors = load_file(file)
+        else:
+            # weights_only: tensors and nothing that could run.
+            tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        SafetensorError,
+    ) as error:
+        raise unusable(file, spec, "it cannot be read as PyTorch weights") from error
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise _unusable(file, spec, "it holds something other than weights")
+        raise unusable(file, spec, "it holds something other than weights")
     return Pretrained(file, tensors)
 
 
@@ -167,16 +180,16 @@ def load_backbone(
     try:
         missing, unexpected = net.load_state_dict(backbone, strict=False)
     except RuntimeError as error:  # a shape that differs
-        raise _unusable(pretrained.file, spec, "its layers have other shapes") from error
+        raise unusable(pretrained.file, spec, "its layers have other shapes") from error
     missing = [name for name in missing if not name.startswith(f"{classifier}.")]
     if missing or unexpected:
         layer = (missing or unexpected)[0]
-        raise _unusable(
+        raise unusable(
             pretrained.file, spec, f"it {'lacks' if missing else 'has an unknown'} layer {layer!r}"
         )
     empty = [name for name, tensor in backbone.items() if tensor.ndim > 1 and not tensor.any()]
     if empty:
-        raise _unusable(pretrained.file, spec, f"its layer {empty[0]!r} is all zeros")
+        raise unusable(pretrained.file, spec, f"its layer {empty[0]!r} is all zeros")
 
 
 def _download(
@@ -187,15 +200,20 @@ def _download(
     from lab.download.fetch import fetch
     from lab.download.remote_file import RemoteFile
 
-    # As torch.hub checks it: the name ends in the first digits of the file's SHA-256.
-    hash_prefix = re.search(r"-([0-9a-f]{8,})\.", file.name)
     by_hand = _ways_out(spec)
+    try:
+        sha256 = _source(spec).published_sha256()
+    except OSError as error:
+        raise WeightsError(
+            f"The ImageNet weights of {spec.name} could not be asked for at "
+            f"{urlsplit(url).hostname} ({type(error).__name__}). {by_hand}"
+        ) from error
     remote = RemoteFile(
         url=url,
         title=f"the ImageNet weights file of {spec.name}",
         by_hand=f"Or {by_hand[0].lower()}{by_hand[1:]}",
         again="start the run again",
-        sha256=hash_prefix[1] if hash_prefix else "",
+        sha256=sha256,
         folder_variable="TORCH_HOME",
     )
     try:
@@ -204,7 +222,8 @@ def _download(
         raise WeightsError(str(error)) from error
 
 
-def _unusable(file: Path, spec: ArchitectureSpec, why: str) -> WeightsError:
+def unusable(file: Path, spec: ArchitectureSpec, why: str) -> WeightsError:
+    """The error for a weights file that is there and does not fit."""
     return WeightsError(
         f"The weights file {file} cannot be used for {spec.name}: {why}. "
         f"{_source(spec).get_again}, or choose freeze=scratch."

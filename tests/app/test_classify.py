@@ -14,6 +14,7 @@ from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.evaluate.familiarity import ALARM, familiarity_file, measure_familiarity
+from lab.evaluate.how_sure import saved_how_sure
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -432,3 +433,33 @@ def test_an_answer_is_put_right_and_the_picture_joins_a_set(
     assert after.counts["train"] == {**before.counts["train"], "top": 2}
     assert after.counts["test"] == {**before.counts["test"], "top": 0}
     assert "2 pictures added to the training part: Pets, version 2" in texts(app, "success")
+
+
+def test_sets_and_temperature_are_off_until_asked_for_and_then_said(
+    open_page: OpenPage, train: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)
+    run_id = train()
+    folder = store().folder(run_id)
+    app = upload(open_page("classify", run=run_id), [bars(4), bars(9)])
+    assert "emperature" not in texts(app, "caption", "markdown")
+    before = [bar.proto.text for bar in app.get("progress")]
+    app.segmented_control(key="classify_level").set_value(0.9).run()
+    settled(app)
+    sure = saved_how_sure(folder, "best")
+    assert sure is not None
+    assert sure.set_sentence(0.9) in texts(app, "caption")
+    [answer] = ask(folder, "best", [("a", bars(4)[1])])
+    inside = sure.sets[0.9].of(answer.probabilities[None])[0]
+    names = [f"**{name}**" for name, _ in answer.top(int(inside.sum()))]
+    words = f"one of these {len(names)}: " if len(names) > 1 else "only "
+    assert f":small[90%: {words}{', '.join(names)}]" in texts(app, "markdown")
+    assert [bar.proto.text for bar in app.get("progress")] == before
+    app.toggle(key="classify_calibrated").set_value(True).run()
+    settled(app)
+    name, share = answer.at_temperature(sure.temperature).top(1)[0]
+    shown = [bar.proto.text.replace("\\", "") for bar in app.get("progress")]
+    assert shown[0] == f"**{name}** {probability(share)}"
+    assert f"Temperature {sure.temperature:.2f}, from the validation images" in (
+        texts(app, "caption")
+    )

@@ -235,7 +235,7 @@ def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     assert spread.members == (0, 1)
     assert seeds["Mean"][0] == spread.mean
     assert list(seeds["Result"]) == ["Test", "Validation"]
-    low, high = spread.interval
+    low, high = max(0.0, spread.interval[0]), min(1.0, spread.interval[1])
     assert seeds["Mean, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
     assert "tested on these" not in texts(app, "caption")  # three looks are few
     monkeypatch.setattr("lab.experiments.looks.MANY", 2)

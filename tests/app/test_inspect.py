@@ -387,7 +387,7 @@ def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train
     run = train()
     app = settle(open_page("inspect", run=run.id))
     box = app.selectbox(key="inspect_cam_method")
-    assert len(box.options) == len(METHODS)
+    assert len(box.options) == len(METHODS) - 1  # no attention to roll out
     assert "Score-CAM (slow)" in box.options
     box.select("fullgrad").run()
     settle(app)
@@ -398,7 +398,7 @@ def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train
     app.session_state["inspect_tab"] = "Runs side by side"
     settle(app.run())
     offered = app.selectbox(key="inspect_side_method").options
-    assert len(offered) == len(METHODS) - 2
+    assert len(offered) == len(METHODS) - 3
     assert not any("slow" in option for option in offered)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.experiments.starts import STARTS
+from lab.models.catalog import build_network
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -177,6 +179,25 @@ def test_a_link_fills_the_form_once(open_page: OpenPage) -> None:
     assert "epochs" not in app.query_params
     app.number_input(key="train_epochs").set_value(7).run()
     assert app.session_state["train_epochs"] == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("timm:test_vit", "test_vit"),
+        ("timm:test_resnet", "test_resnet"),
+        ("efficientnet_lite0+mobilenet_v2", "EfficientNet-Lite0 + MobileNetV2"),
+        ("vit_tiny", "ViT-Ti/16"),
+    ],
+)
+def test_a_link_names_a_network_that_is_built(open_page: OpenPage, name: str, title: str) -> None:
+    app = open_page("train", architecture=name)
+    assert not app.exception
+    assert app.session_state["train_architecture"] == name
+    assert title in str(app.selectbox(key="train_architecture").options)
+    config = RunConfig(architecture=name)
+    net = build_network(config, channels=3, image_size=48, classes=2, device="meta").eval()
+    assert net(torch.empty(1, 3, 48, 48, device="meta")).shape == (1, 2)
 
 
 def test_a_link_with_nonsense_is_a_sentence(open_page: OpenPage) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from lab.cli.main import main
 from lab.data import catalog
 from lab.evaluate.familiarity import saved_familiarity
+from lab.evaluate.how_sure import saved_how_sure
 from lab.runs.store import store
 from tests.data.pictures import bomb
 from tests.evaluate.test_classify import ask
@@ -107,6 +108,21 @@ def test_familiarity_is_measured_when_asked_for_and_then_known(
     assert first["unlike"] is (first["distance"] > known.limit)  # type: ignore[operator]
     assert main(["classify", str(picture), "--run", run_id, "--json"]) == 0
     assert lines(capsys.readouterr().out)[0] == first
+
+
+def test_a_set_of_classes_when_asked_for(
+    run_id: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", str(picture), "--run", run_id, "--level", "90", "--json"]) == 0
+    said = capsys.readouterr()
+    [answer] = lines(said.out)
+    sure = saved_how_sure(store().folder(run_id), "best")
+    assert sure is not None
+    assert answer["set_level"] == 0.9
+    assert answer["set"] == [name for name, _ in answer["top"][: len(answer["set"])]]  # type: ignore[index, arg-type]
+    assert sure.set_sentence(0.9) in said.err
+    assert main(["classify", str(picture), "--run", run_id, "--level", "90"]) == 0
+    assert "90%" in capsys.readouterr().out
 
 
 def test_the_start_of_an_id_is_enough_when_it_is_the_only_one(

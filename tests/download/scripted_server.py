@@ -66,7 +66,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
             server.answered[self.path] += 1
             answer(self)
 
-        do_GET = do_POST = answer
+        do_GET = do_HEAD = do_POST = answer
 
         def log_message(self, format: str, *args: object) -> None:
             pass

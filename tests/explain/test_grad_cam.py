@@ -118,6 +118,7 @@ OURS = ("grad-cam", "grad-cam++", "layercam", "hirescam", "eigen-cam", "eigen-gr
 def test_each_method_says_what_it_is_and_what_it_costs() -> None:
     assert METHODS.names() == (
         *OURS,
+        "attention-rollout",
         "xgrad-cam",
         "grad-cam-elementwise",
         "finer-cam",
@@ -129,7 +130,7 @@ def test_each_method_says_what_it_is_and_what_it_costs() -> None:
     for method in METHODS:
         assert method.story.endswith(".")
         assert method.source
-        assert method.library == (method.name not in OURS)
+        assert method.library == (method.name not in (*OURS, "attention-rollout"))
         assert method.cost_sentence(7).endswith(".")
     score_cam = METHODS.get("score-cam")
     assert score_cam.passes(1280) == 1280
@@ -355,7 +356,7 @@ def test_refusals_leave_no_trace() -> None:
     assert class_activation_maps(network, images, layers=[])[0] == {}
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", [method.name for method in METHODS if not method.attention])
 def test_what_is_no_number_becomes_an_empty_map(method: str) -> None:
     network = random_network("simple-cnn", channels=1, size=SIZE)
     images = random_images(2)

@@ -15,6 +15,7 @@ from lab.models.architecture import ARCHITECTURES, architecture, used_knobs
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import count_parameters
 from lab.models.staged import HEAD, StagedNet
+from lab.models.tokens import TokenStage, maps_of, with_maps
 from tests.models.torchvision_states import (
     build_pretrained,
     last_layer,
@@ -26,6 +27,7 @@ NAMES = ARCHITECTURES.names()
 TORCHVISION = tuple(s.name for s in ARCHITECTURES if s.family == "torchvision")
 FROM_LIBRARIES = tuple(s.name for s in ARCHITECTURES if s.family in ("torchvision", "timm"))
 HEAVY = {"vgg16", "vgg16-plain", "alexnet", "resnet50", "resnet101", "densenet121", "convnext_tiny"}
+HEAVY |= {"resnet50_a1", "swin_tiny", "vit_small", "dinov2_small"}
 LIGHT = tuple(name for name in NAMES if name not in HEAVY)
 
 
@@ -82,6 +84,20 @@ def test_the_names_that_everything_else_uses() -> None:
         "efficientnet_b0",
         "convnext_tiny",
         "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+        "mobilenetv4_small",
+        "efficientnetv2_b0",
+        "regnety_400mf",
+        "repvgg_a0",
+        "resnet18d",
+        "resnet50_a1",
+        "convnext_atto",
+        "edgenext_xx_small",
+        "swin_tiny",
+        "vit_tiny",
+        "vit_small",
+        "dinov2_small",
     )
 
 
@@ -187,11 +203,16 @@ def test_shapes_and_stages_without_memory(name: str, channels: int, classes: int
     assert all(count_parameters(net.stage(stage)) for stage in net.stage_names)
     assert {name for name, _ in net.named_buffers()} <= net.state_dict().keys()
     if spec.default_cam_stage is not None:
-        maps = net.run(x, last=spec.default_cam_stage)
+        stage = net.stage(spec.default_cam_stage)
+        output = net.run(x, last=spec.default_cam_stage)
+        maps = maps_of(stage, output)
         assert maps.ndim == 4
+        assert with_maps(stage, output, maps).shape == output.shape
         after = net.stage_names[net.stage_names.index(spec.default_cam_stage) + 1]
-        assert net.run(maps, first=after).shape == (2, classes)
-        assert net.run(maps, first=after, last=after).ndim == 2  # it is the last with maps
+        assert net.run(output, first=after).shape == (2, classes)
+        # It is the last with maps; of a class token the last but one, see `plan_of`.
+        rest = net.run(output, first=after, last=after)
+        assert math.prod(rest.shape[2:]) == 1 or isinstance(stage, TokenStage)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +299,7 @@ def test_perceptrons_have_the_layers_that_were_asked_for() -> None:
     assert build("single-layer-perceptron", device="meta").stage_names == (HEAD,)
 
 
-@pytest.mark.parametrize("name", FROM_LIBRARIES)
+@pytest.mark.parametrize("name", [n for n in NAMES if "head" in ARCHITECTURES.get(n).knobs])
 def test_dense_head_replaces_pooling_and_classifier(name: str) -> None:
     net = build(name, size=64, head="dense", head_units=7, classes=3, device="meta").eval()
     assert net.stage_names[-1] == HEAD

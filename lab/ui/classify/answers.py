@@ -19,6 +19,7 @@ from lab.data.decode import DecodedImage, UnreadableFile, ValueRange, decode
 from lab.errors import LabError
 from lab.evaluate.classify import Answer, answer, side_needed
 from lab.evaluate.familiarity import Familiarity, Verdict
+from lab.evaluate.how_sure import HowSure
 from lab.evaluate.opened import Opened, checkpoint_identity, open_network
 from lab.evaluate.pictures import Crop, upload_picture
 from lab.progress import Cancel, Progress, Report, check_cancel
@@ -80,11 +81,37 @@ class ClassifyState:
     familiarities: dict[tuple[str, str], Familiarity] = field(default_factory=dict)
     """(run, checkpoint) -> what was measured for the weights that classify."""
     verdicts: dict[AnswerKey, Verdict] = field(default_factory=dict)
+    level: float | None = None
+    """How often the set of classes that is shown is to be right; None: no sets are shown."""
+    calibrated: bool = False
+    """Whether probabilities are shown with the checkpoint's temperature."""
+    how_sure: dict[tuple[str, str], HowSure] = field(default_factory=dict)
+    """(run, checkpoint) -> what level and temperature need, where it was measured."""
+    sure_of: dict[str, HowSure] = field(default_factory=dict)
+    """The same by the weights' identity, so that files are read once."""
     job_key: str = ""
 
     def key(self, upload: Upload, choice: CheckpointChoice) -> AnswerKey:
         weights = (choice.run.id, choice.checkpoint)
         return (upload.id, self.cuts.get(upload.id), *weights, self.identities.get(weights, ""))
+
+    def answer(self, upload: Upload, choice: CheckpointChoice) -> Answer | None:
+        """Returns the answer as it is to be shown: with the temperature where that is switched on
+        and known."""
+        answer = self.answers.get(self.key(upload, choice))
+        sure = self.how_sure.get((choice.run.id, choice.checkpoint))
+        if answer is None or sure is None or not self.calibrated:
+            return answer
+        return answer.at_temperature(sure.temperature)
+
+    def answer_set(self, upload: Upload, choice: CheckpointChoice) -> tuple[str, ...]:
+        """Returns the classes of the set at `level`, the most probable first; empty without."""
+        answer = self.answers.get(self.key(upload, choice))
+        sure = self.how_sure.get((choice.run.id, choice.checkpoint))
+        if answer is None or sure is None or self.level is None:
+            return ()
+        inside = sure.sets[self.level].of(answer.probabilities[None])[0]
+        return tuple(name for name, _ in answer.top(int(inside.sum())))
 
     def verdict(self, upload: Upload, choice: CheckpointChoice) -> Verdict | None:
         """Returns whether the picture is unlike what the network trained on; None if not known."""

@@ -98,8 +98,8 @@ def draw_answers(
 def _answers(
     state: ClassifyState, upload: Upload, choices: Sequence[CheckpointChoice]
 ) -> dict[CheckpointChoice, Answer]:
-    keys = {choice: state.key(upload, choice) for choice in choices}
-    return {choice: state.answers[key] for choice, key in keys.items() if key in state.answers}
+    shown = {choice: state.answer(upload, choice) for choice in choices}
+    return {choice: answer for choice, answer in shown.items() if answer is not None}
 
 
 def _disagreement(
@@ -204,15 +204,25 @@ def _answer(state: ClassifyState, upload: Upload, choice: CheckpointChoice, *, n
     """Draws the most probable class as a bar, and the alarm if there is one."""
     if named:
         st.caption(plain(choice.run.name))
-    answer = state.answers.get(state.key(upload, choice))
+    answer = state.answer(upload, choice)
     if answer is None:
         st.caption("No answer.")
         return
     [(name, share)] = answer.top(1)
     st.progress(min(1.0, share), text=f"**{plain(name)}** {probability(share)}")
+    if inside := state.answer_set(upload, choice):
+        st.markdown(f":small[{_set_words(inside, state.level or 0.0)}]")
     verdict = state.verdict(upload, choice)
     if verdict is not None and verdict.unlike:
         st.markdown(f":orange[:material/warning:] :small[{ALARM}]")  # a badge would cut it off
+
+
+def _set_words(names: Sequence[str], level: float) -> str:
+    """ "One of these 2: cat, dog" with how often that is to be right."""
+    shown = ", ".join(f"**{plain(name)}**" for name in names[:CLASSES])
+    if len(names) > CLASSES:
+        shown += f" and {len(names) - CLASSES} more"
+    return f"{level:.0%}: {f'one of these {len(names)}: ' if len(names) > 1 else 'only '}{shown}"
 
 
 def _inspect_button(
@@ -319,7 +329,7 @@ def _classes(
     going_on = ", still training" if choice.run.is_active else ""
     mapped = f" The map is Grad-CAM's of layer {answer.layer}, scaled to its brightest place."
     st.caption(
-        f"Weights “{answer.checkpoint}”, {epoch}{going_on}.",
+        f"Weights “{answer.checkpoint}”, {epoch}{going_on}.{_temperature_words(state, choice)}",
         help=None
         if answer.layer is None
         else f"{plain(mapped)} Whether such maps can be trusted for a network is tested on the "
@@ -328,6 +338,11 @@ def _classes(
     verdict = state.verdict(upload, choice)
     if verdict is not None:
         st.caption(plain(verdict.details), help=MISSES)
+
+
+def _temperature_words(state: ClassifyState, choice: CheckpointChoice) -> str:
+    sure = state.how_sure.get((choice.run.id, choice.checkpoint))
+    return f" With temperature {sure.temperature:.2f}." if sure and state.calibrated else ""
 
 
 def _download(
@@ -341,6 +356,7 @@ def _download(
         for choice, answer in _answers(state, upload, choices).items():
             verdict = state.verdict(upload, choice)
             familiarity = state.familiarities.get((choice.run.id, choice.checkpoint))
+            sure = state.how_sure.get((choice.run.id, choice.checkpoint))
             rows.append(
                 Row(
                     run=choice.run.id,
@@ -349,6 +365,9 @@ def _download(
                     crop=None if cut is None else Crop(*cut),
                     distance=None if verdict is None else verdict.distance,
                     limit=None if familiarity is None else familiarity.limit,
+                    temperature=sure.temperature if sure and state.calibrated else None,
+                    level=state.level if sure else None,
+                    answer_set=state.answer_set(upload, choice),
                 )
             )
     st.download_button(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -158,7 +158,7 @@ def _panel(
     points = max(FEWEST, min(MOST, ALL_POINTS // max(1, len(chosen))))
     curves = _read([c.row for c in chosen], curve, raw=half_life == RAW, points=points)
     lines = [
-        _line(c, curves[c.row.id], across, curve, half_life, group)
+        _line(c, _branched(c.row, curves, curve), across, curve, half_life, group)
         for c, group in zip(chosen, groups or [""] * len(chosen), strict=False)
         if c.row.id in curves and (across != "epoch" or c.row.steps_per_epoch)
     ]
@@ -226,6 +226,19 @@ def _read(
         steps = history.thinned_steps(store(), row.id, points=1000)
         raw_curves[row.id] = Curve(steps.step, steps.seconds, steps[choice.raw])
     return raw_curves
+
+
+def _branched(row: RunRow, curves: Mapping[str, Curve], choice: CurveChoice) -> Curve:
+    """Returns the run's curve; of one that goes on from another, shown, it begins on that one's."""
+    own, before = curves[row.id], curves.get(row.parent)
+    if before is None or not choice.per_epoch or row.settings.get("start_with") == "weights":
+        return own
+    at = np.flatnonzero(before.step == (row.parent_epoch or 0) * (row.steps_per_epoch or 1))
+    return Curve(
+        np.concatenate([before.step[at], own.step]),
+        np.concatenate([before.seconds[at], own.seconds]),
+        np.concatenate([before.value[at], own.value]),
+    )
 
 
 def _line(

@@ -239,7 +239,10 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
                 "Result": [title for title, _ in spreads],
                 "Seeds": [", ".join(map(str, s.seeds)) for _, s in spreads],
                 "Mean": [s.mean for _, s in spreads],
-                "Mean, 95 %": [_interval(s.interval) for _, s in spreads],
+                "Mean, 95 %": [
+                    _interval((max(0.0, s.interval[0]), min(1.0, s.interval[1])))
+                    for _, s in spreads
+                ],
                 "± deviation": [f"{100 * s.deviation:.2f} points" for _, s in spreads],
                 "Lowest": [s.lowest for _, s in spreads],
                 "Highest": [s.highest for _, s in spreads],

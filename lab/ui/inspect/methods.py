@@ -30,7 +30,7 @@ def choose_layer_and_method(subject: Subject, *, place: str = "cam") -> tuple[La
         help="Early layers see edges at many places, late ones parts at few. The numbers are "
         "height × width × channels. Convolutions stand before the stage that they belong to.",
     )
-    return layers[name], choose_method(method_key(place))
+    return layers[name], choose_method(method_key(place), layers[name])
 
 
 def begin_with_evidence(subject: Subject, place: str = "cam") -> None:
@@ -91,9 +91,13 @@ def draw_method_words(subject: Subject, layer: Layer, method: Method) -> None:
         st.caption(f"{story} {cost}", help=f"Source: {method.source}.")
 
 
-def choose_method(key: str, *, slow: bool = True) -> Method:
-    """One of all methods; without `slow` of those that do not take a pass a channel."""
-    methods = {m.name: m for m in METHODS if slow or m.cost is not Cost.CHANNEL}
+def choose_method(key: str, layer: Layer | None, *, slow: bool = True) -> Method:
+    """One of the methods for `layer`, or for any; without `slow` of those that do not take a pass a
+    channel."""
+    usable = (m for m in METHODS if (m.fits(layer) if layer else not m.attention))
+    methods = {m.name: m for m in usable if slow or m.cost is not Cost.CHANNEL}
+    if st.session_state.get(key) not in methods:
+        st.session_state[key] = next(iter(methods))
     name = st.selectbox(
         "Method",
         list(methods),

@@ -147,7 +147,7 @@ def _draw_views(
             key=f"inspect_side_target_{sides[0].run.id}",
             help="The class for which the maps say what speaks for it.",
         )
-        method = choose_method("inspect_side_method", slow=False)
+        method = choose_method("inspect_side_method", None, slow=False)
     mode = choose_mode()
     summary = st.container()
     place = picture.key

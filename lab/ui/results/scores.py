@@ -64,12 +64,12 @@ def draw_metrics(
         st.metric(
             "Calibration error",
             percent(report.calibration.expected_error),
-            delta=f"by luck alone {100 * luck[0]:.1f}–{100 * luck[1]:.1f}%",
+            delta=f"luck: {100 * luck[0]:.1f}–{100 * luck[1]:.1f}%",
             delta_color="off",
             delta_arrow="off",
             border=True,
             help="By how much the probabilities are off on average: answers given with 90 % should "
-            "be right nine times in ten. By luck alone: what a perfectly calibrated network shows "
+            "be right nine times in ten. Luck: what a perfectly calibrated network shows "
             "with so many pictures. The diagram is further down.",
         )
         st.metric(

@@ -13,9 +13,6 @@ from lab.training.plan import as_trained, resolve
 from lab.ui.state import fill_form, look_at
 from lab.ui.words import page_words
 
-_REFUSAL = "going_on_refusal"
-"""In the session: the sentence why the last press started nothing."""
-
 SCHEDULES: tuple[StartWith, ...] = ("stretched", "restart", "constant")
 
 
@@ -47,16 +44,8 @@ def draw_going_on(run: RunRow) -> None:
             f"A new run from epoch {done(run)} on, to epoch {done(run) + more}; this one stays as "
             "it is." + (TESTED if run.test else "")
         )
-        st.button(
-            "Go on",
-            key="going_on_start",
-            type="primary",
-            icon=":material/play_arrow:",
-            on_click=_start,
-            args=(run, longer(run, config, int(more), schedule)),
-        )
-        if refusal := st.session_state.pop(_REFUSAL, None):
-            st.error(refusal, icon=":material/error:")
+        if st.button("Go on", key="going_on_start", type="primary", icon=":material/play_arrow:"):
+            _start(run, longer(run, config, int(more), schedule))
     if st.button(
         "Go on with other settings",
         key="going_on_fork",
@@ -86,9 +75,12 @@ def longer(run: RunRow, config: RunConfig, more: int, start_with: StartWith) -> 
 
 
 def _start(run: RunRow, config: RunConfig) -> None:
-    """A callback: queues the run and selects it."""
+    """Queues the run and shows it; or says why not."""
+    name = shortened(run.name.split(", on to epoch")[0], f", on to epoch {config.epochs}")
     try:
-        name = shortened(run.name.split(", on to epoch")[0], f", on to epoch {config.epochs}")
-        look_at(queue().submit(resolve(config), name=name))
+        run_id = queue().submit(resolve(config), name=name)
     except LabError as error:
-        st.session_state[_REFUSAL] = page_words(str(error))
+        st.error(page_words(str(error)), icon=":material/error:")
+        return
+    look_at(run_id)
+    st.rerun()  # the whole page: this stands in a fragment

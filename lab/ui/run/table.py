@@ -344,8 +344,8 @@ def draw_actions(run: RunRow) -> None:
             help="Stop it first." if run.is_active else "Asks before anything is deleted.",
         ):
             _delete([(run.id, run.name)])
-    for line in run.notes.splitlines():
-        st.markdown(plain(line))
+    if run.notes:
+        st.markdown("  \n".join(map(plain, run.notes.splitlines())))
 
 
 @st.dialog("Notes")

@@ -15,6 +15,8 @@ from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import PRESETS, preset_knobs, suited_to
 from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
+from lab.models.joined import MARK
+from lab.models.timm_catalog import PREFIX
 from lab.models.weights import missing_weights
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
@@ -52,6 +54,8 @@ _PRESET = "train_preset"
 
 _REFUSAL = "train_refusal"
 """The session's key of the sentence why the last press of Train started nothing."""
+
+_TIMM_NAME, _TIMM_REFUSAL = "train_timm_name", "train_timm_refusal"
 
 MOST_NAMED = 4
 """Up to so many changed knobs are named."""
@@ -181,15 +185,47 @@ def _draw_version(name: str) -> None:
 
 
 def _draw_architecture() -> ArchitectureSpec:
-    draw_knob(
-        "architecture",
-        options=ARCHITECTURES.names(),
-        label=_architecture_label,
-        on_change=_use_suited,
-    )
+    names = list(ARCHITECTURES.names())
+    chosen = str(st.session_state.get(knob_key("architecture")))
+    if chosen not in names and chosen in ARCHITECTURES:
+        names.append(chosen)
+    draw_knob("architecture", options=names, label=_architecture_label, on_change=_use_suited)
+    with st.popover("Another by name", icon=":material/keyboard:", type="tertiary"):
+        st.text_input(
+            "Name of a network",
+            key=_TIMM_NAME,
+            placeholder="resnet26d",
+            on_change=_use_timm_name,
+            help="Any of the 1,400 networks of the library timm; most have pretrained weights, "
+            "which are downloaded when they are needed. Or several with a plus between them, such "
+            "as efficientnet_lite0+efficientnet_lite1: one last layer on the features of all.",
+        )
+        if sentence := st.session_state.get(_TIMM_REFUSAL):
+            st.error(sentence)
     spec = ARCHITECTURES.get(st.session_state[knob_key("architecture")])
-    st.caption(spec.story)
+    source = ""
+    if spec.weights:
+        licence = f", licence {spec.weights.licence}" if spec.weights.licence else ""
+        source = f" Pretrained weights from {spec.weights.origin}{licence}."
+    st.caption(spec.story + source)
     return spec
+
+
+def _use_timm_name() -> None:
+    """Chooses the network that was typed, or says why not."""
+    name = st.session_state[_TIMM_NAME].replace(" ", "")
+    st.session_state[_TIMM_REFUSAL] = ""
+    if not name:
+        return
+    if MARK not in name and name not in ARCHITECTURES:
+        name = PREFIX + name.removeprefix(PREFIX)
+    try:
+        ARCHITECTURES.get(name)
+    except LabError as error:
+        st.session_state[_TIMM_REFUSAL] = str(error)
+        return
+    change_form(architecture=name)
+    _use_suited()
 
 
 def _architecture_label(name: str) -> str:
@@ -223,8 +259,6 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
             f"The pretrained weights of {spec.title} are not on this machine: {missing} before "
             "training starts."
         )
-    elif spec.weights.licence and st.session_state[knob_key("freeze")] != "scratch":
-        st.caption(f"Licence of the pretrained weights: {spec.weights.licence}.")
 
 
 def _draw_activation(spec: ArchitectureSpec) -> None:

@@ -13,7 +13,7 @@ TITLES = ("Test vs baseline", "Validation vs baseline")
 _HELP = (
     "Accuracy minus the baseline's, on the same data set. Within chance: the 95 % interval of "
     "the difference, as if the images were drawn apart, holds 0. Two runs on the same images can "
-    "be told apart more finely: Compare, Same images."
+    "be told apart more finely, with copies counted once: Compare, Same images."
 )
 AGAINST = {title: st.column_config.TextColumn(help=_HELP) for title in TITLES}
 

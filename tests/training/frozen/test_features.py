@@ -29,7 +29,10 @@ from lab.training.frozen.features import (
 
 SIZE = 64
 PREPROCESS = Preprocess(channels=3, image_size=SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
-PRETRAINABLE = [name for name in ARCHITECTURES.names() if ARCHITECTURES.get(name).weights]
+# Of those made by one builder, one that pools before its last layers, and one of tokens.
+ALIKE = {"efficientnet_lite1", "efficientnet_lite2", "resnet18d", "resnet50_a1", "vit_small"}
+ALIKE |= {"dinov2_small", "efficientnetv2_b0", "regnety_400mf", "repvgg_a0"}
+PRETRAINABLE = [spec.name for spec in ARCHITECTURES if spec.weights and spec.name not in ALIKE]
 
 
 def frozen(name: str, freeze: str = "head_only", *, seed: int = 0, **knobs: object) -> StagedNet:

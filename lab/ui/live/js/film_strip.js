@@ -62,7 +62,9 @@ export class FilmStrip {
     const off = run.config.film_strip === false
     this.root.hidden = off || !["queued", "preparing", "running"].includes(run.status)
     this.about.hidden = this.layerBox.hidden = true
-    write(this.note, "The first column shows the untrained network; then comes one after each epoch.")
+    const later = run.parent && run.config.start_with !== "weights"
+    const first = later ? "" : "The first column shows the network before its first step; "
+    write(this.note, `${first}${first ? "then comes one" : "A column comes"} after each epoch.`)
   }
 
   /** `look` is how lab.explain.overlay draws maps. */
