@@ -6,14 +6,22 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import Column
-from lab.charts.style import QUIET, TRAIN, VALIDATION, styled
+from lab.charts.style import ACCENT, QUIET, TRAIN, VALIDATION, styled
 
 
-def reliability(edges: Column, counts: Column, confidence: Column, accuracy: Column) -> go.Figure:
+def reliability(
+    edges: Column,
+    counts: Column,
+    confidence: Column,
+    accuracy: Column,
+    *,
+    scaled: tuple[Column, Column] | None = None,
+) -> go.Figure:
     """`edges` (bins + 1,) of the probability; the others (bins,), NaN in empty bins.
 
     Bars are the share of right answers of each bin, diamonds the mean probability with which they
     were given: a diamond above its bar is too sure. How many images a bin has is drawn below.
+    `scaled`, confidence and accuracy with a temperature, is a line: on the diagonal it is right.
     """
     figure = go.Figure()
     filled = np.flatnonzero(counts)
@@ -34,6 +42,13 @@ def reliability(edges: Column, counts: Column, confidence: Column, accuracy: Col
             marker={"color": VALIDATION, "symbol": "diamond", "size": 9},
             hovertemplate="sure to %{y:.1%}<extra></extra>",
         )  # fmt: skip
+        if scaled is not None:
+            rows = np.flatnonzero(np.isfinite(scaled[0]))
+            figure.add_scatter(
+                x=scaled[0][rows], y=scaled[1][rows], name="With temperature", mode="lines+markers",
+                line={"color": ACCENT, "width": 2.5}, marker={"size": 7},
+                hovertemplate="with temperature: right %{y:.1%}<extra></extra>",
+            )  # fmt: skip
         figure.add_bar(
             x=middles, y=counts[filled], width=widths, name="Images", yaxis="y2", showlegend=False,
             marker={"color": QUIET}, hovertemplate="%{y:,} images<extra></extra>",

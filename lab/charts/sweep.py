@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from lab.charts.style import ACCENT, HEIGHT, PALETTE, styled
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 # From worse to better, with a jump in the middle: left of it dark text is readable, right of it
 # white. Both ends stand out from a white and from a near-black page.
@@ -31,7 +32,8 @@ class Series:
     mean: Floats
     """(n,) over seeds; NaN where nothing has completed."""
     spread: Floats
-    """(n,) sample standard deviation; NaN for fewer than two seeds."""
+    """(2, n) how far the 95 % interval reaches above and below the mean; NaN where nothing says how
+    sure it is."""
     unfinished: bool = False
     """Whether it shows, hollow, what runs had reached when they were stopped early."""
 
@@ -46,10 +48,12 @@ def sweep_grid(
     column_title: str,
     percent: bool,
     higher_is_better: bool = True,
+    first: Bools | None = None,
 ) -> go.Figure:
     """A table of two knobs from `mean` and `spread` (R, C), NaN where there is none.
 
-    The darker, the better; the best cell is framed; every number is written as well."""
+    The darker, the better; every number is written as well. Framed is the best cell, or all that
+    share the first place: `first` (R, C)."""
     figure = go.Figure()
     if np.isfinite(mean).any():
         low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
@@ -71,11 +75,14 @@ def sweep_grid(
             showscale=False,
             hoverinfo="skip",
         )
-        best = _best(mean, higher_is_better=higher_is_better)
-        figure.add_shape(
-            type="rect", x0=best[1] - 0.5, x1=best[1] + 0.5, y0=best[0] - 0.5, y1=best[0] + 0.5,
-            line={"color": ACCENT, "width": 3},
-        )  # fmt: skip
+        if first is None or not first.any():
+            first = np.zeros(mean.shape, dtype=bool)
+            first[_best(mean, higher_is_better=higher_is_better)] = True
+        for row, column in np.argwhere(first).tolist():
+            figure.add_shape(
+                type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5,
+                line={"color": ACCENT, "width": 3},
+            )  # fmt: skip
     height = max(220, 90 + 48 * len(rows))
     styled(
         figure, x_title=column_title, y_title=row_title, empty="No run has ended yet", height=height
@@ -119,15 +126,14 @@ def sweep_points(
     log: bool = False,
     lines: bool = True,
 ) -> go.Figure:
-    """The metric over one knob, a line a value of the second one. Bars are one standard deviation
-    over seeds to each side."""
+    """The metric over one knob, a line a value of the second one. Bars are 95 % intervals."""
     figure = go.Figure()
     for number, each in enumerate(series):
         known = np.isfinite(each.mean)
         if not known.any():
             continue
         colour = PALETTE[number % len(PALETTE)]
-        spread = each.spread[known]
+        above, below = each.spread[:, known]
         figure.add_scatter(
             x=[x for x, is_known in zip(each.x, known, strict=True) if is_known],
             y=each.mean[known],
@@ -141,11 +147,15 @@ def sweep_points(
             },
             error_y={
                 "type": "data",
-                "array": np.nan_to_num(spread),
-                "visible": bool(np.isfinite(spread).any()),
+                "array": np.nan_to_num(above),
+                "arrayminus": np.nan_to_num(below),
+                "visible": bool(np.isfinite(above).any()),
                 "thickness": 1.5,
             },
-            customdata=[_spread(value, percent=percent) for value in spread],
+            customdata=[
+                _interval(m - b, m + a, percent=percent)
+                for m, a, b in zip(each.mean[known], above, below, strict=True)
+            ],
             hovertemplate=("%{y:.1%}" if percent else "%{y:.4f}") + "%{customdata}",
         )
     styled(figure, x_title=x_title, y_title=y_title, empty="No run has ended yet", height=HEIGHT)
@@ -225,3 +235,9 @@ def _spread(value: float, *, percent: bool) -> str:
     if not math.isfinite(value):
         return ""
     return f" ± {100 * value:.1f}" if percent else f" ± {value:.2g}"
+
+
+def _interval(low: float, high: float, *, percent: bool) -> str:
+    if not math.isfinite(high):
+        return ""
+    return f", 95 %: {_number(low, percent=percent)} to {_number(high, percent=percent)}"

@@ -1,4 +1,4 @@
-"""The tests of an explanation map: with random weights, and with places hidden or shown."""
+"""The tests of an explanation map: random weights, shifted copies, places hidden or shown."""
 
 from __future__ import annotations
 
@@ -52,6 +52,44 @@ def likeness_alt(what: Sequence[str], means: Column) -> str:
         return "Rank correlation with random weights: not tested."
     steps = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(what, means, strict=True))
     return f"Rank correlation of the map with the one made when these weights are random: {steps}."
+
+
+def copies(gains: Column) -> go.Figure:
+    """What a map and its shifted copies are worth, as a coloured table with the map in the middle.
+
+    gains (S, S): by how much of probability the half of the picture with more of the map beats the
+    other, for copies shifted down and to the right; [0, 0] is the map in its own place.
+    """
+    side = len(gains)
+    half = side // 2
+    table = np.roll(gains, (half, half), (0, 1))
+    shifts = [f"{100 * (k - half) // side:+d} %" for k in range(side)]
+    shifts[half] = "0"
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=table, x=shifts, y=shifts, zmin=-1, zmax=1, zmid=0,
+        colorscale=[[0, VALIDATION], [0.5, "rgba(125, 133, 144, 0.15)"], [1, TRAIN]],
+        texttemplate="%{z:+.0%}", textfont={"size": 12}, showscale=False, xgap=2, ygap=2,
+        hovertemplate="shifted %{x} to the right, %{y} down: %{z:+.0%}<extra></extra>",
+    )  # fmt: skip
+    figure.add_shape(
+        type="rect", x0=half - 0.5, x1=half + 0.5, y0=half - 0.5, y1=half + 0.5,
+        line={"width": 3, "color": QUIET},
+    )  # fmt: skip
+    styled(figure, x_title="shifted to the right", y_title="down", empty="Not tested", height=270)
+    figure.update_xaxes(type="category", fixedrange=True)
+    figure.update_yaxes(type="category", autorange="reversed", fixedrange=True, showgrid=False)
+    figure.update_layout(hovermode="closest", dragmode=False)
+    return figure
+
+
+def copies_alt(gains: Column) -> str:
+    """One true sentence in place of `copies`."""
+    others = np.delete(gains.ravel(), 0)
+    return (
+        f"The map in its own place tells the halves apart by {gains.flat[0]:+.0%}; "
+        f"{len(others)} shifted copies by {others.min():+.0%} to {others.max():+.0%}."
+    )
 
 
 def hiding(

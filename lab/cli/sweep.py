@@ -1,4 +1,4 @@
-"""`sweep`: train a grid, a random draw or a halving, from a file or a preset; or resume one.
+"""`sweep`: train a grid or what another method draws, from a file or a preset; or resume one.
 
 The driver works in a thread of its own; the main thread trains, so that Ctrl-C ends a run within
 one step. A server on the same LAB_HOME may take runs too: whoever has the device takes the next.
@@ -21,8 +21,17 @@ from lab.config import KNOBS
 from lab.data import catalog
 from lab.errors import ConfigError, LabError
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
+from lab.experiments.sweeps.places import effect, effect_words
 from lab.experiments.sweeps.presets import PRESETS, SweepPreset
-from lab.experiments.sweeps.results import Line, lines, ranked
+from lab.experiments.sweeps.results import (
+    Line,
+    interval_text,
+    judged_values,
+    lines,
+    place_text,
+    places_words,
+    ranked,
+)
 from lab.experiments.sweeps.table import SweepRow, set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
 from lab.metrics import METRICS
@@ -189,6 +198,10 @@ class _Report:
 
     def sweep_ended(self, row: SweepRow, table: Sequence[Line]) -> None:
         self._out.print(_table(self.config, table))
+        if words := places_words(self.config, table):
+            self._out.print(words)
+        if found := effect(self.config, *judged_values(self.config, _by_number(table))):
+            self._out.print(effect_words(self.config, found))
         for line in table:
             if line.note:
                 self._out.print(f"Combination {line.number}: {line.note}")
@@ -244,10 +257,12 @@ def _print_event(event: str, **values: Any) -> None:
 def _line_values(line: Line) -> dict[str, Any]:
     return {
         "trial": line.number,
+        "place": line.place,
         "params": line.params,
         "state": line.state,
         "mean": line.judged.mean,
         "spread": line.judged.spread,
+        "interval": line.interval,
         "seeds": line.judged.count,
         "test_accuracy": line.test.mean,
         "test_spread": line.test.spread,
@@ -257,14 +272,23 @@ def _line_values(line: Line) -> dict[str, Any]:
     }
 
 
+def _by_number(combinations: Sequence[Line]) -> list[Line]:
+    return sorted(combinations, key=lambda line: line.number)
+
+
 def _table(config: SweepConfig, combinations: Sequence[Line]) -> Table:
-    head = ("", *config.axes, JUDGED_BY[config.metric], "Test accuracy", "Seeds", "State")
+    head = (
+        "Place", "", *config.axes, JUDGED_BY[config.metric], "95 %", "Test accuracy", "Seeds",
+        "State",
+    )  # fmt: skip
     table = Table(*head)
     for line in combinations:
         table.add_row(
+            place_text(line, combinations),
             str(line.number),
             *(KNOBS[knob].text(value) for knob, value in line.params.items()),
             line.judged.text(config.measured),
+            interval_text(line, config.measured),
             line.test.text(METRICS["accuracy"]),
             f"{line.judged.count} of {len(config.seeds)}",
             line.state,

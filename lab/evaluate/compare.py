@@ -6,7 +6,7 @@ Plain numbers only and no torch, so that a page can use it while it opens.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,38 @@ def share_interval(share: float | None, n: int | None) -> tuple[float, float] | 
     return wilson_interval(round(share * n), n)
 
 
+# --- several comparisons at once -----------------------------------------------------------------
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Returns the p-values corrected for how many they are, in the same order.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
+    If nothing differs, a corrected value is below 0.05 in at most one of twenty such sets of
+    comparisons, however many comparisons a set has and however they hang together. One value stays
+    as it is.
+    """
+    count = len(p_values)
+    corrected, largest = [1.0] * count, 0.0
+    for rank, place in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (count - rank) * p_values[place]))
+        corrected[place] = largest
+    return tuple(corrected)
+
+
+def alike(count: int, different: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """Returns the largest sets of 0 to count - 1 of which no two are in `different`, in order.
+
+    One may be in several sets: A and B, and B and C, can be alike while A and C are not. The
+    letters under a table, by insertion and absorption: H.-P. Piepho, "An algorithm for a
+    letter-based representation of all-pairwise comparisons", J. Comput. Graph. Stat. 13 (2004).
+    """
+    sets = {frozenset(range(count))} if count else set()
+    for one, other in different:
+        split = {s - {gone} for s in sets if {one, other} <= s for gone in (one, other)}
+        sets = {s for s in sets if not {one, other} <= s} | split
+        sets = {s for s in sets if not any(s < larger for larger in sets)}
+    return tuple(sorted(tuple(sorted(s)) for s in sets))
+
+
 # --- several seeds -------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class SeedSpread:
@@ -64,6 +96,27 @@ class SeedSpread:
     """The sample standard deviation (divided by count - 1)."""
     lowest: float
     highest: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean over endlessly many seeds (Student's), on these images."""
+        half = student_95(len(self.seeds) - 1) * self.deviation / math.sqrt(len(self.seeds))
+        return self.mean - half, self.mean + half
+
+
+def welch(first: SeedSpread, second: SeedSpread) -> float:
+    """Returns the p-value of two ways of training being equally good, each over its own seeds.
+
+    B. L. Welch, "The generalization of Student's problem when several different population
+    variances are involved", Biometrika 34 (1947). It is about other seeds on the same images.
+    """
+    from scipy.special import stdtr  # here: most pages need no scipy
+
+    a, b = (each.deviation**2 / len(each.seeds) for each in (first, second))
+    if a + b == 0:
+        return 1.0 if first.mean == second.mean else 0.0
+    freedom = (a + b) ** 2 / (a**2 / (len(first.seeds) - 1) + b**2 / (len(second.seeds) - 1))
+    return 2 * float(stdtr(freedom, -abs(first.mean - second.mean) / math.sqrt(a + b)))
 
 
 def over_seeds(

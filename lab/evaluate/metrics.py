@@ -301,6 +301,26 @@ def calibration(
     return Calibration(edges, counts.astype(np.int64), mean_confidence, accuracy, error, gap)
 
 
+def calibration_by_luck(
+    confidence: npt.NDArray[np.floating], groups: Ints | None = None, *, tries: int = 400
+) -> tuple[float, float]:
+    """Returns between which errors 95 of 100 perfectly calibrated networks lie that are as sure.
+
+    A network that is right exactly as often as it says still shows an error on n images: in each of
+    `tries` draws, always the same ones, every image is right with its `confidence` (n,). Images of
+    one group (n,) are right or wrong together, as copies are. After J. Vaicenavicius et al.,
+    "Evaluating model calibration in classification", AISTATS 2019.
+    """
+    rng = np.random.Generator(np.random.Philox(len(confidence)))
+    sure = np.asarray(confidence, dtype=np.float64)
+    which, units = (np.arange(len(sure)), len(sure)) if groups is None else _numbered(groups)
+    errors = [
+        calibration(sure, rng.random(units)[which] < sure).expected_error for _ in range(tries)
+    ]
+    low, high = np.quantile(errors, (0.025, 0.975))
+    return float(low), float(high)
+
+
 def majority_baseline(train_counts: Ints, labels: Ints) -> tuple[int, float]:
     """The most frequent class of the training images, the first of equals, and the accuracy on
     `labels` (n,) of always answering it: what a network must beat. NaN without labels."""

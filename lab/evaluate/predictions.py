@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 SPLIT_WORDS = {"val": "validation", "test": "test"}
 FORMAT = 1
 """Raise it when files written by older code can no longer be read."""
+_SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,17 @@ class Predictions:
     def predicted(self) -> npt.NDArray[np.int64]:
         """(n,) the most probable class."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def log_probabilities(self) -> npt.NDArray[np.float64]:
+        """(n, K) the logits up to a number an image, which softmax does not see.
+
+        Where a probability is too small for float32 it counts as the smallest that is not; that of
+        the true class is exact also there.
+        """
+        logs = np.log(np.maximum(self.probabilities.astype(np.float64), _SMALLEST))
+        logs[np.arange(len(logs)), self.labels] = -self.losses.astype(np.float64)
+        return np.asarray(logs)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:

@@ -1,10 +1,16 @@
-"""The trust test of one map of a published checkpoint."""
+"""The trust test of one map of a published checkpoint, and whether the network knows anything."""
 
 from __future__ import annotations
 
-from lab.errors import ConfigError, ResourceError
-from lab.evaluate.opened import PublishedNetwork
-from lab.evaluate.pictures import Picture
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lab.errors import ConfigError, LabError, ResourceError
+from lab.evaluate.opened import Opened, PublishedNetwork, open_data
+from lab.evaluate.pictures import Picture, pack_picture
 from lab.explain.trust import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
@@ -15,6 +21,61 @@ from lab.training.failures import is_out_of_memory
 OTHER_SEEDS = 1_000_003
 """Added to the run's own seed: with that one the "random" weights would be those that the run began
 with, and what it learned still resembles them."""
+
+
+SKILL_IMAGES = 64
+"""Validation images that tell whether a network knows anything."""
+SKILL_CHANCE = 0.01
+"""Probability up to which as many right answers cannot be luck."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How many of some validation images are answered right, beside always answering one class."""
+
+    right: int
+    images: int
+    guessing: float
+    """Share of the images of the most frequent class."""
+
+    @property
+    def is_knowledge(self) -> bool:
+        """Whether guessing gives so many right answers in at most 1 of 100 cases (binomial)."""
+        n, p = self.images, self.guessing
+        luck = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(self.right, n + 1))
+        return luck <= SKILL_CHANCE
+
+
+def skill_of(opened: Opened) -> Skill | None:
+    """What the network answers to SKILL_IMAGES of its own validation images, else test images; None
+    without any. Maps of a network that only guesses can be faithful and yet mean nothing."""
+    try:
+        pack, splits = open_data(opened.card)
+    except LabError:  # the data set is gone
+        return None
+    indices = splits.val if len(splits.val) else splits.test
+    if not len(indices):
+        return None
+    chance = np.random.Generator(np.random.Philox(0))
+    sample = chance.permutation(indices)[:SKILL_IMAGES]
+    right = 0
+    for part in np.array_split(sample, -(-len(sample) // 8)):
+        images = torch.cat([opened.tensor(pack_picture(pack, int(i))) for i in part])
+        with torch.inference_mode():
+            predicted = opened.network(images).argmax(1).cpu().numpy()
+        right += int(np.count_nonzero(predicted == pack.labels[part]))
+    most = np.bincount(pack.labels[sample]).max()
+    return Skill(right, len(sample), float(most) / len(sample))
+
+
+def knows_nothing(skill: Skill) -> str:
+    """The sentence about every map of a network that is no better than guessing."""
+    return (
+        "Do not trust any map of this network: of "
+        f"{skill.images} validation images it answers {skill.right} right, no more than guessing "
+        f"would ({skill.guessing:.0%}). Its maps may show what its answers hang on, but that is "
+        "nothing it has learned."
+    )
 
 
 def trust_of(
@@ -43,13 +104,16 @@ def trust_of(
                 f"{classes - 1}."
             )
         opened.layers.cam_layer(layer)
+        skill = skill_of(opened)
+        if skill is not None and not skill.is_knowledge:
+            return Trust("knows_nothing", knows_nothing(skill))
         return trust_test(
             opened.network,
             opened.tensor(picture),
             target=target,
             layer=layer,
             method=method,
-            randomised=lambda seed: _random_network(opened.card, seed),
+            randomised=lambda seed: random_network(opened.card, seed),
             progress=progress,
             cancel=cancel,
         )
@@ -62,7 +126,7 @@ def trust_of(
         ) from error
 
 
-def _random_network(card: CheckpointMetadata, seed: int) -> StagedNet:
+def random_network(card: CheckpointMetadata, seed: int) -> StagedNet:
     """The run's architecture without anything learned, not even ImageNet's weights."""
     return build_network(
         card.config.changed(freeze="scratch", seed=(card.config.seed + OTHER_SEEDS + seed) % 2**31),

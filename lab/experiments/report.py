@@ -13,7 +13,15 @@ from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.experiments.recipes.recipe import Recipe
 from lab.experiments.recipes.results import Result, newest, stored_results
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
-from lab.experiments.sweeps.results import Line, SeedMean, lines, ranked
+from lab.experiments.sweeps.results import (
+    Line,
+    SeedMean,
+    interval_text,
+    lines,
+    place_text,
+    places_words,
+    ranked,
+)
 from lab.experiments.sweeps.table import SweepRow, sweeps
 from lab.metrics import METRICS, Metric
 from lab.runs.rows import RunRow
@@ -79,15 +87,19 @@ def _sweep(
     row: SweepRow, config: SweepConfig, combinations: Sequence[Line], runs: Sequence[RunRow]
 ) -> str:
     head = (
+        "Place",
         *(KNOBS[knob].title for knob in config.axes),
         JUDGED_BY[config.metric],
+        "95 % interval",
         "Test accuracy",
         "State",
     )
     rows = [
         (
+            place_text(line, combinations),
             *(KNOBS[knob].text(line.params[knob]) for knob in config.axes),
             _mean(line.judged, config.measured),
+            interval_text(line, config.measured),
             f"**{_mean(line.test, METRICS['accuracy'])}**",
             line.note or line.state,
         )
@@ -100,7 +112,9 @@ def _sweep(
     if tested := next((run for run in runs if run.test_samples), None):
         about += f"; {_images(tested)}"
     story = f"{config.story}\n\n" if config.story else ""
-    return f"## Sweep: {row.name}\n\n{story}{about}.\n\n{_table(head, rows)}\n"
+    places = places_words(config, combinations)
+    below = f"\n{places}\n" if places else ""
+    return f"## Sweep: {row.name}\n\n{story}{about}.\n\n{_table(head, rows)}\n{below}"
 
 
 def _images(run: RunRow) -> str:

@@ -8,11 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from lab.explain.grad_cam import METHODS, Cost, class_activation_maps
+from lab.explain.grad_cam import FORMULAS, METHODS, Cost, class_activation_maps
 from lab.models.staged import StagedNet
 
-METHODS_TRIED = ("hirescam", "layercam", "grad-cam++", "grad-cam")
-"""Quick ones that ask about the class, those first that find evidence where others cancel out."""
 CLASSES_TRIED = 3
 
 
@@ -42,7 +40,7 @@ def alternatives(
     are checked, in at most eight passes.
     """
     spec = METHODS.get(method)
-    quick = method if spec.cost is Cost.ALL_LAYERS else METHODS_TRIED[0]
+    quick = method if spec.cost is Cost.ALL_LAYERS else FORMULAS[0]
     cams, logits = class_activation_maps(
         network, image, targets=[target], layers=[*stages, layer], method=quick
     )
@@ -61,7 +59,7 @@ def alternatives(
         )
         return other[layer].first().meaningful
 
-    for name in METHODS_TRIED:
+    for name in FORMULAS:
         if name != method and has_map(name, target):
             found.append(Alternative("method", layer, name, target))
             break

@@ -204,11 +204,7 @@ def class_activation_maps(
         )
     cams: dict[str, Cams] = {}
     for name, activation, gradient in zip(layers, wanted, gradients, strict=True):
-        # In float32, or in double for a network that is.
-        a = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
-        g = torch.zeros_like(a) if gradient is None else gradient.to(a.dtype)
-        sound = (torch.isfinite(a) & torch.isfinite(g)).flatten(1).all(1).view(-1, 1, 1, 1)
-        a, g = torch.where(sound, a, 0), torch.where(sound, g, 0)
+        a, g, sound = _sound(activation, gradient)
         if spec.formula is not None:
             maps = spec.formula(a, g)
         elif spec.cost is Cost.PICTURE and cams:
@@ -226,6 +222,44 @@ def class_activation_maps(
             scores=scores.detach().float().cpu(),
         )
     return cams, logits.detach().float().cpu()
+
+
+FORMULAS = ("hirescam", "layercam", "grad-cam++", "grad-cam")
+"""Methods that ask about the class and are a formula over activations and gradients of its logit:
+one pass serves all of them in all layers. Those first that find evidence where others cancel out.
+"""
+
+
+def formula_maps(
+    network: StagedNet, images: Tensor, *, targets: Tensor, layers: Sequence[str]
+) -> dict[tuple[str, str], Cams]:
+    """Maps of `images` (N, C, H, W) by (layer, method), for all FORMULAS in one pass; each as
+    `class_activation_maps` draws it, whose promises hold here too."""
+    with torch.inference_mode(False), torch.enable_grad(), captured(network, layers) as outputs:
+        logits = network(images.detach().clone().requires_grad_())
+        scores = class_scores(logits, target_classes(logits, targets))
+        wanted = [_with_places(outputs, name) for name in layers]
+        gradients = torch.autograd.grad(scores.sum(), wanted, allow_unused=True)
+    cams = {}
+    for name, activation, gradient in zip(layers, wanted, gradients, strict=True):
+        a, g, _ = _sound(activation, gradient)
+        influence = (a * g).abs().sum((1, 2, 3)).float().cpu()
+        for method in FORMULAS:
+            formula = METHODS.get(method).formula
+            assert formula is not None
+            maps = formula(a, g).clamp(min=0).float().cpu()
+            cams[name, method] = Cams(name, method, maps, influence, scores.detach().float().cpu())
+    return cams
+
+
+def _sound(activation: Tensor, gradient: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """A layer's activations and gradients (N, C, h, w), zeros for images of which one of them is no
+    number; and for which it is (N, 1, 1, 1)."""
+    # In float32, or in double for a network that is.
+    a = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
+    g = torch.zeros_like(a) if gradient is None else gradient.to(a.dtype)
+    sound = (torch.isfinite(a) & torch.isfinite(g)).flatten(1).all(1).view(-1, 1, 1, 1)
+    return torch.where(sound, a, 0), torch.where(sound, g, 0), sound
 
 
 def target_classes(logits: Tensor, targets: Sequence[int] | Tensor | None) -> Tensor:

@@ -34,14 +34,6 @@ CELLS_A_SIDE = 14
 PIXELS_AT_ONCE = 8 * 224 * 224
 """Of a batch of half-hidden pictures."""
 
-MIN_GAIN = 0.06
-"""By how much of probability, on average over a curve, the map's order must beat random orders.
-Less is no effect to speak of: 19 of 20 maps of untrained networks stayed below 0.07, most below
-0.04; those of the same networks trained came to 0.1 to 0.45 (tests/explain/test_known_answer)."""
-
-LUCK = 1.64
-"""...and by how many standard deviations of the random orders: 19 of 20 of them stay below."""
-
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -158,19 +150,3 @@ def neutral_picture(image: Tensor) -> Tensor:
 
 def _area(fractions: Floats, values: Floats) -> float:
     return float(((values[1:] + values[:-1]) / 2 * np.diff(fractions)).sum())
-
-
-def gain(deletion: Curve, insertion: Curve) -> float:
-    """By how much of probability the map's order beats random orders, averaged over both curves.
-
-    Read backwards, a random order's deletion is another one's insertion: both have the same areas,
-    and what remains is half the difference between the map's own two.
-    """
-    return (insertion.area - deletion.area) / 2
-
-
-def beats_chance(deletion: Curve, insertion: Curve) -> bool:
-    """Whether the map's order hides and shows better than random orders, by more than luck."""
-    # Of a difference of two independent random areas, halved.
-    spread = float(deletion.random_areas.std(ddof=1)) / 2**0.5
-    return gain(deletion, insertion) >= max(MIN_GAIN, LUCK * spread)

@@ -20,13 +20,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lab.explain.hiding import LUCK, Cells, Order, hidden_pixels
+from lab.explain.hiding import Cells, Order, hidden_pixels
 from lab.models.staged import StagedNet
 
 FRACTIONS = (0.2, 0.4, 0.6, 0.8)
 """Shares of the cells that are hidden."""
 RANDOM_ORDERS = 4
 PASSES = (2 + RANDOM_ORDERS) * len(FRACTIONS)
+LUCK = 1.64
+"""Standard deviations of the random orders that a score must reach: 19 of 20 stay below."""
 NOISE = 0.01
 """Standard deviation, in normalised pixels: the paper's."""
 

@@ -1,10 +1,16 @@
-"""Can a map be trusted? Three published tests of one map, and a plain verdict.
+"""Can a map be trusted? Tests of one map, and a verdict: yes, no, or this picture cannot tell.
 
     random weights   Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292:
-                     a map of what the network learned must change when the weights are random.
-    hiding places    Petsiuk et al. 2018, RISE, arXiv:1806.07421: see lab.explain.hiding.
-    ROAD             Rong et al. 2022, arXiv:2202.00449: see lab.explain.road. The verdict rests on
-                     the first two; this one says whether the way of hiding made a difference.
+                     a map of what the network learned must change when the weights are random:
+                     those of the head alone, and those of all stages. Steps between are shown.
+    place            halves of the picture, with shifted copies of the map as rivals: see
+                     lab.explain.placement.
+    hiding, ROAD     lab.explain.hiding and lab.explain.road: shown beside the verdict, which rests
+                     on the first two.
+
+A passed test says that the map is about this network, not that the network is right: maps of a
+network that knows nothing can show faithfully what its answers hang on. Whether it knows anything
+takes several pictures (lab.evaluate.trust), and so does a verdict on a run (lab.evaluate.audit).
 
 The network in hand is only ever read. The mixed networks of the first test share its modules in
 front and have random ones behind, so that a single other network is in memory at a time.
@@ -14,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +29,9 @@ from torch import Tensor, nn
 
 from lab.errors import DivergedError
 from lab.explain.grad_cam import Cams, class_activation_maps, require_numbers
-from lab.explain.hiding import MIN_GAIN, Cells, Curve, Hiding, beats_chance, gain
+from lab.explain.hiding import Cells, Curve, Hiding
 from lab.explain.layers import captured
+from lab.explain.placement import MIN_GAIN, Halves, Placement, half_batches
 from lab.explain.road import PASSES, Road, road
 from lab.models.staged import StagedNet
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
@@ -46,6 +53,13 @@ the layer itself is still the trained one, and two classes may well share places
 _WHAT = "The trust test"
 
 
+Answer = Literal[
+    "depends", "cannot_tell", "unchanged", "no_better", "not_meaningful", "knows_nothing"
+]
+"""Trust it; this picture cannot tell; do not: the map is the same with random weights, or others of
+its shape do as well elsewhere; there is no map; the network is no better than guessing."""
+
+
 class Correlation(NamedTuple):
     """How alike the map is when some stages' weights are random."""
 
@@ -63,15 +77,15 @@ class Correlation(NamedTuple):
 class Trust:
     """What the tests found for one map; plain values."""
 
-    verdict: str
-    """"depends", "unchanged", "no_better" or "not_meaningful"."""
+    verdict: Answer
     sentence: str
     correlations: tuple[Correlation, ...] = ()
     """From the head alone down to the layer's own stage, then all stages."""
+    placement: Placement | None = None
     deletion: Curve | None = None
     insertion: Curve | None = None
     road: Road | None = None
-    """All four are missing when the map is not meaningful: there is nothing to test."""
+    """All five are missing when there is nothing to test."""
 
     @property
     def trusted(self) -> bool:
@@ -116,7 +130,7 @@ def trust_test(
     steps = _cascade(network.stage_names, layer.partition(".")[0])
     cells = Cells(original)
     plan = Hiding(cells, image)
-    total = DRAWS * len(steps) + plan.batches + PASSES
+    total = DRAWS * len(steps) + half_batches(image) + plan.batches + PASSES
     done = 0
 
     def tick() -> None:
@@ -143,9 +157,10 @@ def trust_test(
     )
     deletion, insertion = plan.curves(network, target, tick)
     with captured(network, []):  # in eval mode
+        placement = Halves(network, image, target, tick).placement(cams.maps[0])
         debiased = road(network, image, target, cells, tick)
-    verdict, sentence = _verdict(summaries, deletion, insertion)
-    return Trust(verdict, sentence, summaries, deletion, insertion, debiased)
+    verdict, sentence = trust_verdict(summaries[0].mean, summaries[-1].mean, placement)
+    return Trust(verdict, sentence, summaries, placement, deletion, insertion, debiased)
 
 
 def maps_drawn(stages: Sequence[str], layer: str) -> int:
@@ -250,33 +265,46 @@ def _summary(what: str, draws: Sequence[float]) -> Correlation:
 
 
 # --- the verdict ---------------------------------------------------------------------------------
-def _verdict(
-    correlations: Sequence[Correlation], deletion: Curve, insertion: Curve
-) -> tuple[str, str]:
-    head, everything = correlations[0], correlations[-1]
-    if everything.mean >= ALIKE:
+def trust_verdict(head: float, everything: float, placement: Placement) -> tuple[Answer, str]:
+    """The answer and its sentence, by how alike the map is with a random head and with all weights
+    random (rank correlations in [0, 1]), and by its place."""
+    if everything >= ALIKE:
         return "unchanged", (
             "Do not trust this map: it hardly changes when the weights are random "
-            f"(rank correlation {everything.mean:.2f})."
+            f"(rank correlation {everything:.2f})."
         )
-    if head.mean >= BLIND:
+    if head >= BLIND:
         return "unchanged", (
             "Do not trust this map as a reason for this class: it hardly changes when the weights "
-            f"that tell the classes apart are random (rank correlation {head.mean:.2f}). It shows "
+            f"that tell the classes apart are random (rank correlation {head:.2f}). It shows "
             "what the layer responds to, whichever class is asked for."
         )
-    random = float(deletion.random_areas.mean())
-    hidden = f"hiding them {deletion.area:.0%}, random places {random:.0%}"
-    shown = f"showing only them {insertion.area:.0%}, random places {random:.0%}"
-    if not beats_chance(deletion, insertion):
-        by_luck = " can by luck" if gain(deletion, insertion) >= MIN_GAIN else ""
-        return "no_better", (
-            "Do not trust this map: hiding the places that it marks changes the answer no more "
-            f"than hiding random places{by_luck} (average probability of the class: {hidden}; "
-            f"{shown})."
-        )
-    return "depends", (
-        "This map depends on what the network learned: with random weights it looks different "
-        f"(rank correlation {everything.mean:.2f}, where 1 is the same), and the places that it "
-        f"marks matter more than random ones (average probability of the class: {hidden}; {shown})."
+    numbers = (
+        f"The half of the picture with more of the map gets {placement.shown:.0%}, the half with "
+        f"less {placement.hidden:.0%}"
     )
+    rivals = placement.gains.size - 1
+    tied = f"{placement.as_good} of {rivals} copies of the map, shifted to other places,"
+    if placement.is_right:
+        no_more = "none" if not placement.as_good else f"{placement.as_good} of them"
+        return "depends", (
+            "This map can be trusted: it shows what this network's answer hangs on. "
+            f"{numbers}; of {rivals} copies of the map, shifted to other places, {no_more} tell "
+            "the halves apart as well. With random weights it looks different (rank correlation "
+            f"{everything:.2f}, where 1 is the same)."
+        )
+    if placement.is_wrong:
+        return "no_better", (
+            "Do not trust this map: the answer hangs on other places. "
+            f"{numbers}; {tied} tell the halves apart as well or better."
+        )
+    if placement.reaction < MIN_GAIN:
+        why = (
+            "the answer stays nearly the same whichever half of the picture is shown (they differ "
+            f"by {placement.reaction:.0%} on average)"
+        )
+    elif placement.gain < MIN_GAIN:
+        why = "the marked places make too little difference"
+    else:
+        why = f"{tied} tell the halves apart as well"
+    return "cannot_tell", f"This picture cannot tell: {why}. {numbers}."

@@ -232,7 +232,7 @@ def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     (spread,) = over_seeds([r.settings for r in trained], [r.test_accuracy for r in trained])
     assert spread.members == (0, 1)
     assert seeds["Mean"][0] == spread.mean
-    assert list(seeds["Result"]) == ["Test", "Best validation"]
+    assert list(seeds["Result"]) == ["Test", "Validation"]
 
 
 def test_no_seeds_to_compare_is_said(compare: Open) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
@@ -9,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog, probes
+from lab.evaluate.answer_sets import LEVELS, fit_sets, measure_sets
 from lab.evaluate.predictions import predict, saved_predictions
+from lab.evaluate.temperature import scaling
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -65,6 +69,11 @@ def metrics(app: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in app.metric}
 
 
+def frame(app: AppTest, column: str) -> pd.DataFrame:
+    """The first table with such a column."""
+    return next(t.value for t in app.dataframe if column in t.value.columns)
+
+
 def test_the_curves_are_what_a_run_opens_with(open_page: OpenPage, run: RunRow) -> None:
     app = open_page("runs", run=run.id)
     assert [view["run"] for view in components(app, "run_view")] == [run.id]
@@ -88,7 +97,7 @@ def test_a_finished_run_shows_its_test_result(
     )
     assert "Macro averages" in text
     assert not app.info
-    assert list(app.dataframe[-1].value["Class"]) == list(CLASSES)
+    assert list(frame(app, "Class")["Class"]) == list(CLASSES)
     assert saved_predictions(store().folder(run.id), "best", "test") is not None
 
 
@@ -216,9 +225,55 @@ def test_two_classes_have_their_curves(
     app = open_results(run.id)
     assert "**ROC** · area" in texts(app, "markdown")
     area = next(m.value for m in app.markdown if "ROC" in m.value)
-    app.session_state[f"results_positive_{run.id}"] = 0
-    check(app.run())
+    key = f"results_threshold_{run.id}_best_test"
+    check(app.selectbox(key=f"{key}_class").select(0).run())
     assert next(m.value for m in app.markdown if "ROC" in m.value) == area  # symmetric
+
+
+def test_thresholds_are_chosen_on_validation_and_measured_on_test(
+    open_results: Callable[[str], AppTest], run: RunRow
+) -> None:
+    app = open_results(run.id)
+    folder = store().folder(run.id)
+    val, tested = (saved_predictions(folder, "best", part) for part in ("val", "test"))
+    assert val is not None
+    assert tested is not None
+    # One class against the others.
+    key = f"results_threshold_{run.id}_best_test"
+    check(app.slider(key=f"{key}_at_0").set_value(0.0).run())
+    rows = next(t.value for t in app.dataframe if "Given the class" in t.value.columns)
+    assert list(rows[""]) == ["Validation", "Test"]
+    assert list(rows["Recall"]) == [1.0, 1.0]
+    assert list(rows["Given the class"]) == [len(val), len(tested)]
+    # The reject option.
+    slider = app.slider(key=f"results_sure_{run.id}_best_test")
+    check(slider.set_value(0.0).run())
+    assert "Answers **100.0%** of the pictures" in texts(app, "markdown")
+    check(app.slider(key=f"results_sure_{run.id}_best_test").set_value(1.0).run())
+    assert "Answers **0.0%** of the pictures; **–** of these right." in texts(app, "markdown")
+    # Temperature and sets.
+    scaled = scaling(val, tested)
+    assert f"**Temperature {scaled.temperature:.2f}**" in texts(app, "markdown")
+    assert frame(app, "Loss")["Loss"][1] == pytest.approx(scaled.loss[1])
+    sets = frame(app, "Asked")
+    assert list(sets["Asked"]) == [*LEVELS] * 2
+    measured = measure_sets(fit_sets(val, 0.9), tested)
+    assert sets["Measured"][1] == measured.coverage.share
+    # On the validation images themselves nothing is chosen.
+    app.session_state[f"results_part_{run.id}_best"] = "val"
+    check(app.run())
+    assert "Temperature" not in texts(app, "markdown")
+    assert not [t for t in app.dataframe if "Asked" in t.value.columns]
+
+
+def test_copies_are_said_in_a_few_words(
+    open_results: Callable[[str], AppTest],
+    run: RunRow,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lab.ui.results.view.known_groups", lambda pack: np.arange(len(pack)) // 6)
+    app = open_results(run.id)
+    assert "all 30 test images of 5 independent pictures by checkpoint" in texts(app, "caption")
 
 
 def test_a_run_without_a_checkpoint_says_so(

@@ -138,6 +138,46 @@ def test_the_table_is_made_of_the_runs(open_sweeps: OpenPage) -> None:
     assert "Rates \\[x\\]" in texts(app, "header")
 
 
+def test_does_a_setting_matter_is_two_values_and_five_seeds(open_sweeps: OpenPage) -> None:
+    app = open_sweeps()
+    app.segmented_control(key=f"{KEY}_kind").set_value("two").run()
+    assert not app.exception
+    assert "2 combinations × 5 seeds = 10 runs" in texts(app, "markdown").replace("\\", "")
+    app.selectbox(key=f"{KEY}_two_knob").select("optimizer").run()
+    assert not app.exception
+    app.number_input(key=f"{KEY}_two_seeds").set_value(3).run()
+    assert "2 combinations × 3 seeds = 6 runs" in texts(app, "markdown").replace("\\", "")
+    assert not app.button(key=f"{KEY}_begin").disabled
+
+
+def test_the_answer_stands_above_the_table(open_sweeps: OpenPage) -> None:
+    sweep_id = entered(seeds=[0, 1, 2])
+    app = open_sweeps(sweep=sweep_id)
+    assert "The answer comes with the second seed" in moving_texts(app)
+    for seed in (0, 1, 2):
+        add_run(sweep_id, 0, 0.5 + seed / 100, learning_rate=0.01, seed=seed)
+        add_run(sweep_id, 1, 0.9 + seed / 101, learning_rate=0.001, seed=seed)
+    app.run()
+    assert "Learning rate 0.001 is better than learning rate 0.01 here: 40.0 points" in (
+        moving_texts(app)
+    )
+    assert column(app, "Place") == ["1", "2"]
+    assert column(app, "Place", "sort") == [1, 2]
+    assert column(app, "95 %")[0] == "88.5 to 93.4%"
+
+
+def test_what_cannot_be_told_apart_shares_a_place(open_sweeps: OpenPage) -> None:
+    sweep_id = entered(axes={"learning_rate": [0.01, 0.001], "batch_size": [8, 16]}, seeds=[0, 1])
+    for trial, (rate, batch) in enumerate([(r, b) for r in (0.01, 0.001) for b in (8, 16)]):
+        for seed in (0, 1):
+            accuracy = 0.8 + rate + batch / 1000 + (seed if batch == 8 else -seed) / 20
+            add_run(sweep_id, trial, accuracy, learning_rate=rate, batch_size=batch, seed=seed)
+    app = open_sweeps(sweep=sweep_id)
+    assert column(app, "Place") == ["1="] * 4
+    assert "4 share the first place: they cannot be told apart." in moving_texts(app)
+    assert "Framed: the first place" in moving_texts(app)
+
+
 def test_two_knobs_make_a_grid_and_can_be_looked_at_one_by_one(open_sweeps: OpenPage) -> None:
     sweep_id = entered(axes={"learning_rate": [0.01, 0.001], "batch_size": [8, 16]})
     add_run(sweep_id, 0, 0.5, learning_rate=0.01, batch_size=8)
@@ -192,11 +232,11 @@ def test_what_does_not_fit_is_said_and_cannot_be_started(open_sweeps: OpenPage) 
     assert "name at least one knob" in texts(app, "error").replace("\\", "")
 
 
-@pytest.mark.parametrize("kind", ["random", "halving"])
+@pytest.mark.parametrize("kind", ["random", "halving", "tpe"])
 def test_ranges_are_drawn_from(open_sweeps: OpenPage, kind: str) -> None:
     app = open_sweeps()
     app.segmented_control(key=f"{KEY}_kind").set_value(kind).run()
-    app.number_input(key=f"{KEY}_trials").set_value(7).run()
+    app.number_input(key=f"{KEY}_trials_{kind}").set_value(7).run()
     assert not app.exception
     text = texts(app, "markdown").replace("\\", "")
     most = "at most " if kind == "halving" else ""

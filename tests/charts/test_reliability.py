@@ -27,6 +27,13 @@ def test_only_bins_with_images_are_drawn() -> None:
     assert "NaN" not in json.dumps(json.loads(figure.to_json())["data"])
 
 
+def test_with_temperature_it_is_a_line() -> None:
+    figure = reliability(EDGES, COUNTS, CONFIDENCE, ACCURACY, scaled=(CONFIDENCE, ACCURACY))
+    line = next(trace for trace in figure.data if trace.name == "With temperature")
+    assert line.x.tolist() == [0.5, 0.9]
+    assert line.y.tolist() == [0.25, 1.0]
+
+
 def test_without_images_it_says_so() -> None:
     nothing = np.full(5, np.nan)
     figure = reliability(EDGES, np.zeros(5, dtype=int), nothing, nothing)

@@ -21,6 +21,12 @@ def test_every_number_of_the_grid_is_written_and_the_best_is_framed() -> None:
     assert list(figure.layout.xaxis.ticktext) == COLUMNS
 
 
+def test_all_that_share_the_first_place_are_framed() -> None:
+    first = np.array([[False, True], [False, True]])
+    figure = sweep_grid(ROWS, COLUMNS, MEAN, SPREAD, **TITLES, percent=True, first=first)
+    assert [(s.x0, s.y0) for s in figure.layout.shapes] == [(0.5, -0.5), (0.5, 0.5)]
+
+
 def test_a_loss_is_better_when_it_is_lower() -> None:
     figure = sweep_grid(
         ROWS, COLUMNS, MEAN, SPREAD, **TITLES, percent=False, higher_is_better=False
@@ -54,8 +60,13 @@ def test_a_grid_without_figures_or_with_equal_ones_is_drawn() -> None:
 
 def points() -> list[Series]:
     return [
-        Series("one", [0.001, 0.01, 0.1], np.array([0.5, 0.9, NAN]), np.array([0.1, NAN, NAN])),
-        Series("two", [0.001, 0.01, 0.1], np.array([0.6, 0.7, 0.8]), np.array([NAN] * 3)),
+        Series(
+            "one",
+            [0.001, 0.01, 0.1],
+            np.array([0.5, 0.9, NAN]),
+            np.array([[0.1, NAN, NAN], [0.2, NAN, NAN]]),
+        ),
+        Series("two", [0.001, 0.01, 0.1], np.array([0.6, 0.7, 0.8]), np.full((2, 3), NAN)),
     ]
 
 
@@ -63,10 +74,10 @@ def test_points_leave_out_what_has_no_figure_and_differ_by_more_than_colour() ->
     figure = sweep_points(points(), x_title="Rate", y_title="Accuracy", percent=True, log=True)
     one, two = figure.data
     assert list(one.x) == [0.001, 0.01]
-    assert list(one.error_y.array) == [0.1, 0]
+    assert (list(one.error_y.array), list(one.error_y.arrayminus)) == ([0.1, 0], [0.2, 0])
     assert one.error_y.visible
     assert not two.error_y.visible
-    assert one.customdata == (" ± 10.0", "")
+    assert one.customdata == (", 95 %: 30.0% to 60.0%", "")
     assert one.marker.symbol != two.marker.symbol
     assert one.line.dash != two.line.dash
     assert figure.layout.xaxis.type == "log"
@@ -74,7 +85,7 @@ def test_points_leave_out_what_has_no_figure_and_differ_by_more_than_colour() ->
 
 
 def test_words_stand_in_their_order() -> None:
-    series = [Series("", ["relu", "10"], np.array([0.5, 0.6]), np.array([NAN, NAN]))]
+    series = [Series("", ["relu", "10"], np.array([0.5, 0.6]), np.full((2, 2), NAN))]
     figure = sweep_points(series, x_title="Activation", y_title="Loss", percent=False)
     assert figure.layout.xaxis.type == "category"
     assert not figure.layout.showlegend
@@ -102,7 +113,7 @@ def test_what_was_stopped_early_is_hollow_and_drawn_values_are_no_ticks() -> Non
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_no_figure_at_all(count: int) -> None:
-    series = [Series("", [1.0, 2.0], np.array([NAN, NAN]), np.array([NAN, NAN]))] * count
+    series = [Series("", [1.0, 2.0], np.array([NAN, NAN]), np.full((2, 2), NAN))] * count
     figure = sweep_points(series, x_title="x", y_title="y", percent=True)
     assert not figure.data
     assert figure.layout.annotations[0].text == "No run has ended yet"

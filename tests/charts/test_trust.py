@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.charts.trust import hiding, hiding_alt, likeness, likeness_alt
+from lab.charts.trust import copies, copies_alt, hiding, hiding_alt, likeness, likeness_alt
 
 WHAT = ["head", "block3 to head", "all stages"]
 MEANS = np.array([0.4, 0.2, 0.1])
@@ -51,6 +51,18 @@ def test_the_band_spans_all_random_orders_on_both_sides() -> None:
         "2 random orders",
         "The map's order",
     ]
+
+
+def test_the_map_lies_in_the_middle_of_its_copies() -> None:
+    gains = np.arange(25.0).reshape(5, 5) / 100
+    gains[0, 0] = 0.6
+    (table,) = copies(gains).data
+    assert table.z[2][2] == 0.6
+    assert table.z[2][3] == gains[0, 1]  # one to the right
+    assert table.z[1][2] == gains[4, 0]  # four down is one up
+    assert table.x[2] == "0"
+    assert "+60%" in copies_alt(gains)
+    assert "24 shifted copies by +1% to +24%" in copies_alt(gains)
 
 
 def test_not_told_by_colour_alone() -> None:

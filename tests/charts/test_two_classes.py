@@ -31,6 +31,16 @@ def test_figures_of_any_length_are_drawable_and_small(count: int) -> None:
             assert (run.x[0], run.x[-1]) == (line[0], line[-1])
 
 
+def test_the_threshold_is_a_point_where_it_has_a_place() -> None:
+    line = np.linspace(0, 1, 5)
+    for point, traces in (((0.5, 0.6), 3), ((0.0, np.nan), 2), (None, 2)):
+        for figure in (
+            roc(line, line, point=point),
+            precision_recall(line, line, share=0.5, point=point),
+        ):
+            assert len(figure.data) == traces
+
+
 def test_chance_is_the_share_of_positive_images() -> None:
     chance = precision_recall(np.array([0.5, 1.0]), np.array([1.0, 0.4]), share=0.3).data[0]
     assert chance.y == (0.3, 0.3)

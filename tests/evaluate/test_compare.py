@@ -2,19 +2,23 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t, ttest_ind
 
 from lab.config import RunConfig
 from lab.errors import ConfigError
 from lab.evaluate.compare import (
+    CHANCE,
     PairedTest,
+    alike,
     differing_settings,
+    holm,
     in_words,
     mcnemar,
     over_seeds,
     paired,
     paired_over_seeds,
     share_interval,
+    welch,
 )
 from lab.evaluate.metrics import wilson_interval
 from lab.evaluate.predictions import Predictions
@@ -35,6 +39,36 @@ def test_a_recorded_accuracy_has_the_interval_of_its_counts() -> None:
     assert share_interval(1.0, 50) == wilson_interval(50, 50)
     for share, n in ((None, 10), (0.5, None), (0.5, 0), (float("nan"), 10)):
         assert share_interval(share, n) is None
+
+
+# --- several comparisons -------------------------------------------------------------------------
+def test_holm_as_published() -> None:
+    # As R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm").
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+    assert holm([0.03]) == (0.03,)
+    assert holm([]) == ()
+    assert holm([0.9, 0.8]) == (1.0, 1.0)
+
+
+def test_three_equal_runs_seldom_show_a_difference() -> None:
+    """The three pairs of three equally good networks: without a correction one set in eight."""
+    rng = np.random.Generator(np.random.Philox(11))
+    corrected = naive = 0
+    for _ in range(400):
+        runs = rng.random((3, 200)) < 0.8
+        p_values = [mcnemar(runs[i], runs[j]).p_mid for i, j in ((0, 1), (0, 2), (1, 2))]
+        corrected += min(holm(p_values)) < CHANCE
+        naive += min(p_values) < CHANCE
+    assert naive > 40
+    assert corrected <= 28  # 5 % and twice the chance in 400 tries
+
+
+def test_what_cannot_be_told_apart() -> None:
+    assert alike(3, []) == ((0, 1, 2),)
+    assert alike(3, [(0, 2)]) == ((0, 1), (1, 2))
+    assert alike(4, [(0, 2), (0, 3), (1, 3)]) == ((0, 1), (1, 2), (2, 3))
+    assert alike(3, [(0, 1), (0, 2), (1, 2)]) == ((0,), (1,), (2,))
+    assert alike(0, []) == ()
 
 
 # --- seeds ---------------------------------------------------------------------------------------
@@ -58,6 +92,18 @@ def test_the_spread_over_seeds() -> None:
     assert spread.mean == pytest.approx(0.93)
     assert spread.deviation == pytest.approx(np.std([0.90, 0.92, 0.97], ddof=1))
     assert (spread.lowest, spread.highest) == (0.90, 0.97)
+    expected = t.interval(0.95, 2, spread.mean, spread.deviation / 3**0.5)
+    assert spread.interval == pytest.approx(expected, rel=1e-3)
+
+
+def test_two_ways_of_training_over_their_seeds_as_scipy() -> None:
+    rates = [settings(seed=seed, learning_rate=rate) for rate in (0.1, 0.01) for seed in range(3)]
+    results = [0.90, 0.92, 0.97, 0.80, 0.81, 0.83]
+    first, second = over_seeds(rates, results)
+    expected = ttest_ind(results[:3], results[3:], equal_var=False).pvalue
+    assert welch(first, second) == pytest.approx(expected)
+    same, other = over_seeds(rates, [0.75] * 3 + [0.5] * 3)
+    assert (welch(same, other), welch(same, same)) == (0.0, 1.0)
 
 
 def test_no_spread_without_two_seeds() -> None:

@@ -9,6 +9,7 @@ from sklearn import metrics as oracle
 
 from lab.evaluate.metrics import (
     calibration,
+    calibration_by_luck,
     class_scores,
     confusion,
     grouped_share,
@@ -247,3 +248,21 @@ def test_the_grouped_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_students_quantile() -> None:
     for freedom in (1, 2, 3, 5, 10, 40, 1000):
         assert student_95(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-3)
+
+
+def test_what_a_perfectly_calibrated_network_shows() -> None:
+    """The audit's figures: 7.5 % with 100 images, 1.8 % with 2,000; and copies count once."""
+    rng = np.random.default_rng(5)
+    sure = rng.uniform(0.5, 1, size=2000)
+    low, high = calibration_by_luck(sure[:100])
+    assert low < 0.075 < high
+    low, high = calibration_by_luck(sure)
+    assert low < 0.018 < high < 0.035
+    inside = 0
+    for _ in range(100):
+        error = calibration(sure, rng.random(2000) < sure).expected_error
+        inside += low <= error <= high
+    assert 88 <= inside <= 100
+    copies = np.repeat(sure[:100], 20)
+    assert calibration_by_luck(copies, np.repeat(np.arange(100), 20))[0] > 3 * low
+    assert calibration_by_luck(copies)[1] < calibration_by_luck(sure[:100])[0]

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from lab import jobs
 from lab.config import RunConfig
@@ -11,7 +13,7 @@ from lab.errors import ConfigError, NotFoundError, ResourceError
 from lab.evaluate import trust
 from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture, pack_picture
-from lab.evaluate.trust import trust_of
+from lab.evaluate.trust import Skill, trust_of
 from lab.models.staged import StagedNet
 from lab.progress import Cancelled, Progress
 from lab.training.checkpoint import CheckpointMetadata, load_network
@@ -49,7 +51,8 @@ def test_a_trained_run_gets_a_verdict_with_its_numbers(run: Path) -> None:
         method="layercam",
         progress=told.append,
     )
-    assert found.verdict in ("depends", "unchanged", "no_better")
+    assert found.verdict in ("depends", "cannot_tell", "unchanged", "no_better")
+    assert found.placement is not None
     assert found.trusted == (found.verdict == "depends")
     assert [step.what for step in found.correlations][::4] == ["Head", "all stages"]
     assert found.deletion is not None
@@ -57,6 +60,31 @@ def test_a_trained_run_gets_a_verdict_with_its_numbers(run: Path) -> None:
     assert found.road is not None
     assert -0.5 <= found.road.score <= 0.5
     assert told[-1].done == told[-1].total
+
+
+def test_no_map_of_a_network_that_only_guesses_is_trusted(tmp_path: Path) -> None:
+    guessing = train(tmp_path / "r-3", epochs=1, class_balancing="none")
+    file = guessing / "best.safetensors"
+    tensors = load_file(file)
+    save_file({name: torch.zeros_like(tensor) for name, tensor in tensors.items()}, file)
+    found = trust_of(
+        PublishedNetwork.newest(guessing, "best"),
+        picture(),
+        target=0,
+        layer="block2",
+        method="layercam",
+    )
+    assert found.verdict == "knows_nothing"
+    assert not found.trusted
+    assert "no more than guessing would" in found.sentence
+
+
+def test_knowledge_is_more_than_luck() -> None:
+    assert Skill(right=64, images=64, guessing=0.5).is_knowledge
+    assert not Skill(right=38, images=64, guessing=0.5).is_knowledge  # 1 of 10 guess as well
+    assert Skill(right=45, images=64, guessing=0.5).is_knowledge
+    assert not Skill(right=0, images=64, guessing=0.04).is_knowledge
+    assert Skill(right=12, images=64, guessing=0.05).is_knowledge
 
 
 def test_it_is_fit_for_a_job(run: Path) -> None:

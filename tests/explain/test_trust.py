@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from lab.config import RunConfig
 from lab.errors import DivergedError
-from lab.explain import hiding
+from lab.explain import hiding, placement
 from lab.explain import trust as sanity
 from lab.explain.grad_cam import class_activation_maps
-from lab.explain.hiding import Cells, Curve, Hiding, beats_chance
-from lab.explain.trust import Trust, rank_correlation, trust_test
+from lab.explain.hiding import Cells, Hiding
+from lab.explain.placement import Halves, Placement, half_batches
+from lab.explain.trust import Trust, rank_correlation, trust_test, trust_verdict
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
 from lab.progress import Cancelled, Progress
@@ -177,7 +178,6 @@ def test_the_curves_hide_and_show_what_they_say() -> None:
     )
     assert deletion.area < deletion.random_areas.min()
     assert insertion.area > insertion.random_areas.max()
-    assert beats_chance(deletion, insertion)
     assert not net.training or net.stage("head").training  # as it was
 
 
@@ -187,13 +187,74 @@ def test_one_random_order_read_backwards_serves_both_tests() -> None:
     assert insertion.random_areas == pytest.approx(deletion.random_areas)
 
 
-def test_a_map_no_better_than_chance_does_not_beat_it() -> None:
-    fractions = np.linspace(0, 1, 5)
-    random = np.linspace(0.9, 0.1, 5) + np.array([-0.1, 0, 0.1])[:, None]
-    same = Curve(fractions, random[1], random)
-    assert not beats_chance(same, Curve(fractions, random[1, ::-1], random[:, ::-1]))
-    better = Curve(fractions, random[1] - 0.15, random)
-    assert beats_chance(better, Curve(fractions, random[1, ::-1] + 0.15, random[:, ::-1]))
+# --- place ---------------------------------------------------------------------------------------
+def placement_of(mapped: np.ndarray) -> Placement:
+    picture = torch.zeros(1, 1, 16, 16)
+    picture[..., 8:, 8:] = 1
+    batches: list[None] = []
+    halves = Halves(StagedNet({"head": OneCell()}), picture, 1, lambda: batches.append(None))
+    assert len(batches) == half_batches(picture)
+    return halves.placement(torch.from_numpy(mapped).float())
+
+
+def test_the_right_place_beats_every_shifted_copy() -> None:
+    mapped = np.zeros((4, 4))
+    mapped[2:, 2:] = 1
+    found = placement_of(mapped)
+    assert found.is_right
+    assert found.as_good == 0
+    assert found.p_value == pytest.approx(1 / 25)
+    assert found.shown - found.hidden == pytest.approx(found.gain)
+    assert 0 <= found.hidden < found.shown <= 1
+
+
+def test_another_place_is_found_out_and_a_map_of_everything_is_not_trusted() -> None:
+    mapped = np.zeros((4, 4))
+    mapped[:2, :2] = 1
+    found = placement_of(mapped)
+    assert found.is_wrong
+    assert found.gain < 0
+    even = placement_of(np.ones((4, 4)))
+    assert not even.is_right
+    assert even.as_good == 24  # shifted, it is the same
+
+
+def test_the_size_of_a_map_s_numbers_does_not_matter() -> None:
+    mapped = np.zeros((4, 4))
+    mapped[2:, 2:] = [[4, 3], [2, 1]]
+    tiny = placement_of(mapped * 1e-30)
+    assert tiny.gains == pytest.approx(placement_of(mapped).gains, abs=1e-6)
+
+
+def test_halves_are_halves() -> None:
+    shown = placement._masks(28, 28)
+    assert shown.float().mean((1, 2)) == pytest.approx(0.5, abs=0.01)
+    assert torch.equal(shown, placement._masks(28, 28))
+
+
+def test_each_answer_s_sentence_has_the_numbers_that_decided() -> None:
+    def sentence(gains: object, *, shown: float = 0.9, reaction: float = 0.5) -> tuple[str, str]:
+        table = np.full((5, 5), 0.0)
+        table.flat[: len(gains)] = gains  # type: ignore[arg-type]
+        found = Placement(shown, shown - float(table[0, 0]), table, reaction)
+        return trust_verdict(0.2, 0.1, found)
+
+    answer, words = sentence([0.6])
+    assert answer == "depends"
+    assert "more of the map gets 90%, the half with less 30%" in words
+    assert "none tell the halves apart" in words
+    answer, words = sentence([0.6, 0.7, 0.7])
+    assert answer == "cannot_tell"
+    assert "2 of 24 copies" in words
+    answer, words = sentence([-0.1])
+    assert answer == "no_better"
+    assert "24 of 24 copies" in words
+    answer, words = sentence([0.01], reaction=0.02)
+    assert answer == "cannot_tell"
+    assert "whichever half" in words
+    assert sentence([0.05])[0] == "cannot_tell"
+    assert trust_verdict(0.2, 0.9, Placement(0.9, 0.1, np.eye(5), 0.5))[0] == "unchanged"
+    assert trust_verdict(0.99, 0.1, Placement(0.9, 0.1, np.eye(5), 0.5))[0] == "unchanged"
 
 
 # --- verdicts ------------------------------------------------------------------------------------
@@ -231,7 +292,8 @@ def test_a_random_network_without_numbers_counts_as_no_map() -> None:
 def test_an_untrained_network_is_not_trusted() -> None:
     result = trust(network(0))
     assert not result.trusted
-    assert result.sentence.startswith("Do not trust this map")
+    assert result.verdict == "cannot_tell"  # it answers a third to everything
+    assert "whichever half of the picture" in result.sentence
 
 
 def test_the_same_question_gets_the_same_answer() -> None:

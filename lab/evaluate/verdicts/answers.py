@@ -131,8 +131,8 @@ def small_validation(run: RunEvidence) -> Verdict | None:
         "small_validation",
         f"{n:,} validation images are few: chance alone moves their accuracy by "
         f"{50 * (high - low):.1f} points either way, so the “best” epoch may just be the luckiest.",
-        f"Best validation accuracy {best:.1%} of {n:,} images: 95 % interval {low:.1%} to "
-        f"{high:.1%} (Wilson).",
+        f"The highest validation accuracy of an epoch is {best:.1%} of {n:,} images: 95 % interval "
+        f"{low:.1%} to {high:.1%} (Wilson).",
         f"Set {bigger:.0%} of the training images aside. It costs training images; more images "
         "in all would be better."
         if change

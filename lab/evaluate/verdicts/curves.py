@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.config import KNOBS, RunConfig
+from lab.config import RunConfig
 from lab.evaluate.metrics import wilson_interval
 from lab.evaluate.verdicts.evidence import (
     Column,
@@ -23,6 +23,15 @@ THROWN = 3.0
 """A batch's loss over that of guessing at which the network was thrown off."""
 
 WORSE_THAN_GUESSING = 1.5
+
+CAME_BACK = 0.98
+"""Share of guessing's loss below which a network that was thrown off once has come back."""
+
+SAME_RATE = 2.0
+"""Largest over smallest rate of the epochs up to which the run counts as one at a single rate."""
+
+FELL = 0.01
+"""Drop of the validation accuracy that counts as worse, where chance allows no more."""
 
 EPOCHS_AFTER_BEST = 3
 """Epochs for which validation must get worse while training gets better."""
@@ -62,7 +71,10 @@ def diverged(run: RunEvidence) -> Verdict | None:
 
 
 def rate_too_high(run: RunEvidence) -> Verdict | None:
-    """A loss that was thrown far above guessing and has not come back below it."""
+    """A loss that was thrown far above guessing and has not come back below it.
+
+    One bad batch from which the network recovers is no reason for another rate.
+    """
     guess, losses = run.guessing, run.steps["loss"]
     epochs = run.epochs
     if guess is None or not len(epochs["train_loss"]) or not len(losses):
@@ -70,6 +82,8 @@ def rate_too_high(run: RunEvidence) -> Verdict | None:
     last = float(epochs["train_loss"][-1])
     highest = int(np.nanargmax(losses))
     thrown = losses[highest] > max(THROWN * guess, 1.5 * losses[0]) and last > 0.9 * guess
+    if thrown and last < CAME_BACK * guess and last <= np.nanmin(epochs["train_loss"]):
+        return None  # below guessing, and still falling
     if not thrown and not last > max(WORSE_THAN_GUESSING * guess, float(losses[0])):
         return None
     return Verdict(
@@ -89,11 +103,14 @@ def rate_too_low(run: RunEvidence) -> Verdict | None:
     """A training loss that falls straight and slowly: every step in the right direction, none far.
 
     Where layers were sampled their steps must be short as well; where those are next to nothing,
-    that the loss hardly moves is enough.
+    that the loss hardly moves is enough. Not while a schedule moves the rate, nor where one batch
+    threw the loss far up: longer steps would do so more often.
     """
     losses, guess = run.epochs["train_loss"], run.guessing
     n = len(losses)
-    if guess is None or n < 3 or not losses[-1] > 0.6 * guess or _rate_fell(run):
+    if guess is None or n < 3 or not losses[-1] > 0.6 * guess or _rate_moved(run):
+        return None
+    if len(run.steps["loss"]) and np.nanmax(run.steps["loss"]) > THROWN * guess:
         return None
     falls = losses[:-1] - losses[1:]
     fall = float(losses[0] - losses[-1])
@@ -142,20 +159,30 @@ def overfitting(run: RunEvidence) -> Verdict | None:
         f"{run.val_samples:,} validation images (95 % interval {low:.1%} to {high:.1%})."
     )
     if rises:
-        sentence += f": since epoch {epochs.epoch[best]} it gets worse on images it has not seen"
+        before, after = (float(np.mean(epochs["val_accuracy"][rows])) for rows in (best, [-2, -1]))
+        since = f": since epoch {epochs.epoch[best]}"
+        # Of two shares of the same images, which are right and wrong together for the most part.
+        if before - after > max(FELL, (high - low) / 4):
+            sentence += f"{since} it gets worse on images it has not seen"
+        else:
+            sentence += (
+                f"{since} its validation loss rises, because wrong answers become surer; how many "
+                "are right stays level"
+            )
         evidence = (
             f"Since epoch {epochs.epoch[best]} the training loss fell from "
             f"{epochs['train_loss'][best]:.3g} to {epochs['train_loss'][-1]:.3g}, while the "
             f"validation loss rose from {epochs['val_loss'][best]:.3g} to {now:.3g} (mean of the "
-            f"last two epochs). {evidence}"
+            f"last two epochs) and the validation accuracy went from {before:.1%} to {after:.1%}. "
+            f"{evidence}"
         )
     suggestion, change = _against_overfitting(run.config)
     return Verdict("overfitting", sentence + ".", evidence, suggestion, change)
 
 
 def underfitting(run: RunEvidence) -> Verdict | None:
-    """Training and validation alike stay far from right, and more of the same will not help; or the
-    run ended while it was still learning."""
+    """Training and validation alike stay far from right: the run ended while it was still learning,
+    or has come to rest there."""
     epochs, n, guess = run.epochs, len(run.epochs["train_loss"]), run.guessing
     if n < 5:
         return None
@@ -176,7 +203,7 @@ def underfitting(run: RunEvidence) -> Verdict | None:
             f"{evidence} Guessing costs {guess:.3g}.",
             "Let the finder on the Train page look for a rate at which the loss falls at all.",
         )
-    if gained >= FLAT:
+    if gained >= FLAT or _validation_improves(run, max(2, n // 6)):
         if not run.ended or epochs.epoch[-1] < run.config.epochs:  # it can go on first
             return None
         return Verdict(
@@ -184,16 +211,17 @@ def underfitting(run: RunEvidence) -> Verdict | None:
             "The run ended while it was still learning: even its training images are not yet told "
             "apart.",
             evidence,
-            "Train twice as long.",
+            "Train twice as long before anything else is changed.",
             {"epochs": min(10_000, 2 * run.config.epochs)},
         )
     if n < FEWEST_FLAT:
         return None
     suggestion, change = _against_underfitting(run.config)
+    changed = ", which augmentation changes anew each time," if run.config.augments else ""
     return Verdict(
         "underfitting",
-        "The network does not even learn its training images, and has stopped getting better: it "
-        "cannot do more as it is.",
+        f"The network gets neither its training images{changed} nor others right, and its loss "
+        "has hardly fallen lately. Whether more epochs would help, these curves cannot tell.",
         evidence,
         suggestion,
         change,
@@ -201,7 +229,10 @@ def underfitting(run: RunEvidence) -> Verdict | None:
 
 
 def plateau(run: RunEvidence) -> Verdict | None:
-    """It did learn, and now neither loss moves any more, at an unchanged rate."""
+    """It did learn, and now neither loss moves any more, at an unchanged rate.
+
+    Steps that are too long look just like labels that are wrong: the curves cannot tell which.
+    """
     epochs, n = run.epochs, len(run.epochs["train_loss"])
     window = max(4, n // 3)
     if n < window + 3 or _rate_fell(run):
@@ -221,9 +252,11 @@ def plateau(run: RunEvidence) -> Verdict | None:
     )
     return Verdict(
         "plateau",
-        "The training stands still: it learned, but its steps are now too long to get any lower.",
+        "The training stands still: it learned, and now neither loss moves. Either its steps are "
+        "too long to get any lower, or what is left cannot be learned, such as wrong labels.",
         evidence,
-        "Let the rate drop to a tenth whenever validation stalls for three epochs.",
+        "To find out which, let the rate drop to a tenth whenever validation stalls for three "
+        "epochs. If the loss does not fall then either, look for wrong labels on the Data page.",
         {"schedule": "on_plateau", "schedule_epochs": 3, "schedule_factor": 0.1},
     )
 
@@ -252,25 +285,45 @@ def _rate_fell(run: RunEvidence) -> bool:
     return bool(len(rates) and rates[-1] < 0.3 * np.nanmax(rates))
 
 
+def _rate_moved(run: RunEvidence) -> bool:
+    """A schedule has moved the rate, up or down, or has not brought it to the setting's yet."""
+    rates = run.epochs.learning_rate
+    if not len(rates) or not np.isfinite(rates).any():
+        return False
+    highest = np.nanmax(rates)
+    return bool(
+        highest > SAME_RATE * np.nanmin(rates) or highest * SAME_RATE < run.config.learning_rate
+    )
+
+
+def _validation_improves(run: RunEvidence, latest: int) -> bool:
+    """Whether the `latest` epochs have clearly the lowest validation loss so far."""
+    losses = run.epochs["val_loss"]
+    if len(losses) <= latest or not np.isfinite(losses[:-latest]).any():
+        return False
+    return bool(np.nanmin(losses[-latest:]) < (1 - FLAT) * np.nanmin(losses[:-latest]))
+
+
 def _against_overfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
     """The first remedy that the run does not use yet, with its change of knobs."""
     if not config.augments:
         return (
-            "Augmentation: turned, zoomed and shifted a little, a picture is never the same twice "
-            "and cannot be learned by heart.",
+            "Try augmentation: turned, zoomed and shifted a little, a picture is never the same "
+            "twice and cannot be learned by heart.",
             augmented(config),
         )
     if config.dropout is None and config.architecture in MORE_DROPOUT:
         return (
-            "Dropout: half of the units are switched off at random, so that none can rely on the "
-            "others' memory.",
+            "Try dropout: half of the units are switched off at random, so that none can rely on "
+            "the others' memory.",
             {"dropout": 0.5},
         )
     if config.weight_decay < 0.01:
         optimizer = "adamw" if config.optimizer == "adam" else config.optimizer
         decay = 0.05 if optimizer == "adamw" else 1e-3
         return (
-            "Weight decay pulls weights towards zero: only what many images agree on stays.",
+            "Try weight decay, which pulls weights towards zero: only what many images agree on "
+            "stays.",
             {"optimizer": optimizer, "weight_decay": decay},
         )
     return (
@@ -288,22 +341,29 @@ have a half already."""
 
 
 def _against_underfitting(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """The first remedy that fits: less regularisation, then a larger network."""
-    weakened = {k.name: k.default for k in KNOBS.values() if k.group == "augmentation"}
+    """Something to try: more epochs where augmentation slows learning down, then a larger network.
+
+    Not "without augmentation": on the drawn cats and dogs longer training gained what leaving it
+    out lost (tests/evaluate/verdicts/corpus).
+    """
     if config.augments and not config.pretrained:
-        return "Train without augmentation first: the images may be changed too much.", weakened
+        return (
+            "Try twice as many epochs first: with augmentation every image is a new one, and "
+            "learning takes longer.",
+            {"epochs": min(10_000, 2 * config.epochs)},
+        )
     if config.pretrained and config.freeze == "head_only":
         return (
-            "Let the last stage learn too: what the frozen network sees is not enough.",
+            "Try to let the last stage learn too: what the frozen network sees may not be enough.",
             {"freeze": "last_k", "last_k": 1},
         )
     own = {"activation": "auto"}
     if config.architecture == "single-layer-perceptron":
-        return "A hidden layer can bend the cut.", {**own, "architecture": "mlp"}
+        return "Try a hidden layer, which can bend the cut.", {**own, "architecture": "mlp"}
     if config.architecture in ("mlp", "deep-mlp", "sign-mlp"):
         return (
-            "A convolutional network sees neighbouring pixels together; a perceptron does not "
-            "know which pixels are neighbours.",
+            "Try a convolutional network, which sees neighbouring pixels together; a perceptron "
+            "does not know which pixels are neighbours.",
             {**own, "architecture": "simple-cnn"},
         )
     return "Try a deeper architecture, larger images, or a network with ImageNet weights.", {}

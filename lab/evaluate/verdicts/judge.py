@@ -41,7 +41,7 @@ __all__ = ["TITLES", "Epochs", "Kind", "Steps", "Verdict", "vanishing_gradients"
 TITLES: dict[Kind, str] = {
     "vanishing_gradients": "Vanishing gradients",
     "exploding": "Exploding",
-    "dead_units": "Dead units",
+    "dead_units": "Silent units",
     "overfitting": "Overfitting",
     "underfitting": "Underfitting",
     "rate_too_high": "Learning rate too high",

@@ -38,8 +38,17 @@ DEAD = 0.75
 """Of a layer's units. A unit may well be silent for the images of one batch and not for others, so
 half of them is nothing unusual."""
 
-SMALLEST_BATCH = 16
-"""Of fewer images, silence in one batch tells nothing."""
+SMALLEST_BATCH = 32
+"""Of fewer images, silence in one batch tells nothing: a unit that answers to 2 % of all images is
+silent in half of such batches."""
+
+RISEN = 1.2
+"""Loss over that of guessing, and over the first batch's, from which growing gradients count as
+exploding. A network that leaves a plateau has growing gradients too, at a loss near guessing's."""
+
+MOVED = 0.1
+"""A first layer whose steps, as a share of its weights, are this share of the median layer's moves
+with the others, however faint its gradient: Adam divides by the gradient's own size."""
 
 SQUASHING = ("sigmoid", "tanh")
 
@@ -79,15 +88,31 @@ def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdi
         f"For the first {steps[-1]:,} of {layers.steps[-1]:,} steps {layers.layers[first]} received"
     )  # fmt: skip
     suggestion, change = _against_fading(config, activation)
+    moves = _median(layers.update_ratio[rows])[trained]
+    keeps_up = bool(moves[0] >= MOVED * np.median(moves))
+    effect = (
+        f"The optimizer still {'moves' if still else 'moved'} it as far as the others, but by what "
+        "little is left of the signal"
+    )
     a_layer = lost ** (1 / (count - 1))
     passed = f"; from layer to layer about 1/{a_layer:.2g} is left" if np.isfinite(lost) else ""
     return Verdict(
         "vanishing_gradients",
-        f"{who} {part} of the gradient that reaches {layers.layers[last]}: {why}, and the first "
-        f"layers hardly {learns}{'' if still else ' all that time'}.",
+        f"{who} {part} of the gradient that reaches {layers.layers[last]}: {why}"
+        + (
+            f". {effect}."
+            if keeps_up
+            else f", and the first layers hardly {learns}{'' if still else ' all that time'}."
+        ),
         f"Median length of the weights' gradient over {times(len(steps), 'sampled step')} "
         f"({steps[0]:,} to {steps[-1]:,}): {norms[first]:.1e} in {layers.layers[first]}, "
-        f"{norms[last]:.1e} in {layers.layers[last]}{passed}.",
+        f"{norms[last]:.1e} in {layers.layers[last]}{passed}."
+        + (
+            f" One step moves the first one's weights by {moves[0]:.1e} of their length, the "
+            f"median layer's by {np.median(moves):.1e}."
+            if np.isfinite(moves).all()
+            else ""
+        ),
         suggestion,
         change,
     )
@@ -107,7 +132,8 @@ def _faded(ends: Column, steps: Column, recent: slice) -> tuple[slice | None, bo
 
 
 def exploding_gradients(run: RunEvidence) -> Verdict | None:
-    """Gradients a hundred times what they were, while the loss is above its first value."""
+    """Gradients a hundred times what they were, while the loss is clearly above its first value and
+    above guessing."""
     layers, losses = run.layers, run.steps["loss_smoothed"]
     if layers is None or len(layers.steps) < 2 * FEWEST_SAMPLES or not len(losses):
         return None
@@ -115,7 +141,8 @@ def exploding_gradients(run: RunEvidence) -> Verdict | None:
     then, now = _median(layers.gradient_norm[:FEWEST_SAMPLES]), _median(layers.gradient_norm[rows])
     with np.errstate(divide="ignore", invalid="ignore"):
         growth = now / then
-    if not np.any(growth > GROWN) or not losses[-1] > run.steps["loss"][0]:
+    limit = RISEN * max(float(run.steps["loss"][0]), run.guessing or 0.0)
+    if not np.any(growth > GROWN) or not losses[-1] > limit:
         return None
     worst = int(np.nanargmax(growth))
     return Verdict(
@@ -131,7 +158,10 @@ def exploding_gradients(run: RunEvidence) -> Verdict | None:
 
 
 def dead_units(run: RunEvidence) -> Verdict | None:
-    """A layer of the ReLU family in which most units answered 0 to whole batches."""
+    """A layer of the ReLU family in which most units answered 0 to whole batches.
+
+    That is more than are dead: a unit silent in one batch may answer in the next.
+    """
     layers, config = run.layers, run.config
     if layers is None or len(layers.steps) < FEWEST_SAMPLES or config.batch_size < SMALLEST_BATCH:
         return None
@@ -148,18 +178,19 @@ def dead_units(run: RunEvidence) -> Verdict | None:
     also = f"; {several} layers are above {DEAD:.0%}" if several > 1 else ""
     change: dict[str, Any]
     if config.pretrained or config.activation == "leaky_relu":
-        suggestion = "Take a tenth of the rate: a large step pushes units over the edge."
+        suggestion = "Try a tenth of the rate: a large step pushes units over the edge."
         change = slower(config)
     else:
         suggestion = (
-            "Leaky ReLU lets a little through below zero, so that a unit can come back. A smaller "
-            "rate keeps fewer from dying."
+            "Try leaky ReLU, which lets a little through below zero, so that a unit can come back, "
+            "or a smaller rate."
         )
         change = {"activation": "leaky_relu"}
     return Verdict(
         "dead_units",
         f"{shares[worst]:.0%} of the units of {layers.layers[worst]} answer 0 to every image of a "
-        "batch: they get no gradient, and whoever is dead stays so.",
+        "batch, so they learn nothing from it. Some of them may answer to other images: how many "
+        "are dead for good, one batch cannot tell.",
         f"Median over {times(len(steps), 'sampled step')} ({steps[0]:,} to {steps[-1]:,}), "
         f"batches of {config.batch_size} images{also}.",
         suggestion,

@@ -1,7 +1,7 @@
 """A sweep as data: one base config, the knobs that vary, how they are drawn, how runs are judged.
 
     name: rate and batch
-    kind: grid                  # or random, halving
+    kind: grid                  # or another of METHODS: random, halving, tpe, cmaes
     base: {dataset: drawn-signs, architecture: sign-cnn, epochs: 3}
     axes:
       batch_size: [32, 128]
@@ -17,6 +17,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,53 @@ from lab.errors import ConfigError, unknown_name
 from lab.metrics import METRICS, Metric
 from lab.runs.naming import setting_words
 
-Kind = Literal["grid", "random", "halving"]
+Kind = Literal["grid", "random", "halving", "tpe", "cmaes"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to choose the combinations of a sweep."""
+
+    title: str
+    fits: str
+    """When it is the right one, in a sentence or two."""
+    learns: bool = False
+    """Whether each combination is drawn from the results of those before it, one after another."""
+    trials: int = 12
+    """How many combinations a form proposes to draw."""
+
+
+METHODS: dict[Kind, Method] = {
+    "grid": Method(
+        "Grid", "Every combination of the values: for one or two settings with few values each."
+    ),
+    "random": Method(
+        "Random",
+        "Combinations drawn by chance: for three settings and more, of which a grid would try too "
+        "few values (Bergstra and Bengio, 2012).",
+    ),
+    "halving": Method(
+        "Halving",
+        "Drawn by chance, and the weak ones are stopped after a few epochs: when most combinations "
+        "show early that they are no good (Li et al., 2020).",
+    ),
+    "tpe": Method(
+        "TPE",
+        "The first ten by chance, the others near those that did well: for settings of any kind, "
+        "from about twenty combinations on (tree-structured Parzen estimator, Bergstra et al., "
+        "2011).",
+        learns=True,
+        trials=24,
+    ),
+    "cmaes": Method(
+        "CMA-ES",
+        "A cloud of points that moves toward better results: for two to ten settings that are "
+        "numbers, from about forty combinations on (Hansen, 2016).",
+        learns=True,
+        trials=40,
+    ),
+}
+"""In the order of every list."""
 JUDGED_BY = {f"val_{m.name}": f"Validation {m.title.lower()}" for m in METRICS.values()}
 """The metrics by which a sweep may judge its runs, with their titles."""
 Params = dict[str, Any]
@@ -129,10 +176,28 @@ class SweepConfig(BaseModel):
                 f"This sweep would train {self.runs_at_most:,} runs; allowed are {MOST_RUNS}. Take "
                 "fewer values or seeds, or draw some combinations at random."
             )
+        self._check_drawing()
         if self.kind == "halving" and self.first_rung >= self.base.epochs:
             raise ConfigError(
                 f"first_rung is {self.first_rung} and a run has {self.base.epochs} epoch(s); runs "
                 "must be compared before their last epoch. Take more epochs, or kind random."
+            )
+
+    def _check_drawing(self) -> None:
+        if not self.method.learns:
+            return
+        ranges = [knob for knob, a in self.axes.items() if isinstance(a, Range) and a.low < a.high]
+        listed = [KNOBS[knob].title for knob, a in self.axes.items() if not isinstance(a, Range)]
+        if self.kind == "cmaes" and (listed or len(ranges) < 2):
+            what = f"{listed[0]} is a list of values" if listed else f"{len(ranges)} given"
+            raise ConfigError(
+                f"CMA-ES needs two ranges of numbers or more and nothing else, and {what}. Vary "
+                "other settings, or take TPE (kind tpe), which takes settings of any kind."
+            )
+        if not ranges:
+            raise ConfigError(
+                "TPE needs at least one range of numbers: of lists alone it would train the same "
+                "combination again and again. Take a grid or random, which try each one once."
             )
 
     def to_json(self) -> str:
@@ -163,7 +228,8 @@ class SweepConfig(BaseModel):
     def points(self) -> tuple[Params, ...] | None:
         """The combinations in the order in which they are trained: all of a grid; for the other
         kinds, when every axis is a list, `trials` different ones in a random order. None when some
-        axis is a range to draw from: then each is drawn when its turn comes."""
+        axis is a range to draw from, as always where the method learns: then each is drawn when
+        its turn comes."""
         axes = {
             knob: axis.values(whole=KNOBS[knob].kind == "int") if isinstance(axis, Range) else axis
             for knob, axis in self.axes.items()
@@ -194,6 +260,11 @@ class SweepConfig(BaseModel):
     @property
     def runs_at_most(self) -> int:
         return self.combinations * len(self.seeds)
+
+    @property
+    def method(self) -> Method:
+        """How its combinations are chosen."""
+        return METHODS[self.kind]
 
     @property
     def rungs(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,7 @@ from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.study import OpenTrial, SweepStudy
 from lab.experiments.sweeps.table import SweepRow, note_trial, set_sweep_status, sweep, trial_of
 from lab.runs.queue import Queue
-from lab.runs.rows import RunRow
+from lab.runs.rows import EpochColumns, RunRow
 
 logger = logging.getLogger(__name__)
 
@@ -181,12 +182,10 @@ class Driver:
         if not self._config.rungs or not rows:
             return ""
         epochs = self._queue.store.epochs(rows[0].id)
-        values = epochs[self._config.metric]
-        better = np.fmax if self._config.higher_is_better else np.fmin
         for rung in self._config.rungs:
             if rung in trial.rungs or not len(epochs) or epochs.epoch[-1] < rung:
                 continue
-            value = float(better.reduce(values[epochs.epoch <= rung]))
+            value = value_at(epochs, self._config.metric, rung)
             if self._study.judge(trial, rung, value):
                 continue
             why = (
@@ -235,6 +234,12 @@ def stop_runs(queue: Queue, row: SweepRow) -> None:
         if run.requested != "stop":
             with contextlib.suppress(ConfigError):  # it has just ended by itself
                 queue.stop(run.id)
+
+
+def value_at(epochs: EpochColumns, metric: str, last: int) -> float:
+    """The metric of the best epoch up to epoch `last`: as `best_value` would have been then."""
+    best = np.flatnonzero(epochs.is_best & (epochs.epoch <= last))
+    return float(epochs[metric][best[-1]]) if len(best) else math.nan
 
 
 def final_value(row: RunRow, config: SweepConfig) -> float | None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from lab.evaluate.compare import share_interval
+from lab.evaluate.metrics import Floats, student_95
 from lab.experiments.sweeps.config import Params, SweepConfig
 from lab.experiments.sweeps.driver import best_value, final_value
+from lab.experiments.sweeps.places import places
 from lab.experiments.sweeps.table import trial_of
 from lab.metrics import Metric
 from lab.runs.rows import RunRow
+from lab.words import NONE
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Line:
     runs: tuple[RunRow, ...]
     note: str
     """The driver's note, or why a run failed."""
+    interval: tuple[float, float] | None = None
+    """The 95 % interval of the mean of `judged`: over seeds (Student's t) where there are several,
+    else from the number of validation images (Wilson). None where nothing says how sure it is."""
+    place: int | None = None
+    """1 for those that none is better than by more than chance; see `places`."""
 
 
 def lines(
@@ -70,7 +79,7 @@ def lines(
             by_trial[number].append(row)
     points = dict(enumerate(sweep.points or ()))
     numbers = sorted({*points, *by_trial, *notes})
-    return [
+    found = [
         _line(
             sweep,
             number,
@@ -80,14 +89,68 @@ def lines(
         )
         for number in numbers
     ]
+    ranks = places(sweep, *judged_values(sweep, found))
+    return [replace(line, place=rank) for line, rank in zip(found, ranks, strict=True)]
+
+
+def judged_values(sweep: SweepConfig, combinations: Sequence[Line]) -> tuple[Floats, Floats]:
+    """Returns the combinations' results by seed (k, S), NaN where there is none, and the number of
+    validation images of each (k,)."""
+    values = np.full((len(combinations), len(sweep.seeds)), math.nan)
+    images = np.full(len(combinations), math.nan)
+    for number, line in enumerate(combinations):
+        for row in line.runs:
+            value, seed = final_value(row, sweep), row.settings["seed"]
+            if value is not None and seed in sweep.seeds:
+                values[number, sweep.seeds.index(seed)] = value
+                images[number] = row.val_samples or math.nan
+    return values, images
 
 
 def ranked(sweep: SweepConfig, combinations: Sequence[Line]) -> list[Line]:
-    """Returns the combinations, the best first; those without a value last, in their order."""
+    """Returns the combinations by their places, within one the highest mean first; those without a
+    value last, in their order."""
     sign = -1.0 if sweep.higher_is_better else 1.0
     return sorted(
         combinations,
-        key=lambda x: (x.judged.mean is None, sign * (x.judged.mean or 0.0), x.number),
+        key=lambda x: (
+            x.judged.mean is None,
+            x.place or 0,
+            sign * (x.judged.mean or 0.0),
+            x.number,
+        ),
+    )
+
+
+def place_text(line: Line, combinations: Iterable[Line]) -> str:
+    """Such as "3", or "1=" where several share the place."""
+    if line.place is None:
+        return NONE
+    shared = sum(other.place == line.place for other in combinations) > 1
+    return f"{line.place}{'=' * shared}"
+
+
+def interval_text(line: Line, metric: Metric) -> str:
+    """Such as "94.1 to 96.0%", or a dash."""
+    if line.interval is None:
+        return NONE
+    low, high = map(metric.text, line.interval)
+    return f"{low.removesuffix('%')} to {high}"
+
+
+def places_words(sweep: SweepConfig, combinations: Sequence[Line]) -> str:
+    """Returns what the places rest on, in a sentence or two; empty where there are none."""
+    first = sum(line.place == 1 for line in combinations)
+    if not first:
+        return ""
+    tied = f"{first} share the first place: they cannot be told apart. " if first > 1 else ""
+    many = sum(line.place is not None for line in combinations)
+    rule = f"Holm's correction for {math.comb(many, 2)} pairs" if many > 2 else "one pair"
+    if len(sweep.seeds) > 1:
+        return f"{tied}A place lower is worse by more than chance: compared seed by seed, {rule}."
+    return (
+        f"{tied}A place lower is worse by more than chance in the images ({rule}); another seed "
+        "can turn that round. Three seeds or more would show it."
     )
 
 
@@ -99,17 +162,33 @@ def _line(
     point: Params | None,
 ) -> Line:
     failed = next((row.message for row in rows if row.status == "failed"), "")
+    judged = seed_mean([final_value(row, sweep) for row in rows])
     return Line(
         number=number,
         params=_params(sweep, rows, note, point),
         state=_state(sweep, rows, note),
-        judged=seed_mean([final_value(row, sweep) for row in rows]),
+        judged=judged,
+        interval=_interval(sweep, judged, rows),
         reached=seed_mean([best_value(row, sweep) for row in rows]),
         test=seed_mean([row.test_accuracy for row in rows if row.status == "completed"]),
         seconds=sum(row.seconds for row in rows),
         runs=tuple(rows),
         note=str(note.get("text", "")) or failed,
     )
+
+
+def _interval(
+    sweep: SweepConfig, judged: SeedMean, rows: Sequence[RunRow]
+) -> tuple[float, float] | None:
+    if judged.mean is None:
+        return None
+    share = sweep.measured.is_share
+    if judged.spread is None:
+        images = next((row.val_samples for row in rows if row.val_samples), None)
+        return share_interval(judged.mean, images) if share else None
+    half = student_95(judged.count - 1) * judged.spread / math.sqrt(judged.count)
+    low, high = judged.mean - half, judged.mean + half
+    return (max(0.0, low), min(1.0, high)) if share else (low, high)
 
 
 def seed_mean(values: Iterable[float | None]) -> SeedMean:

@@ -25,6 +25,7 @@ from lab.runs.database import BUSY_SECONDS
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
 Outcome = Literal["complete", "pruned", "fail"]
@@ -55,21 +56,22 @@ class SweepStudy:
 
     # --- drawing --------------------------------------------------------------------------------
     def next(self) -> OpenTrial | None:
-        """Open the next combination; None when all were drawn.
+        """Open the next combination; None when all were drawn, or while a method that learns waits
+        for the result of the one before.
 
         Points that the sweep knows beforehand wait in the study; the others are drawn by a sampler
-        that is made anew for each trial from the sweep's seed and the trial's number, so that the
-        same sweep draws the same combinations, interrupted or not.
+        that is made anew for each trial from the sweep's seed, the trial's number and the results
+        in the study, so that the same sweep draws the same combinations, interrupted or not.
         """
-        from optuna.samplers import RandomSampler
         from optuna.trial import TrialState
 
         trials = self._study.get_trials(deepcopy=False)
         begun = sum(trial.state != TrialState.WAITING for trial in trials)
         if begun >= self._total:
             return None
-        seed = np.random.SeedSequence([self._sweep.draw_seed, begun]).generate_state(1)[0]
-        self._study.sampler = RandomSampler(seed=int(seed))
+        if self._sweep.method.learns and any(t.state == TrialState.RUNNING for t in trials):
+            return None
+        self._study.sampler = self._sampler(begun)
         trial = self._study.ask()
         self._draw(trial)
         return OpenTrial(trial.number, self._params(trial.params), (), (), "")
@@ -82,6 +84,7 @@ class SweepStudy:
         for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             params = trial.params
             if len(params) < len(self._sweep.axes):  # a crash within `next`
+                self._study.sampler = self._sampler(trial.number)
                 handle = self._trial(trial.number)
                 self._draw(handle)
                 params = handle.params
@@ -121,6 +124,17 @@ class SweepStudy:
             self._study.tell(trial.number, state=state)
 
     # --- parts ----------------------------------------------------------------------------------
+    def _sampler(self, number: int) -> BaseSampler:
+        """Returns what draws the trial with that number."""
+        from optuna.samplers import CmaEsSampler, RandomSampler, TPESampler
+
+        seed = int(np.random.SeedSequence([self._sweep.draw_seed, number]).generate_state(1)[0])
+        if self._sweep.kind == "tpe":
+            return TPESampler(seed=seed)
+        if self._sweep.kind == "cmaes":
+            return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return RandomSampler(seed=seed)
+
     def _draw(self, trial: Trial) -> None:
         """Give the trial a value for each knob: the one that waits in the study, or by chance."""
         for knob, axis in self._sweep.axes.items():

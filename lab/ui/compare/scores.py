@@ -46,7 +46,8 @@ def _of_metric(part: str, words: str, metric: Metric) -> Result:
 RESULTS = {
     **{f"test_{m.name}": _of_metric("test", "Test", m) for m in METRICS.values()},
     **{
-        f"best_val_{m.name}": _of_metric("best_val", "Best validation", m) for m in METRICS.values()
+        f"best_val_{m.name}": _of_metric("best_val", "Best epoch's validation", m)
+        for m in METRICS.values()
     },
     "seconds": Result("Training seconds", lambda r: r.seconds or None, higher_is_better=False),
     "images_per_second": Result("Images per second", lambda r: r.images_per_second),
@@ -111,7 +112,7 @@ def _frame(chosen: Sequence[ComparedRun], rows: Sequence[FinalAccuracy]) -> pd.D
             "Test": [r.test_accuracy for r in runs],
             "Test, 95 %": [_interval(row.test_interval) for row in rows],
             "Test images": [r.test_samples for r in runs],
-            "Best validation": [r.best_val_accuracy for r in runs],
+            "Validation": [r.best_val_accuracy for r in runs],
             "Validation, 95 %": [_interval(row.validation_interval) for row in rows],
             "Best epoch": [r.best_epoch for r in runs],
             "Best epoch by": [setting_text("best_metric", r.settings["best_metric"]) for r in runs],
@@ -133,7 +134,7 @@ _COLUMNS = {
         help="Accuracy on the test images, which took part in nothing; measured once, at the end.",
     ),
     "Test images": st.column_config.NumberColumn(format="localized"),
-    "Best validation": st.column_config.NumberColumn(
+    "Validation": st.column_config.NumberColumn(
         format="percent", help="Accuracy on the validation images at the best epoch."
     ),
     **{
@@ -160,7 +161,7 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
         (title, spread)
         for title, results in (
             ("Test", [c.row.test_accuracy for c in chosen]),
-            ("Best validation", [c.row.best_val_accuracy for c in chosen]),
+            ("Validation", [c.row.best_val_accuracy for c in chosen]),
         )
         for spread in over_seeds(settings, results)
     ]

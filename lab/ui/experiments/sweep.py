@@ -10,7 +10,16 @@ from lab.api.panels import Panel, bar, table, text
 from lab.config import KNOBS
 from lab.errors import LabError
 from lab.experiments.sweeps.config import JUDGED_BY, SweepConfig
-from lab.experiments.sweeps.results import Line, lines, ranked
+from lab.experiments.sweeps.places import asks_effect, effect, effect_words
+from lab.experiments.sweeps.results import (
+    Line,
+    interval_text,
+    judged_values,
+    lines,
+    place_text,
+    places_words,
+    ranked,
+)
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
 from lab.metrics import METRICS
@@ -175,10 +184,21 @@ def sweep_panel(sweep_id: str, config: SweepConfig, chart: str) -> Panel:
         "state": f"{row.status} {live} {comparable}",
         "blocks": [
             bar(words, min(1.0, ended / total)),
+            *_effect(config, combinations),
             *chart_blocks(config, combinations, chart),
             *_table(config, ranked(config, combinations)),
         ],
     }
+
+
+def _effect(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
+    """Returns the answer to "does this setting matter here?", where that is what was asked."""
+    if not asks_effect(config):
+        return []
+    found = effect(config, *judged_values(config, combinations))
+    if found is None:
+        return [text("The answer comes with the second seed of both values.", tone="small")]
+    return [text(effect_words(config, found), tone="good" if found.more_than_chance else "plain")]
 
 
 def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> None:
@@ -235,10 +255,13 @@ def _act(action: str, sweep_id: str) -> None:
 def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
     metric, accuracy = JUDGED_BY[config.metric], METRICS["accuracy"]
     several = len(config.seeds) > 1
+    placed = any(x.place for x in combinations)
     has_notes = any(x.note for x in combinations)
     columns = [
+        *(["Place"] if placed else []),
         *(KNOBS[knob].title for knob in config.axes),
         metric,
+        "95 %",
         "Test accuracy",
         *(["Seeds"] if several else []),
         "State",
@@ -248,8 +271,10 @@ def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
     ]
     rows: list[list[object]] = [
         [
+            *([{"text": place_text(x, combinations), "sort": x.place}] if placed else []),
             *(_setting(knob, x.params[knob]) for knob in config.axes),
             {"text": x.judged.text(config.measured), "sort": x.judged.mean},
+            interval_text(x, config.measured),
             {"text": x.test.text(accuracy), "sort": x.test.mean},
             *([f"{x.judged.count} of {len(config.seeds)}"] if several else []),
             x.state.capitalize(),
@@ -264,7 +289,7 @@ def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
             columns,
             rows,
             label=_table_alt(combinations),
-            numeric=(metric, "Test accuracy", "Training time"),
+            numeric=(metric, "95 %", "Test accuracy", "Training time"),
         ),
         text(_table_caption(config, combinations), tone="small"),
     ]
@@ -284,12 +309,19 @@ def _table_caption(config: SweepConfig, combinations: list[Line]) -> str:
     """Returns what the results were measured on, and what they do not show."""
     done = [x for x in combinations if x.judged.count]
     words = "The best first. "
+    if places := places_words(config, done):
+        words = f"{places} "
     if done:
         samples = next((r.val_samples for x in done for r in x.runs if r.val_samples), None)
         if samples:
             words += f"Judged on {samples:,} validation images at each run's best epoch. "
     if len(config.seeds) > 1:
-        words += f"Means over {len(config.seeds)} seeds with their standard deviation. "
+        words += (
+            f"Means over {len(config.seeds)} seeds with their standard deviation, and the 95 % "
+            "interval of the mean over further seeds. "
+        )
+    elif config.measured.is_share:
+        words += "The 95 % interval comes from the number of images (Wilson). "
     if len(done) > 1:
         words += (
             f"The best of {len(done)} was chosen by its validation result, so part of its lead is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,10 +65,12 @@ def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:
     rows, columns = _distinct(combinations, row), _distinct(combinations, column)
     mean = np.full((len(rows), len(columns)), np.nan)
     spread = mean.copy()
+    first = np.zeros(mean.shape, dtype=bool)
     for x in combinations:
         place = rows.index(x.params[row]), columns.index(x.params[column])
         mean[place] = _number(x.judged.mean)
         spread[place] = _number(x.judged.spread)
+        first[place] = x.place == 1
     labels: dict[str, Any] = {
         "row_title": KNOBS[row].title,
         "column_title": KNOBS[column].title,
@@ -75,11 +78,13 @@ def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:
         "higher_is_better": config.higher_is_better,
     }
     names = [setting_text(row, v) for v in rows], [setting_text(column, v) for v in columns]
-    chart = sweep_grid(*names, mean, spread, **labels)
+    chart = sweep_grid(*names, mean, spread, **labels, first=first)
+    framed = " Framed: the first place." if first.any() else ""
     return [
         figure("grid", json.loads(chart.to_json()), alt=sweep_grid_alt(*names, mean, **labels)),
         text(
-            f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better.",
+            f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better."
+            f"{framed}",
             tone="small",
         ),
     ]
@@ -118,7 +123,10 @@ def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> lis
     )
     more = f" Each point also differs in {_titles(others)}." if others and second is None else ""
     drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
-    words = f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}.{more}{drawn_words}"
+    bars = " Bars are 95 % intervals." if any(x.interval for x in combinations) else ""
+    seeds = len(config.seeds)
+    mean = f", mean over up to {seeds} seeds" if seeds > 1 else ", one seed"
+    words = f"{JUDGED_BY[config.metric]} of the best epoch{mean}.{bars}{more}{drawn_words}"
     alt = sweep_points_alt(series, **labels, higher_is_better=config.higher_is_better)
     return [figure(f"over {knob}", json.loads(chart.to_json()), alt=alt), text(words, tone="small")]
 
@@ -130,12 +138,13 @@ def _series(
     ordered = sorted(combinations, key=lambda x: x.params[knob]) if numeric else list(combinations)
     own = [x.params[knob] for x in ordered]
     values = [float(value) if numeric else setting_text(knob, value) for value in own]
+    reach = [_reach(x.reached.mean if unfinished else x.judged.mean, x.interval) for x in ordered]
     means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
     return Series(
         name,
         values,  # type: ignore[arg-type]  # all numbers or all texts
         np.array([_number(each.mean) for each in means]),
-        np.array([_number(each.spread) for each in means]),
+        np.array(reach).reshape(-1, 2).T,
         unfinished,
     )
 
@@ -165,6 +174,13 @@ def _is_number(value: Any) -> bool:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
+
+
+def _reach(mean: float | None, interval: tuple[float, float] | None) -> tuple[float, float]:
+    """Returns how far the interval reaches above and below the mean."""
+    if mean is None or interval is None:
+        return math.nan, math.nan
+    return interval[1] - mean, mean - interval[0]
 
 
 def _seeds(config: SweepConfig) -> str:

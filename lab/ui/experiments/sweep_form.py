@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 
@@ -11,13 +11,14 @@ from lab.config import KNOBS, Knob, RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.experiments.estimates import estimate, past_runs, rough_time
-from lab.experiments.sweeps.config import JUDGED_BY, Kind, SweepConfig, varies
+from lab.experiments.sweeps.config import JUDGED_BY, METHODS, Kind, Method, SweepConfig, varies
 from lab.experiments.sweeps.presets import PRESETS, SweepPreset
 from lab.models.architecture import ARCHITECTURES, used_knobs
 from lab.runs.store import store
 from lab.training.plan import as_trained, resolve
 from lab.ui.state import current_run
 from lab.ui.widgets.knob_form import read_form
+from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain
 
 KEY = "experiments_sweep"
@@ -28,12 +29,15 @@ MOST_SEEDS = 10
 ESTIMATED = 40
 """Combinations whose time is estimated one by one; the rest is taken to be like them."""
 
-KINDS: dict[Kind, str] = {"grid": "Grid", "random": "Random", "halving": "Halving"}
-_KIND_HELP = (
-    "Grid: every combination of the values. Random: some combinations drawn by chance, which finds "
-    "good ones sooner when many settings vary (Bergstra and Bengio, 2012). Halving: drawn by "
-    "chance as well, and the weak ones are stopped after a few epochs."
+
+TWO = "two"
+"""The choice beside the methods that asks whether one setting matters."""
+_QUESTION = Method(
+    "Does a setting matter?",
+    "One setting as it is against one other value of it, both trained with the same seeds: is the "
+    "difference more than chance?",
 )
+QUESTION_SEEDS = 5
 
 
 def draw_form() -> SweepConfig | None:
@@ -95,15 +99,19 @@ def _own(base: RunConfig) -> SweepConfig:
         f"{plain(title)}, {plain(network)}, {trained}, batch {base.batch_size}, learning rate "
         f"{base.learning_rate:g}, seed {base.seed}; as far as it is not varied below."
     )
-    kind: Kind = st.segmented_control(
+    ways = {str(kind): method for kind, method in METHODS.items()} | {TWO: _QUESTION}
+    way: str = st.segmented_control(
         "Combinations",
-        list(KINDS),
-        format_func=lambda k: KINDS[k],
+        list(ways),
+        format_func=lambda k: ways[k].title,
         default="grid",
         required=True,
         key=f"{KEY}_kind",
-        help=_KIND_HELP,
     )
+    st.caption(ways[way].fits)
+    if way == TWO:
+        return _question(base)
+    kind = cast(Kind, way)
     names: list[str] = st.multiselect(
         "Settings to vary",
         knobs_to_vary(base, kind, st.session_state.get(f"{KEY}_knobs", ())),
@@ -124,10 +132,10 @@ def _own(base: RunConfig) -> SweepConfig:
             help="Each combination is trained this many times, with different seeds. Two runs that "
             "differ by less than the spread over seeds do not differ.",
         )  # fmt: skip
-        trials = 12
+        trials = METHODS[kind].trials
         if kind != "grid":
             trials = st.number_input(
-                "Combinations to draw", 1, 200, 12, key=f"{KEY}_trials", width=190
+                "Combinations to draw", 1, 200, trials, key=f"{KEY}_trials_{kind}", width=190
             )
         usual = SweepConfig.model_fields["metric"].default
         metric = st.selectbox(
@@ -152,6 +160,55 @@ def _own(base: RunConfig) -> SweepConfig:
     if kind == "halving":
         st.caption(halving_words(config))
     return config
+
+
+def _question(base: RunConfig) -> SweepConfig:
+    """Draws the form of the question whether one setting matters."""
+    name = st.selectbox(
+        "Setting",
+        knobs_to_vary(base, "grid", ()),
+        format_func=lambda name: KNOBS[name].title,
+        key=f"{KEY}_two_knob",
+    )
+    knob, now = KNOBS[name], getattr(base, name)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "As it is", setting_text(name, now), disabled=True, width=200,
+            key=f"{KEY}_two_now_{name}_{now}",
+        )  # fmt: skip
+        other = _other_value(knob, base)
+        seeds = st.number_input(
+            "Seeds", 2, MOST_SEEDS, QUESTION_SEEDS, key=f"{KEY}_two_seeds", width=140,
+            help="Each trains both values once. With more seeds a smaller difference shows.",
+        )  # fmt: skip
+    return SweepConfig.from_mapping(
+        {
+            "name": f"Does it matter: {knob.title.lower()}"[:60],
+            "base": base,
+            "axes": {name: [now, other]},
+            "seeds": [base.seed + n for n in range(seeds)],
+        }
+    )
+
+
+def _other_value(knob: Knob, base: RunConfig) -> Any:
+    """Draws the widget for a value other than that of `base`; returns it."""
+    now = getattr(base, knob.name)
+    key = f"{KEY}_two_value_{knob.name}_{now}"
+    choices = _choices(knob, base)
+    if choices is not None:
+        names, label = choices
+        others = [value for value in names if value != now]
+        return st.selectbox("Against", others, format_func=label, key=key, width=260)
+    proposed = ""
+    if knob.kind in ("int", "float"):
+        proposed = next((f"{v:g}" for v in suggest(knob, now) if v != now), "")
+    text = st.text_input(
+        "Against", proposed, key=key, width=200, help=f"{knob.help} Allowed: {knob.allowed}."
+    )
+    if knob.kind == "ints":
+        return [part for part in text.replace(" ", "").split(",") if part]
+    return text.strip()
 
 
 def knobs_to_vary(base: RunConfig, kind: Kind, chosen: Collection[str]) -> list[str]:

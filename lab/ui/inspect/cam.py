@@ -354,9 +354,9 @@ def _draw_trust(subject: Subject, chosen: Chosen, layer: Layer, method: Method) 
     if not started(key, "inspect_trust", label="Test this map", icon=":material/verified:"):
         slot.caption(
             "A map can look convincing and still not depend on what was learned. The test gives "
-            "the network random weights, layer by layer (the map must change), and hides the "
-            "places that the map marks (the answer must change more than by hiding random places)."
-            + _trust_cost(subject, layer, method)
+            "the network random weights (the map must change) and shows it halves of the picture "
+            "(those with more of the map must keep the answer, and shifted copies of the map must "
+            "not tell as well)." + _trust_cost(subject, layer, method)
         )
         return
     trust = computed(

@@ -1,4 +1,4 @@
-"""What the trust test found, as a verdict, two charts and the numbers behind them."""
+"""What the trust test found, as a verdict, its charts and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import streamlit as st
 
 from lab.charts.style import CHART
-from lab.charts.trust import hiding, hiding_alt, likeness, likeness_alt
+from lab.charts.trust import copies, copies_alt, hiding, hiding_alt, likeness, likeness_alt
+from lab.explain.placement import PAIRS, Placement
 from lab.explain.road import Road
 from lab.explain.trust import ALIKE, Trust
 from lab.words import percent
@@ -18,14 +19,17 @@ def draw_trust(trust: Trust, *, key: str = "trust") -> None:
         st.success(trust.sentence, icon=":material/verified:")
     elif trust.verdict == "not_meaningful":
         st.info(trust.sentence, icon=":material/do_not_disturb_on:")
+    elif trust.verdict == "cannot_tell":
+        st.info(trust.sentence, icon=":material/help:")
     else:
         st.warning(trust.sentence, icon=":material/gpp_bad:")
     if trust.correlations:
         _draw_likeness(trust, key)
-    if trust.deletion is not None and trust.insertion is not None:
-        _draw_hiding(trust, key)
+    if trust.placement is not None:
+        _draw_copies(trust.placement, key)
     if trust.correlations:
-        with st.expander("The numbers of this test"):
+        with st.expander("More numbers, and two more tests"):
+            _draw_hiding(trust, key)
             _draw_details(trust)
 
 
@@ -46,10 +50,24 @@ def _draw_likeness(trust: Trust, key: str) -> None:
     )
 
 
+def _draw_copies(placement: Placement, key: str) -> None:
+    st.markdown("**The map beside shifted copies of itself**")
+    st.plotly_chart(
+        copies(placement.gains), key=f"{key}_copies", config=CHART, alt=copies_alt(placement.gains)
+    )
+    st.caption(
+        "The middle is the map where it lies. Each number: by how much more the network believes "
+        "in the class when it sees the half of the picture with more of the map, not the other "
+        "half. A map that marks the right place beats its copies.",
+        help=f"{PAIRS} pairs of halves, cut at random; what is hidden takes the picture's mean "
+        "colour. Copies go round the picture's edge.",
+    )
+
+
 def _draw_hiding(trust: Trust, key: str) -> None:
     deletion, insertion = trust.deletion, trust.insertion
-    assert deletion is not None
-    assert insertion is not None
+    if deletion is None or insertion is None:
+        return
     st.markdown("**Hiding and showing the places that it marks**")
     st.plotly_chart(
         hiding(
@@ -127,12 +145,13 @@ def _draw_details(trust: Trust) -> None:
             alt="Areas under the curves of hiding and showing.",
         )
         st.caption(
-            f"{len(areas)} random orders of the same places, spread {areas.std(ddof=1):.1%}. A "
-            "hidden place takes the picture's mean colour; a network may find that odd in itself, "
-            "which is why random places are hidden for comparison."
+            f"{len(areas)} random orders of the same places, spread {areas.std(ddof=1):.1%}: "
+            "scattered places are an easy rival, so the verdict does not rest on them. A hidden "
+            "place takes the picture's mean colour, which a network may find odd in itself."
         )
     st.caption(
-        "Random weights: Adebayo et al. 2018, arXiv 1810.03292. Hiding: Petsiuk et al. 2018 "
-        "(RISE), arXiv 1806.07421. ROAD: Rong et al. 2022, arXiv 2202.00449. A passed test says "
+        "Random weights: Adebayo et al. 2018, arXiv 1810.03292. Halves: after Bhatt et al. 2020, "
+        "arXiv 2005.00631. Hiding: Petsiuk et al. 2018 (RISE), arXiv 1806.07421. ROAD: Rong et "
+        "al. 2022, arXiv 2202.00449. A passed test says "
         "that the map is about this network, not that the network is right."
     )

@@ -1,4 +1,4 @@
-"""The Results tab's metrics: tiles on top, each class, two classes' curves, calibration."""
+"""The Results tab's metrics: tiles on top, and each class."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from lab.charts.reliability import reliability, reliability_alt
-from lab.charts.style import CHART
-from lab.charts.two_classes import precision_recall, precision_recall_alt, roc, roc_alt
 from lab.evaluate.leak_free import LeakFree
-from lab.evaluate.metrics import precision_recall_curve, roc_curve
-from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import Report
 from lab.ui.words import plain
 from lab.words import NONE, percent
 
 
-def draw_metrics(report: Report, made_from: str, honest: LeakFree | None, part: str) -> None:
+def draw_metrics(
+    report: Report,
+    made_from: str,
+    honest: LeakFree | None,
+    part: str,
+    luck: tuple[float, float],
+) -> None:
     """Draws the metrics, what they were measured on, and how they compare with the baseline.
 
-    `honest` is None while nobody has looked for copies.
+    `honest` is None while nobody has looked for copies; `luck`: between which calibration errors a
+    perfectly calibrated network lies.
     """
     low, high = report.interval
     with st.grid(7, min_column_width=150, gap="small"):
@@ -62,9 +64,13 @@ def draw_metrics(report: Report, made_from: str, honest: LeakFree | None, part: 
         st.metric(
             "Calibration error",
             percent(report.calibration.expected_error),
+            delta=f"by luck alone {100 * luck[0]:.1f}–{100 * luck[1]:.1f}%",
+            delta_color="off",
+            delta_arrow="off",
             border=True,
             help="By how much the probabilities are off on average: answers given with 90 % should "
-            "be right nine times in ten. 0 is perfect. The diagram is further down.",
+            "be right nine times in ten. By luck alone: what a perfectly calibrated network shows "
+            "with so many pictures. The diagram is further down.",
         )
         st.metric(
             "Macro F1",
@@ -161,73 +167,6 @@ _COLUMNS = {
         format="%.3f", help="Precision and recall in one number (their harmonic mean)."
     ),
 }
-
-
-def draw_two_classes(predictions: Predictions, *, key: str) -> None:
-    """Draws ROC and precision-recall curves for the class that the person calls positive."""
-    st.header("At every threshold", anchor=False)
-    names = predictions.class_names
-    positive = st.segmented_control(
-        "Positive class",
-        (0, 1),
-        default=1,
-        format_func=lambda label: plain(names[label]),
-        key=key,
-        required=True,
-        help="The class that is looked for. An image is given it when its probability is above a "
-        "threshold; the curves show all thresholds, not only one half.",
-    )
-    is_positive = predictions.labels == positive
-    scores = predictions.probabilities[:, positive]
-    receiver = roc_curve(is_positive, scores)
-    recall = precision_recall_curve(is_positive, scores)
-    if receiver is None or recall is None:
-        st.caption("All images here are of one class: the curves need both.")
-        return
-    left, right = st.columns(2)
-    with left:
-        st.markdown(f"**ROC** · area {receiver.area:.3f}")
-        st.plotly_chart(
-            roc(receiver.false_positive_rate, receiver.true_positive_rate),
-            key="results_roc",
-            config=CHART,
-            alt=roc_alt(receiver.area, names[positive]),
-        )
-        st.caption(
-            "How many of the class are found (up) for how many false alarms (right). The area is "
-            "the chance that an image of the class gets a higher probability than another one."
-        )
-    with right:
-        st.markdown(f"**Precision and recall** · average precision {recall.average_precision:.3f}")
-        st.plotly_chart(
-            precision_recall(recall.recall, recall.precision, share=recall.share),
-            key="results_precision_recall",
-            config=CHART,
-            alt=precision_recall_alt(recall.average_precision, recall.share, names[positive]),
-        )
-        st.caption(
-            "How many of the answers are right (up) when so many of the class are found (right)."
-        )
-
-
-def draw_calibration(report: Report) -> None:
-    st.header("How sure, how right", anchor=False)
-    calibration = report.calibration
-    st.plotly_chart(
-        reliability(
-            calibration.edges, calibration.counts, calibration.confidence, calibration.accuracy
-        ),
-        key="results_reliability",
-        config=CHART,
-        alt=reliability_alt(calibration.counts, calibration.expected_error, calibration.gap),
-    )
-    side = "more sure than right" if calibration.gap > 0 else "less sure than right"
-    st.caption(
-        f"Images are put into {len(calibration.counts)} bins by the probability of their answer. "
-        f"On average the network is {side}, by {abs(calibration.gap):.1%}; bin by bin the mean "
-        "distance, the expected calibration error (Guo et al. 2017), is "
-        f"{calibration.expected_error:.1%}."
-    )
 
 
 def _number(value: float) -> str:

@@ -22,13 +22,15 @@ from lab.evaluate.report import make_report, predictions_csv
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import CheckpointMetadata, checkpoints
 from lab.ui.results.copies import draw_copies
-from lab.ui.results.images import draw_matrix_and_images
-from lab.ui.results.scores import (
+from lab.ui.results.how_sure import (
     draw_calibration,
-    draw_classes,
-    draw_metrics,
-    draw_two_classes,
+    draw_reject,
+    draw_sets,
+    draw_threshold,
+    luck,
 )
+from lab.ui.results.images import draw_matrix_and_images
+from lab.ui.results.scores import draw_classes, draw_metrics
 from lab.ui.widgets.checkpoints import (
     PART_WORDS,
     PARTS,
@@ -116,11 +118,14 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
     if splits is not None and groups is not None:
         honest = leak_free(predictions, splits, groups)
     epoch = "" if predictions.epoch is None else f", the weights after epoch {predictions.epoch}"
+    of = f" of {report.units:,} independent pictures" if report.units < report.n else ""
     made_from = (
-        f"Made from all {report.n:,} {PART_WORDS[part]} images by checkpoint "
+        f"Made from all {report.n:,} {PART_WORDS[part]} images{of} by checkpoint "
         f"“{choice.checkpoint}”{epoch}."
     )
-    draw_metrics(report, made_from, honest, PART_WORDS[part])
+    key = (str(choice.folder), choice.checkpoint, part, predictions.identity, str(report.units))
+    by_luck = luck(key, predictions, groups)
+    draw_metrics(report, made_from, honest, PART_WORDS[part], by_luck)
     if pack is not None:
         draw_copies(run.dataset, honest)
     if problem:
@@ -130,11 +135,26 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
         )
     draw_matrix_and_images(run.id, predictions, report, pack, dataset=run.dataset)
     draw_classes(report, predictions.class_names)
-    if len(predictions.class_names) == 2:
-        draw_two_classes(predictions, key=f"results_positive_{run.id}")
-    draw_calibration(report)
+    val = _validation(choice, part, predictions)
+    draw_calibration(report, val, predictions, groups, key)
+    place = f"{run.id}_{choice.checkpoint}_{part}"
+    draw_reject(predictions, val, groups, key=f"results_sure_{place}")
+    if val is not None:
+        draw_sets(predictions, val, groups, key)
+    draw_threshold(predictions, val, key=f"results_threshold_{place}")
     if pack is not None:
         _draw_download(choice, part, predictions, pack.names)
+
+
+def _validation(
+    choice: CheckpointChoice, part: str, predictions: Predictions
+) -> Predictions | None:
+    """Returns what the same weights answer to the validation images; None where these are shown
+    themselves, where there are none, and while they are being asked, as the page then says."""
+    if part == "val" or choice.run.is_live or "val" not in part_counts(choice.run):
+        return None
+    val = predictions_of(choice, "val")
+    return val if val is not None and val.identity == predictions.identity else None
 
 
 def _open_images(choice: CheckpointChoice) -> tuple[Pack | None, Splits | None, str]:

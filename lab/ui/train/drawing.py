@@ -26,10 +26,6 @@ _mount = st.components.v2.component(
     js=(_HERE / "drawing.js").read_text(encoding="utf-8"),
 )
 
-SHAPING = (*(knob.name for knob in KNOBS.values() if knob.group == "network"), "freeze", "last_k")
-"""The knobs that a network's shape depends on, beside its input; `freeze` asks for three
-channels."""
-
 
 def draw_network(values: Mapping[str, Any], info: DatasetInfo) -> None:
     """Draws the network of the form's values; nothing while they do not fit."""
@@ -82,7 +78,9 @@ def network_stages(
     config: RunConfig, *, channels: int, size: int, classes: int
 ) -> tuple[StageShape, ...]:
     """Returns the stages of the config's network. Raises ConfigError where it cannot be built."""
-    shaping = tuple((name, getattr(config, name)) for name in SHAPING)
+    # `freeze` asks for three channels.
+    names = (*(knob.name for knob in KNOBS.values() if knob.group == "network"), "freeze", "last_k")
+    shaping = tuple((name, getattr(config, name)) for name in names)
     return _network_stages(shaping, channels, size, classes)
 
 

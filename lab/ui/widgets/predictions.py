@@ -41,8 +41,9 @@ def predictions_of(choice: CheckpointChoice, part: str) -> Predictions | None:
         if predictions.identity != identity:
             _offer_newer(key, title, work, predictions.epoch)
         return predictions
-    # Who opens the results of a finished run wants its test; all else may be a passing look.
-    wanted = run.status == "completed" and name == "best" and part == "test"
+    # Who opens the results of a finished run wants its test, and validation images choose
+    # thresholds for it; all else may be a passing look.
+    wanted = run.status == "completed" and name == "best"
     large = images * _image_pixels(choice) > AUTOMATIC_PIXELS
     if jobs.latest(key) is None and large and not wanted:
         st.caption(

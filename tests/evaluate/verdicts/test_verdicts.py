@@ -235,6 +235,18 @@ EVEN = np.tile(np.geomspace(0.1, 1, 6), (20, 1))
 FLAT_EPOCHS = epochs_of([1.1, 1.1, 1.1], train_accuracy=0.33, val_accuracy=0.33)
 
 
+def test_first_layers_that_move_are_not_said_to_learn_hardly() -> None:
+    """Adam's steps do not depend on the gradient's size; SGD's do."""
+    moving = layers_of(FADED, update_ratio=1e-3)
+    adam = the(judge(FLAT_EPOCHS, layers=moving), "vanishing_gradients")
+    assert "hardly learn" not in adam.sentence
+    assert "moves it as far as the others" in adam.sentence
+    assert "1.0e-03 of their length" in adam.evidence
+    still = layers_of(FADED, update_ratio=np.geomspace(1e-8, 1e-3, 6))
+    sgd = the(judge(FLAT_EPOCHS, layers=still), "vanishing_gradients")
+    assert sgd.sentence.endswith("the first layers hardly learn.")
+
+
 def test_a_gradient_that_came_back_is_told_in_the_past() -> None:
     back = np.concatenate([FADED, np.repeat(EVEN, 2, axis=0)])
     verdict = the(judge(HEALTHY, layers=layers_of(back, curve="tanh")), "vanishing_gradients")
@@ -271,6 +283,9 @@ def test_gradients_that_grow_with_the_loss_explode() -> None:
     assert verdict.change == {"learning_rate": 1e-4, "gradient_clip": 1.0}
     falling = judge(HEALTHY, steps_of([1.1, 0.5, 0.1]), layers=layers_of(growing))
     assert "exploding" not in kinds(falling)
+    # A plateau at guessing's loss has hardly a gradient; the network is just leaving it.
+    leaving = judge(FLAT_EPOCHS, steps_of([1.095, 1.1, 1.1]), layers=layers_of(growing))
+    assert "exploding" not in kinds(leaving)
     assert "exploding" not in kinds(judge(rising, layers=layers_of(EVEN)))
 
 
@@ -293,8 +308,9 @@ def test_dead_units(share: float, earned: bool) -> None:
     if earned:
         verdict = the(found, "dead_units")
         assert verdict.sentence.startswith("90% of the units of layer2")
+        assert "one batch cannot tell" in verdict.sentence
         assert verdict.change == {"activation": "leaky_relu"}
-        tiny_batches = RunConfig(epochs=6, batch_size=2)
+        tiny_batches = RunConfig(epochs=6, batch_size=16)
         assert "dead_units" not in kinds(
             judge(HEALTHY, config=tiny_batches, layers=layers_of(EVEN, dead=dead))
         )
@@ -308,7 +324,7 @@ OVERFIT = epochs_of(
     LEARNING,
     val_loss=[0.9, 0.7, 0.6, 0.5, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1.0],
     train_accuracy=0.99,
-    val_accuracy=0.8,
+    val_accuracy=[0.8, 0.82, 0.83, 0.84, 0.84, 0.83, 0.83, 0.82, 0.82, 0.81, 0.80, 0.80],
 )
 
 
@@ -316,8 +332,16 @@ def test_overfitting_is_told_with_its_turning_point() -> None:
     verdict = the(judge(OVERFIT), "overfitting")
     assert "since epoch 4 it gets worse" in verdict.sentence
     assert "rose from 0.5 to 0.95" in verdict.evidence
+    assert "accuracy went from 84.0% to 80.0%" in verdict.evidence
     assert "80.0% of the 5,000 validation images" in verdict.evidence
     assert verdict.change["rotation_degrees"] == 10
+
+
+def test_a_loss_that_rises_at_a_level_accuracy_is_not_called_worse_answers() -> None:
+    verdict = the(judge(OVERFIT.but(val_accuracy=np.full(N, 0.8))), "overfitting")
+    assert "gets worse" not in verdict.sentence
+    assert "validation loss rises" in verdict.sentence
+    assert "how many are right stays level" in verdict.sentence
 
 
 def test_a_wide_gap_is_overfitting_even_while_validation_does_not_rise() -> None:
@@ -373,11 +397,16 @@ def test_underfitting_and_what_to_do_about_it() -> None:
     flat = epochs_of([1.0, 0.8, *[0.7] * 8], train_accuracy=0.6, val_accuracy=0.59)
     config = RunConfig(architecture="mlp", epochs=10)
     verdict = the(judge(flat, config=config), "underfitting")
-    assert "does not even learn its training images" in verdict.sentence
+    assert "cannot" in verdict.sentence
+    assert "cannot do more" not in verdict.sentence
     assert verdict.change == {"activation": "auto", "architecture": "simple-cnn"}
     assert "60.0% of the training images right" in verdict.evidence
     augmented = config.changed(horizontal_flip=True)
-    assert the(judge(flat, config=augmented), "underfitting").change["horizontal_flip"] is False
+    with_it = the(judge(flat, config=augmented), "underfitting")
+    assert with_it.change == {"epochs": 20}
+    assert "augmentation" in with_it.sentence
+    improving = flat.but(val_loss=np.linspace(1.0, 0.5, 10))
+    assert "still learning" in the(judge(improving, config=config), "underfitting").sentence
 
 
 def test_a_run_that_ended_while_learning_is_told_to_go_on() -> None:
@@ -417,6 +446,7 @@ def test_plateau() -> None:
     verdict = the(judge(STILL), "plateau")
     assert verdict.change["schedule"] == "on_plateau"
     assert "Epochs 9 to 12" in verdict.evidence
+    assert "wrong labels" in verdict.sentence  # which look just the same
 
 
 @pytest.mark.parametrize(
@@ -443,6 +473,21 @@ def test_rate_too_high_is_told_by_the_jump() -> None:
     assert "rate_too_high" not in kinds(judge(THROWN, steps_of([1.1, 2.0, 1.2, 1.1])))
     recovered = judge(HEALTHY, steps_of([1.1, 900, 5, 0.4, 0.2]))
     assert "rate_too_high" not in kinds(recovered)
+
+
+def test_one_early_spike_asks_for_no_other_rate() -> None:
+    """Thrown off once, then learning slowly: neither "a tenth of the rate" nor "ten times"."""
+    slowly = epochs_of(np.linspace(1.07, 1.04, 8), train_accuracy=0.4, val_accuracy=0.4)
+    spike = steps_of([1.1, 9.0, 2.0, *np.linspace(1.08, 1.04, 80)])
+    assert not {"rate_too_high", "rate_too_low"} & {*kinds(judge(slowly, spike))}
+
+
+def test_a_warm_up_is_no_rate_that_is_too_low() -> None:
+    warming = replace(SLOW, learning_rate=np.linspace(4e-5, 6e-4, 8))
+    assert "rate_too_low" not in kinds(judge(warming))
+    early = replace(SLOW, learning_rate=np.full(8, 4e-5))
+    assert "rate_too_low" not in kinds(judge(early, config=RunConfig(learning_rate=1e-3)))
+    assert "rate_too_low" in kinds(judge(SLOW))
 
 
 SLOW = epochs_of(np.linspace(1.10, 1.05, 8), train_accuracy=0.4, val_accuracy=0.4)

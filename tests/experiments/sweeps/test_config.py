@@ -154,7 +154,10 @@ def test_names_say_what_differs() -> None:
         ),
         ({"kind": "halving", "axes": {"epochs": [1, 2]}}, "epochs can be varied by a grid only"),
         ({"kind": "halving", "first_rung": 9}, "compared before their last epoch"),
-        ({"kind": "grit"}, "kind is 'grit': input should be 'grid', 'random' or 'halving'"),
+        (
+            {"kind": "grit"},
+            "kind is 'grit': input should be 'grid', 'random', 'halving', 'tpe' or 'cmaes'",
+        ),
         ({"trials": 0}, "trials is 0: input should be greater than or equal to 1"),
         ({"seeds": []}, "give one or more different numbers"),
         ({"seeds": [1, 1]}, "give one or more different numbers"),

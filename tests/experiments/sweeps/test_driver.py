@@ -1,10 +1,13 @@
 """A sweep at work, with runs that really go through the queue (and an engine without torch)."""
 
 import contextlib
+import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -13,13 +16,14 @@ from lab.errors import ConfigError, DataError, NotFoundError
 from lab.experiments.report import report
 from lab.experiments.sweeps import thread
 from lab.experiments.sweeps.config import SweepConfig
-from lab.experiments.sweeps.driver import MAX_OPEN_RUNS, Driver
+from lab.experiments.sweeps.driver import MAX_OPEN_RUNS, Driver, value_at
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.study import open_study
 from lab.experiments.sweeps.table import create_sweep, delete_sweep, set_sweep_status
 from lab.experiments.sweeps.table import sweep as read_sweep
 from lab.runs import schema
 from lab.runs.queue import Queue, shutdown_queues
+from lab.runs.rows import EpochColumns
 from lab.runs.store import Store, close_stores, store
 from tests.experiments.sweeps.sweep_lab import KnobEngine, accuracy, poll_until, sweep
 from tests.runs.fakes import ended
@@ -229,6 +233,31 @@ def test_halving_stops_what_is_not_among_the_best_and_tells_why(runs: Store, wor
         assert line.note.startswith(f"validation accuracy {figure} after epoch 1 was not among the")
         assert line.judged.mean is None
         assert any(line.note in entry.text for entry in runs.log(run.id))
+
+
+def test_a_rung_judges_the_best_epoch_so_far_not_the_highest_value() -> None:
+    """Best epoch by loss: epochs 1 and 3; the accuracy was highest in epoch 2."""
+    epochs = EpochColumns(
+        epoch=np.array([1, 2, 3]), step=np.array([2, 4, 6]), learning_rate=np.ones(3),
+        seconds=np.ones(3), elapsed=np.ones(3), images_per_second=np.ones(3),
+        is_best=np.array([True, False, True]), phase=("",) * 3,
+        metrics={"val_accuracy": np.array([0.6, 0.9, 0.7])},
+    )  # fmt: skip
+    assert [value_at(epochs, "val_accuracy", rung) for rung in (1, 2, 3)] == [0.6, 0.6, 0.7]
+    assert math.isnan(value_at(epochs, "val_accuracy", 0))
+
+
+def test_a_method_that_learns_trains_one_combination_after_another(runs: Store, work: Work) -> None:
+    axes = {"batch_size": {"low": 5, "high": 50}}
+    sweep_id, driver, _ = work(sweep(kind="tpe", trials=3, axes=axes, seeds=[0, 1]))
+    going = 0
+    while driver.poll():
+        live = {r.origin for r in runs.runs(origin=f"sweep:{sweep_id}") if r.is_live}
+        going = max(going, len(live))
+        time.sleep(0.01)
+    assert going <= 1
+    assert status(runs, sweep_id) == "completed"
+    assert [(x.state, x.judged.count) for x in table(runs, sweep_id)] == [("done", 2)] * 3
 
 
 def test_a_run_that_finished_before_it_was_judged_keeps_its_figure(runs: Store, work: Work) -> None:
