@@ -32,7 +32,7 @@ from lab.data.sources.split_words import split_of
 from lab.progress import Cancel, check_cancel
 
 _NAME = re.compile(r"(?P<before>.*?)(?P<what>images?|labels?)(?P<behind>.*)", re.IGNORECASE)
-_TYPES = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
+_TYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
 _DAMAGE = (*READ_ERRORS, EOFError, ValueError, struct.error)
 _LARGEST = 512
 _MOST_LABELS = 50_000_000
@@ -129,7 +129,9 @@ def recognise(
     for split in SPLITS:
         files = whole[chosen].get(split, {})
         if len(files) == 1:
-            rejections.add(*files.values(), "has no file of labels or of pictures beside it")
+            rejections.add(
+                next(iter(files.values())), "has no file of labels or of pictures beside it"
+            )
         elif files and (part := _part(archive, split, files, rejections)) is not None:
             parts.append(part)
     if not parts:

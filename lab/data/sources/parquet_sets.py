@@ -192,7 +192,7 @@ def _label_columns(table: Any) -> dict[str, tuple[str, ...] | None]:
         for name, feature in json.loads(text)["info"]["features"].items():
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
                 described[name] = tuple(map(str, feature.get("names") or ())) or None
-    plain = {
+    plain: dict[str, tuple[str, ...] | None] = {
         field.name: None
         for field in table.schema_arrow
         if header_key(field.name) in LABEL_HEADERS
