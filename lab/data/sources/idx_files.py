@@ -10,6 +10,7 @@ and are turned. Where the files of several sets lie together (EMNIST's six), a q
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import re
@@ -191,10 +192,14 @@ def _part(
     return None
 
 
-def _opened(archive: Archive, file: str) -> BinaryIO:
-    stream = archive.open(file)
-    zipped = file.casefold().endswith(".gz")
-    return cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if zipped else stream
+@contextlib.contextmanager
+def _opened(archive: Archive, file: str) -> Iterator[BinaryIO]:
+    with archive.open(file) as stream:
+        if file.casefold().endswith(".gz"):
+            with gzip.GzipFile(fileobj=stream) as unpacked:
+                yield cast("BinaryIO", unpacked)
+        else:
+            yield stream
 
 
 def _header(file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:

@@ -49,7 +49,7 @@ def recognise(
         return None
     own = Rejections()
     tables = {file: _read(archive, file, own) for file in files}
-    labels, splits, used = _by_number(tables, sorted(pictures, key=last), own)
+    labels, splits, used = _by_number(tables, sorted(pictures, key=last), rejections)
     if not labels:
         labels, splits, used = _by_annotations(tables, ImageNames(pictures))
     if not labels:

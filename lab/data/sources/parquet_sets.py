@@ -60,22 +60,21 @@ class ParquetSet:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode") as pool:
             for file, split in self.files:
                 number = 0
-                for batch in _opened(self.archive, file).iter_batches(
-                    batch_size=_ROWS, columns=[self.image, self.label]
-                ):
-                    check_cancel(cancel, "Reading the images")
-                    rows = batch.to_pydict()
-                    asked = []
-                    for cell, value in zip(rows[self.image], rows[self.label], strict=True):
-                        number += 1
-                        name = f"{PurePosixPath(file).name} row {number}"
-                        asked.append((cell, value, name, split, image_size, fit))
-                    for result in pool.map(self._read, asked):
-                        if isinstance(result, UnreadableFile):
-                            rejections.add(result.name, result.reason)
-                            yield None
-                        else:
-                            yield result
+                with _opened(self.archive, file) as table:
+                    for batch in table.iter_batches(_ROWS, columns=[self.image, self.label]):
+                        check_cancel(cancel, "Reading the images")
+                        rows = batch.to_pydict()
+                        asked = []
+                        for cell, value in zip(rows[self.image], rows[self.label], strict=True):
+                            number += 1
+                            name = f"{PurePosixPath(file).name} row {number}"
+                            asked.append((cell, value, name, split, image_size, fit))
+                        for result in pool.map(self._read, asked):
+                            if isinstance(result, UnreadableFile):
+                                rejections.add(result.name, result.reason)
+                                yield None
+                            else:
+                                yield result
 
     def _read(self, asked: tuple[Any, Any, str, str, int, Fit]) -> SourceImage | UnreadableFile:
         cell, value, name, split, image_size, fit = asked
@@ -104,9 +103,9 @@ def recognise(
     total = 0
     for file in files:
         try:
-            table = _opened(archive, file)
-            found, columns = _image_column(table), _label_columns(table)
-            total += table.metadata.num_rows
+            with _opened(archive, file) as table:
+                found, columns = _image_column(table), _label_columns(table)
+                rows, names_of_columns = table.metadata.num_rows, table.schema_arrow.names
         except (*READ_ERRORS, UnreadableFile, ValueError) as error:
             rejections.add(
                 file, f"cannot be read as Parquet ({' '.join(str(error).split())[:200]})"
@@ -114,7 +113,7 @@ def recognise(
             continue
         if not found or not columns:
             what = "pictures" if not found else "classes"
-            rejections.add(file, f"has no column of {what}: {', '.join(table.schema_arrow.names)}")
+            rejections.add(file, f"has no column of {what}: {', '.join(names_of_columns)}")
             continue
         if not used:
             image, labels, names = found, list(columns), columns
@@ -122,6 +121,7 @@ def recognise(
             PurePosixPath(file).parent.name
         )
         used.append((file, split or "train"))
+        total += rows
     if not used:
         return None
     questions = []
@@ -155,18 +155,21 @@ def recognise(
     )
 
 
-def _opened(archive: Archive, file: str) -> Any:
+@contextlib.contextmanager
+def _opened(archive: Archive, file: str) -> Iterator[Any]:
     import pyarrow.parquet  # a third of a second that only those pay who have such a file
 
     stream: Any = archive.open(file)
     if not isinstance(stream, io.BufferedReader):  # going back in a zip would unpack it anew
         stream.close()
         stream = io.BytesIO(archive.read(file, limit=_MAX_BYTES))
-    return pyarrow.parquet.ParquetFile(stream)
+    with stream, pyarrow.parquet.ParquetFile(stream) as table:
+        yield table
 
 
 def _values(archive: Archive, file: str, label: str) -> list[Any]:
-    values: list[Any] = _opened(archive, file).read([label])[label].unique().to_pylist()
+    with _opened(archive, file) as table:
+        values: list[Any] = table.read([label])[label].unique().to_pylist()
     return values
 
 
