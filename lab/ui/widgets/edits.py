@@ -141,9 +141,7 @@ def draw_label_is_wrong(
             query_params={"dataset": name},
         )
         return
-    with st.popover(
-        "Label wrong?", icon=":material/label_off:", key=f"{key}_open", on_change="rerun"
-    ) as panel:
+    with st.popover("Label wrong?", type="tertiary", key=f"{key}_open", on_change="rerun") as panel:
         if not panel.open:  # a page has many of these
             return
         given = class_names[pack.labels[row]]
