@@ -186,7 +186,7 @@ def _draw_version(name: str) -> None:
 
 def _draw_architecture() -> ArchitectureSpec:
     names = list(ARCHITECTURES.names())
-    chosen = st.session_state.get(knob_key("architecture"))
+    chosen = str(st.session_state.get(knob_key("architecture")))
     if chosen not in names and chosen in ARCHITECTURES:
         names.append(chosen)
     draw_knob("architecture", options=names, label=_architecture_label, on_change=_use_suited)
