@@ -468,11 +468,12 @@ def _without(source: Source, names: Collection[str]) -> Source:
 
 def _with_names_of(archive: Archive, source: Source) -> Source:
     """The source with what the archive asks and says of its names' code page."""
-    return replace(
+    named: Source = replace(
         cast("Any", source),  # every source is a dataclass
         questions=(*archive.questions, *source.questions),
         notes=(*archive.notes, *source.notes),
     )
+    return named
 
 
 def too_few_classes(

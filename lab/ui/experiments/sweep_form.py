@@ -118,13 +118,14 @@ def _own(base: RunConfig) -> SweepConfig:
     )
     ways = {str(kind): method for kind, method in METHODS.items()} | {TWO: _QUESTION}
     st.session_state.setdefault(f"{KEY}_kind", "grid")  # no default beside it: a link sets it too
-    way: str = st.segmented_control(
+    way = st.segmented_control(
         "Combinations",
         list(ways),
         format_func=lambda k: ways[k].title,
         required=True,
         key=f"{KEY}_kind",
     )
+    assert way is not None, "required, and the session has one"
     st.caption(ways[way].fits)
     if way == TWO:
         return _question(base)
