@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="settle a question that --dry-run shows, for example level=2",
     )
     add.add_argument(
+        "--leave-out",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="a class that is not added; may be repeated",
+    )
+    add.add_argument(
         "--dry-run", action="store_true", help="say what would be added and write nothing"
     )
     add.set_defaults(perform=add_dataset)
@@ -132,6 +139,7 @@ def add_dataset(options: argparse.Namespace) -> int:
             fit=options.fit,
             image_size=options.image_size,
             answers=answers,
+            without=options.leave_out,
             progress=report,
         )
     return _print_import(imported, as_json=options.json)
@@ -152,6 +160,7 @@ def _preview(name: str, answers: dict[str, str], options: argparse.Namespace) ->
             fit=options.fit,
             image_size=options.image_size,
             answers=answers,
+            without=options.leave_out,
             pictures_of=(),
             progress=report,
         )

@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -298,6 +298,7 @@ def add_dataset(
     fit: Fit = "stretch",
     image_size: int | None = None,
     answers: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> ImportReport:
@@ -308,12 +309,12 @@ def add_dataset(
     such as an upload. One of that name is only replaced with `replace`; what runs were trained on,
     or a person edited, is kept as an earlier version (see `lab.data.versions`). `image_size` is the
     side of the stored squares, `fit` how a photograph becomes one; `answers` settle the questions
-    of `look`. Bad files are left out and reported. Raises ConfigError for a bad name, size or
-    answer, DatasetExistsError, DataError when nothing can be used, ResourceError, Cancelled; the
-    old pack then stays as it was.
+    of `look`, and the classes `without` are left out. Bad files are left out and reported. Raises
+    ConfigError for a bad name, size, answer or class, DatasetExistsError, DataError when nothing
+    can be used, ResourceError, Cancelled; the old pack then stays as it was.
     """
     place = _place(path)
-    target = _import_target(name, place, title, fit, image_size)
+    target = _import_target(name, place, title, fit, image_size, without)
     if origin and name not in DATASETS:
         target = dataclasses.replace(target, source=origin)
     with pack_lock(name, progress=progress, cancel=cancel):
@@ -332,6 +333,7 @@ def look(
     fit: Fit = "stretch",
     image_size: int | None = None,
     answers: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
     pictures_of: Sequence[str] | None = None,
     progress: Report = silent,
     cancel: Cancel = never,
@@ -344,7 +346,7 @@ def look(
     `add_dataset` does, apart from pictures that cannot be decoded.
     """
     place = _place(path)
-    target = _import_target(name or "pictures", place, None, fit, image_size)
+    target = _import_target(name or "pictures", place, None, fit, image_size, without)
     return look_at(
         target,
         place,
@@ -517,7 +519,12 @@ def _ready(
 
 
 def _import_target(
-    name: str, path: Path, title: str | None, fit: Fit, image_size: int | None
+    name: str,
+    path: Path,
+    title: str | None,
+    fit: Fit,
+    image_size: int | None,
+    without: Collection[str],
 ) -> ImportTarget:
     if fit not in FITS:
         raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
@@ -541,6 +548,7 @@ def _import_target(
             expects=spec.expects,
             image_size=image_size or spec.image_size,
             fit=fit,
+            without=frozenset(without),
         )
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -560,6 +568,7 @@ def _import_target(
         expects=OWN_EXPECTS,
         image_size=image_size or OWN_IMAGE_SIZE,
         fit=fit,
+        without=frozenset(without),
     )
 
 

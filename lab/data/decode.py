@@ -178,6 +178,13 @@ def could_be_wide(beginning: bytes) -> bool:
     return beginning.startswith(_MAY_BE_WIDE)
 
 
+def begins_like_a_picture(beginning: bytes) -> bool:
+    """Whether a file that begins with these bytes (12 or more) may be one of the FORMATS."""
+    if beginning.startswith(b"RIFF"):
+        return beginning[8:12] == b"WEBP"
+    return beginning.startswith(_BEGINNINGS) or beginning[4:8] == b"ftyp"
+
+
 def to_square(image: Image.Image, *, image_size: int, fit: Fit) -> Image.Image:
     """The picture as a square of `image_size` pixels, antialiased when it shrinks.
 
@@ -397,6 +404,8 @@ _PHOTOMETRIC = 262
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_BEGINNINGS = (_JPEG, _PNG, *_TIFF, b"BM", b"GIF8", *(b"P%d" % n for n in range(1, 8)), b"Pf")
+"""Of the FORMATS, apart from WebP and those that name their format after their length."""
 _MAY_BE_WIDE = (_PNG, *_TIFF, b"P2", b"P3", b"P5", b"P6", b"Pf")
 
 _SIGNATURES = {

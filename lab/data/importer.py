@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
 from lab.data.sources.part_lists import with_parts
 from lab.data.sources.photographs import Photographs
-from lab.data.sources.pixel_tables import PixelTables
 from lab.data.sources.source import ClassRule, Question, Source
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
@@ -46,6 +46,8 @@ class ImportTarget:
     """The layout wanted, in words, for the sentence that refuses another."""
     image_size: int
     fit: Fit
+    without: frozenset[str] = frozenset()
+    """Classes that a person leaves out."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def import_images(
                 source.class_names,
                 rejections,
                 numbers,
+                without=target.without,
             )
             if len(included.class_names) < 2:
                 raise DataError(too_few_classes(archive, target, included.class_names, rejections))
@@ -221,8 +224,11 @@ def choose_classes(
     class_names: tuple[str, ...],
     rejections: Rejections,
     groups: NDArray[np.int64] | None = None,
+    *,
+    without: Collection[str] = (),
 ) -> IncludedImages:
-    """Leaves out the classes that cannot be learnt, and chooses test images if there are none.
+    """Leaves out the classes `without` and those that cannot be learnt, and chooses test images if
+    there are none.
 
     A class needs a training image and one more. Without any test image in the whole set, a share of
     each class's training images becomes the test set: those whose digest comes first. So the choice
@@ -254,7 +260,9 @@ def choose_classes(
     names: list[str] = []
     for label, name in enumerate(class_names):
         class_split = split[labels == label]
-        if len(class_split) == 0:
+        if name in without:
+            reason = "is left out, as chosen"
+        elif len(class_split) == 0:
             reason = "has no usable image"
         elif len(class_split) == 1:
             reason = "has only one usable image; training and test need one each"
@@ -266,7 +274,9 @@ def choose_classes(
             new_label[label] = len(names)
             names.append(name)
             continue
-        rejections.add(f"class {name!r}", f"{reason}: the class is left out")
+        rejections.add(
+            f"class {name!r}", reason if name in without else f"{reason}: the class is left out"
+        )
     labels = new_label[labels]
     return IncludedImages(tuple(names), labels, split, labels >= 0, tuple(notes))
 
@@ -430,7 +440,7 @@ def recognise_source(
             )
         if isinstance(source, Photographs):
             source = _with_splits(with_parts(archive, source, rejections, answers), answers)
-        return _with_names_of(archive, source)
+        return _without(_with_names_of(archive, source), target.without)
     entries = sorted(folder + "/" for folder in archive.folders if "/" not in folder)
     entries += [file for file in archive.files if "/" not in file]
     listing = ", ".join(entries[:5]) + (", ..." if entries[5:] else "") if entries else "nothing"
@@ -443,14 +453,27 @@ def recognise_source(
     )
 
 
+def _without(source: Source, names: Collection[str]) -> Source:
+    """The source without the images of these classes, where they are known before reading."""
+    if unknown := sorted(set(names) - set(source.class_names)):
+        raise ConfigError(
+            f"There is no class {unknown[0]!r} to leave out; the set has "
+            f"{classes_in_words(source.class_names)}."
+        )
+    if not isinstance(source, Photographs):
+        return source
+    files = tuple(file for file in source.files if source.class_names[file.label] not in names)
+    return replace(source, files=files)
+
+
 def _with_names_of(archive: Archive, source: Source) -> Source:
     """The source with what the archive asks and says of its names' code page."""
-    assert isinstance(source, Photographs | PixelTables)
-    return replace(
-        source,
+    named: Source = replace(
+        cast("Any", source),  # every source is a dataclass
         questions=(*archive.questions, *source.questions),
         notes=(*archive.notes, *source.notes),
     )
+    return named
 
 
 def too_few_classes(

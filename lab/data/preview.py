@@ -1,7 +1,8 @@
 """What an import would give, before anything is written: layout, classes, counts, a few pictures.
 
 The preview and the import read a set by the same function with the same answers, so what was
-previewed is what is imported. Only pictures that cannot be decoded are found by the import alone.
+previewed is what is imported. Files that are no pictures are told by their first bytes; only
+pictures that are damaged further on are found by the import alone.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Preview:
     """Whether the pictures come at one size and keep it (rows of a table)."""
     fit: Fit
     samples: dict[str, tuple[Sample, ...]]
+    without: tuple[str, ...] = ()
+    """Classes that were left out by choice."""
 
     @property
     def total(self) -> int:
@@ -124,6 +127,8 @@ def look(
         source = recognise_source(archive, target, answers, rejections)
         check_cancel(cancel, "Looking")
         if isinstance(source, Photographs):
+            if not pictures_of:  # else it is known from the first look
+                source = source.without_other_files(rejections, progress, cancel)
             labels = [file.label for file in source.files]
             splits = [file.split for file in source.files]
             shown = _sampled(source, pictures_of)
@@ -137,6 +142,7 @@ def look(
             [i.to_bytes(8, "big") for i in range(len(labels))],
             source.class_names,
             rejections,
+            without=target.without,
         )
         if len(included.class_names) < 2:
             raise DataError(too_few_classes(archive, target, included.class_names, rejections))
@@ -165,6 +171,7 @@ def look(
         size_is_fixed=source.fixed_size is not None,
         fit=target.fit,
         samples={name: samples[name] for name in included.class_names if name in samples},
+        without=tuple(name for name in source.class_names if name in target.without),
     )
 
 

@@ -63,7 +63,10 @@ PHOTOGRAPH_LAYOUTS = (
     "one folder for each class (optionally below train/, val/ and test/), a label.csv with the "
     "columns path,label in the folder of each part, or names such as cat.0.jpg"
 )
-OWN_FORMATS = ("pixel-tables", *PHOTOGRAPH_FORMATS)
+OWN_FORMATS = (
+    *("pixel-tables", "idx-files", "parquet-sets", "matlab-lists"),
+    *PHOTOGRAPH_FORMATS,
+)
 OWN_EXPECTS = (
     f"one folder for each class with pictures in it ({FORMAT_WORDS}), optionally below train/, "
     "val/ and test/, or a table of file names and classes beside the pictures (label.csv with "

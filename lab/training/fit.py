@@ -70,6 +70,9 @@ SAVE_COST_FACTOR = 33.0
 """Between two saves of the resume state pass at least 2 s and 33 times what a save takes: a crash
 costs little training, and saving at most about 3 % of the time."""
 
+FROZEN = "Running the frozen layers once"
+FROZEN_FOR_TEST = "Testing: running the frozen layers once"
+
 
 def fit(plan: Plan, control: Control) -> Iterator[Event]:
     """Train as planned, or go on where `plan.folder` says that the run stopped.
@@ -501,7 +504,8 @@ class _Run:
         if missing := source.missing(rows):
             if self.frozen_layers is None or self.control.wanted == "finish":
                 later = 0 if kind == "test" else source.missing(self.plan.splits.test)
-                yield from self.begin_frozen_layers(source, missing, later)
+                words = FROZEN_FOR_TEST if kind == "test" else FROZEN
+                yield from self.begin_frozen_layers(source, missing, later, words)
             self.watch.lap()
             for _ in source.fill(rows):
                 yield from self.frozen_layers_progressed(source)
@@ -518,14 +522,15 @@ class _Run:
                 self.stop_if_wanted()
         return tally.values()
 
-    def begin_frozen_layers(self, source: Source, total: int, later: int) -> Iterator[Event]:
+    def begin_frozen_layers(
+        self, source: Source, total: int, later: int, text: str = FROZEN
+    ) -> Iterator[Event]:
         """Announce the pass of frozen layers over `total` images on which they have not run;
         `later` more will follow."""
         self.frozen_layers = None
         if not total and not later:
             return
         self.filled_before = source.filled
-        text = "Running the frozen layers once"
         self.frozen_layers = Activity(self.watch, "frozen_layers", text, total=total, later=later)
         yield from self.frozen_layers.begin()
 

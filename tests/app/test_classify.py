@@ -424,6 +424,7 @@ def test_an_answer_is_put_right_and_the_picture_joins_a_set(
     app.run()
     boxes = [box for box in app.selectbox if (box.key or "").startswith("classify_right_")]
     both = [box for box in boxes if box.key != "classify_right_target"]
+    assert not any("\\" in box.label for box in both)  # it is read aloud as it stands
     for box in both:
         app.selectbox(key=box.key).select("top").run()
     app.selectbox(key="classify_right_target").select("pets").run()
@@ -433,6 +434,8 @@ def test_an_answer_is_put_right_and_the_picture_joins_a_set(
     assert after.counts["train"] == {**before.counts["train"], "top": 2}
     assert after.counts["test"] == {**before.counts["test"], "top": 0}
     assert "2 pictures added to the training part: Pets, version 2" in texts(app, "success")
+    assert not any((button.key or "") == "classify_right_add" for button in app.button)
+    assert "2 pictures added" in texts(open_page("data"), "success")  # and there as well
 
 
 def test_sets_and_temperature_are_off_until_asked_for_and_then_said(

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.data import catalog, probes
 from lab.data.quality.features import set_features
-from lab.ui.data import edits
 from lab.ui.data.map.chosen import Chosen
+from lab.ui.widgets import edits
 from tests.app.conftest import OpenPage
 from tests.components import components
 

@@ -222,6 +222,12 @@ def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train)
     assert f"Image (of {wrong:,})" in [n.label for n in app.number_input]
     assert "but its label is" in texts(app, "markdown")
     before = [a for a in alts(app) if "as the network gets it" in a]
+    row = int(app.query_params["image"])
+    app.session_state[f"inspect_wrong_{row}_open"] = True
+    app.run()
+    app.button(key=f"inspect_wrong_{row}_exclude").click().run()
+    assert app.session_state["data_edits"][run.dataset].exclude == {row}
+    settle(app)
     app.button(key="inspect_next").click().run()
     settle(app)
     assert [a for a in alts(app) if "as the network gets it" in a] != before or wrong == 1

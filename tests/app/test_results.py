@@ -12,7 +12,7 @@ from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.evaluate.answer_sets import LEVELS, fit_sets, measure_sets
-from lab.evaluate.predictions import saved_predictions
+from lab.evaluate.predictions import predict, saved_predictions
 from lab.evaluate.temperature import scaling
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
@@ -169,6 +169,49 @@ def test_the_images_of_a_cell_and_the_lists(
     assert ("No image: most confident wrong." if not wrong else f"of {wrong} images: most") in (
         texts(app, "caption")
     )
+
+
+def test_a_wrong_answer_may_be_a_wrong_label(
+    open_page: OpenPage, open_results: Callable[[str], AppTest], finished: Finished
+) -> None:
+    config = RunConfig(
+        dataset=make_tiny_pack(),
+        architecture="single-layer-perceptron",
+        epochs=1,
+        learning_rate=1e-6,
+    )
+    run = finished(queue().submit(config))
+    found = predict(store().folder(run.id), "best", "test")
+    position = int((~found.right).nonzero()[0][0])
+    row, answer = int(found.indices[position]), CLASSES[int(found.predicted[position])]
+    app = open_results(run.id)
+    app.session_state[f"results_list_{run.id}"] = "confident_wrong"
+    check(app.run())
+    assert not [b for b in app.button if str(b.key).startswith("results_wrong_")]  # not opened yet
+    app.session_state[f"results_wrong_{row}_open"] = True
+    check(app.run())
+    assert app.selectbox(key=f"results_wrong_{row}_class").value == answer
+    check(app.button(key=f"results_wrong_{row}_relabel").click().run())
+    assert app.session_state["data_edits"]["tiny"].relabel == {row: answer}
+    assert app.button(key=f"results_wrong_{row}_take_back")
+
+    data = open_page("data")
+    data.session_state["data_edits"] = app.session_state["data_edits"]
+    data.session_state["data_dataset"] = "tiny"
+    check(data.run())
+    check(data.button(key="data_save_version").click().run())
+    pack = catalog.open_pack("tiny")
+    assert pack.meta.class_names[pack.labels[row]] == answer
+    # The run's own version is another now; the row is still the same picture.
+    check(app.run())
+    app.session_state["data_edits"] = {}
+    app.session_state[f"results_wrong_{row}_open"] = True
+    check(app.run())
+    check(app.button(key=f"results_wrong_{row}_exclude").click().run())
+    assert app.session_state["data_edits"]["tiny"].exclude == {row}
+    make_tiny_pack(seed=5)  # other pictures under the same rows
+    check(app.run())
+    assert not [b for b in app.button if str(b.key).startswith("results_wrong_")]
 
 
 def test_a_run_that_answers_one_class_only_is_called_out(

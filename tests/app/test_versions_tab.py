@@ -107,6 +107,13 @@ def test_classes_are_renamed_and_a_refusal_is_said(page: AppTest) -> None:
     assert len(versions.versions(NAME)) == 1
 
 
+def test_a_class_is_left_out_as_a_whole(page: AppTest) -> None:
+    open_tab(page, "Labels")
+    press(page, "data_leave_out_class")
+    press(page, "data_save_version")
+    assert catalog.describe(NAME).class_names == ("middle", "bottom")
+
+
 def test_edits_of_another_import_are_not_saved(page: AppTest) -> None:
     press(choose(page, [0]), f"data_mend_{NAME}_exclude")
     make_tiny_pack(NAME, seed=4)

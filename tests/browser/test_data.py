@@ -23,6 +23,8 @@ def test_pictures_are_dropped_in_and_trained_on(
         files = [tmp_path / f"{name}{i}.jpg" for i in range(LEAST)]
         for i, file in enumerate(files):
             file.write_bytes(jpeg(100 * number + i))
+        if number == 0:  # as an iPhone takes it: no browser knows it, the lab does
+            files.append(ROOT / "tests/data/files/turned.heic")
         box = page.get_by_role("combobox", name="Class", exact=True).last
         box.fill(name)
         box.press("Enter")
@@ -52,6 +54,28 @@ def test_a_zip_and_a_folder_are_uploaded(
     folder = write_folder(tmp_path / "my pets", pets(6) | {".DS_Store": b"x"})
     page.locator("input.folder-input").set_input_files(folder)
     page.get_by_text("my pets is here: 12 files").wait_for(timeout=SOON)
+
+
+def test_a_zip_and_a_folder_are_dropped_in(
+    serve: Callable[[Path], str], open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = open_page(f"{serve(ROOT / 'streamlit_app.py')}/data", height=1600)
+    browser = page.context.new_cdp_session(page)
+    folder = write_folder(tmp_path / "my pets", pets(6))
+    for place, words in (
+        (write_zip(tmp_path / "pets.zip", pets(6)), "pets.zip is here"),
+        (folder, "my pets is here: 12 files"),
+    ):
+        drop = page.locator(".drop").first
+        drop.wait_for(timeout=SOON)
+        drop.scroll_into_view_if_needed()
+        box = drop.bounding_box()
+        for kind in ("dragEnter", "dragOver", "drop"):
+            data = {"items": [], "files": [str(place)], "dragOperationsMask": 1}
+            where = {"x": box["x"] + 50, "y": box["y"] + 15}
+            browser.send("Input.dispatchDragEvent", {"type": kind, "data": data, **where})
+        page.get_by_text(words).wait_for(timeout=SOON)
+        page.get_by_role("button", name="Remove", exact=True).click()
 
 
 def test_a_burst_is_shot_while_the_button_is_held(

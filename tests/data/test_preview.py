@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lab.cli.main import main
 from lab.data import catalog
+from lab.data.decode import FORMATS, begins_like_a_picture
 from lab.data.preview import CLASSES_WITH_PICTURES, PICTURES_PER_CLASS, SAMPLE_SIDE
 from lab.errors import ConfigError, DataError
 from tests.data.pictures import jpeg, pets, sign_csv, write_folder
@@ -35,13 +39,53 @@ def test_of_many_classes_pictures_are_decoded_when_asked_for(tmp_path: Path) -> 
     assert catalog.look(path, pictures_of=()).samples == {}
 
 
-def test_without_pictures_no_file_is_opened(tmp_path: Path) -> None:
-    names = [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(20)]
-    path = write_folder(tmp_path / "damaged", dict.fromkeys(names, b"no picture"))
-    assert catalog.look(path, pictures_of=()).total == 40
-    assert catalog.look(path).samples == {}
-    with pytest.raises(DataError, match="has no usable images"):
-        catalog.add_dataset("damaged", path)
+def test_files_that_are_no_pictures_are_not_counted(tmp_path: Path) -> None:
+    files = pets(6) | {"cats/page.jpg": b"<html>no picture</html>", "dogs/empty.png": b""}
+    path = write_folder(tmp_path / "pets", files)
+    preview = catalog.look(path, pictures_of=())
+    report = catalog.add_dataset("pets", path, image_size=16)
+    assert preview.total == report.total == 12
+    assert preview.rejected == report.rejected
+    assert {rejected.file for rejected in preview.rejected} == {"cats/page.jpg", "dogs/empty.png"}
+    names = [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(4)]
+    nothing = write_folder(tmp_path / "nothing", dict.fromkeys(names, b"no picture"))
+    for read in (catalog.look, partial(catalog.add_dataset, "nothing")):
+        with pytest.raises(DataError, match="has no usable images"):
+            read(nothing)
+
+
+def test_every_format_begins_like_a_picture() -> None:
+    image = Image.new("RGB", (8, 8))
+    for kind in FORMATS:
+        file = io.BytesIO()
+        image.save(file, kind)
+        assert begins_like_a_picture(file.getvalue()[:32]), kind
+    assert not begins_like_a_picture(b"RIFF....WAVEfmt ")
+
+
+def test_a_class_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = pets(6) | {f"other/{i}.jpg": jpeg(40 + i) for i in range(6)}
+    path = write_folder(tmp_path / "set", files)
+    preview = catalog.look(path, without=["other"])
+    assert preview.class_names == ("cats", "dogs")
+    assert preview.without == ("other",)
+    assert [str(rejected) for rejected in preview.rejected] == [
+        "class 'other' is left out, as chosen"
+    ]
+    report = catalog.add_dataset("set", path, image_size=16, without=["other"])
+    assert report.accepted == preview.counts
+    assert report.rejected == preview.rejected
+    assert main(["datasets", "add", "b", str(path), "--leave-out", "cats", "--dry-run"]) == 0
+    assert "Would add 12 images in 2 classes: dogs, other" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="no class 'bird' to leave out; the set has 3 classes"):
+        catalog.look(path, without=["bird"])
+    with pytest.raises(DataError, match="has only one usable class"):
+        catalog.add_dataset("one", path, without=["cats", "dogs"])
+    signs = {"sign_mnist_train.csv": sign_csv([0, 1, 2] * 4)}
+    rows = write_folder(tmp_path / "signs", signs)
+    table = catalog.add_dataset("signs", rows, without=[catalog.look(rows).class_names[0]])
+    assert len(table.meta.class_names) == 2
+    assert table.total == 8
 
 
 def test_nothing_is_written(tmp_path: Path, lab_home: Path) -> None:

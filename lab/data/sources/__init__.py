@@ -2,6 +2,9 @@
 
     archive.py        a folder, a zip or a tar through one interface
     pixel_tables.py   a table of pixels, a row an image: Sign-Language MNIST, Fashion-MNIST
+    idx_files.py      MNIST's own files: train-images-idx3-ubyte.gz and its labels
+    parquet_sets.py   the Hugging Face Hub's: a picture file and its class in each row
+    matlab_lists.py   MATLAB files that give pictures their classes: Oxford Flowers, Stanford Cars
     label_tables.py   a table of file names and classes: label.csv, _classes.csv, metadata.jsonl
     flat_names.py     the class in the file's name: cat.0.jpg, dog.17.jpg
     class_folders.py  one folder a class, optionally below train/, val/, test/
@@ -22,7 +25,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lab.data.pack import Rejections
-from lab.data.sources import class_folders, flat_names, label_tables, pixel_tables
+from lab.data.sources import (
+    class_folders,
+    flat_names,
+    idx_files,
+    label_tables,
+    matlab_lists,
+    parquet_sets,
+    pixel_tables,
+)
 from lab.data.sources.archive import Archive
 from lab.data.sources.source import ClassRule, Source
 
@@ -30,6 +41,9 @@ Recognise = Callable[[Archive, ClassRule, Rejections, Mapping[str, str]], Source
 
 SOURCE_FORMATS: dict[str, Recognise] = {
     "pixel-tables": pixel_tables.recognise,
+    "idx-files": idx_files.recognise,
+    "parquet-sets": parquet_sets.recognise,
+    "matlab-lists": matlab_lists.recognise,
     "label-tables": label_tables.recognise,
     "flat-names": flat_names.recognise,
     "class-folders": class_folders.recognise,

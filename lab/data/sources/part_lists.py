@@ -22,12 +22,13 @@ from lab.data.sources.archive import Archive
 from lab.data.sources.code_pages import decode_text
 from lab.data.sources.folder_tree import last, parent, stem
 from lab.data.sources.image_names import ImageNames
+from lab.data.sources.matlab_lists import file_list
 from lab.data.sources.photographs import Photographs
 from lab.data.sources.source import natural_key
 from lab.data.sources.split_words import split_of, words
 from lab.data.sources.table_headers import header_key
 
-_SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".list", ".json")
+_SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".list", ".json", ".mat")
 _PARTITION = frozenset({"partition", "partitions", "split", "splits"})
 """Words of a file that names the pictures of all parts, each with its own."""
 _MAX_BYTES = 50_000_000
@@ -170,6 +171,8 @@ def _flagged(
 
 
 def _text(archive: Archive, file: str, answers: Mapping[str, str]) -> str:
+    if file.casefold().endswith(".mat"):
+        return "\n".join(file_list(archive, file))
     try:
         return decode_text(archive.read(file, limit=_MAX_BYTES), file, answers).text
     except (UnreadableFile, UnicodeDecodeError):
@@ -189,9 +192,14 @@ def _by_names(paths: list[str]) -> dict[str, str]:
 
 
 def _unread(archive: Archive) -> list[str]:
-    """A sentence about lists of parts in MATLAB's form, as Stanford's data sets bring them."""
+    """A sentence about lists of parts in MATLAB's form that name no picture."""
     names = [file for file in archive.files if file.casefold().endswith(".mat")]
-    lists = [file for file in names if split_of(stem(file)) is not None]
+    lists = [
+        file for file in names if split_of(stem(file)) is not None and not file_list(archive, file)
+    ]
     if not lists:
         return []
-    return [f"{' and '.join(lists[:2])} may list the parts; MATLAB files are not read."]
+    return [
+        f"{' and '.join(lists[:2])} may list the parts, but no list of pictures could be read in "
+        "them; files of MATLAB 7.3 are not read."
+    ]

@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from lab.data.decode import (
     Fit,
     UnreadableFile,
     ValueRange,
+    begins_like_a_picture,
     common_range,
     could_be_wide,
     decode,
@@ -33,7 +34,7 @@ from lab.data.decode import (
 from lab.data.pack import Rejections
 from lab.data.sources.archive import READ_ERRORS, Archive
 from lab.data.sources.source import Question, SourceImage
-from lab.progress import Cancel, check_cancel
+from lab.progress import Cancel, Progress, Report, check_cancel, throttled
 
 OTHER_IMAGES = frozenset({".svg", ".psd", ".jp2", ".j2k", ".jxl", ".ico", ".eps", ".dcm", ".raw"})
 """Suffixes of images that are not read."""
@@ -85,6 +86,25 @@ class Photographs:
             else:
                 yield result
 
+    def without_other_files(
+        self, rejections: Rejections, progress: Report, cancel: Cancel
+    ) -> Photographs:
+        """Returns the source without the files that do not begin like a picture."""
+        progress = throttled(progress)
+        files = []
+        for done, (file, result) in enumerate(_in_threads(self._check, self.files, cancel), 1):
+            if isinstance(result, UnreadableFile):
+                rejections.add(file.path, result.reason)
+            else:
+                files.append(file)
+            progress(Progress(done, len(self.files), "Looking at the files", "files"))
+        return replace(self, files=tuple(files))
+
+    def _check(self, file: LabelledFile) -> None:
+        """Raises UnreadableFile; only what looks like none is read whole, for the reason."""
+        if not begins_like_a_picture(self._beginning(file)):
+            decode(self.archive.read(file.path, limit=MAX_BYTES), name=file.path)
+
     def _value_range(self, cancel: Cancel) -> ValueRange | None:
         """The range of the files of more than 8 bits a value; None when there are none.
 
@@ -96,13 +116,15 @@ class Photographs:
                 limits.append(result)
         return common_range(limits)
 
-    def _limits(self, file: LabelledFile) -> ValueRange | None:
+    def _beginning(self, file: LabelledFile) -> bytes:
         try:
             with self.archive.open(file.path) as stream:
-                beginning = stream.read(32)
+                return stream.read(32)
         except READ_ERRORS as error:
             raise UnreadableFile(file.path, str(error)) from error
-        if not could_be_wide(beginning):
+
+    def _limits(self, file: LabelledFile) -> ValueRange | None:
+        if not could_be_wide(self._beginning(file)):
             return None
         return wide_limits(self.archive.read(file.path, limit=MAX_BYTES), name=file.path)
 

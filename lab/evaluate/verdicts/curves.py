@@ -182,7 +182,8 @@ def overfitting(run: RunEvidence) -> Verdict | None:
 
 def underfitting(run: RunEvidence) -> Verdict | None:
     """Training and validation alike stay far from right: the run ended while it was still learning,
-    or has come to rest there."""
+    or has come to rest there. That twice the epochs help the first was tried: 88.2 % became 92.8 %
+    (tests/evaluate/verdicts/corpus/augmented-still-learning)."""
     epochs, n, guess = run.epochs, len(run.epochs["train_loss"]), run.guessing
     if n < 5 or run.config.mixes:  # of mixed pictures nobody gets most right
         return None

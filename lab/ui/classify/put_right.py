@@ -21,6 +21,8 @@ from lab.words import probability
 NEW_SET = "A new data set …"
 SHOWN = 12
 _JOB = "classify_added_job"
+_ADDED = "classify_added"
+"""The session's keys of the last job that added pictures, and of upload -> its job."""
 
 
 def draw_put_right(
@@ -33,8 +35,11 @@ def draw_put_right(
         (upload, answer)
         for upload in pictures.uploads
         if (answer := state.answers.get(state.key(upload, choice))) is not None
+        and not _was_added(upload)
     ]
     if not answered:
+        if pictures.uploads:
+            _draw_outcome()  # of the last one that was put right
         return
     answered.sort(key=lambda pair: float(pair[1].probabilities.max()))
     with st.expander(
@@ -61,7 +66,7 @@ def draw_put_right(
                     width=200,
                 )
                 class_name = st.selectbox(
-                    f"What is on {short_name(upload.name)}?",
+                    f"What is on {upload.name}?",  # collapsed, so it is read as it stands
                     answer.class_names,
                     index=None,
                     placeholder="This is a …",
@@ -125,15 +130,28 @@ def _start(target: str, title: str, chosen: Sequence[tuple[Upload, str]]) -> Non
             name = new_dataset(title, added, progress=progress, cancel=cancel)
             info = catalog.describe(name)
             total = sum(info.split_totals.values())
-            return {"dataset": name, "sentence": f"{info.title} is made: {total:,} pictures."}
+            return {
+                "dataset": name,
+                "title": info.title,
+                "sentence": f"{info.title} is made: {total:,} pictures.",
+            }
         found = add_pictures(
             target, added, reason="Put right on Classify", progress=progress, cancel=cancel
         )
-        return {"dataset": target, "sentence": found.sentence}
+        title_now = catalog.describe(target).title
+        return {"dataset": target, "title": title_now, "sentence": found.sentence}
 
     job = jobs.start("dataset", "Adding pictures", work)
     jobs.wait(job.id, timeout=1.0)
     st.session_state[_JOB] = job.id
+    st.session_state.setdefault(_ADDED, {}).update({upload.id: job.id for upload, _ in chosen})
+
+
+def _was_added(upload: Upload) -> bool:
+    """Whether the picture joined a data set, or is about to; after a failure it has not."""
+    job_id = st.session_state.get(_ADDED, {}).get(upload.id)
+    job = None if job_id is None else jobs.get(job_id)
+    return job_id is not None and (job is None or job.state not in ("failed", "cancelled"))
 
 
 def _draw_outcome() -> None:

@@ -330,6 +330,7 @@ def _start_import(
                 fit=choices.fit,
                 image_size=choices.image_size,
                 answers=choices.answers,
+                without=choices.without,
                 progress=progress,
                 cancel=cancel,
             )

@@ -15,16 +15,16 @@ from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
 from lab.data.decode import FITS
 from lab.data.importer import count_files
-from lab.data.pack import EXCLUDED
+from lab.data.pack import EXCLUDED, SPLIT_WORDS
 from lab.data.preprocess import statistics
 from lab.experiments.starts import suited_to
-from lab.ui.data import edits
 from lab.ui.data.add import SELECTED
 from lab.ui.data.check import draw_check
-from lab.ui.data.edits import TAB, VERSIONS_TAB, draw_pending
 from lab.ui.data.map.view import draw_map
 from lab.ui.data.mending import draw_mendable
+from lab.ui.data.pending_edits import TAB, VERSIONS_TAB, draw_pending
 from lab.ui.state import fill_form, knob_key, look_at
+from lab.ui.widgets import edits
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
@@ -238,7 +238,7 @@ def _labels(info: DatasetInfo) -> None:
     counts = LabelCounts(
         class_names=info.class_names,
         counts={
-            split: np.array([per_class[name] for name in info.class_names])
+            SPLIT_WORDS[split].capitalize(): np.array([per_class[n] for n in info.class_names])
             for split, per_class in info.counts.items()
             if sum(per_class.values())
         },
@@ -248,7 +248,7 @@ def _labels(info: DatasetInfo) -> None:
         key=f"data_labels_{info.name}",
         alt=label_distribution_alt(counts),
     )
-    train = np.array(counts.counts["train"])
+    train = np.array([info.counts["train"][name] for name in info.class_names])
     if train.max() > 1.5 * train.min():
         rare = info.class_names[int(train.argmin())]
         st.caption(
@@ -259,9 +259,9 @@ def _labels(info: DatasetInfo) -> None:
 
 
 def _draw_class_edits(info: DatasetInfo) -> None:
-    """Draws the form that renames a class or puts it into another one."""
+    """Draws the form that renames a class, puts it into another one or leaves it out."""
     with (
-        st.expander("Rename or merge classes", icon=":material/edit:"),
+        st.expander("Rename, merge or leave out classes", icon=":material/edit:"),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         name = st.selectbox("Class", info.class_names, key="data_edit_class", width=200)
@@ -285,6 +285,21 @@ def _draw_class_edits(info: DatasetInfo) -> None:
             on_click=edits.merge,
             args=(info.name, name, into),
         )
+        st.button(
+            "Leave it out",
+            key="data_leave_out_class",
+            icon=":material/visibility_off:",
+            help="All pictures of this class; nothing is deleted.",
+            on_click=_leave_out_class,
+            args=(info, name),
+        )
+
+
+def _leave_out_class(info: DatasetInfo, name: str) -> None:
+    """The button's callback."""
+    pack = catalog.open_pack(info.name)
+    there = (pack.labels == info.class_names.index(name)) & (pack.split != EXCLUDED)
+    edits.exclude(info.name, np.flatnonzero(there).tolist())
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring the training images")

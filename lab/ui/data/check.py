@@ -3,8 +3,8 @@
     Run button ── a background job runs every check ── a section a check: sentence, findings, notes
 
 A finding is drawn as its pictures side by side. Each has a menu that leaves it out, gives it
-another class or moves it to another split; that only takes note of the edit (`lab.ui.data.edits`),
-and nothing changes before a new version is saved.
+another class or moves it to another split; that only takes note of the edit
+(`lab.ui.widgets.edits`), and nothing changes before a new version is saved.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from lab.data.pack import EXCLUDED, SPLIT_WORDS, SPLITS, Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
 from lab.data.splits import Indices
-from lab.ui.data import edits
 from lab.ui.data.suspects import choose_judge, draw_suspects
+from lab.ui.widgets import edits
 from lab.ui.widgets.background import draw_job
 from lab.ui.widgets.pictures import SHOWN_SIDE, enlarge
 from lab.ui.words import plain

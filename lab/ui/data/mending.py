@@ -9,7 +9,7 @@ import streamlit as st
 from lab.data.catalog import DatasetInfo
 from lab.data.pack import EXCLUDED, NO_CLASS, SPLIT_WORDS, Pack
 from lab.data.versions import Edits
-from lab.ui.data import edits
+from lab.ui.widgets import edits
 from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
 from lab.ui.widgets.pictures import SHOWN_SIDE
 from lab.ui.words import plain

@@ -39,6 +39,8 @@ class ImportChoices:
     answers: dict[str, str] = field(default_factory=dict)
     fit: Fit = "stretch"
     image_size: int | None = None
+    without: tuple[str, ...] = ()
+    """Classes that are left out."""
 
 
 DEFAULTS = ImportChoices()
@@ -63,14 +65,15 @@ def draw_preview(place: Path, kind: str) -> ImportChoices | None:
     }
     fit: Fit = st.session_state.get(f"{prefix}fit") or "stretch"
     size: int | None = st.session_state.get(f"{prefix}size")
-    preview = _look(look, place, kind, ImportChoices(answers, fit, size), page=1)
+    without = tuple(st.session_state.get(f"{prefix}without") or ())
+    preview = _look(look, place, kind, ImportChoices(answers, fit, size, without), page=1)
     if preview is None:
         return None
     with st.container(border=True):
         st.subheader("What would be added", anchor=False)
         _draw_facts(preview)
         _draw_choices(preview, prefix, kind)
-        choices = ImportChoices(dict(preview.answers), preview.fit, size)
+        choices = ImportChoices(dict(preview.answers), preview.fit, size, preview.without)
         _draw_pictures(preview, look, place, kind, choices)
         _draw_left_out(preview)
     return choices
@@ -90,25 +93,26 @@ def _look(
 
     def read(progress: Report, cancel: Cancel) -> Preview:
         # Runs in a job's thread: must not call st.*.
-        def once(answers: dict[str, str]) -> Preview:
+        def once(answers: dict[str, str], without: tuple[str, ...]) -> Preview:
             return catalog.look(
                 place,
                 kind,
                 fit=choices.fit,
                 image_size=choices.image_size,
                 answers=answers,
+                without=without,
                 pictures_of=shown,
                 progress=progress,
                 cancel=cancel,
             )
 
         try:
-            return once(choices.answers)
+            return once(choices.answers, choices.without)
         except ConfigError:  # an answer that another answer has made impossible
-            return once({})
+            return once({}, ())
 
     parts: tuple[Any, ...] = (str(place), kind, sorted(choices.answers.items()), choices.fit)
-    parts += (choices.image_size, page)
+    parts += (choices.image_size, choices.without, page)
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
     return computed(f"look-{look}-{digest}", "Looking through the files", read, kind="look")
 
@@ -150,6 +154,14 @@ def _draw_choices(preview: Preview, prefix: str, kind: str) -> None:
             key=f"{prefix}answer_{question.key}",
             help=plain(question.why) or None,
         )
+    if len(preview.class_names) + len(preview.without) > 2:
+        st.multiselect(
+            "Leave out classes",
+            [*preview.class_names, *preview.without],
+            default=preview.without,
+            key=f"{prefix}without",
+            placeholder="None",
+        )
     if preview.size_is_fixed:
         st.caption(f"The pictures stay {preview.image_size}×{preview.image_size} pixels.")
         return
@@ -161,6 +173,7 @@ def _draw_choices(preview: Preview, prefix: str, kind: str) -> None:
             format_func=lambda fit: _FIT_WORDS.get(fit, fit),
             key=f"{prefix}fit",
             required=True,
+            wrap=True,
         )
         st.number_input(
             "Side in pixels",

@@ -6,8 +6,8 @@
     It is a … · Leave out · It is right · Where a run looks
 
 The map is of the head that suspects the picture: where it looks like the suggested class. "It is a
-…" and "Leave out" take note of an edit (`lab.ui.data.edits`). "It is right" is remembered with the
-pictures (`lab.data.quality.confirmed`), so that the label is not suspected again.
+…" and "Leave out" take note of an edit (`lab.ui.widgets.edits`). "It is right" is remembered with
+the pictures (`lab.data.quality.confirmed`), so that the label is not suspected again.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from lab.explain.overlay import overlay, square
 from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.training.checkpoint import CheckpointMetadata
-from lab.ui.data import edits
 from lab.ui.data.map.features import features_key
+from lab.ui.widgets import edits
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import default_checkpoint, run_label
 from lab.ui.widgets.pictures import enlarge, jpeg

@@ -117,14 +117,15 @@ def _own(base: RunConfig) -> SweepConfig:
         f"{base.learning_rate:g}, seed {base.seed}; as far as it is not varied below."
     )
     ways = {str(kind): method for kind, method in METHODS.items()} | {TWO: _QUESTION}
-    way: str = st.segmented_control(
+    st.session_state.setdefault(f"{KEY}_kind", "grid")  # no default beside it: a link sets it too
+    way = st.segmented_control(
         "Combinations",
         list(ways),
         format_func=lambda k: ways[k].title,
-        default="grid",
         required=True,
         key=f"{KEY}_kind",
     )
+    assert way is not None, "required, and the session has one"
     st.caption(ways[way].fits)
     if way == TWO:
         return _question(base)
@@ -183,10 +184,11 @@ def _question(base: RunConfig) -> SweepConfig:
     """Draws the form of the question whether one setting matters."""
     # Two data sets are two different tests, whose results cannot be compared.
     names = [name for name in knobs_to_vary(base, "grid", ()) if name != "dataset"]
+    if st.session_state.get(f"{KEY}_two_knob") not in names:
+        st.session_state[f"{KEY}_two_knob"] = "learning_rate"
     name = st.selectbox(
         "Setting",
         names,
-        index=names.index("learning_rate") if "learning_rate" in names else 0,
         format_func=lambda name: KNOBS[name].title,
         key=f"{KEY}_two_knob",
     )

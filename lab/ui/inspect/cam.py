@@ -37,6 +37,7 @@ from lab.ui.inspect.methods import (
 from lab.ui.inspect.subject import Chosen, Subject
 from lab.ui.inspect.trust import draw_trust
 from lab.ui.widgets.background import computed
+from lab.ui.widgets.edits import draw_label_is_wrong, editable_rows
 from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
 from lab.ui.widgets.pictures import jpeg
 from lab.ui.widgets.pin_button import draw_pin_button
@@ -113,6 +114,14 @@ def _draw_picture(subject: Subject, chosen: Chosen) -> None:
         true = ", the true class" if k == picture.label else ""
         st.progress(min(1.0, share), text=f"{plain(names[k])} {probability(share)}{true}")
     _pin_button(subject, picture)
+    pack, index = subject.pack, picture.index
+    if (
+        pack is not None
+        and index is not None
+        and picture.label != predicted
+        and index < editable_rows(pack)
+    ):
+        draw_label_is_wrong(pack, index, names, names[predicted], key=f"inspect_wrong_{index}")
 
 
 def _pin_button(subject: Subject, picture: Picture) -> None:

@@ -15,6 +15,7 @@ from lab.data.pack import Pack
 from lab.errors import LabError
 from lab.evaluate.predictions import Predictions
 from lab.evaluate.report import Report, cell, most_frequent_error, ordered
+from lab.ui.widgets.edits import draw_label_is_wrong, editable_rows
 from lab.ui.widgets.matrix import choose_share, draw_matrix
 from lab.ui.widgets.pictures import PER_PAGE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
@@ -128,9 +129,10 @@ def _draw_images(
         pinned = set(probes.probes(dataset))
     except LabError:  # the data set was removed a moment ago
         pinned = set()
+    editable = editable_rows(pack)
     with slot, st.grid("auto", min_column_width=CARD_WIDTH, gap="small"):
         for position in part.tolist():
-            _draw_card(run_id, predictions, pack, position, pinned, dataset)
+            _draw_card(run_id, predictions, pack, position, pinned, dataset, editable)
 
 
 def _draw_card(
@@ -140,6 +142,7 @@ def _draw_card(
     position: int,
     pinned: set[int],
     dataset: str,
+    editable: int,
 ) -> None:
     index = int(predictions.indices[position])
     answer, alt = _answer(predictions, position, pack.names[index])
@@ -159,6 +162,10 @@ def _draw_card(
                 },
             )
             draw_pin_button(dataset, index, key=f"results_pin_{index}", pinned=index in pinned)
+        predicted = int(predictions.probabilities[position].argmax())
+        if index < editable and predicted != predictions.labels[position]:
+            names = predictions.class_names
+            draw_label_is_wrong(pack, index, names, names[predicted], key=f"results_wrong_{index}")
 
 
 def _answer(predictions: Predictions, position: int, name: str) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def test_lists_of_too_few_pictures_are_named_and_not_used(place: Place) -> None:
 def test_matlab_lists_are_named(place: Place) -> None:
     files = pictures(FOOD) | {"train_list.mat": b"MATLAB", "test_list.mat": b"MATLAB"}
     preview = catalog.look(place(files), "mine", image_size=16)
-    assert any("train_list.mat" in n and "MATLAB files are not read" in n for n in preview.notes)
+    assert any("train_list.mat" in n and "MATLAB 7.3 are not read" in n for n in preview.notes)
 
 
 def test_a_list_wins_over_nothing_but_folders_win_over_lists(place: Place) -> None:

@@ -21,10 +21,10 @@ from lab.data.quality.embedding import similar
 from lab.data.quality.features import set_features
 from lab.errors import LabError
 from lab.progress import Cancel, Report
-from lab.ui.data import edits
 from lab.ui.data.map.colours import runs_on
 from lab.ui.data.map.features import features_key
 from lab.ui.state import look_at
+from lab.ui.widgets import edits
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
 from lab.ui.widgets.pictures import PER_PAGE

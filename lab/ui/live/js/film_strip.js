@@ -178,7 +178,13 @@ export class FilmStrip {
         `${shown.length} of ${this.columns.length} epochs are shown; press a cell for all.`,
       )
     }
-    if (every > 1) notes.push(`Recorded every ${every} epochs, to spare training time.`)
+    if (every > 1) {
+      const when =
+        every < this.run.config.epochs
+          ? `every ${every} epochs`
+          : "after the first and the last epoch alone"
+      notes.push(`Recorded ${when}, to spare training time.`)
+    }
     return notes.join(" ")
   }
 

@@ -1,25 +1,15 @@
-"""Edits of a data set that this session has not saved yet, and the bar that saves them.
-
-    exclude, relabel, move, bring_back, rename, merge   what the tabs of the Data page call
-    pending                                             the edits so far
-    draw_pending                                        "3 pictures left out · Save as new version"
-
-The edits live in the session, so they last across pages and tabs, and nobody else sees them until
-they are saved.
-"""
+"""The Data page's bar of edits that are not saved: "3 pictures left out · Save as new version"."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
-
 import streamlit as st
 
-from lab.data import catalog, versions
+from lab.data import versions
 from lab.data.catalog import DatasetInfo
 from lab.data.pack import SPLIT_WORDS
 from lab.data.versions import Edits
 from lab.errors import LabError
+from lab.ui.widgets.edits import discard, pending
 from lab.ui.words import plain
 
 TAB = "data_tab"
@@ -27,85 +17,8 @@ TAB = "data_tab"
 VERSIONS_TAB = "Versions"
 SAVED = "data_saved_version"
 """The session's key of (data set, content hash) of the version that was saved last."""
-_EDITS = "data_edits"
 
 
-# --- what the tabs call ---------------------------------------------------------------------------
-def pending(name: str) -> Edits:
-    """Returns the edits of a data set that are not saved yet."""
-    edits: Edits = st.session_state.get(_EDITS, {}).get(name, Edits())
-    return edits
-
-
-def exclude(name: str, rows: Iterable[int]) -> None:
-    """Leaves these pictures out of the data set, once saved."""
-    before, chosen = pending(name), frozenset(rows)
-    _set(
-        name,
-        exclude=before.exclude | chosen,
-        move={row: part for row, part in before.move.items() if row not in chosen},
-        relabel={row: c for row, c in before.relabel.items() if row not in chosen},
-    )
-
-
-def relabel(name: str, rows: Iterable[int], class_name: str) -> None:
-    """Makes these pictures ones of `class_name`, once saved; a name that is not there is new."""
-    before, chosen = pending(name), list(rows)
-    _set(
-        name,
-        exclude=before.exclude - frozenset(chosen),
-        relabel={**before.relabel, **dict.fromkeys(chosen, class_name)},
-    )
-
-
-def move(name: str, rows: Iterable[int], split: str) -> None:
-    """Moves these pictures to "train", "val" or "test", once saved; one that a saved version left
-    out is back then."""
-    before, chosen = pending(name), list(rows)
-    _set(
-        name,
-        exclude=before.exclude - frozenset(chosen),
-        move={**before.move, **dict.fromkeys(chosen, split)},
-    )
-
-
-def take_back(name: str, rows: Iterable[int]) -> None:
-    """Forgets the edits of these pictures."""
-    before, chosen = pending(name), frozenset(rows)
-    _set(
-        name,
-        exclude=before.exclude - chosen,
-        move={row: part for row, part in before.move.items() if row not in chosen},
-        relabel={row: c for row, c in before.relabel.items() if row not in chosen},
-    )
-
-
-def rename(name: str, class_name: str, new_name: str) -> None:
-    """Gives a class another name, once saved."""
-    _set(name, rename={**pending(name).rename, class_name: new_name})
-
-
-def merge(name: str, class_name: str, into: str) -> None:
-    """Puts the pictures of a class into another one, once saved."""
-    _set(name, merge={**pending(name).merge, class_name: into})
-
-
-def discard(name: str) -> None:
-    """Forgets all edits of a data set."""
-    st.session_state.get(_EDITS, {}).pop(name, None)
-
-
-def _set(name: str, **changes: object) -> None:
-    edits = dataclasses.replace(pending(name), **changes)  # type: ignore[arg-type]
-    if not edits:
-        discard(name)
-        return
-    if not edits.images_hash:
-        edits = dataclasses.replace(edits, images_hash=catalog.describe(name).images_hash)
-    st.session_state.setdefault(_EDITS, {})[name] = edits
-
-
-# --- the bar --------------------------------------------------------------------------------------
 def in_words(edits: Edits) -> str:
     """Returns such as "3 pictures left out, 2 relabelled, class “dgo” renamed to “dog”"."""
     parts = []
@@ -174,18 +87,6 @@ def _save(info: DatasetInfo, edits: Edits, reason: str) -> None:
     discard(info.name)
     st.session_state[SAVED] = (info.name, version.content_hash)
     st.rerun()
-
-
-def draw_take_back(name: str, row: int, *, key: str) -> None:
-    """Draws the button that forgets the edits of one picture."""
-    st.button(
-        "Take back",
-        key=key,
-        icon=":material/undo:",
-        type="tertiary",
-        on_click=take_back,
-        args=(name, [row]),
-    )
 
 
 def _draw_saved(info: DatasetInfo) -> None:
