@@ -509,7 +509,12 @@ def _words(
             f"or refuse them ({interval}).",
             why,
         )
-    return "partly", f"About half of the maps by {name(best)} can be trusted ({interval}).", why
+    return (
+        "partly",
+        f"Some maps by {name(best)} can be trusted; whether most of them, so many images cannot "
+        f"tell ({interval}).",
+        why,
+    )
 
 
 # --- on disk -------------------------------------------------------------------------------------
