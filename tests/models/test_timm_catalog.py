@@ -73,7 +73,9 @@ def state_of(name: str) -> tuple[dict[str, Tensor], int]:
     return random_state(net), classes
 
 
-@pytest.mark.filterwarnings("ignore:torch.searchsorted")  # of timm, as it fits Swin's positions
+@pytest.mark.filterwarnings(  # of timm, as it fits Swin's positions to another image size
+    "ignore:torch.searchsorted", "ignore:Using a non-tuple sequence"
+)
 @pytest.mark.parametrize("name", [*BY_HUB, TINY, "timm:test_convnext2", "timm:pvt_v2_b0"])
 def test_computes_exactly_what_timm_computes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At another size than the file's, with every tensor of it; only the classifier is new."""
