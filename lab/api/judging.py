@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lab.config import KNOBS, RunConfig
 from lab.errors import LabError
+from lab.evaluate.verdicts.evidence import Copies
 from lab.evaluate.verdicts.judge import TITLES, Verdict, verdicts
 from lab.runs.history import thinned_steps
 from lab.runs.rows import RunRow
@@ -116,7 +119,7 @@ def judge(
         best_epoch=run.best_epoch,
         test_samples=run.test_samples or 0,
         test_accuracy=run.test_accuracy,
-        val_copies=None if predictions is None or may_go_on else _val_copies(folder, predictions),
+        copies=None if predictions is None or may_go_on else _copies(folder, predictions),
         ended=not may_go_on,
         diverged_message=run.message
         if run.status == "failed" and is_divergence(run.message)
@@ -181,8 +184,8 @@ def change_text(config: RunConfig, change: dict[str, Any]) -> str:
     )
 
 
-def _val_copies(folder: Path, predictions: Predictions) -> float | None:
-    """The share of validation images that are near-copies of training images, if that is known."""
+def _copies(folder: Path, predictions: Predictions) -> Copies | None:
+    """What near-copies mean for the run, judged on its validation images; None if not known."""
     from lab.evaluate.leak_free import known_groups, leak_free  # brings torch
     from lab.evaluate.opened import open_data
     from lab.training.checkpoint import CheckpointMetadata
@@ -194,7 +197,11 @@ def _val_copies(folder: Path, predictions: Predictions) -> float | None:
     groups = known_groups(pack)
     if groups is None or not len(predictions):
         return None
-    return leak_free(predictions, splits, groups).leaking / len(predictions)
+    return Copies(
+        straddling=leak_free(predictions, splits, groups).leaking / len(predictions),
+        val_units=len(np.unique(groups[splits.val])),
+        test_units=len(np.unique(groups[splits.test])),
+    )
 
 
 def _predictions(

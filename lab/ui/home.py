@@ -111,8 +111,8 @@ def _draw_curve(start: Start, info: DatasetInfo, runs: Sequence[RunRow]) -> None
     """Draws the newest own run of this start, else what was measured elsewhere."""
     of_start = (r for r in runs if r.dataset == info.name and start.is_like(r.settings))
     own = next(of_start, None)
-    if own is not None:
-        st.html(_run_curve(own, "your last run"))
+    if own is not None and (curve := _run_curve(own, "your last run")):
+        st.html(curve)
         return
     expected = start.expected.get(info.name)
     if expected is not None:
@@ -200,9 +200,7 @@ def draw_newest() -> None:
     with st.grid(NEWEST, min_column_width=220, gap="medium"):
         for run in runs:
             with st.container(border=True, height="stretch", gap="small"):
-                st.html(
-                    _run_curve(run, _epochs(run.epoch)) if run.best_val else _strip(run.dataset, "")
-                )
+                st.html(_run_curve(run, _epochs(run.epoch)) or _strip(run.dataset, ""))
                 if run.status != "completed":
                     status_badge(run.status)
                 st.page_link(
@@ -214,6 +212,8 @@ def draw_newest() -> None:
 
 
 def _run_curve(run: RunRow, words: str) -> str:
+    """Returns the run's curve as `_curve` does; "" without an epoch of its own, as of a run that
+    was to go on from another one and was stopped at once."""
     epochs = store().epochs(run.id)
     values = epochs["val_accuracy"].tolist() if len(epochs) else []
     return _curve(values, len(run.class_names), words, result=run.test_accuracy)
@@ -223,7 +223,7 @@ def _curve(
     values: Sequence[float], classes: int, words: str, *, result: float | None = None
 ) -> str:
     """Returns the validation accuracy after each epoch as HTML, with what was reached and `words`
-    beside it. `result` is the test accuracy, where it is known."""
+    beside it; "" without an epoch. `result` is the test accuracy, where it is known."""
     drawing = accuracy_sparkline(values, guessing=1 / max(1, classes))
     if not drawing:
         return ""

@@ -13,6 +13,7 @@ from lab.experiments.starts import STARTS
 from lab.models.catalog import build_network
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
+from lab.runs.schema import epochs
 from lab.runs.store import store
 from lab.ui import home
 from lab.ui.entrance import PAGES
@@ -109,6 +110,10 @@ def test_home_shows_pictures_and_the_curve_to_expect_or_the_last_run(
     assert first.is_like(run.settings)
     assert "your last run" in drawn()
     assert "a try" in [link.proto.label for link in open_page().get("page_link")]
+
+    with store().database.write() as connection:  # as of a run that was to go on, stopped at once
+        connection.execute(epochs.delete())
+    assert "to expect" in drawn()
 
 
 def test_the_form_trains_what_it_says(open_page: OpenPage, finished: Finished) -> None:

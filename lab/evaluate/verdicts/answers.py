@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.data.pack import SPLIT_WORDS
-from lab.evaluate.metrics import MAJORITY_SHARE, ONE_CLASS_SHARE, wilson_interval
+from lab.evaluate.metrics import MAJORITY_SHARE, ONE_CLASS_SHARE
 from lab.evaluate.verdicts.evidence import RunEvidence, Verdict, augmented, slower
 
 if TYPE_CHECKING:  # brings torch along
@@ -116,11 +116,11 @@ def saturated_softmax(run: RunEvidence) -> Verdict | None:
 
 def small_validation(run: RunEvidence) -> Verdict | None:
     """So few validation images that chance decides which epoch looks best."""
-    epochs, n = run.epochs, run.val_samples
-    if not n or not len(epochs["val_accuracy"]):
+    epochs = run.epochs
+    if not run.val_samples or not len(epochs["val_accuracy"]):
         return None
     best = float(np.nanmax(epochs["val_accuracy"]))
-    low, high = wilson_interval(round(best * n), n)
+    low, high = run.val_interval(best)
     if (high - low) / 2 <= WIDE:
         return None
     config = run.config
@@ -129,10 +129,10 @@ def small_validation(run: RunEvidence) -> Verdict | None:
     change = {} if own or bigger <= config.validation_fraction else {"validation_fraction": bigger}
     return Verdict(
         "small_validation",
-        f"{n:,} validation images are few: chance alone moves their accuracy by "
+        f"{run.val_images} are few: chance alone moves their accuracy by "
         f"{50 * (high - low):.1f} points either way, so the “best” epoch may just be the luckiest.",
-        f"The highest validation accuracy of an epoch is {best:.1%} of {n:,} images: 95 % interval "
-        f"{low:.1%} to {high:.1%} (Wilson).",
+        f"The highest validation accuracy of an epoch is {best:.1%}: 95 % interval {low:.1%} to "
+        f"{high:.1%} (Wilson).",
         f"Set {bigger:.0%} of the training images aside. It costs training images; more images "
         "in all would be better."
         if change
@@ -150,9 +150,8 @@ def flattering_validation(run: RunEvidence) -> Verdict | None:
     if test is None or not run.test_samples or not run.val_samples or not len(best):
         return None
     val = float(epochs["val_accuracy"][best[0]])
-    low, _ = wilson_interval(round(val * run.val_samples), run.val_samples)
-    _, high = wilson_interval(round(test * run.test_samples), run.test_samples)
-    straddling = (run.val_copies or 0.0) >= STRADDLING
+    (low, _), (_, high) = run.val_interval(val), run.test_interval(test)
+    straddling = run.copies is not None and run.copies.straddling >= STRADDLING
     if high >= low or val - test < (FLATTERED_BY_COPIES if straddling else FLATTERED):
         return None
     evidence = (
@@ -164,10 +163,10 @@ def flattering_validation(run: RunEvidence) -> Verdict | None:
         "They are probably much like the training images (pictures of one series, copies), and the "
         "test images are not."
     )
-    if straddling:
+    if run.copies is not None and straddling:
         cause = (
-            f"{run.val_copies:.1%} of them are near-copies of training images, so they show what "
-            "was learned by heart."
+            f"{run.copies.straddling:.1%} of them are near-copies of training images, so they show "
+            "what was learned by heart."
         )
         evidence += " Near-copies are those that the Data page's check found."
     suggestion, change = _against_flattery(run, straddling=straddling)
@@ -183,7 +182,7 @@ def flattering_validation(run: RunEvidence) -> Verdict | None:
 
 def _against_flattery(run: RunEvidence, *, straddling: bool) -> tuple[str, dict[str, Any]]:
     config = run.config
-    unknown = run.val_copies is None
+    unknown = run.copies is None
     if config.split_by == "image" and not _brings_validation(run) and (straddling or unknown):
         return (
             "Believe the test accuracy. The honest split keeps copies and near-copies of one "

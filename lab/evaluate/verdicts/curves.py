@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from lab.config import KNOBS, RunConfig
-from lab.evaluate.metrics import wilson_interval
 from lab.evaluate.verdicts.evidence import (
     Column,
     RunEvidence,
@@ -143,7 +142,7 @@ def overfitting(run: RunEvidence) -> Verdict | None:
     best = int(np.nanargmin(epochs["val_loss"]))
     now = float(np.mean(epochs["val_loss"][-2:]))
     train, val = float(epochs["train_accuracy"][-1]), float(epochs["val_accuracy"][-1])
-    low, high = wilson_interval(round(val * run.val_samples), run.val_samples)
+    low, high = run.val_interval(val)
     rises = (
         n - 1 - best >= EPOCHS_AFTER_BEST
         and now > 1.1 * epochs["val_loss"][best]

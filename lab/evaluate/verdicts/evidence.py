@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy.typing as npt
 
 from lab.config import RunConfig
+from lab.evaluate.metrics import wilson_interval
 
 if TYPE_CHECKING:  # both would bring torch along
     from lab.evaluate.predictions import Predictions
@@ -68,6 +69,17 @@ class Verdict:
     """The knobs of a run with just that changed; empty where no knob helps."""
 
 
+@dataclass(frozen=True)
+class Copies:
+    """What near-copies of one picture mean for a run's images."""
+
+    straddling: float
+    """Share of the validation images with a near-copy among the training images."""
+    val_units: int
+    """Independent pictures that the validation images are of; `test_units` likewise."""
+    test_units: int
+
+
 @dataclass(frozen=True, eq=False)
 class RunEvidence:
     """Everything that verdicts read of a run."""
@@ -88,16 +100,36 @@ class RunEvidence:
     test_samples: int
     test_accuracy: float | None
     """The best weights' test accuracy, measured once at the end; None before."""
-    val_copies: float | None
-    """Share of the validation images with a near-copy among the training images; None while nobody
-    has looked for copies."""
+    copies: Copies | None
+    """None while nobody has looked for copies."""
     diverged: str
     """The sentence of a run that failed because its loss was no number; empty for others."""
+
+    def val_interval(self, share: float) -> tuple[float, float]:
+        """95 % interval (Wilson) of a share of the validation images. Copies of one picture count
+        once, as if they were answered alike: at worst the interval is too wide."""
+        return _interval(share, self.copies.val_units if self.copies else self.val_samples)
+
+    def test_interval(self, share: float) -> tuple[float, float]:
+        """As `val_interval`, of the test images."""
+        return _interval(share, self.copies.test_units if self.copies else self.test_samples)
+
+    @property
+    def val_images(self) -> str:
+        """How many there are, and of how many independent pictures where that is less."""
+        text = f"{self.val_samples:,} validation images"
+        if self.copies and self.copies.val_units < self.val_samples:
+            text += f" of {self.copies.val_units:,} independent pictures"
+        return text
 
     @property
     def guessing(self) -> float | None:
         """The loss of giving every class the same probability, in nats."""
         return math.log(self.classes) if self.classes > 1 else None
+
+
+def _interval(share: float, n: int) -> tuple[float, float]:
+    return wilson_interval(round(share * n), n)
 
 
 def slower(config: RunConfig) -> dict[str, Any]:

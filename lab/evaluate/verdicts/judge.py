@@ -29,7 +29,7 @@ from lab.evaluate.verdicts.curves import (
     rate_too_low,
     underfitting,
 )
-from lab.evaluate.verdicts.evidence import Epochs, Kind, RunEvidence, Steps, Verdict
+from lab.evaluate.verdicts.evidence import Copies, Epochs, Kind, RunEvidence, Steps, Verdict
 from lab.evaluate.verdicts.layers import dead_units, exploding_gradients, vanishing_gradients
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def verdicts(
     best_epoch: int | None = None,
     test_samples: int = 0,
     test_accuracy: float | None = None,
-    val_copies: float | None = None,
+    copies: Copies | None = None,
     ended: bool = True,
     diverged_message: str = "",
 ) -> tuple[Verdict, ...]:
@@ -90,7 +90,7 @@ def verdicts(
         best_epoch=best_epoch,
         test_samples=test_samples,
         test_accuracy=test_accuracy,
-        val_copies=val_copies,
+        copies=copies,
         ended=ended,
         diverged=diverged_message,
     )

@@ -13,7 +13,7 @@ import pytest
 from lab.config import KNOBS, RunConfig
 from lab.evaluate.predictions import Predictions, predict
 from lab.evaluate.verdicts.curves import MORE_DROPOUT
-from lab.evaluate.verdicts.evidence import Kind
+from lab.evaluate.verdicts.evidence import Copies, Kind
 from lab.evaluate.verdicts.judge import Verdict, verdicts
 from lab.metrics import epoch_columns, metrics_of
 from lab.models.architecture import ARCHITECTURES
@@ -631,14 +631,31 @@ def test_validation_that_flatters_by_copies() -> None:
     assert "flattering_validation" in kinds(judge(best, **figures))
     close = {**figures, "test_accuracy": 0.98}
     assert "flattering_validation" not in kinds(judge(best, **close))
-    verdict = the(judge(best, **close, val_copies=0.998), "flattering_validation")
+    known = Copies(0.998, val_units=1300, test_units=354)
+    verdict = the(judge(best, **close, copies=known), "flattering_validation")
     assert "99.8% of them are near-copies of training images" in verdict.sentence
     assert verdict.change == {"split_by": "group"}
     # Known to have none: copies are not the cause.
-    other = the(judge(best, **figures, val_copies=0.0), "flattering_validation")
+    none = Copies(0.0, val_units=2745, test_units=7172)
+    other = the(judge(best, **figures, copies=none), "flattering_validation")
     assert "probably much like" in other.sentence
     assert "split_by" not in other.change
-    assert "flattering_validation" not in kinds(judge(best, **close, val_copies=0.0))
+    assert "flattering_validation" not in kinds(judge(best, **close, copies=none))
+
+
+def test_intervals_count_copies_once() -> None:
+    """Sign-MNIST cut by photograph: 2,745 validation images are 133 photographs."""
+    best = epochs_of([0.9, 0.1, 0.05], val_accuracy=[0.8, 0.93, 0.95])
+    figures = {"val_samples": 2745, "train_samples": 24710, "best_epoch": 3}
+    figures |= {"test_samples": 7172, "test_accuracy": 0.90}
+    assert "small_validation" not in kinds(judge(best, **figures))
+    assert "flattering_validation" in kinds(judge(best, **figures))
+    known = Copies(0.0, val_units=133, test_units=354)
+    # Wilson of 126 of 133: 89.5 to 97.4 %; of 319 of 354: 86.5 to 92.8 %. They overlap.
+    assert "flattering_validation" not in kinds(judge(best, **figures, copies=known))
+    few = Copies(0.0, val_units=40, test_units=354)
+    verdict = the(judge(best, **figures, copies=few), "small_validation")
+    assert "2,745 validation images of 40 independent pictures are few" in verdict.sentence
 
 
 # --- all ------------------------------------------------------------------------------------------
