@@ -59,7 +59,10 @@ def test_no_other_curve_is_left(name: str) -> None:
     own = operations(build(name, size=64, device="meta"))
     assert CURVES & own.keys(), "the test must see the network's own curve"
     changed = operations(build(name, size=64, activation="tanh", device="meta"))
-    assert not CURVES & changed.keys()
+    left = CURVES & changed.keys()
+    if name == "edgenext_xx_small":  # its attention divides by lengths that are kept above zero
+        left -= {"clamp_min"}
+    assert not left
     assert changed["tanh"] > 0
 
 

@@ -5,7 +5,7 @@ import pytest
 from lab.config import KNOBS, RunConfig
 from lab.data import catalog
 from lab.models.architecture import ARCHITECTURES
-from lab.ui.train.drawing import SHAPING, _html, stage_locks
+from lab.ui.train.drawing import _html, network_stages, stage_locks
 from lab.ui.train.summary import settings_link
 
 NAMES = ["stem", "layer1", "layer2", "head"]
@@ -36,8 +36,24 @@ def test_locks_follow_the_strategy(freeze: str, locks: list[str]) -> None:
     assert list(stage_locks(NAMES, config).values()) == locks
 
 
-def test_all_that_shapes_a_network_is_in_the_key() -> None:
-    assert {"architecture", "hidden_sizes", "depth", "head", "activation"} <= set(SHAPING)
+@pytest.mark.parametrize(
+    ("architecture", "change"),
+    [
+        ("mlp", {"hidden_sizes": (7,)}),
+        ("deep-mlp", {"depth": 3}),
+        ("resnet18", {"head": "dense"}),
+        ("resnet18", {"architecture": "resnet50"}),
+    ],
+)
+def test_what_shapes_a_network_draws_another_one(
+    architecture: str, change: dict[str, object]
+) -> None:
+    config = RunConfig(architecture=architecture)
+    before, after = (
+        network_stages(each, channels=3, size=64, classes=2)
+        for each in (config, config.changed(**change))
+    )
+    assert before != after
 
 
 @pytest.mark.parametrize(
