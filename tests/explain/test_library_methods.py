@@ -23,7 +23,7 @@ from tests.explain.test_layers import half_frozen, state_of
 __all__ = ["half_frozen"]  # a fixture
 
 LIBRARY = [method.name for method in METHODS if method.library]
-CLASS_BLIND = ("fem", "eigen-cam")
+CLASS_BLIND = ("fem", "eigen-cam", "attention-rollout")
 """They do not look at the class at all."""
 
 
