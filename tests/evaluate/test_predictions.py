@@ -84,9 +84,10 @@ def test_the_test_images_are_not_asked_twice(
         open_own_network(folder, "best"),
         catalog.open_pack("tiny"),
         catalog.open_pack("tiny").indices("test"),
-        "test",
-        silent,
-        never,
+        words="test",
+        mirrored=False,
+        progress=silent,
+        cancel=never,
     )
     monkeypatch.setattr(predictions_module, "_ask", lambda *_: pytest.fail("asked again"))
     kept = predict(folder, "best", "test")
