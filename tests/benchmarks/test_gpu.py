@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu, results
+from lab.data.drawn import animals, signs
 
 
 def test_the_checks_hold_and_the_throughput_is_measured(
@@ -14,6 +15,8 @@ def test_the_checks_hold_and_the_throughput_is_measured(
 ) -> None:
     for variable in ("LAB_HOME", "TORCHINDUCTOR_CACHE_DIR"):  # the script sets its own
         monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setattr(animals, "COUNTS", {"train": 40, "test": 6})
+    monkeypatch.setattr(signs, "COUNTS", {"train": 30, "test": 2})
     monkeypatch.setattr(results, "FILE", tmp_path / "RESULTS.md")
     gpu.main(quick=True)
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")

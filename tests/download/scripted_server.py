@@ -47,7 +47,7 @@ class ScriptedServer:
         return self.url(path)
 
     def ranges(self) -> list[str | None]:
-        return [request.headers.get("range") for request in self.requests]
+        return [each.headers.get("range") for each in self.requests if each.method != "HEAD"]
 
 
 @contextlib.contextmanager
@@ -63,7 +63,9 @@ def scripted_server() -> Iterator[ScriptedServer]:
             server.requests.append(Request(self.command, self.path, headers))
             answers = server.script.get(self.path) or [status(404)]
             answer = answers[min(server.answered[self.path], len(answers) - 1)]
-            server.answered[self.path] += 1
+            server.answered[self.path] += (
+                self.command != "HEAD"
+            )  # which only asks what GET would get
             answer(self)
 
         do_GET = do_HEAD = do_POST = answer
@@ -142,6 +144,8 @@ def serve(
             handler.send_header(name, value)
         handler.send_header("Content-Type", kind)
         handler.end_headers()
+        if handler.command == "HEAD":
+            return
         server: ScriptedServer = handler.scripted  # type: ignore[attr-defined]
         piece = 16 * 1024
         for at in range(0, len(body), piece):

@@ -41,7 +41,7 @@ def picture(index: int = 0) -> Picture:
     return pack_picture(catalog.open_pack("tiny"), index)
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", [n for n in METHODS.names() if n != "attention-rollout"])
 def test_maps_are_those_of_the_network(network: PublishedNetwork, method: str) -> None:
     layers = ["block1", "block2.conv", "block3"]
     drawn = draw_maps(network, picture(), target=1, layers=layers, method=method)

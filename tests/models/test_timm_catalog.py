@@ -206,14 +206,19 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedSer
 def answer(hub: ScriptedServer, content: bytes, *, sha256: str = "") -> None:
     """As the hub answers: to HEAD with the checksum and a redirection, to GET with the file."""
 
-    def redirect(request: BaseHTTPRequestHandler) -> None:
+    file = serve(content)
+
+    def redirect_or_serve(request: BaseHTTPRequestHandler) -> None:
+        if request.command == "GET":
+            file(request)
+            return
         request.send_response(302)
         request.send_header("X-Linked-Etag", f'"{sha256}"')
         request.send_header("Location", "/elsewhere")
         request.send_header("Content-Length", "0")
         request.end_headers()
 
-    hub.on(urlsplit(str(HubWeights.url)).path, redirect, serve(content))
+    hub.on(urlsplit(str(HubWeights.url)).path, redirect_or_serve)
 
 
 def test_weights_are_downloaded_checked_and_kept(
