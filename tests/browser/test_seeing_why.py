@@ -92,7 +92,8 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     # Another image by a click on its thumbnail, another layer by one on its stage.
     page.get_by_text("Test", exact=True).first.click(timeout=SOON)
     page.get_by_role("button", name=re.compile("^Image 2: ")).first.click(timeout=SOON)
-    page.wait_for_function("document.images.length > 0", timeout=SOON)
+    page.get_by_role("button", name=re.compile("^Image 2: "), pressed=True).wait_for(timeout=SOON)
+    page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=SOON)
     page.get_by_role("button", name=re.compile("in Block 3")).first.click(timeout=SOON)
     page.get_by_role("button", name=re.compile("in Block 3"), pressed=True).wait_for(timeout=SOON)
 
