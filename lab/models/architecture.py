@@ -107,9 +107,15 @@ class ArchitectureSpec:
         return KNOBS["activation"].choice_titles.get(own.name, own.title)
 
 
+TIMM = "timm:"
+"""Begins the name of any network of timm's that has no name here."""
+JOINED = "+"
+"""Stands between the names of backbones that are joined."""
+
 ARCHITECTURES: Registry[ArchitectureSpec] = Registry(
     "architecture",
-    # Their order is the order in every list: from simple to deep.
+    # Their order is the order in every list: from simple to deep. So nothing else imports them
+    # before the registry does.
     filled_by=(
         "lab.models.perceptrons",
         "lab.models.convnets",

@@ -18,14 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.errors import ConfigError
-from lab.models.architecture import ARCHITECTURES, ArchitectureSpec, NetworkSettings
+from lab.models.architecture import ARCHITECTURES, JOINED, ArchitectureSpec, NetworkSettings
 from lab.models.dropout import Dropout, RandomLayer
 from lab.models.staged import HEAD, StagedNet
 from lab.models.staging import chain
 from lab.models.weights import load_pretrained
 from lab.models.weights_source import WeightsSource
-
-MARK = "+"
 
 
 class Backbones(nn.Module):
@@ -126,7 +124,7 @@ class JoinedWeights:
 
 def _named(name: str) -> ArchitectureSpec:
     """The architecture called "A+B": A and B joined. Raises NotFoundError or ConfigError."""
-    parts = tuple(ARCHITECTURES.get(part.strip()) for part in name.split(MARK))
+    parts = tuple(ARCHITECTURES.get(part.strip()) for part in name.split(JOINED))
     sources = [part.weights for part in parts if part.weights is not None]
     if len(set(parts)) < 2 or len(set(parts)) < len(parts) or len(sources) < len(parts):
         raise ConfigError(
@@ -135,7 +133,7 @@ def _named(name: str) -> ArchitectureSpec:
         )
     return ArchitectureSpec(
         name=name,
-        title=f" {MARK} ".join(part.title for part in parts),
+        title=f" {JOINED} ".join(part.title for part in parts),
         family="timm",
         year=max(part.year for part in parts),
         story="Several networks side by side; one linear layer decides by the features of all. It "
@@ -147,4 +145,4 @@ def _named(name: str) -> ArchitectureSpec:
     )
 
 
-ARCHITECTURES.make_names_with(MARK, _named)
+ARCHITECTURES.make_names_with(JOINED, _named)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from lab.errors import NotFoundError, unknown_name
-from lab.models.architecture import ARCHITECTURES, ArchitectureSpec, NetworkSettings
+from lab.models.architecture import ARCHITECTURES, TIMM, ArchitectureSpec, NetworkSettings
 from lab.models.dropout import Dropout, replace_dropouts
 from lab.models.staged import HEAD, StagedNet
 from lab.models.staging import (
@@ -30,7 +30,6 @@ from lab.models.timm_stages import plan_of, timm_stages
 from lab.models.weights import unusable
 from lab.models.weights_source import HubWeights
 
-PREFIX = "timm:"
 SMALLEST = 32
 """Pixels: vision transformers then see two by two patches."""
 
@@ -159,9 +158,9 @@ def _named(name: str) -> ArchitectureSpec:
     import timm
 
     known = timm.list_models()
-    own = name.removeprefix(PREFIX)
+    own = name.removeprefix(TIMM)
     architecture, _, tag = own.partition(".")
-    if not name.startswith(PREFIX) or architecture not in known:
+    if not name.startswith(TIMM) or architecture not in known:
         raise NotFoundError(unknown_name("timm network", own, known).partition(" There are: ")[0])
     tags = timm.list_pretrained(f"{architecture}.*")
     if tag and own not in tags:
@@ -201,4 +200,4 @@ for _facts in _DOZEN:
             default_cam_stage=_facts.cam_stage,
         ),
     )
-ARCHITECTURES.make_names_with(PREFIX, _named)
+ARCHITECTURES.make_names_with(TIMM, _named)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -99,6 +101,20 @@ def test_the_names_that_everything_else_uses() -> None:
         "vit_small",
         "dinov2_small",
     )
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["lab.ui.train.form", "lab.evaluate.extractors", "lab.explain.grad_cam", "lab.cli.main"],
+)
+def test_the_order_does_not_depend_on_what_is_imported_first(first: str) -> None:
+    code = (
+        f"import {first}; from lab.models.architecture import ARCHITECTURES; "
+        "print(*ARCHITECTURES.names())"
+    )
+    command = [sys.executable, "-c", code]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert tuple(names) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

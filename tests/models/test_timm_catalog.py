@@ -18,12 +18,11 @@ from torch import Tensor
 from lab.config import RunConfig
 from lab.errors import NotFoundError, WeightsError
 from lab.models import catalog
-from lab.models.architecture import ARCHITECTURES, Pretrained
+from lab.models.architecture import ARCHITECTURES, TIMM, Pretrained
 from lab.models.catalog import build_network
 from lab.models.freezing import count_parameters
 from lab.models.staged import StagedNet
 from lab.models.staging import Resized
-from lab.models.timm_catalog import PREFIX
 from lab.models.timm_stages import plan_of
 from lab.models.tokens import TokenStage
 from lab.models.weights import load_pretrained, missing_weights, weights_ready
@@ -287,4 +286,4 @@ def test_without_a_network_the_way_by_hand_is_told(
     sentence = str(refused.value)
     for part in ("vit_tiny", "http://127.0.0.1:9/timm/model.safetensors", "freeze=scratch"):
         assert part in sentence
-    assert PREFIX not in sentence
+    assert TIMM not in sentence

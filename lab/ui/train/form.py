@@ -14,9 +14,7 @@ from lab.data.catalog import DatasetInfo
 from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import PRESETS, preset_knobs, suited_to
-from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
-from lab.models.joined import MARK
-from lab.models.timm_catalog import PREFIX
+from lab.models.architecture import ARCHITECTURES, JOINED, TIMM, ArchitectureSpec
 from lab.models.weights import missing_weights
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
@@ -217,8 +215,8 @@ def _use_timm_name() -> None:
     st.session_state[_TIMM_REFUSAL] = ""
     if not name:
         return
-    if MARK not in name and name not in ARCHITECTURES:
-        name = PREFIX + name.removeprefix(PREFIX)
+    if JOINED not in name and name not in ARCHITECTURES:
+        name = TIMM + name.removeprefix(TIMM)
     try:
         ARCHITECTURES.get(name)
     except LabError as error:
