@@ -15,17 +15,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from benchmarks.plain import IMAGENET
+from benchmarks.plain import IMAGENET, ArrayDataset
 from benchmarks.results import write
 from lab.config import RunConfig
 from lab.data import catalog
@@ -245,20 +243,6 @@ def lab_rate(config: RunConfig, folder: Path, seconds: float) -> tuple[float, fl
     return config.batch_size / whole, _seconds_each(lambda: next(endless), seconds / 4) / whole
 
 
-class Drawings(Dataset[Any]):
-    """The pictures of a pack as a plain script has them: one at a time, changed by torchvision."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images, self.labels = images, labels
-        self.transform = transforms.Compose([transforms.ToTensor(), IMAGENET])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
-
-
 def plain_rate(load: Load, *, amp: int, workers: int, seconds: float) -> float:
     """Images a second of a plain script on the same drawings."""
     network: nn.Module = build_network(
@@ -268,7 +252,8 @@ def plain_rate(load: Load, *, amp: int, workers: int, seconds: float) -> float:
     network = network.to(memory_format=layout).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     pack = catalog.open_pack("drawn-cats-dogs", image_size=load.image_size)
-    drawings = Drawings(np.asarray(pack.images), pack.labels)
+    transform = transforms.Compose([transforms.ToTensor(), IMAGENET])
+    drawings = ArrayDataset(np.asarray(pack.images), pack.labels, transform)
     loader = DataLoader(
         drawings,
         batch_size=load.batch_size,

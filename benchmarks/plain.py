@@ -24,8 +24,8 @@ from torchvision import transforms
 IMAGENET = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class SignDataset(Dataset[Any]):
-    """Rows of Kaggle's CSV, held in memory as every script does."""
+class ArrayDataset(Dataset[Any]):
+    """Pictures held in memory, such as the rows of Kaggle's CSV, as every script does."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[..., Any]):
         self.images, self.labels, self.transform = images, labels, transform

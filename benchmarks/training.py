@@ -214,8 +214,8 @@ def sign_script(
     transform = plain.SIGN_AUGMENTED if augmented else plain.SIGN_TRANSFORM
     return run(
         network(),
-        plain.SignDataset(images[train], pack.labels[train], transform),
-        plain.SignDataset(images[test], pack.labels[test], plain.SIGN_TRANSFORM),
+        plain.ArrayDataset(images[train], pack.labels[train], transform),
+        plain.ArrayDataset(images[test], pack.labels[test], plain.SIGN_TRANSFORM),
         batch_size=256,
     )
 

@@ -75,3 +75,9 @@ def stage_title(name: str) -> str:
     if first is None:
         return title
     return f"{title} {first}" if last is None else f"{title} {first} to {last}"
+
+
+def of_independent(units: int, images: int) -> str:
+    """Returns " of 354 independent pictures", to stand behind a number of images; "" where none of
+    them is a copy of another."""
+    return f" of {units:,} independent pictures" if units < images else ""

@@ -20,6 +20,7 @@ from lab.evaluate.predictions import Predictions, predict, saved_predictions
 from lab.evaluate.temperature import Scaling, fit_temperature, scaling
 from lab.progress import Cancel, Report, never, silent
 from lab.training.checkpoint import CheckpointMetadata
+from lab.words import of_independent
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,7 @@ class HowSure:
             return f"Sets {chosen}; there are no test images to measure them on."
         hit = measured.coverage
         low, high = hit.interval
-        of = f"{hit.n:,} test images"
-        if hit.units < hit.n:
-            of += f" of {hit.units:,} independent pictures"
+        of = f"{hit.n:,} test images{of_independent(hit.units, hit.n)}"
         text = (
             f"Sets {chosen}. Measured on {of}: {hit.share:.1%} hold the true class "
             f"({low:.1%} to {high:.1%}), with {measured.mean_size:.1f} classes on average."

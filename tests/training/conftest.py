@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lab.config import RunConfig
 from lab.training.control import Control
@@ -53,3 +55,11 @@ def train(tmp_path: Path) -> Train:
         return events
 
     return run
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    for name in ("last", "best"):
+        one, two = (load_file(folder / f"{name}.safetensors") for folder in (first, second))
+        assert one.keys() == two.keys()
+        for key in one:
+            assert torch.equal(one[key], two[key]), key

@@ -22,16 +22,7 @@ from lab.training.events import EpochDone, RunEnded, RunStarted, StepDone
 from lab.training.fit import fit
 from lab.training.plan import make_plan
 from tests.tiny_data import make_tiny_pack
-from tests.training.conftest import Train
-
-
-def assert_same_weights(first: Path, second: Path) -> None:
-    for name in ("last", "best"):
-        one, two = (load_file(folder / f"{name}.safetensors") for folder in (first, second))
-        assert one.keys() == two.keys()
-        for key in one:
-            assert torch.equal(one[key], two[key]), key
-
+from tests.training.conftest import Train, assert_same_weights
 
 OPTIMIZERS = [
     {"optimizer": "adam"},

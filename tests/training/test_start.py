@@ -27,7 +27,7 @@ from lab.training.events import (
 from lab.training.fit import fit
 from lab.training.plan import make_plan, resolve
 from tests.tiny_data import make_tiny_pack
-from tests.training.conftest import Train
+from tests.training.conftest import Train, assert_same_weights
 
 
 def run_folder(name: str) -> Path:
@@ -48,14 +48,6 @@ def curve(events: list[Event]) -> list[object]:
         if isinstance(e, EpochDone)
     ]
     return [*steps, *epochs]
-
-
-def assert_same_weights(first: Path, second: Path) -> None:
-    for name in ("last", "best"):
-        one, two = (load_file(folder / f"{name}.safetensors") for folder in (first, second))
-        assert one.keys() == two.keys()
-        for key in one:
-            assert torch.equal(one[key], two[key]), key
 
 
 KNOBS = [

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lab.config import RunConfig
 from lab.evaluate.metrics import wilson_interval
+from lab.words import of_independent
 
 if TYPE_CHECKING:  # both would bring torch along
     from lab.evaluate.predictions import Predictions
@@ -117,10 +118,8 @@ class RunEvidence:
     @property
     def val_images(self) -> str:
         """How many there are, and of how many independent pictures where that is less."""
-        text = f"{self.val_samples:,} validation images"
-        if self.copies and self.copies.val_units < self.val_samples:
-            text += f" of {self.copies.val_units:,} independent pictures"
-        return text
+        units = self.copies.val_units if self.copies else self.val_samples
+        return f"{self.val_samples:,} validation images{of_independent(units, self.val_samples)}"
 
     @property
     def guessing(self) -> float | None:

@@ -42,6 +42,7 @@ from lab.ui.widgets.checkpoints import (
 )
 from lab.ui.widgets.predictions import predictions_of
 from lab.ui.words import status_badge
+from lab.words import of_independent
 
 
 def draw_results(run: RunRow) -> None:
@@ -121,7 +122,7 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
         honest = leak_free(predictions, splits, groups)
     weights = "averaged weights" if run.settings.get("model_ema_decay") else "weights"
     epoch = "" if predictions.epoch is None else f", the {weights} after epoch {predictions.epoch}"
-    of = f" of {report.units:,} independent pictures" if report.units < report.n else ""
+    of = of_independent(report.units, report.n)
     made_from = (
         f"Made from all {report.n:,} {PART_WORDS[part]} images{of} by checkpoint "
         f"“{choice.checkpoint}”{epoch}."
