@@ -12,9 +12,10 @@
 
     a state is saved        ... SaveReached, then the saving itself
 
-RunEnded comes exactly once and is always last. Whoever records the run has kept the events so far
-before it asks for the one behind SaveReached or RunEnded: so no saved state is ahead of the record,
-and what a completed run needs no more is deleted when its ending is safe. Accuracies are fractions in [0, 1], averages are
+RunEnded comes exactly once and is always last. Whoever records a run has recorded all so far before
+it asks for the next event behind SaveReached or RunEnded: so no saved state is ahead of the record,
+and what a completed run needs no more is deleted once its ending is safe.
+Accuracies are fractions in [0, 1], averages are
 weighted by sample count, times are seconds. `seconds` is always training time: that of the training
 steps, from drawing up a batch to the update. Everything else has no share in it (frozen layers that
 run once, compiling, validation, test, film strip, checkpoints, the store); `elapsed` counts both.
