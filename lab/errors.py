@@ -8,7 +8,8 @@
     ├── NotAllowedError      the person may not do that
     │   └── NotSignedInError nobody knows yet who the person is
     ├── WeightsError         pretrained weights cannot be had
-    ├── ResourceError        disk full, out of memory, device missing, lock held
+    ├── ResourceError        out of memory, device missing, lock held
+    │   └── DiskFullError    pauses a run, which goes on when there is room
     └── DivergedError        the loss stopped being a number
 
 One sentence each: what is wrong, the value, what is allowed, what to do next. Pages show the
@@ -56,6 +57,10 @@ class WeightsError(LabError):
 
 class ResourceError(LabError):
     """The machine has too little of something: disk, memory, a device."""
+
+
+class DiskFullError(ResourceError):
+    """A disk has no room left."""
 
 
 class DivergedError(LabError):
