@@ -59,10 +59,10 @@ _DEFAULT = {
 
 
 def spin_briefly() -> None:
-    """Let torch's threads sleep soon when they have nothing to do; effective before torch is loaded.
+    """Let torch's threads sleep soon while they have nothing to do. Call it before torch is loaded.
 
-    A thread that spins on a core while it waits keeps the one that has the work from running there,
-    as soon as another program, a browser for one, wants a core as well: then steps take many times
+    A thread that spins on a core while it waits keeps the one that has work from running there, as
+    soon as another program, a browser for one, wants a core as well: then steps take many times
     as long. A person's own setting of libgomp stands.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
