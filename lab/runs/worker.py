@@ -26,7 +26,7 @@ from lab.runs.recorder import Recorder
 from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
-from lab.training.events import EndStatus, Event, LogWritten, RunEnded
+from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
 from lab.training.failures import is_out_of_memory, out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,7 @@ def execute(
     """
     guarded = _GuardedListener(listener, control)
     with Recorder(store, run_id, control) as recorder:
-        ended, final_log = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
-        _write_ending(store, run_id, recorder, final_log, ended)
+        ended = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
     guarded.call(ended)
     guarded.raise_error()
     return ended
@@ -139,25 +138,27 @@ def _train_to_the_end(
     engine: Engine,
     recorder: Recorder,
     listener: _GuardedListener,
-) -> tuple[RunEnded, list[LogWritten]]:
-    """Trains the run; returns how it ended, whatever happened, and the log lines before that."""
+) -> RunEnded:
+    """Trains the run and records how it ended, whatever happened."""
+    final_log: list[LogWritten] = []
     try:
-        return _train(store, run_id, control, engine, recorder, listener), []
+        return _train(store, run_id, control, engine, recorder, listener)
     except Cancelled:
         recorder.flush_or_drop()
         status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
         text = f"{status.capitalize()} before training began; it can be resumed."
-        return _ending(store, run_id, status, text), []
+        ended = _ending(store, run_id, status, text)
     except Exception as error:
         recorder.flush_or_drop()  # first: the ending tells how far the run got
-        details = [] if isinstance(error, LabError) else traceback.format_exception(error)
-        message = failure_message(error, store.run(run_id))
-        ended = _ending(store, run_id, "failed", message)
-        return ended, [LogWritten("error", "".join(details))] if details else []
+        if not isinstance(error, LabError):
+            final_log = [LogWritten("error", "".join(traceback.format_exception(error)))]
+        ended = _ending(store, run_id, "failed", failure_message(error, store.run(run_id)))
     except BaseException:
         recorder.flush_or_drop()
         store.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
         raise
+    _write_ending(store, run_id, recorder, final_log, ended)
+    return ended
 
 
 def _train(
@@ -176,12 +177,25 @@ def _train(
     try:
         for event in events:
             if isinstance(event, RunEnded):
+                if _write_ending(store, run_id, recorder, [], event):
+                    _finish(events)
                 return event
+            if isinstance(event, SaveReached):
+                recorder.flush()
+                continue
             recorder.add(event)
             listener.call(event)
     finally:
         _close(events)
     raise RuntimeError("the engine ended without RunEnded")
+
+
+def _finish(events: Iterator[Event]) -> None:
+    """Let the engine delete what nobody needs once the ending is recorded."""
+    try:
+        next(events, None)
+    except Exception:
+        logger.exception("the engine's last work failed")
 
 
 def _close(events: Iterator[Event]) -> None:
@@ -196,15 +210,18 @@ def _close(events: Iterator[Event]) -> None:
 
 def _write_ending(
     store: Store, run_id: str, recorder: Recorder, final_log: list[LogWritten], ended: RunEnded
-) -> None:
-    """Record the buffered events and the ending; if there is no room, at least the ending."""
+) -> bool:
+    """Record the buffered events and the ending; if there is no room, at least the ending. Returns
+    whether all is recorded."""
     try:
         for line in final_log:
             recorder.add(line)
         recorder.add(ended)
+        return True
     except Exception:
         logger.exception("the end of run %s could not be recorded in full", run_id)
         _record_ending(store, run_id, ended)
+        return False
 
 
 def _record_ending(store: Store, run_id: str, ended: RunEnded) -> None:
