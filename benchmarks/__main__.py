@@ -20,6 +20,7 @@ BENCHMARKS = {
     "compiling": "benchmarks.compiling",
     "ablation": "benchmarks.ablation",
     "gpu": "benchmarks.gpu",
+    "busy": "benchmarks.busy",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
