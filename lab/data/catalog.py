@@ -36,6 +36,7 @@ from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
 from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import home_folder
+from lab.names import typed_name
 from lab.progress import Cancel, Report, never, silent
 
 __all__ = [
@@ -530,6 +531,7 @@ def _import_target(
         raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
     if image_size is not None:
         check_image_size(image_size)
+    title = typed_name(title or "", "A data set's title", 100, least=0)
     if name in DATASETS:
         spec = DATASETS.get(name)
         if spec.built_in:
@@ -559,7 +561,7 @@ def _import_target(
     _check_not_reserved(name)
     return ImportTarget(
         name=name,
-        title=(title or "").strip()[:100] or name.replace("-", " ").capitalize(),
+        title=title or name.replace("-", " ").capitalize(),
         story="Your own images.",
         source=str(path),
         licence="Not stated",

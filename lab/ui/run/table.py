@@ -274,7 +274,7 @@ def draw_queue() -> None:
         st.markdown(f"**In the queue: {len(waiting)}.** One run at a time trains on a device.")
         for place, run in enumerate(waiting):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{place + 1}. {run.name}", width="stretch")
+                st.markdown(f"{place + 1}. {plain(run.name)}", width="stretch")
                 _queue_button("Earlier", "arrow_upward", run.id, -1, disabled=place == 0)
                 _queue_button(
                     "Later", "arrow_downward", run.id, 1, disabled=place == len(waiting) - 1
@@ -369,7 +369,7 @@ def _rename(run_id: str, name: str) -> None:
         try:
             store().rename(run_id, new)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -389,7 +389,7 @@ def _tag(run_ids: Sequence[str], tags: Collection[str]) -> None:
         try:
             store().set_tag(run_ids, tag)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -408,7 +408,7 @@ def _delete(runs: Sequence[tuple[str, str]]) -> None:
             for run_id, _ in runs:
                 store().delete(run_id)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         _untick()
         st.rerun()
