@@ -3,7 +3,8 @@
 What may stand in them is text of any script. Control characters (a terminal obeys them), halves of
 characters (no database keeps them) and marks that turn the direction of all that follows are not.
 How a medium shows a name without reading Markdown, HTML or markup in it: `lab.ui.words.plain` for
-pages, `lab.charts.style.chart_text` for charts, `lab.cli.console.Console` for tables.
+pages, `lab.charts.style.chart_text` for charts, `lab.cli.console.Console` for tables, and
+`csv_cell` for spreadsheets.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ _REPLACED_IN_LINES = re.compile(rf"(?![\n\t])[{_UNSEEN}]")
 def visible(text: str) -> str:
     """Returns the text with � for each character that must not reach a page or a terminal."""
     return _REPLACED_IN_LINES.sub("\ufffd", text)
+
+
+def csv_cell(name: str) -> str:
+    """Returns a name as a spreadsheet will not run it as a formula."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def typed_name(text: str, what: str, longest: int, *, least: int = 1) -> str:

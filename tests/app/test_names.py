@@ -23,7 +23,7 @@ PLAIN = {
     *("TextInput.default", "TextInput.value", "TextArea.default", "TextArea.value"),
     *("TextInput.placeholder", "Selectbox.placeholder", "Image.alt", "PlotlyChart.alt"),
     *("BidiComponent.json", "Code.code_text", "DownloadButton.url", "Html.body"),
-    *("PlotlyChart.spec", "Arrow.alt", "Arrow.columns", "ArrowVegaLiteChart.spec"),
+    *("PlotlyChart.spec", "Arrow.alt", "Dataframe.alt", "Arrow.columns", "ArrowVegaLiteChart.spec"),
 }
 """Fields that Streamlit shows as text, or hands on; charts, HTML and components of our own are
 looked at in a browser."""
