@@ -5,8 +5,11 @@
     │   └── StateError       a run's state does not allow what was asked of it
     ├── NotFoundError        a name (data set, architecture, run, checkpoint) is not there
     ├── DataError            a file, folder, zip, CSV or download cannot be used
+    ├── NotAllowedError      the person may not do that
+    │   └── NotSignedInError nobody knows yet who the person is
     ├── WeightsError         pretrained weights cannot be had
-    ├── ResourceError        disk full, out of memory, device missing, lock held
+    ├── ResourceError        out of memory, device missing, lock held
+    │   └── DiskFullError    pauses a run, which goes on when there is room
     └── DivergedError        the loss stopped being a number
 
 One sentence each: what is wrong, the value, what is allowed, what to do next. Pages show the
@@ -40,12 +43,24 @@ class DataError(LabError):
     """A file, folder, zip, CSV or download cannot be used."""
 
 
+class NotAllowedError(LabError):
+    """The person may not do that."""
+
+
+class NotSignedInError(NotAllowedError):
+    """Nobody knows yet who the person is."""
+
+
 class WeightsError(LabError):
     """Pretrained weights cannot be had; the run does not start."""
 
 
 class ResourceError(LabError):
     """The machine has too little of something: disk, memory, a device."""
+
+
+class DiskFullError(ResourceError):
+    """A disk has no room left."""
 
 
 class DivergedError(LabError):

@@ -7,12 +7,14 @@ Any thread and any process may read and write at any time; one process at a time
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,14 @@ from lab.config import RunConfig
 from lab.errors import NotFoundError, StateError
 from lab.home import home_folder, writing
 from lab.names import typed_name, typed_notes
+from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import curves
-from lab.runs.database import Database, database_url
+from lab.runs.database import BUSY_SECONDS, Database, database_url
 from lab.runs.naming import LONGEST_NAME, NamedRun, run_name, title_of
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
+from lab.runs.spill import Spill
 from lab.runs.status import (
     ACTIVE,
     REQUEST_VERBS,
@@ -45,10 +49,13 @@ from lab.runs.writing import (
     activity_columns,
     change_status,
     resume_smoother,
+    unrecorded,
     write_events,
     write_log,
 )
 from lab.training.events import ActivityProgressed, Event
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "STATUSES",
@@ -65,6 +72,9 @@ LONGEST_TAG = 40
 LONGEST_NOTES = 4000
 RATE = "rate"
 """What `requested` says while a learning rate waits for `take_rate`."""
+
+WAITING = "training goes on; another program has locked the run store"
+"""The activity of a run whose events wait."""
 
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
@@ -90,13 +100,17 @@ def close_stores() -> None:
 
 
 class Store:
-    """One database of runs. Methods raise NotFoundError for a run that is not there, ResourceError
-    when the database cannot be written, ConfigError for what the run's state does not allow."""
+    """One database of runs. Methods raise NotFoundError for a run that is not there (or that the
+    current person may not see), NotAllowedError for a change of a run that belongs to somebody
+    else, ResourceError when the database cannot be written, ConfigError for what the run's state
+    does not allow."""
 
     def __init__(self, url: str | None = None) -> None:
         self.url = url or database_url()
         self.database = Database(self.url)
         """Also for tables that others keep beside the runs: sweeps, Optuna's studies."""
+        self.waiting: dict[str, Spill] = {}
+        """By run of this process: events that the database could not take yet."""
 
     def close(self) -> None:
         self.database.close()
@@ -112,14 +126,16 @@ class Store:
     ) -> str:
         """Add a run, by default at the end of the queue; returns its id, like
         "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is added as active belongs
-        to this process. `origin` says what created it; see `runs`. Without a `name` it gets the one
-        of `lab.runs.naming`."""
-        now = time.time()
+        to this process, and any to the current person. `origin` says what created it; see `runs`.
+        Without a `name` it gets the one of `lab.runs.naming`."""
+        now, person = time.time(), current_person()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
         title = _checked_name(name or self._default_name(config))
         values = {
             "name": title,
             "origin": origin,
+            "person": person.id,
+            "person_name": person.name if person.id else "",
             "status": status,
             "config": config.to_json(),
             "dataset": config.dataset,
@@ -147,9 +163,9 @@ class Store:
         """Returns the run as it is now."""
         with self.database.read() as connection:
             row = reading.run(connection, run_id)
-        if row is None:
+        if row is None or not may_see(row.person):
             raise _not_found(run_id)
-        return row
+        return self._with_waiting(row)
 
     def runs(
         self,
@@ -165,9 +181,10 @@ class Store:
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
         """
         with self.database.read() as connection:
-            return reading.runs(
+            rows = reading.runs(
                 connection, status=status, search=search, order=order, origin=origin
             )
+        return [self._with_waiting(row) for row in _seen(rows)]
 
     def _default_name(self, config: RunConfig) -> str:
         with self.database.read() as connection:
@@ -178,46 +195,56 @@ class Store:
 
     def rename(self, run_id: str, name: str) -> None:
         """Raises ConfigError unless `name` has 1 to 80 characters."""
-        self._update(run_id, name=_checked_name(name))
+        self._update(run_id, by_owner=True, name=_checked_name(name))
 
     def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
         """Label the runs, or with "" take their label away. Raises ConfigError above 40
         characters; runs that are no longer there are left out."""
         clean = typed_name(tag, "A tag", LONGEST_TAG, least=0)
         runs = schema.runs
+        ids = list(run_ids)
         with self.database.write() as connection:
-            connection.execute(runs.update().where(runs.c.id.in_(list(run_ids))).values(tag=clean))
+            _require_owner(connection, *ids)
+            connection.execute(runs.update().where(runs.c.id.in_(ids)).values(tag=clean))
 
     def set_notes(self, run_id: str, notes: str) -> None:
         """Raises ConfigError above 4,000 characters."""
-        self._update(run_id, notes=typed_notes(notes, "Notes", LONGEST_NOTES))
+        clean = typed_notes(notes, "Notes", LONGEST_NOTES)
+        self._update(run_id, by_owner=True, notes=clean)
 
     def set_star(self, run_id: str, starred: bool) -> None:
-        self._update(run_id, starred=starred)
+        self._update(run_id, by_owner=True, starred=starred)
 
     def set_baseline(self, run_id: str | None) -> None:
         """Make the run the one that others are compared with, instead of the one before; None: no
-        run is."""
+        run is. Everybody has a baseline of their own, among their runs."""
         runs = schema.runs
         with self.database.write() as connection:
+            owner = current_person().id
             if run_id is not None:
                 self._status(connection, run_id)
-            connection.execute(runs.update().values(is_baseline=runs.c.id == (run_id or "")))
+                owner = _require_owner(connection, run_id)
+            connection.execute(
+                runs.update()
+                .where(runs.c.person == owner)
+                .values(is_baseline=runs.c.id == (run_id or ""))
+            )
 
     def baseline(self) -> RunRow | None:
         with self.database.read() as connection:
-            return reading.baseline(connection)
+            return reading.baseline(connection, current_person().id)
 
     def children(self, run_id: str) -> list[RunRow]:
         """Returns the runs that start from this one, the oldest first."""
         with self.database.read() as connection:
-            return reading.children(connection, run_id)
+            return _seen(reading.children(connection, run_id))
 
     def set_forecast(self, run_id: str, forecast: str) -> None:
         """Keep what a person expects of the run. Raises StateError when the run has results already
         or something was predicted before: a prediction stands."""
         runs = schema.runs
         with self.database.write() as connection:
+            _require_owner(connection, run_id)
             changed = connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.forecast == "", runs.c.best_epoch.is_(None))
@@ -232,8 +259,10 @@ class Store:
 
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
+        self.write_waiting(run_id)
         runs = schema.runs
         with self.database.write() as connection:
+            _require_owner(connection, run_id)
             deleted = connection.execute(
                 runs.delete().where(runs.c.id == run_id, runs.c.status.not_in(ACTIVE))
             )
@@ -257,14 +286,19 @@ class Store:
         self._update(run_id, device=device)
 
     def report(
-        self, run_id: str, progress: Progress, *, seconds_left: float | None = None
+        self,
+        run_id: str,
+        progress: Progress,
+        *,
+        seconds_left: float | None = None,
+        patience: float = BUSY_SECONDS,
     ) -> str | None:
         """Record what a preparing run does, how far that is and the seconds left of it; returns a
         pending request."""
         values = activity_columns(progress, seconds_left)
         if progress.fraction is not None:
             values["progress"] = progress.fraction
-        self._update(run_id, **values)
+        self._update(run_id, patience=patience, **values)
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
@@ -273,6 +307,7 @@ class Store:
         (queued, paused) is stopped at once. Raises ConfigError when its state does not allow it."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status not in REQUESTABLE[request]:
                 raise refusal(run_id, status, REQUESTABLE[request], REQUEST_VERBS[request])
             if status in ACTIVE:
@@ -288,6 +323,7 @@ class Store:
         rate = RunConfig().changed(learning_rate=rate).learning_rate
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status != "running":
                 raise refusal(run_id, status, ["running"], "given another learning rate")
             row = schema.runs.update().where(schema.runs.c.id == run_id)
@@ -321,13 +357,15 @@ class Store:
     def queued(self, device: str | None = None) -> list[RunRow]:
         """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
         with self.database.read() as connection:
-            return reading.queued(connection, device)
+            return _seen(reading.queued(connection, device))
 
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
         resolved anew: the machine may be another one."""
+        self.write_waiting(run_id)
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status not in RESUMABLE:
                 raise refusal(run_id, status, RESUMABLE, "resumed")
             setting = json.loads(
@@ -343,6 +381,7 @@ class Store:
         """Move a queued run by `places`: negative is earlier, positive later."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "moved in the queue")
             queue_order.move(connection, run_id, places)
@@ -351,6 +390,7 @@ class Store:
         """Take a queued run out of the queue. It stays as a stopped run and can be resumed."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "taken out of the queue")
             self._stop_idle(connection, run_id, status)
@@ -358,6 +398,7 @@ class Store:
     def claim(self, run_id: str, *, statuses: Sequence[str] = ("queued",)) -> bool:
         """Take a run in one of `statuses` for this process; False when somebody was faster. The
         claimed run is "preparing"."""
+        self.write_waiting(run_id)
         runs = schema.runs
         with self.database.write() as connection:
             claimed = connection.execute(
@@ -406,17 +447,20 @@ class Store:
         images_per_second: float | None = None,
         seconds_left: float | None = None,
         activity: ActivityProgressed | None = None,
+        patience: float = BUSY_SECONDS,
     ) -> str | None:
         """Append events in one transaction; returns a pending request. For the rest see
         `lab.runs.writing.write_events`.
 
-        `smoother` carries the smoothed curves from one batch to the next; without it they go on
-        from the last recorded step. The run must be preparing for RunStarted (which makes it
-        running) and active for RunEnded (which ends it). `Recorder` is the usual caller.
+        `smoother` carries the smoothed curves from one batch to the next; without it, or where it
+        is behind, they go on from the last recorded step. The run must be preparing for RunStarted
+        (which makes it running) and active for RunEnded (which ends it). Raises NotFoundError when
+        the run was deleted. `Recorder` is the usual caller.
         """
-        with self.database.write() as connection:
-            if smoother is None:
-                smoother = Smoother()
+        with self.database.write(patience=patience) as connection:
+            self._status(connection, run_id)
+            smoother = smoother or Smoother(is_behind=True)
+            if smoother.is_behind:
                 resume_smoother(connection, run_id, smoother)
             write_events(
                 connection,
@@ -428,6 +472,46 @@ class Store:
                 activity=activity,
             )
             return self._requested(connection, run_id)
+
+    def write_waiting(self, run_id: str, *, patience: float = BUSY_SECONDS) -> None:
+        """Record what waits of a run of this process. Raises ResourceError when that cannot be done
+        yet, NotFoundError when the run was deleted."""
+        if (spill := self.waiting.get(run_id)) is not None:
+            self.record_spill(run_id, spill, owner=locks.owner(), patience=patience)
+
+    def record_spill(
+        self, run_id: str, spill: Spill, *, owner: str, patience: float = BUSY_SECONDS
+    ) -> None:
+        """Record the waiting events of a run that the process `owner` trains, or trained, in one
+        transaction, and remove them. Where the run is no longer that process's nothing is recorded.
+
+        A process that died between the two left events that are recorded: they do no harm.
+        """
+        runs = schema.runs
+        with spill.lock:
+            with self.database.write(patience=patience) as connection:
+                query = sa.select(runs.c.status, runs.c.owner).where(runs.c.id == run_id)
+                row = connection.execute(query).first()
+                if row is not None and row.status in ACTIVE and row.owner == owner:
+                    smoother = Smoother()
+                    resume_smoother(connection, run_id, smoother)
+                    for at, events in spill.batches():
+                        write_events(
+                            connection,
+                            run_id,
+                            unrecorded(connection, run_id, at, events),
+                            smoother=smoother,
+                            images_per_second=None,
+                            seconds_left=None,
+                            activity=None,
+                            at=at,
+                        )
+                elif row is not None:
+                    logger.warning("what waited of run %s is recorded, or was replaced", run_id)
+            spill.clear()
+            self.waiting.pop(run_id, None)
+        if row is None:
+            raise _not_found(run_id)
 
     def write_log(self, run_id: str, level: str, text: str) -> None:
         """Append one line to the run's log."""
@@ -463,9 +547,36 @@ class Store:
             return reading.log(connection, run_id, after=after)
 
     # --- parts ----------------------------------------------------------------------------------
-    def _update(self, run_id: str, **values: Any) -> None:
+    def _with_waiting(self, row: RunRow) -> RunRow:
+        """Returns what is true of a run whose events wait, which its row does not say yet."""
+        spill = self.waiting.get(row.id)
+        if spill is None or not row.is_active:
+            return row
+        if (ended := spill.ending) is not None:
+            return replace(
+                row,
+                status=ended.status,
+                message=ended.message,
+                step=ended.steps,
+                seconds=ended.seconds,
+                elapsed=ended.elapsed,
+                seconds_left=None,
+                **NO_ACTIVITY,
+            )
+        return replace(row, seconds_left=None, **NO_ACTIVITY | {"activity": WAITING})
+
+    def _update(
+        self,
+        run_id: str,
+        *,
+        by_owner: bool = False,
+        patience: float = BUSY_SECONDS,
+        **values: Any,
+    ) -> None:
         runs = schema.runs
-        with self.database.write() as connection:
+        with self.database.write(patience=patience) as connection:
+            if by_owner:
+                _require_owner(connection, run_id)
             changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
             if changed.rowcount == 0:
                 raise _not_found(run_id)
@@ -494,6 +605,20 @@ class Store:
         message = f"It was {how}; it can be resumed."
         change_status(connection, run_id, "stopped", message=message)
         queue_order.renumber(connection)
+
+
+def _require_owner(connection: sa.Connection, *run_ids: str) -> str:
+    """Raises NotAllowedError unless the current person may change these runs; returns the id of
+    their owner, of the last one's. Runs that are not there are left out."""
+    runs, owner = schema.runs.c, ""
+    query = sa.select(runs.id, runs.person, runs.person_name).where(runs.id.in_(run_ids))
+    for run_id, owner, owner_name in connection.execute(query):
+        require_owner(owner, owner_name, f"Run {run_id}")
+    return owner
+
+
+def _seen(rows: list[RunRow]) -> list[RunRow]:
+    return [row for row in rows if may_see(row.person)]
 
 
 def _not_found(run_id: str) -> NotFoundError:
