@@ -361,6 +361,8 @@ def look(
 def _place(path: Path | str) -> Path:
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
+    if len(str(path)) > 4096:  # no system knows a longer one
+        raise DataError(f"This path has {len(str(path)):,} characters; no file has such a path.")
     return typed_path(path) if isinstance(path, str) else path
 
 
