@@ -11,6 +11,7 @@ from typing import Any
 from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError
 from lab.home import home_folder
 from lab.progress import Progress, Rate
+from lab.runs import history
 from lab.runs.spill import Spill
 from lab.runs.store import RATE, Store
 from lab.runs.time_left import TimeLeft
@@ -50,6 +51,7 @@ class Recorder:
         self._spill = Spill(home_folder("runs") / run_id)
         self._spill.clear()  # of another session, and recorded: the run was not active
         self._retried_at = 0.0
+        self._unkept_steps = 0  # since the thinned history of the run was brought up to date
         self._guard = threading.Lock()  # the buffer and the time left; held for moments only
         self._events: list[Event] = []
         self._time_left = TimeLeft()
@@ -126,6 +128,7 @@ class Recorder:
                 logger.warning("the events of run %s wait beside it: %s", self._run_id, error)
             else:
                 self._smoother = smoother
+                self._unkept_steps += sum(isinstance(event, StepDone) for event in events)
                 return requested
         self._spill.append(time.time(), events)
         self._smoother.is_behind = True
@@ -209,6 +212,9 @@ class Recorder:
                 else:
                     self._forward(self._store.requested(self._run_id))
                 self._retry()
+                if self._unkept_steps >= history.KEEP_EVERY:
+                    self._unkept_steps = 0
+                    history.kept_steps(self._store, self._run_id)
             except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
 
