@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping
 
 from lab.config import RunConfig
 from lab.metrics import METRICS
+from lab.names import visible
 from lab.progress import Progress
 from lab.runs.status import ACTIVE, RESUMABLE
 
@@ -167,6 +168,8 @@ class RunRow:
     @classmethod
     def from_database(cls, row: RowMapping) -> RunRow:
         values = {name: row[name] for name in _UNCONVERTED}
+        # Written before names were checked, or by another program.
+        values |= {name: visible(row[name]) for name in ("name", "tag", "notes")}
         return cls(
             config_json=row["config"],
             class_names=tuple(json.loads(row["class_names"])),

@@ -23,8 +23,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, NotFoundError, StateError
+from lab.errors import NotFoundError, StateError
 from lab.home import home_folder, writing
+from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
@@ -199,11 +200,7 @@ class Store:
     def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
         """Label the runs, or with "" take their label away. Raises ConfigError above 40
         characters; runs that are no longer there are left out."""
-        clean = " ".join(tag.split())
-        if len(clean) > LONGEST_TAG:
-            raise ConfigError(
-                f"A tag has at most {LONGEST_TAG} characters; {clean!r:.60} has {len(clean)}."
-            )
+        clean = typed_name(tag, "A tag", LONGEST_TAG, least=0)
         runs = schema.runs
         ids = list(run_ids)
         with self.database.write() as connection:
@@ -212,11 +209,7 @@ class Store:
 
     def set_notes(self, run_id: str, notes: str) -> None:
         """Raises ConfigError above 4,000 characters."""
-        clean = notes.strip()
-        if len(clean) > LONGEST_NOTES:
-            raise ConfigError(
-                f"Notes have at most {LONGEST_NOTES:,} characters; these have {len(clean):,}."
-            )
+        clean = typed_notes(notes, "Notes", LONGEST_NOTES)
         self._update(run_id, by_owner=True, notes=clean)
 
     def set_star(self, run_id: str, starred: bool) -> None:
@@ -636,9 +629,4 @@ def _not_found(run_id: str) -> NotFoundError:
 
 
 def _checked_name(name: str) -> str:
-    clean = " ".join(name.split())
-    if not 1 <= len(clean) <= LONGEST_NAME:
-        raise ConfigError(
-            f"A run's name has 1 to {LONGEST_NAME} characters; {name!r:.100} has {len(clean)}."
-        )
-    return clean
+    return typed_name(name, "A run's name", LONGEST_NAME)
