@@ -90,7 +90,7 @@ def kept_steps(store: Store, run_id: str) -> StepColumns:
 def _read(path: Path, revision: int) -> StepColumns | None:
     """Returns what is kept; None without anything that can be used."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             values = {name: kept[name] for name in kept.files}
         if (int(values.pop("format")), int(values.pop("revision"))) != (_FORMAT, revision):
             return None
