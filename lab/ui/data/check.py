@@ -60,8 +60,9 @@ def _draw_run(info: DatasetInfo, *, missing: int, job: jobs.JobView | None) -> N
             key="data_check_run",
             type="primary" if missing else "secondary",
             icon=":material/fact_check:",
-            on_click=_start,
-            args=(info.name, not missing),
+            on_click=quality.start_checks,
+            args=(info.name,),
+            kwargs={"again": not missing},
         )
         st.caption(
             "Looks for "
@@ -69,10 +70,6 @@ def _draw_run(info: DatasetInfo, *, missing: int, job: jobs.JobView | None) -> N
             + ". Nothing is changed.",
             width="content",
         )
-
-
-def _start(name: str, again: bool) -> None:
-    quality.start_checks(name, again=again)
 
 
 def _draw_section(info: DatasetInfo, pack: Pack, check: Check, found: CheckResult) -> None:

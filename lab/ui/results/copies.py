@@ -29,14 +29,10 @@ def draw_copies(dataset: str, honest: LeakFree | None) -> None:
             "Check for copies",
             key="results_check",
             icon=":material/content_copy:",
-            on_click=_look,
-            args=(dataset,),
+            on_click=start_checks,
+            args=(dataset, ("duplicates",)),
         )
         st.caption(
             "Nobody has looked yet whether these images are near-copies of training images.",
             width="content",
         )
-
-
-def _look(dataset: str) -> None:
-    start_checks(dataset, ("duplicates",))
