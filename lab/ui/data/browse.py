@@ -107,7 +107,7 @@ def draw_facts(info: DatasetInfo) -> None:
             )
             st.metric("On disk", size(info.bytes_on_disk), border=True)
     with st.container(horizontal=True, vertical_alignment="center"):
-        source = info.source if info.source.startswith("https://") else plain(info.source)
+        source = plain(info.source) if info.own else info.source
         st.caption(f"Source: {source} · Licence: {info.licence}", width="content")
         if info.rejected_count:
             st.button(
