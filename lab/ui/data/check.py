@@ -60,9 +60,8 @@ def _draw_run(info: DatasetInfo, *, missing: int, job: jobs.JobView | None) -> N
             key="data_check_run",
             type="primary" if missing else "secondary",
             icon=":material/fact_check:",
-            on_click=quality.start_checks,
-            args=(info.name,),
-            kwargs={"again": not missing},
+            on_click=_start,
+            args=(info.name, not missing),
         )
         st.caption(
             "Looks for "
@@ -70,6 +69,10 @@ def _draw_run(info: DatasetInfo, *, missing: int, job: jobs.JobView | None) -> N
             + ". Nothing is changed.",
             width="content",
         )
+
+
+def _start(name: str, again: bool) -> None:
+    quality.start_checks(name, again=again)
 
 
 def _draw_section(info: DatasetInfo, pack: Pack, check: Check, found: CheckResult) -> None:

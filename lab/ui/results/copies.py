@@ -29,10 +29,14 @@ def draw_copies(dataset: str, honest: LeakFree | None) -> None:
             "Check for copies",
             key="results_check",
             icon=":material/content_copy:",
-            on_click=start_checks,
-            args=(dataset, ("duplicates",)),
+            on_click=_look,
+            args=(dataset,),
         )
         st.caption(
             "Nobody has looked yet whether these images are near-copies of training images.",
             width="content",
         )
+
+
+def _look(dataset: str) -> None:
+    start_checks(dataset, ("duplicates",))
