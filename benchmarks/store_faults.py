@@ -28,7 +28,19 @@ from lab.runs.store import close_stores, store
 from lab.runs.worker import recover
 from lab.training.checkpoint import weights_digest
 
-TRAIN = "train --dataset drawn-signs --architecture sign-cnn --epochs 6 --device cpu".split()
+TRAIN = [
+    "train",
+    "--dataset",
+    "drawn-signs",
+    "--architecture",
+    "sign-cnn",
+    "--epochs",
+    "1",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+]
 DISK = "60m"
 
 
