@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from lab.data import catalog
-from lab.data.decode import decode_image
+from lab.data.decode import decode
 from tests.fuzz.conftest import sentence_of
 
 Files = Mapping[str, bytes]
@@ -159,4 +159,4 @@ def test_a_table_of_a_million_columns() -> None:
 @given(st.sampled_from([k for k in seeds() if k.startswith(".")]), st.data())
 def test_pictures(kind: str, data: st.DataObject) -> None:
     content = data.draw(damaged(seeds()[kind]))
-    sentence_of(lambda: decode_image(content, name=f"x{kind}"))
+    sentence_of(lambda: decode(content, name=f"x{kind}"))
