@@ -26,7 +26,7 @@ from lab.data import version_files
 from lab.data.built_in import built_in, make_pack
 from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
-from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
+from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta, verify_images
 from lab.data.pack_lock import pack_lock
 from lab.data.preview import Preview
 from lab.data.preview import look as look_at
@@ -441,6 +441,7 @@ def _made_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
         return None
     try:
         pack = load_pack(folder)
+        verify_images(pack)
     except DataError:
         return None
     return pack if pack.meta.source_version == built_in(spec).version else None

@@ -46,6 +46,7 @@ from lab.explain.road import road
 from lab.explain.trust import measure_statistics, mixed_network, rank_correlation, trust_verdict
 from lab.home import atomic_file, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.seal import seal, unseal
 
 PICTURES, WRONG = 40, 10
 """Sampled in all, and at most so many of them that are answered wrong."""
@@ -380,12 +381,12 @@ class _Run:
 def saved_audit(folder: Path, checkpoint: str) -> Audit | None:
     """What `audit` kept for this write of the checkpoint; None without it."""
     try:
-        values = json.loads(_file(folder, checkpoint).read_text(encoding="utf-8"))
+        values = unseal(json.loads(_file(folder, checkpoint).read_text(encoding="utf-8")))
         if values.pop("format") != FORMAT:
             return None
         found = _from_json(values)
         current = checkpoint_identity(folder, checkpoint)
-    except (OSError, ValueError, KeyError, TypeError, LabError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, LabError):
         return None
     return found if found.identity == current else None
 
@@ -527,7 +528,7 @@ def _write(folder: Path, found: Audit) -> None:
     with writing(file):
         file.parent.mkdir(exist_ok=True)  # not its parents: a deleted run stays deleted
     with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(audit_values(found), indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(seal(audit_values(found)), indent=1), encoding="utf-8")
 
 
 def _from_json(values: dict[str, Any]) -> Audit:

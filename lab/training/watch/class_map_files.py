@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from lab.data.array_file import BROKEN, check_format
 from lab.home import writing
+from lab.seal import FILE_FORMAT
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -64,7 +64,8 @@ def write_snapshot(folder: Path, snapshot: ClassSnapshot) -> None:
         place.mkdir(exist_ok=True)
         with temporary.open("wb") as target:
             arrays = {name: getattr(snapshot, name) for name in _ARRAYS}
-            np.savez(target, epoch=snapshot.epoch, kept_share=snapshot.kept_share, **arrays)
+            arrays |= {"epoch": snapshot.epoch, "kept_share": snapshot.kept_share}
+            np.savez(target, file_format=FILE_FORMAT, **arrays)
         temporary.replace(file)
 
 
@@ -94,14 +95,7 @@ def remove_from(folder: Path, epoch: int) -> None:
 def _read(file: Path) -> ClassSnapshot | None:
     try:
         return _read_version(file, file.stat().st_mtime_ns)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except BROKEN as error:
         logger.warning("%s cannot be read: %s", file, error)
         return None
 
@@ -109,6 +103,7 @@ def _read(file: Path) -> ClassSnapshot | None:
 @functools.lru_cache(maxsize=512)
 def _read_version(file: Path, mtime_ns: int) -> ClassSnapshot:
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        check_format(arrays)
         return ClassSnapshot(
             epoch=int(arrays["epoch"]),
             kept_share=float(arrays["kept_share"]),
