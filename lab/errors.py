@@ -5,6 +5,8 @@
     │   └── StateError       a run's state does not allow what was asked of it
     ├── NotFoundError        a name (data set, architecture, run, checkpoint) is not there
     ├── DataError            a file, folder, zip, CSV or download cannot be used
+    ├── NotAllowedError      the person may not do that
+    │   └── NotSignedInError nobody knows yet who the person is
     ├── WeightsError         pretrained weights cannot be had
     ├── ResourceError        disk full, out of memory, device missing, lock held
     └── DivergedError        the loss stopped being a number
@@ -38,6 +40,14 @@ class NotFoundError(LabError):
 
 class DataError(LabError):
     """A file, folder, zip, CSV or download cannot be used."""
+
+
+class NotAllowedError(LabError):
+    """The person may not do that."""
+
+
+class NotSignedInError(NotAllowedError):
+    """Nobody knows yet who the person is."""
 
 
 class WeightsError(LabError):

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lab.people import acting_as, current_person
 from lab.progress import Cancel, Progress, Rate, Report
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class _Job:
 
     def __init__(self, kind: str, title: str, work: Work, key: str | None) -> None:
         self.id = uuid.uuid4().hex[:10]
+        self.person = current_person()  # whoever starts a job answers for what it does
         self.kind, self.title, self.work, self.key = kind, title, work, key
         self.state: State = "waiting"
         self.cancel_asked = threading.Event()
@@ -196,7 +198,8 @@ def _run(job: _Job) -> None:
 
     state: State
     try:
-        result, state, message = job.work(report, job.cancel_asked.is_set), "done", ""
+        with acting_as(job.person):
+            result, state, message = job.work(report, job.cancel_asked.is_set), "done", ""
     except BaseException as error:  # whatever it is, the page must show it
         result, (state, message) = None, _outcome_of(job, error)
     with _lock:

@@ -47,7 +47,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     answer = endpoint.answer
-    statuses = sorted({400, 403, 500, *endpoint.errors})
+    statuses = sorted({400, 401, 403, 429, 500, *endpoint.errors})
     operation: dict[str, Any] = {
         "operationId": endpoint.operation,
         "tags": [endpoint.group],

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.errors import NotFoundError
+from lab.people import acting_as, current_person
 
 Panel = dict[str, Any]
 """{"state": text, "blocks": [block, ...]} of plain JSON values. When the state changes, the page's
@@ -89,10 +90,17 @@ _offers = _Offers()
 def offer(make: Callable[[], Panel], *, seconds: float, offer_id: str = "") -> str:
     """Offers a panel; returns its id, the topic is "panel:<id>".
 
-    `make` runs in the hub's thread every `seconds` while somebody looks: it must be quick and call
-    nothing of Streamlit's. `offer_id`: the id of an earlier offer that this one replaces.
+    `make` runs in the hub's thread every `seconds` while somebody looks, as the current person: it
+    must be quick and call nothing of Streamlit's. `offer_id`: the id of an earlier offer that this
+    one replaces.
     """
-    return _offers.put(make, seconds, offer_id)
+    person = current_person()
+
+    def make_for_them() -> Panel:
+        with acting_as(person):
+            return make()
+
+    return _offers.put(make_for_them, seconds, offer_id)
 
 
 class PanelFeed:

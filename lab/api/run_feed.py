@@ -27,6 +27,7 @@ from lab.api.lineage import curves_before
 from lab.api.run_texts import progress_values, tile_values
 from lab.api.run_values import log_values, run_values
 from lab.metrics import metrics_of
+from lab.people import others_hidden
 from lab.runs.history import ThinnedHistory
 from lab.runs.rows import EpochColumns, RunRow, StepColumns
 from lab.runs.status import ACTIVE
@@ -176,7 +177,10 @@ class RunFeed:
         ahead = _ahead(self._store, run) if run.status == "queued" else []
         self._must_wait = bool(ahead)
         if run.status == "queued":
-            values["ahead"] = [{"id": r.id, "name": r.name} for r in ahead]
+            hidden = others_hidden()  # whose names this run's viewers may not read
+            values["ahead"] = [
+                {"id": r.id, "name": r.name} for r in ahead if not hidden or r.person == run.person
+            ]
         return values
 
     def _film_now(self, epochs: tuple[int, ...]) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ _TEXT = (
     "id",
     "name",
     "origin",
+    "person",
+    "person_name",
     "tag",
     "notes",
     "starred",

@@ -57,6 +57,8 @@ RUN = structure(
         "id": about(TEXT, "Such as r-20261129-120000-ab12; ids sort by age."),
         "name": TEXT,
         "origin": about(TEXT, "What started it, such as recipe:sl-cnn; empty: a person."),
+        "person": about(TEXT, "The id of who started it; empty: who runs the lab."),
+        "person_name": TEXT,
         "tag": TEXT,
         "notes": TEXT,
         "starred": BOOLEAN,

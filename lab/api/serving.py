@@ -3,7 +3,8 @@
 {"error": "epochs is 0; allowed is 1 to 10000."}
 
 400  what was sent does not fit          409  the run's state does not allow it
-403  see `lab.api.guard`                 413  too large
+401  nobody has signed in                413  too large
+403  not yours; see `lab.api.guard`      429  too many at once
 404  no such run, data set, address      503  too little of something: disk, places to watch
 405  no such method here                 500  a mistake of the lab's; its log has the rest
 """
@@ -26,7 +27,9 @@ from lab.api.endpoint import Call, Endpoint
 from lab.errors import (
     ConfigError,
     LabError,
+    NotAllowedError,
     NotFoundError,
+    NotSignedInError,
     ResourceError,
     StateError,
     unknown_name,
@@ -42,11 +45,13 @@ MOST_BYTES = 1_000_000
 
 STATUS_WORDS = {
     400: "What was sent does not fit.",
-    403: "The token is missing, or another site asks.",
+    401: "Nobody has signed in.",
+    403: "The token is missing, another site asks, or it is somebody else's.",
     404: "There is no such run, data set or address.",
     405: "The address does not know this method.",
     409: "The run's state does not allow it.",
     413: "What was sent is too large.",
+    429: "Too many requests; Retry-After says when to come back.",
     500: "A mistake of the lab's own; its log has the rest.",
     503: "The machine has too little of something.",
 }
@@ -58,6 +63,8 @@ class TooLargeError(LabError):
 
 _STATUSES: tuple[tuple[type[LabError], int], ...] = (
     (NotFoundError, 404),
+    (NotSignedInError, 401),
+    (NotAllowedError, 403),
     (StateError, 409),
     (TooLargeError, 413),
     (ResourceError, 503),

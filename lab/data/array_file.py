@@ -7,6 +7,7 @@ An npz file carries a CRC-32 of each of its arrays, which numpy checks; a single
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,11 +29,13 @@ BROKEN = (
     AttributeError,
     MemoryError,  # for a shape that nobody wrote
     RuntimeError,  # "encrypted"
+    SyntaxError,  # numpy reads a header as Python
+    tokenize.TokenError,
     NotImplementedError,  # an unknown kind of compression
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What reading a damaged npz file raises."""
+"""What reading a damaged npy or npz file raises."""
 
 
 def check_format(arrays: Any) -> None:
@@ -53,12 +56,12 @@ def write_array(file: Path, array: NDArray[Any]) -> None:
 
 
 def read_array(file: Path) -> NDArray[Any]:
-    """Raises FileNotFoundError, and OSError, ValueError or EOFError where it is damaged."""
+    """Raises OSError, and ValueError where it is damaged."""
     data = file.read_bytes()
     content = io.BytesIO(data)
     try:
         array: NDArray[Any] = np.load(content, allow_pickle=False)
-    except (SyntaxError, MemoryError, TypeError) as error:  # of a damaged header
+    except BROKEN as error:
         raise ValueError("its header is damaged") from error
     size = content.tell()
     digest = new_digest()

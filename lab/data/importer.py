@@ -401,7 +401,7 @@ def _with_splits(source: Photographs, answers: Mapping[str, str]) -> Photographs
         "split",
         "Which parts?",
         (
-            ("kept", f"as the set brings them: {parts}"),
+            ("kept", f"as the set brings them: {parts} files"),
             ("anew", f"all together; {TEST_SHARE:.0%} of each class are set apart for the test"),
         ),
         "kept",

@@ -37,6 +37,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from lab.data.array_file import BROKEN
 from lab.data.decode import Fit, ValueRange
 from lab.errors import DataError
 from lab.home import atomic_folder
@@ -427,7 +428,7 @@ def image_digests(pack: Pack) -> NDArray[np.uint8]:
     Read from the pack's folder, or from all its images for a pack of older code.
     """
     if pack.folder is not None:
-        with contextlib.suppress(OSError, ValueError, EOFError):
+        with contextlib.suppress(*BROKEN):
             digests = np.load(pack.folder / "digests.npy")
             if digests.shape == (len(pack), _DIGEST_BYTES) and digests.dtype == np.uint8:
                 return np.asarray(digests)
@@ -526,7 +527,7 @@ def _load(folder: Path) -> Pack:
             raise ValueError("a label has no class")
         groups = _load_column(folder / "groups.npy", np.int64, (len(labels),))
         sizes = _load_column(folder / "sizes.npy", np.int32, (len(labels), 2))
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except BROKEN as error:
         raise _damaged(folder, error) from error
     labels.flags.writeable = False
     split.flags.writeable = False

@@ -38,6 +38,7 @@ from lab.runs.worker import (
     lab_device,
     lab_engine,
     recover,
+    sweep,
     write_pending_endings,
 )
 from lab.training.control import Control
@@ -188,6 +189,11 @@ class Queue:
 
     def _dispatch(self) -> None:
         """The dispatcher thread: starts a worker for every device that a queued run needs."""
+        try:
+            recover(self.store)
+            sweep(self.store)
+        except Exception:  # neither is worth a queue that stands still
+            logger.exception("what dead processes left could not be swept")
         while not self._closing.is_set():
             try:
                 self._poll()

@@ -77,6 +77,7 @@ def _search_text(row: RunRow) -> str:
         row.name,
         row.tag,
         row.notes,
+        row.person_name,
         row.parent,
         row.dataset,
         row.architecture,
@@ -85,8 +86,11 @@ def _search_text(row: RunRow) -> str:
     return " ".join(texts).casefold()
 
 
-def baseline(connection: sa.Connection) -> RunRow | None:
-    query = sa.select(schema.runs).where(schema.runs.c.is_baseline)
+def baseline(connection: sa.Connection, person: str) -> RunRow | None:
+    """That of the person with this id, else the operator's."""
+    runs = schema.runs
+    query = sa.select(runs).where(runs.c.is_baseline, runs.c.person.in_([person, ""]))
+    query = query.order_by((runs.c.person == person).desc())
     row = connection.execute(query).mappings().first()
     return None if row is None else RunRow.from_database(row)
 

@@ -30,6 +30,10 @@ class RunRow:
     name: str
     origin: str
     """Who asked for it: "" is a person, else for example "recipe:sl-cnn:quick"."""
+    person: str
+    """The id of who started it (`lab.people`); "" is the operator."""
+    person_name: str
+    """Their name; "" for the operator."""
     tag: str
     """A person's own label; "" is none."""
     notes: str

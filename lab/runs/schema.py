@@ -51,6 +51,9 @@ runs = Table(
     Column("name", String(80), nullable=False),
     # Who asked for it: "" is a person, else "recipe:<id>:quick", "sweep:<id>:<trial>", "fix:<run>".
     Column("origin", Text, nullable=False, default="", server_default=""),
+    # Who started it (lab.people), by id; "" is the operator. The name is a copy of then.
+    Column("person", String(40), nullable=False, default="", server_default=""),
+    Column("person_name", String(80), nullable=False, default="", server_default=""),
     # A person's own label, to find the run by; "" is none.
     Column("tag", String(40), nullable=False, default="", server_default=""),
     Column("notes", Text, nullable=False, default="", server_default=""),
@@ -105,6 +108,7 @@ runs = Table(
     Column("seconds_left", Float),
     Column("images_per_second", Float),
     Index("runs_by_status", "status", "queue_position"),
+    Index("runs_by_person", "person"),
 )
 
 sweeps = Table(
@@ -119,7 +123,23 @@ sweeps = Table(
     Column("message", Text, nullable=False, default=""),
     # JSON: what its driver says of a trial beyond what its runs say ("stopped early at epoch 3").
     Column("notes", Text, nullable=False, default="{}"),
+    Column("person", String(40), nullable=False, default="", server_default=""),  # as of a run
+    Column("person_name", String(80), nullable=False, default="", server_default=""),
 )
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("role", String(10), nullable=False),  # admin or member
+    Column("account", String(200), nullable=False, default="", server_default=""),
+    Column("joined_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Index("people_by_account", "account"),
+)
+"""Who has signed in. `account` is who an identity provider says that it is ("issuer subject"); ""
+for somebody who joined by a class code."""
 
 
 def _run_id() -> Column[str]:

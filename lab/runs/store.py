@@ -21,8 +21,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, NotFoundError, StateError
+from lab.errors import ConfigError, NotFoundError, ResourceError, StateError
 from lab.home import home_folder, writing
+from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import curves
@@ -89,8 +90,10 @@ def close_stores() -> None:
 
 
 class Store:
-    """One database of runs. Methods raise NotFoundError for a run that is not there, ResourceError
-    when the database cannot be written, ConfigError for what the run's state does not allow."""
+    """One database of runs. Methods raise NotFoundError for a run that is not there (or that the
+    current person may not see), NotAllowedError for a change of a run that belongs to somebody
+    else, ResourceError when the database cannot be written, ConfigError for what the run's state
+    does not allow."""
 
     def __init__(self, url: str | None = None) -> None:
         self.url = url or database_url()
@@ -111,14 +114,16 @@ class Store:
     ) -> str:
         """Add a run, by default at the end of the queue; returns its id, like
         "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is added as active belongs
-        to this process. `origin` says what created it; see `runs`. Without a `name` it gets the one
-        of `lab.runs.naming`."""
-        now = time.time()
+        to this process, and any to the current person. `origin` says what created it; see `runs`.
+        Without a `name` it gets the one of `lab.runs.naming`."""
+        now, person = time.time(), current_person()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
         title = _checked_name(name or self._default_name(config))
         values = {
             "name": title,
             "origin": origin,
+            "person": person.id,
+            "person_name": person.name if person.id else "",
             "status": status,
             "config": config.to_json(),
             "dataset": config.dataset,
@@ -146,7 +151,7 @@ class Store:
         """Returns the run as it is now."""
         with self.database.read() as connection:
             row = reading.run(connection, run_id)
-        if row is None:
+        if row is None or not may_see(row.person):
             raise _not_found(run_id)
         return row
 
@@ -164,8 +169,8 @@ class Store:
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
         """
         with self.database.read() as connection:
-            return reading.runs(
-                connection, status=status, search=search, order=order, origin=origin
+            return _seen(
+                reading.runs(connection, status=status, search=search, order=order, origin=origin)
             )
 
     def _default_name(self, config: RunConfig) -> str:
@@ -177,7 +182,7 @@ class Store:
 
     def rename(self, run_id: str, name: str) -> None:
         """Raises ConfigError unless `name` has 1 to 80 characters."""
-        self._update(run_id, name=_checked_name(name))
+        self._update(run_id, by_owner=True, name=_checked_name(name))
 
     def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
         """Label the runs, or with "" take their label away. Raises ConfigError above 40
@@ -188,8 +193,10 @@ class Store:
                 f"A tag has at most {LONGEST_TAG} characters; {clean!r:.60} has {len(clean)}."
             )
         runs = schema.runs
+        ids = list(run_ids)
         with self.database.write() as connection:
-            connection.execute(runs.update().where(runs.c.id.in_(list(run_ids))).values(tag=clean))
+            _require_owner(connection, *ids)
+            connection.execute(runs.update().where(runs.c.id.in_(ids)).values(tag=clean))
 
     def set_notes(self, run_id: str, notes: str) -> None:
         """Raises ConfigError above 4,000 characters."""
@@ -198,34 +205,41 @@ class Store:
             raise ConfigError(
                 f"Notes have at most {LONGEST_NOTES:,} characters; these have {len(clean):,}."
             )
-        self._update(run_id, notes=clean)
+        self._update(run_id, by_owner=True, notes=clean)
 
     def set_star(self, run_id: str, starred: bool) -> None:
-        self._update(run_id, starred=starred)
+        self._update(run_id, by_owner=True, starred=starred)
 
     def set_baseline(self, run_id: str | None) -> None:
         """Make the run the one that others are compared with, instead of the one before; None: no
-        run is."""
+        run is. Everybody has a baseline of their own, among their runs."""
         runs = schema.runs
         with self.database.write() as connection:
+            owner = current_person().id
             if run_id is not None:
                 self._status(connection, run_id)
-            connection.execute(runs.update().values(is_baseline=runs.c.id == (run_id or "")))
+                owner = _require_owner(connection, run_id)
+            connection.execute(
+                runs.update()
+                .where(runs.c.person == owner)
+                .values(is_baseline=runs.c.id == (run_id or ""))
+            )
 
     def baseline(self) -> RunRow | None:
         with self.database.read() as connection:
-            return reading.baseline(connection)
+            return reading.baseline(connection, current_person().id)
 
     def children(self, run_id: str) -> list[RunRow]:
         """Returns the runs that start from this one, the oldest first."""
         with self.database.read() as connection:
-            return reading.children(connection, run_id)
+            return _seen(reading.children(connection, run_id))
 
     def set_forecast(self, run_id: str, forecast: str) -> None:
         """Keep what a person expects of the run. Raises StateError when the run has results already
         or something was predicted before: a prediction stands."""
         runs = schema.runs
         with self.database.write() as connection:
+            _require_owner(connection, run_id)
             changed = connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.forecast == "", runs.c.best_epoch.is_(None))
@@ -242,6 +256,7 @@ class Store:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
         runs = schema.runs
         with self.database.write() as connection:
+            _require_owner(connection, run_id)
             deleted = connection.execute(
                 runs.delete().where(runs.c.id == run_id, runs.c.status.not_in(ACTIVE))
             )
@@ -251,14 +266,21 @@ class Store:
             queue_order.renumber(connection)
         folder = home_folder("runs") / run_id
         with writing(folder):
-            if folder.exists():
+            if folder.is_file():
+                folder.unlink()
+            elif folder.exists():
                 shutil.rmtree(folder)
 
     def folder(self, run_id: str) -> Path:
         """The run's folder for weights, made when it is not there."""
         if not re.fullmatch(r"[\w-]{1,40}", run_id):  # run ids come from URLs
             raise _not_found(run_id)
-        return home_folder("runs", run_id)
+        try:
+            return home_folder("runs", run_id)
+        except ResourceError:
+            if (folder := home_folder("runs") / run_id).is_file():
+                return folder  # whoever reads or writes in it says that it is none
+            raise
 
     def set_device(self, run_id: str, device: str) -> None:
         """Record on which device a queued run will train."""
@@ -281,6 +303,7 @@ class Store:
         (queued, paused) is stopped at once. Raises ConfigError when its state does not allow it."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status not in REQUESTABLE[request]:
                 raise refusal(run_id, status, REQUESTABLE[request], REQUEST_VERBS[request])
             if status in ACTIVE:
@@ -296,6 +319,7 @@ class Store:
         rate = RunConfig().changed(learning_rate=rate).learning_rate
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status != "running":
                 raise refusal(run_id, status, ["running"], "given another learning rate")
             row = schema.runs.update().where(schema.runs.c.id == run_id)
@@ -329,13 +353,14 @@ class Store:
     def queued(self, device: str | None = None) -> list[RunRow]:
         """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
         with self.database.read() as connection:
-            return reading.queued(connection, device)
+            return _seen(reading.queued(connection, device))
 
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
         resolved anew: the machine may be another one."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status not in RESUMABLE:
                 raise refusal(run_id, status, RESUMABLE, "resumed")
             setting = json.loads(
@@ -351,6 +376,7 @@ class Store:
         """Move a queued run by `places`: negative is earlier, positive later."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "moved in the queue")
             queue_order.move(connection, run_id, places)
@@ -359,6 +385,7 @@ class Store:
         """Take a queued run out of the queue. It stays as a stopped run and can be resumed."""
         with self.database.write() as connection:
             status = self._status(connection, run_id)
+            _require_owner(connection, run_id)
             if status != "queued":
                 raise refusal(run_id, status, ["queued"], "taken out of the queue")
             self._stop_idle(connection, run_id, status)
@@ -471,9 +498,11 @@ class Store:
             return reading.log(connection, run_id, after=after)
 
     # --- parts ----------------------------------------------------------------------------------
-    def _update(self, run_id: str, **values: Any) -> None:
+    def _update(self, run_id: str, *, by_owner: bool = False, **values: Any) -> None:
         runs = schema.runs
         with self.database.write() as connection:
+            if by_owner:
+                _require_owner(connection, run_id)
             changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
             if changed.rowcount == 0:
                 raise _not_found(run_id)
@@ -502,6 +531,20 @@ class Store:
         message = f"It was {how}; it can be resumed."
         change_status(connection, run_id, "stopped", message=message)
         queue_order.renumber(connection)
+
+
+def _require_owner(connection: sa.Connection, *run_ids: str) -> str:
+    """Raises NotAllowedError unless the current person may change these runs; returns the id of
+    their owner, of the last one's. Runs that are not there are left out."""
+    runs, owner = schema.runs.c, ""
+    query = sa.select(runs.id, runs.person, runs.person_name).where(runs.id.in_(run_ids))
+    for run_id, owner, owner_name in connection.execute(query):
+        require_owner(owner, owner_name, f"Run {run_id}")
+    return owner
+
+
+def _seen(rows: list[RunRow]) -> list[RunRow]:
+    return [row for row in rows if may_see(row.person)]
 
 
 def _not_found(run_id: str) -> NotFoundError:

@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.config import RunConfig
-from lab.errors import LabError, ResourceError
+from lab.data.pack_lock import sweep_packs
+from lab.errors import LabError, NotFoundError, ResourceError
+from lab.home import lab_home, sweep_temporaries
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
 from lab.runs.recorder import Recorder
 from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
-from lab.training.events import EndStatus, Event, LogWritten, RunEnded
+from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
 from lab.training.failures import is_out_of_memory, out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -79,8 +81,7 @@ def execute(
     """
     guarded = _GuardedListener(listener, control)
     with Recorder(store, run_id, control) as recorder:
-        ended, final_log = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
-        _write_ending(store, run_id, recorder, final_log, ended)
+        ended = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
     guarded.call(ended)
     guarded.raise_error()
     return ended
@@ -116,8 +117,19 @@ def recover(store: Store) -> list[str]:
         message = f"Interrupted{where}: the process that trained it ended. It can be resumed."
         if store.interrupt(row.id, row.owner, message):
             interrupted.append(row.id)
+            sweep_temporaries(lab_home() / "runs" / row.id)
     locks.remove_dead_owners()
     return interrupted
+
+
+def sweep(store: Store) -> None:
+    """Delete what dead processes left half-written or forgot to delete, anywhere in LAB_HOME."""
+    home = lab_home()
+    sweep_temporaries(home, leave=frozenset({"packs"}))
+    sweep_packs()
+    for row in store.runs(status="completed"):
+        for name in ("resume", "before"):  # see lab.training.checkpoint, which brings torch
+            (home / "runs" / row.id / f"{name}.safetensors").unlink(missing_ok=True)
 
 
 def failure_message(error: Exception, row: RunRow) -> str:
@@ -139,25 +151,27 @@ def _train_to_the_end(
     engine: Engine,
     recorder: Recorder,
     listener: _GuardedListener,
-) -> tuple[RunEnded, list[LogWritten]]:
-    """Trains the run; returns how it ended, whatever happened, and the log lines before that."""
+) -> RunEnded:
+    """Trains the run and records how it ended, whatever happened."""
+    final_log: list[LogWritten] = []
     try:
-        return _train(store, run_id, control, engine, recorder, listener), []
+        return _train(store, run_id, control, engine, recorder, listener)
     except Cancelled:
         recorder.flush_or_drop()
         status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
         text = f"{status.capitalize()} before training began; it can be resumed."
-        return _ending(store, run_id, status, text), []
+        ended = _ending(store, run_id, status, text)
     except Exception as error:
         recorder.flush_or_drop()  # first: the ending tells how far the run got
-        details = [] if isinstance(error, LabError) else traceback.format_exception(error)
-        message = failure_message(error, store.run(run_id))
-        ended = _ending(store, run_id, "failed", message)
-        return ended, [LogWritten("error", "".join(details))] if details else []
+        if not isinstance(error, LabError):
+            final_log = [LogWritten("error", "".join(traceback.format_exception(error)))]
+        ended = _ending(store, run_id, "failed", failure_message(error, store.run(run_id)))
     except BaseException:
         recorder.flush_or_drop()
         store.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
         raise
+    _write_ending(store, run_id, recorder, final_log, ended)
+    return ended
 
 
 def _train(
@@ -171,17 +185,35 @@ def _train(
     recorder.report(Progress(0, 0, "Preparing"))
     if control.wanted in ("stop", "pause"):
         raise Cancelled
-    config = store.run(run_id).config
-    events = engine(config, store.folder(run_id), control, recorder.report)
+    row, folder = store.run(run_id), store.folder(run_id)
+    if row.step and folder.is_dir() and not any(folder.iterdir()):
+        raise NotFoundError(
+            f"The run cannot go on after step {row.step:,}: the files of its folder {folder} are "
+            "gone. Train it again with its settings, or put them back from a backup."
+        )
+    events = engine(row.config, folder, control, recorder.report)
     try:
         for event in events:
             if isinstance(event, RunEnded):
+                if _write_ending(store, run_id, recorder, [], event):
+                    _finish(events)
                 return event
+            if isinstance(event, SaveReached):
+                recorder.flush()
+                continue
             recorder.add(event)
             listener.call(event)
     finally:
         _close(events)
     raise RuntimeError("the engine ended without RunEnded")
+
+
+def _finish(events: Iterator[Event]) -> None:
+    """Let the engine delete what nobody needs once the ending is recorded."""
+    try:
+        next(events, None)
+    except Exception:
+        logger.exception("the engine's last work failed")
 
 
 def _close(events: Iterator[Event]) -> None:
@@ -196,15 +228,18 @@ def _close(events: Iterator[Event]) -> None:
 
 def _write_ending(
     store: Store, run_id: str, recorder: Recorder, final_log: list[LogWritten], ended: RunEnded
-) -> None:
-    """Record the buffered events and the ending; if there is no room, at least the ending."""
+) -> bool:
+    """Record the buffered events and the ending; if there is no room, at least the ending. Returns
+    whether all is recorded."""
     try:
         for line in final_log:
             recorder.add(line)
         recorder.add(ended)
+        return True
     except Exception:
         logger.exception("the end of run %s could not be recorded in full", run_id)
         _record_ending(store, run_id, ended)
+        return False
 
 
 def _record_ending(store: Store, run_id: str, ended: RunEnded) -> None:

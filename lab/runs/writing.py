@@ -24,6 +24,7 @@ from lab.training.events import (
     RateChanged,
     RunEnded,
     RunStarted,
+    SaveReached,
     StepDone,
     as_row,
 )
@@ -129,7 +130,7 @@ def write_events(
             changes |= _start_run(connection, run_id, event, smoother)
         elif isinstance(event, RateChanged):
             changes |= {"rate_changes": _with_rate_change(connection, run_id, event)}
-        elif isinstance(event, ProbeTaken | ActivityProgressed):
+        elif isinstance(event, ProbeTaken | ActivityProgressed | SaveReached):
             pass  # images are a file in the run's folder; an activity is in the row alone
         else:
             changes |= _ending(event)

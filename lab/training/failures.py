@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
-from lab.errors import DivergedError
+from lab.errors import DivergedError, ResourceError
 
 
 def diverged(
@@ -26,6 +28,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError)
         and ("out of memory" in text or "can't allocate memory" in text)
     )
+
+
+@contextlib.contextmanager
+def out_of_memory_as(sentence: str) -> Iterator[None]:
+    """Within it want of memory is a ResourceError with this sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(sentence) from error
 
 
 def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str = "") -> str:

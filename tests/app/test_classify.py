@@ -117,6 +117,23 @@ def test_an_upload_is_answered_as_the_network_answers(
     assert len(app.get("progress")) == 1
 
 
+def test_test_pictures_are_offered_while_there_is_none(
+    open_page: OpenPage, train: Callable[..., str]
+) -> None:
+    run_id = train()
+    app = open_page("classify", run=run_id)
+    app.button(key="classify_test_pictures").click().run()
+    settled(app)
+    pack = catalog.open_pack("tiny")
+    test = pack.indices("test")
+    first = test[pack.labels[test] == 0][0]
+    assert f"{pack.meta.class_names[0]}, test picture 1.png" in texts(app, "markdown")
+    assert not [each for each in app.button if each.key == "classify_test_pictures"]
+    answers = list(app.session_state["classify_state"].answers.values())
+    assert len(answers) == uploads.EXAMPLES
+    assert any((answer.seen == pack.images[first]).all() for answer in answers)
+
+
 def test_no_picture_is_called_familiar(open_page: OpenPage, train: Callable[..., str]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
     files = [

@@ -17,7 +17,7 @@ from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.splits import make_splits
-from lab.evaluate.audit import saved_audit
+from lab.evaluate.audit_result import saved_audit
 from lab.evaluate.maps import draw_maps
 from lab.evaluate.predictions import predict
 from lab.explain.grad_cam import METHODS

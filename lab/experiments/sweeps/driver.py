@@ -26,6 +26,7 @@ from lab.errors import ConfigError, LabError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.study import OpenTrial, SweepStudy
 from lab.experiments.sweeps.table import SweepRow, note_trial, set_sweep_status, sweep, trial_of
+from lab.people import acting_as
 from lab.runs.queue import Queue
 from lab.runs.rows import EpochColumns, RunRow
 
@@ -153,11 +154,12 @@ class Driver:
             except LabError as error:
                 self._give_up(trial, "left out", str(error))
                 return submitted
-            self._queue.submit(
-                config,
-                self._config.run_name(trial.params, seed),
-                origin=f"sweep:{self.sweep_id}:{trial.number}",
-            )
+            with acting_as(sweep(self._queue.store, self.sweep_id).owner):
+                self._queue.submit(
+                    config,
+                    self._config.run_name(trial.params, seed),
+                    origin=f"sweep:{self.sweep_id}:{trial.number}",
+                )
             submitted += 1
             self._study.mark_submitted(trial, [*by_seed, *missing[:submitted]])
         # A paused or interrupted run may go on, so nothing is settled yet.

@@ -55,9 +55,7 @@ class Importance:
         return self.p < CHANCE
 
 
-def importances(
-    sweep: SweepConfig, params: Sequence[Params], values: Floats, *, seed: int = 0
-) -> list[Importance]:
+def importances(sweep: SweepConfig, params: Sequence[Params], values: Floats) -> list[Importance]:
     """Returns the importance of every setting, the largest first; empty when there are too few
     combinations, or only one setting.
 
@@ -68,7 +66,7 @@ def importances(
     points = [params[number] for number in known.tolist()]
     if len(points) < FEWEST or len(sweep.axes) < 2:
         return []
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     measure = _Measure(sweep, points)
     everything = np.arange(len(points))
     means: Floats = np.nanmean(values, axis=1)

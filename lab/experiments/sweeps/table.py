@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lab.errors import ConfigError, NotFoundError
+from lab.people import Person, current_person, may_see, require_owner
 from lab.runs import schema
 from lab.runs.status import ACTIVE
 from lab.runs.store import Store
@@ -50,6 +51,14 @@ class SweepRow:
     message: str
     notes: dict[int, dict[str, Any]]
     """The driver's notes on its trials, by number."""
+    person: str
+    """As of a run: who started it, and whose its runs are."""
+    person_name: str
+
+    @property
+    def owner(self) -> Person:
+        """Who its runs belong to, with no more than a member's rights."""
+        return Person(self.person, self.person_name, "member" if self.person else "admin")
 
     @property
     def is_working(self) -> bool:
@@ -63,13 +72,19 @@ class SweepRow:
 
 def create_sweep(runs: Store, *, name: str, config_json: str) -> str:
     """Enter a sweep that a driver may take up at once; returns its id."""
-    now = time.time()
+    now, person = time.time(), current_person()
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
     sweep_id = f"s-{stamp}-{secrets.token_hex(3)}"
     with runs.database.write() as connection:
         connection.execute(
             schema.sweeps.insert().values(
-                id=sweep_id, name=name, status="running", config=config_json, created_at=now
+                id=sweep_id,
+                name=name,
+                status="running",
+                config=config_json,
+                created_at=now,
+                person=person.id,
+                person_name=person.name if person.id else "",
             )
         )
     return sweep_id
@@ -80,7 +95,7 @@ def sweep(runs: Store, sweep_id: str) -> SweepRow:
     with runs.database.read() as connection:
         query = sa.select(schema.sweeps).where(schema.sweeps.c.id == sweep_id)
         row = connection.execute(query).mappings().first()
-    if row is None:
+    if row is None or not may_see(row["person"]):
         raise NotFoundError(
             f"There is no sweep {sweep_id!r} here. The Experiments page lists what there is."
         )
@@ -93,12 +108,14 @@ def sweeps(runs: Store, *, status: Sequence[str] | None = None) -> list[SweepRow
     if status is not None:
         query = query.where(schema.sweeps.c.status.in_(status))
     with runs.database.read() as connection:
-        return [_row(row) for row in connection.execute(query).mappings()]
+        rows = [_row(row) for row in connection.execute(query).mappings()]
+    return [row for row in rows if may_see(row.person)]
 
 
 def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "") -> None:
     """Change the sweep's status. Raises ConfigError when its state does not allow it."""
-    table = schema.sweeps
+    table, before = schema.sweeps, sweep(runs, sweep_id)
+    require_owner(before.person, before.person_name, f"Sweep {sweep_id}")
     ended = None if status in WORKING else time.time()
     with runs.database.write() as connection:
         changed = connection.execute(
@@ -126,6 +143,7 @@ def note_trial(runs: Store, sweep_id: str, trial: int, **note: Any) -> None:
 def delete_sweep(runs: Store, sweep_id: str) -> None:
     """Forget the sweep; its runs stay. One that works is refused."""
     row = sweep(runs, sweep_id)
+    require_owner(row.person, row.person_name, f"Sweep {sweep_id}")
     if row.is_working or runs.runs(origin=row.origin, status=ACTIVE):
         raise ConfigError(f"Sweep {sweep_id} still works; stop it first, then delete it.")
     with runs.database.write() as connection:
@@ -148,4 +166,6 @@ def _row(row: sa.RowMapping) -> SweepRow:
         ended_at=None if row["ended_at"] is None else datetime.fromtimestamp(row["ended_at"], UTC),
         message=row["message"],
         notes={int(number): note for number, note in json.loads(row["notes"]).items()},
+        person=row["person"],
+        person_name=row["person_name"],
     )

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from lab.data.array_file import BROKEN
 from lab.errors import ResourceError
 from lab.home import atomic_file, home_folder, require_free_space, writing
 
@@ -85,7 +86,7 @@ class FeatureBank:
             filled = np.load(flags)
             if np.load(data, mmap_mode="r").shape != shape or filled.shape != shape[:1]:
                 return False
-        except (OSError, ValueError, EOFError):
+        except BROKEN:
             return False  # none yet, or cut short: it is made anew
         self._filled = filled
         return True

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.data.array_file import BROKEN, check_format
-from lab.home import writing
+from lab.home import atomic_file, writing
 from lab.seal import FILE_FORMAT
 
 Floats = npt.NDArray[np.float32]
@@ -58,15 +58,13 @@ def write_snapshot(folder: Path, snapshot: ClassSnapshot) -> None:
     """Writes a snapshot of the run in `folder`; raises ResourceError when that cannot be done."""
     place = folder / FOLDER
     file = _file(folder, snapshot.epoch)
-    # No fsync: a snapshot that a crash loses costs one frame, and waiting for disks costs training.
-    temporary = file.with_suffix(".part")
     with writing(place):
         place.mkdir(exist_ok=True)
-        with temporary.open("wb") as target:
-            arrays = {name: getattr(snapshot, name) for name in _ARRAYS}
-            arrays |= {"epoch": snapshot.epoch, "kept_share": snapshot.kept_share}
-            np.savez(target, file_format=FILE_FORMAT, **arrays)
-        temporary.replace(file)
+    arrays = {name: getattr(snapshot, name) for name in _ARRAYS}
+    arrays |= {"epoch": snapshot.epoch, "kept_share": snapshot.kept_share}
+    # A snapshot that a crash loses costs one frame, and waiting for disks costs training.
+    with atomic_file(file, durable=False) as temporary, temporary.open("wb") as target:
+        np.savez(target, file_format=FILE_FORMAT, **arrays)
 
 
 def snapshot_epochs(folder: Path) -> tuple[int, ...]:

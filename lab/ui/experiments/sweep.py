@@ -23,6 +23,7 @@ from lab.experiments.sweeps.results import (
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
 from lab.metrics import METRICS
+from lab.people import may_change, name_of
 from lab.runs.store import store
 from lab.ui.experiments.sweep_charts import chart_blocks, choose_chart, draw_importances
 from lab.ui.experiments.sweep_form import (
@@ -212,7 +213,9 @@ def _effect(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
 
 def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if row.is_working:
+        if not (mine := may_change(row.person)):
+            st.caption(f"of {plain(name_of(row.person_name))}")
+        elif row.is_working:
             st.button(
                 "Stop all", key=f"{KEY}_stop", icon=":material/stop_circle:", on_click=_act,
                 args=("stop", row.id),
@@ -239,7 +242,7 @@ def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> No
             icon=":material/download:", on_click="ignore",
             help="The same sweep for the command line: python -m lab sweep FILE.yaml",
         )  # fmt: skip
-        if not row.is_working:
+        if mine and not row.is_working:
             st.button(
                 "Forget", key=f"{KEY}_forget", icon=":material/delete:", on_click=_act,
                 args=("forget", row.id),

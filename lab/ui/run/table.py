@@ -14,13 +14,14 @@ from lab.config import KNOBS, RunConfig
 from lab.errors import LabError
 from lab.models.activations import ACTIVATIONS
 from lab.models.architecture import ARCHITECTURES
+from lab.people import current_person, has_sign_in, may_change, name_of
 from lab.runs.status import STATUSES
 from lab.runs.store import LONGEST_NOTES, LONGEST_TAG, RunRow, store
 from lab.ui.run.finished import run_again
 from lab.ui.state import current_run, look_at
 from lab.ui.widgets.baseline import AGAINST, against_columns
 from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
-from lab.ui.widgets.queue_actions import ask_queue
+from lab.ui.widgets.queue_actions import ask, ask_queue
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
 from lab.words import NONE, whole_percent
@@ -50,6 +51,7 @@ def draw_table() -> RunRow | None:
         persist_state="session",
     )
     found = store().runs(search=search or "")
+    found = _choose_mine(found)
     statuses = _choose_statuses(found)
     rows = [row for row in found if not statuses or row.status in statuses]
     if not rows:
@@ -86,6 +88,23 @@ def draw_table() -> RunRow | None:
 
 def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _choose_mine(rows: list[RunRow]) -> list[RunRow]:
+    """Draws whose runs are listed, in a lab that several people use; returns theirs."""
+    if not has_sign_in():
+        return rows
+    choice = st.segmented_control(
+        "Whose",
+        ["Everybody's", "Mine"],
+        default="Everybody's",
+        required=True,
+        key="runs_whose",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    me = current_person().id
+    return [row for row in rows if row.person == me] if choice == "Mine" else rows
 
 
 def _choose_statuses(rows: Sequence[RunRow]) -> Collection[str]:
@@ -144,7 +163,8 @@ def _draw_caption(rows: Sequence[RunRow]) -> None:
 def _draw_several(rows: Sequence[RunRow]) -> None:
     """Draws what can be done with the ticked runs."""
     count = len(rows)
-    idle = [row for row in rows if not row.is_active]
+    mine = [row for row in rows if may_change(row.person)]
+    idle = [row for row in mine if not row.is_active]
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             f"Compare these {count}",
@@ -155,15 +175,16 @@ def _draw_several(rows: Sequence[RunRow]) -> None:
             help=f"At most {MOST_COMPARED} at once." if count > MOST_COMPARED else None,
         ):
             st.switch_page("pages/compare.py", query_params=compare_query([row.id for row in rows]))
-        if st.button("Tag", key="runs_tag_ticked", icon=":material/label:"):
-            _tag([row.id for row in rows], {row.tag for row in rows})
+        if mine and st.button("Tag", key="runs_tag_ticked", icon=":material/label:"):
+            _tag([row.id for row in mine], {row.tag for row in mine})
         if st.button(
             f"Delete {plural(len(idle), 'run')}",
             key="runs_delete_ticked",
             icon=":material/delete:",
             disabled=not idle,
             help="Asks before anything is deleted."
-            + (" Runs that train now stay; stop them first." if len(idle) < count else ""),
+            + (" Runs that train now stay; stop them first." if len(idle) < len(mine) else "")
+            + (" Other people's runs stay." if len(mine) < count else ""),
         ):
             _delete([(row.id, row.name) for row in idle])
         st.button(
@@ -207,10 +228,12 @@ def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
     # A data set's title is read from its files: once for all its runs.
     datasets = {name: setting_text("dataset", name) for name in {r.dataset for r in rows}}
     names = {r.id: r.name for r in rows}
+    shared = has_sign_in()
     columns: dict[str, list[object]] = {
         "Test": [_percent(r.test_accuracy) for r in rows],
         "Status": [_status_text(r) for r in rows],
         "Name": [r.name for r in rows],
+        "By": [name_of(r.person_name) if shared else None for r in rows],
         "Validation": [_percent(r.best_val_accuracy) for r in rows],
         "Best epoch by": _setting_column("best_metric", settings),
         "Starred": ["★" if r.starred else None for r in rows],
@@ -226,7 +249,7 @@ def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
         "Epochs": [s.get("epochs") for s in settings],
         "Seconds": [r.seconds or None for r in rows],
     }
-    for name in ("Starred", "Tag", "From"):
+    for name in ("By", "Starred", "Tag", "From"):
         if not any(columns[name]):
             del columns[name]
     frame = pd.DataFrame(columns)
@@ -274,7 +297,10 @@ def draw_queue() -> None:
         st.markdown(f"**In the queue: {len(waiting)}.** One run at a time trains on a device.")
         for place, run in enumerate(waiting):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{place + 1}. {run.name}", width="stretch")
+                st.markdown(f"{place + 1}. {plain(run.name)}", width="stretch")
+                if not may_change(run.person):
+                    st.caption(plain(name_of(run.person_name)))
+                    continue
                 _queue_button("Earlier", "arrow_upward", run.id, -1, disabled=place == 0)
                 _queue_button(
                     "Later", "arrow_downward", run.id, 1, disabled=place == len(waiting) - 1
@@ -315,37 +341,43 @@ def draw_actions(run: RunRow) -> None:
             help="Adds it to the runs on the Compare page.",
         ):
             st.switch_page("pages/compare.py", query_params=compare_query_with(run.id))
-        if st.button("Rename", key="runs_rename", icon=":material/edit:"):
-            _rename(run.id, run.name)
-        if st.button("Tag", key="runs_tag", icon=":material/label:"):
-            _tag([run.id], {run.tag})
-        if st.button("Notes", key="runs_notes", icon=":material/edit_note:"):
-            _write_notes(run.id, run.notes)
-        st.button(
-            "Unstar" if run.starred else "Star",
-            key="runs_star",
-            icon=":material/star:",
-            on_click=store().set_star,
-            args=(run.id, not run.starred),
-        )
-        st.button(
-            "No baseline" if run.is_baseline else "Make baseline",
-            key="runs_baseline",
-            icon=":material/straighten:",
-            help="One run that the others are measured against, here and on Compare.",
-            on_click=store().set_baseline,
-            args=(None if run.is_baseline else run.id,),
-        )
-        if st.button(
-            "Delete",
-            key="runs_delete",
-            icon=":material/delete:",
-            disabled=run.is_active,
-            help="Stop it first." if run.is_active else "Asks before anything is deleted.",
-        ):
-            _delete([(run.id, run.name)])
+        if may_change(run.person):
+            _draw_owner_actions(run)
     if run.notes:
         st.markdown("  \n".join(map(plain, run.notes.splitlines())))
+
+
+def _draw_owner_actions(run: RunRow) -> None:
+    """Draws what only its owner and the admin may do."""
+    if st.button("Rename", key="runs_rename", icon=":material/edit:"):
+        _rename(run.id, run.name)
+    if st.button("Tag", key="runs_tag", icon=":material/label:"):
+        _tag([run.id], {run.tag})
+    if st.button("Notes", key="runs_notes", icon=":material/edit_note:"):
+        _write_notes(run.id, run.notes)
+    st.button(
+        "Unstar" if run.starred else "Star",
+        key="runs_star",
+        icon=":material/star:",
+        on_click=ask,
+        args=(store().set_star, run.id, not run.starred),
+    )
+    st.button(
+        "No baseline" if run.is_baseline else "Make baseline",
+        key="runs_baseline",
+        icon=":material/straighten:",
+        help="One run that the others are measured against, here and on Compare.",
+        on_click=ask,
+        args=(store().set_baseline, None if run.is_baseline else run.id),
+    )
+    if st.button(
+        "Delete",
+        key="runs_delete",
+        icon=":material/delete:",
+        disabled=run.is_active,
+        help="Stop it first." if run.is_active else "Asks before anything is deleted.",
+    ):
+        _delete([(run.id, run.name)])
 
 
 @st.dialog("Notes")
@@ -358,7 +390,11 @@ def _write_notes(run_id: str, notes: str) -> None:
         help="The field Find above the table finds runs by their notes, too.",
     )
     if st.button("Save", type="primary", key="runs_notes_save"):
-        store().set_notes(run_id, new)
+        try:
+            store().set_notes(run_id, new)
+        except LabError as error:
+            st.error(str(error))
+            return
         st.rerun()
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from lab.api.judging import judge
 from lab.errors import LabError, NotFoundError
 from lab.explain import overlay
+from lab.people import may_change, name_of
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
@@ -84,7 +85,9 @@ def _body(run_id: str, is_title: bool) -> None:
 
 
 def _buttons(run: RunRow) -> None:
-    if run.status == "running":
+    if not may_change(run.person):
+        st.caption(f"of {plain(name_of(run.person_name))}")
+    elif run.status == "running":
         _button("Pause", "pause", run, "Free the machine; Resume goes on with the next step.")
         _button("Stop", "stop", run, "End within one step. The test set stays untouched.")
         _button("Finish now", "finish", run, "End the training and test the best weights so far.")
