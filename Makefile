@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench faults clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -40,6 +40,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
+	$(BIN)/python -m benchmarks faults
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

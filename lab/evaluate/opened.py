@@ -217,7 +217,7 @@ def checkpoint_identity(folder: Path, checkpoint: str) -> str:
     """A short text that changes when the checkpoint is written anew; raises NotFoundError."""
     try:
         stat = (folder / f"{checkpoint}.safetensors").stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise no_checkpoint(folder, checkpoint) from None
     return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 

@@ -117,7 +117,7 @@ class CheckpointMetadata:
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise DataError(
-                f"Run {folder.name} cannot be used: its {CARD} says {_reason(error)}. Train the "
+                f"Run {folder.name} cannot be used: its {CARD} is damaged ({_reason(error)}). Train the "
                 "run again with its settings, or put the file back from a backup."
             ) from error
 
@@ -208,6 +208,8 @@ def _unusable(folder: Path, name: str, error: Exception) -> DataError:
 
 def _reason(error: Exception) -> str:
     """Why a file cannot be used, as a part of a sentence."""
+    if isinstance(error, json.JSONDecodeError):
+        return "it is cut off or something else"
     text = " ".join(str(error).split())[:200].rstrip(".")
     return f"{text} is missing" if isinstance(error, KeyError) else text
 
@@ -354,7 +356,10 @@ def begin_resume(folder: Path) -> None:
 def drop_resume(folder: Path) -> None:
     """Delete the resume states of a run that is completed."""
     for name in (BEFORE, RESUME):
-        (folder / name).unlink(missing_ok=True)
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:  # the run is completed all the same
+            logger.warning("%s cannot be deleted: %s", folder / name, error)
 
 
 def keep_end(folder: Path, counters: Counters) -> None:
