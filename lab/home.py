@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.errors import ResourceError
+from lab.errors import DiskFullError, ResourceError
 
 if sys.platform != "win32":
     import fcntl
@@ -74,23 +74,30 @@ def writing(target: Path, *, variable: str = "LAB_HOME") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(
+    except Exception as error:
+        if disk_is_full(error):
+            raise DiskFullError(
                 f"The disk is full: {target} could not be written. Free some space "
                 "(the Runs and Data pages show what can be deleted) and try again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise ResourceError(
                 f"{target} cannot be written ({error.strerror}). "
                 f"Set {variable} to a folder you can write to."
             ) from error
-        if error.errno in (errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY):
-            raise ResourceError(
-                f"{target} cannot be written, because something else lies there "
-                f"({error.strerror}). Move it away and try again."
-            ) from error
         raise
+
+
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+)  # fmt: skip
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether the system had no room. Rust's libraries (safetensors) and numpy say so in words."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return bool(re.search(r"os error (28|122)\b|\d+ requested and \d+ written", str(error)))
 
 
 def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_HOME") -> None:

@@ -130,7 +130,7 @@ def test_something_else_in_the_place_of_a_file_is_a_sentence(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     for target in (tmp_path / "best", tmp_path / "file" / "x"):
         with (
-            pytest.raises(ResourceError, match=r"cannot be written.*(Move it away|Set LAB_HOME)"),
+            pytest.raises(ResourceError, match=r"cannot be written .*Set LAB_HOME"),
             atomic_file(target) as temporary,
         ):
             temporary.write_text("x")

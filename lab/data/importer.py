@@ -22,6 +22,7 @@ from lab.data.sources.photographs import Photographs
 from lab.data.sources.source import ClassRule, Question, Source
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
+from lab.names import visible
 from lab.progress import Cancel, Progress, Report, throttled
 
 TEST_SHARE = 0.15
@@ -470,6 +471,7 @@ def _with_names_of(archive: Archive, source: Source) -> Source:
     """The source with what the archive asks and says of its names' code page."""
     named: Source = replace(
         cast("Any", source),  # every source is a dataclass
+        class_names=tuple(map(visible, source.class_names)),
         questions=(*archive.questions, *source.questions),
         notes=(*archive.notes, *source.notes),
     )

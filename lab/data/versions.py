@@ -40,10 +40,11 @@ from lab.data.sources.source import natural_key
 from lab.data.version_files import StoredVersion, VersionFacts
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import atomic_folder
+from lab.names import typed_name, typed_notes
 
 Pairs = tuple[tuple[str, str], ...]
 
-LONGEST_NAME = 100
+LONGEST_NAME, LONGEST_REASON = 100, 500
 """Characters of a class name."""
 
 
@@ -249,7 +250,7 @@ def apply(name: str, edits: Edits, *, reason: str = "") -> Version:
             raise ConfigError("These edits change nothing: the set is already like that.")
         facts = VersionFacts(
             current.facts.number + 1,
-            reason.strip(),
+            typed_notes(reason, "Reasons", LONGEST_REASON),
             version_files.now(),
             current.facts.number,
             changes.words,
@@ -415,13 +416,7 @@ def _class_targets(known: Collection[str], edits: Edits) -> dict[str, str]:
 
 def checked_name(name: str) -> str:
     """Returns a class name without spare spaces; raises ConfigError for one that is none."""
-    cleaned = " ".join(name.split())
-    if not cleaned or len(cleaned) > LONGEST_NAME:
-        raise ConfigError(
-            f"A class cannot be called {name[:LONGEST_NAME]!r}; a name has 1 to {LONGEST_NAME} "
-            "characters."
-        )
-    return cleaned
+    return typed_name(name, "A class's name", LONGEST_NAME)
 
 
 def _check_classes(meta: PackMeta, class_of: NDArray[np.object_], split: NDArray[np.uint8]) -> None:

@@ -38,8 +38,9 @@ from lab.runs.worker import (
     lab_device,
     lab_engine,
     recover,
+    resume_with_room,
     sweep,
-    write_pending_endings,
+    write_waiting,
 )
 from lab.training.control import Control
 
@@ -190,9 +191,8 @@ class Queue:
     def _dispatch(self) -> None:
         """The dispatcher thread: starts a worker for every device that a queued run needs."""
         try:
-            recover(self.store)
             sweep(self.store)
-        except Exception:  # neither is worth a queue that stands still
+        except Exception:  # it is not worth a queue that stands still
             logger.exception("what dead processes left could not be swept")
         while not self._closing.is_set():
             try:
@@ -203,8 +203,9 @@ class Queue:
             self._wake.clear()
 
     def _poll(self) -> None:
-        write_pending_endings()
+        write_waiting(self.store)
         recover(self.store)
+        resume_with_room(self.store)
         devices = set()
         for row in self.store.queued():
             try:

@@ -117,8 +117,8 @@ class CheckpointMetadata:
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise DataError(
-                f"Run {folder.name} cannot be used: its {CARD} is damaged ({_reason(error)}). Train the "
-                "run again with its settings, or put the file back from a backup."
+                f"Run {folder.name} cannot be used: its {CARD} is damaged ({_reason(error)}). "
+                "Train the run again with its settings, or put the file back from a backup."
             ) from error
 
     @classmethod

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from lab.errors import DivergedError, ResourceError
+from lab.errors import DiskFullError, DivergedError, ResourceError
 
 
 def diverged(
@@ -48,6 +48,16 @@ def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str 
         f"Out of memory{where} with batch size {batch_size} and images of {size}. Halve the batch "
         "size, or choose smaller images or a smaller architecture."
     )
+
+
+def no_room(error: DiskFullError) -> str:
+    """The closing sentences of a run that found no room on the disk."""
+    return f"{error} The run goes on by itself when there is room; Resume tries at once."
+
+
+def found_no_room(message: str) -> bool:
+    """Whether a run's closing sentences are those."""
+    return message.startswith("The disk is full: ")
 
 
 def is_divergence(message: str) -> bool:

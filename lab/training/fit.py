@@ -37,7 +37,7 @@ from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.data.resize import own_image_size
-from lab.errors import DivergedError, LabError, ResourceError
+from lab.errors import DiskFullError, DivergedError, LabError, ResourceError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
@@ -57,7 +57,7 @@ from lab.training.events import (
     SaveReached,
     StepDone,
 )
-from lab.training.failures import diverged, is_out_of_memory, out_of_memory
+from lab.training.failures import diverged, is_out_of_memory, no_room, out_of_memory
 from lab.training.metrics import StepMetrics, Tally, of_batch, read
 from lab.training.optim import learning_rate
 from lab.training.plan import Plan
@@ -80,13 +80,15 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
     """Train as planned, or go on where `plan.folder` says that the run stopped.
 
     Events come as in `lab.training.events`; RunEnded exactly once and last. What a person can meet
-    (a loss that is no number, too little memory, a full disk) ends the run as failed with a
-    sentence; an error that is a bug passes through.
+    (a loss that is no number, too little memory) ends the run as failed with a sentence, a full
+    disk as paused; an error that is a bug passes through.
     """
     run = _Run(plan, control)
     keep_freed_memory(plan.reuse_memory)
     try:
         yield from run.train()
+    except DiskFullError as error:
+        yield run.ended("paused", no_room(error))
     except LabError as error:
         yield run.ended("failed", str(error))
     except (MemoryError, RuntimeError) as error:

@@ -7,7 +7,6 @@ the header alone is as safe as one who reads everything. Files of older versions
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,13 +28,7 @@ def write(file: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, 
     """Write tensors on the CPU and `header`; raises ResourceError when the disk is full."""
     values = dict(header) | {_DIGEST: update_digest(new_digest(), tensors).hexdigest()}
     with atomic_file(file) as temporary:
-        try:
-            save_file(dict(tensors), temporary, metadata=seal(values))
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            if number is None:
-                raise
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        save_file(dict(tensors), temporary, metadata=seal(values))
 
 
 def read(file: Path) -> tuple[Tensors, dict[str, str]]:

@@ -120,7 +120,9 @@ def draw_test_pictures(choice: CheckpointChoice) -> None:
         st.markdown(
             "No picture at hand? These are test pictures: the network did not learn from them."
         )
-        st.image([enlarge(image) for _, image in pictures], width=EXAMPLE_WIDTH)
+        with st.container(horizontal=True, gap="small"):
+            for _, image in pictures:
+                st.image(enlarge(image), width=EXAMPLE_WIDTH)
         st.button(
             "Classify these",
             key="classify_test_pictures",
