@@ -121,8 +121,8 @@ def draw_test_pictures(choice: CheckpointChoice) -> None:
             "No picture at hand? These are test pictures: the network did not learn from them."
         )
         with st.container(horizontal=True, gap="small"):
-            for _, image in pictures:
-                st.image(enlarge(image), width=EXAMPLE_WIDTH)
+            for number, (name, image) in enumerate(pictures, start=1):
+                st.image(enlarge(image), width=EXAMPLE_WIDTH, alt=f"{name}, test picture {number}")
         st.button(
             "Classify these",
             key="classify_test_pictures",
