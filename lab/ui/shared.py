@@ -4,6 +4,7 @@ pictures in memory that go with their session."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import json
 import logging
@@ -131,7 +132,10 @@ async def end_left_sessions() -> None:
     next one comes, and until then their pictures stay in memory."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        end_sessions_once(get_instance())
+        try:
+            end_sessions_once(get_instance())
+        except Exception:
+            log.exception("sessions that were left could not be ended")
 
 
 def end_sessions_once(runtime: Runtime) -> int:
@@ -140,4 +144,11 @@ def end_sessions_once(runtime: Runtime) -> int:
     ended = [info.session for _, info in cache.expire()]
     for session in ended:
         session.shutdown()
-    return len(ended)
+    if ended:
+        count = len(ended)
+        del session
+        ended.clear()
+        gc.collect()  # a session is a knot of references, and holds its pictures
+        log.info("%d sessions ended, that nobody came back to", count)
+        return count
+    return 0
