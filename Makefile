@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench fuzz clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -40,6 +40,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API; some 20 minutes
+	LAB_FUZZ=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 0 tests/fuzz
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -17,12 +17,13 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.errors import ResourceError
+from lab.errors import DiskFullError, ResourceError
 
 
 def lab_home() -> Path:
@@ -63,18 +64,30 @@ def writing(target: Path, *, variable: str = "LAB_HOME") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(
+    except Exception as error:
+        if disk_is_full(error):
+            raise DiskFullError(
                 f"The disk is full: {target} could not be written. Free some space "
                 "(the Runs and Data pages show what can be deleted) and try again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise ResourceError(
                 f"{target} cannot be written ({error.strerror}). "
                 f"Set {variable} to a folder you can write to."
             ) from error
         raise
+
+
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+)  # fmt: skip
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether the system had no room. Rust's libraries (safetensors) and numpy say so in words."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return bool(re.search(r"os error (28|122)\b|\d+ requested and \d+ written", str(error)))
 
 
 def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_HOME") -> None:
@@ -93,8 +106,9 @@ def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`: it replaces `target` on success, else is deleted."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
+    with writing(target):
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
         with writing(target):

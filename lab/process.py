@@ -1,5 +1,6 @@
 """Settings of the lab's own process, one function each. Imports the standard library only.
 
+    spin_briefly            the process    torch's threads do not keep others from a core while idle
     keep_freed_memory       the process    what a training step frees serves the next step
     trim_memory             the process    ... and goes back to the system when the run ends
     switch_threads_often    the process    a page's step and a training step share Python's lock
@@ -34,6 +35,12 @@ NICENESS = 5
 BEHIND_TRAINING = 15
 """The niceness of what nobody waits for: a tenth of a training thread's weight."""
 
+SPIN_VARIABLE = "GOMP_SPINCOUNT"
+SPIN_COUNT = "10000"
+"""How often a thread of libgomp looks for its next piece of work before it sleeps: some 30 µs, the
+gap between two operations of a step. Its own 300,000 is a millisecond. `benchmarks.busy` measures
+what that costs beside programs that want the cores."""
+
 # From glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -49,6 +56,17 @@ _DEFAULT = {
     _M_TRIM_THRESHOLD: 64 << 20,
     _M_TOP_PAD: 128 << 10,
 }
+
+
+def spin_briefly() -> None:
+    """Let torch's threads sleep soon while they have nothing to do. Call it before torch is loaded.
+
+    A thread that spins on a core while it waits keeps the one that has work from running there, as
+    soon as another program, a browser for one, wants a core as well: then steps take many times
+    as long. A person's own setting of libgomp stands.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(SPIN_VARIABLE, SPIN_COUNT)
 
 
 @functools.cache

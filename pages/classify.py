@@ -5,7 +5,7 @@ import streamlit as st
 from lab.ui.classify import answers, familiarity, how_sure, put_right, view
 from lab.ui.classify.camera import draw_camera
 from lab.ui.classify.runs import choose
-from lab.ui.classify.uploads import draw_uploader, upload_list
+from lab.ui.classify.uploads import draw_test_pictures, draw_uploader, upload_list
 
 st.title("Classify", anchor=False)
 st.markdown("Show trained networks your own pictures: what they answer, and where they look.")
@@ -14,6 +14,8 @@ if choices:
     pictures = upload_list()
     draw_uploader()
     draw_camera(choices)
+    if not pictures.uploads:
+        draw_test_pictures(choices[0])
     state = answers.classify_state()
     newer = answers.find_newer_weights(state, choices)
     state.keep_only(pictures.uploads, choices)

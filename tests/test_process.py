@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -81,3 +82,38 @@ def test_it_imports_nothing_heavy() -> None:
     script = "import sys, lab.process; print({'torch', 'numpy', 'streamlit'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+_OMP = """
+import ctypes, glob, os
+import {first}
+[library] = glob.glob(os.path.join(os.path.dirname({torch!r}), "lib", "libgomp*"))
+ctypes.CDLL(library)
+"""
+
+
+@pytest.mark.skipif(
+    not list((Path(torch.__file__).parent / "lib").glob("libgomp*")),
+    reason="this torch brings no libgomp",
+)
+@pytest.mark.parametrize(
+    ("first", "environment", "expected"),
+    [
+        ("lab", {}, f"GOMP_SPINCOUNT = '{process.SPIN_COUNT}'"),
+        ("lab", {"GOMP_SPINCOUNT": "77"}, "GOMP_SPINCOUNT = '77'"),
+        ("lab", {"OMP_WAIT_POLICY": "active"}, "OMP_WAIT_POLICY = 'ACTIVE'"),
+        ("os", {}, "GOMP_SPINCOUNT = '300000'"),  # what it would be without the lab
+    ],
+)
+def test_threads_of_libgomp_sleep_soon_unless_a_person_says_otherwise(
+    first: str, environment: dict[str, str], expected: str
+) -> None:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", _OMP.format(first=first, torch=torch.__file__)],
+        env={**kept, "OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": os.getcwd(), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert expected in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from lab.api.judging import judge, verdict_values
 from lab.api.run_values import exact_numbers, log_values, run_values
 from lab.api.schemas import NEW_RUN, NUMBER, TEXT, component, structure
 from lab.config import KNOBS, RunConfig
-from lab.errors import ConfigError
+from lab.errors import ConfigError, cut
 from lab.metrics import epoch_columns, step_columns
 from lab.runs.history import FEWEST_POINTS, POINTS, thinned_steps
 from lab.runs.queue import Queue, queue
@@ -125,7 +126,7 @@ def start_run(call: Call) -> Any:
             'The body has no "config", an object of knobs such as {"dataset": "drawn-signs"}.'
         )
     if name is not None and not isinstance(name, str):
-        raise ConfigError(f"name is {name!r:.80}; allowed is a text of 1 to 80 characters.")
+        raise ConfigError(f"name is {cut(name)}; allowed is a text of 1 to 80 characters.")
     run_id = queue().submit(resolve(RunConfig.from_mapping(values)), name=name)
     values = run_values(store().run(run_id))
     return JSONResponse(values, status_code=201, headers={"Location": f"/api/runs/{run_id}"})
@@ -144,8 +145,12 @@ def set_learning_rate(call: Call) -> Any:
     rate = call.body.get("learning_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         allowed = KNOBS["learning_rate"].allowed
-        raise ConfigError(f"learning_rate is {rate!r:.80}; allowed is {allowed}.")
-    store().request_rate(call["run"], float(rate))
+        raise ConfigError(f"learning_rate is {cut(rate)}; allowed is {allowed}.")
+    try:
+        value = float(rate)
+    except OverflowError:  # JSON's whole numbers may have thousands of digits
+        value = math.inf
+    store().request_rate(call["run"], value)
     return run_values(store().run(call["run"]))
 
 

@@ -26,11 +26,3 @@ def last_number(column: Column) -> float | None:
     """The last value of the column that is a finite number, or None."""
     numbers = column[np.isfinite(column.astype(float))]
     return float(numbers[-1]) if numbers.size else None
-
-
-def row_of(values: Column, value: int | None) -> int | None:
-    """The row in which `values` is `value`, or None."""
-    if value is None:
-        return None
-    rows = np.flatnonzero(values == value)
-    return int(rows[0]) if rows.size else None

@@ -137,7 +137,8 @@ def explain(options: argparse.Namespace) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     """How far the maps of the run can be trusted, as lines or JSON."""
-    from lab.evaluate.audit import audit, audit_values
+    from lab.evaluate.audit import audit
+    from lab.evaluate.audit_result import audit_values
     from lab.explain.grad_cam import METHODS
 
     if options.image is not None or options.out is not None:

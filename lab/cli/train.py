@@ -30,10 +30,15 @@ def add_knobs(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="a YAML file of knobs, as a run exports it"
     )
     parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="the knobs of a preset: documents (as in the source documents) or modern",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KNOB=VALUE", help="set any knob; repeatable"
     )
     knobs = parser.add_argument_group(
-        "knobs (the last word wins: --config, then these, then --set)"
+        "knobs (the last word wins: --config, --recipe, then these, then --set)"
     )
     for knob in KNOBS.values():
         knobs.add_argument(
@@ -45,9 +50,9 @@ def add_knobs(parser: argparse.ArgumentParser) -> None:
 
 
 def config_from(options: argparse.Namespace) -> RunConfig:
-    """Returns the config from --config, the knobs' own options and --set, in this order.
+    """Returns the config from --config, --recipe, the knobs' own options and --set, in this order.
 
-    Raises ConfigError."""
+    Raises ConfigError; NotFoundError for a recipe or a data set that there is none of."""
     base = RunConfig()
     if options.config:
         try:
@@ -56,4 +61,11 @@ def config_from(options: argparse.Namespace) -> RunConfig:
             reason = getattr(error, "strerror", None) or "it is not a text file"
             raise ConfigError(f"--config {options.config} cannot be read: {reason}.") from None
     texts = {name: text for name in KNOBS if (text := getattr(options, f"knob_{name}")) is not None}
-    return RunConfig.from_texts({**texts, **assignments(options.set)}, base)
+    texts |= assignments(options.set)
+    config = RunConfig.from_texts(texts, base)
+    if options.recipe is None:
+        return config
+    from lab.experiments.starts import preset_knobs
+
+    # What a recipe sets depends on the data set, the architecture and what is frozen.
+    return RunConfig.from_texts(texts, config.changed(**preset_knobs(options.recipe, config)))

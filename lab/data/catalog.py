@@ -37,6 +37,7 @@ from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
 from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import home_folder
+from lab.names import typed_name
 from lab.progress import Cancel, Report, never, silent
 
 __all__ = [
@@ -366,9 +367,15 @@ def look(
 def _place(path: Path | str) -> Path:
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
+<<<<<<< HEAD
     place = typed_path(path) if isinstance(path, str) else path
     require_path(place)
     return place
+=======
+    if len(str(path)) > 4096:  # no system knows a longer one
+        raise DataError(f"This path has {len(str(path)):,} characters; no file has such a path.")
+    return typed_path(path) if isinstance(path, str) else path
+>>>>>>> main
 
 
 def remove_dataset(name: str) -> None:
@@ -540,6 +547,7 @@ def _import_target(
         raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
     if image_size is not None:
         check_image_size(image_size)
+    title = typed_name(title or "", "A data set's title", 100, least=0)
     if name in DATASETS:
         spec = DATASETS.get(name)
         if spec.built_in:
@@ -569,7 +577,7 @@ def _import_target(
     _check_not_reserved(name)
     return ImportTarget(
         name=name,
-        title=(title or "").strip()[:100] or name.replace("-", " ").capitalize(),
+        title=title or name.replace("-", " ").capitalize(),
         story="Your own images.",
         source=str(path),
         licence="Not stated",

@@ -93,17 +93,6 @@ class DecodedImage:
     """What a person should know of how it was read: CUT_OFF, SEVERAL or nothing."""
 
 
-def decode_image(file: bytes | BinaryIO, *, name: str) -> Image.Image:
-    """The picture in `file` as RGB, upright, transparency laid on white.
-
-    `name` is what the person calls the file; it is only shown. Reads the FORMATS in any mode (grey,
-    16 bit, floats, palette, transparent, CMYK), whatever the file's suffix says; of an animation or
-    a stack the first picture; of a JPEG whose end is missing what is there. Raises UnreadableFile,
-    a DataError.
-    """
-    return decode(file, name=name).image
-
-
 def decode(
     file: bytes | BinaryIO,
     *,
@@ -111,11 +100,15 @@ def decode(
     at_least: int | None = None,
     value_range: ValueRange | None = None,
 ) -> DecodedImage:
-    """As `decode_image`. With `at_least`, a large JPEG may come out smaller, never below that side.
+    """Returns the picture in `file` as RGB, upright, transparency laid on white.
 
-    A JPEG decoder can halve a picture almost for free; when the result will be shrunk further
-    anyway, the eye cannot tell. A JPEG larger than MAX_PIXELS is halved in any case. `value_range`
-    is that of the data set for files of more than 8 bits; without it each is spread by its own.
+    `name` is what the person calls the file; it is only shown. Reads the FORMATS in any mode (grey,
+    16 bit, floats, palette, transparent, CMYK), whatever the file's suffix says; of an animation or
+    a stack the first picture; of a JPEG whose end is missing what is there. Raises UnreadableFile.
+
+    With `at_least` a large JPEG may come out smaller, never below that side: its decoder can halve
+    it almost for free. One larger than MAX_PIXELS is halved in any case. `value_range` is that of
+    the data set for files of more than 8 bits; without it each is spread by its own.
     """
     data = _read(file, name)
     image = _open_image(data, name)

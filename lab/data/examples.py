@@ -34,6 +34,17 @@ def examples(name: str, count: int) -> list[Example]:
     return [(info.class_names[labels[i]], pictures[i]) for i in rows]
 
 
+def unseen_examples(name: str, count: int, *, version: str = "") -> list[Example]:
+    """Returns `count` test pictures, the classes in turn; none of a set that is not here or has no
+    test pictures. Raises NotFoundError, DataError."""
+    if catalog.describe(name).state != catalog.READY:
+        return []
+    pack = catalog.open_pack(name, version=version)
+    rows = pack.indices("test")
+    rows = rows[_in_turn(pack.labels[rows], len(pack.meta.class_names), count)]
+    return [(pack.meta.class_names[pack.labels[i]], np.asarray(pack.images[i])) for i in rows]
+
+
 def _in_turn(labels: NDArray[np.int64], classes: int, count: int) -> list[int]:
     """Returns the places of the first picture of each class, then of the second ones, and so on."""
     places = [np.flatnonzero(labels == label).tolist() for label in range(classes)]

@@ -22,6 +22,7 @@ from lab.data.sources.photographs import Photographs
 from lab.data.sources.source import ClassRule, Question, Source
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
+from lab.names import visible
 from lab.progress import Cancel, Progress, Report, throttled
 
 TEST_SHARE = 0.15
@@ -401,7 +402,7 @@ def _with_splits(source: Photographs, answers: Mapping[str, str]) -> Photographs
         "split",
         "Which parts?",
         (
-            ("kept", f"as the set brings them: {parts}"),
+            ("kept", f"as the set brings them: {parts} files"),
             ("anew", f"all together; {TEST_SHARE:.0%} of each class are set apart for the test"),
         ),
         "kept",
@@ -470,6 +471,7 @@ def _with_names_of(archive: Archive, source: Source) -> Source:
     """The source with what the archive asks and says of its names' code page."""
     named: Source = replace(
         cast("Any", source),  # every source is a dataclass
+        class_names=tuple(map(visible, source.class_names)),
         questions=(*archive.questions, *source.questions),
         notes=(*archive.notes, *source.notes),
     )

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from lab.data.decode import Fit, ValueRange
 from lab.errors import DataError
 from lab.home import atomic_folder
+from lab.names import visible
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
@@ -141,7 +142,8 @@ class PackMeta:
         values: dict[str, Any] = json.loads(text)
         if values["format"] != PACK_FORMAT:
             raise ValueError(f"format {values['format']} instead of {PACK_FORMAT}")
-        values["class_names"] = tuple(values["class_names"])
+        values["class_names"] = tuple(map(visible, values["class_names"]))
+        values["title"] = visible(values["title"])
         values["notes"] = tuple(values["notes"])
         values["warnings"] = tuple(values.get("warnings", ()))
         values.setdefault("images_hash", values["content_hash"])  # packs of older code

@@ -172,13 +172,6 @@ def remove_leftovers(name: str) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def archived_names() -> Iterator[str]:
-    """The names under which earlier versions are kept."""
-    folder = home_folder("packs") / VERSIONS
-    if folder.is_dir():
-        yield from (entry.name for entry in folder.iterdir() if entry.is_dir())
-
-
 def bytes_of(name: str) -> int:
     """What a data set takes on disk with all its versions; shared files count once."""
     return sum(_inodes(home_folder("packs") / name, _archive(name)).values())

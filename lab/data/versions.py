@@ -41,11 +41,11 @@ from lab.data.sources.source import natural_key
 from lab.data.version_files import StoredVersion, VersionFacts
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import atomic_folder
-from lab.progress import Cancel, Progress, Report, never, silent
+from lab.names import typed_name, typed_notes
 
 Pairs = tuple[tuple[str, str], ...]
 
-LONGEST_NAME = 100
+LONGEST_NAME, LONGEST_REASON = 100, 500
 """Characters of a class name."""
 
 
@@ -226,23 +226,21 @@ def _bases(name: str, images_hash: str) -> set[str]:
 
 
 # --- changes --------------------------------------------------------------------------------------
-def apply(
-    name: str,
-    edits: Edits,
-    *,
-    reason: str = "",
-    progress: Report = silent,
-    cancel: Cancel = never,
-) -> Version:
+def apply(name: str, edits: Edits, *, reason: str = "") -> Version:
     """Saves the edits as a new version, which pages and new runs then use.
 
     Raises ConfigError when the edits name a row, class or split that is not there or change
     nothing, DataError when they would leave a class that nothing can be learnt of or were made on
-    another import, ResourceError, Cancelled; nothing has changed then.
+    another import, ResourceError; nothing has changed then.
     """
+<<<<<<< HEAD
     require_dataset(name)
     catalog.open_pack(name, progress=progress, cancel=cancel)  # a drawn set is drawn at first use
     with pack_lock(name, progress=progress, cancel=cancel):
+=======
+    catalog.open_pack(name)  # a drawn set is drawn at first use
+    with pack_lock(name):
+>>>>>>> main
         current = newest_stored(name)
         pack = load_pack(current.folder)
         if edits.images_hash and edits.images_hash != pack.meta.images_hash:
@@ -254,13 +252,12 @@ def apply(
         named = dataclasses.replace(pack.meta, class_names=names)
         after = dataclasses.replace(pack, meta=named, labels=labels, split=split)
         changes = _diff(pack, after, len(pack))
-        progress(Progress(0, 0, "Saving the new version"))
         meta = _relabelled_meta(pack, labels, split, names)
         if meta.content_hash == pack.meta.content_hash:
             raise ConfigError("These edits change nothing: the set is already like that.")
         facts = VersionFacts(
             current.facts.number + 1,
-            reason.strip(),
+            typed_notes(reason, "Reasons", LONGEST_REASON),
             version_files.now(),
             current.facts.number,
             changes.words,
@@ -272,7 +269,7 @@ def apply(
         return _version(name, newest_stored(name))
 
 
-def restore(name: str, content_hash: str, *, reason: str = "") -> Version:
+def restore(name: str, content_hash: str) -> Version:
     """Makes the content of an earlier version the newest one again, as a version of its own.
 
     Raises NotFoundError when there is no such version, ConfigError when it is the newest already.
@@ -290,7 +287,7 @@ def restore(name: str, content_hash: str, *, reason: str = "") -> Version:
             raise catalog.no_version(name, content_hash)
         facts = VersionFacts(
             current.facts.number + 1,
-            reason.strip(),
+            "",
             version_files.now(),
             current.facts.number,
             f"Version {stored.facts.number} restored",
@@ -428,13 +425,7 @@ def _class_targets(known: Collection[str], edits: Edits) -> dict[str, str]:
 
 def checked_name(name: str) -> str:
     """Returns a class name without spare spaces; raises ConfigError for one that is none."""
-    cleaned = " ".join(name.split())
-    if not cleaned or len(cleaned) > LONGEST_NAME:
-        raise ConfigError(
-            f"A class cannot be called {name[:LONGEST_NAME]!r}; a name has 1 to {LONGEST_NAME} "
-            "characters."
-        )
-    return cleaned
+    return typed_name(name, "A class's name", LONGEST_NAME)
 
 
 def _check_classes(meta: PackMeta, class_of: NDArray[np.object_], split: NDArray[np.uint8]) -> None:

@@ -17,13 +17,11 @@ so it must beat the usual one by more than chance, counted for all that were tri
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,19 +30,28 @@ from torch import Tensor
 
 from lab.data.built_in import subject_box
 from lab.data.pack import Pack
-from lab.errors import ConfigError, DataError, LabError
+from lab.errors import ConfigError, DataError
+from lab.evaluate.audit_result import (
+    Audit,
+    Faithful,
+    MapShare,
+    Mean,
+    Place,
+    Share,
+    keep_audit,
+    verdict,
+)
 from lab.evaluate.leak_free import known_groups
-from lab.evaluate.metrics import GroupedShare, design_effect, grouped_share, student_95
-from lab.evaluate.opened import Opened, checkpoint_identity, open_data, open_own_network
+from lab.evaluate.metrics import design_effect, grouped_share, student_95
+from lab.evaluate.opened import Opened, open_data, open_own_network
 from lab.evaluate.pictures import pack_picture
-from lab.evaluate.trust import Skill, guessed_right_by_luck, knows_nothing, random_network
-from lab.explain.grad_cam import FORMULAS, METHODS, Cams, enlarge, formula_maps
+from lab.evaluate.trust import answers_to, guessed_right_by_luck, random_network, skill_in
+from lab.explain.grad_cam import FORMULAS, Cams, enlarge, formula_maps
 from lab.explain.hiding import Cells, Hiding
 from lab.explain.layers import captured
 from lab.explain.placement import PAIRS, Halves
 from lab.explain.road import road
 from lab.explain.trust import measure_statistics, mixed_network, rank_correlation, trust_verdict
-from lab.home import atomic_file, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
 PICTURES, WRONG = 40, 10
@@ -64,95 +71,6 @@ DRAWS = 2
 AT_ONCE = 8
 HABIT_METHOD = "grad-cam"
 LUCK = 0.05
-FORMAT = 1
-"""Raise it when files written by older code can no longer be read."""
-
-Place = tuple[str, str]
-"""A layer and a method."""
-Level = Literal["mostly", "partly", "rarely", "knows_nothing"]
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of pictures with its 95 % interval, which takes groups of near-copies for one."""
-
-    count: int
-    images: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, share: GroupedShare) -> Share:
-        return cls(share.right, share.n, *share.interval)
-
-    @property
-    def share(self) -> float:
-        return self.count / self.images if self.images else math.nan
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over pictures with its 95 % interval (Student's, near-copies together)."""
-
-    value: float
-    low: float
-    high: float
-    images: int
-
-
-@dataclass(frozen=True)
-class MapShare:
-    """How the maps of one layer by one method fared."""
-
-    layer: str
-    method: str
-    right: Share
-    """Of pictures that the network answers right: how many maps can be trusted."""
-    wrong: Share
-    """The same of those that it answers wrong."""
-    refused: int
-    """Maps of both that are not to be trusted; the others cannot be told from one picture."""
-    gain: Mean | None
-    """By how much of probability the half with more of the map beats the other half; None for
-    fewer than two pictures."""
-    pointing: Share | None = None
-    """How often the map's highest place lies on the thing itself, where a drawn set knows."""
-
-
-@dataclass(frozen=True)
-class Faithful:
-    """What hiding in the map's order does to the class's probability; see `lab.explain.hiding`."""
-
-    layer: str
-    method: str
-    deletion: Mean
-    insertion: Mean
-    road: Mean
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What was found; plain values."""
-
-    checkpoint: str
-    identity: str
-    """Of the write of the checkpoint: see `lab.evaluate.opened.checkpoint_identity`."""
-    split: str
-    seed: int
-    asked: int
-    asked_right: int
-    pictures: int
-    seconds: float
-    level: Level
-    sentence: str
-    layer: str
-    method: str
-    """With which Inspect begins."""
-    why: str
-    cells: tuple[MapShare, ...]
-    faithful: tuple[Faithful, ...]
-    pointing_chance: float | None = None
-    """Share of the picture that the thing itself takes: what blind pointing would hit."""
 
 
 def audit(
@@ -185,10 +103,9 @@ def audit(
         raise DataError(f"{pack.meta.title} has neither test nor validation images to ask.")
     chance = np.random.Generator(np.random.Philox(seed))
     asked = chance.permutation(indices)[:ASKED]
-    answers = _answers(opened, pack, asked, progress, cancel)
+    answers = answers_to(opened, pack, asked, progress, cancel)
     right = answers == pack.labels[asked]
-    guessing = float(np.bincount(pack.labels[asked]).max() / len(asked))
-    skill = Skill(int(right.sum()), len(asked), guessing)
+    skill = skill_in(answers, pack.labels[asked], split)
     # A pass of all maps is about three passes forward; with the random networks it is made 5 times.
     a_picture = opened.seconds_a_pass * (2 * PAIRS + 3 * (1 + 2 * DRAWS))
     fit = int(HALVES_SHARE * seconds / a_picture)
@@ -205,7 +122,7 @@ def audit(
     cells = [run.cell(place, verdicts[place], gains[place], own, boxes) for place in places]
     habit = (habit_layer, HABIT_METHOD)
     best = _proposal(cells, {place: verdicts[place] for place in places}, right[rows], habit)
-    level, sentence, why = _words(opened, cells, best, habit, skill)
+    level, sentence, why = verdict(opened, cells, best, habit, skill)
     faithful = run.faithful(list(dict.fromkeys([best, habit])), count, began + seconds, own)
     found = Audit(
         checkpoint=checkpoint,
@@ -225,7 +142,7 @@ def audit(
         faithful=tuple(faithful),
         pointing_chance=_mean_area(boxes),
     )
-    _write(folder, found)
+    keep_audit(folder, found)
     return found
 
 
@@ -377,39 +294,7 @@ class _Run:
         check_cancel(self._cancel, "The audit of the maps")
 
 
-def saved_audit(folder: Path, checkpoint: str) -> Audit | None:
-    """What `audit` kept for this write of the checkpoint; None without it."""
-    try:
-        values = json.loads(_file(folder, checkpoint).read_text(encoding="utf-8"))
-        if values.pop("format") != FORMAT:
-            return None
-        found = _from_json(values)
-        current = checkpoint_identity(folder, checkpoint)
-    except (OSError, ValueError, KeyError, TypeError, LabError):
-        return None
-    return found if found.identity == current else None
-
-
-def audit_values(found: Audit) -> dict[str, Any]:
-    """The audit as plain JSON values."""
-    return {"format": FORMAT, **asdict(found)}
-
-
 # --- the sample ----------------------------------------------------------------------------------
-def _answers(
-    opened: Opened, pack: Pack, indices: npt.NDArray[np.int64], progress: Report, cancel: Cancel
-) -> npt.NDArray[np.int64]:
-    answers = []
-    for start in range(0, len(indices), AT_ONCE):
-        check_cancel(cancel, "The audit of the maps")
-        progress(Progress(start, len(indices), "Asking the network", "images"))
-        part = indices[start : start + AT_ONCE]
-        images = torch.cat([opened.tensor(pack_picture(pack, int(i))) for i in part])
-        with torch.inference_mode():
-            answers.append(opened.network(images).argmax(1).cpu().numpy())
-    return np.concatenate(answers)
-
-
 def _sample(right: npt.NDArray[np.bool_], pictures: int) -> npt.NDArray[np.int64]:
     """Rows of `pictures` images, up to WRONG of them answered wrong, the two kinds mixed evenly so
     that an audit that ends early has both."""
@@ -455,7 +340,6 @@ def _mean(values: npt.NDArray[np.float64], groups: npt.NDArray[np.int64] | None)
     return Mean(mean, mean - half, mean + half, n)
 
 
-# --- what follows --------------------------------------------------------------------------------
 def _proposal(
     cells: Sequence[MapShare],
     verdicts: dict[Place, list[str]],
@@ -475,76 +359,3 @@ def _proposal(
     better, worse = int((own & ~usual).sum()), int((usual & ~own).sum())
     luck = guessed_right_by_luck(better, better + worse, 0.5)
     return place if better > worse and luck * (len(cells) - 1) <= LUCK else habit
-
-
-def _words(
-    opened: Opened, cells: Sequence[MapShare], best: Place, habit: Place, skill: Skill
-) -> tuple[Level, str, str]:
-    """The level, the verdict on the run's maps, and why Inspect begins where it does."""
-    by_place = {(cell.layer, cell.method): cell for cell in cells}
-
-    def name(place: Place) -> str:
-        return f"{METHODS.get(place[1]).title} in {opened.layers.titles[place[0]]}"
-
-    own, usual = by_place[best].right, by_place[habit].right
-    if best == habit:
-        why = (
-            f"{name(habit)} passes on {usual.count} of {usual.images} images that are answered "
-            "right; nothing else passes on more by more than chance."
-        )
-    else:
-        why = (
-            f"{name(habit)} passes on {usual.count} of {usual.images} images that are answered "
-            f"right, {name(best)} on {own.count}."
-        )
-    if not skill.is_knowledge:
-        return "knows_nothing", knows_nothing(skill), why
-    interval = f"{own.count} of {own.images}, 95 % interval {own.low:.0%} to {own.high:.0%}"
-    if own.low >= 0.5:
-        return "mostly", f"Maps by {name(best)} can mostly be trusted ({interval}).", why
-    if own.high < 0.5:
-        return (
-            "rarely",
-            f"Few maps of this run can be trusted: even by {name(best)} most pictures cannot tell, "
-            f"or refuse them ({interval}).",
-            why,
-        )
-    return (
-        "partly",
-        f"Some maps by {name(best)} can be trusted; whether most of them, so many images cannot "
-        f"tell ({interval}).",
-        why,
-    )
-
-
-# --- on disk -------------------------------------------------------------------------------------
-def _file(folder: Path, checkpoint: str) -> Path:
-    return folder / "evaluation" / f"{checkpoint}-audit.json"
-
-
-def _write(folder: Path, found: Audit) -> None:
-    file = _file(folder, found.checkpoint)
-    with writing(file):
-        file.parent.mkdir(exist_ok=True)  # not its parents: a deleted run stays deleted
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(audit_values(found), indent=1), encoding="utf-8")
-
-
-def _from_json(values: dict[str, Any]) -> Audit:
-    def made(kind: type, one: dict[str, Any] | None) -> Any:
-        return None if one is None else kind(**one)
-
-    cells = [
-        MapShare(
-            **{**cell, "gain": made(Mean, cell["gain"])}
-            | {key: made(Share, cell[key]) for key in ("right", "wrong", "pointing")}
-        )
-        for cell in values["cells"]
-    ]
-    faithful = [
-        Faithful(
-            **{**one, **{key: made(Mean, one[key]) for key in ("deletion", "insertion", "road")}}
-        )
-        for one in values["faithful"]
-    ]
-    return Audit(**{**values, "cells": tuple(cells), "faithful": tuple(faithful)})

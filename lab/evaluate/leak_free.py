@@ -129,11 +129,11 @@ def _right(folder: Path, part: str, pack: Pack, rows: Indices) -> Bools | None:
     return None if logits is None else logits.argmax(dim=1).numpy() == pack.labels[rows]
 
 
-def saved_leak_free(folder: Path, checkpoint: str = "best", part: str = "test") -> LeakFree | None:
-    """Returns both accuracies of a run from its saved predictions; None without them, and while
-    nobody has looked for copies. Raises DataError, NotFoundError."""
+def saved_leak_free(folder: Path) -> LeakFree | None:
+    """Returns both test accuracies of a run from its saved predictions; None without them, and
+    while nobody has looked for copies. Raises DataError, NotFoundError."""
     try:
-        predictions = saved_predictions(folder, checkpoint, part)
+        predictions = saved_predictions(folder, "best", "test")
         card = CheckpointMetadata.read(folder)
     except NotFoundError:
         return None

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lab.errors import ResourceError
 from lab.evaluate.opened import Opened, PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture, pack_picture
 from lab.explain.grad_cam import METHODS, ActivationMap, Cost, class_activation_maps
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import CheckpointMetadata
-from lab.training.failures import is_out_of_memory
+from lab.training.failures import out_of_memory_as
 
 
 def draw_maps(
@@ -126,15 +125,10 @@ def _asking(network: PublishedNetwork, method: str) -> Callable[[Question], Draw
     own = network.own_copy() if METHODS.get(method).cost is not Cost.ALL_LAYERS else None
 
     def ask(question: Question) -> Drawn:
-        try:
+        with out_of_memory_as(
+            f"Out of memory: {METHODS.get(method).title} needs more than is left. Choose a layer "
+            "with fewer channels or another method, or wait until the run in training has ended."
+        ):
             return network.ask(question) if own is None else question(own)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise ResourceError(
-                f"Out of memory: {METHODS.get(method).title} needs more than is left. Choose a "
-                "layer with fewer channels or another method, or wait until the run in training "
-                "has ended."
-            ) from error
 
     return ask

@@ -302,21 +302,19 @@ def calibration(
 
 
 def calibration_by_luck(
-    confidence: npt.NDArray[np.floating], groups: Ints | None = None, *, tries: int = 400
+    confidence: npt.NDArray[np.floating], groups: Ints | None = None
 ) -> tuple[float, float]:
     """Returns between which errors 95 of 100 perfectly calibrated networks lie that are as sure.
 
     A network that is right exactly as often as it says still shows an error on n images: in each of
-    `tries` draws, always the same ones, every image is right with its `confidence` (n,). Images of
+    400 draws, always the same ones, every image is right with its `confidence` (n,). Images of
     one group (n,) are right or wrong together, as copies are. After J. Vaicenavicius et al.,
     "Evaluating model calibration in classification", AISTATS 2019.
     """
     rng = np.random.Generator(np.random.Philox(len(confidence)))
     sure = np.asarray(confidence, dtype=np.float64)
     which, units = (np.arange(len(sure)), len(sure)) if groups is None else _numbered(groups)
-    errors = [
-        calibration(sure, rng.random(units)[which] < sure).expected_error for _ in range(tries)
-    ]
+    errors = [calibration(sure, rng.random(units)[which] < sure).expected_error for _ in range(400)]
     low, high = np.quantile(errors, (0.025, 0.975))
     return float(low), float(high)
 

@@ -43,7 +43,7 @@ from lab.training.checkpoint import (
     load_network,
     no_checkpoint,
 )
-from lab.training.failures import is_out_of_memory
+from lab.training.failures import out_of_memory_as
 
 KEPT = 4
 KEPT_BYTES = 800_000_000
@@ -193,17 +193,13 @@ def open_own_network(folder: Path, checkpoint: str, *, identity: str | None = No
                 f"Checkpoint {checkpoint!r} of run {folder.name} was written anew in the meantime. "
                 "Look at the page again: it then asks the newer weights."
             )
-        try:
+        with out_of_memory_as(
+            f"Checkpoint {checkpoint!r} of run {folder.name} does not fit into the memory that is "
+            "left. Wait until the run in training has ended, or close other programs, and try "
+            "again."
+        ):
             network, card = load_network(folder, checkpoint)
             epoch = checkpoint_epoch(folder, checkpoint)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise ResourceError(
-                f"Checkpoint {checkpoint!r} of run {folder.name} does not fit into the memory "
-                "that is left. Wait until the run in training has ended, or close other programs, "
-                "and try again."
-            ) from error
         if checkpoint_identity(folder, checkpoint) == current:
             network.requires_grad_(False)  # explaining wants gradients of activations only
             return Opened(network, card, checkpoint, epoch, current)

@@ -27,12 +27,12 @@ from torch import Tensor
 from lab.config import RunConfig
 from lab.data.batches import eval_batch_size, eval_batches
 from lab.data.pack import Pack
-from lab.errors import DataError, DivergedError, NotFoundError, ResourceError
+from lab.errors import DataError, DivergedError, NotFoundError
 from lab.evaluate.opened import Opened, checkpoint_identity, open_data, open_own_network
 from lab.home import atomic_file, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import checkpoints, no_checkpoint, read_test_logits
-from lab.training.failures import is_out_of_memory
+from lab.training.failures import out_of_memory_as
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,10 @@ def _ask(
     logits: list[Tensor] = []
     done, text = 0, f"Predicting the {words} images"
     batches = eval_batches(pack, indices, card.preprocess, batch_size=batch_size, device=device)
-    try:
+    with out_of_memory_as(
+        f"Out of memory on {device} with batches of {batch_size} images. Wait until the run in "
+        "training has ended, or close other programs, and try again."
+    ):
         network = opened.network.to(device).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             for batch in batches:
@@ -198,13 +201,6 @@ def _ask(
                 logits.append(answers.float().cpu())
                 done += len(batch.indices)
                 progress(Progress(done, len(indices), text, "images"))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"Out of memory on {device} with batches of {batch_size} images. Wait until the run in "
-            "training has ended, or close other programs, and try again."
-        ) from error
     return torch.cat(logits)
 
 

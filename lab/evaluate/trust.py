@@ -8,35 +8,39 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lab.errors import ConfigError, LabError, ResourceError
+from lab.data.pack import Pack
+from lab.errors import ConfigError, LabError
+from lab.evaluate.metrics import Ints
 from lab.evaluate.opened import Opened, PublishedNetwork, open_data
 from lab.evaluate.pictures import Picture, pack_picture
+from lab.evaluate.predictions import SPLIT_WORDS
 from lab.explain.trust import Trust, trust_test
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
-from lab.progress import Cancel, Report, never, silent
+from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import CheckpointMetadata
-from lab.training.failures import is_out_of_memory
+from lab.training.failures import out_of_memory_as
 
 OTHER_SEEDS = 1_000_003
 """Added to the run's own seed: with that one the "random" weights would be those that the run began
 with, and what it learned still resembles them."""
-
-
 SKILL_IMAGES = 64
-"""Validation images that tell whether a network knows anything."""
+"""Images that tell whether a network knows anything."""
 SKILL_CHANCE = 0.01
 """Probability up to which as many right answers cannot be luck."""
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Skill:
-    """How many of some validation images are answered right, beside always answering one class."""
+    """How many of some images are answered right, beside always answering one class."""
 
     right: int
     images: int
     guessing: float
     """Share of the images of the most frequent class."""
+    split: str = "val"
+    """Whose images they are: "val" or "test"."""
 
     @property
     def is_knowledge(self) -> bool:
@@ -56,28 +60,42 @@ def skill_of(opened: Opened) -> Skill | None:
         pack, splits = open_data(opened.card)
     except LabError:  # the data set is gone
         return None
-    indices = splits.val if len(splits.val) else splits.test
+    split, indices = ("val", splits.val) if len(splits.val) else ("test", splits.test)
     if not len(indices):
         return None
     chance = np.random.Generator(np.random.Philox(0))
     sample = chance.permutation(indices)[:SKILL_IMAGES]
-    right = 0
-    for part in np.array_split(sample, -(-len(sample) // 8)):
+    return skill_in(answers_to(opened, pack, sample), pack.labels[sample], split)
+
+
+def skill_in(answers: Ints, labels: Ints, split: str) -> Skill:
+    """Returns the skill that answers (n,) to images of these labels (n,) show."""
+    most = float(np.bincount(labels).max())
+    return Skill(int((answers == labels).sum()), len(labels), most / len(labels), split)
+
+
+def answers_to(
+    opened: Opened, pack: Pack, indices: Ints, progress: Report = silent, cancel: Cancel = never
+) -> Ints:
+    """Returns (n,) the most probable class of these images of the pack, few at a time."""
+    answers = []
+    for start in range(0, len(indices), _AT_ONCE):
+        check_cancel(cancel, "Asking the network")
+        progress(Progress(start, len(indices), "Asking the network", "images"))
+        part = indices[start : start + _AT_ONCE]
         images = torch.cat([opened.tensor(pack_picture(pack, int(i))) for i in part])
         with torch.inference_mode():
-            predicted = opened.network(images).argmax(1).cpu().numpy()
-        right += int(np.count_nonzero(predicted == pack.labels[part]))
-    most = np.bincount(pack.labels[sample]).max()
-    return Skill(right, len(sample), float(most) / len(sample))
+            answers.append(opened.network(images).argmax(1).cpu().numpy())
+    return np.concatenate(answers)
 
 
 def knows_nothing(skill: Skill) -> str:
     """The sentence about every map of a network that is no better than guessing."""
     return (
         "Do not trust any map of this network: of "
-        f"{skill.images} validation images it answers {skill.right} right, no more than guessing "
-        f"would ({skill.guessing:.0%}). Its maps may show what its answers hang on, but that is "
-        "nothing it has learned."
+        f"{skill.images} {SPLIT_WORDS[skill.split]} images it answers {skill.right} right, no more "
+        f"than guessing would ({skill.guessing:.0%}). Its maps may show what its answers hang on, "
+        "but that is nothing it has learned."
     )
 
 
@@ -98,7 +116,10 @@ def trust_of(
     or method, ConfigError for a layer without places or a class that is not there, ResourceError
     when memory runs out, Cancelled.
     """
-    try:
+    with out_of_memory_as(
+        "Out of memory: the trust test needs room for this network twice. Wait until the run in "
+        "training has ended, or close other programs, and try again."
+    ):
         opened = network.own_copy()
         classes = len(opened.card.class_names)
         if not 0 <= target < classes:
@@ -120,13 +141,6 @@ def trust_of(
             progress=progress,
             cancel=cancel,
         )
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            "Out of memory: the trust test needs room for this network twice. Wait until the run "
-            "in training has ended, or close other programs, and try again."
-        ) from error
 
 
 def random_network(card: CheckpointMetadata, seed: int) -> StagedNet:

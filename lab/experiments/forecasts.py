@@ -177,7 +177,6 @@ class Record:
     held: int
     interval: float | None
     """Mean interval score, in points."""
-    chances: int
     brier: float | None
     """Mean Brier score of "better than that run"."""
 
@@ -203,7 +202,6 @@ def record(rows: Sequence[RunRow], runs: Store) -> Record:
         ranges=len(ranges),
         held=sum(bool(s.held) for s in ranges),
         interval=sum(widths) / len(widths) if widths else None,
-        chances=len(briers),
         brier=sum(briers) / len(briers) if briers else None,
     )
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from lab.config import FINE_TUNING, KNOBS, Freeze, RunConfig
 from lab.data.catalog import DatasetInfo, describe
 from lab.data.specs import DATASETS
+from lab.errors import NotFoundError
 
 
 class Expected(NamedTuple):
@@ -218,6 +219,8 @@ def preset_knobs(key: str, config: RunConfig) -> dict[str, Any]:
         n for p in PRESETS.values() for part in (p.knobs, p.pictures, p.fine_tuning) for n in part
     ]
     knobs = {name: getattr(suited, name) for name in names}
+    if key not in PRESETS:
+        raise NotFoundError(f"There is no recipe {key!r}; there are: {', '.join(PRESETS)}.")
     preset = PRESETS[key]
     knobs |= preset.knobs
     if config.freeze != "head_only" and _photographs(describe(config.dataset)):

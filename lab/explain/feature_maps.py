@@ -58,10 +58,6 @@ class FeatureMaps:
         return self.shape[0]
 
     @property
-    def dead_share(self) -> float:
-        return self.dead / self.channels
-
-    @property
     def minimum(self) -> float:
         return float(self.minima.min())
 
@@ -92,7 +88,6 @@ class StageView:
     """(h', w') the most active channel; the same as `mean` for a flat stage."""
     channel: int
     """Which one that is."""
-    dead_share: float
 
 
 def feature_maps(
@@ -147,21 +142,16 @@ def channel_map(network: StagedNet, image: Tensor, layer: str, channel: int) -> 
     return found
 
 
-def stage_row(
-    network: StagedNet, image: Tensor, stages: Sequence[str], *, tile_side: int = 2 * TILE_SIDE
-) -> tuple[StageView, ...]:
+def stage_row(network: StagedNet, image: Tensor, stages: Sequence[str]) -> tuple[StageView, ...]:
     """`image` (1, C, H, W) on its way through `stages`, one view each, from one forward pass."""
     views = []
     for name, output in _outputs(network, image, stages).items():
         means = output.reshape(len(output), -1).mean(1)
         channel = int(means.argmax())
         if _has_places(output):
-            values = output.reshape(len(output), -1)
-            dead = (values.amin(1) == values.amax(1)).float().mean()
-            pair = _shrunk(torch.stack([output.mean(0), output[channel]]), tile_side)
+            pair = _shrunk(torch.stack([output.mean(0), output[channel]]), 2 * TILE_SIDE)
             mean, strongest = pair[0], pair[1]
         else:
-            dead = (means == 0).float().mean()
             mean = strongest = means
         views.append(
             StageView(
@@ -170,7 +160,6 @@ def stage_row(
                 mean=mean.numpy(),
                 strongest=strongest.numpy(),
                 channel=channel,
-                dead_share=float(dead),
             )
         )
     return tuple(views)

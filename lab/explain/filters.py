@@ -36,8 +36,6 @@ class Filters:
     it brightens."""
     units: npt.NDArray[np.int64]
     """(n,) the filters or units shown, in ascending order."""
-    norms: npt.NDArray[np.float32]
-    """(n,) L2 norm of each one's weights."""
     pictures: Pixels
     """(n, h, w, 3) uint8."""
     limit: float | None
@@ -72,9 +70,7 @@ class Filters:
         return f"{colours} {scale}{left_out}"
 
 
-def first_filters(
-    network: StagedNet, *, channels: int, image_size: int, most: int = MOST
-) -> Filters | None:
+def first_filters(network: StagedNet, *, channels: int, image_size: int) -> Filters | None:
     """The weights of the network's first convolution, or first dense layer where there is none
     before it, as pictures. None when the first layer with weights does not see the image itself.
 
@@ -83,22 +79,20 @@ def first_filters(
     """
     for path, module in network.stages.named_modules():
         if isinstance(module, nn.Conv2d) and module.weight.shape[1] == channels:
-            return _pictures(path, "convolution", module.weight, module.weight, most, own=True)
+            return _pictures(path, "convolution", module.weight, module.weight, own=True)
         if isinstance(module, nn.Linear):
             if module.in_features != channels * image_size**2:
                 return None
             images = module.weight.view(-1, channels, image_size, image_size)
-            return _pictures(path, "dense", module.weight, images, most, own=False)
+            return _pictures(path, "dense", module.weight, images, own=False)
         if isinstance(module, nn.Conv2d):
             return None
     return None
 
 
-def _pictures(
-    path: str, kind: str, weight: Tensor, images: Tensor, most: int, *, own: bool
-) -> Filters:
+def _pictures(path: str, kind: str, weight: Tensor, images: Tensor, *, own: bool) -> Filters:
     norms = weight.detach().flatten(1).norm(dim=1)
-    units = torch.argsort(norms, descending=True, stable=True)[:most].sort().values
+    units = torch.argsort(norms, descending=True, stable=True)[:MOST].sort().values
     shown = images.detach()[units].float().cpu()  # (n, C, h, w)
     if kind == "dense" and shown.shape[-1] > TILE_SIDE:
         shown = torch.nn.functional.adaptive_avg_pool2d(shown, TILE_SIDE)
@@ -120,7 +114,6 @@ def _pictures(
         shape=tuple(weight.shape),
         channels=channels,
         units=units.cpu().numpy(),
-        norms=norms[units].float().cpu().numpy(),
         pictures=np.ascontiguousarray(pictures),
         limit=limit,
     )

@@ -23,7 +23,6 @@ class ActivationSpec:
     after it gives."""
     rectifier: bool
     """Of the ReLU family: weights are initialised by Kaiming's rule, for the others by Xavier's."""
-    choosable: bool = True
     """False for those that only come with a library's networks."""
 
 
@@ -105,7 +104,6 @@ for _spec in (
         nn.ReLU6,
         monotone=True,
         rectifier=True,
-        choosable=False,
     ),
     ActivationSpec(
         "hardswish",
@@ -114,7 +112,6 @@ for _spec in (
         nn.Hardswish,
         monotone=False,
         rectifier=True,
-        choosable=False,
     ),
 ):
     ACTIVATIONS.add(_spec.name, _spec)

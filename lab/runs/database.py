@@ -13,12 +13,13 @@ from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from lab.errors import ConfigError, DataError, LabError, ResourceError
+from lab.errors import ConfigError, DataError, DiskFullError, LabError, ResourceError
 from lab.home import home_folder, lab_home
 from lab.runs import migrations, schema
 
-BUSY_SECONDS = 30
-"""How long a writer waits for another one; the lab's own transactions take milliseconds."""
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another one, unless it has something better to do; the lab's own
+transactions take milliseconds."""
 
 
 def database_url() -> str:
@@ -76,9 +77,14 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A connection in one transaction: committed at the end, rolled back on an exception."""
-        with self._translate_errors(), self.engine.begin() as connection:
+    def write(self, *, patience: float = BUSY_SECONDS) -> Iterator[sa.Connection]:
+        """A connection in one transaction: committed at the end, rolled back on an exception.
+
+        Raises ResourceError when another program has the database for longer than `patience`
+        seconds.
+        """
+        engine = self.engine.execution_options(lab_patience=patience)
+        with self._translate_errors(), engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -119,15 +125,14 @@ class Database:
     def _lab_error(self, text: str) -> LabError | None:
         """The LabError for a driver's message `text` (lower case); None for an unknown one."""
         if "disk is full" in text or "disk i/o error" in text:
-            return ResourceError(
+            return DiskFullError(
                 f"The disk is full: the run store {self._location} could not be written. Free some "
                 "space (the Runs and Data pages show what can be deleted) and try again."
             )
         if "locked" in text:
             return ResourceError(
-                f"The run store {self._location} has been locked by another program for "
-                f"{BUSY_SECONDS} seconds. Close what holds it open (a database viewer, a backup) "
-                "and try again."
+                f"The run store {self._location} is locked by another program. Close what holds it "
+                "open (a database viewer, a backup) and try again."
             )
         if "readonly" in text or "unable to open" in text:
             return ResourceError(
@@ -152,5 +157,8 @@ def _set_up_connection(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    read_only = connection.get_execution_options().get("lab_reads", False)
+    options = connection.get_execution_options()
+    read_only = options.get("lab_reads", False)
+    patience = options.get("lab_patience", BUSY_SECONDS)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from types import FrameType
 
 from lab.config import RunConfig
+from lab.errors import DiskFullError, ResourceError
 from lab.progress import Progress
 from lab.runs import locks
 from lab.runs.recorder import forward_request
@@ -26,10 +27,15 @@ from lab.runs.worker import (
     lab_device,
     lab_engine,
     recover,
-    write_pending_endings,
+    write_waiting,
 )
 from lab.training.control import Control
 from lab.training.events import EndStatus, RunEnded
+
+logger = logging.getLogger(__name__)
+
+LONGEST_LOCK = 600.0
+"""Seconds for which a completed run waits for the run store."""
 
 
 def run_in_foreground(
@@ -66,11 +72,29 @@ def run_in_foreground(
         with contextlib.suppress(Exception):  # what broke it off is what the caller must see
             runs.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
         raise
-    write_pending_endings()
-    row = runs.run(run_id)
-    if row.is_active:  # the disk had no room for the ending; a later `recover` sees to the row
-        row = replace(row, status=ended.status, message=ended.message)
-    return row
+    if ended.status == "completed":
+        _wait_until_recorded(runs, run_id)
+    else:
+        write_waiting(runs)
+    return runs.run(run_id)
+
+
+def _wait_until_recorded(runs: Store, run_id: str) -> None:
+    """Waits while another program has locked the run store. Raises ResourceError when the end of
+    the run cannot be recorded."""
+    until = time.monotonic() + LONGEST_LOCK
+    while True:
+        try:
+            return runs.write_waiting(run_id)
+        except DiskFullError:
+            raise
+        except ResourceError as error:
+            if time.monotonic() > until:
+                raise ResourceError(
+                    f"{error} Run {run_id} has completed; its last events wait in "
+                    f"{runs.waiting[run_id].path}, and the lab records them when it starts again."
+                ) from error
+            logger.warning("%s The run has completed and waits to be recorded.", error)
 
 
 def _train_on_device(

@@ -38,7 +38,8 @@ from lab.runs.worker import (
     lab_device,
     lab_engine,
     recover,
-    write_pending_endings,
+    resume_with_room,
+    write_waiting,
 )
 from lab.training.control import Control
 
@@ -197,8 +198,9 @@ class Queue:
             self._wake.clear()
 
     def _poll(self) -> None:
-        write_pending_endings()
+        write_waiting(self.store)
         recover(self.store)
+        resume_with_room(self.store)
         devices = set()
         for row in self.store.queued():
             try:

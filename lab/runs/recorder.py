@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+from typing import Any
 
+from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError
+from lab.home import home_folder
 from lab.progress import Progress, Rate
+from lab.runs import history
+from lab.runs.spill import Spill
 from lab.runs.store import RATE, Store
 from lab.runs.time_left import TimeLeft
 from lab.runs.writing import Smoother
 from lab.training.control import Control
-from lab.training.events import ActivityProgressed, Event, StepDone
+from lab.training.events import ActivityProgressed, Event, RunEnded, StepDone
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
+
+PATIENCE = 1.0
+"""Seconds for which training waits for another writer before its events wait instead."""
+
+RETRY_SECONDS, RETRY_PATIENCE = 1.0, 0.2
 
 
 class Recorder:
@@ -27,15 +38,20 @@ class Recorder:
     validation. The first step, for which a person waits, and everything but steps and progress is
     written at once, by the training thread.
 
-    A write that failed is raised by the next call of the training thread.
+    While another program has locked the database the events wait beside the run (`lab.runs.spill`)
+    and training goes on; the recorder's thread writes them when it can. Any other write that failed
+    is raised by the next call of the training thread.
     """
 
     def __init__(self, store: Store, run_id: str, control: Control) -> None:
         self._store = store
         self._run_id = run_id
         self._control = control
-        self._smoother = Smoother()  # used under _write_guard
-        self._write_guard = threading.Lock()  # one batch at a time, in order
+        self._smoother = Smoother()  # used under the spill's lock: one batch at a time, in order
+        self._spill = Spill(home_folder("runs") / run_id)
+        self._spill.clear()  # of another session, and recorded: the run was not active
+        self._retried_at = 0.0
+        self._unkept_steps = 0  # since the thinned history of the run was brought up to date
         self._guard = threading.Lock()  # the buffer and the time left; held for moments only
         self._events: list[Event] = []
         self._time_left = TimeLeft()
@@ -55,6 +71,8 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self._closed.set()
         self._thread.join()
+        self._retried_at = 0.0
+        self._retry()
 
     def add(self, event: Event) -> None:
         """Add one event; raises ResourceError when it, or one before it, cannot be written."""
@@ -66,10 +84,13 @@ class Recorder:
             self._any_step = self._any_step or isinstance(event, StepDone)
         if not can_wait or self._error is not None:
             self.flush()
+        while self._spill.is_full and self._control.wanted not in ("stop", "pause"):
+            self._closed.wait(FLUSH_SECONDS)
+            self._retry()
 
     def flush(self) -> None:
-        """Write the buffered events in one transaction."""
-        with self._write_guard:
+        """Write the buffered events in one transaction, or to the file where they wait."""
+        with self._spill.lock:
             if self._error is not None:
                 raise self._error
             with self._guard:
@@ -81,10 +102,8 @@ class Recorder:
             if not events:
                 return
             try:
-                requested = self._store.record(
-                    self._run_id,
+                requested = self._write(
                     events,
-                    smoother=self._smoother,
                     images_per_second=speed,
                     seconds_left=seconds_left,
                     activity=activity,
@@ -94,15 +113,64 @@ class Recorder:
                 raise
         self._forward(requested)
 
+    def _write(self, events: list[Event], **state: Any) -> str | None:
+        """Write to the database or, if it is locked, behind what waits; returns a pending
+        request. A full disk is raised also where the events could be kept."""
+        full: DiskFullError | None = None
+        if self._spill.is_empty:
+            smoother = self._smoother.copy()  # a failed write must leave it as it was
+            try:
+                requested = self._store.record(
+                    self._run_id, events, smoother=smoother, patience=PATIENCE, **state
+                )
+            except ResourceError as error:
+                full = error if isinstance(error, DiskFullError) else None
+                logger.warning("the events of run %s wait beside it: %s", self._run_id, error)
+            else:
+                self._smoother = smoother
+                self._unkept_steps += sum(isinstance(event, StepDone) for event in events)
+                return requested
+        self._spill.append(time.time(), events)
+        self._smoother.is_behind = True
+        self._store.waiting[self._run_id] = self._spill
+        if full is not None:
+            raise full
+        return None
+
+    def _retry(self) -> None:
+        """Try again to write what waits, once a second."""
+        if self._spill.is_empty or time.monotonic() < self._retried_at + RETRY_SECONDS:
+            return
+        try:
+            self._store.write_waiting(self._run_id, patience=RETRY_PATIENCE)
+        except NotFoundError as error:
+            self._error = error
+        except ResourceError as error:
+            logger.debug("run %s: %s", self._run_id, error)
+        self._retried_at = time.monotonic()
+
+    def keep_in_memory(self, ending: RunEnded) -> None:
+        """Keep the ending until `Store.write_waiting` succeeds: nothing has room for it."""
+        with self._spill.lock:
+            self._spill.keep_in_memory(time.time(), ending)
+            self._store.waiting[self._run_id] = self._spill
+
     def flush_or_drop(self) -> None:
         """Write the buffered events, or drop them when the store cannot be written.
 
         A failed write may be what ends the run; the ending itself is then tried again."""
         try:
             self.flush()
-        except Exception:
-            logger.exception("the last events of run %s are lost", self._run_id)
-            with self._write_guard, self._guard:
+        except Exception as error:
+            if not isinstance(error, NotFoundError):  # which the worker tells
+                details = None if isinstance(error, LabError) else error
+                logger.warning(
+                    "the last events of run %s are not recorded: %s",
+                    self._run_id,
+                    error,
+                    exc_info=details,
+                )
+            with self._spill.lock, self._guard:
                 self._error = None
                 self._events = []
 
@@ -115,14 +183,24 @@ class Recorder:
             return
         self._reported_at = now
         left = progress.seconds_left(self._preparation_rate.per_second(now=now))
-        requested = self._store.report(self._run_id, progress, seconds_left=left)
+        try:
+            requested = self._store.report(
+                self._run_id, progress, seconds_left=left, patience=PATIENCE
+            )
+        except DiskFullError:
+            raise
+        except ResourceError as error:  # progress is no reason to wait for the database
+            logger.warning("run %s: %s", self._run_id, error)
+            self._reported_at = now + 5
+            return
         self._forward(requested)
 
     def _forward(self, requested: str | None) -> None:
         if requested == RATE:
-            rate = self._store.take_rate(self._run_id)
-            if rate is not None:
-                self._control.request_rate(rate)
+            with contextlib.suppress(ResourceError):  # then it is still there next time
+                rate = self._store.take_rate(self._run_id)
+                if rate is not None:
+                    self._control.request_rate(rate)
         else:
             forward_request(requested, self._control)
 
@@ -133,6 +211,10 @@ class Recorder:
                     self.flush()
                 else:
                     self._forward(self._store.requested(self._run_id))
+                self._retry()
+                if self._unkept_steps >= history.KEEP_EVERY:
+                    self._unkept_steps = 0
+                    history.kept_steps(self._store, self._run_id)
             except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
 

@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping
 
 from lab.config import RunConfig
 from lab.metrics import METRICS
+from lab.names import visible
 from lab.progress import Progress
 from lab.runs.status import ACTIVE, RESUMABLE
 
@@ -167,13 +168,15 @@ class RunRow:
     @classmethod
     def from_database(cls, row: RowMapping) -> RunRow:
         values = {name: row[name] for name in _UNCONVERTED}
+        # Written before names were checked, or by another program.
+        values |= {name: visible(row[name]) for name in ("name", "tag", "notes")}
         return cls(
             config_json=row["config"],
             class_names=tuple(json.loads(row["class_names"])),
             rate_changes=tuple((int(s), float(r)) for s, r in json.loads(row["rate_changes"])),
             best_val=_metric_values(row, "best_val"),
             test=_metric_values(row, "test"),
-            created_at=datetime.fromtimestamp(row["created_at"], UTC),
+            created_at=_time(row["created_at"]) or _UNKNOWN,
             started_at=_time(row["started_at"]),
             ended_at=_time(row["ended_at"]),
             **values,
@@ -197,8 +200,17 @@ def _config(text: str) -> RunConfig:
     return RunConfig.from_json(text)
 
 
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
+
+LATEST = 7e9
+"""In the year 2191: pandas and time zones do not go much further."""
+
+
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    """None for a time that a clock cannot have shown: a damaged row spoils no list of runs."""
+    if not isinstance(seconds, int | float) or not 0 <= seconds < LATEST:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @dataclass(frozen=True)

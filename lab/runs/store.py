@@ -7,12 +7,14 @@ Any thread and any process may read and write at any time; one process at a time
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, NotFoundError, StateError
+from lab.errors import NotFoundError, StateError
 from lab.home import home_folder, writing
+from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.curves import curves
-from lab.runs.database import Database, database_url
+from lab.runs.database import BUSY_SECONDS, Database, database_url
 from lab.runs.naming import LONGEST_NAME, NamedRun, run_name, title_of
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
+from lab.runs.spill import Spill
 from lab.runs.status import (
     ACTIVE,
     REQUEST_VERBS,
@@ -45,10 +49,13 @@ from lab.runs.writing import (
     activity_columns,
     change_status,
     resume_smoother,
+    unrecorded,
     write_events,
     write_log,
 )
 from lab.training.events import ActivityProgressed, Event
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "STATUSES",
@@ -65,6 +72,9 @@ LONGEST_TAG = 40
 LONGEST_NOTES = 4000
 RATE = "rate"
 """What `requested` says while a learning rate waits for `take_rate`."""
+
+WAITING = "training goes on; another program has locked the run store"
+"""The activity of a run whose events wait."""
 
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
@@ -99,6 +109,8 @@ class Store:
         self.url = url or database_url()
         self.database = Database(self.url)
         """Also for tables that others keep beside the runs: sweeps, Optuna's studies."""
+        self.waiting: dict[str, Spill] = {}
+        """By run of this process: events that the database could not take yet."""
 
     def close(self) -> None:
         self.database.close()
@@ -153,7 +165,7 @@ class Store:
             row = reading.run(connection, run_id)
         if row is None or not may_see(row.person):
             raise _not_found(run_id)
-        return row
+        return self._with_waiting(row)
 
     def runs(
         self,
@@ -169,9 +181,10 @@ class Store:
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
         """
         with self.database.read() as connection:
-            return _seen(
-                reading.runs(connection, status=status, search=search, order=order, origin=origin)
+            rows = reading.runs(
+                connection, status=status, search=search, order=order, origin=origin
             )
+        return [self._with_waiting(row) for row in _seen(rows)]
 
     def _default_name(self, config: RunConfig) -> str:
         with self.database.read() as connection:
@@ -187,11 +200,7 @@ class Store:
     def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
         """Label the runs, or with "" take their label away. Raises ConfigError above 40
         characters; runs that are no longer there are left out."""
-        clean = " ".join(tag.split())
-        if len(clean) > LONGEST_TAG:
-            raise ConfigError(
-                f"A tag has at most {LONGEST_TAG} characters; {clean!r:.60} has {len(clean)}."
-            )
+        clean = typed_name(tag, "A tag", LONGEST_TAG, least=0)
         runs = schema.runs
         ids = list(run_ids)
         with self.database.write() as connection:
@@ -200,11 +209,7 @@ class Store:
 
     def set_notes(self, run_id: str, notes: str) -> None:
         """Raises ConfigError above 4,000 characters."""
-        clean = notes.strip()
-        if len(clean) > LONGEST_NOTES:
-            raise ConfigError(
-                f"Notes have at most {LONGEST_NOTES:,} characters; these have {len(clean):,}."
-            )
+        clean = typed_notes(notes, "Notes", LONGEST_NOTES)
         self._update(run_id, by_owner=True, notes=clean)
 
     def set_star(self, run_id: str, starred: bool) -> None:
@@ -254,6 +259,7 @@ class Store:
 
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
+        self.write_waiting(run_id)
         runs = schema.runs
         with self.database.write() as connection:
             _require_owner(connection, run_id)
@@ -280,14 +286,19 @@ class Store:
         self._update(run_id, device=device)
 
     def report(
-        self, run_id: str, progress: Progress, *, seconds_left: float | None = None
+        self,
+        run_id: str,
+        progress: Progress,
+        *,
+        seconds_left: float | None = None,
+        patience: float = BUSY_SECONDS,
     ) -> str | None:
         """Record what a preparing run does, how far that is and the seconds left of it; returns a
         pending request."""
         values = activity_columns(progress, seconds_left)
         if progress.fraction is not None:
             values["progress"] = progress.fraction
-        self._update(run_id, **values)
+        self._update(run_id, patience=patience, **values)
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
@@ -351,6 +362,7 @@ class Store:
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
         resolved anew: the machine may be another one."""
+        self.write_waiting(run_id)
         with self.database.write() as connection:
             status = self._status(connection, run_id)
             _require_owner(connection, run_id)
@@ -386,6 +398,7 @@ class Store:
     def claim(self, run_id: str, *, statuses: Sequence[str] = ("queued",)) -> bool:
         """Take a run in one of `statuses` for this process; False when somebody was faster. The
         claimed run is "preparing"."""
+        self.write_waiting(run_id)
         runs = schema.runs
         with self.database.write() as connection:
             claimed = connection.execute(
@@ -434,17 +447,20 @@ class Store:
         images_per_second: float | None = None,
         seconds_left: float | None = None,
         activity: ActivityProgressed | None = None,
+        patience: float = BUSY_SECONDS,
     ) -> str | None:
         """Append events in one transaction; returns a pending request. For the rest see
         `lab.runs.writing.write_events`.
 
-        `smoother` carries the smoothed curves from one batch to the next; without it they go on
-        from the last recorded step. The run must be preparing for RunStarted (which makes it
-        running) and active for RunEnded (which ends it). `Recorder` is the usual caller.
+        `smoother` carries the smoothed curves from one batch to the next; without it, or where it
+        is behind, they go on from the last recorded step. The run must be preparing for RunStarted
+        (which makes it running) and active for RunEnded (which ends it). Raises NotFoundError when
+        the run was deleted. `Recorder` is the usual caller.
         """
-        with self.database.write() as connection:
-            if smoother is None:
-                smoother = Smoother()
+        with self.database.write(patience=patience) as connection:
+            self._status(connection, run_id)
+            smoother = smoother or Smoother(is_behind=True)
+            if smoother.is_behind:
                 resume_smoother(connection, run_id, smoother)
             write_events(
                 connection,
@@ -456,6 +472,46 @@ class Store:
                 activity=activity,
             )
             return self._requested(connection, run_id)
+
+    def write_waiting(self, run_id: str, *, patience: float = BUSY_SECONDS) -> None:
+        """Record what waits of a run of this process. Raises ResourceError when that cannot be done
+        yet, NotFoundError when the run was deleted."""
+        if (spill := self.waiting.get(run_id)) is not None:
+            self.record_spill(run_id, spill, owner=locks.owner(), patience=patience)
+
+    def record_spill(
+        self, run_id: str, spill: Spill, *, owner: str, patience: float = BUSY_SECONDS
+    ) -> None:
+        """Record the waiting events of a run that the process `owner` trains, or trained, in one
+        transaction, and remove them. Where the run is no longer that process's nothing is recorded.
+
+        A process that died between the two left events that are recorded: they do no harm.
+        """
+        runs = schema.runs
+        with spill.lock:
+            with self.database.write(patience=patience) as connection:
+                query = sa.select(runs.c.status, runs.c.owner).where(runs.c.id == run_id)
+                row = connection.execute(query).first()
+                if row is not None and row.status in ACTIVE and row.owner == owner:
+                    smoother = Smoother()
+                    resume_smoother(connection, run_id, smoother)
+                    for at, events in spill.batches():
+                        write_events(
+                            connection,
+                            run_id,
+                            unrecorded(connection, run_id, at, events),
+                            smoother=smoother,
+                            images_per_second=None,
+                            seconds_left=None,
+                            activity=None,
+                            at=at,
+                        )
+                elif row is not None:
+                    logger.warning("what waited of run %s is recorded, or was replaced", run_id)
+            spill.clear()
+            self.waiting.pop(run_id, None)
+        if row is None:
+            raise _not_found(run_id)
 
     def write_log(self, run_id: str, level: str, text: str) -> None:
         """Append one line to the run's log."""
@@ -491,9 +547,34 @@ class Store:
             return reading.log(connection, run_id, after=after)
 
     # --- parts ----------------------------------------------------------------------------------
-    def _update(self, run_id: str, *, by_owner: bool = False, **values: Any) -> None:
+    def _with_waiting(self, row: RunRow) -> RunRow:
+        """Returns what is true of a run whose events wait, which its row does not say yet."""
+        spill = self.waiting.get(row.id)
+        if spill is None or not row.is_active:
+            return row
+        if (ended := spill.ending) is not None:
+            return replace(
+                row,
+                status=ended.status,
+                message=ended.message,
+                step=ended.steps,
+                seconds=ended.seconds,
+                elapsed=ended.elapsed,
+                seconds_left=None,
+                **NO_ACTIVITY,
+            )
+        return replace(row, seconds_left=None, **NO_ACTIVITY | {"activity": WAITING})
+
+    def _update(
+        self,
+        run_id: str,
+        *,
+        by_owner: bool = False,
+        patience: float = BUSY_SECONDS,
+        **values: Any,
+    ) -> None:
         runs = schema.runs
-        with self.database.write() as connection:
+        with self.database.write(patience=patience) as connection:
             if by_owner:
                 _require_owner(connection, run_id)
             changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
@@ -548,9 +629,4 @@ def _not_found(run_id: str) -> NotFoundError:
 
 
 def _checked_name(name: str) -> str:
-    clean = " ".join(name.split())
-    if not 1 <= len(clean) <= LONGEST_NAME:
-        raise ConfigError(
-            f"A run's name has 1 to {LONGEST_NAME} characters; {name!r:.100} has {len(clean)}."
-        )
-    return clean
+    return typed_name(name, "A run's name", LONGEST_NAME)

@@ -5,29 +5,35 @@ However a run ends, exactly one RunEnded is recorded, and the sentence in it is 
     the engine's own RunEnded         as it is
     stop or pause while preparing     stopped, paused
     a LabError                        failed, its sentence
+    a full disk                       paused, its sentence
     out of memory                     failed, what to make smaller
     anything else, or no RunEnded     failed, a bug: the traceback goes to the run's log
     Ctrl-C twice, interpreter exit    interrupted (no RunEnded; the exception goes on)
+    the run was deleted meanwhile     nothing is recorded, its files go
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import threading
+import shutil
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.config import RunConfig
-from lab.errors import LabError, ResourceError
+from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError
+from lab.home import home_folder, lab_home
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
 from lab.runs.recorder import Recorder
+from lab.runs.spill import Spill
 from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
-from lab.training.events import EndStatus, Event, LogWritten, RunEnded
-from lab.training.failures import is_out_of_memory, out_of_memory
+from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
+from lab.training.failures import found_no_room, is_out_of_memory, no_room, out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +45,14 @@ Resolve = Callable[[RunConfig], str]
 
 Listener = Callable[[Event], None]
 
-_pending_endings: list[tuple[Store, str, RunEnded]] = []  # endings that the disk had no room for
-_pending_guard = threading.Lock()
+PATIENCE = 1.0
+"""Seconds for which what waits already is tried again."""
+
+ROOM_SHARE, MOST_ROOM = 0.05, 1_000_000_000
+"""Free share of a disk, or bytes, from which on a run that found it full goes on."""
+
+ROOM_SECONDS = 30.0
+"""Between two tries of it."""
 
 
 def lab_engine(
@@ -79,8 +91,10 @@ def execute(
     """
     guarded = _GuardedListener(listener, control)
     with Recorder(store, run_id, control) as recorder:
-        ended, final_log = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
-        _write_ending(store, run_id, recorder, final_log, ended)
+        try:
+            ended = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
+        except NotFoundError:
+            ended = _deleted(store, run_id)
     guarded.call(ended)
     guarded.raise_error()
     return ended
@@ -93,17 +107,33 @@ def end_early(store: Store, run_id: str, status: EndStatus, message: str) -> Run
     return ended
 
 
-def write_pending_endings() -> None:
-    """Try again to record the endings for which the disk had no room."""
-    with _pending_guard:
-        endings = _pending_endings.copy()
-        _pending_endings.clear()
-    for store, run_id, ended in endings:
-        _record_ending(store, run_id, ended)
+def write_waiting(store: Store) -> None:
+    """Try again to record what the database could not take of this process's runs."""
+    for run_id in list(store.waiting):
+        try:
+            store.write_waiting(run_id, patience=PATIENCE)
+        except LabError as error:
+            logger.info("run %s: %s", run_id, error)
+
+
+def resume_with_room(store: Store) -> list[str]:
+    """Queue the runs that a full disk paused, if there is room again; returns their ids."""
+    resumed = []
+    for row in store.runs(status="paused"):
+        if not found_no_room(row.message) or row.id in store.waiting:
+            continue
+        since = time.time() - (row.ended_at.timestamp() if row.ended_at else 0)
+        disk = shutil.disk_usage(lab_home())
+        if disk.free >= min(MOST_ROOM, ROOM_SHARE * disk.total) and not 0 <= since < ROOM_SECONDS:
+            store.write_log(row.id, "info", "There is room on the disk again: the run goes on.")
+            store.enqueue(row.id)
+            resumed.append(row.id)
+    return resumed
 
 
 def recover(store: Store) -> list[str]:
-    """Mark the runs whose process has died as interrupted; returns their ids.
+    """Record what waits of the runs whose process has died, and mark those that it did not end as
+    interrupted; returns their ids.
 
     Safe at any time and from any number of processes: a run is only touched when the owner that its
     row names no longer holds its lock, which the system frees when a process dies.
@@ -112,6 +142,12 @@ def recover(store: Store) -> list[str]:
     for row in store.runs(status=ACTIVE):
         if locks.is_alive(row.owner):
             continue
+        spill = Spill(home_folder("runs") / row.id)
+        if not spill.is_empty:
+            store.record_spill(row.id, spill, owner=row.owner)
+            row = store.run(row.id)
+            if not row.is_active:
+                continue
         where = f" after step {row.step:,}" if row.step else ""
         message = f"Interrupted{where}: the process that trained it ended. It can be resumed."
         if store.interrupt(row.id, row.owner, message):
@@ -139,25 +175,32 @@ def _train_to_the_end(
     engine: Engine,
     recorder: Recorder,
     listener: _GuardedListener,
-) -> tuple[RunEnded, list[LogWritten]]:
-    """Trains the run; returns how it ended, whatever happened, and the log lines before that."""
+) -> RunEnded:
+    """Trains the run and records how it ended, whatever happened."""
+    final_log: list[LogWritten] = []
     try:
-        return _train(store, run_id, control, engine, recorder, listener), []
+        return _train(store, run_id, control, engine, recorder, listener)
     except Cancelled:
         recorder.flush_or_drop()
         status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
         text = f"{status.capitalize()} before training began; it can be resumed."
-        return _ending(store, run_id, status, text), []
+        ended = _ending(store, run_id, status, text)
+    except DiskFullError as error:
+        recorder.flush_or_drop()
+        ended = _ending(store, run_id, "paused", no_room(error))
     except Exception as error:
         recorder.flush_or_drop()  # first: the ending tells how far the run got
-        details = [] if isinstance(error, LabError) else traceback.format_exception(error)
-        message = failure_message(error, store.run(run_id))
-        ended = _ending(store, run_id, "failed", message)
-        return ended, [LogWritten("error", "".join(details))] if details else []
+        if not isinstance(error, LabError):
+            final_log = [LogWritten("error", "".join(traceback.format_exception(error)))]
+        ended = _ending(store, run_id, "failed", failure_message(error, store.run(run_id)))
     except BaseException:
         recorder.flush_or_drop()
-        store.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
+        with contextlib.suppress(LabError):  # the next `recover` sees to it
+            store.write_waiting(run_id)
+            store.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
         raise
+    _write_ending(run_id, recorder, final_log, ended)
+    return ended
 
 
 def _train(
@@ -176,12 +219,25 @@ def _train(
     try:
         for event in events:
             if isinstance(event, RunEnded):
+                if _write_ending(run_id, recorder, [], event):
+                    _finish(events)
                 return event
+            if isinstance(event, SaveReached):
+                recorder.flush()
+                continue
             recorder.add(event)
             listener.call(event)
     finally:
         _close(events)
     raise RuntimeError("the engine ended without RunEnded")
+
+
+def _finish(events: Iterator[Event]) -> None:
+    """Let the engine delete what nobody needs once the ending is recorded."""
+    try:
+        next(events, None)
+    except Exception:
+        logger.exception("the engine's last work failed")
 
 
 def _close(events: Iterator[Event]) -> None:
@@ -195,44 +251,50 @@ def _close(events: Iterator[Event]) -> None:
 
 
 def _write_ending(
-    store: Store, run_id: str, recorder: Recorder, final_log: list[LogWritten], ended: RunEnded
-) -> None:
-    """Record the buffered events and the ending; if there is no room, at least the ending."""
+    run_id: str, recorder: Recorder, final_log: list[LogWritten], ended: RunEnded
+) -> bool:
+    """Record the buffered events and the ending; without any room the ending waits in memory.
+    Returns whether all is recorded, or waits on the disk."""
     try:
         for line in final_log:
             recorder.add(line)
         recorder.add(ended)
-    except Exception:
-        logger.exception("the end of run %s could not be recorded in full", run_id)
-        _record_ending(store, run_id, ended)
-
-
-def _record_ending(store: Store, run_id: str, ended: RunEnded) -> None:
-    try:
-        store.record(run_id, [ended])
+        return True
+    except NotFoundError:
+        raise
     except ResourceError as error:
-        # The run counts as active until `write_pending_endings` succeeds, or the next process
-        # marks it as interrupted.
+        # The run counts as active until `write_waiting` succeeds, or the next process marks it as
+        # interrupted.
         logger.error("run %s: %s", run_id, error)
-        with _pending_guard:
-            _pending_endings.append((store, run_id, ended))
+        recorder.keep_in_memory(ended)
     except Exception:
         logger.exception("the end of run %s could not be recorded", run_id)
+    return False
+
+
+def _deleted(store: Store, run_id: str) -> RunEnded:
+    """Ends a run that somebody deleted."""
+    logger.warning("run %s was deleted while it trained: its files are removed", run_id)
+    store.waiting.pop(run_id, None)
+    shutil.rmtree(home_folder("runs") / run_id, ignore_errors=True)
+    return RunEnded("stopped", "The run was deleted while it trained.", 0, 0, None, {}, {}, 0.0)
 
 
 def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
-    """Returns an ending with what is recorded so far."""
+    """Returns an ending with what is recorded so far, or waits to be."""
     row = store.run(run_id)
+    spill = store.waiting.get(run_id)
+    step, epoch, best = (spill.last_step, spill.last_epoch, spill.best) if spill else (None,) * 3
     return RunEnded(
         status=status,
         message=message,
-        epochs=store.newest(run_id).epoch or 0,
-        steps=row.step,
-        best_epoch=row.best_epoch,
-        best_val=dict(row.best_val),
+        epochs=epoch.epoch if epoch else store.newest(run_id).epoch or 0,
+        steps=step.step if step else row.step,
+        best_epoch=best.epoch if best else row.best_epoch,
+        best_val=best.val if best else dict(row.best_val),
         test={},
-        seconds=row.seconds,
-        elapsed=row.elapsed,
+        seconds=step.seconds if step else row.seconds,
+        elapsed=epoch.elapsed if epoch else row.elapsed,
     )
 
 

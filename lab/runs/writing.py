@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from lab.training.events import (
     RateChanged,
     RunEnded,
     RunStarted,
+    SaveReached,
     StepDone,
     as_row,
 )
@@ -59,8 +61,10 @@ class Smoother:
     unchanged.
     """
 
-    def __init__(self, steps_per_epoch: int | None = None) -> None:
+    def __init__(self, steps_per_epoch: int | None = None, *, is_behind: bool = False) -> None:
         self.set_epoch(steps_per_epoch)
+        self.is_behind = is_behind
+        """Whether steps were recorded without it, so that it must go on from the last one."""
         self._metrics: dict[str, tuple[float, float]] = {}
         """m(t) and 1 - b ** t of each; the weight is 0 before the first value."""
 
@@ -70,8 +74,14 @@ class Smoother:
         half_life = min(MOST_HALF_LIFE, max(LEAST_HALF_LIFE, half_life))
         self._decay = 0.5 ** (1 / half_life)
 
+    def copy(self) -> Smoother:
+        twin = copy.copy(self)
+        twin._metrics = dict(self._metrics)
+        return twin
+
     def restart(self, step: int, averages: Mapping[str, float]) -> None:
         """Go on after `step` steps, by metric."""
+        self.is_behind = False
         weight = 1.0 - self._decay**step
         self._metrics = {name: (average * weight, weight) for name, average in averages.items()}
 
@@ -99,8 +109,10 @@ def write_events(
     images_per_second: float | None,
     seconds_left: float | None,
     activity: ActivityProgressed | None,
+    at: float | None = None,
 ) -> None:
-    """Append `events` to the run's tables and bring its row up to date.
+    """Append `events`, which happened `at` that time or now, to the run's tables and bring its row
+    up to date.
 
     The rest is as of the last event. Without `images_per_second` they stay as they are; without
     `seconds_left` they are unknown; without `activity` training steps go on.
@@ -110,7 +122,7 @@ def write_events(
     """
     if not events:
         return
-    now = time.time()
+    now = time.time() if at is None else at
     steps: list[StepDone] = []  # not written yet
     last_step: StepDone | None = None
     changes: dict[str, Any] = {}
@@ -129,13 +141,13 @@ def write_events(
             changes |= _start_run(connection, run_id, event, smoother)
         elif isinstance(event, RateChanged):
             changes |= {"rate_changes": _with_rate_change(connection, run_id, event)}
-        elif isinstance(event, ProbeTaken | ActivityProgressed):
+        elif isinstance(event, ProbeTaken | ActivityProgressed | SaveReached):
             pass  # images are a file in the run's folder; an activity is in the row alone
         else:
             changes |= _ending(event)
             level = "error" if event.status == "failed" else "info"
             write_log(connection, run_id, [(level, event.message)], at=now)
-            change_status(connection, run_id, event.status, message=event.message)
+            change_status(connection, run_id, event.status, at=now, message=event.message)
     _write_steps(connection, run_id, steps, smoother)
     if last_step is not None:
         changes["epoch"] = max(changes.get("epoch", 0), last_step.epoch)
@@ -151,6 +163,22 @@ def write_events(
     connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**changes))
 
 
+def unrecorded(
+    connection: sa.Connection, run_id: str, at: float, events: Sequence[Event]
+) -> list[Event]:
+    """Returns `events`, which happened `at` that time, without those that are recorded and that
+    cannot be written twice; steps and epochs can."""
+    log, runs = schema.log.c, schema.runs.c
+    lines = sa.select(log.seq).where(log.run_id == run_id, log.at == at).limit(1)
+    status = sa.select(runs.status).where(runs.id == run_id)
+    skip: list[type] = []
+    if connection.execute(lines).first() is not None:
+        skip.append(LogWritten)
+    if connection.execute(status).scalar() != "preparing":
+        skip.append(RunStarted)
+    return [event for event in events if not isinstance(event, tuple(skip))]
+
+
 def write_log(
     connection: sa.Connection, run_id: str, lines: Iterable[tuple[str, str]], *, at: float
 ) -> None:
@@ -163,14 +191,18 @@ def write_log(
     )
 
 
-def change_status(connection: sa.Connection, run_id: str, status: str, **values: Any) -> None:
-    """Move the run to `status` if the transition table allows it, else raise ConfigError."""
+def change_status(
+    connection: sa.Connection, run_id: str, status: str, *, at: float | None = None, **values: Any
+) -> None:
+    """Move the run to `status`, `at` that time or now, if the transition table allows it; else
+    raises ConfigError."""
+    now = time.time() if at is None else at
     runs = schema.runs
     if status == "preparing":
         values |= {"owner": locks.owner()}
     elif status != "running":
         values |= {"owner": "", "requested": None, "seconds_left": None, **NO_ACTIVITY}
-        values |= {"ended_at": None if status == "queued" else time.time()}
+        values |= {"ended_at": None if status == "queued" else now}
     if status != "queued":
         values |= {"queue_position": None}
     allowed = sources(status)
@@ -278,6 +310,13 @@ def _start_run(
     steps, epochs, runs = schema.steps, schema.epochs, schema.runs
     change_status(connection, run_id, "running", **NO_ACTIVITY)
     resume_step = event.resumed_from_step
+    reached = _last_step(connection, run_id)
+    if reached is not None and not resume_step:
+        text = (
+            f"No saved state was there to resume from: the run begins again, and its "
+            f"{reached['step']:,} recorded steps are replaced."
+        )
+        write_log(connection, run_id, [("warning", text)], at=time.time())
     deleted = connection.execute(
         steps.delete().where(steps.c.run_id == run_id, steps.c.step > resume_step)
     ).rowcount

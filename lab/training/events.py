@@ -10,7 +10,12 @@
     stopped, paused         ... RunEnded right after the running step; test set untouched
     failed (NaN, memory)    ... RunEnded(status="failed", message says why)
 
-RunEnded comes exactly once and is always last. Accuracies are fractions in [0, 1], averages are
+    a state is saved        ... SaveReached, then the saving itself
+
+RunEnded comes exactly once and is always last. Whoever records a run has recorded all so far before
+it asks for the next event behind SaveReached or RunEnded: so no saved state is ahead of the record,
+and what a completed run needs no more is deleted once its ending is safe.
+Accuracies are fractions in [0, 1], averages are
 weighted by sample count, times are seconds. `seconds` is always training time: that of the training
 steps, from drawing up a batch to the update. Everything else has no share in it (frozen layers that
 run once, compiling, validation, test, film strip, checkpoints, the store); `elapsed` counts both.
@@ -136,6 +141,14 @@ class ProbeTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveReached:
+    """The resume state is saved next."""
+
+    step: int
+    """The last step in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The last event of every run."""
 
@@ -166,6 +179,7 @@ Event = (
     | ActivityProgressed
     | EpochDone
     | ProbeTaken
+    | SaveReached
     | RunEnded
 )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
-from lab.errors import DivergedError
+from lab.errors import DiskFullError, DivergedError, ResourceError
 
 
 def diverged(
@@ -28,6 +30,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@contextlib.contextmanager
+def out_of_memory_as(sentence: str) -> Iterator[None]:
+    """Within it want of memory is a ResourceError with this sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(sentence) from error
+
+
 def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str = "") -> str:
     """The sentence for it; `where` is such as " on cpu at step 5"."""
     size = f"{image_size} x {image_size} pixels" if image_size else "the data set's size"
@@ -35,6 +48,16 @@ def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str 
         f"Out of memory{where} with batch size {batch_size} and images of {size}. Halve the batch "
         "size, or choose smaller images or a smaller architecture."
     )
+
+
+def no_room(error: DiskFullError) -> str:
+    """The closing sentences of a run that found no room on the disk."""
+    return f"{error} The run goes on by itself when there is room; Resume tries at once."
+
+
+def found_no_room(message: str) -> bool:
+    """Whether a run's closing sentences are those."""
+    return message.startswith("The disk is full: ")
 
 
 def is_divergence(message: str) -> bool:

@@ -9,12 +9,13 @@ In pseudocode:
             forward, loss, backward, update          -> StepDone
             the first time: a snapshot of the probe
             images with the untrained weights        -> ProbeTaken
+            now and then, before the state is saved  -> SaveReached
             a wish to stop or pause?  save, leave    -> RunEnded
         loss and accuracy on the validation images
         publish weights (last, best, kept)           -> EpochDone
         early stopping
         a snapshot of the probe images               -> ProbeTaken
-    load the best weights, evaluate the test set once -> RunEnded
+    load the best weights, evaluate the test set once -> RunEnded, then the saved state is deleted
 
 Whatever is no training step tells how far it is (-> ActivityProgressed) and looks for a wish to
 stop between small pieces of work. One stopwatch counts the laps of steps as training time.
@@ -36,7 +37,7 @@ from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.data.resize import own_image_size
-from lab.errors import DivergedError, LabError, ResourceError
+from lab.errors import DiskFullError, DivergedError, LabError, ResourceError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
@@ -53,9 +54,10 @@ from lab.training.events import (
     LogWritten,
     RateChanged,
     RunEnded,
+    SaveReached,
     StepDone,
 )
-from lab.training.failures import diverged, is_out_of_memory, out_of_memory
+from lab.training.failures import diverged, is_out_of_memory, no_room, out_of_memory
 from lab.training.metrics import StepMetrics, Tally, of_batch, read
 from lab.training.optim import learning_rate
 from lab.training.plan import Plan
@@ -78,13 +80,15 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
     """Train as planned, or go on where `plan.folder` says that the run stopped.
 
     Events come as in `lab.training.events`; RunEnded exactly once and last. What a person can meet
-    (a loss that is no number, too little memory, a full disk) ends the run as failed with a
-    sentence; an error that is a bug passes through.
+    (a loss that is no number, too little memory) ends the run as failed with a sentence, a full
+    disk as paused; an error that is a bug passes through.
     """
     run = _Run(plan, control)
     keep_freed_memory(plan.reuse_memory)
     try:
         yield from run.train()
+    except DiskFullError as error:
+        yield run.ended("paused", no_room(error))
     except LabError as error:
         yield run.ended("failed", str(error))
     except (MemoryError, RuntimeError) as error:
@@ -179,7 +183,7 @@ class _Run:
                     break
             yield from self.test()
         except _Interrupted:
-            self.save()
+            yield from self.save()
             status: EndStatus = "paused" if self.control.wanted == "pause" else "stopped"
             message = announcements.interrupted(
                 counters, status, testing=self.is_testing, total_steps=self.plan.total_steps
@@ -298,7 +302,7 @@ class _Run:
             if wanted != "run" or self.save_is_due():
                 yield from self.report_steps(pending_steps)
                 self.stop_if_wanted()
-                self.save()
+                yield from self.save()
         yield from self.report_steps(pending_steps)
 
     def take_step(self, source: Source, batch: Batch) -> StepMetrics:
@@ -419,9 +423,10 @@ class _Run:
         counters.tested = bool(test)
         if self.can_go_on:
             checkpoint.keep_end(plan.folder, counters)
-        (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
         message = announcements.completed(self.config, counters)
         yield self.ended("completed", message, test)
+        # Only now: a process that dies before the ending is recorded leaves a run that goes on.
+        (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
 
     # --- parts ----------------------------------------------------------------------------------
     def enter_phase(self) -> Phase | None:
@@ -463,7 +468,7 @@ class _Run:
         so that whatever happens a resume finds the change where it was made."""
         before, step = self.rate(), self.counters.step + 1
         self.counters.rate_factor *= asked / before
-        self.save()
+        yield from self.save()
         yield RateChanged(step=step, epoch=self.counters.epoch, learning_rate=asked)
         yield announcements.rate_changed(step, asked, before)
 
@@ -558,7 +563,8 @@ class _Run:
         wait = max(SAVE_AT_LEAST_EVERY, SAVE_COST_FACTOR * self.save_seconds)
         return time.monotonic() - self.saved_at > wait
 
-    def save(self) -> None:
+    def save(self) -> Iterator[SaveReached]:
+        yield SaveReached(self.counters.step)
         began = time.monotonic()
         self.counters.elapsed = self.elapsed()
         self.counters.loss_scaler = self.stepper.scaler.state_dict() or None
@@ -575,11 +581,11 @@ class _Run:
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - began
 
-    def save_for_successors(self) -> Iterator[LogWritten]:
+    def save_for_successors(self) -> Iterator[SaveReached | LogWritten]:
         """Save the last state of the training; a disk without room is no reason to lose a run."""
         self.can_go_on = True
         try:
-            self.save()
+            yield from self.save()
         except ResourceError as error:
             self.can_go_on = False
             yield LogWritten("warning", f"{error} No run can go on exactly from this one.")

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from lab.errors import LabError
+from lab.ui.words import plain
 
 _ICON = str(Path(__file__).with_name("icon.svg"))
 _STYLE = Path(__file__).with_name("frame.css")
@@ -75,7 +76,7 @@ def run_page() -> None:
         adopt_run_from_url()
         page.run()
     except LabError as error:  # what a person can meet: a full disk, a folder not to be written
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def navigation() -> StreamlitPage:

@@ -24,6 +24,7 @@ from lab.api.limits import MEMORY_FILES, MEMORY_MEGABYTES, check_limits, limit
 from lab.api.sign_in import teachers_link
 from lab.errors import ConfigError
 from lab.people import SHARED_VARIABLE, Person, has_sign_in, others_hidden, sharing
+from lab.process import trim_memory
 from lab.runs.members import sign_in_account
 from lab.runs.store import store
 
@@ -149,6 +150,7 @@ def end_sessions_once(runtime: Runtime) -> int:
         del session
         ended.clear()
         gc.collect()  # a session is a knot of references, and holds its pictures
+        trim_memory()
         log.info("%d sessions ended, that nobody came back to", count)
         return count
     return 0

@@ -23,7 +23,7 @@ from lab.runs.rows import RunRow
 from lab.training.plan import resolve
 from lab.ui.state import current_run
 from lab.ui.train import form
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 
 Finished = Callable[[str], RunRow]
 
@@ -354,10 +354,8 @@ def open_form(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> OpenPage:
 
 
 @pytest.fixture
-def run_id(finished: Finished) -> str:
-    run_id = queue().submit(resolve(QUICK), name="my perceptron")
-    assert finished(run_id).status == "completed"
-    return run_id
+def run_id(completed: Completed) -> str:
+    return completed((resolve(QUICK), "my perceptron"))[0].id
 
 
 def test_the_form_shows_the_settings_of_the_run_that_is_opened(

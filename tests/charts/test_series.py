@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.charts.series import LabelCounts, last_number, row_of
+from lab.charts.series import LabelCounts, last_number
 
 
 def test_small_questions_about_columns() -> None:
     assert last_number(np.array([1.0, np.nan])) == 1.0
     assert last_number(np.array([np.nan])) is None
     assert last_number(np.empty(0)) is None
-    assert row_of(np.array([1, 5]), 5) == 1
-    assert row_of(np.array([1, 5]), 2) is None
-    assert row_of(np.array([1, 5]), None) is None
     assert LabelCounts((), {}).class_names == ()

@@ -70,9 +70,18 @@ def test_config_file_then_options_then_set(
     assert (config.epochs, config.batch_size, config.seed) == (1, 9, 6)
 
 
+def test_a_recipe_sets_its_knobs_and_an_option_has_the_last_word() -> None:
+    arguments = ["--recipe", "modern", "--smoothing", "0.2", "--set", "model_ema_decay=0"]
+    assert main([*QUICK, *arguments, "--json"]) == 0
+    config = store().runs()[0].config
+    assert (config.optimizer, config.schedule, config.warmup_epochs) == ("adamw", "cosine", 1)
+    assert (config.smoothing, config.model_ema_decay) == (0.2, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["--recipe", "modren"], "there are: documents, modern"),
         (["--set", "batch_sise=3"], "Did you mean 'batch_size'?"),
         (["--set", "batch_size=0"], "allowed is a whole number from 1 to 4096"),
         (["--set", "batch_size"], "knob=value"),

@@ -19,7 +19,6 @@ from lab.data.decode import (
     common_range,
     could_be_wide,
     decode,
-    decode_image,
     to_square,
     wide_limits,
 )
@@ -77,26 +76,26 @@ TRANSPARENT = {
 
 @pytest.mark.parametrize("kind", FLAT)
 def test_every_mode_becomes_rgb(kind: str) -> None:
-    image = decode_image(FLAT[kind], name="a.jpg")
+    image = decode(FLAT[kind], name="a.jpg").image
     assert (image.mode, image.size) == ("RGB", (40, 30))
     assert np.abs(np.asarray(image)[1:].astype(int) - 60).max() <= 4
 
 
 @pytest.mark.parametrize("kind", TRANSPARENT)
 def test_transparency_lies_on_white(kind: str) -> None:
-    pixels = np.asarray(decode_image(TRANSPARENT[kind], name="a.png")).astype(int)
+    pixels = np.asarray(decode(TRANSPARENT[kind], name="a.png").image).astype(int)
     assert np.abs(pixels[:, :19] - 60).max() <= 1
     assert (pixels[:, 21:] == 255).all()
 
 
 def test_black_and_white_png() -> None:
-    image = decode_image(encoded(Image.new("1", (8, 8), 1), "PNG"), name="a.png")
+    image = decode(encoded(Image.new("1", (8, 8), 1), "PNG"), name="a.png").image
     assert (np.asarray(image) == 255).all()
 
 
 def test_a_transparent_colour_of_an_rgb_png_is_white() -> None:
     data = encoded(Image.new("RGB", (8, 8), (1, 2, 3)), "PNG", transparency=(1, 2, 3))
-    assert (np.asarray(decode_image(data, name="a.png")) == 255).all()
+    assert (np.asarray(decode(data, name="a.png").image) == 255).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -133,11 +132,11 @@ def test_a_turned_heic_is_upright() -> None:
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_damaged_exif_note_does_not_refuse_the_picture() -> None:
     data = encoded(photo(), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
-    assert decode_image(data, name="a.jpg").size == (40, 30)
+    assert decode(data, name="a.jpg").image.size == (40, 30)
 
 
 def test_an_open_file_works_like_bytes() -> None:
-    assert decode_image(io.BytesIO(encoded(photo())), name="upload").size == (40, 30)
+    assert decode(io.BytesIO(encoded(photo())), name="upload").image.size == (40, 30)
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "GIF", "TIFF", "PNG"])
@@ -155,7 +154,7 @@ def test_an_animation_or_stack_gives_its_first_picture_and_says_so(kind: str) ->
 def test_what_is_no_picture_says_so_by_name(name: str) -> None:
     data, reason = BAD_PICTURES[name]
     with pytest.raises(UnreadableFile) as caught:
-        decode_image(data, name=name)
+        decode(data, name=name)
     assert isinstance(caught.value, DataError)
     assert reason in caught.value.reason
     assert str(caught.value).startswith(name + " ")
@@ -183,13 +182,13 @@ OTHER_FILES = {
 def test_other_files_are_called_by_their_kind(kind: str) -> None:
     data, reason = OTHER_FILES[kind]
     with pytest.raises(UnreadableFile) as caught:
-        decode_image(data, name="a file")
+        decode(data, name="a file")
     assert caught.value.reason.startswith(reason)
 
 
 def test_an_svg_is_told_what_to_do() -> None:
     with pytest.raises(UnreadableFile, match="export it as PNG"):
-        decode_image(b"<svg></svg>", name="logo.svg")
+        decode(b"<svg></svg>", name="logo.svg")
 
 
 def layered(layers: int) -> bytes:
@@ -200,18 +199,18 @@ def layered(layers: int) -> bytes:
 
 
 def test_a_jpeg_of_endless_layers_is_refused_before_it_is_decoded() -> None:
-    assert decode_image(layered(0), name="a.jpg").size == (64, 64)
-    assert decode_image(layered(20), name="a.jpg").size == (64, 64)
+    assert decode(layered(0), name="a.jpg").image.size == (64, 64)
+    assert decode(layered(20), name="a.jpg").image.size == (64, 64)
     with pytest.raises(UnreadableFile, match="more than 100 layers"):
-        decode_image(layered(150_000), name="a.jpg")
+        decode(layered(150_000), name="a.jpg")
 
 
 def test_what_a_phone_appends_to_a_jpeg_is_not_counted() -> None:
     film = b"\xff\xda\x00\x02" * 1000
-    assert decode_image(encoded(photo(6)) + film, name="a.jpg").size == (40, 30)
+    assert decode(encoded(photo(6)) + film, name="a.jpg").image.size == (40, 30)
     small = encoded(photo(7, (8, 8)))
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00" + film + small
-    assert decode_image(encoded(photo(6), exif=exif), name="a.jpg").size == (40, 30)
+    assert decode(encoded(photo(6), exif=exif), name="a.jpg").image.size == (40, 30)
 
 
 def test_bad_bytes_anywhere_are_an_error_of_ours() -> None:
@@ -224,7 +223,7 @@ def test_bad_bytes_anywhere_are_an_error_of_ours() -> None:
             for position in rng.integers(0, len(data), 4):
                 data[position] = rng.integers(0, 256)
             with contextlib.suppress(UnreadableFile):
-                decode_image(bytes(data[: rng.integers(1, len(data) + 1)]), name="a.jpg")
+                decode(bytes(data[: rng.integers(1, len(data) + 1)]), name="a.jpg")
 
 
 def test_a_reduced_jpeg_looks_the_same_after_the_last_step() -> None:
@@ -244,7 +243,7 @@ def test_a_reduced_jpeg_looks_the_same_after_the_last_step() -> None:
 @pytest.mark.parametrize("missing", [1, 2, 3, 100, 2000])
 def test_a_jpeg_without_its_last_bytes_is_read_and_told(progressive: bool, missing: int) -> None:
     data = encoded(photo(1, (400, 300)), quality=90, progressive=progressive)
-    whole = np.asarray(decode_image(data, name="a.jpg")).astype(int)
+    whole = np.asarray(decode(data, name="a.jpg").image).astype(int)
     decoded = decode(data[:-missing], name="a.jpg")
     assert decoded.remark == CUT_OFF
     assert decoded.size == (400, 300)
@@ -256,10 +255,10 @@ def test_a_jpeg_without_its_last_bytes_is_read_and_told(progressive: bool, missi
 
 def test_only_what_is_missing_of_a_cut_jpeg_is_grey() -> None:
     data = encoded(photo(1, (400, 300)), quality=90)
-    lower = np.asarray(decode_image(data[: int(0.7 * len(data))], name="a.jpg"))[-16:]
+    lower = np.asarray(decode(data[: int(0.7 * len(data))], name="a.jpg").image)[-16:]
     assert (lower == 128).all()
     with pytest.raises(UnreadableFile, match="less than half"):
-        decode_image(data[: len(data) // 3], name="a.jpg")
+        decode(data[: len(data) // 3], name="a.jpg")
 
 
 # --- more than 8 bits a value -----------------------------------------------------------------
@@ -294,7 +293,7 @@ def test_sixteen_bits_are_spread_to_those_in_use(high: int, white: int, channels
     data = png_16(ramp(high, channels))
     assert wide_limits(data, name="a.png") == (0, high)
     assert common_range([(0, high)]) == (0, white)
-    pixels = np.asarray(decode_image(data, name="a.png")).astype(float)
+    pixels = np.asarray(decode(data, name="a.png").image).astype(float)
     right = np.broadcast_to(ramp(high, channels) * (255 / white), (30, 40, 3))
     assert np.abs(pixels - right).max() <= 0.501
 
@@ -308,7 +307,7 @@ def test_the_range_of_a_set_keeps_a_dark_picture_dark() -> None:
 def test_transparency_of_sixteen_bits_lies_on_white() -> None:
     values = np.concatenate([ramp(4095, 3), np.full((30, 40, 1), 65535)], axis=2)
     values[:, 20:, 3] = 0
-    pixels = np.asarray(decode_image(png_16(values.astype(np.uint16)), name="a.png"))
+    pixels = np.asarray(decode(png_16(values.astype(np.uint16)), name="a.png").image)
     assert (pixels[:, 20:] == 255).all()
     assert pixels[:, :20].max() < 255
 
@@ -327,7 +326,7 @@ def test_float_tiffs(values: np.ndarray, expected: tuple[float, float]) -> None:
     data = encoded(Image.fromarray(square), "TIFF")
     value_range = common_range([wide_limits(data, name="a.tif")])
     assert value_range == expected
-    pixels = np.asarray(decode_image(data, name="a.tif")).astype(float)[..., 0]
+    pixels = np.asarray(decode(data, name="a.tif").image).astype(float)[..., 0]
     low, high = expected
     assert np.abs(pixels - (square - low) * 255 / (high - low)).max() <= 0.51
 
@@ -337,7 +336,7 @@ def test_values_that_are_no_numbers_are_black_and_count_nowhere() -> None:
     values[0, :2] = np.nan, np.inf
     data = encoded(Image.fromarray(values), "TIFF")
     assert wide_limits(data, name="a.tif") == (pytest.approx(values[0, 2]), 1)
-    pixels = np.asarray(decode_image(data, name="a.tif"))[..., 0]
+    pixels = np.asarray(decode(data, name="a.tif").image)[..., 0]
     assert pixels[0, 0] == 0
     assert pixels[0, 1] == 255
 
@@ -345,7 +344,7 @@ def test_values_that_are_no_numbers_are_black_and_count_nowhere() -> None:
 def test_a_tiff_whose_zero_is_white_is_turned_round() -> None:
     image = Image.fromarray(ramp(4095)[:, :, 0])
     data = encoded(image, "TIFF", tiffinfo={262: 0})
-    pixels = np.asarray(decode_image(data, name="a.tif"))
+    pixels = np.asarray(decode(data, name="a.tif").image)
     assert pixels[0, 0, 0] == 255
     assert pixels[-1, -1, 0] == 0
 
@@ -366,13 +365,13 @@ def test_a_photograph_of_100_megapixels_is_read_at_reduced_scale() -> None:
     assert decoded.size == (12_000, 9_000)
     assert decoded.image.size == (1500, 1125)
     assert abs(int(np.asarray(decoded.image).mean()) - 60) <= 2
-    assert decode_image(data, name="a.jpg").size == (6000, 4500)
+    assert decode(data, name="a.jpg").image.size == (6000, 4500)
 
 
 def test_a_large_jpeg_in_layers_is_refused_for_it_would_be_held_whole() -> None:
     data = encoded(Image.new("L", (9_000, 9_000), 60), quality=50, progressive=True)
     with pytest.raises(UnreadableFile, match="at most 64 megapixels"):
-        decode_image(data, name="a.jpg")
+        decode(data, name="a.jpg")
 
 
 def test_pad_keeps_all_and_its_shape() -> None:

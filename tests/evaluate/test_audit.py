@@ -11,7 +11,16 @@ import pytest
 
 from lab.errors import ConfigError
 from lab.evaluate import audit as rooms
-from lab.evaluate.audit import Audit, MapShare, Mean, Share, audit, audit_values, saved_audit
+from lab.evaluate.audit import audit
+from lab.evaluate.audit_result import (
+    Audit,
+    MapShare,
+    Mean,
+    Share,
+    audit_values,
+    keep_audit,
+    saved_audit,
+)
 from lab.evaluate.opened import open_own_network
 from lab.evaluate.trust import trust_of
 from lab.explain.grad_cam import FORMULAS, class_activation_maps, formula_maps
@@ -186,16 +195,11 @@ def test_means_have_intervals_by_group() -> None:
     assert rooms._mean(values[:2], np.array([4, 4])) is None
 
 
-def test_plain_values_survive_being_written(found: Audit, tmp_path: Path) -> None:
+def test_plain_values_survive_being_written(found: Audit, folder: Path) -> None:
     pointing = replace(found.cells[0], pointing=Share(3, 12, 0.1, 0.5))
     changed = replace(found, cells=(pointing,), pointing_chance=0.2)
-    assert (
-        rooms._from_json(
-            {
-                k: v
-                for k, v in json.loads(json.dumps(audit_values(changed))).items()
-                if k != "format"
-            }
-        )
-        == changed
-    )
+    keep_audit(folder, changed)
+    assert saved_audit(folder, "best") == changed
+    keep_audit(folder, replace(found, format=0))  # of another version of the lab
+    assert saved_audit(folder, "best") is None
+    keep_audit(folder, found)

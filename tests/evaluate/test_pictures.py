@@ -14,7 +14,7 @@ from PIL import Image
 
 from lab.config import RunConfig
 from lab.data import catalog
-from lab.data.decode import Fit, decode_image
+from lab.data.decode import Fit, decode
 from lab.data.preprocess import Preprocess
 from lab.data.resize import own_image_size
 from lab.errors import NotFoundError
@@ -84,7 +84,7 @@ def test_an_upload_becomes_what_the_data_set_would_hold(tmp_path: Path, fit: Fit
         assert own_image_size(pack) == 32
         own = dataclasses.replace(card(image_size=size, fit=fit), data_image_size=32)
         for index, name in enumerate(pack.names):
-            upload = decode_image((folder / name).read_bytes(), name=name)
+            upload = decode((folder / name).read_bytes(), name=name).image
             picture = upload_picture(upload, own, name=name)
             assert picture.pixels.shape == pack.images[index].shape
             assert (picture.pixels == pack.images[index]).all()
@@ -112,6 +112,6 @@ def test_the_crop_is_taken_from_the_upload() -> None:
 def test_a_tensor_is_what_the_preprocess_makes_of_the_pixels() -> None:
     data = io.BytesIO()
     photograph(16, 16).save(data, "PNG")
-    picture = upload_picture(decode_image(data.getvalue(), name="p"), card(), name="p")
+    picture = upload_picture(decode(data.getvalue(), name="p").image, card(), name="p")
     expected = (torch.from_numpy(picture.pixels).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
     torch.testing.assert_close(picture.tensor(card().preprocess), expected)

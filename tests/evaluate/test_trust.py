@@ -13,7 +13,7 @@ from lab.errors import ConfigError, NotFoundError, ResourceError
 from lab.evaluate import trust
 from lab.evaluate.opened import PublishedNetwork
 from lab.evaluate.pictures import Picture, pack_picture
-from lab.evaluate.trust import Skill, trust_of
+from lab.evaluate.trust import Skill, knows_nothing, trust_of
 from lab.models.staged import StagedNet
 from lab.progress import Cancelled, Progress
 from lab.training.checkpoint import CheckpointMetadata, load_network
@@ -81,6 +81,7 @@ def test_no_map_of_a_network_that_only_guesses_is_trusted(tmp_path: Path) -> Non
 
 def test_knowledge_is_more_than_luck() -> None:
     assert Skill(right=64, images=64, guessing=0.5).is_knowledge
+    assert "64 test images" in knows_nothing(Skill(9, 64, guessing=0.5, split="test"))
     assert not Skill(right=38, images=64, guessing=0.5).is_knowledge  # 1 of 10 guess as well
     assert Skill(right=45, images=64, guessing=0.5).is_knowledge
     assert not Skill(right=0, images=64, guessing=0.04).is_knowledge

@@ -18,6 +18,7 @@ from lab.training.events import (
     LogWritten,
     RunEnded,
     RunStarted,
+    SaveReached,
     StepDone,
 )
 
@@ -129,6 +130,7 @@ class FakeEngine:
                 if number == self.fail_at and self.error is not None:
                     raise self.error
                 yield step(number, per_epoch=self.per_epoch)
+                yield SaveReached(number)
                 state.write_text(json.dumps(number))
                 wanted = control.wanted
                 if wanted == "stop" or wanted == "pause":
@@ -138,8 +140,8 @@ class FakeEngine:
                     break
                 if number % self.per_epoch == 0:
                     yield epoch(number // self.per_epoch, per_epoch=self.per_epoch)
-            state.unlink()
             yield ended(steps=number)
+            state.unlink()
         finally:
             self.finished_cleanly.set()
 

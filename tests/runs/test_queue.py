@@ -1,17 +1,20 @@
 import re
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
+from lab.errors import ConfigError, DataError, DiskFullError, NotFoundError, ResourceError
 from lab.progress import Cancelled
-from lab.runs import locks
+from lab.runs import locks, worker
 from lab.runs.queue import Queue, shutdown_queues
 from lab.runs.queue import queue as process_queue
 from lab.runs.rows import RunRow
+from lab.runs.spill import Spill
 from lab.runs.store import Store
 from lab.runs.worker import lab_engine
 
@@ -243,22 +246,37 @@ def test_an_engine_that_leaves_by_system_exit_interrupts_its_run_only(
     assert queue.wait(queue.submit(CONFIG), 10).status == "completed"
 
 
-def test_a_full_disk_while_recording_fails_the_run_with_the_sentence(
+def test_a_full_disk_while_recording_pauses_the_run_until_there_is_room(
     start_queue: StartQueue, runs: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Store.record
+    record, usage, has_room = Store.record, shutil.disk_usage, threading.Event()
 
     def full(self: Store, run_id: str, events: Any, **options: Any) -> Any:
-        if any(getattr(e, "step", 0) == 5 for e in events):
-            raise ResourceError("The disk is full: free some space.")
+        if any(getattr(e, "step", 0) == 5 for e in events) and not has_room.is_set():
+            raise DiskFullError("The disk is full: free some space.")
         return record(self, run_id, events, **options)
 
+    def free(_: object) -> Any:
+        return usage("/")._replace(total=10**9, free=10**9 if has_room.is_set() else 10**6)
+
     monkeypatch.setattr(Store, "record", full)
+    monkeypatch.setattr(worker.shutil, "disk_usage", free)
+    monkeypatch.setattr(worker, "ROOM_SECONDS", 0.0)
     engine = FakeEngine()
     queue = start_queue(engine)
-    row = queue.wait(queue.submit(CONFIG), 10)
-    assert (row.status, row.message) == ("failed", "The disk is full: free some space.")
+    run_id = queue.submit(CONFIG)
+    row = queue.wait(run_id, 10)
+    assert row.status == "paused"
+    assert row.message.startswith("The disk is full: free some space. The run goes on by itself")
     assert engine.finished_cleanly.is_set()
+    assert worker.resume_with_room(runs) == []
+    has_room.set()
+    while runs.waiting:  # the recorder has its last words
+        time.sleep(0.01)
+    assert worker.resume_with_room(runs) == [run_id]
+    queue._wake.set()
+    assert queue.wait(run_id, 10).status == "completed"
+    assert list(runs.steps(run_id).step) == list(range(1, 11))
 
 
 def test_an_ending_that_finds_no_room_is_written_when_there_is_some(
@@ -272,18 +290,40 @@ def test_an_ending_that_finds_no_room_is_written_when_there_is_some(
         if any(getattr(e, "step", 0) == 10 or hasattr(e, "status") for e in events):
             tried.set()
             if not room.is_set():
-                raise ResourceError("The disk is full: free some space.")
+                raise DiskFullError("The disk is full: free some space.")
         return record(self, run_id, events, **options)
 
+    def checked(method: Any) -> Any:
+        def no_room(*arguments: Any, **options: Any) -> Any:
+            if not room.is_set():
+                raise DiskFullError("The disk is full: free some space.")
+            return method(*arguments, **options)
+
+        return no_room
+
+    def in_database() -> str:
+        with runs.database.read() as connection:
+            return connection.exec_driver_sql("SELECT status FROM runs").scalar_one()
+
     monkeypatch.setattr(Store, "record", full)
+    monkeypatch.setattr(Store, "record_spill", checked(Store.record_spill))
+    monkeypatch.setattr(Spill, "append", checked(Spill.append))
     queue = start_queue(FakeEngine(), poll_seconds=0.02)
     run_id = queue.submit(CONFIG)
     assert tried.wait(10)
-    with pytest.raises(TimeoutError, match="is still running"):
-        queue.wait(run_id, 0.1)
+    row = queue.wait(run_id, 10)  # pages are told at once, though nothing can be written
+    assert row.status == "paused"
+    assert row.message.startswith("The disk is full: free some space.")
+    assert in_database() == "running"
+    with pytest.raises(DiskFullError):
+        queue.resume(run_id)
     room.set()
-    row = queue.wait(run_id, 10)
-    assert (row.status, row.message) == ("failed", "The disk is full: free some space.")
+    for _ in range(500):
+        if in_database() != "running":
+            break
+        time.sleep(0.01)
+    assert in_database() == "paused"
+    assert list(runs.steps(run_id).step) == list(range(1, 10))
 
 
 def test_auto_is_resolved_in_the_background(start_queue: StartQueue, runs: Store) -> None:

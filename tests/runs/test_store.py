@@ -409,5 +409,20 @@ def test_tags_label_runs_and_find_them(runs: Store) -> None:
     assert {r.id for r in runs.runs(search="übung")} == {a, c}
     runs.set_tag([a], "")
     assert {r.id for r in runs.runs(search="übung")} == {c}
-    with pytest.raises(ConfigError, match="at most 40 characters"):
+    with pytest.raises(ConfigError, match="has 0 to 40 characters"):
         runs.set_tag([a], "x" * 41)
+
+
+def test_names_that_a_person_typed_are_text_without_commands(runs: Store) -> None:
+    run_id = runs.create_run(CONFIG, name="my run [/done] ![x](http://a)")
+    assert runs.run(run_id).name == "my run [/done] ![x](http://a)"
+    for refused in ("\x1b[31mred", "a\u202eb", "\ud800"):
+        with pytest.raises(ConfigError, match="control character"):
+            runs.rename(run_id, refused)
+        with pytest.raises(ConfigError, match="control character"):
+            runs.set_tag([run_id], refused)
+        with pytest.raises(ConfigError, match="control character"):
+            runs.set_notes(run_id, f"line\n{refused}")
+    with runs.database.write() as connection:  # as an earlier version took it
+        connection.execute(schema.runs.update().values(name="\x1b[31mred"))
+    assert runs.run(run_id).name == "\ufffd[31mred"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lab.errors import ResourceError
+from lab.errors import DiskFullError
 from lab.progress import Progress
 from lab.runs import recorder as recorder_module
 from lab.runs import writing
@@ -254,20 +254,20 @@ def test_a_write_that_failed_is_raised_in_the_training_thread(
     with Recorder(runs, run_id, Control()) as recorder:
         recorder.add(started())
         recorder.add(step(1))
-        monkeypatch.setattr(Store, "record", full_disk)
-        recorder.add(step(2))
-        until(lambda: recorder._error is not None)
-        with pytest.raises(ResourceError, match="The disk is full"):
-            recorder.add(step(3))
-        recorder.flush_or_drop()
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "record", full_disk)
+            recorder.add(step(2))
+            until(lambda: recorder._error is not None)
+            with pytest.raises(DiskFullError, match="The disk is full"):
+                recorder.add(step(3))
+            recorder.flush_or_drop()
         recorder.add(ended("failed", steps=0))
     assert runs.run(run_id).status == "failed"
-    assert len(runs.steps(run_id)) == 1
+    assert list(runs.steps(run_id).step)[:2] == [1, 2]  # what waited beside the run, too
 
 
 def full_disk(*_: object, **__: object) -> None:
-    raise ResourceError("The disk is full.")
+    raise DiskFullError("The disk is full.")
 
 
 def test_preparation_is_shown_a_few_times_a_second(

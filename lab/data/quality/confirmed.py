@@ -26,28 +26,15 @@ def confirmed(pack: Pack) -> frozenset[int]:
 
 def confirm(pack: Pack, row: int) -> None:
     """Remembers that the label of this picture is right."""
-    _change(pack, row, pack.meta.class_names[pack.labels[row]])
-
-
-def doubt_again(pack: Pack, row: int) -> None:
-    """Takes `confirm` back."""
-    _change(pack, row, None)
+    file = home_folder("quality", _folder_of(pack)) / "confirmed.json"
+    with FileLock(home_folder("locks") / f"{_folder_of(pack)}-confirmed.lock"):
+        right = _read(pack) | {row: pack.meta.class_names[pack.labels[row]]}
+        with atomic_file(file) as temporary:
+            temporary.write_text(json.dumps(right, ensure_ascii=False), encoding="utf-8")
 
 
 def _folder_of(pack: Pack) -> str:
     return pack.meta.images_hash or pack.meta.content_hash
-
-
-def _change(pack: Pack, row: int, class_name: str | None) -> None:
-    file = home_folder("quality", _folder_of(pack)) / "confirmed.json"
-    with FileLock(home_folder("locks") / f"{_folder_of(pack)}-confirmed.lock"):
-        right = _read(pack)
-        if class_name is None:
-            right.pop(row, None)
-        else:
-            right[row] = class_name
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(right, ensure_ascii=False), encoding="utf-8")
 
 
 def _read(pack: Pack) -> dict[int, str]:

@@ -34,6 +34,7 @@ from lab.data.decode import SUFFIXES, UnreadableFile
 from lab.data.pack import Rejections
 from lab.data.sources.code_pages import CODE_PAGES, ZIP_PAGES, question, readings
 from lab.data.sources.source import Question, natural_key
+from lab.data.typed_path import expanded
 from lab.errors import DataError
 from lab.home import lab_home, require_free_space, writing
 
@@ -99,7 +100,7 @@ def open_archive(
     when `path` is not there, is neither, or must not be read.
     """
     display_path = str(path)
-    place = path.expanduser()
+    place = expanded(display_path)
     answers = answers or {}
     try:
         is_folder, is_file = place.is_dir(), place.is_file()

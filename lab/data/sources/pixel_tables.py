@@ -439,7 +439,8 @@ def _with_names(names: list[str], separator: bytes, sample: list[bytes]) -> Colu
     if len(largest) < _FEWEST_PIXELS:
         return None
     ordered = sorted(largest, key=lambda i: tuple(map(_small_int, re.findall(r"\d+", names[i]))))
-    others = [i for i in range(len(names)) if i not in {label, split, *largest}]
+    used = {label, split, *largest}
+    others = [i for i in range(len(names)) if i not in used]
     if label is None and len(others) == 1 and not _is_index(names[others[0]]):
         label, others = others[0], []
     if len(others) > 8:

@@ -32,11 +32,10 @@ import numpy.typing as npt
 
 from lab.config import RunConfig
 from lab.data.batches import Batch
-from lab.errors import ResourceError
 from lab.models.freezing import apply_freeze
 from lab.process import trim_memory
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.failures import is_out_of_memory, out_of_memory
+from lab.training.failures import out_of_memory, out_of_memory_as
 from lab.training.lr_finder.curve import RateReading, read_curve
 from lab.training.plan import Plan, make_plan
 from lab.training.source import Source, open_source
@@ -102,12 +101,8 @@ def find_rates(
         tried = config.changed(compile_steps="off", warmup_epochs=0)
         plan = make_plan(tried, folder=Path(folder), progress=progress, cancel=cancel)
         try:
-            return _ramp(plan, progress, cancel)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            sentence = out_of_memory(config.batch_size, plan.config.image_size)
-            raise ResourceError(sentence) from error
+            with out_of_memory_as(out_of_memory(config.batch_size, plan.config.image_size)):
+                return _ramp(plan, progress, cancel)
         finally:
             trim_memory()
 

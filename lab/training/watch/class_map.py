@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from lab.data.batches import Batch
 from lab.data.quality.embedding import principal_components
-from lab.errors import LabError
+from lab.errors import DiskFullError, LabError
 from lab.models.staged import HEAD, StagedNet
 from lab.training.counters import Counters
 from lab.training.events import LogWritten
@@ -141,6 +141,8 @@ class ClassMap:
             self._found.clear()
             if np.isfinite(features).all() and np.isfinite(logits).all():
                 self._write(epoch, rows, features, logits)
+        except DiskFullError:
+            raise
         except (LabError, OSError, MemoryError, RuntimeError) as error:
             self.on = False
             self._found.clear()

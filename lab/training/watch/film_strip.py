@@ -31,7 +31,7 @@ from lab.data.pack import Pack
 from lab.data.preprocess import Preprocess
 from lab.data.probes import chosen_probes
 from lab.data.splits import Splits
-from lab.errors import LabError
+from lab.errors import DiskFullError, LabError
 from lab.explain.grad_cam import Cams, class_activation_maps
 from lab.explain.layers import cam_layers, list_layers
 from lab.models.staged import StagedNet
@@ -191,6 +191,8 @@ class FilmStrip:
             )
             film_files.write_snapshot(self.folder, snapshot, maps)
             seconds = self.clock() - began
+        except DiskFullError:
+            raise
         except (LabError, OSError, MemoryError, RuntimeError) as error:
             yield self._give_up(error)
             return

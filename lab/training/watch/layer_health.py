@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lab.data.preprocess import Preprocess
-from lab.errors import LabError
+from lab.errors import DiskFullError, LabError
 from lab.models.staged import StagedNet
 from lab.training.counters import Counters
 from lab.training.events import LogWritten
@@ -195,6 +195,8 @@ class LayerHealth:
                 work(sample)
             wait_for(self.device)
             sample.cost += self.clock() - began
+        except DiskFullError:
+            raise
         except (LabError, OSError, MemoryError, RuntimeError) as error:
             self._give_up(error)
 

@@ -15,6 +15,10 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from lab.data.decode import FORMAT_WORDS
+from lab.data.examples import Example, unseen_examples
+from lab.errors import LabError
+from lab.ui.widgets.checkpoints import CheckpointChoice
+from lab.ui.widgets.pictures import enlarge, png
 from lab.ui.words import plain
 from lab.words import size
 
@@ -24,6 +28,8 @@ MOST_BYTES = 200_000_000
 """Size of all their files together."""
 NAMED = 20
 CAMERA_NAME = "Camera picture"
+EXAMPLES = 8
+EXAMPLE_WIDTH = 96
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,40 @@ def draw_uploader() -> None:
             f"Not taken: {names}{more}.",
             icon=":material/filter_none:",
         )
+
+
+def draw_test_pictures(choice: CheckpointChoice) -> None:
+    """Offers pictures that the network never trained on, for a person who has none at hand."""
+    config = choice.run.config
+    try:
+        pictures = unseen_examples(config.dataset, EXAMPLES, version=config.dataset_version)
+    except LabError:  # the data set is gone; one's own pictures are answered without it
+        return
+    if not pictures:
+        return
+    with st.container(border=True):
+        st.markdown(
+            "No picture at hand? These are test pictures: the network did not learn from them."
+        )
+        with st.container(horizontal=True, gap="small"):
+            for _, image in pictures:
+                st.image(enlarge(image), width=EXAMPLE_WIDTH)
+        st.button(
+            "Classify these",
+            key="classify_test_pictures",
+            icon=":material/image_search:",
+            on_click=_take_test_pictures,
+            args=(choice.run.id, pictures),
+        )
+
+
+def _take_test_pictures(run_id: str, pictures: Sequence[Example]) -> None:
+    upload_list().add(
+        [
+            Upload(f"{run_id}-test-{number}", f"{name}, test picture {number}.png", png(image))
+            for number, (name, image) in enumerate(pictures, start=1)
+        ]
+    )
 
 
 def _take_over(key: str) -> None:

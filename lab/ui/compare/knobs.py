@@ -36,6 +36,9 @@ NO_KNOB = ""
 def draw_knobs(chosen: Sequence[ComparedRun]) -> None:
     """Draws the whole tab."""
     different = differing_settings([c.row.settings for c in chosen])
+    if len(chosen) < 2:
+        st.info("Choose a second run to draw a setting against a result.", icon=":material/tune:")
+        return
     if not different:
         st.info(
             "These runs have the same settings, the seed included, so no setting can be drawn "

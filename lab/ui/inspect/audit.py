@@ -7,7 +7,8 @@ import streamlit as st
 
 from lab.charts.style import CHART
 from lab.charts.trust import passed, passed_alt
-from lab.evaluate.audit import BUDGET_SECONDS, PICTURES, Audit, Mean, audit, saved_audit
+from lab.evaluate.audit import BUDGET_SECONDS, PICTURES, audit
+from lab.evaluate.audit_result import Audit, Mean, saved_audit
 from lab.explain.grad_cam import METHODS
 from lab.ui.inspect.methods import begin_with_evidence, started
 from lab.ui.inspect.subject import Subject

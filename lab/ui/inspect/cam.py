@@ -338,9 +338,13 @@ def _draw_stages(
         label="Stages of the network",
         on_choose=lambda at: _look_at_layer(subject, stages[at]),
     )
+    shapes = {maps[name].values.shape for name in stages if maps[name].meaningful}
     st.caption(
         "Early maps are fine-grained and scattered over edges; late ones are coarse and gather on "
         "what the class is recognised by. Click one to see it large."
+        if len(shapes) != 1
+        else "All stages of this network have equally many places, so late maps are no coarser "
+        "than early ones. Click one to see it large."
     )
 
 
@@ -393,8 +397,8 @@ def _trust_cost(subject: Subject, layer: Layer, method: Method) -> str:
 def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
     target = subject.class_names[chosen.target]
     st.info(
-        "This network has no convolution, so no layer has places that Grad-CAM could point at. "
-        "Instead: which pixels would move the score most.",
+        "No stage of this network puts out places that Grad-CAM could point at. Instead: which "
+        "pixels would move the score most.",
         icon=":material/info:",
     )
 

@@ -354,7 +354,6 @@ def _draw_flat(maps: FeatureMaps, title: str, names: tuple[str, ...]) -> None:
 
 
 def _draw_filters(subject: Subject) -> None:
-
     with st.expander("What the first layer looks for: its weights", on_change="rerun") as panel:
         if not panel.open:
             return
@@ -391,12 +390,7 @@ def _filters(opened: Opened) -> Filters:
     return filters
 
 
-def _picture(
-    values: Floats,
-    *,
-    signed: bool,
-    limit: float | None = None,
-) -> npt.NDArray[np.uint8]:
+def _picture(values: Floats, *, signed: bool, limit: float | None = None) -> npt.NDArray[np.uint8]:
     """(h, w) -> (h, w, 3) in the lab's colours: amounts from dark to bright, signed numbers about
     white. `limit` is full colour; by default the largest of the values."""
     if signed:
@@ -409,11 +403,11 @@ def _colours(signed: bool) -> str:
     return "White is zero, orange above, blue below." if signed else "Dark is zero, bright is much."
 
 
-def _framed(picture: npt.NDArray[np.uint8], *, gap: int = 8) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) -> (H + gap, W + gap, 4) with a see-through margin: pictures of one st.image stand
-    edge to edge."""
+def _framed(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) -> (H + 8, W + 8, 4) with a see-through margin: pictures of one st.image stand edge
+    to edge."""
     height, width = picture.shape[:2]
-    framed = np.zeros((height + gap, width + gap, 4), dtype=np.uint8)
+    framed = np.zeros((height + 8, width + 8, 4), dtype=np.uint8)
     framed[:height, :width, :3] = picture
     framed[:height, :width, 3] = 255
     return framed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lab import jobs
-from lab.evaluate.audit import saved_audit
+from lab.evaluate.audit_result import saved_audit
 from lab.explain.grad_cam import METHODS, Cost, Method
 from lab.explain.layers import Layer
 from lab.explain.overlay import MODES, Mode

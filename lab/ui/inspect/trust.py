@@ -13,8 +13,8 @@ from lab.explain.trust import ALIKE, Trust
 from lab.words import percent
 
 
-def draw_trust(trust: Trust, *, key: str = "trust") -> None:
-    """The verdict and what it rests on. `key` tells two of them on one page apart."""
+def draw_trust(trust: Trust) -> None:
+    """The verdict and what it rests on."""
     if trust.verdict == "depends":
         st.success(trust.sentence, icon=":material/verified:")
     elif trust.verdict == "not_meaningful":
@@ -24,23 +24,23 @@ def draw_trust(trust: Trust, *, key: str = "trust") -> None:
     else:
         st.warning(trust.sentence, icon=":material/gpp_bad:")
     if trust.correlations:
-        _draw_likeness(trust, key)
+        _draw_likeness(trust)
     if trust.placement is not None:
-        _draw_copies(trust.placement, key)
+        _draw_copies(trust.placement)
     if trust.correlations:
         with st.expander("More numbers, and two more tests"):
-            _draw_hiding(trust, key)
+            _draw_hiding(trust)
             _draw_details(trust)
 
 
-def _draw_likeness(trust: Trust, key: str) -> None:
+def _draw_likeness(trust: Trust) -> None:
     what = [step.what for step in trust.correlations]
     means = np.array([step.mean for step in trust.correlations])
     draws = [np.clip(np.nan_to_num(np.array(step.draws)), 0, 1) for step in trust.correlations]
     st.markdown("**The same map with random weights**")
     st.plotly_chart(
         likeness(what, means, draws, unchanged=ALIKE),
-        key=f"{key}_likeness",
+        key="trust_likeness",
         config=CHART,
         alt=likeness_alt(what, means),
     )
@@ -50,10 +50,10 @@ def _draw_likeness(trust: Trust, key: str) -> None:
     )
 
 
-def _draw_copies(placement: Placement, key: str) -> None:
+def _draw_copies(placement: Placement) -> None:
     st.markdown("**The map beside shifted copies of itself**")
     st.plotly_chart(
-        copies(placement.gains), key=f"{key}_copies", config=CHART, alt=copies_alt(placement.gains)
+        copies(placement.gains), key="trust_copies", config=CHART, alt=copies_alt(placement.gains)
     )
     st.caption(
         "The middle is the map where it lies. Each number: by how much more the network believes "
@@ -64,7 +64,7 @@ def _draw_copies(placement: Placement, key: str) -> None:
     )
 
 
-def _draw_hiding(trust: Trust, key: str) -> None:
+def _draw_hiding(trust: Trust) -> None:
     deletion, insertion = trust.deletion, trust.insertion
     if deletion is None or insertion is None:
         return
@@ -78,7 +78,7 @@ def _draw_hiding(trust: Trust, key: str) -> None:
             insertion.of_map,
             insertion.of_random,
         ),
-        key=f"{key}_hiding",
+        key="trust_hiding",
         config=CHART,
         alt=hiding_alt(deletion.area, insertion.area, float(deletion.random_areas.mean())),
     )

@@ -405,7 +405,7 @@ def _rename(run_id: str, name: str) -> None:
         try:
             store().rename(run_id, new)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -425,7 +425,7 @@ def _tag(run_ids: Sequence[str], tags: Collection[str]) -> None:
         try:
             store().set_tag(run_ids, tag)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -444,7 +444,7 @@ def _delete(runs: Sequence[tuple[str, str]]) -> None:
             for run_id, _ in runs:
                 store().delete(run_id)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         _untick()
         st.rerun()

@@ -199,7 +199,7 @@ def _draw_architecture() -> ArchitectureSpec:
             "as efficientnet_lite0+efficientnet_lite1: one last layer on the features of all.",
         )
         if sentence := st.session_state.get(_TIMM_REFUSAL):
-            st.error(sentence)
+            st.error(plain(sentence))
     spec = ARCHITECTURES.get(st.session_state[knob_key("architecture")])
     source = ""
     if spec.weights:
@@ -348,10 +348,10 @@ def draw_train_button(config: RunConfig | LabError) -> None:
         if not isinstance(config, LabError):
             draw_time(config)
     if isinstance(config, LabError):
-        st.error(str(config), icon=":material/error:")  # on a phone the form covers the page
+        st.error(plain(str(config)), icon=":material/error:")  # on a phone the form covers the page
         return
     if refusal := st.session_state.pop(_REFUSAL, None):
-        st.error(refusal, icon=":material/error:")
+        st.error(plain(refusal), icon=":material/error:")
     draw_cautions(config)
 
 
@@ -414,6 +414,6 @@ def _adopt_settings_from_url() -> None:
         fill_form(RunConfig.from_texts(texts), touched=frozenset(texts))
     except LabError as error:
         st.error(
-            f"The link's settings could not be used: {page_words(str(error))}",
+            f"The link's settings could not be used: {plain(page_words(str(error)))}",
             icon=":material/link_off:",
         )

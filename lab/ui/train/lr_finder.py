@@ -18,7 +18,7 @@ from lab.training.lr_finder.ramp import RateFinding, find_rates
 from lab.ui.state import change_form
 from lab.ui.widgets import background
 from lab.ui.widgets.background import computed
-from lab.ui.words import page_words
+from lab.ui.words import page_words, plain
 
 
 def draw_lr_finder(config: RunConfig | LabError) -> None:
@@ -34,7 +34,7 @@ def draw_lr_finder(config: RunConfig | LabError) -> None:
         try:
             _draw(config)
         except LabError as error:
-            st.error(page_words(str(error)), icon=":material/error:")
+            st.error(plain(page_words(str(error))), icon=":material/error:")
 
 
 def _draw(config: RunConfig) -> None:

@@ -12,7 +12,7 @@ from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.store import store
 from lab.ui.train.preview import Preview, augmented, layers, preview
-from lab.ui.words import page_words
+from lab.ui.words import page_words, plain
 
 
 def draw_summary(config: RunConfig) -> None:
@@ -25,7 +25,7 @@ def draw_summary(config: RunConfig) -> None:
         with st.skeleton(height=160):
             facts = preview(config)
     except LabError as error:
-        st.error(page_words(str(error)), icon=":material/error:")
+        st.error(plain(page_words(str(error))), icon=":material/error:")
         return
     st.html(_examples_html(facts))
     if config.augments:

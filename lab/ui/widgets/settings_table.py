@@ -19,6 +19,9 @@ MOST_COLUMNS = 6
 def draw_differences(titles: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:
     """Draws a table of the knobs that differ among runs named `titles`, or says that none do."""
     different = differing_settings(settings)
+    if len(titles) < 2:
+        st.caption("Choose a second run to see what differs.")
+        return
     if not different:
         st.caption("Nothing: these runs have the same settings, the seed included.")
         return

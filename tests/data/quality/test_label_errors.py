@@ -11,7 +11,7 @@ from lab.data import catalog
 from lab.data.pack import EXCLUDED, Pack
 from lab.data.quality import check
 from lab.data.quality import label_errors as module
-from lab.data.quality.confirmed import confirm, confirmed, doubt_again
+from lab.data.quality.confirmed import confirm, confirmed
 from lab.data.quality.features import Features, set_features
 from lab.data.quality.label_errors import (
     LIKELY,
@@ -181,8 +181,6 @@ def test_what_a_person_called_right_is_not_shown_again(pack: Pack) -> None:
     assert 4 not in {finding.row for finding in result.findings}
     assert any("called right" in note for note in result.notes)
     assert confirmed(pack) == frozenset()  # with its other label it may be suspected
-    doubt_again(mended, 4)
-    assert 4 in {finding.row for finding in label_errors(mended, silent, never).findings}
 
 
 def test_a_few_copies_share_a_fold_and_many_do_not(

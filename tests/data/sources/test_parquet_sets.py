@@ -6,9 +6,11 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from lab.data import catalog
 from lab.errors import DataError
@@ -52,6 +54,22 @@ def test_a_set_of_the_hub(tmp_path: Path, zipped: bool) -> None:
     assert pack.sizes is not None
     assert (pack.sizes == (20, 12)).all()
     assert pack.names[1] == "train-00000-of-00002.parquet row 2"
+
+
+def test_a_dark_picture_of_sixteen_bits_stays_dark_beside_a_bright_one(tmp_path: Path) -> None:
+    def grey(value: int) -> dict[str, bytes]:
+        file = io.BytesIO()
+        Image.fromarray(np.full((8, 8), value, np.uint16)).save(file, "PNG")
+        return {"bytes": file.getvalue()}
+
+    values, labels = [4095, 1000, 4000, 500] * 3, ["a", "b"] * 6
+    content = pa.table({"image": list(map(grey, values)), "label": labels})
+    pq.write_table(content, tmp_path / "train.parquet")
+    report = catalog.add_dataset("scans", tmp_path, image_size=8)
+    pack = catalog.open_pack("scans")
+    dark = [pack.images[i].max() for i, name in enumerate(pack.names) if name.endswith("row 4")]
+    assert dark == [round(500 * 255 / 4095)]
+    assert report.meta.value_range == (0, 4095)
 
 
 def test_texts_are_classes_and_of_two_columns_one_is_asked_for(tmp_path: Path) -> None:

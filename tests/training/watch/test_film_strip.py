@@ -283,7 +283,7 @@ def test_a_run_that_begins_anew_forgets_its_old_strip(
     [
         (RuntimeError("CUDA error: out of memory"), "there is not enough memory"),
         (RuntimeError("shapes do not fit\nat all"), "RuntimeError: shapes do not fit."),
-        (OSError(28, "No space left on device"), "The disk is full"),
+        (OSError(5, "Input/output error"), "OSError: [Errno 5] Input/output error."),
     ],
 )
 def test_what_goes_wrong_is_told_once_and_the_run_goes_on(
@@ -316,6 +316,19 @@ def test_what_goes_wrong_is_told_once_and_the_run_goes_on(
     assert warnings[0].startswith(f"Film strip off: {said}")
     assert film_files.snapshot_epochs(folder) == (0,)
     assert not list((folder / "probes").glob(".*")), "nothing half-written is left"
+
+
+def test_a_full_disk_pauses_the_run(
+    tiny: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    end = train(tiny, tmp_path / "run")[-1]
+    assert isinstance(end, RunEnded)
+    assert end.status == "paused"
+    assert end.message.startswith("The disk is full: ")
 
 
 def test_memory_is_given_back_when_there_was_not_enough(

@@ -399,7 +399,7 @@ def test_what_goes_wrong_is_said_once_and_the_run_goes_on(
     assert end.test["loss"] == alone.test["loss"]
 
 
-def test_a_full_disk_ends_the_sampling_only(
+def test_a_full_disk_pauses_the_run(
     small: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: layer_file.LayerWriter, *_: object) -> None:
@@ -408,10 +408,10 @@ def test_a_full_disk_ends_the_sampling_only(
 
     monkeypatch.setattr(layer_file.LayerWriter, "append", full)
     events = train(small, tmp_path / "run")
-    assert len(said(events, "warning")) == 1
-    assert "The disk is full" in said(events, "warning")[0]
+    assert not said(events, "warning")
     assert isinstance(events[-1], RunEnded)
-    assert events[-1].status == "completed"
+    assert events[-1].status == "paused"
+    assert events[-1].message.startswith("The disk is full")
 
 
 # --- frozen layers, phases, resumes, gradients that are no numbers --------------------------------
