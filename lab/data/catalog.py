@@ -367,15 +367,11 @@ def look(
 def _place(path: Path | str) -> Path:
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
-<<<<<<< HEAD
+    if len(str(path)) > 4096:  # no system knows a longer one
+        raise DataError(f"This path has {len(str(path)):,} characters; no file has such a path.")
     place = typed_path(path) if isinstance(path, str) else path
     require_path(place)
     return place
-=======
-    if len(str(path)) > 4096:  # no system knows a longer one
-        raise DataError(f"This path has {len(str(path)):,} characters; no file has such a path.")
-    return typed_path(path) if isinstance(path, str) else path
->>>>>>> main
 
 
 def remove_dataset(name: str) -> None:

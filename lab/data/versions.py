@@ -233,14 +233,9 @@ def apply(name: str, edits: Edits, *, reason: str = "") -> Version:
     nothing, DataError when they would leave a class that nothing can be learnt of or were made on
     another import, ResourceError; nothing has changed then.
     """
-<<<<<<< HEAD
     require_dataset(name)
-    catalog.open_pack(name, progress=progress, cancel=cancel)  # a drawn set is drawn at first use
-    with pack_lock(name, progress=progress, cancel=cancel):
-=======
     catalog.open_pack(name)  # a drawn set is drawn at first use
     with pack_lock(name):
->>>>>>> main
         current = newest_stored(name)
         pack = load_pack(current.folder)
         if edits.images_hash and edits.images_hash != pack.meta.images_hash:

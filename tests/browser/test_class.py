@@ -1,4 +1,4 @@
-"""A teacher and two pupils in browsers of their own: sign in by code, train, leave others' alone."""
+"""A teacher and two pupils in browsers of their own: sign in by code, train, let others be."""
 
 from __future__ import annotations
 
