@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from lab.errors import ConfigError, DataError, NotFoundError
+from lab.names import typed_name, visible
 from lab.people import Person, Role, require_admin
 from lab.runs import schema
 from lab.runs.store import Store
 
 LONGEST_NAME = 30
-
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NameTakenError(ConfigError):
@@ -42,9 +40,7 @@ class Member:
 
 def join(runs: Store, name: str) -> Person:
     """Enters somebody by a name of their choice. Raises NameTakenError, ConfigError for none."""
-    clean = " ".join(_UNSEEN.sub(" ", name).split())
-    if not 1 <= len(clean) <= LONGEST_NAME:
-        raise ConfigError(f"A name has 1 to {LONGEST_NAME} characters; this one has {len(clean)}.")
+    clean = typed_name(name, "A name", LONGEST_NAME)
     people = schema.people
     with runs.database.write() as connection:
         # Not in SQL: SQLite knows the capitals of English only.
@@ -61,7 +57,7 @@ def sign_in_account(runs: Store, account: str, name: str, role: Role) -> Person:
     """Returns who has this account at an identity provider ("issuer subject"), entered at the first
     time; name and role are as of now."""
     people = schema.people
-    clean = " ".join(_UNSEEN.sub(" ", name).split())[:80] or "Somebody"
+    clean = " ".join(visible(name).split())[:80] or "Somebody"
     with runs.database.write() as connection:
         known = connection.execute(
             sa.select(people.c.id).where(people.c.account == account)
