@@ -32,8 +32,9 @@ from lab.data.pack import (
 from lab.data.pack_lock import pack_lock
 from lab.data.version_files import VersionFacts
 from lab.data.versions import Version
-from lab.errors import ConfigError, DataError
+from lab.errors import ConfigError, DataError, cut
 from lab.home import home_folder, require_free_space
+from lab.names import FOLDER_WORDS, fits_a_folder
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
 _CHUNK = 256
@@ -149,10 +150,9 @@ def new_dataset(
     root = home_folder("downloads") / f"chosen-{uuid.uuid4().hex}"
     try:
         for number, picture in enumerate(pictures, 1):
-            if any(c in picture.class_name for c in '/\\:*?"<>|') or picture.class_name[:1] == ".":
+            if not fits_a_folder(picture.class_name):
                 raise ConfigError(
-                    f'{picture.class_name!r} cannot be a class of a new set: no / \\ : * ? " < > '
-                    "| and no dot at the beginning."
+                    f"{cut(picture.class_name)} cannot be a class of a new set: {FOLDER_WORDS}."
                 )
             folder = root / picture.class_name
             folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
 from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import home_folder
-from lab.names import typed_name
+from lab.names import is_device, typed_name
 from lab.progress import Cancel, Report, never, silent
 
 __all__ = [
@@ -69,8 +69,6 @@ OWN_IMAGE_SIZE = 224
 
 MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")
-"""Names that Windows keeps for devices: no folder can be called so there."""
 
 
 class VersionNotFoundError(NotFoundError):
@@ -254,7 +252,7 @@ def is_dataset_name(text: str) -> bool:
 
 
 def _check_not_reserved(name: str) -> None:
-    if _RESERVED.fullmatch(name):
+    if is_device(name):
         raise ConfigError(
             f"{name!r} cannot be the name of a data set: Windows keeps it for a device. Choose "
             f"another one, for example {name}-pictures."
