@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog, version_files, versions
+from lab.data.access import require_dataset
 from lab.data.decode import decode, to_square
 from lab.data.pack import (
     EXCLUDED,
@@ -85,6 +86,7 @@ def add_pictures(
         raise DataError(
             f"{name!r} is drawn by this program; pictures can be added only to a set of your own."
         )
+    require_dataset(name)
     with pack_lock(name, progress=progress, cancel=cancel):
         current = versions.newest_stored(name)
         pack = load_pack(current.folder)
