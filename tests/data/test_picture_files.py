@@ -142,6 +142,15 @@ def test_a_class_of_one_burst_stays_whole_and_is_named() -> None:
     assert any("'cat'" in note and "single burst" in note for note in included.notes)
 
 
+def test_a_picture_that_is_copied_all_over_stays_in_training_and_is_told(tmp_path: Path) -> None:
+    files = {f"{name}/{i}.jpg": jpeg(k) for k, name in enumerate(("cat", "dog")) for i in range(40)}
+    files |= {f"{name}/one.jpg": jpeg(9 + k) for k, name in enumerate(("cat", "dog"))}
+    report = add_dataset("copies", write_folder(tmp_path / "set", files), image_size=16)
+    assert report.accepted["train"] == {"cat": 40, "dog": 40}
+    assert report.accepted["test"] == {"cat": 1, "dog": 1}
+    assert report.warnings[0].startswith("Of 82 pictures only 4 are different")
+
+
 # --- what others handed in ------------------------------------------------------------------------
 def test_a_picture_of_many_bands_says_what_it_is() -> None:
     from lab.data.decode import UnreadableFile
