@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog, version_files, versions
+from lab.data.access import require_dataset
 from lab.data.decode import decode, to_square
 from lab.data.pack import (
     EXCLUDED,
@@ -27,6 +28,7 @@ from lab.data.pack import (
     image_digest,
     image_digests,
     load_pack,
+    verify_images,
 )
 from lab.data.pack_lock import pack_lock
 from lab.data.version_files import VersionFacts
@@ -85,9 +87,11 @@ def add_pictures(
         raise DataError(
             f"{name!r} is drawn by this program; pictures can be added only to a set of your own."
         )
+    require_dataset(name)
     with pack_lock(name, progress=progress, cancel=cancel):
         current = versions.newest_stored(name)
         pack = load_pack(current.folder)
+        verify_images(pack)
         squares, chosen, new_sizes, known = _new_squares(pack, pictures)
         if not chosen:
             raise ConfigError(
