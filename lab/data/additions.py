@@ -28,6 +28,7 @@ from lab.data.pack import (
     image_digest,
     image_digests,
     load_pack,
+    verify_images,
 )
 from lab.data.pack_lock import pack_lock
 from lab.data.version_files import VersionFacts
@@ -90,6 +91,7 @@ def add_pictures(
     with pack_lock(name, progress=progress, cancel=cancel):
         current = versions.newest_stored(name)
         pack = load_pack(current.folder)
+        verify_images(pack)
         squares, chosen, new_sizes, known = _new_squares(pack, pictures)
         if not chosen:
             raise ConfigError(

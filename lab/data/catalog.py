@@ -27,7 +27,7 @@ from lab.data.access import release_dataset, require_dataset, require_path, take
 from lab.data.built_in import built_in, make_pack
 from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
-from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
+from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta, verify_images
 from lab.data.pack_lock import pack_lock
 from lab.data.preview import Preview
 from lab.data.preview import look as look_at
@@ -452,6 +452,7 @@ def _made_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
         return None
     try:
         pack = load_pack(folder)
+        verify_images(pack)
     except DataError:
         return None
     return pack if pack.meta.source_version == built_in(spec).version else None
