@@ -56,7 +56,7 @@ NO_ROOM = "The disk is full: "
 
 def no_room(error: DiskFullError) -> str:
     """The closing sentences of a run that found no room on the disk."""
-    return f"{error} The run goes on by itself when there is room; Resume tries at once."
+    return f"{error} With the lab open it goes on by itself when there is room; Resume does so now."
 
 
 def is_divergence(message: str) -> bool:

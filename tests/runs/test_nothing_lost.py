@@ -236,7 +236,7 @@ def test_a_full_disk_pauses_whatever_the_engine_was_writing(
 
     row = run_in_foreground(CONFIG, engine=engine, resolve=on_cpu)
     assert (row.status, row.step) == ("paused", 1)
-    assert re.match(r"The disk is full: .*last\.safetensors .* Resume tries at once", row.message)
+    assert re.match(r"The disk is full: .*last\.safetensors .* Resume does so now", row.message)
     assert row.can_resume
     assert [entry.level for entry in runs.log(row.id)] == ["info"]  # no traceback
 
