@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz clean
+.PHONY: run test check format bench fuzz faults clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -43,6 +43,10 @@ bench: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API; some 20 minutes
 	LAB_FUZZ=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 0 tests/fuzz
+
+faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
+	$(BIN)/python -m benchmarks faults
+	$(BIN)/python -m benchmarks.store_faults
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

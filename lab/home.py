@@ -19,11 +19,21 @@ import functools
 import os
 import re
 import shutil
+import stat
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from lab.errors import DiskFullError, ResourceError
+
+if sys.platform != "win32":
+    import fcntl
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""As `tempfile` names them."""
+LINK_SECONDS = 60.0
 
 
 def lab_home() -> Path:
@@ -104,20 +114,26 @@ def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_
 
 
 @contextlib.contextmanager
-def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`: it replaces `target` on success, else is deleted."""
+def atomic_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `target`: it replaces `target` on success, else is deleted.
+
+    With `durable` the file is on the disk when the block is left, else only soon afterwards.
+    """
     with writing(target):
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
+    os.close(handle)
     temporary = Path(name)
+    lock = _lock(temporary)
     try:
         with writing(target):
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+        _unlock(lock)
 
 
 @contextlib.contextmanager
@@ -126,6 +142,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    lock = _lock(temporary)
     try:
         with writing(target):
             yield temporary
@@ -139,3 +156,60 @@ def atomic_folder(target: Path) -> Iterator[Path]:
                 os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _unlock(lock)
+
+
+def _lock(temporary: Path) -> int | None:
+    """Hold the lock of a temporary file or folder until `_unlock`, or the process's death.
+
+    None where somebody else holds it, and where disk or system has no such locks.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        handle = os.open(temporary, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def sweep_temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> int:
+    """Delete what dead processes were writing below `folder`, but not in its folders `leave`;
+    returns how many.
+
+    What a living process writes is locked and stays, in whichever container it lives.
+    """
+    swept = 0
+    for parent, folders, files in os.walk(folder):
+        temporary = [Path(parent, n) for n in (*folders, *files) if _TEMPORARY.fullmatch(n)]
+        swept += sum(_delete_dead(path) for path in temporary)
+        kept = leave if Path(parent) == folder else ()
+        folders[:] = [name for name in folders if name[0] != "." and name not in kept]
+    return swept
+
+
+def _delete_dead(temporary: Path) -> bool:
+    lock = _lock(temporary)
+    if lock is None:
+        return False
+    try:
+        status = os.fstat(lock)
+        if stat.S_ISDIR(status.st_mode):
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif status.st_nlink > 1 and time.time() - status.st_ctime < LINK_SECONDS:
+            return False  # a second name of a file is never locked, and lasts for a moment
+        else:
+            temporary.unlink(missing_ok=True)
+    finally:
+        _unlock(lock)
+    return True

@@ -18,6 +18,24 @@ _REPLACED = re.compile(f"[{_UNSEEN}]")
 _REPLACED_IN_LINES = re.compile(rf"(?![\n\t])[{_UNSEEN}]")
 
 
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)
+FOLDER_WORDS = (
+    'no / \\ : * ? " < > |, no dot at the beginning or the end, and no name that Windows keeps for '
+    "a device, such as con"
+)
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows keeps this name for a device: no file or folder can be called so there."""
+    return _DEVICES.fullmatch(name) is not None
+
+
+def fits_a_folder(name: str) -> bool:
+    """Whether a folder can be called so on every system; FOLDER_WORDS says what is allowed."""
+    ends = name[:1] in ("", ".", " ") or name[-1] in ". "
+    return not (ends or is_device(name) or re.search(rf'[/\\:*?"<>|{_UNSEEN}]', name))
+
+
 def visible(text: str) -> str:
     """Returns the text with � for each character that must not reach a page or a terminal."""
     return _REPLACED_IN_LINES.sub("\ufffd", text)

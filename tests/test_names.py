@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import ConfigError
-from lab.names import typed_name, typed_notes, visible
+from lab.names import csv_cell, fits_a_folder, typed_name, typed_notes, visible
 
 GOOD = ("고양이 훈련 1", "Ölbaum", "👩‍🔬 test", "قطة", "می‌خواهم", "a  b", "![x](http://a)", "C#")
 BAD = ("a\x1b[31mred", "a\x00b", "half \ud800", "a\u202egnp.exe", "a\u2066b", "tab\x07")
@@ -34,3 +34,17 @@ def test_lengths_and_lines() -> None:
         typed_name("x" * 1_000_000, "A name", 5)
     assert len(str(no.value)) < 200
     assert typed_notes(" a\r\nb\n", "Notes", 9) == "a\nb"
+
+
+def test_names_of_folders_fit_every_system() -> None:
+    assert all(map(fits_a_folder, ("cat", "고양이", "console", "com", "a.b", "nullable")))
+    devices = ("con", "CON", "nul.txt", "com1", "lpt9", "aux", "prn")
+    others = ("", ".", "..", ".git", "a.", "a ", " a", "a/b", "a\\b", "c:", "a\x1b", "a?", "\ud800")
+    assert not any(map(fits_a_folder, (*devices, *others)))
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet() -> None:
+    assert [csv_cell(name) for name in ("=1+1", "+1", "-1", "@x", "a=1")] == [
+        *("'=1+1", "'+1", "'-1", "'@x"),
+        "a=1",
+    ]

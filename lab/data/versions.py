@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog, version_files
+from lab.data.access import require_dataset
 from lab.data.importer import IncludedImages, shared_pictures
 from lab.data.pack import (
     EXCLUDED,
@@ -232,6 +233,7 @@ def apply(name: str, edits: Edits, *, reason: str = "") -> Version:
     nothing, DataError when they would leave a class that nothing can be learnt of or were made on
     another import, ResourceError; nothing has changed then.
     """
+    require_dataset(name)
     catalog.open_pack(name)  # a drawn set is drawn at first use
     with pack_lock(name):
         current = newest_stored(name)
@@ -268,6 +270,7 @@ def restore(name: str, content_hash: str) -> Version:
     Raises NotFoundError when there is no such version, ConfigError when it is the newest already.
     """
     catalog.describe(name)
+    require_dataset(name)
     with pack_lock(name):
         current = newest_stored(name)
         if current.meta.content_hash == content_hash:
@@ -298,6 +301,7 @@ def unused(name: str, used: Collection[str]) -> list[Version]:
 
 def remove(name: str, numbers: Iterable[int]) -> None:
     """Deletes earlier versions from this machine. Raises ConfigError for the newest one."""
+    require_dataset(name)
     with pack_lock(name):
         earlier = {v.number: v for v in versions(name)}
         for number in numbers:

@@ -39,6 +39,7 @@ from lab.runs.worker import (
     lab_engine,
     recover,
     resume_with_room,
+    sweep,
     write_waiting,
 )
 from lab.training.control import Control
@@ -189,6 +190,10 @@ class Queue:
 
     def _dispatch(self) -> None:
         """The dispatcher thread: starts a worker for every device that a queued run needs."""
+        try:
+            sweep(self.store)
+        except Exception:  # it is not worth a queue that stands still
+            logger.exception("what dead processes left could not be swept")
         while not self._closing.is_set():
             try:
                 self._poll()

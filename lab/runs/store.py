@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import NotFoundError, StateError
+from lab.errors import NotFoundError, ResourceError, StateError
 from lab.home import home_folder, writing
 from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
@@ -279,14 +279,21 @@ class Store:
             queue_order.renumber(connection)
         folder = home_folder("runs") / run_id
         with writing(folder):
-            if folder.exists():
+            if folder.is_file():
+                folder.unlink()
+            elif folder.exists():
                 shutil.rmtree(folder)
 
     def folder(self, run_id: str) -> Path:
         """The run's folder for weights, made when it is not there."""
         if not re.fullmatch(r"[\w-]{1,40}", run_id):  # run ids come from URLs
             raise _not_found(run_id)
-        return home_folder("runs", run_id)
+        try:
+            return home_folder("runs", run_id)
+        except ResourceError:
+            if (folder := home_folder("runs") / run_id).is_file():
+                return folder  # whoever reads or writes in it says that it is none
+            raise
 
     def set_device(self, run_id: str, device: str) -> None:
         """Record on which device a queued run will train."""

@@ -66,11 +66,13 @@ def run_page() -> None:
     """Runs the page that the URL names, in the lab's frame; starts the lab at the first call."""
     from lab.ui.startup import start_once
     from lab.ui.state import adopt_run_from_url
+    from lab.ui.visitor import draw_visitor
 
     page = navigation()
     st.html(_STYLE)
     try:
         start_once()
+        draw_visitor()
         adopt_run_from_url()
         page.run()
     except LabError as error:  # what a person can meet: a full disk, a folder not to be written

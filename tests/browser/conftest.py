@@ -78,10 +78,12 @@ def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     running: dict[Path, str] = {}
     with contextlib.ExitStack() as stack:
 
-        def start(script: Path, *, fresh: bool = False) -> str:
-            """`fresh` is a server that nobody has talked to yet."""
-            if fresh:
-                return stack.enter_context(_server(script, tmp_path_factory.mktemp(script.stem)))
+        def start(script: Path, *, fresh: bool = False, **settings: str) -> str:
+            """`fresh` is a server that nobody has talked to yet; `settings` are variables of its
+            environment, for a fresh one."""
+            if fresh or settings:
+                folder = tmp_path_factory.mktemp(script.stem)
+                return stack.enter_context(_server(script, folder, settings))
             if script not in running:
                 folder = tmp_path_factory.mktemp(script.stem)
                 running[script] = stack.enter_context(_server(script, folder))
@@ -91,7 +93,7 @@ def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @contextlib.contextmanager
-def _server(script: Path, folder: Path) -> Iterator[str]:
+def _server(script: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     port = _free_port()
     log = folder / "server.log"
     clean = {name: value for name, value in os.environ.items() if "STREAMLIT" not in name}
@@ -100,6 +102,7 @@ def _server(script: Path, folder: Path) -> Iterator[str]:
         "LAB_HOME": str(folder / "lab-home"),
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",  # the tests share the machine with the browser
+        **(settings or {}),
     }
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += ["--server.port", str(port), "--server.headless", "true"]

@@ -216,7 +216,7 @@ def _draw_proof(info: DatasetInfo, there: list[Version], runs: list[RunRow]) -> 
     except LabError as error:
         st.error(plain(page_words(str(error))), icon=":material/error:")
         return
-    time = f", {rough_time(2 * seeds * one.seconds)} in all ({one.basis})" if one else ""
+    time = f", {rough_time(2 * seeds * one.seconds)} in all ({one.source})" if one else ""
     if st.button(
         f"Train both, {2 * seeds} runs",
         key="data_proof_start",

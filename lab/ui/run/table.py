@@ -92,7 +92,7 @@ def plural(count: int, noun: str) -> str:
 
 def _choose_mine(rows: list[RunRow]) -> list[RunRow]:
     """Draws whose runs are listed, in a lab that several people use; returns theirs."""
-    if not has_sign_in():
+    if not rows or not has_sign_in():
         return rows
     choice = st.segmented_control(
         "Whose",
