@@ -6,12 +6,13 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 
 import sqlalchemy as sa
 
 from lab.errors import ConfigError, DataError, NotFoundError
 from lab.names import typed_name, visible
-from lab.people import Person, Role, require_admin
+from lab.people import OPERATOR, Person, Role, require_admin
 from lab.runs import schema
 from lab.runs.store import Store
 
@@ -45,11 +46,11 @@ def join(runs: Store, name: str) -> Person:
     with runs.database.write() as connection:
         # Not in SQL: SQLite knows the capitals of English only.
         taken = {each.casefold() for each in connection.execute(sa.select(people.c.name)).scalars()}
+        taken.add(OPERATOR.name.casefold())  # nobody is taken for the teacher
         if clean.casefold() in taken:
-            number = 2
-            while f"{clean} {number}".casefold() in taken:
-                number += 1
-            raise NameTakenError(clean, f"{clean[: LONGEST_NAME - 4]} {number}")
+            numbered = (f"{clean[: LONGEST_NAME - 5]} {number}" for number in count(2))
+            free = next(each for each in numbered if each.casefold() not in taken)
+            raise NameTakenError(clean, free)
         return _enter(connection, clean, "member", "")
 
 

@@ -143,6 +143,8 @@ def test_two_of_one_name_are_told_and_are_two(visit: Visit, runs: Store) -> None
     assert "There is a mina already" in answer.text
     assert 'value="mina 2"' in answer.text
     visit(name="mina 2")
+    answer = visit().post("/sign-in", data={"code": class_code(), "name": "teacher"})
+    assert "There is a teacher already" in answer.text
     first, other = members(runs)
     assert first.person.id != other.person.id
 

@@ -28,8 +28,6 @@ PLAIN = {
 """Fields that Streamlit shows as text, or hands on; charts, HTML and components of our own are
 looked at in a browser."""
 
-TABS = {"data": "data_tabs", "runs": "runs_tab"}
-
 
 @pytest.fixture
 def run_id(finished: Callable[[str], RunRow]) -> str:
@@ -63,19 +61,19 @@ def violations(app: AppTest) -> list[str]:
     return [f"{name}: {text[:300]}" for name, text in texts if READ_AS_MARKDOWN.search(text)]
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES])
-def test_names_are_escaped(open_page: OpenPage, run_id: str, page: str) -> None:
+def test_names_are_escaped_on_every_page(open_page: OpenPage, run_id: str) -> None:
     """With the run chosen, its data set shown, and an address that brings hostile texts."""
     bad = hostile("zqu")
-    query = {"run": run_id, "dataset": "hostile" if page == "data" else bad, "epochs": bad}
-    app = open_page(page, **query)
-    assert violations(app) == []
-    assert violations(open_page(page, run=bad, runs=bad, recipe=bad, proof=bad)) == []
-
-
-@pytest.mark.parametrize("tab", ["Results", "Overview"])
-def test_names_are_escaped_in_the_results(open_page: OpenPage, run_id: str, tab: str) -> None:
-    assert violations(open_page("runs", run=run_id, runs_tab=tab)) == []
+    visits = [
+        (page.name, {"run": run_id, "dataset": dataset, "epochs": bad})
+        for page in PAGES
+        for dataset in ["hostile" if page.name == "data" else bad]
+    ]
+    visits += [(name, {"run": bad, "runs": bad}) for name in ("train", "runs", "compare")]
+    visits += [("experiments", {"recipe": bad}), ("proof", {"proof": bad})]
+    visits += [("runs", {"run": run_id, "runs_tab": "Results"})]
+    read = {f"{name} {query}": violations(open_page(name, **query)) for name, query in visits}
+    assert {visit: texts for visit, texts in read.items() if texts} == {}
 
 
 def test_the_check_notices(tmp_path: Path) -> None:

@@ -289,4 +289,4 @@ def test_a_lab_that_cannot_write_says_so_on_the_page(
 ) -> None:
     monkeypatch.setenv("LAB_HOME", "/proc/nowhere")
     app = open_page()
-    assert "/proc/nowhere" in texts(app, "error")
+    assert "/proc/nowhere" in texts(app, "error").replace("\\", "")
