@@ -46,6 +46,7 @@ fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API;
 
 faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
 	$(BIN)/python -m benchmarks faults
+	$(BIN)/python -m benchmarks.store_faults
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -161,5 +161,5 @@ def _begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     read_only = options.get("lab_reads", False)
     patience = options.get("lab_patience", BUSY_SECONDS)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * patience:.0f}").close()
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

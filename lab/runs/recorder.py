@@ -133,7 +133,7 @@ class Recorder:
         self._spill.append(time.time(), events)
         self._smoother.is_behind = True
         self._store.waiting[self._run_id] = self._spill
-        if full is not None:
+        if full is not None and not isinstance(events[-1], RunEnded):
             raise full
         return None
 

@@ -173,16 +173,23 @@ class Store:
         search: str = "",
         order: reading.Order = "newest",
         origin: str | None = None,
+        message: str = "",
     ) -> list[RunRow]:
         """Runs in any of the states `status` whose id, name, tag, data set, architecture or status
-        contain every word of `search` (capitals do not matter).
+        contain every word of `search` (capitals do not matter), and whose closing sentence begins
+        with `message`.
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
         """
         with self.database.read() as connection:
             rows = reading.runs(
-                connection, status=status, search=search, order=order, origin=origin
+                connection,
+                status=status,
+                search=search,
+                order=order,
+                origin=origin,
+                message=message,
             )
         return [self._with_waiting(row) for row in _seen(rows)]
 

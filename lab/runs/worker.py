@@ -34,7 +34,7 @@ from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
-from lab.training.failures import found_no_room, is_out_of_memory, no_room, out_of_memory
+from lab.training.failures import NO_ROOM, is_out_of_memory, no_room, out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ def write_waiting(store: Store) -> None:
 def resume_with_room(store: Store) -> list[str]:
     """Queue the runs that a full disk paused, if there is room again; returns their ids."""
     resumed = []
-    for row in store.runs(status="paused"):
-        if not found_no_room(row.message) or row.id in store.waiting:
+    for row in store.runs(status="paused", message=NO_ROOM):
+        if row.id in store.waiting:
             continue
         since = time.time() - (row.ended_at.timestamp() if row.ended_at else 0)
         disk = shutil.disk_usage(lab_home())

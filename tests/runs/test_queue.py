@@ -267,7 +267,7 @@ def test_a_full_disk_while_recording_pauses_the_run_until_there_is_room(
     run_id = queue.submit(CONFIG)
     row = queue.wait(run_id, 10)
     assert row.status == "paused"
-    assert row.message.startswith("The disk is full: free some space. The run goes on by itself")
+    assert row.message.startswith("The disk is full: free some space. With the lab open it goes on")
     assert engine.finished_cleanly.wait(10)  # behind the recorded ending
     assert worker.resume_with_room(runs) == []
     has_room.set()
