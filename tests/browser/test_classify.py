@@ -48,7 +48,7 @@ def settle(page: Any) -> None:
     answered = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
     for _ in range(2):  # one answer may bring the next
         page.wait_for_timeout(700)
-        page.wait_for_function(f"{answered} === 'notRunning'", timeout=SOON)
+        page.wait_for_function(f"() => {answered} === 'notRunning'", timeout=SOON)
 
 
 def shares(page: Any) -> list[int]:
@@ -110,7 +110,7 @@ def _walk(page: Any, one: str, other: str) -> None:
     lines = page.locator("[class*=st-key-classify_line_]")
     bars = lines.first.locator("[data-testid=stProgress]")
     page.wait_for_function(
-        "document.querySelectorAll('[class*=st-key-classify_line_] [data-testid=stProgress]')"
+        "() => document.querySelectorAll('[class*=st-key-classify_line_] [data-testid=stProgress]')"
         ".length == 6",
         timeout=SOON,
     )

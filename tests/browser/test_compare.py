@@ -39,11 +39,11 @@ def test_compare_and_send_the_link_on(
     page.locator(".st-key-compare_curve input").first.click()
     page.get_by_role("option", name="Training loss").click(timeout=SOON)
     page.wait_for_url(re.compile("compare_curve=Training"), timeout=SOON)
-    page.wait_for_function(f"document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
+    page.wait_for_function(f"() => document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
 
     # Somebody else opens the address: the same runs, the same figure.
     fresh = open_page(page.url, width=420, scheme="dark")
-    fresh.wait_for_function(f"document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
+    fresh.wait_for_function(f"() => document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
     assert fresh.locator(".js-plotly-plot .ytitle").text_content() == "training loss"
     fresh.get_by_text("What differs in their settings").wait_for(timeout=SOON)
 

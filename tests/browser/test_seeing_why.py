@@ -107,7 +107,7 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden", timeout=SOON)
     page.wait_for_function(
-        "document.activeElement?.shadowRoot?.activeElement?.title?.startsWith('Channel')",
+        "() => document.activeElement?.shadowRoot?.activeElement?.title?.startsWith('Channel')",
         timeout=SOON,
     )
 
