@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from lab.data.pack import write_checksums
 from lab.home import home_folder
 from tests.tiny_data import make_tiny_pack
 
@@ -45,4 +46,5 @@ def make_hostile_pack() -> str:
     count = len(json.loads((folder / "names.json").read_text(encoding="utf-8")))
     names = [f"{hostile('zqp')} {i}.png" for i in range(count)]
     (folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
+    write_checksums(folder)
     return name

@@ -17,6 +17,7 @@ from lab.api.schemas import NEW_RUN, NUMBER, TEXT, component, structure
 from lab.config import KNOBS, RunConfig
 from lab.errors import ConfigError, cut
 from lab.metrics import epoch_columns, step_columns
+from lab.runs.class_rules import results_hidden
 from lab.runs.history import FEWEST_POINTS, POINTS, thinned_steps
 from lab.runs.queue import Queue, queue
 from lab.runs.rows import EpochColumns, StepColumns
@@ -110,6 +111,8 @@ def read_leak_free(call: Call) -> Any:
     )
 
     run = store().run(call["run"])
+    if results_hidden(store().database):
+        return {"test": None, "problem": "Test results are not shown yet."}
     honest = saved_leak_free(store().folder(run.id))
     if honest is None:
         return {"test": None, "problem": NOT_CHECKED}

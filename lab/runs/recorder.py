@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from typing import Any
@@ -17,7 +18,8 @@ from lab.runs.store import RATE, Store
 from lab.runs.time_left import TimeLeft
 from lab.runs.writing import Smoother
 from lab.training.control import Control
-from lab.training.events import ActivityProgressed, Event, RunEnded, StepDone
+from lab.training.events import ActivityProgressed, Event, LogWritten, RunEnded, StepDone
+from lab.words import duration
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Recorder:
         self._guard = threading.Lock()  # the buffer and the time left; held for moments only
         self._events: list[Event] = []
         self._time_left = TimeLeft()
+        self._most_seconds = store.run(run_id).most_seconds
         self._any_step = False
         self._error: Exception | None = None
         self._reported_at = -FLUSH_SECONDS
@@ -82,11 +85,25 @@ class Recorder:
             self._events.append(event)
             self._time_left.add(event)
             self._any_step = self._any_step or isinstance(event, StepDone)
+        if isinstance(event, StepDone) and event.seconds >= (self._most_seconds or math.inf):
+            self._end_at_limit()
         if not can_wait or self._error is not None:
             self.flush()
         while self._spill.is_full and self._control.wanted not in ("stop", "pause"):
             self._closed.wait(FLUSH_SECONDS)
             self._retry()
+
+    def _end_at_limit(self) -> None:
+        if self._control.wanted == "run":
+            self._control.request_finish()
+            with self._guard:
+                self._events.append(
+                    LogWritten(
+                        "warning",
+                        f"Finished after {duration(self._most_seconds)} of training, which is the "
+                        "limit in this class; its best weights so far are tested.",
+                    )
+                )
 
     def flush(self) -> None:
         """Write the buffered events in one transaction, or to the file where they wait."""

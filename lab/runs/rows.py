@@ -35,6 +35,8 @@ class RunRow:
     """The id of who started it (`lab.people`); "" is the operator."""
     person_name: str
     """Their name; "" for the operator."""
+    assignment: str
+    """The assignment that it is an answer to (`lab.runs.assignments`); "" is none."""
     tag: str
     """A person's own label; "" is none."""
     notes: str
@@ -59,6 +61,10 @@ class RunRow:
     ended_at: datetime | None
     queue_position: int | None
     """1 is the next one; None unless queued."""
+    expected_seconds: float | None
+    """How long it was expected to take when it began to wait; None where nothing was known."""
+    most_seconds: float | None
+    """Of training, after which it is finished; None is no limit."""
     owner: str
     requested: str | None
     """A stop, pause or finish that the trainer has not answered yet."""

@@ -54,6 +54,8 @@ BEFORE = "before.safetensors"
 END = "end.safetensors"
 """With Adam twice the size of the weights that are trained, with SGD once, without momentum none:
 what a run costs on the disk so that another can go on from it."""
+LOOKS = "test-looks.txt"
+"""How often the test images were looked at, of a completed run whose state was cleaned away."""
 CARD = "network.json"
 WEIGHTS = ("network", "average")
 """What of the state is not kept a second time where it is what last.safetensors has."""
@@ -309,6 +311,22 @@ def read_test_logits(folder: Path, rows: Groups) -> torch.Tensor | None:
 def _written(folder: Path) -> int:
     """When the best weights were written, in nanoseconds."""
     return (folder / "best.safetensors").stat().st_mtime_ns
+
+
+def drop_end(folder: Path, *, test_looks: int) -> None:
+    """Deletes the state of a completed run; another run can still start from its weights. How often
+    the test images were looked at stays known."""
+    with atomic_file(folder / LOOKS) as temporary:
+        temporary.write_text(str(test_looks), encoding="ascii")
+    (folder / END).unlink(missing_ok=True)
+
+
+def read_looks(folder: Path) -> int | None:
+    """Returns what `drop_end` kept; None where it kept nothing."""
+    try:
+        return int((folder / LOOKS).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def save_resume(

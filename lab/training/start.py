@@ -159,6 +159,8 @@ class Start:
             return 0
         state = checkpoint.read_end(self.folder) or checkpoint.read_resume(self.folder)
         counters = state.counters if state else None
+        if counters is None and (looks := checkpoint.read_looks(self.folder)) is not None:
+            return looks  # the state was cleaned away
         if counters is None:  # it failed, or an earlier version, which wrote no rate, completed it
             return int(self.last_rate is None)
         return counters.tests_before + counters.tested

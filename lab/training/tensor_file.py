@@ -53,12 +53,14 @@ def read_header(file: Path) -> dict[str, str]:
 def give_name(file: Path, name: Path) -> None:
     """Make the bytes of `file` those of `name`, too, at once: a hard link, or a copy where the
     disk knows none."""
-    with atomic_file(name) as temporary:
+    with atomic_file(name, durable=False) as temporary:
         temporary.unlink()
         try:
-            os.link(file, temporary)
+            os.link(file, temporary)  # its bytes are on the disk
         except OSError:
             shutil.copyfile(file, temporary)
+            with temporary.open("rb") as copied:
+                os.fsync(copied.fileno())
 
 
 def update_digest(digest: Any, tensors: Mapping[str, torch.Tensor]) -> Any:

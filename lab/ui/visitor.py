@@ -108,9 +108,9 @@ def _show_link_back(person: Person) -> None:
     st.session_state["frame_shown_link"] = link_back(server_address(), person)
 
 
-def qr_code(text: str) -> str:
-    """Returns a QR code as HTML, dark on white in both appearances, which cameras want."""
+def qr_code(text: str, side: int = 200) -> str:
+    """Returns a QR code of `side` pixels as HTML, dark on white, as cameras want."""
     import segno  # here: the teacher's page alone needs it
 
     picture = segno.make(text, error="m").svg_data_uri(scale=5, border=3, light="#fff")
-    return f'<img alt="QR code of the link" width="200" src="{picture}">'
+    return f'<img alt="QR code of the link" width="{side}" src="{picture}">'

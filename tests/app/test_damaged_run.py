@@ -42,7 +42,8 @@ def test_pages_with_a_damaged_run(
     damage(store().folder(bad.id))
     for page in ("train", "runs", "inspect", "classify"):
         app = open_page(page, run=bad.id)
-        if page in ("inspect", "classify"):
+        # Classify opens the weights when there is a picture to ask about.
+        if page == "inspect" or (page == "classify" and damage is not best_a_folder):
             said = [each.value.replace("\\", "") for each in (*app.error, *app.warning)]
             assert any(bad.id in text or "“bad”" in text for text in said), (page, said)
     open_page("compare", runs=f"{good.id},{bad.id}")

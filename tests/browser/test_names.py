@@ -13,11 +13,8 @@ from lab.config import RunConfig
 from lab.runs.queue import queue, shutdown_queues
 from lab.runs.store import close_stores, store
 from lab.ui.entrance import PAGES
-from tests.browser.conftest import _server
+from tests.browser.conftest import ROOT, SOON, _server, settle
 from tests.hostile import FOREIGN, RUN, hostile, make_hostile_pack
-
-ROOT = Path(__file__).parents[2]
-SOON = 150_000
 
 NAMES = (
     *("a*b*c", "_x_", ":smile:", "<b>bold", "$5 bill", "[red]", "x.y[0]", "1e5", "1. x", "# x"),
@@ -71,11 +68,9 @@ def test_no_page_reads_a_name(hostile_lab: str, open_page: Callable[..., Any], n
     page = open_page("about:blank", height=2500)
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{url}/{'' if name == PAGES[0].name else name}?{query}")
+    page.get_by_test_id("stMainBlockContainer").get_by_role("heading").first.wait_for(timeout=SOON)
     for place in range(12):
-        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
-            timeout=SOON
-        )
-        page.wait_for_timeout(400)
+        settle(page)
         _no_name_is_read(page)
         tabs = page.get_by_role("tab")
         if place >= tabs.count():

@@ -97,6 +97,11 @@ def copies_are_known(images_hash: str) -> bool:
     return bool(images_hash) and _file_of(images_hash).exists()
 
 
+def checked_sets() -> int:
+    """Returns how many data sets `copy_groups` has looked at."""
+    return len(list(home_folder("quality").glob(f"*/copies-{METHOD}.npy")))
+
+
 def independent_groups(pack: Pack) -> Groups | None:
     """Returns (N,) which images are no independent witnesses: the pack's own groups joined with
     near-copies that were found; None where neither is known."""
