@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench fuzz faults clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -25,8 +25,8 @@ run: $(VENV)/.installed  ## open the lab on the built-in data, offline
 
 test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browser tests with Chromium
 	# Two processes of one thread each: small networks gain nothing from two threads, and each process
-	# needs over 1 GB. A file stays in one process, because its tests share trained networks.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	# needs over 1 GB. tests/conftest.py says what stays in one process, and what comes first.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -40,6 +40,13 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API; some 20 minutes
+	LAB_FUZZ=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 0 tests/fuzz
+
+faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
+	$(BIN)/python -m benchmarks faults
+	$(BIN)/python -m benchmarks.store_faults
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

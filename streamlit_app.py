@@ -7,9 +7,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from lab.ui.entrance import run_page
-from lab.ui.server import lifespan, routes
+from lab.ui.server import lifespan, middleware, routes
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    app = st.App(__file__, routes=routes(), lifespan=lifespan)
+    app = st.App(__file__, middleware=middleware(), routes=routes(), lifespan=lifespan)
 else:
     run_page()

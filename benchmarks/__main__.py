@@ -19,24 +19,27 @@ BENCHMARKS = {
     "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",
     "ablation": "benchmarks.ablation",
+    "faults": "benchmarks.faults",
     "gpu": "benchmarks.gpu",
     "busy": "benchmarks.busy",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
-BY_NAME_ONLY = ("ablation",)
-"""Those that train for hours."""
+BY_NAME_ONLY = ("ablation", "faults")
+"""Those that train for hours, and those that measure nothing."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
+    parser.add_argument("--times", type=int, help="of faults: how many kills (100)")
     options = parser.parse_args()
     for name in options.names or [name for name in BENCHMARKS if name not in BY_NAME_ONLY]:
         if name not in BENCHMARKS:
             parser.error(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
-        importlib.import_module(BENCHMARKS[name]).main(quick=options.quick)
+        counted = {"times": options.times} if name == "faults" else {}
+        importlib.import_module(BENCHMARKS[name]).main(quick=options.quick, **counted)
 
 
 if __name__ == "__main__":

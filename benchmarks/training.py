@@ -262,7 +262,7 @@ def _with_validation(name: str) -> str:
     import dataclasses
     import shutil
 
-    from lab.data.pack import load_pack
+    from lab.data.pack import load_pack, write_checksums
     from lab.home import home_folder
 
     own = f"{name}-validated"
@@ -275,6 +275,7 @@ def _with_validation(name: str) -> str:
         counts = {"train": pack.meta.counts["train"], "val": pack.meta.counts["test"], "test": {}}
         meta = dataclasses.replace(pack.meta, dataset=own, counts=counts)
         (target / "meta.json").write_text(meta.to_json(), encoding="utf-8")
+        write_checksums(target)
         load_pack(target)
     return own
 

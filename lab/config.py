@@ -8,7 +8,6 @@ networks: whether the knobs fit them is checked by `lab.training.plan.check`.
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
@@ -19,8 +18,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from lab.errors import ConfigError, unknown_name
+from lab.errors import ConfigError, cut, unknown_name, unknown_names
 from lab.metrics import METRICS
+from lab.settings_text import read_json, read_yaml
 
 Activation = Literal["auto", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -75,6 +75,8 @@ def knob(
     effect: Effect = "result",
     rate_finder: bool = True,
     sweep: SweepUse | None = None,
+    pattern: str | None = None,
+    text_words: str = "",
     ge: float | None = None,
     le: float | None = None,
     gt: float | None = None,
@@ -98,9 +100,18 @@ def knob(
         "effect": effect,
         "rate_finder": rate_finder and effect == "result",
         "sweep": sweep or ("any" if effect == "result" else "never"),
+        "text_words": text_words,
     }
     return Field(
-        default, title=title, description=help, json_schema_extra=extra, ge=ge, le=le, gt=gt, lt=lt
+        default,
+        title=title,
+        description=help,
+        json_schema_extra=extra,
+        pattern=pattern,
+        ge=ge,
+        le=le,
+        gt=gt,
+        lt=lt,
     )
 
 
@@ -117,6 +128,8 @@ class RunConfig(BaseModel):
         "added on the Data page.",
         group="data",
         essential=True,
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$",
+        text_words="a name of small letters a to z, digits and dashes between them",
     )
     dataset_version: str = knob(
         "",
@@ -125,6 +138,8 @@ class RunConfig(BaseModel):
         group="data",
         essential=True,
         sweep="never",
+        pattern=r"^[0-9A-Za-z-]{0,64}$",
+        text_words="the content hash of a version, or empty",
     )
     image_size: int | None = knob(
         None,
@@ -172,6 +187,8 @@ class RunConfig(BaseModel):
         "Class to make rarer",
         "One class of which only a part is kept, to see what unequal classes do.",
         group="data",
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,255}$",
+        text_words="the name of a class, or empty",
     )
     reduced_class_keep: float = knob(
         1.0,
@@ -348,6 +365,8 @@ class RunConfig(BaseModel):
         "which pixels are neighbours.",
         group="network",
         essential=True,
+        pattern=r"^[0-9A-Za-z_.:/+ -]{1,300}$",
+        text_words="the name of a network",
     )
     activation: Activation = knob(
         "auto",
@@ -419,6 +438,8 @@ class RunConfig(BaseModel):
         "Start from",
         "A run of yours whose weights this one starts with. Empty: none, a new network.",
         group="start",
+        pattern=r"^[0-9A-Za-z_-]{0,40}$",
+        text_words="the id of a run, or empty",
         sweep="never",
     )
     start_epoch: int = knob(
@@ -889,16 +910,14 @@ class RunConfig(BaseModel):
         """
         unknown = [name for name in values if name not in cls.model_fields]
         if unknown:
-            raise ConfigError(
-                " ".join(unknown_name("knob", name, cls.model_fields) for name in unknown)
-            )
+            raise ConfigError(unknown_names("knob", unknown, cls.model_fields))
         known = dict(values)
         if known.get("compile_steps") == "auto":  # runs of version 0.1, which compiled long ones
             known["compile_steps"] = "off"
         try:
             return cls.model_validate(known)
         except ValidationError as error:
-            raise ConfigError(" ".join(_sentence(e) for e in error.errors())) from None
+            raise ConfigError(" ".join(_sentence(e) for e in error.errors()[:5])) from None
 
     def changed(self, **values: Any) -> RunConfig:
         """A copy with some knobs changed, validated again."""
@@ -915,7 +934,8 @@ class RunConfig(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> RunConfig:
-        return cls.from_mapping(json.loads(text))
+        """Raises ConfigError when the text is not a JSON object of knobs."""
+        return cls.from_mapping(read_json(text))
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -923,17 +943,7 @@ class RunConfig(BaseModel):
     @classmethod
     def from_yaml(cls, text: str) -> RunConfig:
         """Raises ConfigError when the text is not a YAML mapping of knobs."""
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"The settings are not valid YAML: {error}".replace("\n", " ")
-            ) from None
-        if not isinstance(values, dict):
-            raise ConfigError(
-                "The settings must be lines of 'knob: value', for example 'batch_size: 64'."
-            )
-        return cls.from_mapping({str(k): v for k, v in values.items()})
+        return cls.from_mapping(read_yaml(text))
 
     def to_query(self) -> dict[str, str]:
         """For a URL: only what differs from the defaults."""
@@ -987,6 +997,8 @@ class Knob:
     """Whether what the learning-rate finder says depends on it."""
     sweep: SweepUse
     """Which sweeps may vary it; numbers as a list or as a range, all others as a list."""
+    text_words: str
+    """What is allowed of a text, in words."""
 
     def text(self, value: Any) -> str:
         """A value as a person reads it in a table, a chart or a name."""
@@ -1052,7 +1064,7 @@ class Knob:
         if self.kind == "ints":
             return "whole numbers of units, separated by commas, such as 512,128"
         if self.kind == "text":
-            return "a name"
+            return self.text_words
         number = "a whole number" if self.kind == "int" else "a number"
         low = (
             f" above {_number(self.minimum)}"
@@ -1142,7 +1154,7 @@ def _sentence(error: Any) -> str:
     value = error["input"] if error["loc"] else None
     if not error["loc"]:
         return f"{name}: {error['ctx']['error'] if 'ctx' in error else error['msg']}."
-    return f"{name} is {value!r}; allowed is {knob_.allowed}."
+    return f"{name} is {cut(value)}; allowed is {knob_.allowed}."
 
 
 def _number(value: float | None) -> str:

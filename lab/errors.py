@@ -70,7 +70,24 @@ class DivergedError(LabError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that is not there: the close ones, else all there are."""
     names = list(known)
-    close = get_close_matches(name, names, n=3, cutoff=0.6)
+    close = get_close_matches(name[:100], names, n=3, cutoff=0.6)
+    name = f"{name[:60]}…" if len(name) > 60 else name
     if close:
         return f"Unknown {kind} {name!r}. Did you mean {' or '.join(repr(c) for c in close)}?"
     return f"Unknown {kind} {name!r}. There are: {', '.join(names) or 'none'}."
+
+
+def unknown_names(kind: str, names: Iterable[str], known: Iterable[str]) -> str:
+    """One sentence for each of the first three names that are not there."""
+    unknown, there = list(names), list(known)
+    more = f" {len(unknown) - 3:,} more are unknown." if len(unknown) > 3 else ""
+    return " ".join(unknown_name(kind, name, there) for name in unknown[:3]) + more
+
+
+def cut(value: object, longest: int = 80) -> str:
+    """A value as Python writes it, such as 'pets', for a sentence; of a long one the beginning."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of over 4,300 digits, a list in a list in ...
+        return "a value that is too large to show"
+    return text if len(text) <= longest else f"{text[:longest]}…"

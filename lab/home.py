@@ -19,11 +19,21 @@ import functools
 import os
 import re
 import shutil
+import stat
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.errors import DiskFullError, ResourceError
+from lab.errors import ConfigError, DiskFullError, ResourceError
+
+if sys.platform != "win32":
+    import fcntl
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""As `tempfile` names them."""
+LINK_SECONDS = 60.0
 
 
 def lab_home() -> Path:
@@ -90,11 +100,77 @@ def disk_is_full(error: BaseException) -> bool:
     return bool(re.search(r"os error (28|122)\b|\d+ requested and \d+ written", str(error)))
 
 
+QUOTA_VARIABLE = "LAB_QUOTA_GB"
+DEFAULT_QUOTA_GB = 100
+_COUNTED_SECONDS = 60.0
+_counted: dict[Path, tuple[float, int]] = {}
+
+
+def quota_bytes() -> int:
+    """Returns how much LAB_HOME may hold, in bytes; 0 is no limit. LAB_QUOTA_GB sets it.
+
+    Raises ConfigError for what is no number.
+    """
+    value = os.environ.get(QUOTA_VARIABLE, "").strip() or str(DEFAULT_QUOTA_GB)
+    try:
+        gigabytes = float(value)
+    except ValueError:
+        gigabytes = -1.0
+    if not 0 <= gigabytes < 1e6:
+        raise ConfigError(
+            f"{QUOTA_VARIABLE} is {value!r:.40}; it must be a number of gigabytes, such as "
+            f"{DEFAULT_QUOTA_GB}, or 0 for no limit."
+        )
+    return int(gigabytes * 1e9)
+
+
+def used_bytes(path: Path) -> int:
+    """Returns what a file or a folder takes on the disk; a file with several names counts once."""
+    if not path.is_dir() or path.is_symlink():
+        with contextlib.suppress(OSError):
+            return path.lstat().st_size
+        return 0
+    inodes: dict[tuple[int, int], int] = {}
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):  # it went meanwhile
+                facts = os.lstat(os.path.join(folder, name))
+                # A sparse file takes less than its length; without blocks (Windows) the length.
+                taken = getattr(facts, "st_blocks", -1) * 512
+                size = facts.st_size if taken < 0 else min(taken, facts.st_size)
+                inodes[facts.st_dev, facts.st_ino] = size
+    return sum(inodes.values())
+
+
+def require_quota(needed_bytes: int = 0) -> None:
+    """Raise ResourceError when LAB_HOME would hold more than its quota; counted once a minute."""
+    quota, home, now = quota_bytes(), lab_home(), time.monotonic()
+    if not quota:
+        return
+    counted_at, used = _counted.get(home, (-_COUNTED_SECONDS, 0))
+    if now - counted_at >= _COUNTED_SECONDS:
+        used = used_bytes(home)
+        _counted[home] = (now, used)
+    if used + needed_bytes > quota:
+        raise ResourceError(
+            f"The lab's folder holds {used / 1e9:.1f} GB of the {quota / 1e9:g} GB that it may "
+            f"({QUOTA_VARIABLE}). The Storage page shows what can be cleaned."
+        )
+
+
+def recount() -> None:
+    """Have the next `require_quota` count anew: something was deleted."""
+    _counted.clear()
+
+
 def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_HOME") -> None:
     """Raise ResourceError unless `folder` has room; 200 MB are left to the rest of the system.
 
-    `variable` is the environment variable that moves the folder.
+    `variable` is the environment variable that moves the folder. Inside LAB_HOME its quota holds,
+    too.
     """
+    if folder.is_relative_to(lab_home()):
+        require_quota(needed_bytes)
     free = shutil.disk_usage(folder).free
     if needed_bytes + 200_000_000 > free:
         raise ResourceError(
@@ -104,20 +180,26 @@ def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_
 
 
 @contextlib.contextmanager
-def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`: it replaces `target` on success, else is deleted."""
+def atomic_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `target`: it replaces `target` on success, else is deleted.
+
+    With `durable` the file is on the disk when the block is left, else only soon afterwards.
+    """
     with writing(target):
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
+    os.close(handle)
     temporary = Path(name)
+    lock = _lock(temporary)
     try:
         with writing(target):
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+        _unlock(lock)
 
 
 @contextlib.contextmanager
@@ -126,6 +208,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    lock = _lock(temporary)
     try:
         with writing(target):
             yield temporary
@@ -139,3 +222,60 @@ def atomic_folder(target: Path) -> Iterator[Path]:
                 os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _unlock(lock)
+
+
+def _lock(temporary: Path) -> int | None:
+    """Hold the lock of a temporary file or folder until `_unlock`, or the process's death.
+
+    None where somebody else holds it, and where disk or system has no such locks.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        handle = os.open(temporary, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def sweep_temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> int:
+    """Delete what dead processes were writing below `folder`, but not in its folders `leave`;
+    returns how many.
+
+    What a living process writes is locked and stays, in whichever container it lives.
+    """
+    swept = 0
+    for parent, folders, files in os.walk(folder):
+        temporary = [Path(parent, n) for n in (*folders, *files) if _TEMPORARY.fullmatch(n)]
+        swept += sum(_delete_dead(path) for path in temporary)
+        kept = leave if Path(parent) == folder else ()
+        folders[:] = [name for name in folders if name[0] != "." and name not in kept]
+    return swept
+
+
+def _delete_dead(temporary: Path) -> bool:
+    lock = _lock(temporary)
+    if lock is None:
+        return False
+    try:
+        status = os.fstat(lock)
+        if stat.S_ISDIR(status.st_mode):
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif status.st_nlink > 1 and time.time() - status.st_ctime < LINK_SECONDS:
+            return False  # a second name of a file is never locked, and lasts for a moment
+        else:
+            temporary.unlink(missing_ok=True)
+    finally:
+        _unlock(lock)
+    return True

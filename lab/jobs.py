@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lab.people import acting_as, current_person
+from lab.people import acting_as, current_person, require_owner
 from lab.progress import Cancel, Progress, Rate, Report
 
 logger = logging.getLogger(__name__)
@@ -164,11 +164,15 @@ def latest(key: str) -> JobView | None:
 
 
 def cancel(job_id: str) -> JobView | None:
-    """Cancel a job: at once when it waits, at its next check of Cancel when it works."""
+    """Cancel a job: at once when it waits, at its next check of Cancel when it works.
+
+    Raises NotAllowedError for somebody else's.
+    """
     with _lock:
         job = _jobs.get(job_id)
         if job is None:
             return None
+        require_owner(job.person.id, job.person.name, f"“{job.title}”")
         if job.active:
             job.cancel_asked.set()
         if job.state == "waiting":

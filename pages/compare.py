@@ -10,6 +10,7 @@ from lab.ui.compare.mistakes import draw_mistakes
 from lab.ui.compare.scores import draw_scores
 from lab.ui.widgets.preload import preload_elements
 from lab.ui.widgets.settings_table import draw_differences
+from lab.ui.words import plain
 
 page = st.container()
 preload_elements()  # stands below but goes out first: the browser loads while the page is drawn
@@ -41,4 +42,4 @@ with page:
             with images:
                 draw_mistakes(chosen)
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")

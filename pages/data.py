@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from lab.people import current_person
 from lab.ui.data import add, browse, collect
 
 st.title("Data", anchor=False)
@@ -18,5 +19,7 @@ add.draw_jobs()
 collect.draw_collect()
 add.draw_add(info)
 add.draw_downloads(info)
+if current_person().is_admin:
+    st.page_link("pages/storage.py", label="What the disk holds", icon=":material/hard_drive:")
 if info.bytes_on_disk and not info.built_in:
     add.draw_remove(info)

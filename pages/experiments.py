@@ -7,6 +7,7 @@ from lab.experiments.recipes.book import DOCUMENTS, all_recipes
 from lab.ui.experiments.recipes import draw_recipes
 from lab.ui.experiments.sweep import draw_sweep
 from lab.ui.widgets.links import MATTER
+from lab.ui.words import plain
 
 st.title("Experiments", anchor=False)
 st.markdown(
@@ -27,4 +28,4 @@ try:
         with sweep:
             draw_sweep()
 except LabError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(str(error)), icon=":material/error:")

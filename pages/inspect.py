@@ -9,6 +9,7 @@ from lab.ui.inspect.features import draw_features
 from lab.ui.inspect.gallery import draw_gallery
 from lab.ui.inspect.layout import panel_and_stage
 from lab.ui.inspect.side_by_side import draw_side_by_side
+from lab.ui.words import plain
 
 st.title("Inspect", anchor=False)
 panel, stage = panel_and_stage()
@@ -41,4 +42,4 @@ try:
                     checkpoint=subject.checkpoint,
                 )
 except LabError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(str(error)), icon=":material/error:")

@@ -1,12 +1,22 @@
 """Writing so that nothing is ever half there."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lab.errors import ResourceError
-from lab.home import atomic_file, atomic_folder, lab_home, require_free_space, writing
+from lab.home import (
+    atomic_file,
+    atomic_folder,
+    lab_home,
+    require_free_space,
+    sweep_temporaries,
+    writing,
+)
 
 
 def test_home_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +70,68 @@ def test_refusals_of_the_system_become_sentences(number: int, sentence: str) -> 
 def test_too_little_space_is_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="Free some space"):
         require_free_space(tmp_path, 10**18)
+
+
+def test_what_dead_processes_were_writing_is_swept_and_the_living_are_left(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from lab.home import atomic_file, atomic_folder
+folder = Path(sys.argv[1])
+with atomic_file(folder / "resume.safetensors") as file, atomic_folder(folder / "pack") as pack:
+    (pack / "images").write_text("half")
+    print(file.name, pack.name, flush=True)
+    sys.stdin.readline()
+"""
+    (tmp_path / "kept").write_text("x")
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    names = process.stdout.readline().split()
+    assert sweep_temporaries(tmp_path) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", *names}
+    process.kill()
+    process.communicate()
+    assert sweep_temporaries(tmp_path) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order, or a power cut leaves an empty file under a good name."""
+    calls: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        calls.append(f"fsync {os.fstat(handle).st_size}")
+        sync(handle)
+
+    def replaced(source: Path, target: Path) -> None:
+        calls.append("replace")
+        assert not target.exists()  # the bytes never grow under the final name
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    with atomic_file(tmp_path / "file") as temporary:
+        temporary.write_bytes(b"12345")
+        assert temporary != tmp_path / "file"
+    assert calls == ["fsync 5", "replace"]
+    assert (tmp_path / "file").read_bytes() == b"12345"
+
+
+def test_something_else_in_the_place_of_a_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "best", tmp_path / "file" / "x"):
+        with (
+            pytest.raises(ResourceError, match=r"cannot be written .*Set LAB_HOME"),
+            atomic_file(target) as temporary,
+        ):
+            temporary.write_text("x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "file"]

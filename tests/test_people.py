@@ -18,6 +18,7 @@ from lab.people import (
 )
 
 MINA = Person("p-mina", "미나", "member")
+TOM = Person("p-tom", "Tom", "member")
 
 
 def test_whoever_is_in_no_block_is_the_operator_also_in_a_thread_of_somebodys() -> None:
@@ -33,6 +34,8 @@ def test_whoever_is_in_no_block_is_the_operator_also_in_a_thread_of_somebodys() 
 def test_a_job_acts_as_who_started_it() -> None:
     with acting_as(MINA):
         job = jobs.start("test", "Test", lambda report, cancel: current_person())
+    with acting_as(TOM), pytest.raises(NotAllowedError, match="“Test” belongs to '미나'"):
+        jobs.cancel(job.id)
     ended = jobs.wait(job.id, timeout=10)
     assert ended is not None
     assert ended.result is MINA

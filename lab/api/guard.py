@@ -15,22 +15,18 @@ server's name is one that nobody else can own: see `_is_own_name`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import ipaddress
 import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lab.errors import ResourceError
-from lab.home import lab_home, writing
+from lab.secret_file import secret_file
 
 TOKEN_VARIABLE = "LAB_API_TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -63,7 +59,7 @@ class Guard:
                 f"This lab does not go by the name {header!r:.100}; its names are: "
                 f"{', '.join(self._hosts)} (server.allowedHosts)."
             )
-        if _has_token(request):
+        if has_token(request):
             return ""
         site = request.headers.get("sec-fetch-site", "")
         if request.method in SAFE_METHODS:
@@ -75,7 +71,7 @@ class Guard:
                 "Pages of other sites may not read this lab. From a program, send the header "
                 '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
             )
-        if _is_from_own_page(request):
+        if is_from_own_page(request):
             if self._hosts or _is_own_name(host):
                 return ""
             return (
@@ -123,7 +119,7 @@ def _machine_name() -> str:
     return name if "." not in name else ""
 
 
-def _is_from_own_page(request: Request) -> bool:
+def is_from_own_page(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return False
     # Browsers send an Origin with whatever is no GET; who sends none is no page. A sandboxed page
@@ -133,7 +129,7 @@ def _is_from_own_page(request: Request) -> bool:
     return bool(host) and origin.scheme in ("http", "https") and origin.netloc == host
 
 
-def _has_token(request: Request) -> bool:
+def has_token(request: HTTPConnection) -> bool:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return False
@@ -147,39 +143,4 @@ def api_token() -> str:
     """
     if set_one := os.environ.get(TOKEN_VARIABLE, "").strip():
         return set_one
-    file = lab_home() / "api-token"
-    with writing(file):
-        if not (token := _read_token(file)):
-            _make_token(file)
-            token = _read_token(file)
-    if not token:  # an empty one would let everybody in
-        raise ResourceError(f"{file} could not be written; set {TOKEN_VARIABLE} instead.")
-    return token
-
-
-def _read_token(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return ""
-
-
-def _make_token(file: Path) -> None:
-    """Writes a token that only the owner can read. Of several processes that begin at once, one
-    wins; nobody reads a half-written one."""
-    handle, name = tempfile.mkstemp(prefix=".api-token.", dir=file.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as temporary:
-            temporary.write(secrets.token_urlsafe(32))
-        if file.exists() and not _read_token(file):  # an empty one: a disk was full
-            file.unlink(missing_ok=True)
-        try:
-            os.link(name, file)  # unlike a rename, it leaves a file that is there
-        except FileExistsError:
-            pass
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-                raise
-            os.replace(name, file)  # a file system without hard links
-    finally:
-        Path(name).unlink(missing_ok=True)
+    return secret_file("api-token")

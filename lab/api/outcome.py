@@ -40,6 +40,8 @@ def outcome(run: RunRow, folder: Path) -> str:
     )
     epochs = int(run.settings.get("epochs", 0))
     if run.status == "completed":
+        if run.test_samples is None:  # left out by the run store
+            return f"{reached} Test results are not shown yet."
         return f"{reached} The data set has no test images."
     done = max(0, run.epoch - 1) if run.total_steps and run.step < run.total_steps else run.epoch
     return (

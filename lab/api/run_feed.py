@@ -29,11 +29,13 @@ from lab.api.run_values import log_values, run_values
 from lab.metrics import metrics_of
 from lab.people import others_hidden
 from lab.runs.history import ThinnedHistory
+from lab.runs.queue_order import seconds_until
 from lab.runs.rows import EpochColumns, RunRow, StepColumns
 from lab.runs.status import ACTIVE
 from lab.runs.store import Store
 from lab.training.watch import film_files
 from lab.training.watch.layer_file import newest_sample
+from lab.words import duration
 
 SOON = 0.1
 """Seconds between two readings before the first point: a person waits for it."""
@@ -53,7 +55,7 @@ class RunFeed:
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
-        self._run = store.run(run_id)
+        self._run = store.run_for_all(run_id)
         self._folder = store.folder(run_id)
         self._judge = Judge(store, run_id)
         self._history = ThinnedHistory(store, run_id, points=WHOLE)
@@ -80,7 +82,7 @@ class RunFeed:
 
     # --- a viewer that comes --------------------------------------------------------------------
     def snapshot(self, cursor: str) -> dict[str, Any]:
-        run = self._store.run(self._run.id)
+        run = self._store.run_for_all(self._run.id)
         revision, step, epoch, log = _parse(cursor)
         whole = revision != run.revision or not step
         after = 0 if whole else step
@@ -113,7 +115,7 @@ class RunFeed:
 
     # --- all viewers ----------------------------------------------------------------------------
     def changes(self) -> dict[str, Any] | None:
-        run, before = self._store.run(self._run.id), self._run
+        run, before = self._store.run_for_all(self._run.id), self._run
         message: dict[str, Any] = {}
         rewound = run.revision != before.revision
         if rewound:  # what was recorded after the step that it goes on from is gone
@@ -168,7 +170,7 @@ class RunFeed:
     ) -> dict[str, Any]:
         """Returns what is told of the run itself, with every message."""
         known = {name: value for name, value in now.items() if math.isfinite(value)}
-        values = {
+        values: dict[str, Any] = {
             "run": run_values(run),
             "progress": progress_values(run),
             "tiles": tile_values(run, known, learning_rate),
@@ -181,6 +183,8 @@ class RunFeed:
             values["ahead"] = [
                 {"id": r.id, "name": r.name} for r in ahead if not hidden or r.person == run.person
             ]
+            values["place"] = len(ahead)
+            values["starts"] = words_until(ahead)
         return values
 
     def _film_now(self, epochs: tuple[int, ...]) -> dict[str, Any] | None:
@@ -202,6 +206,12 @@ def _points(
     metrics = recorded_metrics(run, epochs)
     history = history_values(steps, epochs, metrics, points=points)
     return {"metrics": panels(metrics), "history": {**history, "whole": whole}}
+
+
+def words_until(ahead: list[RunRow]) -> str:
+    """Returns when a run begins that waits for these, such as "about 5 min"; "" if nobody knows."""
+    seconds = seconds_until(ahead)
+    return "" if seconds is None else f"about {duration(max(5, round(seconds / 5) * 5))}"
 
 
 def _ahead(store: Store, run: RunRow) -> list[RunRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from lab.api.judging import judge, verdict_values
 from lab.api.run_values import exact_numbers, log_values, run_values
 from lab.api.schemas import NEW_RUN, NUMBER, TEXT, component, structure
 from lab.config import KNOBS, RunConfig
-from lab.errors import ConfigError
+from lab.errors import ConfigError, cut
 from lab.metrics import epoch_columns, step_columns
+from lab.runs.class_rules import results_hidden
 from lab.runs.history import FEWEST_POINTS, POINTS, thinned_steps
 from lab.runs.queue import Queue, queue
 from lab.runs.rows import EpochColumns, StepColumns
@@ -109,6 +111,8 @@ def read_leak_free(call: Call) -> Any:
     )
 
     run = store().run(call["run"])
+    if results_hidden(store().database):
+        return {"test": None, "problem": "Test results are not shown yet."}
     honest = saved_leak_free(store().folder(run.id))
     if honest is None:
         return {"test": None, "problem": NOT_CHECKED}
@@ -125,7 +129,7 @@ def start_run(call: Call) -> Any:
             'The body has no "config", an object of knobs such as {"dataset": "drawn-signs"}.'
         )
     if name is not None and not isinstance(name, str):
-        raise ConfigError(f"name is {name!r:.80}; allowed is a text of 1 to 80 characters.")
+        raise ConfigError(f"name is {cut(name)}; allowed is a text of 1 to 80 characters.")
     run_id = queue().submit(resolve(RunConfig.from_mapping(values)), name=name)
     values = run_values(store().run(run_id))
     return JSONResponse(values, status_code=201, headers={"Location": f"/api/runs/{run_id}"})
@@ -144,8 +148,12 @@ def set_learning_rate(call: Call) -> Any:
     rate = call.body.get("learning_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         allowed = KNOBS["learning_rate"].allowed
-        raise ConfigError(f"learning_rate is {rate!r:.80}; allowed is {allowed}.")
-    store().request_rate(call["run"], float(rate))
+        raise ConfigError(f"learning_rate is {cut(rate)}; allowed is {allowed}.")
+    try:
+        value = float(rate)
+    except OverflowError:  # JSON's whole numbers may have thousands of digits
+        value = math.inf
+    store().request_rate(call["run"], value)
     return run_values(store().run(call["run"]))
 
 

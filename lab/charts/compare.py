@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import Column, last_number
-from lab.charts.style import PALETTE, TEST, VALIDATION, styled
+from lab.charts.style import PALETTE, TEST, VALIDATION, chart_text, styled
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 COUNTED = ("epoch", "step")
@@ -286,11 +285,8 @@ def _spread(rows: Sequence[FinalAccuracy]) -> float:
 
 
 def _short(name: str, longest: int = LONGEST_NAME) -> str:
-    """The name without its middle where it is long: what tells runs apart stands at its end.
-
-    Escaped: Plotly reads some HTML in texts, and names of runs are a person's own.
-    """
+    """The name without its middle where it is long: what tells runs apart stands at its end."""
     if len(name) > longest:
         start = longest // 3
         name = f"{name[:start].rstrip()}…{name[start + 1 - longest :].lstrip()}"
-    return escape(name, quote=False)
+    return chart_text(name)

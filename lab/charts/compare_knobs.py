@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import Column
-from lab.charts.style import ACCENT, GRID, PALETTE, QUIET, TRAIN, styled
+from lab.charts.style import ACCENT, GRID, PALETTE, QUIET, TRAIN, chart_text, styled
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
 JITTER = 0.16
@@ -47,7 +46,7 @@ class Axis:
         if not math.isfinite(number):
             return "–"
         if self.categories:
-            return _plain(self.categories[round(number)])
+            return chart_text(self.categories[round(number)])
         return f"{number:.1%}" if self.share else f"{number:,.4g}"
 
 
@@ -107,8 +106,8 @@ def knob_scatter(
             },
             error_y=whiskers,
             text=[
-                f"{_plain(names[i])}<br>{_plain(knob.title)} {knob.text_of(i)}"
-                f"<br>{_plain(result.title)} {result.text_of(i)}"
+                f"{chart_text(names[i])}<br>{chart_text(knob.title)} {knob.text_of(i)}"
+                f"<br>{chart_text(result.title)} {result.text_of(i)}"
                 for i in members
             ],
             hoverinfo="text",
@@ -117,8 +116,8 @@ def knob_scatter(
         _add_means(figure, knob, result, known)
     styled(
         figure,
-        x_title=_plain(knob.title),
-        y_title=_plain(result.title),
+        x_title=chart_text(knob.title),
+        y_title=chart_text(result.title),
         empty="No run has both of these",
         height=420,
     )
@@ -155,10 +154,10 @@ def parallel(
         y: list[float | None] = []
         text: list[str] = []
         for run in members:
-            values = "<br>".join(f"{_plain(axis.title)} {axis.text_of(run)}" for axis in axes)
+            values = "<br>".join(f"{chart_text(axis.title)} {axis.text_of(run)}" for axis in axes)
             x += [*range(len(axes)), None]
             y += [None if math.isnan(p[run]) else float(p[run]) for p in places] + [None]
-            text += [f"{_plain(names[run])}<br>{values}"] * (len(axes) + 1)
+            text += [f"{chart_text(names[run])}<br>{values}"] * (len(axes) + 1)
         figure.add_scatter(
             x=x, y=y, name=label, mode="lines+markers", line=style, text=text, hoverinfo="text",
             marker={"size": 5, "color": style["color"]}, connectgaps=False,
@@ -330,9 +329,4 @@ def _wrapped(title: str, longest: int = 14) -> str:
         if lines[-1] and len(lines[-1]) + len(word) >= longest:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    return "<br>".join(_plain(line) for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Plotly reads some HTML in texts; names are a person's own."""
-    return escape(text, quote=False)
+    return "<br>".join(chart_text(line) for line in lines)

@@ -6,14 +6,13 @@ value that is not finite. Columns come thinned: a few hundred sampled steps.
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import Column
-from lab.charts.style import TRAIN, VALIDATION, styled
+from lab.charts.style import TRAIN, VALIDATION, chart_text, styled
 
 # From dark to bright at even steps of lightness, for all eyes: "viridis" of S. van der Walt and
 # N. Smith (2015), without its darkest end, which would not stand out from a dark page.
@@ -199,7 +198,7 @@ def _heatmap(
     """`colours` (T, L) paint the cells, `values` are what hovering tells."""
     figure = go.Figure()
     count = len(health.layers)
-    names = [_plain(name) for name in health.layers]
+    names = [chart_text(name) for name in health.layers]
     if len(health.steps) and not np.isnan(values).all():
         shown = np.where(np.isfinite(values), colours, np.nan).T.astype(np.float32)
         figure.add_heatmap(
@@ -269,8 +268,3 @@ def _short(name: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME // 2 - 1]}…{name[-LONGEST_NAME // 2 :]}"
-
-
-def _plain(name: str) -> str:
-    """Plotly reads some HTML in texts."""
-    return escape(name, quote=False)

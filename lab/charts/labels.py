@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import LabelCounts
-from lab.charts.style import PALETTE, styled
+from lab.charts.style import PALETTE, chart_text, styled
 
 # Hatching beside colour, so that the bars stay apart in print and for colour-blind eyes.
 PATTERNS = ("", "/", ".")
@@ -19,7 +17,7 @@ def label_distribution(labels: LabelCounts) -> go.Figure:
     figure = go.Figure()
     for number, (split, counts) in enumerate(labels.counts.items()):
         figure.add_bar(
-            x=[escape(name, quote=False) for name in labels.class_names],  # Plotly reads HTML
+            x=list(map(chart_text, labels.class_names)),
             y=counts,
             name=split,
             marker={

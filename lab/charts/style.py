@@ -9,6 +9,7 @@ solid, validation dashed.
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,6 +20,12 @@ PALETTE = ("#2f6fb0", "#d95f02", "#009977", "#b14ad0", "#7d8590")
 TRAIN, VALIDATION, TEST, ACCENT, QUIET = PALETTE
 GRID = "rgba(125, 133, 144, 0.22)"
 HEIGHT = 320
+
+
+def chart_text(name: str) -> str:
+    """Returns a name so that a chart shows it as it is typed: Plotly reads some HTML in texts, and
+    %{...} in templates."""
+    return escape(name, quote=False).replace("{", "&#123;")
 
 
 def styled(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from lab.charts.style import ACCENT, HEIGHT, PALETTE, styled
+from lab.charts.style import ACCENT, HEIGHT, PALETTE, chart_text, styled
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -137,9 +137,13 @@ def sweep_points(
         colour = PALETTE[number % len(PALETTE)]
         above, below = each.spread[:, known]
         figure.add_scatter(
-            x=[x for x, is_known in zip(each.x, known, strict=True) if is_known],
+            x=[
+                chart_text(x) if isinstance(x, str) else x
+                for x, is_known in zip(each.x, known, strict=True)
+                if is_known
+            ],
             y=each.mean[known],
-            name=each.name,
+            name=chart_text(each.name),
             mode="lines+markers" if lines and not each.unfinished else "markers",
             line={"color": colour, "width": 2, "dash": DASHES[number % len(DASHES)]},
             marker={
@@ -272,7 +276,7 @@ def _categories(
     ends = [-0.5, len(labels) - 0.5]
     update(
         tickvals=list(range(len(labels))),
-        ticktext=list(labels),
+        ticktext=list(map(chart_text, labels)),
         range=ends[::-1] if upside_down else ends,
         fixedrange=True,
         showgrid=False,

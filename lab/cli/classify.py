@@ -7,7 +7,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from lab.cli.console import Console, printable, progress_line
@@ -147,7 +146,7 @@ class _Answers:
         if values["unlike"] is not None:
             alarm += f" (distance {values['distance']:.3f}, limit {values['limit']:.3f})"
         cells = (printable(values["file"]), first, ", ".join(others), alarm)
-        self.table.add_row(*(escape(cell) for cell in cells))
+        self.table.add_row(*cells)
 
     def __exit__(self, *_: object) -> None:
         if self.as_json:

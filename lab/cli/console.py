@@ -5,15 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import rich.console
+import rich.text
 
+from lab.names import visible
 from lab.progress import Progress, Report
 
 
 class Console(rich.console.Console):
     """Rich's console, but a reader that has gone (`| head`) is no failed run: the error comes
-    through to `main`, as that of a plain print does."""
+    through to `main`, as that of a plain print does. Texts are text: brackets are no markup,
+    :smile: is no picture, and what would command the terminal is replaced."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> rich.text.Text:
+        return super().render_str(visible(text), **options)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

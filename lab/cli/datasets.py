@@ -8,7 +8,6 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from lab.cli.console import Console, printable, progress_line
@@ -117,7 +116,7 @@ def show_dataset(options: argparse.Namespace) -> int:
     for key, value in asdict(info).items():
         if isinstance(value, (list, tuple)):
             value = ", ".join(str(v) for v in value)
-        table.add_row(key.replace("_", " "), escape(str(value)))
+        table.add_row(key.replace("_", " "), str(value))
     Console().print(table)
     return 0
 
@@ -171,7 +170,7 @@ def _preview(name: str, answers: dict[str, str], options: argparse.Namespace) ->
     table = Table("Class", "Training", "Val.", "Test")
     for class_name in preview.class_names[:50]:
         counts = [f"{preview.counts[split][class_name]:,}" for split in preview.counts]
-        table.add_row(escape(class_name), *counts)
+        table.add_row(class_name, *counts)
     Console().print(table)
     for question in preview.questions:
         print(f"{question.text} {question.why}".strip())

@@ -31,7 +31,7 @@ def find_rate(options: argparse.Namespace) -> int:
 
     config = resolve(config_from(options))
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TimeElapsedColumn(),

@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "show where a trained network looks",
     "datasets": "list, show, add, download, remove data sets",
     "leak-free": "a run's test accuracy without near-copies of its training images",
+    "storage": "what the lab's folder holds, and clean it",
     "recipes": "the documents' experiments: list, run",
     "api-token": "print the token for programs (see /api/docs)",
 }

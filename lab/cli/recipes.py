@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from lab.cli.console import Console
 from lab.cli.reporter import EXIT_STATUS, reporter
@@ -68,7 +69,7 @@ def list_recipes(options: argparse.Namespace) -> int:
         if each.question != question:
             question = each.question
             table.add_section()
-            table.add_row("", f"[bold]{titles[question]}[/bold]")
+            table.add_row("", Text(titles[question], style="bold"))
         absent = any(run["missing"] or run["download"] for run in runs["full"])
         table.add_row(
             each.id,
@@ -187,7 +188,7 @@ def _print_results(each: Recipe, results: Sequence[Result]) -> None:
     console = Console()
     console.print(table)
     for line in each.differences:
-        console.print(f"- {line}", style="dim", highlight=False, markup=False)
+        console.print(f"- {line}", style="dim", highlight=False)
 
 
 def _result_facts(result: Result) -> dict[str, Any]:

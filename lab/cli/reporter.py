@@ -71,7 +71,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             TimeElapsedColumn(),
@@ -103,7 +103,7 @@ class _Bar:
                 highlight=False,
             )
         elif isinstance(event, LogWritten):
-            self.out.print(event.text, style="dim", markup=False, highlight=False)
+            self.out.print(event.text, style="dim", highlight=False)
         elif isinstance(event, RunEnded) and event.test:
             values = ", ".join(
                 f"{METRICS[name].title.lower()} {METRICS[name].text(value)}"

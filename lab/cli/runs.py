@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from rich.table import Table
 
 from lab.cli.console import Console
+from lab.experiments.results_csv import results_csv
 from lab.metrics import METRICS
 from lab.runs.store import store
 from lab.words import percent
@@ -15,11 +17,15 @@ from lab.words import percent
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a run each")
+    parser.add_argument("--csv", action="store_true", help="as CSV, with all settings")
     parser.set_defaults(perform=list_runs)
 
 
 def list_runs(options: argparse.Namespace) -> int:
     rows = store().runs()
+    if options.csv:
+        sys.stdout.write(results_csv(rows).replace("\r\n", "\n"))
+        return 0
     if options.json:
         for row in rows:
             values = {

@@ -160,7 +160,7 @@ class _Report:
         self.id = sweep_id
         self.config = config
         self._reported: set[str] = set()
-        self._out = Console(highlight=False, markup=False, soft_wrap=True)
+        self._out = Console(highlight=False, soft_wrap=True)
 
     def started(self, missing: dict[int, str]) -> None:
         """Report the start; `missing`: reasons by number of the combinations that are left out."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog, version_files, versions
+from lab.data.access import require_dataset
 from lab.data.decode import decode, to_square
 from lab.data.pack import (
     EXCLUDED,
@@ -27,12 +28,14 @@ from lab.data.pack import (
     image_digest,
     image_digests,
     load_pack,
+    verify_images,
 )
 from lab.data.pack_lock import pack_lock
 from lab.data.version_files import VersionFacts
 from lab.data.versions import Version
-from lab.errors import ConfigError, DataError
+from lab.errors import ConfigError, DataError, cut
 from lab.home import home_folder, require_free_space
+from lab.names import FOLDER_WORDS, fits_a_folder
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 
 _CHUNK = 256
@@ -84,9 +87,11 @@ def add_pictures(
         raise DataError(
             f"{name!r} is drawn by this program; pictures can be added only to a set of your own."
         )
+    require_dataset(name)
     with pack_lock(name, progress=progress, cancel=cancel):
         current = versions.newest_stored(name)
         pack = load_pack(current.folder)
+        verify_images(pack)
         squares, chosen, new_sizes, known = _new_squares(pack, pictures)
         if not chosen:
             raise ConfigError(
@@ -147,10 +152,9 @@ def new_dataset(
     root = home_folder("downloads") / f"chosen-{uuid.uuid4().hex}"
     try:
         for number, picture in enumerate(pictures, 1):
-            if any(c in picture.class_name for c in '/\\:*?"<>|') or picture.class_name[:1] == ".":
+            if not fits_a_folder(picture.class_name):
                 raise ConfigError(
-                    f'{picture.class_name!r} cannot be a class of a new set: no / \\ : * ? " < > '
-                    "| and no dot at the beginning."
+                    f"{cut(picture.class_name)} cannot be a class of a new set: {FOLDER_WORDS}."
                 )
             folder = root / picture.class_name
             folder.mkdir(parents=True, exist_ok=True)

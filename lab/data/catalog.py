@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.data import version_files
+from lab.data.access import release_dataset, require_dataset, require_path, take_dataset
 from lab.data.built_in import built_in, make_pack
 from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
-from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta
+from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta, verify_images
 from lab.data.pack_lock import pack_lock
 from lab.data.preview import Preview
 from lab.data.preview import look as look_at
@@ -36,6 +37,7 @@ from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
 from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import home_folder
+from lab.names import is_device, typed_name
 from lab.progress import Cancel, Report, never, silent
 
 __all__ = [
@@ -67,8 +69,6 @@ OWN_IMAGE_SIZE = 224
 
 MAX_NAME = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")
-"""Names that Windows keeps for devices: no folder can be called so there."""
 
 
 class VersionNotFoundError(NotFoundError):
@@ -252,7 +252,7 @@ def is_dataset_name(text: str) -> bool:
 
 
 def _check_not_reserved(name: str) -> None:
-    if _RESERVED.fullmatch(name):
+    if is_device(name):
         raise ConfigError(
             f"{name!r} cannot be the name of a data set: Windows keeps it for a device. Choose "
             f"another one, for example {name}-pictures."
@@ -320,10 +320,15 @@ def add_dataset(
     with pack_lock(name, progress=progress, cancel=cancel):
         if not replace:
             check_free(name)
+        elif _folder(name).exists():
+            require_dataset(name)
         _keep_if_needed(name)
-        return import_images(
+        report = import_images(
             target, place, _folder(name), answers=answers or {}, progress=progress, cancel=cancel
         )
+        if name not in DATASETS:
+            take_dataset(name)
+        return report
 
 
 def look(
@@ -360,7 +365,11 @@ def look(
 def _place(path: Path | str) -> Path:
     if not str(path).strip():
         raise DataError("No path was given. Give the path of a folder or a zip file.")
-    return typed_path(path) if isinstance(path, str) else path
+    if len(str(path)) > 4096:  # no system knows a longer one
+        raise DataError(f"This path has {len(str(path)):,} characters; no file has such a path.")
+    place = typed_path(path) if isinstance(path, str) else path
+    require_path(place)
+    return place
 
 
 def remove_dataset(name: str) -> None:
@@ -375,6 +384,7 @@ def remove_dataset(name: str) -> None:
             f"{DATASETS.get(name).title} is built in and cannot be removed; "
             "it would be made again at the next use."
         )
+    require_dataset(name)
     with pack_lock(name):
         folder = _folder(name)
         if not folder.exists():
@@ -384,6 +394,7 @@ def remove_dataset(name: str) -> None:
         trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
         os.replace(folder, trash / "gone")
         shutil.rmtree(trash, ignore_errors=True)
+        release_dataset(name)
 
 
 def _keep_if_needed(name: str) -> None:
@@ -441,6 +452,7 @@ def _made_pack(spec: DatasetSpec, folder: Path) -> Pack | None:
         return None
     try:
         pack = load_pack(folder)
+        verify_images(pack)
     except DataError:
         return None
     return pack if pack.meta.source_version == built_in(spec).version else None
@@ -530,6 +542,7 @@ def _import_target(
         raise ConfigError(f"fit is {fit!r}; allowed are {', '.join(FITS)}.")
     if image_size is not None:
         check_image_size(image_size)
+    title = typed_name(title or "", "A data set's title", 100, least=0)
     if name in DATASETS:
         spec = DATASETS.get(name)
         if spec.built_in:
@@ -559,7 +572,7 @@ def _import_target(
     _check_not_reserved(name)
     return ImportTarget(
         name=name,
-        title=(title or "").strip()[:100] or name.replace("-", " ").capitalize(),
+        title=title or name.replace("-", " ").capitalize(),
         story="Your own images.",
         source=str(path),
         licence="Not stated",

@@ -22,6 +22,7 @@ from lab.data.sources.photographs import Photographs
 from lab.data.sources.source import ClassRule, Question, Source
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
+from lab.names import visible
 from lab.progress import Cancel, Progress, Report, throttled
 
 TEST_SHARE = 0.15
@@ -171,7 +172,7 @@ def import_images(
                     *included.notes,
                     *_file_notes(remarks, value_range),
                 ),
-                warnings=shared_pictures(included, digests, names),
+                warnings=(*mostly_copies(digests), *shared_pictures(included, digests, names)),
                 value_range=value_range,
             )
             meta = writer.finish(
@@ -281,6 +282,17 @@ def choose_classes(
     return IncludedImages(tuple(names), labels, split, labels >= 0, tuple(notes))
 
 
+def mostly_copies(digests: Sequence[bytes]) -> tuple[str, ...]:
+    """Returns a sentence when more than half of the files are copies of others."""
+    different = len(set(digests))
+    if 2 * different >= len(digests):
+        return ()
+    return (
+        f"Of {len(digests):,} pictures only {different:,} are different, the others are copies: "
+        "nothing more is learnt from these, and figures from them say little.",
+    )
+
+
 def shared_pictures(
     included: IncludedImages, digests: Sequence[bytes], names: Sequence[str]
 ) -> tuple[str, ...]:
@@ -368,16 +380,18 @@ def _choose_test_images(
 ) -> list[int]:
     """TEST_SHARE of these images of one class, by digest; images of one unit stay together.
 
-    A unit stands where its first digest does. Something always stays for training.
+    A unit stands where its first digest does. At least half stays for training, so a unit that is
+    most of the class (one picture, copied a thousand times) does.
     """
     parts: dict[int | bytes, list[int]] = {}
     for i in sorted(members.tolist(), key=lambda i: digests[i]):
         parts.setdefault(units[i], []).append(i)
     chosen: list[int] = []
-    for part in list(parts.values())[:-1]:
+    for part in parts.values():
         if chosen and len(chosen) >= round(TEST_SHARE * len(members)):
             break
-        chosen += part
+        if 2 * (len(chosen) + len(part)) <= len(members):
+            chosen += part
     return chosen
 
 
@@ -470,6 +484,7 @@ def _with_names_of(archive: Archive, source: Source) -> Source:
     """The source with what the archive asks and says of its names' code page."""
     named: Source = replace(
         cast("Any", source),  # every source is a dataclass
+        class_names=tuple(map(visible, source.class_names)),
         questions=(*archive.questions, *source.questions),
         notes=(*archive.notes, *source.notes),
     )

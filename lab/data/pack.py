@@ -9,6 +9,7 @@ LAB_HOME/packs/<name>/
 ├── names.json   N texts: where each image came from
 ├── digests.npy  (N, 16) uint8, a hash of each image; packs of older code have none
 ├── meta.json    PackMeta; enough for a page, so that listing data sets opens no images
+├── checksums.json   of each of these files, sealed; packs of older code have none
 └── size-<n>/    the same pack at another image size, made when first needed
 
 In every pack each class has at least one training image and at least two images in all, and there
@@ -24,8 +25,9 @@ import hashlib
 import json
 import mmap
 import os
+import types
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -35,9 +37,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from lab.data.array_file import BROKEN
 from lab.data.decode import Fit, ValueRange
 from lab.errors import DataError
 from lab.home import atomic_folder
+from lab.names import visible
+from lab.seal import file_digest, seal, unseal
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
@@ -45,12 +50,17 @@ EXCLUDED = len(SPLITS)
 """The split code of an image that is kept in the pack but belongs to no split and no count."""
 PACK_FORMAT = 1
 """Raise it when packs written by older code can no longer be read."""
+CHECKSUMS = "checksums.json"
+FACTS = "version.json"
+"""Which version of the data set a pack is (`lab.data.version_files`): no part of its content."""
 NO_CLASS = -1
 """The label of an excluded image whose class is no longer in the pack."""
 LISTED_REJECTIONS = 1000
 MAX_RESIDENT_BYTES = 256 << 20
 """Bytes read of a mapped file before its pages are released."""
 _HEADER_BYTES = 128
+_IMAGES = "images.npy"
+_NOT_SUMMED = (CHECKSUMS, FACTS)
 _CHUNK = 256
 _DIGEST_BYTES = 16
 
@@ -78,7 +88,8 @@ class Rejections:
     def add(self, file: str, reason: str) -> None:
         self.count += 1
         if len(self.listed) < LISTED_REJECTIONS:
-            self.listed.append(Rejected(file, reason))
+            # A file name has 255 characters at most; a line of a list may have thousands.
+            self.listed.append(Rejected(file[:1000], reason[:1000]))
 
     def extend(self, others: Rejections) -> None:
         self.listed += others.listed[: LISTED_REJECTIONS - len(self.listed)]
@@ -141,7 +152,8 @@ class PackMeta:
         values: dict[str, Any] = json.loads(text)
         if values["format"] != PACK_FORMAT:
             raise ValueError(f"format {values['format']} instead of {PACK_FORMAT}")
-        values["class_names"] = tuple(values["class_names"])
+        values["class_names"] = tuple(map(visible, values["class_names"]))
+        values["title"] = visible(values["title"])
         values["notes"] = tuple(values["notes"])
         values["warnings"] = tuple(values.get("warnings", ()))
         values.setdefault("images_hash", values["content_hash"])  # packs of older code
@@ -246,9 +258,7 @@ class PackWriter:
 
     def __enter__(self) -> PackWriter:
         self._temporary = self._stack.enter_context(atomic_folder(self._folder))
-        self._file: BinaryIO = self._stack.enter_context(
-            (self._temporary / "images.npy").open("w+b")
-        )
+        self._file: BinaryIO = self._stack.enter_context((self._temporary / _IMAGES).open("w+b"))
         self._file.write(bytes(_HEADER_BYTES))
         return self
 
@@ -337,8 +347,9 @@ class PackWriter:
             np.save(self._temporary / "digests.npy", _as_rows(self._digests))
         (self._temporary / "names.json").write_text(json.dumps(self._names), encoding="utf-8")
         (self._temporary / "meta.json").write_text(meta.to_json(), encoding="utf-8")
+        write_checksums(self._temporary)
         if facts:
-            (self._temporary / "version.json").write_text(facts, encoding="utf-8")
+            (self._temporary / FACTS).write_text(facts, encoding="utf-8")
         self._finished = True
         return meta
 
@@ -366,6 +377,48 @@ class PackWriter:
         return total.hexdigest()
 
 
+def write_checksums(folder: Path, known: Mapping[str, str] = types.MappingProxyType({})) -> None:
+    """Write the checksum of every file of the pack at `folder`; those in `known` are not read."""
+    names = sorted(f.name for f in folder.iterdir() if f.is_file() and f.name not in _NOT_SUMMED)
+    checksums = {name: known.get(name) or file_digest(folder / name) for name in names}
+    (folder / CHECKSUMS).write_text(json.dumps(seal(checksums), indent=1), encoding="utf-8")
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """By file of the pack at `folder`; empty for a pack of older code. Raises ValueError."""
+    try:
+        return unseal(json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+def verify_images(pack: Pack) -> None:
+    """Raise DataError unless the pixels on disk are those that were written.
+
+    The file is read whole, about a second a gigabyte, once a process as long as it is not replaced.
+    """
+    if pack.folder is None:
+        return
+    try:
+        file = pack.folder / _IMAGES
+        status = file.stat()
+        checksum = read_checksums(pack.folder).get(_IMAGES)
+        if checksum is None or checksum == _images_checksum(
+            file, status.st_ino, status.st_mtime_ns, status.st_size
+        ):
+            return
+        if read_checksums(pack.folder).get(_IMAGES) != checksum:
+            return  # it is being replaced just now; `pack` has the old one mapped
+    except (OSError, ValueError) as error:
+        raise _damaged(pack.folder, error) from error
+    raise _damaged(pack.folder, ValueError(f"{_IMAGES} has another checksum"))
+
+
+@functools.lru_cache(maxsize=64)
+def _images_checksum(file: Path, *_identity: int) -> str:
+    return file_digest(file)
+
+
 def image_digest(image: NDArray[np.uint8]) -> bytes:
     """Returns the digest of one image's pixels, 16 bytes."""
     pixels = np.ascontiguousarray(image).data
@@ -378,7 +431,7 @@ def image_digests(pack: Pack) -> NDArray[np.uint8]:
     Read from the pack's folder, or from all its images for a pack of older code.
     """
     if pack.folder is not None:
-        with contextlib.suppress(OSError, ValueError, EOFError):
+        with contextlib.suppress(*BROKEN):
             digests = np.load(pack.folder / "digests.npy")
             if digests.shape == (len(pack), _DIGEST_BYTES) and digests.dtype == np.uint8:
                 return np.asarray(digests)
@@ -436,9 +489,9 @@ def _read_meta(file: Path, *_identity: int) -> PackMeta:
 
 
 def load_pack(folder: Path) -> Pack:
-    """The pack at `folder`, mapped into memory; cheap, as no image is read.
+    """The pack at `folder`, mapped into memory; cheap, as no image is read (see `verify_images`).
 
-    Raises DataError when there is none or when its files do not belong together.
+    Raises DataError when there is none or when its files are not those that were written.
     """
     for _ in range(3):
         before = _identity(folder)
@@ -459,7 +512,10 @@ def _load(folder: Path) -> Pack:
     if meta is None:
         raise DataError(f"There is no data set at {folder}. Add it first.")
     try:
-        mapped = np.load(folder / "images.npy", mmap_mode="r")
+        for name, checksum in read_checksums(folder).items():
+            if name != _IMAGES and file_digest(folder / name) != checksum:
+                raise ValueError(f"{name} has another checksum")
+        mapped = np.load(folder / _IMAGES, mmap_mode="r")
         images = mapped.view(np.ndarray)  # np.memmap costs microseconds at each slice
         labels = np.load(folder / "labels.npy").astype(np.int64)
         split = np.load(folder / "split.npy").astype(np.uint8)
@@ -474,7 +530,7 @@ def _load(folder: Path) -> Pack:
             raise ValueError("a label has no class")
         groups = _load_column(folder / "groups.npy", np.int64, (len(labels),))
         sizes = _load_column(folder / "sizes.npy", np.int32, (len(labels), 2))
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except BROKEN as error:
         raise _damaged(folder, error) from error
     labels.flags.writeable = False
     split.flags.writeable = False

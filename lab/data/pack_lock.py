@@ -36,6 +36,18 @@ def pack_lock(name: str, *, progress: Report = silent, cancel: Cancel = never) -
         lock.release()
 
 
+def sweep_packs() -> None:
+    """Remove what dead processes left of every data set; those that are being written stay."""
+    packs = home_folder("packs")
+    names = {p.name.split(".")[1] for p in packs.glob(".*.*")}
+    names |= {p.parent.name for pattern in ("*/.size-*",) for p in packs.glob(pattern)}
+    names |= {p.parent.name for p in packs.glob(".versions/*/.*")}
+    for name in filter(None, names):
+        lock = FileLock(home_folder("locks") / f"pack-{name}.lock")
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            _remove_leftovers(name)
+
+
 def _remove_leftovers(name: str) -> None:
     packs = home_folder("packs")
     target = packs / name

@@ -20,6 +20,7 @@ from lab.data.importer import (
     ImportTarget,
     choose_classes,
     classes_in_words,
+    mostly_copies,
     recognise_source,
     too_few_classes,
 )
@@ -131,15 +132,18 @@ def look(
                 source = source.without_other_files(rejections, progress, cancel)
             labels = [file.label for file in source.files]
             splits = [file.split for file in source.files]
+            checksums = [source.archive.checksum(file.path) for file in source.files]
             shown = _sampled(source, pictures_of)
             samples = _decoded(replace(source, files=shown), target, cancel)
         else:
             labels, splits, samples = _read_all(source, rejections, pictures_of, progress, cancel)
+            checksums = [b""] * len(labels)
+        # Numbers where the content is not known yet: then any picture stands for itself.
+        marks = [checksum or i.to_bytes(8, "big") for i, checksum in enumerate(checksums)]
         included = choose_classes(
             np.array(labels, dtype=np.int64),
             np.array([SPLITS.index(split) for split in splits], dtype=np.uint8),
-            # The number alone counts here: which images are tested is said by their content.
-            [i.to_bytes(8, "big") for i in range(len(labels))],
+            marks,
             source.class_names,
             rejections,
             without=target.without,
@@ -163,7 +167,7 @@ def look(
         test_set_apart=bool(counts["test"]) and not _brings_test(labels, splits),
         questions=source.questions,
         answers={question.key: question.answer(answers) for question in source.questions},
-        notes=(f"Read as {source.layout}.", *source.notes, *included.notes),
+        notes=(f"Read as {source.layout}.", *source.notes, *included.notes, *mostly_copies(marks)),
         rejected=tuple(rejections.listed),
         rejected_count=rejections.count,
         channels=source.channels,

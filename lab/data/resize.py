@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab.data.decode import to_square
-from lab.data.pack import Pack, PackWriter, load_pack
+from lab.data.pack import Pack, PackWriter, load_pack, verify_images
 from lab.data.pack_lock import pack_lock
 from lab.errors import ConfigError, DataError
 from lab.home import require_free_space
@@ -70,12 +70,14 @@ def _ready(pack: Pack, folder: Path) -> Pack | None:
         return None
     try:
         resized_pack = load_pack(folder)
+        verify_images(resized_pack)
     except DataError:
         return None  # damaged: it is made anew from the original
     return resized_pack if resized_pack.meta.content_hash == pack.meta.content_hash else None
 
 
 def _make(pack: Pack, folder: Path, image_size: int, progress: Report, cancel: Cancel) -> Pack:
+    verify_images(pack)  # a copy of damaged pictures would have a good checksum
     shutil.rmtree(folder, ignore_errors=True)
     total, channels = len(pack), pack.meta.channels
     require_free_space(folder.parent, total * image_size * image_size * channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -21,15 +22,21 @@ def typed_path(text: str) -> Path:
     while len(path) > 1 and path[-1] == _QUOTES.get(path[0]):
         path = path[1:-1].strip()
     if path.casefold().startswith("file:"):
-        path = url2pathname(urlsplit(path).path)
-    try:
-        typed = Path(path).expanduser()
-    except RuntimeError:  # ~ of somebody who is not known here
-        typed = Path(path)
+        with contextlib.suppress(ValueError):  # file://[
+            path = url2pathname(urlsplit(path).path)
+    typed = expanded(path)
     if "\\" in path and not os.path.lexists(typed):
-        without = Path(re.sub(r"\\(.)", r"\1", path)).expanduser()
+        without = expanded(re.sub(r"\\(.)", r"\1", path))
         return without if os.path.lexists(without) else typed
     if "%" in path and not os.path.lexists(typed):
-        decoded = Path(unquote(path)).expanduser()
+        decoded = expanded(unquote(path))
         return decoded if os.path.lexists(decoded) else typed
     return typed
+
+
+def expanded(path: str) -> Path:
+    """Returns the path with ~ as a home folder, where it is that of somebody here."""
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):
+        return Path(path)

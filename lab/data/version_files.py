@@ -25,12 +25,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.pack import PackMeta, read_meta
+from lab.data.pack import (
+    CHECKSUMS,
+    FACTS,
+    PackMeta,
+    read_checksums,
+    read_meta,
+    write_checksums,
+)
 from lab.errors import DataError
 from lab.home import atomic_folder, home_folder, lab_home, require_free_space
 
 VERSIONS = ".versions"
-FACTS = "version.json"
+_RELABELLED = ("labels.npy", "split.npy", "meta.json")
 
 
 @dataclass(frozen=True)
@@ -132,12 +139,14 @@ def link_relabelled(
             continue
         into = target / folder.relative_to(source)
         for file in folder.iterdir():
-            if file.is_file() and file.name not in ("labels.npy", "split.npy", "meta.json", FACTS):
+            if file.is_file() and file.name not in (*_RELABELLED, CHECKSUMS, FACTS):
                 link(file, into / file.name)
         np.save(into / "labels.npy", labels.astype(np.int64))
         np.save(into / "split.npy", split.astype(np.uint8))
         sized = dataclasses.replace(meta, image_size=own.image_size)
         (into / "meta.json").write_text(sized.to_json(), encoding="utf-8")
+        known = read_checksums(folder)
+        write_checksums(into, {n: known[n] for n in known if n not in _RELABELLED})
 
 
 def link(source: Path, target: Path) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data import catalog, version_files
+from lab.data.access import require_dataset
 from lab.data.importer import IncludedImages, shared_pictures
 from lab.data.pack import (
     EXCLUDED,
@@ -40,10 +41,11 @@ from lab.data.sources.source import natural_key
 from lab.data.version_files import StoredVersion, VersionFacts
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
 from lab.home import atomic_folder
+from lab.names import typed_name, typed_notes
 
 Pairs = tuple[tuple[str, str], ...]
 
-LONGEST_NAME = 100
+LONGEST_NAME, LONGEST_REASON = 100, 500
 """Characters of a class name."""
 
 
@@ -231,6 +233,7 @@ def apply(name: str, edits: Edits, *, reason: str = "") -> Version:
     nothing, DataError when they would leave a class that nothing can be learnt of or were made on
     another import, ResourceError; nothing has changed then.
     """
+    require_dataset(name)
     catalog.open_pack(name)  # a drawn set is drawn at first use
     with pack_lock(name):
         current = newest_stored(name)
@@ -249,7 +252,7 @@ def apply(name: str, edits: Edits, *, reason: str = "") -> Version:
             raise ConfigError("These edits change nothing: the set is already like that.")
         facts = VersionFacts(
             current.facts.number + 1,
-            reason.strip(),
+            typed_notes(reason, "Reasons", LONGEST_REASON),
             version_files.now(),
             current.facts.number,
             changes.words,
@@ -267,6 +270,7 @@ def restore(name: str, content_hash: str) -> Version:
     Raises NotFoundError when there is no such version, ConfigError when it is the newest already.
     """
     catalog.describe(name)
+    require_dataset(name)
     with pack_lock(name):
         current = newest_stored(name)
         if current.meta.content_hash == content_hash:
@@ -297,6 +301,7 @@ def unused(name: str, used: Collection[str]) -> list[Version]:
 
 def remove(name: str, numbers: Iterable[int]) -> None:
     """Deletes earlier versions from this machine. Raises ConfigError for the newest one."""
+    require_dataset(name)
     with pack_lock(name):
         earlier = {v.number: v for v in versions(name)}
         for number in numbers:
@@ -415,13 +420,7 @@ def _class_targets(known: Collection[str], edits: Edits) -> dict[str, str]:
 
 def checked_name(name: str) -> str:
     """Returns a class name without spare spaces; raises ConfigError for one that is none."""
-    cleaned = " ".join(name.split())
-    if not cleaned or len(cleaned) > LONGEST_NAME:
-        raise ConfigError(
-            f"A class cannot be called {name[:LONGEST_NAME]!r}; a name has 1 to {LONGEST_NAME} "
-            "characters."
-        )
-    return cleaned
+    return typed_name(name, "A class's name", LONGEST_NAME)
 
 
 def _check_classes(meta: PackMeta, class_of: NDArray[np.object_], split: NDArray[np.uint8]) -> None:

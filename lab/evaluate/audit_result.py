@@ -4,13 +4,14 @@ it, <run folder>/evaluation/<checkpoint>-audit.json. It belongs to one write of 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from lab.errors import LabError
 from lab.evaluate.metrics import GroupedShare
@@ -18,6 +19,7 @@ from lab.evaluate.opened import Opened, checkpoint_identity
 from lab.evaluate.trust import Skill, knows_nothing
 from lab.explain.grad_cam import METHODS
 from lab.home import atomic_file, writing
+from lab.seal import seal, unseal
 
 FORMAT = 1
 """Raise it when files written by older code can no longer be read."""
@@ -160,9 +162,11 @@ _AUDIT = TypeAdapter(Audit)
 def saved_audit(folder: Path, checkpoint: str) -> Audit | None:
     """Returns what was kept for this write of the checkpoint; None without it."""
     try:
-        found = _AUDIT.validate_json(_file(folder, checkpoint).read_bytes())
+        found = _AUDIT.validate_json(
+            json.dumps(unseal(json.loads(_file(folder, checkpoint).read_bytes())))
+        )
         current = checkpoint_identity(folder, checkpoint)
-    except (OSError, ValidationError, LabError):
+    except (OSError, ValueError, LabError):  # a ValidationError is a ValueError
         return None
     return found if (found.format, found.identity) == (FORMAT, current) else None
 
@@ -173,7 +177,8 @@ def keep_audit(folder: Path, found: Audit) -> None:
     with writing(file):
         file.parent.mkdir(exist_ok=True)  # not its parents: a deleted run stays deleted
     with atomic_file(file) as temporary:
-        temporary.write_bytes(_AUDIT.dump_json(found, indent=1))
+        values = json.loads(_AUDIT.dump_json(found))
+        temporary.write_text(json.dumps(seal(values), indent=1), encoding="utf-8")
 
 
 def audit_values(found: Audit) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from lab.evaluate.temperature import scaled
 from lab.explain.grad_cam import METHODS, Cams, class_activation_maps
 from lab.explain.layers import captured
 from lab.models.staged import HEAD, StagedNet
+from lab.names import csv_cell
 from lab.progress import Cancel, Report, never, silent
 from lab.training.checkpoint import CheckpointMetadata
 
@@ -261,16 +262,19 @@ def answers_csv(rows: Iterable[Row]) -> str:
         measured = row.distance is not None and row.limit is not None
         writer.writerow(
             [
-                _cell(said.name),
+                csv_cell(said.name),
                 "" if row.crop is None else f"{row.crop.x:g},{row.crop.y:g},{row.crop.side:g}",
                 row.run,
-                _cell(row.run_name),
+                csv_cell(row.run_name),
                 said.checkpoint,
                 "" if said.epoch is None else said.epoch,
-                _cell(said.predicted_class),
+                csv_cell(said.predicted_class),
                 f"{chances[said.predicted_class]:.6f}",
                 *([f"{row.temperature:.4f}" if row.temperature else ""] if scaled_too else []),
-                *(_cell(", ".join(row.answer_set)) if row.level == each else "" for each in levels),
+                *(
+                    csv_cell(", ".join(row.answer_set)) if row.level == each else ""
+                    for each in levels
+                ),
                 f"{row.distance:.3f}" if measured else "",
                 f"{row.limit:.3f}" if measured else "",
                 ("yes" if (row.distance or 0) > (row.limit or 0) else "no") if measured else "",
@@ -278,8 +282,3 @@ def answers_csv(rows: Iterable[Row]) -> str:
             ]
         )
     return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A name that a spreadsheet will not run as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -25,7 +25,7 @@ from lab.data.quality.features import (
 from lab.errors import DataError, WeightsError
 from lab.evaluate.opened import open_own_network
 from lab.home import home_folder
-from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
+from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network
 from lab.models.staged import HEAD, StagedNet
 from lab.models.tokens import TokenStage, ToMaps
@@ -52,10 +52,11 @@ _PREFERRED = ("efficientnet_lite0", "mobilenet_v2", "efficientnet_b0", "resnet18
 def _open_pretrained(pack: Pack, detail: str, *, name: str) -> OpenExtractor:
     spec = ARCHITECTURES.get(name)
     if not weights_ready(spec):
+        others = [extractor.name for extractor in EXTRACTORS if extractor.ready()]
         raise WeightsError(
             f"The ImageNet weights of {name} are not on this machine ({weights_file(spec)}), and "
             "looking at a data set downloads nothing. Start a run from them once, or choose "
-            f"another extractor: {', '.join(_ready_names())}."
+            f"another extractor: {', '.join(others)}."
         )
     side = max(min(pack.meta.image_size, LARGEST_SIDE), SMALLEST_SIDE, spec.min_image_size)
     config = RunConfig(architecture=name, freeze="head_only")
@@ -144,29 +145,20 @@ def _shares(
     return shares
 
 
-def _ready_names() -> list[str]:
-    return [extractor.name for extractor in EXTRACTORS if extractor.ready()]
-
-
-def _add(spec: ArchitectureSpec) -> None:
+for _spec in sorted(
+    (spec for spec in ARCHITECTURES if spec.weights),
+    key=lambda spec: _PREFERRED.index(spec.name) if spec.name in _PREFERRED else len(_PREFERRED),
+):
     EXTRACTORS.add(
-        spec.name,
+        _spec.name,
         Extractor(
-            name=spec.name,
-            title=f"{spec.title}, learned on ImageNet",
-            ready=partial(weights_ready, spec),
-            open=partial(_open_pretrained, name=spec.name),
+            name=_spec.name,
+            title=f"{_spec.title}, learned on ImageNet",
+            ready=partial(weights_ready, _spec),
+            open=partial(_open_pretrained, name=_spec.name),
             preferred=lambda pack: pack.meta.image_size > SMALL_PICTURES,
         ),
     )
-
-
-_with_weights = [spec for spec in ARCHITECTURES if spec.weights]
-for _spec in sorted(
-    _with_weights,
-    key=lambda spec: _PREFERRED.index(spec.name) if spec.name in _PREFERRED else len(_PREFERRED),
-):
-    _add(_spec)
 EXTRACTORS.add(
     "run",
     Extractor(

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lab.data.array_file import BROKEN
 from lab.data.batches import eval_batches
 from lab.data.pack import Pack
 from lab.data.splits import Indices
@@ -174,7 +174,7 @@ def saved_familiarity(
                 limit=float(saved["limit"]),
                 **{name: int(saved[name]) for name in _COUNTS},
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except BROKEN:
         return None  # absent, or damaged: then it is measured anew
 
 

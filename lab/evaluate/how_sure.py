@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.data.splits import Splits
 from lab.errors import DataError, LabError
 from lab.evaluate.answer_sets import LEVELS, AnswerSets, MeasuredSets, fit_sets, measure_sets
 from lab.evaluate.leak_free import known_groups
@@ -119,10 +118,6 @@ def measure_how_sure(
     parts = {
         part: saved_predictions(folder, checkpoint, part)
         or predict(folder, checkpoint, part, progress=progress, cancel=cancel)
-        for part in _parts(splits)
+        for part in (["val", "test"] if len(splits.test) else ["val"])
     }
     return how_sure(parts["val"], parts.get("test"), known_groups(pack))
-
-
-def _parts(splits: Splits) -> list[str]:
-    return ["val", "test"] if len(splits.test) else ["val"]

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from lab.data import catalog
-from lab.data.pack import Pack
+from lab.data.pack import Pack, verify_images
 from lab.data.splits import Splits, cuts_by_copies, make_splits
 from lab.errors import DataError, ResourceError
 from lab.evaluate.pictures import Picture
@@ -217,7 +217,7 @@ def checkpoint_identity(folder: Path, checkpoint: str) -> str:
     """A short text that changes when the checkpoint is written anew; raises NotFoundError."""
     try:
         stat = (folder / f"{checkpoint}.safetensors").stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise no_checkpoint(folder, checkpoint) from None
     return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
@@ -239,6 +239,7 @@ def open_data(
             progress=progress,
             cancel=cancel,
         )
+        verify_images(pack)
     except catalog.VersionNotFoundError as error:
         raise DataError(
             f"The data set {card.config.dataset!r} has changed since this run was trained, and the "

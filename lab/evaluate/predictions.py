@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import RunConfig
+from lab.data.array_file import BROKEN
 from lab.data.batches import eval_batch_size, eval_batches
 from lab.data.pack import Pack
 from lab.errors import DataError, DivergedError, NotFoundError
@@ -277,6 +277,6 @@ def _read(file: Path) -> Predictions | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         logger.warning("%s cannot be read (%s); it will be made anew", file, error)
         return None

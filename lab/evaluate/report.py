@@ -29,6 +29,7 @@ from lab.evaluate.metrics import (
     majority_baseline,
 )
 from lab.evaluate.predictions import Predictions
+from lab.names import csv_cell
 
 Order = Literal["worst", "confident_wrong", "least_sure"]
 
@@ -145,10 +146,10 @@ def predictions_csv(predictions: Predictions, names: Sequence[str]) -> str:
     for index, label, predicted, loss, probabilities in rows:
         out.writerow(
             [
-                names[index],
+                csv_cell(names[index]),
                 index,
-                classes[label],
-                classes[predicted],
+                csv_cell(classes[label]),
+                csv_cell(classes[predicted]),
                 int(label == predicted),
                 f"{loss:.6g}",
                 *(f"{p:.6g}" for p in probabilities),

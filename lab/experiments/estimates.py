@@ -177,6 +177,12 @@ def estimate(
     )
 
 
+def expected_seconds(store: Store, config: RunConfig, device: str) -> float | None:
+    """Returns how long a run will take here, for the queue."""
+    guess = estimate(config, past=past_runs(store), measured=measured_speeds(device), device=device)
+    return guess.seconds if guess else None
+
+
 def image_counts(config: RunConfig, info: DatasetInfo) -> tuple[int, int, int]:
     """Images that are trained on in an epoch, validated on and tested on, by the arithmetic of
     `lab.data.splits`; zeros while the data set is not here."""

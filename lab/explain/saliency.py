@@ -1,6 +1,6 @@
 """Input-gradient saliency: which pixels would change the class score fastest.
 
-For networks without a convolution, which have no layer whose places Grad-CAM could point at.
+For networks of which no stage puts out places that Grad-CAM could point at, such as perceptrons.
 Simonyan, Vedaldi and Zisserman 2013, "Deep Inside Convolutional Networks", arXiv:1312.6034.
 """
 
@@ -19,9 +19,9 @@ SALIENCY = "saliency"
 INPUT = "input"
 
 WHY_SALIENCY = (
-    "This network has no convolution, so there is no layer with places for Grad-CAM to look at. "
-    "Instead: the gradient of the class score with respect to each pixel (input-gradient saliency, "
-    "Simonyan et al. 2013, arXiv:1312.6034). Bright pixels are those where a small change would "
+    "No stage of this network puts out places for Grad-CAM to look at. Instead: the gradient of "
+    "the class score with respect to each pixel (input-gradient saliency, Simonyan et al. 2013, "
+    "arXiv:1312.6034). Bright pixels are those where a small change would "
     "move the score most; that is not the same as pixels that speak for the class, and the picture "
     "is noisy by nature."
 )

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from lab.errors import ConfigError, DataError, DiskFullError, LabError, ResourceError
-from lab.home import home_folder, lab_home
+from lab.home import home_folder, lab_home, writing
 from lab.runs import migrations, schema
 
 BUSY_SECONDS = 30.0
@@ -93,7 +93,8 @@ class Database:
     def _create_tables(self) -> None:
         # The lock: two processes that start together must not both create the tables, and the
         # switch to WAL does not wait for others by itself.
-        with FileLock(home_folder("locks") / "store.lock"), self._translate_errors():
+        lock = home_folder("locks") / "store.lock"
+        with writing(lock), FileLock(lock), self._translate_errors():
             if self._sqlite:
                 with contextlib.closing(self.engine.raw_connection()) as connection:
                     connection.cursor().execute("PRAGMA journal_mode = WAL").close()
@@ -160,5 +161,5 @@ def _begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     read_only = options.get("lab_reads", False)
     patience = options.get("lab_patience", BUSY_SECONDS)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * patience:.0f}").close()
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

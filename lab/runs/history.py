@@ -1,24 +1,43 @@
 """Thins a run's curves for the screen: at most 2,000 points, with all extremes and the shape.
 
 For a page that opens. One that is open reads the new steps only (`Store.steps(after=...)`).
+
+Of a long run a thinned history is kept in its folder, and brought up to date while it trains: so
+whoever opens it reads what is new since then, and not a million steps.
 """
 
 from __future__ import annotations
 
+import contextlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from tsdownsample import MinMaxLTTBDownsampler
 
+from lab.errors import ResourceError
+from lab.home import atomic_file, home_folder
 from lab.metrics import METRICS
 from lab.runs.rows import Curve, Floats, StepColumns
+from lab.runs.schema import STEP_METRICS
 from lab.runs.store import Store
 
 POINTS = 2000
 FEWEST_POINTS = 50
+
+NAME = "thinned-steps.npz"
+KEPT_POINTS = 4000
+"""Rows of the history that is kept; of fewer than twice as many steps none is."""
+
+KEEP_EVERY = 20_000
+"""Steps after which it is brought up to date: reading so many takes a twentieth of a second."""
+
+_FORMAT = 1
+_OWN = ("step", "epoch", "learning_rate", "seconds")
 
 SHAPES = tuple(m.name for m in METRICS.values() if m.of_batches)
 EXTREMES = tuple(f"{name}_smoothed" for name in SHAPES)
@@ -37,12 +56,56 @@ def thinned_steps(
     Always included are the first and the last step, the lowest and highest value of every curve and
     the last step of the best epoch; the others keep the shape (MinMaxLTTB).
     """
-    steps = store.steps(run_id, after=after)
+    steps = store.steps(run_id, after=after) if after else kept_steps(store, run_id)
     if len(steps) <= points:
         return steps
     epochs = store.epochs(run_id)
     best = epochs.step[epochs.is_best][-1:]
     return _thinned(steps, points, keep=np.flatnonzero(np.isin(steps.step, best)))
+
+
+def kept_steps(store: Store, run_id: str) -> StepColumns:
+    """Returns the run's steps: all of a short run, of a long one those that are kept and the ones
+    since then. What is kept is brought up to date where that is worth it."""
+    path = home_folder("runs") / run_id / NAME
+    revision = store.run(run_id).revision
+    steps = _read(path, revision)
+    begun = steps is not None
+    new = store.steps(run_id, after=int(steps.step[-1]) if steps is not None else 0)
+    steps = new if steps is None else _joined(steps, new)
+    epochs = store.epochs(run_id)
+    best = epochs.step[epochs.is_best][-1:]
+    if begun and len(best) and not np.isin(best, steps.step).all():  # it was not the best then
+        step = store.steps(run_id, after=int(best[0]) - 1, limit=1)
+        steps = _joined(steps, step)
+        steps = _select_rows(steps, np.argsort(steps.step))
+    if len(steps) > 2 * KEPT_POINTS and len(new) >= KEEP_EVERY:
+        keep = np.flatnonzero(np.isin(steps.step, best))
+        steps = _thinned(steps, KEPT_POINTS, keep=keep)
+        with contextlib.suppress(ResourceError):  # then the next one reads more
+            _write(path, revision, steps)
+    return steps
+
+
+def _read(path: Path, revision: int) -> StepColumns | None:
+    """Returns what is kept; None without anything that can be used."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            values = {name: kept[name] for name in kept.files}
+        if (int(values.pop("format")), int(values.pop("revision"))) != (_FORMAT, revision):
+            return None
+        own = {name: values.pop(name) for name in _OWN}
+        complete = set(values) == set(STEP_METRICS) and len(own["step"])
+        return StepColumns(**own, metrics=values) if complete else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, revision: int, steps: StepColumns) -> None:
+    values: dict[str, Any] = {name: getattr(steps, name) for name in _OWN}
+    values |= {**steps.metrics, "format": _FORMAT, "revision": revision}
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **values)
 
 
 class ThinnedHistory:

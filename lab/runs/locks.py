@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lab.home import home_folder
+from lab.home import home_folder, writing
 
 POLL_SECONDS = 0.05
 
@@ -31,8 +31,10 @@ def owner() -> str:
     with _owners_guard:
         if folder not in _owners:
             name = uuid.uuid4().hex[:12]
-            lock = _lock(folder / f"owner-{name}.lock")
-            lock.acquire(timeout=10)  # `remove_dead_owners` of a peer may hold it for a moment
+            path = folder / f"owner-{name}.lock"
+            lock = _lock(path)
+            with writing(path):
+                lock.acquire(timeout=10)  # `remove_dead_owners` of a peer may hold it for a moment
             _owners[folder] = (name, lock)
         return _owners[folder][0]
 
@@ -86,11 +88,13 @@ def device_turn(
     `on_wait` is called once when another process has the device. `cancelled_within(seconds)` may
     sleep for that long, and returns True when the device is not wanted any more.
     """
-    lock = _lock(home_folder("locks") / f"device-{device.partition(':')[0]}.lock")
+    path = home_folder("locks") / f"device-{device.partition(':')[0]}.lock"
+    lock = _lock(path)
     reported = False
     while True:
         try:
-            lock.acquire(timeout=0)
+            with writing(path):
+                lock.acquire(timeout=0)
             break
         except Timeout:
             if not reported:

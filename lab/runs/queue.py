@@ -20,11 +20,15 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, LabError
+from lab.home import require_quota
 from lab.process import lower_priority
 from lab.runs import locks
+from lab.runs.assignments import assignment as find_assignment
+from lab.runs.class_rules import check_budget
 from lab.runs.foreground import run_in_foreground
 from lab.runs.recorder import forward_request
 from lab.runs.status import Request
@@ -39,6 +43,7 @@ from lab.runs.worker import (
     lab_engine,
     recover,
     resume_with_room,
+    sweep,
     write_waiting,
 )
 from lab.training.control import Control
@@ -52,6 +57,9 @@ POLL_SECONDS = 5.0
 
 TURN_SECONDS = 3 * locks.POLL_SECONDS
 """Pause between two runs of one queue, in which a waiting process gets the device."""
+
+Forecast = Callable[[Store, RunConfig, str], float | None]
+"""(store, config, device) -> the seconds that such a run will take; None where nobody knows."""
 
 _queues: dict[str, Queue] = {}
 _queues_guard = threading.Lock()
@@ -96,6 +104,8 @@ class Queue:
         self._engine = engine
         self._resolve = resolve
         self._poll_seconds = poll_seconds
+        self.forecast: Forecast | None = None
+        """What estimates how long a run will take, once somebody has set it."""
         self._guard = threading.Lock()
         self._controls: dict[str, Control] = {}  # of the runs that train in this process
         self._workers: dict[str, _Worker] = {}  # by device
@@ -105,9 +115,27 @@ class Queue:
         self._changed = threading.Condition()  # notified when a run of this process ends
 
     # --- requests -------------------------------------------------------------------------------
-    def submit(self, config: RunConfig, name: str | None = None, origin: str = "") -> str:
-        """Put a new run at the end of the queue; returns its id. `origin`: see `Store.runs`."""
-        run_id = self.store.create_run(config, name=name, origin=origin)
+    def submit(
+        self,
+        config: RunConfig,
+        name: str | None = None,
+        origin: str = "",
+        *,
+        assignment: str = "",
+    ) -> str:
+        """Put a new run at the end of the queue; returns its id. `origin`: see `Store.runs`;
+        `assignment`: the id of the one that it answers.
+
+        Raises ConfigError for what the assignment or the class's budget does not allow,
+        ResourceError when the lab's folder holds all that it may."""
+        single = ":" not in origin.removeprefix("fix:")
+        most_seconds = check_budget(self.store.database, config, single=single)
+        if assignment:
+            find_assignment(self.store.database, assignment).check(config)
+        require_quota()
+        run_id = self.store.create_run(
+            config, name=name, origin=origin, assignment=assignment, most_seconds=most_seconds
+        )
         self._wake.set()
         return run_id
 
@@ -189,6 +217,10 @@ class Queue:
 
     def _dispatch(self) -> None:
         """The dispatcher thread: starts a worker for every device that a queued run needs."""
+        try:
+            sweep(self.store)
+        except Exception:  # it is not worth a queue that stands still
+            logger.exception("what dead processes left could not be swept")
         while not self._closing.is_set():
             try:
                 self._poll()
@@ -227,7 +259,11 @@ class Queue:
             message = failure_message(error, row)
             end_early(self.store, row.id, "failed", message)
             raise ConfigError(message) from error
-        self.store.set_device(row.id, device)
+        expected = None
+        if self.forecast is not None:
+            with contextlib.suppress(Exception):  # of a network or data that the run will report
+                expected = self.forecast(self.store, row.config, device)
+        self.store.set_device(row.id, device, expected_seconds=expected)
         return device
 
     def _train(self, run_id: str) -> None:

@@ -53,6 +53,7 @@ def runs(
     search: str,
     order: Order,
     origin: str | None = None,
+    message: str = "",
 ) -> list[RunRow]:
     """See `Store.runs`. Always one query."""
     runs = schema.runs.c
@@ -65,6 +66,8 @@ def runs(
         query = query.where(
             sa.or_(runs.origin == origin, sa.func.substr(runs.origin, 1, len(start)) == start)
         )
+    if message:
+        query = query.where(runs.message.startswith(message, autoescape=True))
     rows = [RunRow.from_database(row) for row in connection.execute(query).mappings()]
     # Not in SQL: SQLite knows the capitals of English only.
     words = search.casefold().split()

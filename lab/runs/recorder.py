@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError
 from lab.home import home_folder
 from lab.progress import Progress, Rate
+from lab.runs import history
 from lab.runs.spill import Spill
 from lab.runs.store import RATE, Store
 from lab.runs.time_left import TimeLeft
 from lab.runs.writing import Smoother
 from lab.training.control import Control
-from lab.training.events import ActivityProgressed, Event, RunEnded, StepDone
+from lab.training.events import ActivityProgressed, Event, LogWritten, RunEnded, StepDone
+from lab.words import duration
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +53,11 @@ class Recorder:
         self._spill = Spill(home_folder("runs") / run_id)
         self._spill.clear()  # of another session, and recorded: the run was not active
         self._retried_at = 0.0
+        self._unkept_steps = 0  # since the thinned history of the run was brought up to date
         self._guard = threading.Lock()  # the buffer and the time left; held for moments only
         self._events: list[Event] = []
         self._time_left = TimeLeft()
+        self._most_seconds = store.run(run_id).most_seconds
         self._any_step = False
         self._error: Exception | None = None
         self._reported_at = -FLUSH_SECONDS
@@ -80,11 +85,25 @@ class Recorder:
             self._events.append(event)
             self._time_left.add(event)
             self._any_step = self._any_step or isinstance(event, StepDone)
+        if isinstance(event, StepDone) and event.seconds >= (self._most_seconds or math.inf):
+            self._end_at_limit()
         if not can_wait or self._error is not None:
             self.flush()
         while self._spill.is_full and self._control.wanted not in ("stop", "pause"):
             self._closed.wait(FLUSH_SECONDS)
             self._retry()
+
+    def _end_at_limit(self) -> None:
+        if self._control.wanted == "run":
+            self._control.request_finish()
+            with self._guard:
+                self._events.append(
+                    LogWritten(
+                        "warning",
+                        f"Finished after {duration(self._most_seconds)} of training, which is the "
+                        "limit in this class; its best weights so far are tested.",
+                    )
+                )
 
     def flush(self) -> None:
         """Write the buffered events in one transaction, or to the file where they wait."""
@@ -126,11 +145,12 @@ class Recorder:
                 logger.warning("the events of run %s wait beside it: %s", self._run_id, error)
             else:
                 self._smoother = smoother
+                self._unkept_steps += sum(isinstance(event, StepDone) for event in events)
                 return requested
         self._spill.append(time.time(), events)
         self._smoother.is_behind = True
         self._store.waiting[self._run_id] = self._spill
-        if full is not None:
+        if full is not None and not isinstance(events[-1], RunEnded):
             raise full
         return None
 
@@ -209,6 +229,9 @@ class Recorder:
                 else:
                     self._forward(self._store.requested(self._run_id))
                 self._retry()
+                if self._unkept_steps >= history.KEEP_EVERY:
+                    self._unkept_steps = 0
+                    history.kept_steps(self._store, self._run_id)
             except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
 

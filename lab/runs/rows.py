@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping
 
 from lab.config import RunConfig
 from lab.metrics import METRICS
+from lab.names import visible
 from lab.progress import Progress
 from lab.runs.status import ACTIVE, RESUMABLE
 
@@ -34,6 +35,8 @@ class RunRow:
     """The id of who started it (`lab.people`); "" is the operator."""
     person_name: str
     """Their name; "" for the operator."""
+    assignment: str
+    """The assignment that it is an answer to (`lab.runs.assignments`); "" is none."""
     tag: str
     """A person's own label; "" is none."""
     notes: str
@@ -58,6 +61,10 @@ class RunRow:
     ended_at: datetime | None
     queue_position: int | None
     """1 is the next one; None unless queued."""
+    expected_seconds: float | None
+    """How long it was expected to take when it began to wait; None where nothing was known."""
+    most_seconds: float | None
+    """Of training, after which it is finished; None is no limit."""
     owner: str
     requested: str | None
     """A stop, pause or finish that the trainer has not answered yet."""
@@ -167,13 +174,15 @@ class RunRow:
     @classmethod
     def from_database(cls, row: RowMapping) -> RunRow:
         values = {name: row[name] for name in _UNCONVERTED}
+        # Written before names were checked, or by another program.
+        values |= {name: visible(row[name]) for name in ("name", "tag", "notes")}
         return cls(
             config_json=row["config"],
             class_names=tuple(json.loads(row["class_names"])),
             rate_changes=tuple((int(s), float(r)) for s, r in json.loads(row["rate_changes"])),
             best_val=_metric_values(row, "best_val"),
             test=_metric_values(row, "test"),
-            created_at=datetime.fromtimestamp(row["created_at"], UTC),
+            created_at=_time(row["created_at"]) or _UNKNOWN,
             started_at=_time(row["started_at"]),
             ended_at=_time(row["ended_at"]),
             **values,
@@ -197,8 +206,17 @@ def _config(text: str) -> RunConfig:
     return RunConfig.from_json(text)
 
 
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
+
+LATEST = 7e9
+"""In the year 2191: pandas and time zones do not go much further."""
+
+
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    """None for a time that a clock cannot have shown: a damaged row spoils no list of runs."""
+    if not isinstance(seconds, int | float) or not 0 <= seconds < LATEST:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -54,6 +55,8 @@ runs = Table(
     # Who started it (lab.people), by id; "" is the operator. The name is a copy of then.
     Column("person", String(40), nullable=False, default="", server_default=""),
     Column("person_name", String(80), nullable=False, default="", server_default=""),
+    # The assignment that it is an answer to (lab.runs.assignments); "" is none.
+    Column("assignment", String(40), nullable=False, default="", server_default=""),
     # A person's own label, to find the run by; "" is none.
     Column("tag", String(40), nullable=False, default="", server_default=""),
     Column("notes", Text, nullable=False, default="", server_default=""),
@@ -72,6 +75,8 @@ runs = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("ended_at", Float),
+    Column("expected_seconds", Float),  # how long it will take, estimated while it waits
+    Column("most_seconds", Float),  # of training, after which it is finished
     Column("queue_position", Integer),  # 1, 2, ... for queued runs, else NULL
     Column("owner", String(40), nullable=False, default=""),  # the process that works on it
     Column("requested", String(10)),  # stop, pause or finish, until the trainer has seen it
@@ -140,6 +145,14 @@ people = Table(
 )
 """Who has signed in. `account` is who an identity provider says that it is ("issuer subject"); ""
 for somebody who joined by a class code."""
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", String(60), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+"""What is set for the whole lab: `lab.runs.class_rules`, `lab.runs.assignments`."""
 
 
 def _run_id() -> Column[str]:

@@ -23,11 +23,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, NotFoundError, StateError
+from lab.errors import NotFoundError, ResourceError, StateError
 from lab.home import home_folder, writing
+from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
+from lab.runs.class_rules import results_hidden
 from lab.runs.curves import curves
 from lab.runs.database import BUSY_SECONDS, Database, database_url
 from lab.runs.naming import LONGEST_NAME, NamedRun, run_name, title_of
@@ -122,6 +124,8 @@ class Store:
         name: str | None = None,
         status: str = "queued",
         origin: str = "",
+        assignment: str = "",
+        most_seconds: float | None = None,
     ) -> str:
         """Add a run, by default at the end of the queue; returns its id, like
         "r-20261122-013455-7f3a" (UTC, so ids sort by age). A run that is added as active belongs
@@ -133,6 +137,8 @@ class Store:
         values = {
             "name": title,
             "origin": origin,
+            "assignment": assignment,
+            "most_seconds": most_seconds,
             "person": person.id,
             "person_name": person.name if person.id else "",
             "status": status,
@@ -164,7 +170,12 @@ class Store:
             row = reading.run(connection, run_id)
         if row is None or not may_see(row.person):
             raise _not_found(run_id)
-        return self._with_waiting(row)
+        return self._seen([row])[0]
+
+    def run_for_all(self, run_id: str) -> RunRow:
+        """Returns the run as everybody who may look at it sees it."""
+        row = self.run(run_id)
+        return _without_test(row) if results_hidden(self.database, from_anybody=True) else row
 
     def runs(
         self,
@@ -172,18 +183,25 @@ class Store:
         search: str = "",
         order: reading.Order = "newest",
         origin: str | None = None,
+        message: str = "",
     ) -> list[RunRow]:
         """Runs in any of the states `status` whose id, name, tag, data set, architecture or status
-        contain every word of `search` (capitals do not matter).
+        contain every word of `search` (capitals do not matter), and whose closing sentence begins
+        with `message`.
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
         """
         with self.database.read() as connection:
             rows = reading.runs(
-                connection, status=status, search=search, order=order, origin=origin
+                connection,
+                status=status,
+                search=search,
+                order=order,
+                origin=origin,
+                message=message,
             )
-        return [self._with_waiting(row) for row in _seen(rows)]
+        return self._seen(rows)
 
     def _default_name(self, config: RunConfig) -> str:
         with self.database.read() as connection:
@@ -199,11 +217,7 @@ class Store:
     def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
         """Label the runs, or with "" take their label away. Raises ConfigError above 40
         characters; runs that are no longer there are left out."""
-        clean = " ".join(tag.split())
-        if len(clean) > LONGEST_TAG:
-            raise ConfigError(
-                f"A tag has at most {LONGEST_TAG} characters; {clean!r:.60} has {len(clean)}."
-            )
+        clean = typed_name(tag, "A tag", LONGEST_TAG, least=0)
         runs = schema.runs
         ids = list(run_ids)
         with self.database.write() as connection:
@@ -212,11 +226,7 @@ class Store:
 
     def set_notes(self, run_id: str, notes: str) -> None:
         """Raises ConfigError above 4,000 characters."""
-        clean = notes.strip()
-        if len(clean) > LONGEST_NOTES:
-            raise ConfigError(
-                f"Notes have at most {LONGEST_NOTES:,} characters; these have {len(clean):,}."
-            )
+        clean = typed_notes(notes, "Notes", LONGEST_NOTES)
         self._update(run_id, by_owner=True, notes=clean)
 
     def set_star(self, run_id: str, starred: bool) -> None:
@@ -239,12 +249,14 @@ class Store:
 
     def baseline(self) -> RunRow | None:
         with self.database.read() as connection:
-            return reading.baseline(connection, current_person().id)
+            row = reading.baseline(connection, current_person().id)
+        return None if row is None else self._seen([row])[0]
 
     def children(self, run_id: str) -> list[RunRow]:
         """Returns the runs that start from this one, the oldest first."""
         with self.database.read() as connection:
-            return _seen(reading.children(connection, run_id))
+            rows = reading.children(connection, run_id)
+        return self._seen(rows)
 
     def set_forecast(self, run_id: str, forecast: str) -> None:
         """Keep what a person expects of the run. Raises StateError when the run has results already
@@ -279,18 +291,30 @@ class Store:
             queue_order.renumber(connection)
         folder = home_folder("runs") / run_id
         with writing(folder):
-            if folder.exists():
+            if folder.is_file():
+                folder.unlink()
+            elif folder.exists():
                 shutil.rmtree(folder)
 
     def folder(self, run_id: str) -> Path:
         """The run's folder for weights, made when it is not there."""
         if not re.fullmatch(r"[\w-]{1,40}", run_id):  # run ids come from URLs
             raise _not_found(run_id)
-        return home_folder("runs", run_id)
+        try:
+            return home_folder("runs", run_id)
+        except ResourceError:
+            if (folder := home_folder("runs") / run_id).is_file():
+                return folder  # whoever reads or writes in it says that it is none
+            raise
 
-    def set_device(self, run_id: str, device: str) -> None:
-        """Record on which device a queued run will train."""
-        self._update(run_id, device=device)
+    def set_device(
+        self, run_id: str, device: str, *, expected_seconds: float | None = None
+    ) -> None:
+        """Record on which device a queued run will train, and how long that is expected to take."""
+        self._update(run_id, device=device, expected_seconds=expected_seconds)
+        if expected_seconds is not None:
+            with self.database.write() as connection:
+                queue_order.renumber(connection)  # short ones may go first
 
     def report(
         self,
@@ -364,7 +388,7 @@ class Store:
     def queued(self, device: str | None = None) -> list[RunRow]:
         """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
         with self.database.read() as connection:
-            return _seen(reading.queued(connection, device))
+            return [row for row in reading.queued(connection, device) if may_see(row.person)]
 
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
@@ -588,6 +612,11 @@ class Store:
             if changed.rowcount == 0:
                 raise _not_found(run_id)
 
+    def _seen(self, rows: list[RunRow]) -> list[RunRow]:
+        """The rows that the current person may see, with what they may see of them."""
+        rows = [self._with_waiting(row) for row in rows if may_see(row.person)]
+        return list(map(_without_test, rows)) if rows and results_hidden(self.database) else rows
+
     @staticmethod
     def _status(connection: sa.Connection, run_id: str) -> str:
         runs = schema.runs
@@ -624,8 +653,8 @@ def _require_owner(connection: sa.Connection, *run_ids: str) -> str:
     return owner
 
 
-def _seen(rows: list[RunRow]) -> list[RunRow]:
-    return [row for row in rows if may_see(row.person)]
+def _without_test(row: RunRow) -> RunRow:
+    return replace(row, test={}, test_samples=None, test_looks=0)
 
 
 def _not_found(run_id: str) -> NotFoundError:
@@ -636,9 +665,4 @@ def _not_found(run_id: str) -> NotFoundError:
 
 
 def _checked_name(name: str) -> str:
-    clean = " ".join(name.split())
-    if not 1 <= len(clean) <= LONGEST_NAME:
-        raise ConfigError(
-            f"A run's name has 1 to {LONGEST_NAME} characters; {name!r:.100} has {len(clean)}."
-        )
-    return clean
+    return typed_name(name, "A run's name", LONGEST_NAME)

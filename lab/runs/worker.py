@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.config import RunConfig
+from lab.data.pack_lock import sweep_packs
 from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError
-from lab.home import home_folder, lab_home
+from lab.home import home_folder, lab_home, sweep_temporaries
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
 from lab.runs.recorder import Recorder
@@ -33,7 +34,7 @@ from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
-from lab.training.failures import found_no_room, is_out_of_memory, no_room, out_of_memory
+from lab.training.failures import NO_ROOM, is_out_of_memory, no_room, out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +120,8 @@ def write_waiting(store: Store) -> None:
 def resume_with_room(store: Store) -> list[str]:
     """Queue the runs that a full disk paused, if there is room again; returns their ids."""
     resumed = []
-    for row in store.runs(status="paused"):
-        if not found_no_room(row.message) or row.id in store.waiting:
+    for row in store.runs(status="paused", message=NO_ROOM):
+        if row.id in store.waiting:
             continue
         since = time.time() - (row.ended_at.timestamp() if row.ended_at else 0)
         disk = shutil.disk_usage(lab_home())
@@ -152,8 +153,19 @@ def recover(store: Store) -> list[str]:
         message = f"Interrupted{where}: the process that trained it ended. It can be resumed."
         if store.interrupt(row.id, row.owner, message):
             interrupted.append(row.id)
+            sweep_temporaries(lab_home() / "runs" / row.id)
     locks.remove_dead_owners()
     return interrupted
+
+
+def sweep(store: Store) -> None:
+    """Delete what dead processes left half-written or forgot to delete, anywhere in LAB_HOME."""
+    home = lab_home()
+    sweep_temporaries(home, leave=frozenset({"packs"}))
+    sweep_packs()
+    for row in store.runs(status="completed"):
+        for name in ("resume", "before"):  # see lab.training.checkpoint, which brings torch
+            (home / "runs" / row.id / f"{name}.safetensors").unlink(missing_ok=True)
 
 
 def failure_message(error: Exception, row: RunRow) -> str:
@@ -214,8 +226,13 @@ def _train(
     recorder.report(Progress(0, 0, "Preparing"))
     if control.wanted in ("stop", "pause"):
         raise Cancelled
-    config = store.run(run_id).config
-    events = engine(config, store.folder(run_id), control, recorder.report)
+    row, folder = store.run(run_id), store.folder(run_id)
+    if row.step and folder.is_dir() and not any(folder.iterdir()):
+        raise NotFoundError(
+            f"The run cannot go on after step {row.step:,}: the files of its folder {folder} are "
+            "gone. Train it again with its settings, or put them back from a backup."
+        )
+    events = engine(row.config, folder, control, recorder.report)
     try:
         for event in events:
             if isinstance(event, RunEnded):

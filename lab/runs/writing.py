@@ -202,7 +202,9 @@ def change_status(
         values |= {"owner": locks.owner()}
     elif status != "running":
         values |= {"owner": "", "requested": None, "seconds_left": None, **NO_ACTIVITY}
-        values |= {"ended_at": None if status == "queued" else now}
+        # A clock that was set back meanwhile must not end a run before it started.
+        ended_at = sa.case((runs.c.started_at > now, runs.c.started_at), else_=now)
+        values |= {"ended_at": None if status == "queued" else ended_at}
     if status != "queued":
         values |= {"queue_position": None}
     allowed = sources(status)

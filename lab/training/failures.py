@@ -50,14 +50,13 @@ def out_of_memory(batch_size: int | None, image_size: int | None, *, where: str 
     )
 
 
+NO_ROOM = "The disk is full: "
+"""How those of a full disk begin."""
+
+
 def no_room(error: DiskFullError) -> str:
     """The closing sentences of a run that found no room on the disk."""
-    return f"{error} The run goes on by itself when there is room; Resume tries at once."
-
-
-def found_no_room(message: str) -> bool:
-    """Whether a run's closing sentences are those."""
-    return message.startswith("The disk is full: ")
+    return f"{error} With the lab open it goes on by itself when there is room; Resume does so now."
 
 
 def is_divergence(message: str) -> bool:

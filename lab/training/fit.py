@@ -193,7 +193,8 @@ class _Run:
     def begin(self) -> Iterator[Event]:
         """Put the saved state back where there is one, and say what was decided."""
         plan = self.plan
-        begun = checkpoint.read_counters(plan.folder)
+        state = checkpoint.read_resume(plan.folder, whole=True)
+        begun = state.counters if state else None
         if begun is None and plan.start is not None:
             self.counters = dataclasses.replace(
                 plan.start.counters(plan.steps_per_epoch), precision=plan.precision
@@ -205,15 +206,16 @@ class _Run:
             self.stepper.scaler.load_state_dict(counters.loss_scaler)
         self.stepper.decay_all = counters.decay_all
         self.enter_phase()
-        if begun is not None:
-            checkpoint.load_resume(
-                plan.folder,
+        if state is not None and begun is not None:
+            checkpoint.load_state(
+                state,
                 network=self.network,
                 optimizer=self.stepper.optimizer,
                 generator=self.stepper.generator,
                 average=self.average.state if self.average else None,
             )
         else:
+            checkpoint.begin_resume(plan.folder)
             if plan.start is not None:
                 plan.start.restore(
                     plan.folder,
@@ -247,9 +249,13 @@ class _Run:
             counters=counters,
         )
         yield from (LogWritten("decision", str(decision)) for decision in plan.decisions)
+        if state is not None and state.warning:
+            yield LogWritten("warning", state.warning)
         if begun is not None and self.resumed_from:
             yield LogWritten("info", f"Resumed after step {self.resumed_from:,}.")
-        elif counters.rate_factor != 1:
+        elif state is not None:
+            yield LogWritten("info", "Begins at its first step: no state of it had been saved.")
+        if begun is None and counters.rate_factor != 1:
             yield announcements.rate_inherited(counters.rate_factor)
         yield from self.film_strip.begin(self.network, counters)
         self.layer_health.begin(counters)
@@ -426,7 +432,7 @@ class _Run:
         message = announcements.completed(self.config, counters)
         yield self.ended("completed", message, test)
         # Only now: a process that dies before the ending is recorded leaves a run that goes on.
-        (plan.folder / checkpoint.RESUME).unlink(missing_ok=True)
+        checkpoint.drop_resume(plan.folder)
 
     # --- parts ----------------------------------------------------------------------------------
     def enter_phase(self) -> Phase | None:

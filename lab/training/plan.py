@@ -12,7 +12,7 @@ from lab.config import KNOBS, Precision, RunConfig
 from lab.data import catalog as datasets
 from lab.data.forecast import expected_counts
 from lab.data.groups import Groups
-from lab.data.pack import Pack
+from lab.data.pack import Pack, verify_images
 from lab.data.preprocess import Preprocess, make_preprocess
 from lab.data.quality.duplicates import copy_groups
 from lab.data.splits import Splits, cuts_by_copies, make_splits, steps_in_epoch
@@ -24,7 +24,7 @@ from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
 from lab.models.weights import check_weights
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
-from lab.training.checkpoint import CheckpointMetadata, read_counters
+from lab.training.checkpoint import CheckpointMetadata, require_resume
 from lab.training.source import Images
 from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
@@ -211,7 +211,8 @@ def make_plan(
     May take long the first time (decoding a data set, downloading weights): it reports how far it
     is and gives up when `cancel` says so. Raises LabError; nothing has been trained then.
     """
-    begun = read_counters(folder)
+    state = require_resume(folder)
+    begun = state.counters if state else None
     version = config.dataset_version
     if begun is not None:  # it goes on with the very pictures that it was trained on
         version = CheckpointMetadata.read(folder).dataset_hash
@@ -236,6 +237,8 @@ def make_plan(
         progress=progress,
         cancel=cancel,
     )
+    progress(Progress(0, 0, "Checking the pictures on disk"))
+    verify_images(pack)
     check_cancel(cancel, "The run")
     copies = _copies(pack, config, card, progress=progress, cancel=cancel)
     splits = make_splits(pack, config, copies)

@@ -17,9 +17,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +28,13 @@ from lab.config import KNOBS, Knob, RunConfig
 from lab.data.catalog import DatasetInfo
 from lab.data.preprocess import Preprocess
 from lab.errors import ConfigError, NotFoundError
-from lab.home import atomic_file, lab_home
+from lab.home import lab_home
 from lab.models.staged import HEAD, StagedNet
 from lab.training import checkpoint
 from lab.training.checkpoint import CheckpointMetadata
 from lab.training.counters import Counters
 from lab.training.speed.decisions import Decision
+from lab.training.tensor_file import give_name
 
 LEAST_LAST_RATE = 0.02
 """Of the learning rate: below that share of it, training on at the last rate moves nothing."""
@@ -158,11 +157,13 @@ class Start:
         """How often the test images were looked at, on the way to these weights."""
         if self.config.dataset != self.metadata.config.dataset:
             return 0
-        state = checkpoint.read_counters(self.folder, checkpoint.END)
-        state = state or checkpoint.read_counters(self.folder)
-        if state is None:  # it failed, or an earlier version, which wrote no rate, completed it
+        state = checkpoint.read_end(self.folder) or checkpoint.read_resume(self.folder)
+        counters = state.counters if state else None
+        if counters is None and (looks := checkpoint.read_looks(self.folder)) is not None:
+            return looks  # the state was cleaned away
+        if counters is None:  # it failed, or an earlier version, which wrote no rate, completed it
             return int(self.last_rate is None)
-        return state.tests_before + state.tested
+        return counters.tests_before + counters.tested
 
     def restore(
         self,
@@ -178,21 +179,22 @@ class Start:
         the best weights so far, one file under two names."""
         if not self.config.goes_on or self.end is None:
             return
-        checkpoint.load_resume(
-            self.folder,
+        state = checkpoint.read_end(self.folder, whole=True)
+        if state is None:
+            raise NotFoundError(
+                f"The state in which run {self.folder.name} ended is gone from {self.folder}. "
+                "Start from its weights (start_with=weights), or from another run."
+            )
+        checkpoint.load_state(
+            state,
             network=network,
             optimizer=optimizer if self._same_optimizer else None,
             generator=generator,
-            name=checkpoint.END,
             average=average,
+            goes_on=True,
         )
         if counters.best_epoch is not None:
-            with atomic_file(folder / "best.safetensors") as temporary:
-                temporary.unlink()
-                try:
-                    os.link(self.folder / "best.safetensors", temporary)
-                except OSError:  # file systems without hard links
-                    shutil.copyfile(self.folder / "best.safetensors", temporary)
+            give_name(self.folder / "best.safetensors", folder / "best.safetensors")
 
 
 def find_start(config: RunConfig) -> Start | None:
@@ -226,7 +228,8 @@ def find_start(config: RunConfig) -> Start | None:
             f"start_epoch is {epoch}; of run {config.start_from} the weights are kept of epoch "
             f"{', '.join(map(str, kept))}. Choose one of these."
         )
-    end = checkpoint.read_counters(folder, checkpoint.END)
+    state = checkpoint.read_end(folder)
+    end = state.counters if state else None
     averages = metadata.config.in_effect("model_ema_decay"), config.in_effect("model_ema_decay")
     if end is not None and (end.epoch - 1 != epoch or averages[0] != averages[1]):
         end = None  # where one run averages and the other does not, only what was published fits

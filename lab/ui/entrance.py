@@ -9,6 +9,10 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from lab.errors import LabError
+from lab.people import has_sign_in
+from lab.runs.assignments import assignments
+from lab.runs.store import store
+from lab.ui.words import plain
 
 _ICON = str(Path(__file__).with_name("icon.svg"))
 _STYLE = Path(__file__).with_name("frame.css")
@@ -51,6 +55,20 @@ PAGES = (
     Page("inspect", "Inspect", "frame_inspect", "Where a network looks and what its layers see."),
     Page("classify", "Classify", "image_search", "Your own pictures: an answer, and why."),
     Page(
+        "board",
+        "Board",
+        "leaderboard",
+        "A class: who trains what, and what each person has reached.",
+        hidden=True,
+    ),
+    Page(
+        "storage",
+        "Storage",
+        "hard_drive",
+        "What the lab keeps on the disk, and what can be cleaned.",
+        hidden=True,
+    ),
+    Page(
         "proof",
         "Proof",
         "balance",
@@ -65,15 +83,27 @@ def run_page() -> None:
     """Runs the page that the URL names, in the lab's frame; starts the lab at the first call."""
     from lab.ui.startup import start_once
     from lab.ui.state import adopt_run_from_url
+    from lab.ui.visitor import draw_visitor
 
     page = navigation()
     st.html(_STYLE)
     try:
         start_once()
+        draw_visitor()
         adopt_run_from_url()
         page.run()
     except LabError as error:  # what a person can meet: a full disk, a folder not to be written
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def _in_use(page: Page) -> bool:
+    """Whether a hidden page stands in the menu after all: the board of a class."""
+    if page.name != "board":
+        return False
+    try:
+        return has_sign_in() or bool(assignments(store().database))
+    except LabError:  # the page says so
+        return False
 
 
 def navigation() -> StreamlitPage:
@@ -87,7 +117,7 @@ def navigation() -> StreamlitPage:
                 title=page.title,
                 icon=f":material/{page.icon}:",
                 default=page is PAGES[0],
-                visibility="hidden" if page.hidden else "visible",
+                visibility="hidden" if page.hidden and not _in_use(page) else "visible",
                 help=page.help,
             )
             for page in PAGES

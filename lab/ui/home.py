@@ -127,7 +127,7 @@ def _begin(start: Start, dataset: str) -> None:
         config = start.suited_config(dataset)
         run_id = queue().submit(resolve(config))
     except LabError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return
     fill_form(config)
     look_at(run_id)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.uploads import sweep
 from lab.errors import LabError
@@ -16,6 +17,7 @@ from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.thread import drive
 from lab.process import freeze_imports, lower_priority, switch_threads_often
 from lab.runs.queue import queue
+from lab.runs.store import Store
 from lab.training.events import ProbeTaken, RunEnded
 
 log = logging.getLogger(__name__)
@@ -33,8 +35,15 @@ def start_once() -> None:
     one (a test) starts it at its first run."""
     switch_threads_often()
     queue().start()
+    queue().forecast = _forecast
     drive()  # sweeps that were at work when the last server ended
     threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+
+
+def _forecast(runs: Store, config: RunConfig, device: str) -> float | None:
+    from lab.experiments.estimates import expected_seconds  # brings torch
+
+    return expected_seconds(runs, config, device)
 
 
 def _warm_up() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from lab.config import KNOBS
+from lab.names import visible
 
 _Colour = Literal["red", "orange", "blue", "green", "gray", "violet"]
 
@@ -53,8 +54,9 @@ _JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
-    """Escapes text that a person wrote (names of classes, files, runs) for Markdown."""
-    text = _REPLACED_LATER.sub(_JOINER, " ".join(text.split()))
+    """Escapes text that a person wrote (names of classes, files, runs) for Markdown, and sentences
+    that quote such."""
+    text = _REPLACED_LATER.sub(_JOINER, " ".join(visible(text).split()))
     return _MARKDOWN.sub(r"\\\1", text)
 
 

@@ -192,7 +192,7 @@ def test_a_run_is_started_with_the_checks_of_the_pages(
         ({"config": {"dataset": "tiny", "nesterov": True}}, 400, "nesterov is on"),
         ({"config": {"dataset": "cats-dogs"}}, 400, "is not added"),
         ({"config": {"dataset": "tinny"}}, 404, "Did you mean 'tiny'"),
-        ({"config": {"dataset": "../runs"}}, 404, "Unknown data set"),
+        ({"config": {"dataset": "../runs"}}, 400, "small letters a to z"),
         ({"config": {"dataset": "tiny", "architecture": "vgg99"}}, 404, "Unknown architecture"),
         ({"config": {"dataset": "tiny"}, "name": "x" * 81}, 400, "1 to 80 characters"),
         ({"config": {"dataset": "tiny"}, "name": 7}, 400, "name is 7"),

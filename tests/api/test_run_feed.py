@@ -14,6 +14,7 @@ from lab.api.history import NEW, WHOLE
 from lab.api.judging import Judge, Judgement
 from lab.api.run_feed import IDLE, LIVE, SOON, RunFeed
 from lab.errors import NotFoundError
+from lab.runs.spill import Spill
 from lab.runs.store import Store
 from lab.training.watch import layer_file
 from lab.training.watch.film_files import ProbeSnapshot, remove_from, write_snapshot
@@ -376,3 +377,17 @@ def test_it_is_read_soon_before_the_first_point_and_rarely_behind_the_last(
     monkeypatch.setattr(Judge, "look", lambda *_, **__: Judgement(()))
     feed.changes()
     assert feed.seconds == IDLE
+
+
+def test_an_ending_that_no_disk_has_room_for_is_told_at_once(
+    runs: Store, run_id: str, feed: RunFeed
+) -> None:
+    feed.changes()
+    spill = runs.waiting[run_id] = Spill(runs.folder(run_id))
+    spill.keep_in_memory(0.0, ended("paused", steps=3, message="The disk is full: ..."))
+    message = feed.changes()
+    assert message is not None
+    assert (message["run"]["status"], message["run"]["message"]) == (
+        "paused",
+        "The disk is full: ...",
+    )

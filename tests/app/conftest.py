@@ -1,5 +1,6 @@
 """The lab's own entrance under AppTest, with few drawings and an empty LAB_HOME."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,16 +8,20 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from lab import jobs
+from lab.config import RunConfig
+from lab.data import catalog
 from lab.data.drawn import animals, signs
 from lab.runs.queue import queue, shutdown_queues
 from lab.runs.rows import RunRow
-from lab.runs.store import close_stores
+from lab.runs.store import close_stores, store
 from lab.ui import startup
 from lab.ui.train import cost
 
 ROOT = Path(__file__).parents[2]
 
 OpenPage = Callable[..., AppTest]
+Completed = Callable[..., list[RunRow]]
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +42,20 @@ def _clear() -> None:
     st.cache_resource.clear()
     st.cache_data.clear()
     startup.start_once.cache_clear()
+    with jobs._lock:
+        jobs._jobs.clear()  # the runs of two tests may be copies, whose jobs would be the same
 
 
 @pytest.fixture
 def open_page() -> OpenPage:
-    """open_page("train", run="r-1") -> the page after its first run, without an exception."""
+    """open_page("train", run="r-1") -> the page after a run, without an exception."""
 
     def open_(name: str = "home", **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
         for key, value in query.items():
             app.query_params[key] = value
-        app.run()
+        if name == "home" or query:  # Home adopts a query: AppTest drops it on the way to a page
+            app.run()
         if name != "home":
             app.switch_page(f"pages/{name}.py").run()
         assert not app.exception, app.exception[0].value
@@ -60,3 +68,39 @@ def open_page() -> OpenPage:
 def finished() -> Callable[[str], RunRow]:
     """Wait for a run to end; returns its row."""
     return lambda run_id: queue().wait(run_id, timeout=120)
+
+
+_TRAINED: dict[str, Path] = {}
+
+
+@pytest.fixture
+def completed(
+    lab_home: Path, finished: Callable[[str], RunRow], tmp_path_factory: pytest.TempPathFactory
+) -> Completed:
+    """completed((config, name), ...) -> these runs, trained to their ends, the first one first.
+
+    Where an earlier test has trained the same ones, its whole lab is copied into this test's, if
+    that has no runs yet. `then` works on each run; what it leaves in the lab is copied as well.
+    """
+
+    def train(
+        *wanted: tuple[RunConfig, str | None], then: Callable[[RunRow], object] | None = None
+    ) -> list[RunRow]:
+        packs = [catalog.describe(config.dataset).content_hash for config, _ in wanted]
+        key = f"{wanted} {packs} {then and then.__name__}"
+        fresh = not (lab_home / "lab.sqlite").exists()
+        if fresh and key in _TRAINED:
+            shutil.copytree(_TRAINED[key], lab_home, dirs_exist_ok=True)
+            return store().runs(order="oldest")
+        runs = [finished(queue().submit(config, name=name)) for config, name in wanted]
+        assert {run.status for run in runs} == {"completed"}
+        for run in runs if then else ():
+            then(run)
+        if fresh:
+            shutdown_queues()  # nothing is written any more
+            close_stores()
+            _TRAINED[key] = tmp_path_factory.mktemp("trained")
+            shutil.copytree(lab_home, _TRAINED[key], dirs_exist_ok=True)
+        return runs
+
+    return train

@@ -22,7 +22,7 @@ from lab.ui.classify import uploads
 from lab.ui.classify.camera import picture_bytes
 from lab.ui.classify.crop import valid_cut
 from lab.words import probability
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, pets, photo, write_folder
 from tests.evaluate.test_classify import ask
 from tests.tiny_data import make_tiny_pack
@@ -37,18 +37,18 @@ def texts(app: AppTest, *kinds: str) -> str:
 
 
 @pytest.fixture
-def train(finished: Finished) -> Callable[..., str]:
+def train(completed: Completed) -> Callable[..., str]:
     """Train a run on the tiny pack and measure what its training pictures look like."""
     make_tiny_pack()
 
     def run(architecture: str = "sign-cnn", *, measured: bool = True, **knobs: object) -> str:
         knobs = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3, **knobs}
         config = RunConfig(dataset="tiny", architecture=architecture, **knobs)  # type: ignore[arg-type]
-        run_id = queue().submit(config, name=f"my {architecture}")
-        assert finished(run_id).status == "completed"
-        if measured:
-            measure_familiarity(store().folder(run_id), "best")
-        return run_id
+        then = measure if measured else None
+        return completed((config, f"my {architecture}"), then=then)[-1].id
+
+    def measure(run: RunRow) -> None:
+        measure_familiarity(store().folder(run.id), "best")
 
     return run
 

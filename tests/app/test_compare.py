@@ -16,7 +16,7 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.words import plain
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.components import blocks
 from tests.runs.fakes import ended, epoch, started, step
 from tests.tiny_data import make_tiny_pack
@@ -34,16 +34,14 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trained(finished: Finished) -> list[RunRow]:
+def trained(completed: Completed) -> list[RunRow]:
     """Two seeds of one setting, and another learning rate under the name of the first."""
     base = RunConfig(dataset=make_tiny_pack(), architecture="single-layer-perceptron", epochs=2)
-    rows = [
-        finished(queue().submit(base, name="my $bars$")),
-        finished(queue().submit(base.changed(seed=1), name="other seed")),
-        finished(queue().submit(base.changed(learning_rate=1e-5), name="my $bars$")),
-    ]
-    assert {row.status for row in rows} == {"completed"}
-    return rows
+    return completed(
+        (base, "my $bars$"),
+        (base.changed(seed=1), "other seed"),
+        (base.changed(learning_rate=1e-5), "my $bars$"),
+    )
 
 
 def recorded(number: int, **knobs: object) -> str:

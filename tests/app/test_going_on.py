@@ -10,7 +10,7 @@ from lab.config import RunConfig
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.tiny_data import make_tiny_pack
 
 Finished = Callable[[str], RunRow]
@@ -51,9 +51,9 @@ def test_more_epochs_go_on_from_the_old_curve(
 
 
 def test_the_form_goes_on_with_other_settings(
-    open_page: OpenPage, finished: Finished, config: RunConfig
+    open_page: OpenPage, completed: Completed, finished: Finished, config: RunConfig
 ) -> None:
-    first = finished(queue().submit(config))
+    [first] = completed((config, None))
     app = open_page("train", run=first.id)
     app.button(key="going_on_fork").click().run()
     assert app.session_state["train_start_from"] == first.id

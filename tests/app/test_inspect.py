@@ -22,24 +22,23 @@ from lab.evaluate.maps import draw_maps
 from lab.evaluate.predictions import predict
 from lab.explain.grad_cam import METHODS
 from lab.progress import Cancel, check_cancel
-from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.tiny_data import CLASSES, make_tiny_pack
 
 Train = Callable[..., RunRow]
 
 
 @pytest.fixture
-def train(finished: Callable[[str], RunRow]) -> Train:
+def train(completed: Completed) -> Train:
     make_tiny_pack()
 
     def run(architecture: str = "sign-cnn", **knobs: object) -> RunRow:
         config = RunConfig(dataset="tiny", batch_size=16, epochs=2).changed(
             architecture=architecture, **knobs
         )
-        return finished(queue().submit(config))
+        return completed((config, None))[0]
 
     return run
 
@@ -107,7 +106,7 @@ def test_layers_and_methods_can_be_changed(open_page: OpenPage, train: Train) ->
 def test_a_perceptron_shows_its_gradient_and_its_weights(open_page: OpenPage, train: Train) -> None:
     run = train("mlp")
     app = settle(open_page("inspect", run=run.id))
-    assert "no convolution" in texts(app, "info")
+    assert "No stage of this network puts out places" in texts(app, "info")
     assert any(alt.startswith("Input gradient") for alt in alts(app))
     app.session_state["inspect_tab"] = "Feature maps"
     app.run()

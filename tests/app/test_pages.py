@@ -17,7 +17,7 @@ from lab.runs.schema import epochs
 from lab.runs.store import store
 from lab.ui import home
 from lab.ui.entrance import PAGES
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.components import components
 
 Finished = Callable[[str], RunRow]
@@ -30,11 +30,9 @@ def texts(app: object, kind: str) -> str:
 
 
 @pytest.fixture
-def run_id(finished: Finished) -> str:
+def run_id(completed: Completed) -> str:
     """A completed run."""
-    run_id = queue().submit(QUICK, name="my perceptron")
-    assert finished(run_id).status == "completed"
-    return run_id
+    return completed((QUICK, "my perceptron"))[0].id
 
 
 every_page = pytest.mark.parametrize("page", [page.name for page in PAGES])
@@ -291,4 +289,4 @@ def test_a_lab_that_cannot_write_says_so_on_the_page(
 ) -> None:
     monkeypatch.setenv("LAB_HOME", "/proc/nowhere")
     app = open_page()
-    assert "/proc/nowhere" in texts(app, "error")
+    assert "/proc/nowhere" in texts(app, "error").replace("\\", "")

@@ -20,7 +20,7 @@ from lab.runs.store import store
 from lab.training.checkpoint import load_network, publish
 from lab.ui.widgets import predictions
 from lab.words import percent
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.components import components
 from tests.tiny_data import CLASSES, make_tiny_pack
 
@@ -30,14 +30,12 @@ SHOWN = 60
 
 
 @pytest.fixture
-def run(finished: Finished) -> RunRow:
+def run(completed: Completed) -> RunRow:
     """A completed run on three classes, with all its checkpoints."""
     config = RunConfig(
         dataset=make_tiny_pack(), architecture="single-layer-perceptron", epochs=2, keep_every=1
     )
-    run = finished(queue().submit(config, name="my $bars$"))
-    assert run.status == "completed"
-    return run
+    return completed((config, "my $bars$"))[0]
 
 
 @pytest.fixture(autouse=True)

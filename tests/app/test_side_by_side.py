@@ -14,7 +14,7 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.words import plain
-from tests.app.conftest import OpenPage
+from tests.app.conftest import Completed, OpenPage
 from tests.tiny_data import make_tiny_pack
 
 Finished = Callable[[str], RunRow]
@@ -29,7 +29,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def runs(finished: Finished) -> list[RunRow]:
+def runs(completed: Completed) -> list[RunRow]:
     """Four networks on one data set: another seed, another size, one without places."""
     dataset = make_tiny_pack()
     configs = [
@@ -38,9 +38,7 @@ def runs(finished: Finished) -> list[RunRow]:
         RunConfig(dataset=dataset, architecture="simple-cnn", epochs=1, image_size=24),
         RunConfig(dataset=dataset, architecture="single-layer-perceptron", epochs=1),
     ]
-    found = [finished(queue().submit(config, name="my $bars$")) for config in configs]
-    assert all(run.status == "completed" for run in found)
-    return found
+    return completed(*((config, "my $bars$") for config in configs))
 
 
 @pytest.fixture

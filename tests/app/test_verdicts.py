@@ -15,10 +15,14 @@ from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.run import view
+from tests.app.conftest import Completed
 from tests.tiny_data import make_tiny_pack
 
 Finished = Callable[[str], RunRow]
 Trained = Callable[..., RunRow]
+
+
+BASE = RunConfig(dataset="tiny", batch_size=16, epochs=3, film_strip=False)
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +34,7 @@ def every_step_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def trained(finished: Finished) -> Trained:
     def train(**knobs: Any) -> RunRow:
-        config = RunConfig(dataset="tiny", batch_size=16, epochs=3, film_strip=False)
-        run = finished(queue().submit(config.changed(**knobs), name="my $run$"))
+        run = finished(queue().submit(BASE.changed(**knobs), name="my $run$"))
         assert run.status in ("completed", "failed")
         return run
 
@@ -39,8 +42,9 @@ def trained(finished: Finished) -> Trained:
 
 
 @pytest.fixture
-def fading(trained: Trained) -> RunRow:
-    return trained(architecture="deep-mlp", activation="sigmoid")
+def fading(completed: Completed) -> RunRow:
+    config = BASE.changed(architecture="deep-mlp", activation="sigmoid")
+    return completed((config, "my $run$"))[0]
 
 
 def told(run: RunRow) -> dict[str, dict[str, Any]]:

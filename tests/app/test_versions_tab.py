@@ -154,6 +154,8 @@ def test_a_proof_from_the_press_to_the_sentence(
     assert "1 run on it" in markdown(page)
     page.selectbox(key=f"data_proof_settings_{NAME}").select(run_id).run()
     page.segmented_control(key="data_proof_seeds").set_value(1).run()
+    expected = "in all (roughly, from what the network computes"
+    assert any(expected in caption.value for caption in page.caption)
     press(page, "data_proof_start")
     [started] = proof.proofs(NAME)
     assert started.before == before.content_hash
@@ -161,8 +163,8 @@ def test_a_proof_from_the_press_to_the_sentence(
     for run in started.runs:
         assert finished(run.row.id).status == "completed"
     app = open_page("proof", proof=started.id)
-    while any(job.active for job in jobs.jobs()):
-        pass
+    for job in jobs.jobs():
+        jobs.wait(job.id, timeout=60)
     app.run()
     told = [e.value for kind in ("success", "info", "warning") for e in getattr(app, kind)]
     assert any("Cleaning" in text or "No difference can be told" in text for text in told), told

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli.console import Console
 from lab.cli.main import COMMANDS, main
+from lab.config import RunConfig
+from lab.runs import schema
+from lab.runs.store import store
 
 
 @pytest.mark.parametrize("options", [["--json"], []])
 def test_a_reader_that_has_seen_enough_is_no_error(options: list[str]) -> None:
-    command = [sys.executable, "-m", "lab", "recipes", "list", *options]
+    command = [sys.executable, "-m", "lab", "datasets", "list", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as lab:
@@ -66,3 +70,18 @@ def test_what_needs_no_torch_does_not_wait_for_it(
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_names_in_tables_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = store().create_run(RunConfig(), name="[/done] :smile: [red]x")
+    assert main(["runs"]) == 0
+    assert "[/done]" in (out := capsys.readouterr().out)
+    assert ":smile:" in out
+    assert "[red]x" in out.replace("\n", "")
+    with store().database.write() as connection:  # as an earlier version took it
+        connection.execute(schema.runs.update().values(name="\x1b[2Jgone"))
+    assert main(["runs"]) == 0
+    assert run_id in (out := capsys.readouterr().out)
+    assert "\x1b" not in out
+    Console().print("\x1b[2Jgone")
+    assert "\x1b" not in capsys.readouterr().out

@@ -132,7 +132,7 @@ def test_every_knob_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_ctrl_c_stops_and_resume_goes_on(tmp_path: Path, lab_home: Path) -> None:
     """A real process: Ctrl-C after the first epoch, then `resume` to the end."""
-    command = [sys.executable, "-m", "lab", *QUICK, "--epochs", "400", "--json"]
+    command = [sys.executable, "-m", "lab", *QUICK, "--epochs", "100", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 import re
 from pathlib import Path
 
@@ -11,8 +12,20 @@ import numpy as np
 import pytest
 
 from lab.data import pack as pack_module
-from lab.data.pack import EXCLUDED, SPLITS, PackMeta, PackWriter, Rejected, load_pack, read_meta
+from lab.data.pack import (
+    EXCLUDED,
+    SPLITS,
+    PackMeta,
+    PackWriter,
+    Rejected,
+    load_pack,
+    read_meta,
+    verify_images,
+)
+from lab.data.resize import resized
 from lab.errors import DataError, LabError, ResourceError
+from lab.home import home_folder
+from tests.tiny_data import make_tiny_pack
 
 META = PackMeta(
     dataset="tiny",
@@ -294,3 +307,46 @@ def test_an_excluded_image_is_in_no_split_and_in_no_count(tmp_path: Path) -> Non
     assert len(pack) == 3
     assert [i for name in SPLITS for i in pack.indices(name).tolist()] == [0, 1]
     assert sum(sum(classes.values()) for classes in meta.counts.values()) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.npy", "split.npy", "names.json", "digests.npy", "meta.json", "checksums.json"]
+)
+def test_a_flipped_bit_beside_the_images_is_noticed(name: str) -> None:
+    folder = home_folder("packs") / make_tiny_pack()
+    flip(folder / name)
+    with pytest.raises(DataError, match=r"on disk is damaged .* Remove it and add it again"):
+        load_pack(folder)
+
+
+def test_a_flipped_bit_of_an_image_is_noticed_before_training() -> None:
+    name = make_tiny_pack()
+    folder = home_folder("packs") / name
+    verify_images(load_pack(folder))
+    flip(folder / "images.npy")
+    with pytest.raises(DataError, match=r"damaged \(images.npy has another checksum\)"):
+        verify_images(load_pack(folder))
+    with pytest.raises(DataError, match="damaged"):
+        resized(load_pack(folder), 20)  # a copy would have a good checksum
+
+
+def test_a_damaged_copy_at_another_size_is_made_anew() -> None:
+    pack = load_pack(home_folder("packs") / make_tiny_pack())
+    small = resized(pack, 20)
+    images = small.images.copy()
+    assert small.folder is not None
+    flip(small.folder / "images.npy")
+    assert np.array_equal(resized(pack, 20).images, images)
+
+
+def test_a_pack_of_older_code_has_no_checksums() -> None:
+    folder = home_folder("packs") / make_tiny_pack()
+    (folder / "checksums.json").unlink()
+    verify_images(load_pack(folder))
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) - 9] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(1, file.stat().st_ino))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.data.catalog import add_dataset, open_pack
+from lab.data.catalog import add_dataset, look, open_pack
 from lab.data.decode import CUT_OFF, Fit, decode
 from lab.data.importer import choose_classes, group_numbers
 from lab.data.pack import SPLITS, Rejections, read_meta
@@ -140,6 +140,18 @@ def test_a_class_of_one_burst_stays_whole_and_is_named() -> None:
     assert (included.split[:5] == TRAIN).all()
     assert (included.split[5:] == TEST).sum() == 1
     assert any("'cat'" in note and "single burst" in note for note in included.notes)
+
+
+def test_a_picture_that_is_copied_all_over_stays_in_training_and_is_told(tmp_path: Path) -> None:
+    files = {f"{name}/{i}.jpg": jpeg(k) for k, name in enumerate(("cat", "dog")) for i in range(40)}
+    files |= {f"{name}/one.jpg": jpeg(9 + k) for k, name in enumerate(("cat", "dog"))}
+    seen = look(write_zip(tmp_path / "set.zip", files))
+    assert seen.counts["train"] == {"cat": 40, "dog": 40}
+    assert seen.notes[-1].startswith("Of 82 pictures only 4 are different")
+    report = add_dataset("copies", write_folder(tmp_path / "set", files), image_size=16)
+    assert report.accepted["train"] == {"cat": 40, "dog": 40}
+    assert report.accepted["test"] == {"cat": 1, "dog": 1}
+    assert report.warnings[0].startswith("Of 82 pictures only 4 are different")
 
 
 # --- what others handed in ------------------------------------------------------------------------

@@ -109,6 +109,7 @@ def test_cancel_leaves_nothing() -> None:
     with pytest.raises(Cancelled):
         resized(pack, 20, cancel=lambda: next(answers))
     assert sorted(path.name for path in (home_folder("packs") / "set").iterdir()) == [
+        "checksums.json",
         "digests.npy",
         "images.npy",
         "labels.npy",

@@ -186,8 +186,9 @@ def test_a_group_moves_together() -> None:
 
 
 def test_the_hash_is_that_of_an_import_with_this_content() -> None:
-    """Also for a pack of older code, which has no digests."""
-    (home_folder("packs") / NAME / "digests.npy").unlink()
+    """Also for a pack of older code, which has no digests and no checksums."""
+    for name in ("digests.npy", "checksums.json"):
+        (home_folder("packs") / NAME / name).unlink()
     first = hashes()[0]
     versions.apply(NAME, Edits(relabel={1: "top"}))
     back = versions.apply(NAME, Edits(relabel={1: "middle"}))

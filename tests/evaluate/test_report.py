@@ -102,6 +102,8 @@ def test_the_csv_has_every_image_and_can_be_read_back() -> None:
     names = ["?"] * 10 + ["cats/ä, 1.jpg", "dogs/=2.jpg"]
     rows = list(csv.DictReader(io.StringIO(predictions_csv(two, names))))
     assert [row["image"] for row in rows] == names[10:]
+    formulas = list(csv.DictReader(io.StringIO(predictions_csv(two, ["=1+1"] * 12))))
+    assert formulas[0]["image"] == "'=1+1"  # else a spreadsheet would run it
     assert rows[0]["true"] == "cat, small"
     assert rows[0]["predicted"] == 'a "dog"'
     assert [row["right"] for row in rows] == ["0", "1"]

@@ -74,5 +74,5 @@ def test_it_leaves_no_trace() -> None:
 
 
 def test_the_sentence_names_its_source_and_its_limits() -> None:
-    assert "no convolution" in WHY_SALIENCY
+    assert "No stage of this network puts out places" in WHY_SALIENCY
     assert "Simonyan et al. 2013" in WHY_SALIENCY

@@ -3,12 +3,16 @@ import time
 import numpy as np
 import pytest
 
-from lab.runs.history import ThinnedHistory, thin, thinned_curve, thinned_steps
+from lab.runs import history
+from lab.runs.history import NAME, ThinnedHistory, thin, thinned_curve, thinned_steps
 from lab.runs.reading import _STEP_FIELDS
+from lab.runs.recorder import Recorder
 from lab.runs.rows import Curve, StepColumns
 from lab.runs.store import Store
+from lab.training.control import Control
 
-from .fakes import CONFIG, epoch, started, step
+from .fakes import CONFIG, ended, epoch, started, step
+from .test_writing import until
 
 CURVES = ("loss", "loss_smoothed", "accuracy", "accuracy_smoothed", "learning_rate")
 
@@ -160,3 +164,55 @@ def test_a_history_that_grows_is_read_once(
     assert min(asked) >= 400
     assert len(history.read(1)) <= 100  # the run went back: all is read again
     assert asked[-1] == 0
+
+
+def test_a_long_history_is_thinned_once_and_kept(
+    runs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "KEPT_POINTS", 300)
+    monkeypatch.setattr(history, "KEEP_EVERY", 1000)
+    losses = np.random.default_rng(0).normal(1, 0.1, 6000)
+    losses[2500] = 9.0
+    run_id = fill(runs, losses, best_epoch=4)
+    runs.folder(run_id)  # as a run that trains makes it
+    read, asked = Store.steps, []
+
+    def counted(self: Store, run_id: str, **options: int) -> StepColumns:
+        steps = read(self, run_id, **options)
+        asked.append(len(steps))
+        return steps
+
+    monkeypatch.setattr(Store, "steps", counted)
+    first = thinned_steps(runs, run_id, points=200)
+    again = thinned_steps(runs, run_id, points=200)
+    assert asked == [6000, 0]
+    for shown in (first, again):
+        assert len(shown) <= 200
+        assert shown["loss"].max() == 9.0
+        assert {1, 4000, 6000} <= set(shown.step)
+    runs.record(run_id, [step(n, per_epoch=1000, loss=0.5) for n in range(6001, 6011)])
+    runs.record(run_id, [epoch(5, per_epoch=1000)])  # another best one, whose step was left out
+    grown = thinned_steps(runs, run_id, points=200)
+    assert max(asked[2:]) == 10
+    assert {1, 5000, 6010} <= set(grown.step)
+    assert (np.diff(grown.step) > 0).all()
+    path = runs.folder(run_id) / NAME
+    path.write_bytes(path.read_bytes()[:-100])  # damaged: read anew
+    assert thinned_steps(runs, run_id, points=200)["loss"].max() == 9.0
+    runs.record(run_id, [ended("stopped", steps=6010)])
+    runs.claim(run_id, statuses=["stopped"])
+    runs.record(run_id, [started(2000, per_epoch=1000)])  # rewound: what is kept is outdated
+    assert thinned_steps(runs, run_id, points=200).step[-1] == 2000
+    assert thinned_steps(runs, run_id, points=200)["loss"].max() < 9.0
+
+
+def test_a_run_keeps_its_thinned_history_while_it_trains(
+    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "KEPT_POINTS", 100)
+    monkeypatch.setattr(history, "KEEP_EVERY", 300)
+    with Recorder(runs, run_id, Control()) as recorder:
+        recorder.add(started(per_epoch=1000))
+        for number in range(1, 401):
+            recorder.add(step(number, per_epoch=1000))
+        until((runs.folder(run_id) / NAME).exists)

@@ -22,7 +22,7 @@ from lab.runs.spill import NAME, Spill
 from lab.runs.store import WAITING, Store
 from lab.runs.worker import execute
 from lab.training.control import Control
-from lab.training.events import Event, LogWritten, SaveReached
+from lab.training.events import Event, LogWritten, RunEnded, SaveReached
 
 from .fakes import CONFIG, FakeEngine, ended, epoch, smoothed, started, step
 from .test_writing import until
@@ -236,7 +236,7 @@ def test_a_full_disk_pauses_whatever_the_engine_was_writing(
 
     row = run_in_foreground(CONFIG, engine=engine, resolve=on_cpu)
     assert (row.status, row.step) == ("paused", 1)
-    assert re.match(r"The disk is full: .*last\.safetensors .* Resume tries at once", row.message)
+    assert re.match(r"The disk is full: .*last\.safetensors .* Resume does so now", row.message)
     assert row.can_resume
     assert [entry.level for entry in runs.log(row.id)] == ["info"]  # no traceback
 
@@ -254,6 +254,22 @@ def test_a_full_disk_at_the_very_start_pauses_the_run(
         row = run_in_foreground(CONFIG, engine=FakeEngine(), resolve=on_cpu)
     assert (row.status, row.step) == ("paused", 0)
     assert run_in_foreground(row.id, engine=FakeEngine(), resolve=on_cpu).status == "completed"
+
+
+def test_an_ending_that_only_the_file_has_room_for_is_recorded_once(
+    runs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Store.record
+
+    def full(self: Store, run_id: str, events: Any, **options: Any) -> Any:
+        if isinstance(events[-1], RunEnded):
+            raise DiskFullError("The disk is full.")
+        return record(self, run_id, events, **options)
+
+    monkeypatch.setattr(Store, "record", full)
+    row = run_in_foreground(CONFIG, engine=FakeEngine(), resolve=on_cpu)
+    assert (row.status, row.owner) == ("completed", "")
+    assert not runs.waiting
 
 
 def test_a_run_that_somebody_deletes_ends_quietly(
@@ -287,6 +303,7 @@ def test_a_run_that_must_begin_again_says_so(runs: Store) -> None:
         CONFIG, engine=FakeEngine(hold_at=0, fail_at=6, error=ValueError()), resolve=on_cpu
     )
     (runs.folder(row.id) / "resume.json").unlink()
+    (runs.folder(row.id) / "network.json").touch()  # an empty folder is refused
     row = run_in_foreground(row.id, engine=FakeEngine(), resolve=on_cpu)
     assert row.status == "completed"
     texts = [entry.text for entry in runs.log(row.id) if entry.level == "warning"]

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lab.runs import schema
 from lab.runs.status import STATUSES, TRANSITIONS
 from lab.runs.store import Store, close_stores, store
 from lab.runs.writing import change_status
+from lab.training.events import LogWritten
 
 from .fakes import CONFIG, ended, epoch, started, step
 
@@ -409,5 +411,61 @@ def test_tags_label_runs_and_find_them(runs: Store) -> None:
     assert {r.id for r in runs.runs(search="übung")} == {a, c}
     runs.set_tag([a], "")
     assert {r.id for r in runs.runs(search="übung")} == {c}
-    with pytest.raises(ConfigError, match="at most 40 characters"):
+    with pytest.raises(ConfigError, match="has 0 to 40 characters"):
         runs.set_tag([a], "x" * 41)
+
+
+def test_names_that_a_person_typed_are_text_without_commands(runs: Store) -> None:
+    run_id = runs.create_run(CONFIG, name="my run [/done] ![x](http://a)")
+    assert runs.run(run_id).name == "my run [/done] ![x](http://a)"
+    for refused in ("\x1b[31mred", "a\u202eb", "\ud800"):
+        with pytest.raises(ConfigError, match="control character"):
+            runs.rename(run_id, refused)
+        with pytest.raises(ConfigError, match="control character"):
+            runs.set_tag([run_id], refused)
+        with pytest.raises(ConfigError, match="control character"):
+            runs.set_notes(run_id, f"line\n{refused}")
+    with runs.database.write() as connection:  # as an earlier version took it
+        connection.execute(schema.runs.update().values(name="\x1b[31mred"))
+    assert runs.run(run_id).name == "\ufffd[31mred"
+
+
+def test_a_read_only_home_is_one_sentence(runs: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("lab.runs.database.FileLock.acquire", refuse)
+    with pytest.raises(ResourceError, match=r"Read-only file system.*Set LAB_HOME to a folder"):
+        Store(runs.url)
+
+
+@pytest.mark.parametrize("created_at", [1e300, -1e9, 253402300799.0, "soon"])
+def test_a_time_that_no_clock_shows_spoils_no_list(
+    runs: Store, run_id: str, created_at: object
+) -> None:
+    runs._update(run_id, ended_at=1e300)
+    with runs.database.write() as connection:
+        connection.exec_driver_sql("UPDATE runs SET created_at = ?", (created_at,))
+    row = runs.runs()[0]
+    assert (row.created_at.year, row.ended_at) == (1970, None)
+
+
+def test_a_clock_that_is_set_back_changes_no_order(
+    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    runs.record(run_id, [started(), step(1), LogWritten("info", "first")])
+    now -= 86_400
+    runs.record(run_id, [step(2), LogWritten("info", "second")])
+    queued = [runs.create_run(CONFIG) for _ in range(2)]
+    now -= 86_400
+    queued.append(runs.create_run(CONFIG))
+    runs.record(run_id, [ended("stopped", steps=2)])
+    row = runs.run(run_id)
+    assert (row.step, row.seconds) == (2, 0.02)  # durations are not the clock's
+    assert row.started_at is not None
+    assert row.ended_at is not None
+    assert row.ended_at >= row.started_at
+    assert [line.text for line in runs.log(run_id)][:2] == ["first", "second"]
+    assert [r.id for r in runs.queued()] == queued

@@ -1,6 +1,6 @@
 """What the tests of the engine share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -63,3 +63,8 @@ def assert_same_weights(first: Path, second: Path) -> None:
         assert one.keys() == two.keys()
         for key in one:
             assert torch.equal(one[key], two[key]), key
+
+
+def without_seal(header: Mapping[str, str]) -> dict[str, str]:
+    """The header of a weights file as versions before seals wrote it."""
+    return {k: v for k, v in header.items() if k not in ("file_format", "checksum", "tensors")}

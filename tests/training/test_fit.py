@@ -16,7 +16,7 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.splits import make_splits
 from lab.errors import NotFoundError
-from lab.training import checkpoint
+from lab.training import checkpoint, tensor_file
 from lab.training import fit as fit_module
 from lab.training.control import Control
 from lab.training.events import EpochDone, Event, LogWritten, RunEnded, RunStarted, StepDone
@@ -174,7 +174,7 @@ def test_lack_of_memory_or_disk_is_a_sentence(
 
     plan = make_plan(tiny, folder=tmp_path)
     if isinstance(error, OSError | SafetensorError):
-        monkeypatch.setattr(checkpoint, "save_file", refuse)
+        monkeypatch.setattr(tensor_file, "save_file", refuse)
     else:
         monkeypatch.setattr(plan.network, "forward", refuse)
     end = ended(list(fit(plan, Control())))

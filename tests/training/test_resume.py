@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from lab.config import RunConfig
 from lab.data import versions
 from lab.data.versions import Edits
-from lab.errors import DataError, NotFoundError
+from lab.errors import DataError
 from lab.models.catalog import build_network
 from lab.training import checkpoint
 from lab.training import fit as fit_module
@@ -22,7 +22,7 @@ from lab.training.events import EpochDone, RunEnded, RunStarted, StepDone
 from lab.training.fit import fit
 from lab.training.plan import make_plan
 from tests.tiny_data import make_tiny_pack
-from tests.training.conftest import Train, assert_same_weights
+from tests.training.conftest import Train, assert_same_weights, without_seal
 
 OPTIMIZERS = [
     {"optimizer": "adam"},
@@ -166,16 +166,8 @@ def test_a_run_of_version_0_1_resumes(tiny: RunConfig, train: Train, tmp_path: P
     train(tiny, parts, until=lambda e: isinstance(e, StepDone) and e.step == 8)
     file = parts / checkpoint.RESUME
     with safe_open(file, framework="pt") as opened:
-        header = dict(opened.metadata())
+        header = without_seal(opened.metadata())
     counters = json.loads(header["counters"]) | {"compiled": True}
     save_file(load_file(file), file, metadata=header | {"counters": json.dumps(counters)})
     train(tiny, parts)
     assert_same_weights(whole, parts)
-
-
-def test_a_broken_resume_file_is_a_sentence(tiny: RunConfig, train: Train, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    train(tiny, folder, until=lambda e: isinstance(e, StepDone))
-    (folder / checkpoint.RESUME).write_bytes(b"nonsense")
-    with pytest.raises(NotFoundError, match=r"resume state of run run cannot be read .* Start the"):
-        make_plan(tiny, folder=folder)

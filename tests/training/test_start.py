@@ -242,7 +242,6 @@ def test_with_weights_only_all_are_trained_unless_said_otherwise(
     ("knobs", "sentence"),
     [
         ({"start_from": "gone"}, "no such run with weights here; it may have been deleted"),
-        ({"start_from": "../first"}, "no such run with"),
         ({"start_epoch": 2}, "start_epoch is 2; .* are kept of epoch 3. Choose"),
         ({"epochs": 3}, "Set epochs above 3"),
         ({"seed": 1}, "seed is 1, and in run first, .*, 0: .* validated on images of its training"),

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from lab import jobs
 from lab.data import catalog
+from lab.data.array_file import BROKEN
 from lab.data.pack import Pack
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Finding
 from lab.errors import ConfigError
@@ -153,6 +153,6 @@ def _read(file: Path, version: int) -> CheckResult | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         logger.warning("%s cannot be read (%s); the check will run again", file, error)
         return None

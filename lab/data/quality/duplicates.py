@@ -30,10 +30,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lab.data.array_file import read_array, write_array
 from lab.data.groups import Groups, connected, group_sizes, joined
 from lab.data.pack import SPLIT_WORDS, Pack, image_digest
 from lab.data.quality.findings import CHECKS, Check, CheckResult, Figure, Finding, rows_in_use
-from lab.home import atomic_file, home_folder, writing
+from lab.home import home_folder, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent, throttled
 
 logger = logging.getLogger(__name__)
@@ -73,8 +74,7 @@ def copy_groups(pack: Pack, progress: Report = silent, cancel: Cancel = never) -
         file = _file(pack)
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(file) as temporary, temporary.open("wb") as output:
-            np.save(output, found)
+        write_array(file, found)
     return found
 
 
@@ -83,7 +83,7 @@ def kept_copies(pack: Pack) -> Groups | None:
     if not pack.meta.images_hash:
         return None
     try:
-        groups = np.load(_file(pack), allow_pickle=False)
+        groups = read_array(_file(pack))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:
@@ -95,6 +95,11 @@ def kept_copies(pack: Pack) -> Groups | None:
 def copies_are_known(images_hash: str) -> bool:
     """Whether `copy_groups` has looked at the pictures with this hash."""
     return bool(images_hash) and _file_of(images_hash).exists()
+
+
+def checked_sets() -> int:
+    """Returns how many data sets `copy_groups` has looked at."""
+    return len(list(home_folder("quality").glob(f"*/copies-{METHOD}.npy")))
 
 
 def independent_groups(pack: Pack) -> Groups | None:

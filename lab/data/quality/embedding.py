@@ -17,7 +17,6 @@ LAB_HOME/quality/<images_hash>/; PCA is quicker than reading it would be.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lab.data.array_file import BROKEN
 from lab.data.quality.features import similar as nearest_rows
 from lab.errors import ConfigError, DataError
 from lab.home import atomic_file, home_folder
@@ -261,5 +261,5 @@ def _read(file: Path, number: int) -> Floats | None:
             points: Floats = kept["points"]
             usable = int(kept["format"]) == _FORMAT and points.shape == (number, 2)
             return points if usable else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except BROKEN:
         return None  # then it is made anew

@@ -25,9 +25,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from lab.data.array_file import read_array, write_array
 from lab.data.pack import Pack
 from lab.errors import NotFoundError, unknown_name
-from lab.home import atomic_file, home_folder, require_free_space, writing
+from lab.home import home_folder, require_free_space, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent, throttled
 from lab.registry import Registry
 
@@ -240,7 +241,7 @@ def _held(file: Path, progress: Report, cancel: Cancel) -> Iterator[None]:
 
 def _read(file: Path, count: int) -> Floats | None:
     try:
-        half = np.load(file, allow_pickle=False)
+        half = read_array(file)
         if half.ndim != 2 or len(half) != count:
             return None
         os.utime(file)  # used now; see _make_room
@@ -253,8 +254,7 @@ def _read(file: Path, count: int) -> Floats | None:
 def _write(file: Path, half: npt.NDArray[np.float16]) -> None:
     _make_room(half.nbytes)
     require_free_space(file.parent, half.nbytes)
-    with atomic_file(file) as temporary, temporary.open("wb") as output:
-        np.save(output, half)
+    write_array(file, half)
 
 
 def _make_room(needed: int) -> None:

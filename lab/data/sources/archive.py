@@ -34,6 +34,7 @@ from lab.data.decode import SUFFIXES, UnreadableFile
 from lab.data.pack import Rejections
 from lab.data.sources.code_pages import CODE_PAGES, ZIP_PAGES, question, readings
 from lab.data.sources.source import Question, natural_key
+from lab.data.typed_path import expanded
 from lab.errors import DataError
 from lab.home import lab_home, require_free_space, writing
 
@@ -77,6 +78,9 @@ class Archive(Protocol):
     def read(self, name: str, *, limit: int) -> bytes:
         """The whole file; UnreadableFile when it is damaged or larger than `limit` bytes."""
 
+    def checksum(self, name: str) -> bytes:
+        """What all copies of the file share, where that is known without reading it; else b""."""
+
     def open(self, name: str) -> BinaryIO:
         """A stream to read from; UnreadableFile when it cannot be opened, then READ_ERRORS."""
 
@@ -99,7 +103,7 @@ def open_archive(
     when `path` is not there, is neither, or must not be read.
     """
     display_path = str(path)
-    place = path.expanduser()
+    place = expanded(display_path)
     answers = answers or {}
     try:
         is_folder, is_file = place.is_dir(), place.is_file()
@@ -181,6 +185,9 @@ class _Files:
         if len(data) > limit:
             raise _too_long(name, limit)
         return data
+
+    def checksum(self, name: str) -> bytes:
+        return b""
 
     def open(self, name: str) -> BinaryIO:
         try:
@@ -296,6 +303,10 @@ class _Zip(_Files):
     def read(self, name: str, *, limit: int) -> bytes:
         with self._lock:
             return super().read(name, limit=limit)
+
+    def checksum(self, name: str) -> bytes:
+        entry = self._places[name]
+        return struct.pack("<IQ", entry.CRC, entry.file_size)
 
     def _stream(self, place: Any) -> BinaryIO:
         if place.compress_type == _DEFLATE64:
@@ -600,6 +611,11 @@ class _Mounted(_Files):
         except UnreadableFile as error:
             raise UnreadableFile(name, error.reason) from error
         return data
+
+    def checksum(self, name: str) -> bytes:
+        archive, inner_name = self._places[name]
+        checksum: bytes = archive.checksum(inner_name)
+        return checksum
 
     def _stream(self, place: Any) -> BinaryIO:
         archive, name = place

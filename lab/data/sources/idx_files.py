@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -175,8 +176,11 @@ def _part(
             count = label_shape[0]
             if count > _MOST_LABELS:
                 raise ValueError(f"{count:,} labels are too many")
-            size = label_kind.itemsize * int(np.prod(label_shape))
-            labels = np.frombuffer(file.read(size), label_kind).reshape(count, -1)[:, 0]
+            each = math.prod(label_shape[1:])  # QMNIST has eight numbers a picture
+            if not 1 <= each <= 64:
+                raise ValueError(f"{each:,} numbers a label are none")
+            size = label_kind.itemsize * count * each
+            labels = np.frombuffer(file.read(size), label_kind).reshape(count, each)[:, 0]
     except _DAMAGE as error:
         rejections.add(files["image"], f"or its labels are damaged and cannot be read ({error})")
         return None

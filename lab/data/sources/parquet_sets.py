@@ -10,24 +10,33 @@ the file's own description holds, or a text. The parts are told by the file's na
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from lab.data.decode import Fit, UnreadableFile, begins_like_a_picture, decode, to_square
+from lab.data.decode import (
+    Fit,
+    UnreadableFile,
+    ValueRange,
+    begins_like_a_picture,
+    common_range,
+    could_be_wide,
+    wide_limits,
+)
 from lab.data.pack import SPLITS, Rejections
 from lab.data.sources.archive import READ_ERRORS, Archive
+from lab.data.sources.folder_tree import last
+from lab.data.sources.photographs import LabelledFile, photograph
 from lab.data.sources.source import ClassRule, Question, SourceImage, natural_key
 from lab.data.sources.split_words import split_of
 from lab.data.sources.table_headers import LABEL_HEADERS, header_key, is_blank, label_text
+from lab.errors import DataError
 from lab.progress import Cancel, check_cancel
 
 _MAX_BYTES = 4_000_000_000
@@ -57,38 +66,67 @@ class ParquetSet:
         self, *, image_size: int, fit: Fit, rejections: Rejections, cancel: Cancel
     ) -> Iterator[SourceImage | None]:
         """Rows in the order of the files, decoded in a few threads."""
+        value_range = self._value_range(cancel)
+
+        def read(row: _Row) -> SourceImage | UnreadableFile:
+            label = self.by_value.get(_text(row.value))
+            if label is None:
+                reason = "has no label" if _is_none(row.value) else "has no known class"
+                return UnreadableFile(row.name, reason)
+            file = LabelledFile(row.name, row.split, label)
+            try:
+                return photograph(
+                    row.data, file, image_size=image_size, fit=fit, value_range=value_range
+                )
+            except UnreadableFile as error:
+                return error
+
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode") as pool:
-            for file, split in self.files:
-                number = 0
+            for rows in self._batches(cancel):
+                for result in pool.map(read, rows):
+                    if isinstance(result, UnreadableFile):
+                        rejections.add(result.name, result.reason)
+                        yield None
+                    else:
+                        yield result
+
+    def _batches(self, cancel: Cancel) -> Iterator[list[_Row]]:
+        for file, split in self.files:
+            numbers = itertools.count(1)
+            try:
                 with _opened(self.archive, file) as table:
                     for batch in table.iter_batches(_ROWS, columns=[self.image, self.label]):
                         check_cancel(cancel, "Reading the images")
-                        rows = batch.to_pydict()
-                        asked = []
-                        for cell, value in zip(rows[self.image], rows[self.label], strict=True):
-                            number += 1
-                            name = f"{PurePosixPath(file).name} row {number}"
-                            asked.append((cell, value, name, split, image_size, fit))
-                        for result in pool.map(self._read, asked):
-                            if isinstance(result, UnreadableFile):
-                                rejections.add(result.name, result.reason)
-                                yield None
-                            else:
-                                yield result
+                        cells = batch.to_pydict()
+                        yield [
+                            _Row(f"{last(file)} row {next(numbers)}", split, _bytes(cell), value)
+                            for cell, value in zip(
+                                cells[self.image], cells[self.label], strict=True
+                            )
+                        ]
+            except (*READ_ERRORS, ValueError, KeyError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise DataError(
+                    f"{file} is damaged and cannot be read further: {reason}."
+                ) from error
 
-    def _read(self, asked: tuple[Any, Any, str, str, int, Fit]) -> SourceImage | UnreadableFile:
-        cell, value, name, split, image_size, fit = asked
-        label = self.by_value.get(_text(value))
-        if label is None:
-            return UnreadableFile(name, "has no label" if _is_none(value) else "has no known class")
-        data = _bytes(cell)
-        try:
-            decoded = decode(data, name=name, at_least=2 * image_size)
-        except UnreadableFile as error:
-            return error
-        pixels = np.asarray(to_square(decoded.image, image_size=image_size, fit=fit))
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        return SourceImage(pixels, split, label, name, digest, decoded.size, remark=decoded.remark)
+    def _value_range(self, cancel: Cancel) -> ValueRange | None:
+        """The range of the pictures of more than 8 bits a value, which are decoded twice; None when
+        there are none."""
+        limits = []
+        for row in itertools.chain.from_iterable(self._batches(cancel)):
+            if could_be_wide(row.data[:32]):
+                with contextlib.suppress(UnreadableFile):  # it is refused when its turn comes
+                    limits.append(wide_limits(row.data, name=row.name))
+        return common_range(limits)
+
+
+class _Row(NamedTuple):
+    name: str
+    split: str
+    data: bytes
+    value: Any
+    """Of the class."""
 
 
 def recognise(
@@ -131,7 +169,16 @@ def recognise(
         question = Question("label", "Which column is the class?", choices, label)
         questions.append(question)
         label = question.answer(answers)
-    values = {_text(value) for file, _ in used for value in _values(archive, file, label)}
+    values: set[str] = set()
+    for pair in tuple(used):
+        try:
+            values |= {_text(value) for value in _values(archive, pair[0], label)}
+        except (*READ_ERRORS, UnreadableFile, ValueError, KeyError) as error:
+            used.remove(pair)
+            reason = " ".join(str(error).split())[:200]
+            rejections.add(pair[0], f"has no classes that can be read ({reason})")
+    if not used:
+        return None
     values = {value for value in values if not is_blank(value)}
     named = names[label] or ()
     # -1 is the Hub's mark for a test set whose labels are kept back.
@@ -139,7 +186,9 @@ def recognise(
     ordered = sorted(values, key=lambda value: (natural_key(value), value))
     by_value = {value: place for place, value in enumerate(ordered)}
     spelled = [
-        named[int(value)] if value.isdecimal() and int(value) < len(named) else value
+        named[int(value)]
+        if value.isdecimal() and len(value) < 10 and int(value) < len(named)
+        else value
         for value in ordered
     ]
     order = {split: place for place, split in enumerate(SPLITS)}

@@ -77,7 +77,9 @@ class Photographs:
         value_range = self._value_range(cancel)
 
         def read(file: LabelledFile) -> SourceImage:
-            return _read(self.archive, file, image_size, fit, value_range)
+            data = self.archive.read(file.path, limit=MAX_BYTES)
+            image = photograph(data, file, image_size=image_size, fit=fit, value_range=value_range)
+            return replace(image, group=burst_of(file.path))
 
         for file, result in _in_threads(read, self.files, cancel):
             if isinstance(result, UnreadableFile):
@@ -157,14 +159,11 @@ def _in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(
-    archive: Archive,
-    file: LabelledFile,
-    image_size: int,
-    fit: Fit,
-    value_range: ValueRange | None,
+def photograph(
+    data: bytes, file: LabelledFile, *, image_size: int, fit: Fit, value_range: ValueRange | None
 ) -> SourceImage:
-    data = archive.read(file.path, limit=MAX_BYTES)
+    """Returns the picture in `data` as a square; `value_range` is that of the whole set. Raises
+    UnreadableFile."""
     # Decoded at twice the target size: after antialiasing no difference can be seen.
     decoded = decode(data, name=file.path, at_least=2 * image_size, value_range=value_range)
     pixels = np.asarray(to_square(decoded.image, image_size=image_size, fit=fit))
@@ -175,7 +174,6 @@ def _read(
         file.path,
         digest=hashlib.blake2b(data, digest_size=16).digest(),
         size=decoded.size,
-        group=burst_of(file.path),
         remark=decoded.remark,
         value_range=value_range,
     )

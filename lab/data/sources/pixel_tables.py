@@ -439,7 +439,8 @@ def _with_names(names: list[str], separator: bytes, sample: list[bytes]) -> Colu
     if len(largest) < _FEWEST_PIXELS:
         return None
     ordered = sorted(largest, key=lambda i: tuple(map(_small_int, re.findall(r"\d+", names[i]))))
-    others = [i for i in range(len(names)) if i not in {label, split, *largest}]
+    used = {label, split, *largest}
+    others = [i for i in range(len(names)) if i not in used]
     if label is None and len(others) == 1 and not _is_index(names[others[0]]):
         label, others = others[0], []
     if len(others) > 8:
@@ -773,16 +774,8 @@ def _one_by_one(
 def parse_row(line: bytes, columns: Columns, labels: Labels) -> Row:
     """Label, pixels and where a column tells it the split; raises RowError with what is wrong."""
     fields = _fields(line, columns.separator)
-    if len(fields) != columns.count and columns.packed is None:
-        extra = columns.count - columns.pixel_count
-        raise RowError(
-            f"has {max(0, len(fields) - extra):,} pixels instead of {columns.pixel_count:,}"
-        )
-    if len(fields) < columns.count:
-        raise RowError(f"has {len(fields)} of {columns.count} columns")
-    cell = fields[columns.label or 0]
-    label = labels.label(_text(cell, columns.page))
     pixels = _pixels(fields, columns)
+    label = labels.label(_text(fields[columns.label or 0], columns.page))
     if columns.split is None:
         return label, pixels
     return label, pixels, _row_split(fields, columns)
@@ -797,7 +790,7 @@ def _row_split(fields: list[bytes], columns: Columns) -> str:
 
 def _pixel_cells(fields: list[bytes], columns: Columns) -> list[bytes]:
     if columns.packed is not None:
-        if len(fields) <= columns.packed:
+        if len(fields) < columns.count:
             raise RowError(f"has {len(fields)} of {columns.count} columns")
         return fields[columns.packed].strip(b" \"'[]\r\n").split()
     if len(fields) != columns.count:

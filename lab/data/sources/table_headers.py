@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from lab.names import visible
+
 FILE_HEADERS: tuple[str, ...] = (
     *("path", "filepath", "imagepath", "imgpath", "filepaths", "relativepath", "fullpath"),
     *("filename", "file", "imagefilename", "imagefile", "imagename", "imgname", "imgfile"),
@@ -68,7 +70,7 @@ def is_blank(text: str) -> bool:
 
 def label_text(text: str) -> str:
     """A label as a class name: in one spelling, and "3.0" is class 3, as pandas writes numbers."""
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = visible(" ".join(unicodedata.normalize("NFC", text).split()))
     if re.fullmatch(r"[+-]?\d{1,18}\.0+", text):
         text = text.partition(".")[0]
     return "0" if text in ("-0", "+0") else text

@@ -249,11 +249,14 @@ def plateau(run: RunEvidence) -> Verdict | None:
     no_better = np.min(epochs["val_loss"][-window:]) >= 0.99 * np.min(epochs["val_loss"][:-window])
     if not (learned and left and still and no_better):
         return None
+    rates = epochs.learning_rate[-window:]
+    rate = f"{rates[-1]:g} all the while"
+    if rates.min() < rates.max():
+        rate = f"{rates[0]:g} at first and {rates[-1]:g} at last"
     evidence = (
         f"Epochs {epochs.epoch[-window]} to {epochs.epoch[-1]}: training loss {losses.max():.4g} "
         f"to {losses.min():.4g}, best validation loss {np.min(epochs['val_loss'][-window:]):.4g} "
-        f"(before: {np.min(epochs['val_loss'][:-window]):.4g}). The rate was "
-        f"{epochs.learning_rate[-1]:g} all the while."
+        f"(before: {np.min(epochs['val_loss'][:-window]):.4g}). The rate was {rate}."
     )
     return Verdict(
         "plateau",

@@ -14,7 +14,6 @@ This module draws nothing at random from outside and knows neither Optuna nor th
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +24,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.config import KNOBS, Knob, RunConfig
-from lab.errors import ConfigError, unknown_name
+from lab.errors import ConfigError, cut, unknown_name, unknown_names
 from lab.metrics import METRICS, Metric
+from lab.names import typed_name, typed_notes, visible
 from lab.runs.naming import setting_words
+from lab.settings_text import read_json, read_yaml
 
 Kind = Literal["grid", "random", "halving", "tpe", "cmaes"]
 
@@ -116,7 +117,7 @@ class SweepConfig(BaseModel):
     axes: dict[str, tuple[Any, ...] | Range]
     trials: int = Field(20, ge=1, le=MOST_RUNS)
     """How many combinations are drawn; a grid takes all of its own."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field((0,), max_length=MOST_RUNS)
     metric: str = "val_accuracy"
     """A metric of the validation images, at the best epoch; one of JUDGED_BY. Test images choose
     nothing, as everywhere."""
@@ -135,14 +136,19 @@ class SweepConfig(BaseModel):
         A `stored` sweep has begun already: it may vary what a new one may not.
         """
         fields = dict(values)
+        for key, typed, what in (
+            ("name", typed_name, "A sweep's name"),
+            ("story", typed_notes, "A sweep's sentences"),
+        ):
+            if isinstance(text := fields.get(key), str):
+                longest = 60 if key == "name" else 600
+                fields[key] = visible(text) if stored else typed(text, what, longest)
         unknown = [key for key in fields if key not in cls.model_fields]
         if unknown:
-            raise ConfigError(
-                " ".join(unknown_name("setting", k, cls.model_fields) for k in unknown)
-            )
+            raise ConfigError(unknown_names("setting", map(str, unknown), cls.model_fields))
         base = fields.get("base") or {}
         if not isinstance(base, (RunConfig, Mapping)):
-            raise ConfigError(f"base is {base!r}; it must be knobs and values of a run.")
+            raise ConfigError(f"base is {cut(base)}; it must be knobs and values of a run.")
         fields["base"] = base if isinstance(base, RunConfig) else RunConfig.from_mapping(base)
         axes = fields.get("axes")
         if not isinstance(axes, Mapping) or not axes:
@@ -158,17 +164,19 @@ class SweepConfig(BaseModel):
         try:
             sweep = cls.model_validate(fields)
         except ValidationError as error:
-            raise ConfigError(" ".join(_sentence(e) for e in error.errors())) from None
+            raise ConfigError(" ".join(_sentence(e) for e in error.errors()[:5])) from None
         sweep._check()
         return sweep
 
     def _check(self) -> None:
         if self.metric not in JUDGED_BY:
             raise ConfigError(
-                f"metric is {self.metric!r}; allowed is one of {', '.join(JUDGED_BY)}."
+                f"metric is {cut(self.metric)}; allowed is one of {', '.join(JUDGED_BY)}."
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"seeds is {list(self.seeds)}; give one or more different numbers.")
+            raise ConfigError(
+                f"seeds is {cut(list(self.seeds))}; give one or more different numbers."
+            )
         for seed in self.seeds:
             self.base.changed(seed=seed)
         if self.runs_at_most > MOST_RUNS:
@@ -206,22 +214,15 @@ class SweepConfig(BaseModel):
     @classmethod
     def from_json(cls, text: str) -> SweepConfig:
         """As a store holds it, of this version of the lab or an earlier one. Raises ConfigError."""
-        return cls.from_mapping(json.loads(text), stored=True)
+        return cls.from_mapping(read_json(text), stored=True)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     @classmethod
     def from_yaml(cls, text: str) -> SweepConfig:
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"The sweep is not valid YAML: {error}".replace("\n", " ")) from None
-        if not isinstance(values, dict):
-            raise ConfigError(
-                "The sweep must be lines such as 'kind: grid', with 'base' and 'axes'."
-            )
-        return cls.from_mapping({str(key): value for key, value in values.items()})
+        """Raises ConfigError."""
+        return cls.from_mapping(read_yaml(text))
 
     # --- combinations ---------------------------------------------------------------------------
     @property
@@ -325,13 +326,15 @@ def _axis(knob: str, axis: Any, base: RunConfig, kind: Kind | None) -> tuple[Any
         return _range(knob, axis, base)
     if isinstance(axis, (str, bytes)) or not isinstance(axis, (list, tuple)) or not axis:
         raise ConfigError(
-            f"{knob} is {axis!r}; give a list of values, or low and high, for example "
+            f"{knob} is {cut(axis)}; give a list of values, or low and high, for example "
             "[0.001, 0.0001] or {low: 0.0001, high: 0.01, log: true, steps: 3}."
         )
+    if len(axis) > 2 * MOST_RUNS:  # each is checked as a whole run below
+        raise ConfigError(f"{knob} has {len(axis):,} values; allowed are {MOST_RUNS} runs.")
     values = [getattr(base.changed(**{knob: value}), knob) for value in axis]
     if len(set(values)) < len(values):
         raise ConfigError(
-            f"{knob} names a value twice: {', '.join(map(KNOBS[knob].text, values))}."
+            f"{knob} names a value twice: {', '.join(map(KNOBS[knob].text, values)):.200}."
         )
     return tuple(values)
 
@@ -342,7 +345,7 @@ def _range(knob: str, axis: Any, base: RunConfig) -> Range:
     try:
         bounds = axis if isinstance(axis, Range) else Range.model_validate(axis)
     except ValidationError as error:
-        reasons = " ".join(_sentence(e) for e in error.errors())
+        reasons = " ".join(_sentence(e) for e in error.errors()[:5])
         raise ConfigError(f"The range of {knob}: {reasons}") from None
     if bounds.low > bounds.high or (bounds.log and bounds.low <= 0):
         raise ConfigError(
@@ -356,7 +359,7 @@ def _range(knob: str, axis: Any, base: RunConfig) -> Range:
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "the sweep"
+    where = ".".join(str(part) for part in error["loc"])[:80] or "the sweep"
     if error["type"] == "missing":
         return f"{where} is missing."
-    return f"{where} is {error['input']!r:.80}: {error['msg'][0].lower()}{error['msg'][1:]}."
+    return f"{where} is {cut(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}."

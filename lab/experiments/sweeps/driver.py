@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, LabError
+from lab.errors import ConfigError, LabError, ResourceError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.study import OpenTrial, SweepStudy
 from lab.experiments.sweeps.table import SweepRow, note_trial, set_sweep_status, sweep, trial_of
@@ -151,15 +151,17 @@ class Driver:
         for seed in missing[: max(0, room)]:
             try:
                 config = self._check(self._config.run_config(trial.params, seed))
+                with acting_as(sweep(self._queue.store, self.sweep_id).owner):
+                    self._queue.submit(
+                        config,
+                        self._config.run_name(trial.params, seed),
+                        origin=f"sweep:{self.sweep_id}:{trial.number}",
+                    )
+            except ResourceError:  # a full disk: the sweep fails and can be resumed
+                raise
             except LabError as error:
                 self._give_up(trial, "left out", str(error))
                 return submitted
-            with acting_as(sweep(self._queue.store, self.sweep_id).owner):
-                self._queue.submit(
-                    config,
-                    self._config.run_name(trial.params, seed),
-                    origin=f"sweep:{self.sweep_id}:{trial.number}",
-                )
             submitted += 1
             self._study.mark_submitted(trial, [*by_seed, *missing[:submitted]])
         # A paused or interrupted run may go on, so nothing is settled yet.

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from lab.config import KNOBS
 from lab.evaluate.compare import CHANCE, holm
 from lab.experiments.sweeps.config import Params, Range, SweepConfig
+from lab.experiments.sweeps.study import optuna_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -131,7 +132,7 @@ class _Measure:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every study otherwise
-        self._points = [{k: _plain(v) for k, v in point.items()} for point in points]
+        self._points = [{k: optuna_value(v) for k, v in point.items()} for point in points]
         self._distributions = {
             knob: _distribution(sweep, knob, [p[knob] for p in self._points]) for knob in sweep.axes
         }
@@ -170,7 +171,3 @@ def _distribution(sweep: SweepConfig, knob: str, values: Sequence[Any]) -> BaseD
     if KNOBS[knob].kind == "int":
         return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
     return FloatDistribution(axis.low, axis.high, log=axis.log)
-
-
-def _plain(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value

@@ -149,7 +149,7 @@ class SweepStudy:
         axis = self._sweep.axes[knob]
         whole = KNOBS[knob].kind == "int"
         values = axis.values(whole=whole) if isinstance(axis, Range) else axis
-        return [_optuna_value(value) for value in values]
+        return [optuna_value(value) for value in values]
 
     def _params(self, values: Mapping[str, Any]) -> Params:
         """In the order of the axes, as RunConfig holds them."""
@@ -191,7 +191,7 @@ def open_study(sweep_id: str, sweep: SweepConfig, url: str) -> Iterator[SweepStu
         )
         if not study.user_attrs.get("ready"):
             for point in (sweep.points or ())[len(study.get_trials(deepcopy=False)) :]:
-                study.enqueue_trial({knob: _optuna_value(value) for knob, value in point.items()})
+                study.enqueue_trial({knob: optuna_value(value) for knob, value in point.items()})
             study.set_user_attr("ready", True)
     try:
         yield SweepStudy(study, sweep)
@@ -208,6 +208,6 @@ def _pruner(sweep: SweepConfig) -> Any:
     return SuccessiveHalvingPruner(min_resource=sweep.first_rung, reduction_factor=sweep.reduction)
 
 
-def _optuna_value(value: Any) -> Any:
+def optuna_value(value: Any) -> Any:
     """Optuna keeps plain numbers and texts; hidden layers become "512,128"."""
     return ",".join(str(part) for part in value) if isinstance(value, tuple) else value

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lab.errors import ConfigError, NotFoundError
+from lab.names import visible
 from lab.people import Person, current_person, may_see, require_owner
 from lab.runs import schema
 from lab.runs.status import ACTIVE
@@ -159,7 +160,7 @@ def trial_of(origin: str) -> int | None:
 def _row(row: sa.RowMapping) -> SweepRow:
     return SweepRow(
         id=row["id"],
-        name=row["name"],
+        name=visible(row["name"]),
         status=row["status"],
         config_json=row["config"],
         created_at=datetime.fromtimestamp(row["created_at"], UTC),

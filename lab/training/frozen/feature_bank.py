@@ -2,26 +2,31 @@
 
 LAB_HOME/features/<key>/
 ├── features.npy   (N, ...) float32, mapped into memory; sparse until it is filled
-├── filled.npy     (N,) bool: which rows are there
+├── filled.npy     (N,) uint32: the checksum of each row that is there, 0 of the others; bool, and
+│                  only whether it is there, in banks of older versions
 └── lock           held by the process that uses the bank
 
 The key names everything that the numbers depend on (see `lab.training.frozen.features`), so a
 bank that is there is right, whichever run made it. Rows count as filled on disk only after their
 numbers have been written: a process that dies loses at most what it computed since the last
-`flush`.
+`flush`. Rows that are not what was written count as missing when a bank is opened.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from lab.data.array_file import BROKEN
 from lab.errors import ResourceError
 from lab.home import atomic_file, home_folder, require_free_space, writing
 
@@ -30,6 +35,8 @@ LARGEST_BYTES = 4_000_000_000
 
 KEPT_BYTES = 12_000_000_000
 """All banks together; those used longest ago go first."""
+
+logger = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.int64]
 
@@ -69,8 +76,9 @@ class FeatureBank:
                 _make_room(needed, keep=self._folder)
                 require_free_space(self._folder, needed)
                 np.lib.format.open_memmap(data, mode="w+", dtype=np.float32, shape=shape)
-                self._filled = np.zeros(shape[0], dtype=bool)
+                self._filled = np.zeros(shape[0], dtype=np.uint32)
             self._data = np.load(data, mmap_mode="r+")
+            self._drop_damaged()
             os.utime(self._folder)  # used now; see _make_room
 
     def _fits(self, data: Path, flags: Path, shape: tuple[int, ...]) -> bool:
@@ -78,19 +86,31 @@ class FeatureBank:
             filled = np.load(flags)
             if np.load(data, mmap_mode="r").shape != shape or filled.shape != shape[:1]:
                 return False
-        except (OSError, ValueError, EOFError):
+        except BROKEN:
             return False  # none yet, or cut short: it is made anew
-        self._filled = filled.astype(bool)
+        self._filled = filled
         return True
+
+    def _drop_damaged(self) -> None:
+        """A second or less a gigabyte, once a run."""
+        rows = np.flatnonzero(self._filled)
+        checksums = _checksums(self._data[row] for row in rows)
+        if self._filled.dtype == bool:
+            self._filled = np.zeros(len(self._filled), dtype=np.uint32)
+        elif damaged := np.count_nonzero(self._filled[rows] != checksums):
+            logger.warning("%s: %s rows are damaged and made anew", self._folder, damaged)
+            checksums[self._filled[rows] != checksums] = 0
+        self._filled[rows] = checksums
 
     @property
     def filled(self) -> int:
         """How many images are there."""
-        return int(self._filled.sum())
+        return int(np.count_nonzero(self._filled))
 
     def missing(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """(n,) which of `rows` have no features yet."""
-        return ~self._filled[rows]
+        missing: npt.NDArray[np.bool_] = self._filled[rows] == 0
+        return missing
 
     def read(self, rows: Rows) -> npt.NDArray[np.float32]:
         """(n, ...) a copy of the features of `rows`."""
@@ -99,7 +119,7 @@ class FeatureBank:
     def write(self, rows: Rows, features: npt.NDArray[np.float32]) -> None:
         """Keep the features (n, ...) of `rows`."""
         self._data[rows] = features
-        self._filled[rows] = True
+        self._filled[rows] = _checksums(self._data[row] for row in rows)
 
     def flush(self) -> None:
         """Put on disk what is new."""
@@ -114,6 +134,13 @@ class FeatureBank:
             self.flush()
         finally:
             self._lock.release()
+
+
+def _checksums(rows: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint32]:
+    """CRC-32 of each row; 1 where that is 0, which says that there is none."""
+    return np.array(
+        [zlib.crc32(np.ascontiguousarray(row).data) or 1 for row in rows], dtype=np.uint32
+    )
 
 
 def _make_room(needed: int, *, keep: Path) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from lab.home import writing
+from lab.data.array_file import BROKEN, check_format
+from lab.home import atomic_file, writing
+from lab.seal import FILE_FORMAT
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -58,14 +58,13 @@ def write_snapshot(folder: Path, snapshot: ClassSnapshot) -> None:
     """Writes a snapshot of the run in `folder`; raises ResourceError when that cannot be done."""
     place = folder / FOLDER
     file = _file(folder, snapshot.epoch)
-    # No fsync: a snapshot that a crash loses costs one frame, and waiting for disks costs training.
-    temporary = file.with_suffix(".part")
     with writing(place):
         place.mkdir(exist_ok=True)
-        with temporary.open("wb") as target:
-            arrays = {name: getattr(snapshot, name) for name in _ARRAYS}
-            np.savez(target, epoch=snapshot.epoch, kept_share=snapshot.kept_share, **arrays)
-        temporary.replace(file)
+    arrays = {name: getattr(snapshot, name) for name in _ARRAYS}
+    arrays |= {"epoch": snapshot.epoch, "kept_share": snapshot.kept_share}
+    # A snapshot that a crash loses costs one frame, and waiting for disks costs training.
+    with atomic_file(file, durable=False) as temporary, temporary.open("wb") as target:
+        np.savez(target, file_format=FILE_FORMAT, **arrays)
 
 
 def snapshot_epochs(folder: Path) -> tuple[int, ...]:
@@ -94,14 +93,7 @@ def remove_from(folder: Path, epoch: int) -> None:
 def _read(file: Path) -> ClassSnapshot | None:
     try:
         return _read_version(file, file.stat().st_mtime_ns)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except BROKEN as error:
         logger.warning("%s cannot be read: %s", file, error)
         return None
 
@@ -109,6 +101,7 @@ def _read(file: Path) -> ClassSnapshot | None:
 @functools.lru_cache(maxsize=512)
 def _read_version(file: Path, mtime_ns: int) -> ClassSnapshot:
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        check_format(arrays)
         return ClassSnapshot(
             epoch=int(arrays["epoch"]),
             kept_share=float(arrays["kept_share"]),

@@ -14,8 +14,6 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lab.data.array_file import BROKEN, check_format
 from lab.home import atomic_file, writing
+from lab.seal import FILE_FORMAT
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -79,19 +79,6 @@ class ProbeSnapshot:
         return best
 
 
-_BROKEN = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    IndexError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a damaged file raises."""
-
-
 def write_snapshot(folder: Path, snapshot: ProbeSnapshot, maps: Sequence[Floats]) -> None:
     """Write a snapshot of the run in `folder` with one raw array (P, h, w) a stage, atomically.
 
@@ -104,6 +91,7 @@ def write_snapshot(folder: Path, snapshot: ProbeSnapshot, maps: Sequence[Floats]
     for name in ("epoch", "step", "every", "seconds", "stages", "names", "parts"):
         arrays[name] = np.array(getattr(snapshot, name))
     arrays["default_stage"] = np.array(snapshot.default_stage or "")
+    arrays["file_format"] = np.array(FILE_FORMAT)
     for number, raw in enumerate(maps):
         top = snapshot.peaks[number][:, None, None]
         share = np.divide(raw, top, out=np.zeros_like(raw), where=top > 0)
@@ -117,7 +105,7 @@ def snapshot_epochs(folder: Path) -> tuple[int, ...]:
     """The epochs of which there is a snapshot, ascending."""
     try:
         found = [_EPOCH.fullmatch(file.name) for file in (folder / FOLDER).iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(sorted(int(match[1]) for match in found if match))
 
@@ -205,6 +193,7 @@ def _read(file: Path, stamp: tuple[int, int]) -> ProbeSnapshot | None:
     """Cached: a strip that grows reads only its newest file at each tick."""
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+            check_format(kept)
             return ProbeSnapshot(
                 epoch=int(kept["epoch"]),
                 step=int(kept["step"]),
@@ -216,7 +205,7 @@ def _read(file: Path, stamp: tuple[int, int]) -> ProbeSnapshot | None:
                 parts=tuple(kept["parts"].tolist()),
                 **{name: kept[name] for name in _FIGURES},
             )
-    except _BROKEN as error:
+    except BROKEN as error:
         logger.warning("%s is left out of the film strip: %s", file, error)
         return None
 
@@ -230,6 +219,6 @@ def _read_maps(
             share: Floats = kept[f"map_{number}"].astype(np.float32)
         raw: Floats = share * snapshot.peaks[number][:, None, None]
         return raw
-    except _BROKEN as error:
+    except BROKEN as error:
         logger.warning("%s is left out of the film strip: %s", file, error)
         return None

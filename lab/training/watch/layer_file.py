@@ -3,9 +3,11 @@ read it.
 
 <run folder>/layers/
 ├── layers.json     the layers' names, in order, and what follows each
-└── samples.bin     one record of fixed length a sampled step, appended in one write
+└── samples.bin     one record of fixed length a sampled step, appended in one write; from
+                    version 2 on with its CRC-32 at the end
 
-A reader counts whole records, so that a half-written last one is not there for it. The file is only
+A reader counts whole records, so that a half-written last one is not there for it, and leaves out
+records with another checksum. The file is only
 ever appended to or replaced as a whole: whoever reads it while a run resumes sees the old or the
 new one.
 """
@@ -16,6 +18,7 @@ import functools
 import json
 import logging
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.home import atomic_file, writing
+from lab.seal import seal, unseal
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -35,7 +39,7 @@ FOLDER = "layers"
 BINS = 40
 """Of a histogram."""
 
-_VERSION = 1
+_VERSION = 2
 _HEADER = "layers.json"
 _SAMPLES = "samples.bin"
 _FIGURES = ("gradient_norm", "weight_norm", "update_ratio", "dead", "saturated")
@@ -76,15 +80,19 @@ class LayerHistory:
     """How many sampled steps are kept in all; T of them are here."""
 
 
-def _record(layers: int) -> np.dtype[Any]:
-    return np.dtype(
-        [
-            ("step", "<i8"),
-            ("figures", "<f4", (len(_FIGURES), layers)),
-            ("range", "<f4", (2, layers)),
-            ("counts", "<u2", (layers, BINS)),
-        ]
-    )
+def _record(header: dict[str, Any]) -> np.dtype[Any]:
+    layers = len(header["layers"])
+    fields: list[tuple[Any, ...]] = [
+        ("step", "<i8"),
+        ("figures", "<f4", (len(_FIGURES), layers)),
+        ("range", "<f4", (2, layers)),
+        ("counts", "<u2", (layers, BINS)),
+    ]
+    return np.dtype([*fields, ("checksum", "<u4")] if header["version"] > 1 else fields)
+
+
+def _checksum(record: bytes) -> int:
+    return zlib.crc32(record[:-4])
 
 
 # --- writing, in the training thread --------------------------------------------------------------
@@ -97,19 +105,22 @@ class LayerWriter:
         """Go on with what is there, or begin anew where that was of other layers."""
         place = folder / FOLDER
         self._file = place / _SAMPLES
-        self._dtype = _record(len(layers))
         header = {
             "version": _VERSION,
             "bins": BINS,
             "layers": list(layers),
             "activations": list(activations),
         }
+        there = _read_header(folder)
+        goes_on = there is not None and {**there, "version": _VERSION} == header
+        header = there if there is not None and goes_on else header
+        self._dtype = _record(header)
         with writing(place):
             place.mkdir(exist_ok=True)
-            if _read_header(folder) != header:
+            if not goes_on:
                 self._file.unlink(missing_ok=True)
                 with atomic_file(place / _HEADER) as temporary:
-                    temporary.write_text(json.dumps(header, ensure_ascii=False), encoding="utf-8")
+                    temporary.write_text(json.dumps(seal(header)), encoding="utf-8")
             self._open = self._file.open("ab", buffering=0)
 
     def append(
@@ -126,6 +137,8 @@ class LayerWriter:
         record["figures"] = figures
         record["range"] = ranges
         record["counts"] = counts
+        if "checksum" in (self._dtype.names or ()):
+            record["checksum"] = _checksum(record.tobytes())
         with writing(self._file):
             self._open.write(record.tobytes())
 
@@ -144,7 +157,7 @@ def cut_back(folder: Path, step: int) -> None:
             with writing(place):
                 (place / name).unlink(missing_ok=True)
         return
-    dtype = _record(len(header["layers"]))
+    dtype = _record(header)
     try:
         content = (place / _SAMPLES).read_bytes()
     except FileNotFoundError:
@@ -166,7 +179,7 @@ def newest_sample(folder: Path) -> tuple[int, int] | None:
     header = _read_header(folder)
     if header is None:
         return None
-    size = _record(len(header["layers"])).itemsize
+    size = _record(header).itemsize
     try:
         with (folder / FOLDER / _SAMPLES).open("rb") as file:
             count = os.fstat(file.fileno()).st_size // size
@@ -207,7 +220,7 @@ def _history(
     count = stamp[0]
     if header is None:
         return None
-    dtype = _record(len(header["layers"]))
+    dtype = _record(header)
     first = 0 if last is None else max(0, count - max(1, last))
     places = np.unique(np.linspace(count - 1, first, min(points, count - first)).round())
     try:
@@ -216,6 +229,11 @@ def _history(
             for place in places.astype(int).tolist():
                 file.seek(place * dtype.itemsize)
                 parts.append(file.read(dtype.itemsize))
+        if header["version"] > 1:
+            whole = [p for p in parts if int.from_bytes(p[-4:], "little") == _checksum(p)]
+            if len(whole) < len(parts):
+                logger.warning("%s: %s damaged steps are left out", folder, len(parts) - len(whole))
+            parts = whole
         rows = np.frombuffer(b"".join(parts), dtype=dtype)
     except (OSError, ValueError) as error:  # cut back while it was read, or gone
         logger.warning("%s cannot be read: %s", folder / FOLDER / _SAMPLES, error)
@@ -238,8 +256,8 @@ def _read_header(folder: Path) -> dict[str, Any] | None:
     """None when there is none of this version; a damaged one is logged."""
     file = folder / FOLDER / _HEADER
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["version"] == _VERSION and found["bins"] == BINS and found["layers"]:
+        found = unseal(json.loads(file.read_text(encoding="utf-8")))
+        if found["version"] in (1, _VERSION) and found["bins"] == BINS and found["layers"]:
             return {name: found[name] for name in ("version", "bins", "layers", "activations")}
     except FileNotFoundError:
         return None

@@ -15,6 +15,7 @@ from lab.ui.widgets.checkpoints import (
     draw_no_network,
     run_label,
 )
+from lab.ui.words import plain
 
 MOST_RUNS = 4
 _LINKED = "classify_linked"
@@ -49,7 +50,7 @@ def choose() -> list[CheckpointChoice]:
         try:
             CheckpointMetadata.read(store().folder(run_id))  # raises where files were deleted
         except LabError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(str(error)), icon=":material/error:")
             continue
         if len(chosen) == 1 and (names := checkpoints(store().folder(run_id))):
             with weights:

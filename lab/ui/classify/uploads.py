@@ -93,8 +93,8 @@ def draw_uploader() -> None:
         on_change=_take_over,
         args=(key,),
         help=f"{FORMAT_WORDS}; up to {MOST_FILES} at a time, {size(MOST_BYTES)} in all. Nothing "
-        "is kept on disk: pictures stay in the memory of this lab until you remove them or close "
-        "this tab.",
+        "is kept on disk: pictures stay in the memory of this lab until you remove them, or for "
+        "some minutes after you close this tab.",
     )
     if pictures.rejected:
         names = ", ".join(f"“{short_name(name)}”" for name in pictures.rejected[:NAMED])
@@ -121,8 +121,8 @@ def draw_test_pictures(choice: CheckpointChoice) -> None:
             "No picture at hand? These are test pictures: the network did not learn from them."
         )
         with st.container(horizontal=True, gap="small"):
-            for _, image in pictures:
-                st.image(enlarge(image), width=EXAMPLE_WIDTH)
+            for number, (name, image) in enumerate(pictures, start=1):
+                st.image(enlarge(image), width=EXAMPLE_WIDTH, alt=f"{name}, test picture {number}")
         st.button(
             "Classify these",
             key="classify_test_pictures",

@@ -58,7 +58,7 @@ def draw_mistakes(chosen: Sequence[ComparedRun]) -> None:
     try:
         _draw([by_id[run_id] for run_id in ids])
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def _draw(runs: Sequence[ComparedRun]) -> None:
@@ -115,7 +115,7 @@ def _draw_tests(
         try:
             tests[one, other] = paired(first, second).test(groups)
         except LabError as error:
-            st.warning(f"{one} and {other}: {error}", icon=":material/warning:")
+            st.warning(f"{one} and {other}: {plain(str(error))}", icon=":material/warning:")
     if not tests:
         return
     p_values = dict(zip(tests, holm([test.p_mid for test in tests.values()]), strict=True))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from lab import jobs
 from lab.data import catalog
+from lab.data.access import may_type_paths
 from lab.data.catalog import DatasetExistsError, DatasetInfo
 from lab.data.download.dataset import download_dataset
 from lab.data.download.offers import OFFERS, Offer
@@ -121,12 +122,14 @@ def draw_add(info: DatasetInfo) -> None:
         )
         if kind:
             st.caption(f"Takes {specs[kind].expects}.")
-        path = st.text_input(
-            "Path on this machine",
-            key=_PATH,
-            placeholder="/home/me/pictures or /home/me/pictures.zip",
-            on_change=look_again,
-        )
+        path = ""
+        if may_type_paths():
+            path = st.text_input(
+                "Path on this machine",
+                key=_PATH,
+                placeholder="/home/me/pictures or /home/me/pictures.zip",
+                on_change=look_again,
+            )
         upload = draw_upload("data_upload")
         looked = st.button(
             "Look",

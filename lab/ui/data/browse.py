@@ -22,7 +22,7 @@ from lab.ui.data.add import SELECTED
 from lab.ui.data.check import draw_check
 from lab.ui.data.map.view import draw_map
 from lab.ui.data.mending import draw_mendable
-from lab.ui.data.pending_edits import TAB, VERSIONS_TAB, draw_pending
+from lab.ui.data.pending_edits import TAB, VERSIONS_TAB, draw_pending, open_tab
 from lab.ui.state import fill_form, knob_key, look_at
 from lab.ui.widgets import edits
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
@@ -88,7 +88,7 @@ def draw_facts(info: DatasetInfo) -> None:
             key="data_warning_check",
             type="tertiary",
             icon=":material/fact_check:",
-            on_click=_open_tab,
+            on_click=open_tab,
             args=(CHECK_TAB,),
         )
     if info.state == catalog.READY:
@@ -107,7 +107,7 @@ def draw_facts(info: DatasetInfo) -> None:
             )
             st.metric("On disk", size(info.bytes_on_disk), border=True)
     with st.container(horizontal=True, vertical_alignment="center"):
-        source = info.source if info.source.startswith("https://") else plain(info.source)
+        source = plain(info.source) if info.own else info.source
         st.caption(f"Source: {source} · Licence: {info.licence}", width="content")
         if info.rejected_count:
             st.button(
@@ -115,7 +115,7 @@ def draw_facts(info: DatasetInfo) -> None:
                 key="data_left_out",
                 type="tertiary",
                 icon=":material/rule:",
-                on_click=_open_tab,
+                on_click=open_tab,
                 args=(FILES_LEFT_OUT,),
             )
 
@@ -126,10 +126,6 @@ def draw_train_on_it(info: DatasetInfo) -> None:
         fill_form(suited_to(info.name))
         look_at(None)
         st.switch_page("pages/train.py")
-
-
-def _open_tab(title: str) -> None:
-    st.session_state[TAB] = title
 
 
 def draw_browser(info: DatasetInfo) -> None:

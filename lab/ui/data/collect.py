@@ -21,6 +21,7 @@ from lab.data.decode import FORMAT_WORDS, SUFFIXES, UnreadableFile, decode
 from lab.data.sources.photographs import BURST
 from lab.data.sources.split_words import split_of, without_split
 from lab.home import home_folder
+from lab.names import FOLDER_WORDS, fits_a_folder
 from lab.ui.data.add import draw_name, submit
 from lab.ui.data.burst import draw_burst
 from lab.ui.words import plain
@@ -179,10 +180,8 @@ def class_problem(name: str) -> str:
     name = name.strip()
     if not name or len(name) > 60:
         return "A class name has 1 to 60 characters."
-    if name.startswith(".") or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name):
-        return (
-            f'{plain(name)} cannot be a class: no / \\ : * ? " < > | and no dot at the beginning.'
-        )
+    if not fits_a_folder(name):
+        return f"{plain(name)} cannot be a class: {plain(FOLDER_WORDS)}."
     if split_of(name) is not None and not without_split(name):  # not the class “bullet train”
         return f"{plain(name)} is the name of a part of a data set; choose another for the class."
     return ""

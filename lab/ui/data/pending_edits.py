@@ -105,9 +105,11 @@ def _draw_saved(info: DatasetInfo) -> None:
                 "Did it help? Train both versions",
                 key="data_to_proof",
                 icon=":material/balance:",
-                on_click=_open_versions,
+                on_click=open_tab,
+                args=(VERSIONS_TAB,),
             )
 
 
-def _open_versions() -> None:
-    st.session_state[TAB] = VERSIONS_TAB
+def open_tab(title: str) -> None:
+    """A button's callback."""
+    st.session_state[TAB] = title

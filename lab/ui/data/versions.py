@@ -214,9 +214,9 @@ def _draw_proof(info: DatasetInfo, there: list[Version], runs: list[RunRow]) -> 
         config = proof.base_of(info.name, done.get(source))
         one = estimate(resolve(config), past=past_runs(store()))
     except LabError as error:
-        st.error(page_words(str(error)), icon=":material/error:")
+        st.error(plain(page_words(str(error))), icon=":material/error:")
         return
-    time = f", {rough_time(2 * seeds * one.seconds)} in all ({one.basis})" if one else ""
+    time = f", {rough_time(2 * seeds * one.seconds)} in all ({one.source})" if one else ""
     if st.button(
         f"Train both, {2 * seeds} runs",
         key="data_proof_start",
@@ -228,7 +228,7 @@ def _draw_proof(info: DatasetInfo, there: list[Version], runs: list[RunRow]) -> 
                 info.name, before.content_hash, after.content_hash, config, seeds
             )
         except LabError as error:
-            st.error(page_words(str(error)), icon=":material/error:")
+            st.error(plain(page_words(str(error))), icon=":material/error:")
             return
         st.switch_page("pages/proof.py", query_params={"proof": proof_id})
     st.caption(f"{2 * seeds} runs through the queue{time}.")

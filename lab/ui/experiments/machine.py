@@ -24,6 +24,7 @@ from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.training.plan import resolve_device
 from lab.ui.widgets.background import computed
+from lab.ui.words import plain
 
 MEASURE = "measure-speeds"
 
@@ -92,7 +93,7 @@ def draw_measuring(device: str, *, rough: bool) -> None:
         computed(MEASURE, job.title, _measure(device))
         return
     if job is not None and job.state == "failed":
-        st.error(job.message, icon=":material/error:")
+        st.error(plain(job.message), icon=":material/error:")
     if not rough:
         return
     busy = bool(store().runs(status=("running", "preparing")))

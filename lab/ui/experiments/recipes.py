@@ -54,7 +54,7 @@ def _named_recipe() -> Recipe | None:
     try:
         one = recipe(name)
     except NotFoundError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(plain(str(error)), icon=":material/link_off:")
         return None
     if st.button("All experiments", key="experiments_all", icon=":material/arrow_back:"):
         del st.query_params[ONE]

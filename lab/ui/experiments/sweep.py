@@ -261,7 +261,7 @@ def _act(action: str, sweep_id: str) -> None:
             delete_sweep(store(), sweep_id)
             _select(None)
     except LabError as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:

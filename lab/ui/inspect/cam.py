@@ -397,8 +397,8 @@ def _trust_cost(subject: Subject, layer: Layer, method: Method) -> str:
 def _draw_saliency(subject: Subject, chosen: Chosen) -> None:
     target = subject.class_names[chosen.target]
     st.info(
-        "This network has no convolution, so no layer has places that Grad-CAM could point at. "
-        "Instead: which pixels would move the score most.",
+        "No stage of this network puts out places that Grad-CAM could point at. Instead: which "
+        "pixels would move the score most.",
         icon=":material/info:",
     )
 

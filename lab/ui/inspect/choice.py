@@ -70,7 +70,7 @@ def choose_subject() -> Subject | None:
         with st.spinner("Opening the images"):
             pack, splits = open_data(card)
     except LabError as error:
-        st.warning(f"{error} Pictures of your own can be looked at even so.")
+        st.warning(f"{plain(str(error))} Pictures of your own can be looked at even so.")
     return Subject(choice, network, layers, card.class_names, pack, splits)
 
 

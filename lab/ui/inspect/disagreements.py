@@ -57,7 +57,7 @@ def draw_disagreements(choices: Mapping[str, CheckpointChoice], run_id: str) -> 
         comparison = disagreement(predictions)
         pack, _ = open_data(first)
     except LabError as error:
-        st.warning(str(error), icon=":material/warning:")
+        st.warning(plain(str(error)), icon=":material/warning:")
         return
     link = next((c for c in same.values() if c.run.id == run_id), choices[letter])
     _draw(same, comparison, pack, part, link={"run": link.run.id, "checkpoint": link.checkpoint})

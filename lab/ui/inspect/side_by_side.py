@@ -123,7 +123,7 @@ def _choose(run_id: str, checkpoint: str | None) -> list[Side]:
                 choice = replace(choice, checkpoint=checkpoint)
             sides.append(_side(letter, choice))
         except LabError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(str(error)), icon=":material/error:")
     return sides
 
 

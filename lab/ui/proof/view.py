@@ -11,6 +11,7 @@ from lab.errors import LabError
 from lab.experiments import proof
 from lab.experiments.proof import Proof, ProofResult
 from lab.progress import Cancel, Report
+from lab.runs.class_rules import results_hidden
 from lab.runs.store import store
 from lab.ui.live.panel import live_panel
 from lab.ui.widgets.background import computed
@@ -67,6 +68,9 @@ def _draw_versions(shown: Proof) -> None:
 
 
 def _result(shown: Proof) -> ProofResult | None:
+    if results_hidden(store().database):
+        st.info("Test results are not shown yet.", icon=":material/visibility_off:")
+        return None
     done = shown.completed_seeds
     if not done:
         if not shown.is_live:

@@ -41,14 +41,14 @@ from lab.ui.widgets.checkpoints import (
     part_counts,
 )
 from lab.ui.widgets.predictions import predictions_of
-from lab.ui.words import status_badge
+from lab.ui.words import plain, status_badge
 from lab.words import of_independent
 
 
 def draw_results(run: RunRow) -> None:
     """Draws the whole tab."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.header(run.name, anchor=False, width="content")
+        st.header(plain(run.name), anchor=False, width="content")
         status_badge(run.status)
     try:
         chosen = _choose(run)
@@ -59,7 +59,7 @@ def draw_results(run: RunRow) -> None:
         if predictions is not None:
             _draw(choice, part, predictions)
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def _choose(run: RunRow) -> tuple[CheckpointChoice, str] | None:
@@ -137,7 +137,7 @@ def _draw(choice: CheckpointChoice, part: str, predictions: Predictions) -> None
         draw_copies(run.dataset, honest)
     if problem:
         st.warning(
-            f"The metrics are those that were saved; the images cannot be shown. {problem}",
+            f"The metrics are those that were saved; the images cannot be shown. {plain(problem)}",
             icon=":material/image_not_supported:",
         )
     draw_matrix_and_images(run.id, predictions, report, pack, dataset=run.dataset)

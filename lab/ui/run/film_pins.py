@@ -11,6 +11,7 @@ from lab.training.checkpoint import CheckpointMetadata
 from lab.training.watch import film_files
 from lab.training.watch.film_files import Pixels
 from lab.ui.widgets.pin_button import draw_pin_button
+from lab.ui.words import plain
 
 _PARTS = {
     "train": "the network trains on it",
@@ -43,7 +44,7 @@ def draw_pins(run: RunRow) -> None:
         except catalog.VersionNotFoundError:
             pins = probes.Pins()  # the pins of today are of other pictures
         except LabError as error:
-            st.caption(str(error))
+            st.caption(plain(str(error)))
             return
         st.markdown(_what_is_followed(pins))
         waiting = [i for i in pins.indices if i not in newest.indices]

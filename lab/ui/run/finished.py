@@ -72,7 +72,7 @@ def _prediction(run: RunRow) -> str:
 def draw_record() -> None:
     """Draws how a person's predictions have done so far; nothing where nothing was predicted."""
     if words := record(store().runs(), store()).words:
-        st.caption(f"What you predicted before training: {words}")
+        st.caption(f"What you predicted before training: {plain(words)}")
 
 
 def run_again(run: RunRow) -> None:

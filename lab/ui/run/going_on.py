@@ -11,7 +11,7 @@ from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
 from lab.ui.state import fill_form, look_at
-from lab.ui.words import page_words
+from lab.ui.words import page_words, plain
 
 SCHEDULES: tuple[StartWith, ...] = ("stretched", "restart", "constant")
 
@@ -80,7 +80,7 @@ def _start(run: RunRow, config: RunConfig) -> None:
     try:
         run_id = queue().submit(resolve(config), name=name)
     except LabError as error:
-        st.error(page_words(str(error)), icon=":material/error:")
+        st.error(plain(page_words(str(error))), icon=":material/error:")
         return
     look_at(run_id)
     st.rerun()  # the whole page: this stands in a fragment

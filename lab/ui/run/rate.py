@@ -6,7 +6,7 @@ import streamlit as st
 
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
-from lab.ui.words import page_words
+from lab.ui.words import page_words, plain
 
 KEY = "live_rate"
 
@@ -37,4 +37,4 @@ def _ask(run_id: str) -> None:
     try:
         store().request_rate(run_id, float(st.session_state[KEY]))
     except LabError as error:
-        st.toast(page_words(str(error)), icon=":material/error:")
+        st.toast(plain(page_words(str(error))), icon=":material/error:")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 import yaml
 
+from lab.api.run_feed import words_until
 from lab.config import KNOBS, RunConfig
 from lab.errors import LabError
+from lab.experiments.results_csv import results_csv
 from lab.models.activations import ACTIVATIONS
 from lab.models.architecture import ARCHITECTURES
 from lab.people import current_person, has_sign_in, may_change, name_of
-from lab.runs.status import STATUSES
+from lab.runs.status import ACTIVE, STATUSES
 from lab.runs.store import LONGEST_NOTES, LONGEST_TAG, RunRow, store
 from lab.ui.run.finished import run_again
 from lab.ui.state import current_run, look_at
@@ -92,7 +95,7 @@ def plural(count: int, noun: str) -> str:
 
 def _choose_mine(rows: list[RunRow]) -> list[RunRow]:
     """Draws whose runs are listed, in a lab that several people use; returns theirs."""
-    if not has_sign_in():
+    if not rows or not has_sign_in():
         return rows
     choice = st.segmented_control(
         "Whose",
@@ -157,7 +160,19 @@ def _draw_caption(rows: Sequence[RunRow]) -> None:
             ". Press a name to open its run; tick several to compare, tag or delete them; press a "
             "column's head to sort"
         )
-    st.caption(f"{text}.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{text}.", width="stretch")
+        st.download_button(
+            "CSV",
+            partial(results_csv, rows),
+            file_name="runs.csv",
+            mime="text/csv",
+            key="runs_csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="These runs with their settings and results.",
+        )
 
 
 def _draw_several(rows: Sequence[RunRow]) -> None:
@@ -293,18 +308,26 @@ def draw_queue() -> None:
     waiting = store().queued()
     if not waiting:
         return
+    ahead = store().runs(status=ACTIVE)
+    several = len({run.person for run in waiting}) > 1
+    turns = " One run a person in turn." if several else ""
     with st.container(border=True):
-        st.markdown(f"**In the queue: {len(waiting)}.** One run at a time trains on a device.")
+        st.markdown(
+            f"**In the queue: {len(waiting)}.** One run at a time trains on a device.{turns}"
+        )
         for place, run in enumerate(waiting):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{place + 1}. {plain(run.name)}", width="stretch")
+                starts = words_until(ahead)
+                begins = f" :gray[· starts in {starts}]" if starts and ahead else ""
+                st.markdown(f"{place + 1}. {plain(run.name)}{begins}", width="stretch")
+                ahead.append(run)
                 if not may_change(run.person):
                     st.caption(plain(name_of(run.person_name)))
                     continue
-                _queue_button("Earlier", "arrow_upward", run.id, -1, disabled=place == 0)
-                _queue_button(
-                    "Later", "arrow_downward", run.id, 1, disabled=place == len(waiting) - 1
-                )
+                own = [other.id for other in waiting if other.person == run.person]
+                first, last = run.id == own[0], run.id == own[-1]
+                _queue_button("Earlier", "arrow_upward", run.id, -1, disabled=first)
+                _queue_button("Later", "arrow_downward", run.id, 1, disabled=last)
                 st.button(
                     "Take out",
                     key=f"runs_remove_{run.id}",
@@ -405,7 +428,7 @@ def _rename(run_id: str, name: str) -> None:
         try:
             store().rename(run_id, new)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -425,7 +448,7 @@ def _tag(run_ids: Sequence[str], tags: Collection[str]) -> None:
         try:
             store().set_tag(run_ids, tag)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -444,7 +467,7 @@ def _delete(runs: Sequence[tuple[str, str]]) -> None:
             for run_id, _ in runs:
                 store().delete(run_id)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         _untick()
         st.rerun()

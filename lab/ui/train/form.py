@@ -16,6 +16,7 @@ from lab.errors import LabError
 from lab.experiments.starts import PRESETS, preset_knobs, suited_to
 from lab.models.architecture import ARCHITECTURES, JOINED, TIMM, ArchitectureSpec
 from lab.models.weights import missing_weights
+from lab.runs.assignments import Assignment
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
@@ -199,7 +200,7 @@ def _draw_architecture() -> ArchitectureSpec:
             "as efficientnet_lite0+efficientnet_lite1: one last layer on the features of all.",
         )
         if sentence := st.session_state.get(_TIMM_REFUSAL):
-            st.error(sentence)
+            st.error(plain(sentence))
     spec = ARCHITECTURES.get(st.session_state[knob_key("architecture")])
     source = ""
     if spec.weights:
@@ -317,16 +318,17 @@ def _use_preset(presets: Mapping[str, Mapping[str, Any]]) -> None:
         change_form(**presets[key])
 
 
-def read() -> RunConfig | LabError:
-    """Returns the form's config, resolved; or the error that tells what does not fit, in the
-    page's words."""
+def read(given: Assignment | None = None) -> RunConfig | LabError:
+    """Returns the form's config, resolved, with the fixed knobs of the assignment `given`; or the
+    error that tells what does not fit, in the page's words."""
     try:
-        return resolve(read_form())
+        config = read_form()
+        return resolve(given.with_open(config) if given else config)
     except LabError as error:
         return type(error)(page_words(str(error)))
 
 
-def draw_train_button(config: RunConfig | LabError) -> None:
+def draw_train_button(config: RunConfig | LabError, given: Assignment | None = None) -> None:
     """Draws the button, the time a run will take and what is worth a thought before it.
 
     The button is enabled when the settings fit; a press queues the run and selects it.
@@ -341,6 +343,7 @@ def draw_train_button(config: RunConfig | LabError) -> None:
             width="stretch",
             disabled=invalid,
             on_click=_start,
+            args=(given,),
             help="Something in the settings does not fit; the red sentence says what."
             if invalid
             else None,
@@ -348,21 +351,21 @@ def draw_train_button(config: RunConfig | LabError) -> None:
         if not isinstance(config, LabError):
             draw_time(config)
     if isinstance(config, LabError):
-        st.error(str(config), icon=":material/error:")  # on a phone the form covers the page
+        st.error(plain(str(config)), icon=":material/error:")  # on a phone the form covers the page
         return
     if refusal := st.session_state.pop(_REFUSAL, None):
-        st.error(refusal, icon=":material/error:")
+        st.error(plain(refusal), icon=":material/error:")
     draw_cautions(config)
 
 
-def _start() -> None:
+def _start(given: Assignment | None) -> None:
     """Queues a run and selects it. A callback: so the script that follows draws the run at once."""
-    config = read()
+    config = read(given)
     try:
         if isinstance(config, LabError):
             raise config
         expected = predict.written()
-        run_id = queue().submit(config)
+        run_id = queue().submit(config, assignment=given.id if given else "")
         predict.keep(run_id, expected)
     except LabError as error:
         st.session_state[_REFUSAL] = page_words(str(error))
@@ -414,6 +417,6 @@ def _adopt_settings_from_url() -> None:
         fill_form(RunConfig.from_texts(texts), touched=frozenset(texts))
     except LabError as error:
         st.error(
-            f"The link's settings could not be used: {page_words(str(error))}",
+            f"The link's settings could not be used: {plain(page_words(str(error)))}",
             icon=":material/link_off:",
         )

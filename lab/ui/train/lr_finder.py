@@ -18,7 +18,8 @@ from lab.training.lr_finder.ramp import RateFinding, find_rates
 from lab.ui.state import change_form
 from lab.ui.widgets import background
 from lab.ui.widgets.background import computed
-from lab.ui.words import page_words
+from lab.ui.widgets.queue_actions import ask
+from lab.ui.words import page_words, plain
 
 
 def draw_lr_finder(config: RunConfig | LabError) -> None:
@@ -34,7 +35,7 @@ def draw_lr_finder(config: RunConfig | LabError) -> None:
         try:
             _draw(config)
         except LabError as error:
-            st.error(page_words(str(error)), icon=":material/error:")
+            st.error(plain(page_words(str(error))), icon=":material/error:")
 
 
 def _draw(config: RunConfig) -> None:
@@ -52,8 +53,8 @@ def _draw(config: RunConfig) -> None:
         return
     if job.active:
         st.button(
-            "Cancel", key="train_rates_cancel", icon=":material/close:", on_click=_cancel,
-            args=(job.id,),
+            "Cancel", key="train_rates_cancel", icon=":material/close:", on_click=ask,
+            args=(jobs.cancel, job.id),
         )  # fmt: skip
     finding = computed(key, "Trying learning rates", _work(config), kind="rates")
     if finding is not None:
@@ -135,10 +136,6 @@ def _made_from(finding: RateFinding, config: RunConfig) -> str:
 def rounded(rate: float) -> float:
     """Rounds to two digits; more are not known."""
     return float(f"{rate:.1e}")
-
-
-def _cancel(job_id: str) -> None:
-    jobs.cancel(job_id)
 
 
 def _use(rate: float) -> None:

@@ -11,8 +11,9 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.runs.store import store
+from lab.ui.train.assignment import draw_hand_out
 from lab.ui.train.preview import Preview, augmented, layers, preview
-from lab.ui.words import page_words
+from lab.ui.words import page_words, plain
 
 
 def draw_summary(config: RunConfig) -> None:
@@ -25,7 +26,7 @@ def draw_summary(config: RunConfig) -> None:
         with st.skeleton(height=160):
             facts = preview(config)
     except LabError as error:
-        st.error(page_words(str(error)), icon=":material/error:")
+        st.error(plain(page_words(str(error))), icon=":material/error:")
         return
     st.html(_examples_html(facts))
     if config.augments:
@@ -66,6 +67,7 @@ def draw_sharing(config: RunConfig) -> None:
             st.code(config.to_yaml(), language="yaml")
             st.caption("A link that opens the Train page with these settings:")
             st.code(settings_link(config, st.context.url), language=None, wrap_lines=True)
+            draw_hand_out(config)
 
 
 def _examples_html(facts: Preview) -> str:

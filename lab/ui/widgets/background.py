@@ -19,6 +19,7 @@ import streamlit as st
 from lab import jobs
 from lab.api.panels import Panel, bar
 from lab.ui.live.panel import live_panel
+from lab.ui.widgets.queue_actions import ask
 from lab.ui.words import plain
 
 PATIENCE = 0.5
@@ -65,8 +66,8 @@ def draw_job(job_id: str, *, key: str, title: str, cancellable: bool = False) ->
             key=f"background_{job_id}_cancel",
             icon=":material/close:",
             disabled=job.cancelling,
-            on_click=_cancel,
-            args=(job_id,),
+            on_click=ask,
+            args=(jobs.cancel, job_id),
         )
 
 
@@ -81,7 +82,3 @@ def _job_panel(job_id: str, title: str) -> Panel:
     elif progress is not None:
         words = progress.in_words(job.units_per_second) if progress.text else title
     return {"state": "active", "blocks": [bar(words, progress.fraction if progress else None)]}
-
-
-def _cancel(job_id: str) -> None:
-    jobs.cancel(job_id)

@@ -147,7 +147,7 @@ def draw_label_is_wrong(
         given = class_names[pack.labels[row]]
         others = [one for one in class_names if one != given]
         wanted = st.selectbox(
-            f"Its label is {given}; it is",
+            f"Its label is {plain(given)}; it is",
             others,
             index=others.index(answer) if answer in others else 0,
             key=f"{key}_class",

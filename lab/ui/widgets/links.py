@@ -19,6 +19,9 @@ MOST_COMPARED = 300
 MATTER, AGAINST = "matter", "against"
 """The parameters of the Experiments page's URL: a knob, and the text of a value to try for it."""
 
+ASSIGNMENT = "assignment"
+"""The parameter of the Train page's URL that names an assignment."""
+
 INSPECT_SOURCE = "inspect_source"
 """The key of the Inspect page's choice of a picture's source."""
 INSPECT_UPLOAD = "inspect_given"

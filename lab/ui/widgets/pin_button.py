@@ -8,6 +8,7 @@ import streamlit as st
 
 from lab.data import probes
 from lab.errors import LabError
+from lab.ui.words import plain
 
 
 def draw_pin_button(
@@ -35,7 +36,7 @@ def _pin(dataset: str, index: int) -> None:
     try:
         probes.pin(dataset, index)
     except LabError as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _unpin(dataset: str, index: int) -> None:
@@ -43,4 +44,4 @@ def _unpin(dataset: str, index: int) -> None:
     try:
         probes.unpin(dataset, index)
     except LabError as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(plain(str(error)), icon=":material/error:")

@@ -10,6 +10,8 @@ from lab import jobs
 from lab.evaluate.opened import checkpoint_identity
 from lab.evaluate.predictions import Predictions, predict, saved_predictions
 from lab.progress import Cancel, Report
+from lab.runs.class_rules import results_hidden
+from lab.runs.store import store
 from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import PART_WORDS, CheckpointChoice, part_counts
@@ -27,6 +29,9 @@ def predictions_of(choice: CheckpointChoice, part: str) -> Predictions | None:
     A run in training writes a new checkpoint with each epoch. Its saved predictions are shown with
     their epoch until the person asks for newer ones; following by itself would never end.
     """
+    if part == "test" and results_hidden(store().database):
+        st.info("Test results are not shown yet.", icon=":material/visibility_off:")
+        return None
     run, folder, name = choice.run, choice.folder, choice.checkpoint
     images = part_counts(run)[part]
     identity = checkpoint_identity(folder, name)

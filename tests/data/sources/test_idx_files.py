@@ -95,6 +95,7 @@ def test_what_does_not_fit_is_refused_with_its_reason(tmp_path: Path) -> None:
         [
             ({"train-labels-idx1-ubyte.gz": gzip.compress(idx(LABELS[:9]))}, "has 12 pictures and"),
             ({"train-images-idx3-ubyte.gz": b"\x1f\x8bnothing"}, "damaged"),
+            ({"train-labels-idx1-ubyte.gz": gzip.compress(idx(LABELS)[:8])}, "damaged"),
             ({"train-images-idx3-ubyte.gz": gzip.compress(b"no idx file")}, "does not begin as"),
         ]
     ):

@@ -6,9 +6,11 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from lab.data import catalog
 from lab.errors import DataError
@@ -54,6 +56,22 @@ def test_a_set_of_the_hub(tmp_path: Path, zipped: bool) -> None:
     assert pack.names[1] == "train-00000-of-00002.parquet row 2"
 
 
+def test_a_dark_picture_of_sixteen_bits_stays_dark_beside_a_bright_one(tmp_path: Path) -> None:
+    def grey(value: int) -> dict[str, bytes]:
+        file = io.BytesIO()
+        Image.fromarray(np.full((8, 8), value, np.uint16)).save(file, "PNG")
+        return {"bytes": file.getvalue()}
+
+    values, labels = [4095, 1000, 4000, 500] * 3, ["a", "b"] * 6
+    content = pa.table({"image": list(map(grey, values)), "label": labels})
+    pq.write_table(content, tmp_path / "train.parquet")
+    report = catalog.add_dataset("scans", tmp_path, image_size=8)
+    pack = catalog.open_pack("scans")
+    dark = [pack.images[i].max() for i, name in enumerate(pack.names) if name.endswith("row 4")]
+    assert dark == [round(500 * 255 / 4095)]
+    assert report.meta.value_range == (0, 4095)
+
+
 def test_texts_are_classes_and_of_two_columns_one_is_asked_for(tmp_path: Path) -> None:
     data = table(["b", "a", None] * 2, fine_label=["x", "y", "z"] * 2)
     path = write_folder(tmp_path / "set", {"train/0000.parquet": data})
@@ -72,3 +90,17 @@ def test_what_is_no_such_table_gets_a_sentence(tmp_path: Path) -> None:
         path = write_folder(tmp_path / str(number), {"train.parquet": data})
         with pytest.raises(DataError, match=reason):
             catalog.look(path)
+
+
+def test_a_damaged_page_is_a_sentence(tmp_path: Path) -> None:
+    whole = table([f"class {i % 2}" for i in range(8)])
+    refused = 0
+    for place in range(4, len(whole) - 300, len(whole) // 12):
+        damaged = bytearray(whole)
+        damaged[place : place + 40] = b"\xff" * 40
+        path = write_folder(tmp_path / str(place), {"train.parquet": bytes(damaged)})
+        try:
+            catalog.add_dataset("damaged", path, image_size=16, replace=True)
+        except DataError:
+            refused += 1
+    assert refused

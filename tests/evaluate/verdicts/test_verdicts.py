@@ -447,6 +447,10 @@ def test_plateau() -> None:
     assert verdict.change["schedule"] == "on_plateau"
     assert "Epochs 9 to 12" in verdict.evidence
     assert "wrong labels" in verdict.sentence  # which look just the same
+    assert "The rate was 0.001 all the while." in verdict.evidence
+    slowing = replace(STILL, learning_rate=np.linspace(1e-3, 4e-4, 12))
+    evidence = the(judge(slowing), "plateau").evidence
+    assert "The rate was 0.000563636 at first and 0.0004 at last." in evidence
 
 
 @pytest.mark.parametrize(

@@ -167,18 +167,18 @@ def test_strategies_share_one_network_and_differ_in_freezing() -> None:
 
 @pytest.fixture(scope="session")
 def real_packs(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packs of 24 + 24 photographs to train on and 10 + 10 to test with, and of 1,200 + 240 sign
+    """Packs of 12 + 12 photographs to train on and 6 + 6 to test with, and of 600 + 120 sign
     letters, both cut out of the real files."""
     home = tmp_path_factory.mktemp("real")
     archive = zipfile.ZipFile(real_data / "cats_and_dogs.zip")
-    for split, count in (("train", 24), ("test", 10)):
+    for split, count in (("train", 12), ("test", 6)):
         for animal in ("cats", "dogs"):
             folder = f"cats_and_dogs/{split}/{animal}/"
             names = sorted(n for n in archive.namelist() if n.startswith(folder))
             archive.extractall(home / "photographs", names[:count])
     signs = zipfile.ZipFile(real_data / "sign-language-mnist.zip")
     (home / "signs").mkdir()
-    for split, count in (("train", 1200), ("test", 240)):
+    for split, count in (("train", 600), ("test", 120)):
         name = f"sign_mnist_{split}.csv"
         inside = next(n for n in signs.namelist() if n.endswith(name))
         with signs.open(inside) as lines:

@@ -274,6 +274,7 @@ def test_a_run_that_begins_anew_forgets_its_old_strip(
 ) -> None:
     folder = tmp_path / "run"
     train(tiny, folder)
+    (folder / "network.json").unlink()  # or it would be a run that has lost its resume state
     train(tiny.changed(epochs=1), folder)
     assert film_files.snapshot_epochs(folder) == (0, 1)
 

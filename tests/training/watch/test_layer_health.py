@@ -156,7 +156,7 @@ def test_dead_units_and_histograms_are_those_of_the_outputs(
             assert history.dead[row, place] == pytest.approx(dead)
             values = output.flatten().double().numpy()
             counts, edges = np.histogram(values, bins=BINS)
-            assert history.edges[row, place] == pytest.approx(edges, abs=1e-5)
+            assert history.edges[row, place] == pytest.approx(edges, rel=1e-6, abs=1e-5)
             kept = np.minimum(counts, 65535)  # what a record can hold
             # A value on an edge may fall to either side of it by rounding.
             assert np.abs(history.histograms[row, place] - kept).sum() <= 0.01 * len(values) + 2

@@ -1,6 +1,7 @@
 // A part of a page that changes by itself (lab/api/panels.py): bars, texts, tables, charts.
 
 import { element, loadOnce, mounted, write } from "./dom.js"
+import { Board } from "./board.js"
 import { Figure } from "./figure.js"
 import { watch } from "./stream.js"
 
@@ -180,6 +181,6 @@ class Chart {
   }
 }
 
-const BLOCKS = { bar: Bar, text: Text, table: Table, figure: Chart }
+const BLOCKS = { bar: Bar, text: Text, table: Table, figure: Chart, board: Board }
 
 export const render = mounted(PanelView)

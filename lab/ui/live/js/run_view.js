@@ -110,7 +110,7 @@ class RunView {
     this.status = run.status
   }
 
-  drawState({ run, progress, tiles, ahead }) {
+  drawState({ run, progress, tiles, ahead, place, starts }) {
     const { title, icon: name, colour } = this.data.statuses[run.status]
     const look = `${run.status} ${title}`
     if (this.badge.dataset.look !== look) {
@@ -124,7 +124,7 @@ class RunView {
     this.fill.style.width = `${share}%`
     this.bar.setAttribute("aria-valuenow", String(Math.round(share)))
     this.bar.setAttribute("aria-valuetext", progress?.text ?? "")
-    this.drawAhead(ahead ?? [])
+    this.drawAhead(ahead ?? [], place ?? 0, starts)
     this.message.hidden = !run.message
     this.message.className = `live-message ${run.status === "failed" ? "live-failed" : ""}`
     // The page's words for it, where it has them: titles in place of the names of settings.
@@ -147,17 +147,17 @@ class RunView {
     tiles.forEach(({ value }, i) => write(this.values[i], value))
   }
 
-  drawAhead(runs) {
-    this.ahead.hidden = !runs.length
-    const names = JSON.stringify(runs)
+  drawAhead(runs, place, starts) {
+    this.ahead.hidden = !place
+    const names = JSON.stringify([runs, place, starts])
     if (names === this.aheadNames) return
     this.aheadNames = names
-    const place = `Place ${runs.length} in line. Before it: `
+    const words = `Place ${place} in line${starts ? `, starts in ${starts}` : ""}.`
     const links = runs.flatMap(({ id, name }, i) => [
       i ? ", " : "",
       element("button", { type: "button", onclick: () => this.trigger("act", { open: id }) }, name),
     ])
-    this.ahead.replaceChildren(place, ...links)
+    this.ahead.replaceChildren(`${words}${links.length ? " Before it: " : ""}`, ...links)
   }
 
   drawLog(lines) {

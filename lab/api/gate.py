@@ -1,0 +1,208 @@
+"""The gate before the whole server, pages and API alike: who comes in, how often, and what every
+answer says to the browser.
+
+    request ── signed in? ── too often? ── act as that person ── app ── headers ── answer
+
+In a lab for one person nobody signs in and nothing is counted; the headers are always there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lab.api.guard import has_token
+from lab.api.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE, Buckets
+from lab.api.sign_in import person_of, set_person
+from lab.people import OPERATOR, Person, acting_as, has_sign_in, sharing
+
+OPEN = ("/sign-in", "/sign-out", "/_stcore/health")
+"""What a stranger may reach."""
+PROVIDERS = ("/auth/login", "/auth/logout", "/oauth2callback")
+"""Streamlit's own routes of st.login."""
+
+METRICS = "/_stcore/metrics"
+PAGE_UPLOADS = "/_stcore/upload_file/"
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+FindAccount = Callable[[Mapping[str, str]], Person | None]
+"""The cookies of a request -> who an identity provider says that it is."""
+
+RefuseUpload = Callable[[str, str, int], str]
+"""(session, visitor, bytes) -> why a picture may not be uploaded, or ""."""
+
+
+def script_hashes(html: str) -> tuple[str, ...]:
+    """Returns what a policy says of the scripts that stand in an HTML page: these and no others."""
+    return tuple(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    )
+
+
+def policy(host: str, scripts: Sequence[str] = ()) -> str:
+    """Returns the Content-Security-Policy of the pages; `host` is the server's name as the browser
+    sees it, `scripts` are hashes of scripts that stand in the page.
+
+    Code comes from this server alone, components of Streamlit's as blobs, its readers of tables as
+    WebAssembly. Styles are set by scripts, so these stay allowed.
+    """
+    if not re.fullmatch(r"[\w.:\[\]-]+", host):
+        host = "localhost"
+    return "; ".join(
+        (
+            "default-src 'self'",
+            " ".join(("script-src 'self' 'wasm-unsafe-eval' blob:", *scripts)),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "media-src 'self' data: blob:",
+            f"connect-src 'self' ws://{host} wss://{host} data: blob:",
+            "worker-src 'self' blob:",
+            "frame-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
+class Gate:
+    """See above. `find_account` reads the cookie of an identity provider's sign-in."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        find_account: FindAccount | None = None,
+        refuse_upload: RefuseUpload | None = None,
+        scripts: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._scripts = tuple(scripts)
+        self._find_account = find_account
+        self._refuse_upload = refuse_upload
+        self._requests = Buckets(REQUESTS_A_MINUTE)
+        self._uploads = Buckets(UPLOADS_A_MINUTE)
+        self._sign_ins = Buckets(SIGN_INS_A_MINUTE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        answer: Response | None = None
+        person: Person | None = OPERATOR
+        if has_sign_in():
+            person = await run_in_threadpool(self._person, request)
+        if scope["type"] == "websocket":
+            if person is None:
+                await send({"type": "websocket.close", "code": 4401, "reason": "Sign in first."})
+                return
+            await self._app(scope, receive, send)  # its scripts find the person themselves
+            return
+        send = self._with_headers(send, request)
+        answer = self._refusal(request, person)
+        if answer is None and person is None and not _is_open(request):
+            answer = await run_in_threadpool(self._stranger, request)
+        if answer is not None:
+            await answer(scope, receive, send)
+        elif person is None:
+            await self._app(scope, receive, send)
+        else:
+            with acting_as(person):
+                await self._app(scope, receive, send)
+
+    def _person(self, request: HTTPConnection) -> Person | None:
+        return OPERATOR if has_token(request) else person_of(request.cookies)
+
+    def _stranger(self, request: HTTPConnection) -> Response:
+        """Answers somebody without the lab's cookie: with one, after an identity provider's
+        sign-in; else a person is led to the first page, a program told."""
+        is_page = "text/html" in request.headers.get("accept", "")
+        is_page = is_page and request.scope["method"] in ("GET", "HEAD")
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if is_page and sharing() == "oidc" and self._find_account is not None:
+            person = self._find_account(request.cookies)
+            if person is not None:
+                answer = RedirectResponse(here, 303)
+                return set_person(answer, person, secure=request.url.scheme == "https")
+        if is_page:
+            link = "/sign-in" if here == "/" else f"/sign-in?next={quote(here)}"
+            return RedirectResponse(link, 303)
+        return _sentence("Sign in first, at /sign-in.", 401)
+
+    def _refusal(self, request: HTTPConnection, person: Person | None) -> Response | None:
+        """What is refused whoever asks."""
+        path, method = request.url.path, request.scope["method"]
+        visitor = _visitor(request, person)
+        if path == METRICS and sharing():
+            return _sentence("This lab shows no metrics.", 404)
+        if path.startswith(PAGE_UPLOADS) and method == "PUT" and self._refuse_upload:
+            length = request.headers.get("content-length", "")
+            session = path.removeprefix(PAGE_UPLOADS).partition("/")[0]
+            if not length.isdigit():
+                return _sentence("An upload says how long it is.", 411)
+            if why := self._refuse_upload(session, visitor, int(length)):
+                return _sentence(why, 413)
+        if not sharing() or (has_sign_in() and person is not None and person.is_admin):
+            return None
+        wait = 0.0
+        if path.startswith("/sign-in") and method == "POST":
+            wait = self._sign_ins.take(_visitor(request, None))
+        elif path.startswith(("/api/uploads/", PAGE_UPLOADS)):
+            wait = self._uploads.take(visitor)
+        elif path.startswith("/api/"):
+            wait = self._requests.take(visitor)
+        if wait:
+            seconds = max(1, round(wait))
+            answer = _sentence(f"Too many requests; come back in {seconds} s.", 429)
+            answer.headers["Retry-After"] = str(seconds)
+            return answer
+        return None
+
+    def _with_headers(self, send: Send, request: HTTPConnection) -> Send:
+        rules = policy(request.headers.get("host", ""), self._scripts)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", rules)
+                if headers.get("access-control-allow-origin") == "*":
+                    del headers["access-control-allow-origin"]
+            await send(message)
+
+        return send_with_headers
+
+
+def _visitor(request: HTTPConnection, person: Person | None) -> str:
+    if person is not None and person.id:
+        return person.id
+    return request.client.host if request.client else ""
+
+
+def _is_open(request: HTTPConnection) -> bool:
+    return request.url.path in (OPEN + PROVIDERS if sharing() == "oidc" else OPEN)
+
+
+def _sentence(text: str, status: int) -> Response:
+    return JSONResponse({"error": text}, status_code=status)

@@ -1,0 +1,44 @@
+"""`storage`: what the lab's folder holds on the disk, and what can be cleaned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from rich.table import Table
+
+from lab.cli.console import Console
+from lab.home import lab_home, quota_bytes
+from lab.runs.storage import KINDS, clean, usage
+from lab.runs.store import store
+from lab.words import size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, a part each")
+    parser.add_argument(
+        "--clean", choices=list(KINDS), action="append", default=[], help="delete what can go of it"
+    )
+    parser.set_defaults(perform=show)
+
+
+def show(options: argparse.Namespace) -> int:
+    console = Console()
+    for name in options.clean:
+        freed = clean(store(), name)
+        if not options.json:
+            console.print(f"{KINDS[name].title}: {size(freed)} freed.")
+    parts = usage(store())
+    if options.json:
+        for part in parts:
+            print(json.dumps(asdict(part)))
+        return 0
+    table = Table("Part", "What it is", "Size", "Can go", "What goes")
+    for part in parts:
+        table.add_row(part.name, part.title, size(part.bytes), size(part.clearable), part.help)
+    console.print(table)
+    total, quota = sum(part.bytes for part in parts), quota_bytes()
+    limit = f" of {size(quota)} (LAB_QUOTA_GB)" if quota else ""
+    console.print(f"{lab_home()}: {size(total)}{limit}. Clean with --clean PART.")
+    return 0

@@ -1,0 +1,63 @@
+"""Secrets of a lab, one a file in LAB_HOME that only its owner can read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.errors import ResourceError
+from lab.home import lab_home, writing
+
+
+def new_secret() -> str:
+    """Returns 43 characters that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def secret_file(name: str, make: Callable[[], str] = new_secret, *, renewed: bool = False) -> str:
+    """Returns the secret in the file `name`, made at the first call, or `renewed`.
+
+    Raises ResourceError when it cannot be kept.
+    """
+    file = lab_home() / name
+    with writing(file):
+        if renewed:
+            file.unlink(missing_ok=True)
+        if not (text := _read(file)):
+            _write(file, make())
+            text = _read(file)
+    if not text:  # an empty one would let everybody in
+        raise ResourceError(f"{file} could not be written; make room, or see who may write there.")
+    return text
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes the file for its owner alone. Of several processes that begin at once, one wins;
+    nobody reads a half-written one."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as temporary:
+            temporary.write(text)
+        if file.exists() and not _read(file):  # an empty one: a disk was full
+            file.unlink(missing_ok=True)
+        try:
+            os.link(name, file)  # unlike a rename, it leaves a file that is there
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            os.replace(name, file)  # a file system without hard links
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""Assignments: the list of what was handed out, each with its link and QR code."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode, urlsplit
+
+import streamlit as st
+
+from lab.api.sign_in import join_link
+from lab.config import KNOBS
+from lab.people import sharing
+from lab.runs.assignments import (
+    Assignment,
+    assignments,
+    close_assignment,
+    delete_assignment,
+)
+from lab.runs.store import store
+from lab.ui.visitor import qr_code, server_address
+from lab.ui.widgets.links import ASSIGNMENT
+from lab.ui.widgets.queue_actions import ask
+from lab.ui.words import plain
+
+
+def draw_assignments() -> None:
+    """Draws all assignments for a teacher."""
+    given = assignments(store().database)
+    st.header("Assignments", anchor=False)
+    st.caption(
+        "Settings that everybody gets, with the few knobs that may be moved. Make one on the Train "
+        "page: choose the settings, then “Hand out as an assignment”."
+    )
+    st.page_link("pages/train.py", label="Make one", icon=":material/add:")
+    for each in given:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", gap="medium"):
+            draw_qr(each, side=120)
+            with st.container(gap="small"):
+                closed = " :gray-badge[closed]" if each.closed else ""
+                st.markdown(f"**{plain(each.title)}**{closed}")
+                st.caption(f"Open: {', '.join(KNOBS[n].title for n in each.open) or 'nothing'}.")
+                st.code(assignment_link(each), language=None, wrap_lines=True)
+                with st.container(horizontal=True):
+                    st.button(
+                        "Open again" if each.closed else "Close",
+                        key=f"board_close_{each.id}",
+                        icon=":material/lock_open:" if each.closed else ":material/lock:",
+                        on_click=ask,
+                        args=(_set_closed, each.id, not each.closed),
+                        help="A closed one takes no more runs; its board stays.",
+                    )
+                    with st.popover("Delete", icon=":material/delete:"):
+                        st.markdown("The assignment goes; its runs stay.")
+                        st.button(
+                            "Delete it",
+                            key=f"board_delete_{each.id}",
+                            type="primary",
+                            on_click=ask,
+                            args=(delete_assignment, store().database, each.id),
+                        )
+
+
+def _set_closed(assignment_id: str, closed: bool) -> None:
+    close_assignment(store().database, assignment_id, closed=closed)
+
+
+def draw_qr(given: Assignment, *, side: int) -> None:
+    """Draws the QR code of the assignment's link."""
+    link = assignment_link(given)
+    hint = ""
+    if urlsplit(link).hostname in (None, "localhost", "127.0.0.1", "::1"):
+        hint = "Works on this machine alone: open this page by its address in the network."
+    st.html(
+        f'<figure style="margin:0;width:{side}px">{qr_code(link, side)}<figcaption '
+        f'style="font-size:0.75rem;opacity:0.75;line-height:1.3">{hint}</figcaption></figure>',
+        width="content",
+    )
+
+
+def assignment_link(given: Assignment) -> str:
+    """Returns the link to hand out; in a class it lets a pupil in, too."""
+    page = f"/train?{urlencode({ASSIGNMENT: given.id})}"
+    base = server_address()
+    return join_link(base, page) if sharing() == "class" else base + page

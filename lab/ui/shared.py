@@ -1,0 +1,152 @@
+"""What a server that several people use needs of Streamlit: checks at the start, accounts, and
+pictures in memory that go with their session."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from streamlit import config
+from streamlit.auth_util import get_cookie_with_chunks, get_secrets_auth_section
+from streamlit.runtime import Runtime, get_instance
+from streamlit.user_info import generate_login_redirect_url
+from streamlit.web.server.server_util import get_cookie_secret
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+
+from lab.api.limits import MEMORY_FILES, MEMORY_MEGABYTES, check_limits, limit
+from lab.api.sign_in import teachers_link
+from lab.errors import ConfigError
+from lab.people import SHARED_VARIABLE, Person, has_sign_in, others_hidden, sharing
+from lab.process import trim_memory
+from lab.runs.members import sign_in_account
+from lab.runs.store import store
+
+log = logging.getLogger(__name__)
+
+ADMINS_VARIABLE = "LAB_ADMINS"
+SWEEP_SECONDS = 20.0
+
+
+# --- the start ------------------------------------------------------------------------------------
+def check_sharing() -> None:
+    """Raises ConfigError where this server would let in more people than it was told to."""
+    check_limits()
+    others_hidden()
+    address = config.get_option("server.address") or ""
+    if not sharing() and not _is_loopback(address):
+        raise ConfigError(
+            f"server.address is {address or 'every address'!r}, so others could use this lab, and "
+            f"nobody would have to sign in. Set {SHARED_VARIABLE} to class (a code for pupils) or "
+            "oidc (accounts), or to open if everybody who reaches it may do everything."
+        )
+    if sharing() == "oidc":
+        if not get_secrets_auth_section():
+            raise ConfigError(
+                f"{SHARED_VARIABLE} is oidc, and Streamlit's secrets.toml has no [auth] with the "
+                "identity provider; docs/SHARED.md shows one."
+            )
+        if not get_cookie_secret():
+            raise ConfigError("The [auth] of secrets.toml has no cookie_secret; write one there.")
+    if has_sign_in():
+        host = "localhost" if address in ("", "0.0.0.0", "::") else address
+        link = teachers_link(f"http://{host}:{config.get_option('server.port')}")
+        print(f"\n  This lab is shared. Your own link, for nobody else:\n  {link}\n", flush=True)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+# --- accounts -------------------------------------------------------------------------------------
+def provider_link() -> str:
+    """Returns the address at which the identity provider of secrets.toml asks who it is."""
+    return generate_login_redirect_url("default")
+
+
+def find_account(cookies: Mapping[str, str]) -> Person | None:
+    """Returns who has signed in by Streamlit's `st.login`, by its own signed cookie."""
+
+    def read(name: str) -> bytes | None:
+        value = cookies.get(name)
+        if value is None:
+            return None
+        return decode_signed_value(get_cookie_secret(), name, value.encode("latin-1"))
+
+    user = _user(get_cookie_with_chunks(read, "_streamlit_user"))
+    subject, issuer = str(user.get("sub", "")), str(user.get("iss", user.get("origin", "")))
+    if not user.get("is_logged_in") or not subject:
+        return None
+    email = str(user.get("email", "")).casefold()
+    admins = {one.strip().casefold() for one in os.environ.get(ADMINS_VARIABLE, "").split(",")}
+    # An address that its provider has not checked could be anybody's.
+    is_admin = bool(email) and email in admins and user.get("email_verified") is True
+    name = str(user.get("name") or email or subject)
+    return sign_in_account(store(), f"{issuer} {subject}", name, "admin" if is_admin else "member")
+
+
+def _user(cookie: bytes | None) -> dict[str, Any]:
+    try:
+        values = json.loads(cookie or b"{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+# --- pictures in memory ---------------------------------------------------------------------------
+_sessions: dict[str, str] = {}
+"""Session -> its visitor, of those that have uploaded something."""
+_guard = threading.Lock()
+
+
+def refuse_upload(session: str, visitor: str, byte_count: int) -> str:
+    """Returns why the visitor may not upload another picture of so many bytes, or "": all their
+    tabs count."""
+    uploads: Any = get_instance()._uploaded_file_mgr
+    most_bytes, most_files = limit(MEMORY_MEGABYTES) * 1_000_000, limit(MEMORY_FILES)
+    with _guard:
+        _sessions[session] = visitor
+        for each in [each for each in _sessions if not get_instance().is_active_session(each)]:
+            if each != session and each not in uploads.file_storage:
+                del _sessions[each]
+        mine = [each for each, whose in _sessions.items() if whose == visitor]
+    files = [file for each in mine for file in (*uploads.file_storage.get(each, {}).values(),)]
+    if len(files) >= most_files or sum(len(f.data) for f in files) + byte_count > most_bytes:
+        return (
+            f"Your pictures fill {most_bytes / 1e6:,.0f} MB or {most_files:,} files of this lab's "
+            "memory, the most allowed; remove some or close other tabs."
+        )
+    return ""
+
+
+async def end_left_sessions() -> None:
+    """Ends the sessions that nobody has come back to, for ever: Streamlit only does it when the
+    next one comes, and until then their pictures stay in memory."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            end_sessions_once(get_instance())
+        except Exception:
+            log.exception("sessions that were left could not be ended")
+
+
+def end_sessions_once(runtime: Runtime) -> int:
+    """Ends those that have been away for longer than Streamlit keeps them; returns how many."""
+    cache = runtime._session_mgr._session_storage._cache  # type: ignore[attr-defined]
+    ended = [info.session for _, info in cache.expire()]
+    for session in ended:
+        session.shutdown()
+        # A session is a knot of references, and one that was there when the imports were frozen
+        # (`lab.process.freeze_imports`) is never untied: so its pictures are let go here.
+        session.session_state.clear()
+    if ended:
+        trim_memory()
+    return len(ended)

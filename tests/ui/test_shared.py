@@ -1,0 +1,111 @@
+"""A server opens no further than its settings say, and a session's pictures go with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from streamlit import config
+from streamlit.runtime.caching.ttl_cache import TTLCache
+
+from lab.errors import ConfigError
+from lab.ui import shared
+from lab.ui.shared import check_sharing, end_sessions_once, find_account, refuse_upload
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """address("0.0.0.0") is where the server listens."""
+    options = {"server.port": 8501, "server.address": "127.0.0.1"}
+    monkeypatch.setattr(config, "get_option", lambda name: options[name])
+    return lambda value: options.update({"server.address": value})
+
+
+@pytest.mark.parametrize("here", ["127.0.0.1", "localhost", "::1"])
+def test_a_lab_for_one_listens_on_this_machine(
+    here: str, address: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address(here)
+    check_sharing()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("elsewhere", [None, "", "0.0.0.0", "::", "192.168.1.7", "lab.school.org"])
+def test_others_are_let_in_only_when_told(
+    elsewhere: str | None, address: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address(elsewhere)
+    with pytest.raises(ConfigError, match=r"nobody would have to sign in\. Set LAB_SHARED"):
+        check_sharing()
+    for told in ("open", "class"):
+        monkeypatch.setenv("LAB_SHARED", told)
+        check_sharing()
+
+
+def test_the_teachers_link_is_printed(
+    address: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_SHARED", "class")
+    monkeypatch.setenv("LAB_API_TOKEN", "secret")
+    check_sharing()
+    assert "http://127.0.0.1:8501/sign-in?token=secret" in capsys.readouterr().out
+
+
+def test_accounts_need_a_provider(address: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_SHARED", "oidc")
+    monkeypatch.setattr(shared, "get_secrets_auth_section", dict)
+    with pytest.raises(ConfigError, match=r"secrets.toml has no \[auth\]"):
+        check_sharing()
+    monkeypatch.setattr(shared, "get_secrets_auth_section", lambda: {"client_id": "x"})
+    monkeypatch.setattr(shared, "get_cookie_secret", lambda: "")
+    with pytest.raises(ConfigError, match="has no cookie_secret"):
+        check_sharing()
+
+
+@pytest.mark.parametrize("cookies", [{}, {"_streamlit_user": "x"}, {"_streamlit_user": "a|b|c"}])
+def test_no_account_is_read_from_a_cookie_that_streamlit_did_not_sign(
+    cookies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "get_cookie_secret", lambda: "secret")
+    assert find_account(cookies) is None
+
+
+# --- pictures in memory ---------------------------------------------------------------------------
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Any:
+    storage: dict[str, dict[str, Any]] = defaultdict(dict)
+    one = SimpleNamespace(
+        _uploaded_file_mgr=SimpleNamespace(file_storage=storage),
+        is_active_session=lambda session: True,
+    )
+    monkeypatch.setattr(shared, "get_instance", lambda: one)
+    monkeypatch.setattr(shared, "_sessions", {})
+    return one
+
+
+def test_a_visitors_tabs_count_together(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_MAX_SESSION_MB", "1")
+    files = runtime._uploaded_file_mgr.file_storage
+    assert refuse_upload("tab-1", "mina", 600_000) == ""
+    files["tab-1"]["f"] = SimpleNamespace(data=b"x" * 600_000)
+    assert refuse_upload("tab-2", "mina", 400_000) == ""
+    assert "Your pictures fill 1 MB" in refuse_upload("tab-2", "mina", 400_001)
+    assert refuse_upload("tab-3", "tom", 400_001) == ""
+    monkeypatch.setenv("LAB_MAX_SESSION_FILES", "1")
+    assert "or 1 files" in refuse_upload("tab-2", "mina", 1)
+
+
+def test_a_session_that_nobody_comes_back_to_ends_without_another_visitor() -> None:
+    now, ended = [0.0], []
+    cache: Any = TTLCache(maxsize=9, ttl=120, timer=lambda: now[0])
+    state = {"classify_uploads": b"pictures"}
+    session = SimpleNamespace(shutdown=lambda: ended.append("left"), session_state=state)
+    cache["left"] = SimpleNamespace(session=session)
+    manager = SimpleNamespace(_session_storage=SimpleNamespace(_cache=cache))
+    one: Any = SimpleNamespace(_session_mgr=manager)
+    now[0] = 119
+    assert (end_sessions_once(one), ended) == (0, [])
+    now[0] = 121
+    assert (end_sessions_once(one), ended, state) == (1, ["left"], {})
