@@ -25,8 +25,8 @@ run: $(VENV)/.installed  ## open the lab on the built-in data, offline
 
 test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browser tests with Chromium
 	# Two processes of one thread each: small networks gain nothing from two threads, and each process
-	# needs over 1 GB. A file stays in one process, because its tests share trained networks.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	# needs over 1 GB. tests/conftest.py says what stays in one process, and what comes first.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -6,8 +6,29 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 REAL_FILES = ("cats_and_dogs.zip", "sign-language-mnist.zip")
+BROWSER = Path(__file__).parent / "browser"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests begin, because they take longest: the last ones leave a process waiting."""
+    items.sort(key=lambda item: BROWSER not in item.path.parents)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return Together(config, log)
+
+
+class Together(LoadScopeScheduling):
+    """What stays in one process of `make test`: a file, because its tests share trained networks,
+    and all browser tests, because they share a server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/browser" if nodeid.startswith("tests/browser/") else nodeid.split("::")[0]
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-from lab.home import home_folder
+from lab.data.pack import Rejected
 from tests.tiny_data import make_tiny_pack
 
 FOREIGN = "http://names.invalid"
@@ -30,19 +29,14 @@ READ_AS_MARKDOWN = re.compile(r"(?<!\\)(?:\[/?zq|\$zq|<b>zq)")
 
 def make_hostile_pack() -> str:
     """Writes the pack into LAB_HOME and returns its name."""
-    name = make_tiny_pack("hostile", classes=CLASSES)
-    folder = home_folder("packs") / name
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    meta |= {
-        "title": hostile("zqt"),
-        "source": hostile("zqs"),
-        "notes": [f"Read as {hostile('zqn')}."],
-        "warnings": [f"1 picture is in {hostile('zqw')}."],
-        "rejected": [[hostile("zqf"), f"is no {hostile('zqg')}"]],
-        "rejected_count": 1,
-    }
-    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-    count = len(json.loads((folder / "names.json").read_text(encoding="utf-8")))
-    names = [f"{hostile('zqp')} {i}.png" for i in range(count)]
-    (folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
-    return name
+    return make_tiny_pack(
+        "hostile",
+        classes=CLASSES,
+        file=hostile("zqp"),
+        title=hostile("zqt"),
+        source=hostile("zqs"),
+        notes=(f"Read as {hostile('zqn')}.",),
+        warnings=(f"1 picture is in {hostile('zqw')}.",),
+        rejected=(Rejected(hostile("zqf"), f"is no {hostile('zqg')}"),),
+        rejected_count=1,
+    )

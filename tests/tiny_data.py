@@ -1,5 +1,8 @@
 """A data set small enough to train on in a test: three classes, a bright bar each, in noise."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 
 from lab.data.pack import PackMeta, PackWriter
@@ -17,8 +20,11 @@ def make_tiny_pack(
     test: int = 30,
     seed: int = 0,
     classes: tuple[str, ...] = CLASSES,
+    file: str = "bar",
+    **facts: Any,
 ) -> str:
-    """Write the pack into LAB_HOME and return its name; the counts are images in all."""
+    """Write the pack into LAB_HOME and return its name; the counts are images in all. `file` begins
+    the name of each picture, `facts` replace those of the meta data."""
     rng = np.random.Generator(np.random.Philox(seed))
     total = train + val + test
     labels = np.arange(total, dtype=np.int64) % len(classes)
@@ -39,7 +45,8 @@ def make_tiny_pack(
         licence="none",
         created="2026-01-01T00:00:00Z",
     )
+    meta = dataclasses.replace(meta, **facts)
     with PackWriter(home_folder("packs") / name, image_size=SIZE, channels=1) as writer:
-        writer.add(images, [f"bar {i}" for i in range(total)])
+        writer.add(images, [f"{file} {i}" for i in range(total)])
         writer.finish(meta, labels, split)
     return name

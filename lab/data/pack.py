@@ -88,7 +88,8 @@ class Rejections:
     def add(self, file: str, reason: str) -> None:
         self.count += 1
         if len(self.listed) < LISTED_REJECTIONS:
-            self.listed.append(Rejected(file, reason))
+            # A file name has 255 characters at most; a line of a list may have thousands.
+            self.listed.append(Rejected(file[:1000], reason[:1000]))
 
     def extend(self, others: Rejections) -> None:
         self.listed += others.listed[: LISTED_REJECTIONS - len(self.listed)]

@@ -4,7 +4,6 @@ pictures in memory that go with their session."""
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import json
 import logging
@@ -145,12 +144,9 @@ def end_sessions_once(runtime: Runtime) -> int:
     ended = [info.session for _, info in cache.expire()]
     for session in ended:
         session.shutdown()
+        # A session is a knot of references, and one that was there when the imports were frozen
+        # (`lab.process.freeze_imports`) is never untied: so its pictures are let go here.
+        session.session_state.clear()
     if ended:
-        count = len(ended)
-        del session
-        ended.clear()
-        gc.collect()  # a session is a knot of references, and holds its pictures
         trim_memory()
-        log.info("%d sessions ended, that nobody came back to", count)
-        return count
-    return 0
+    return len(ended)

@@ -13,6 +13,7 @@ another browser, LAB_SCREENSHOTS a folder for a screenshot of every test's last 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -25,6 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lab.data import catalog
+from lab.data.drawn import signs
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path(os.environ.get("LAB_CHROMIUM", "/usr/bin/chromium"))
@@ -39,6 +43,10 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",  # a moving test picture in place of a camera
     "--use-fake-ui-for-media-stream",  # and permission to see it
 ]
+
+SOON = 150_000
+"""Milliseconds; generous: two cores may be busy with the drawings."""
+TOKEN = "of the tests"
 
 Serve = Callable[..., str]
 
@@ -96,10 +104,13 @@ def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def _server(script: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     port = _free_port()
     log = folder / "server.log"
+    home = folder / "lab-home"
+    _draw_few_signs(home)
     clean = {name: value for name, value in os.environ.items() if "STREAMLIT" not in name}
     environment = {
         **clean,
-        "LAB_HOME": str(folder / "lab-home"),
+        "LAB_HOME": str(home),
+        "LAB_API_TOKEN": TOKEN,
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",  # the tests share the machine with the browser
         **(settings or {}),
@@ -126,6 +137,14 @@ def _server(script: Path, folder: Path, settings: dict[str, str] | None = None) 
                 server.kill()
 
 
+def _draw_few_signs(home: Path) -> None:
+    """All drawn signs to train on and a fifth to test with; the server draws no others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_HOME", str(home))
+        patch.setattr(signs, "COUNTS", {"train": 250, "test": 10})
+        catalog.open_pack("drawn-signs")
+
+
 def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
@@ -144,6 +163,52 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def train_run(url: str, **knobs: Any) -> str:
+    """Has the server train a run on the drawn signs; returns its id once it has completed."""
+    run = _ask(f"{url}/api/runs", {"config": {"dataset": "drawn-signs", **knobs}})
+    deadline = time.monotonic() + SOON / 1000
+    while run["status"] in ("queued", "preparing", "running"):
+        assert time.monotonic() < deadline, run
+        time.sleep(0.1)
+        run = _ask(f"{url}/api/runs/{run['id']}")
+    assert run["status"] == "completed", run
+    return str(run["id"])
+
+
+def _ask(url: str, body: dict[str, Any] | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="package")
+def finished_run(serve: Serve) -> str:
+    """The id of a completed run of a small CNN, for tests that only look at one."""
+    url = serve(ROOT / "streamlit_app.py")
+    knobs = {"architecture": "sign-cnn", "epochs": 2, "learning_rate": 0.003}
+    return train_run(url, **knobs, subset_per_class=50)
+
+
+def settle(page: Any, quiet: int = 400) -> None:
+    """Waits until the page has answered and nothing of it has changed for so many milliseconds; at
+    most ten times as long, for a page that keeps counting."""
+    page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=SOON)
+    page.evaluate(
+        """(quiet) => new Promise((done) => {
+            let timer = setTimeout(done, quiet)
+            setTimeout(done, 10 * quiet)
+            new MutationObserver(() => {
+                clearTimeout(timer)
+                timer = setTimeout(done, quiet)
+            }).observe(document.body, { subtree: true, childList: true, attributes: true })
+        })""",
+        quiet,
+    )
+    page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=SOON)
 
 
 def _is_ours(message: Any) -> bool:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,19 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.browser.conftest import ROOT, _server
+from tests.browser.conftest import ROOT, SOON, settle, train_run
 
-SOON = 150_000  # milliseconds; generous: two cores may be busy
 FRAME = ".crop .frame"
-KNOBS = "--dataset drawn-signs --architecture single-layer-perceptron --epochs 1 --batch-size 128"
-
-
-def train(home: Path, *, seed: int) -> str:
-    """Train a small run in that LAB_HOME; its id."""
-    command = [sys.executable, "-m", "lab", "train", *KNOBS.split(), "--seed", str(seed)]
-    environment = {**os.environ, "LAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    return re.findall(r"\br-\d{8}-\d{6}-\w+", (done.stdout + done.stderr).decode())[-1]
 
 
 def picture(seed: int = 0) -> dict[str, Any]:
@@ -43,30 +30,18 @@ def upload(page: Any, *files: dict[str, Any]) -> None:
     page.locator(".st-key-classify_remove_all").wait_for(timeout=SOON)
 
 
-def settle(page: Any) -> None:
-    """Wait until the page has answered, so that nothing moves under the mouse."""
-    answered = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
-    for _ in range(2):  # one answer may bring the next
-        page.wait_for_timeout(700)
-        page.wait_for_function(f"{answered} === 'notRunning'", timeout=SOON)
-
-
 def shares(page: Any) -> list[int]:
     """Where the frame is, in percent: its middle from the left and from the top, and its side."""
     return [int(n) for n in re.findall(r"(\d+)%", page.get_attribute(FRAME, "aria-label"))]
 
 
 def test_pictures_are_cropped_compared_and_taken_by_the_camera(
-    tmp_path: Path, open_page: Callable[..., Any]
+    serve: Callable[[Path], str], open_page: Callable[..., Any]
 ) -> None:
-    other, one = (train(tmp_path / "lab-home", seed=seed) for seed in (5, 6))
-    with _server(ROOT / "streamlit_app.py", tmp_path) as url:
-        page = open_page(f"{url}/classify?run={one}", height=1200)
-        _walk(page, one, other)
-        page.goto("about:blank")  # or it complains when the server goes
-
-
-def _walk(page: Any, one: str, other: str) -> None:
+    url = serve(ROOT / "streamlit_app.py")
+    knobs = {"architecture": "single-layer-perceptron", "epochs": 1, "subset_per_class": 50}
+    other, one = (train_run(url, **knobs, seed=seed) for seed in (5, 6))
+    page = open_page(f"{url}/classify?run={one}", height=1200)
     missing: list[str] = []
     page.on(
         "response",
@@ -77,7 +52,7 @@ def _walk(page: Any, one: str, other: str) -> None:
     upload(page, picture())
     stage = page.locator(".crop .stage")
     stage.wait_for(timeout=SOON)
-    settle(page)
+    settle(page, quiet=800)  # so that nothing moves under the mouse
     box = stage.bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
     page.mouse.down()
@@ -110,14 +85,14 @@ def _walk(page: Any, one: str, other: str) -> None:
     lines = page.locator("[class*=st-key-classify_line_]")
     bars = lines.first.locator("[data-testid=stProgress]")
     page.wait_for_function(
-        "document.querySelectorAll('[class*=st-key-classify_line_] [data-testid=stProgress]')"
+        "() => document.querySelectorAll('[class*=st-key-classify_line_] [data-testid=stProgress]')"
         ".length == 6",
         timeout=SOON,
     )
     assert lines.count() == 3
     assert bars.count() == 2
     page.get_by_role("heading", name="Classify").click()  # out of the select box, which shrinks
-    settle(page)
+    settle(page, quiet=800)
     page.get_by_role("button", name="Details").first.click()
     page.get_by_text("what the network sees, 28 × 28").first.wait_for(timeout=SOON)
     assert page.get_by_text("Image source error").count() == 0

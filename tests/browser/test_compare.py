@@ -7,26 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-SOON = 150_000  # milliseconds; generous: two cores may be busy with the drawings
-KNOBS = "dataset=drawn-signs&architecture=single-layer-perceptron&epochs=2&batch_size=128"
+from tests.browser.conftest import ROOT, SOON, train_run
+
 LINES = ".js-plotly-plot .scatterlayer path.js-line"
-
-
-def train(open_page: Callable[..., Any], url: str, *, seed: int) -> str:
-    """Press Train and watch the run to its end; its id."""
-    page = open_page(f"{url}/train?{KNOBS}&seed={seed}")
-    page.get_by_role("button", name="Train", exact=True).click(timeout=SOON)
-    page.wait_for_url(re.compile(r"[?&]run=r-"), timeout=SOON)
-    page.get_by_text("Completed after epoch 2").first.wait_for(timeout=SOON)
-    return str(re.search(r"run=([\w-]+)", page.url).group(1))  # type: ignore[union-attr]
 
 
 def test_compare_and_send_the_link_on(
     serve: Callable[[Path], str], open_page: Callable[..., Any]
 ) -> None:
     url = serve(ROOT / "streamlit_app.py")
-    one, other = (train(open_page, url, seed=seed) for seed in (0, 1))
+    knobs = {"architecture": "single-layer-perceptron", "epochs": 2, "subset_per_class": 50}
+    one, other = (train_run(url, **knobs, seed=seed) for seed in (0, 1))
 
     # From a run on the Runs page; the other one comes by the choice's own list.
     page = open_page(f"{url}/runs?run={one}")
@@ -39,11 +30,11 @@ def test_compare_and_send_the_link_on(
     page.locator(".st-key-compare_curve input").first.click()
     page.get_by_role("option", name="Training loss").click(timeout=SOON)
     page.wait_for_url(re.compile("compare_curve=Training"), timeout=SOON)
-    page.wait_for_function(f"document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
+    page.wait_for_function(f"() => document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
 
     # Somebody else opens the address: the same runs, the same figure.
     fresh = open_page(page.url, width=420, scheme="dark")
-    fresh.wait_for_function(f"document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
+    fresh.wait_for_function(f"() => document.querySelectorAll('{LINES}').length == 2", timeout=SOON)
     assert fresh.locator(".js-plotly-plot .ytitle").text_content() == "training loss"
     fresh.get_by_text("What differs in their settings").wait_for(timeout=SOON)
 

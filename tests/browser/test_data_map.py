@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-SOON = 120_000
+from tests.browser.conftest import ROOT, SOON, settle
 
 
 def test_a_lasso_brings_the_pictures_below_the_map(
@@ -52,13 +51,13 @@ def test_fingers_zoom_move_and_choose(
     browser.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
     tab = page.get_by_role("tab", name="Map")
     tab.wait_for(timeout=SOON)
-    page.wait_for_timeout(4000)
+    settle(page, quiet=800)
     tab.click()
     status = page.get_by_role("status").filter(has_text="pictures in view")
     status.wait_for(timeout=SOON)
     canvas = page.get_by_role("application")
     canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
+    settle(page)
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 

@@ -86,17 +86,17 @@ def test_quiet_before_the_first_point_then_grows(demo: Open) -> None:
 
 
 def test_no_script_runs_while_one_only_watches(demo: Open) -> None:
-    page = demo("at=150&rate=20")
+    page = demo("at=150&rate=60")
     wait_for_step(page, 150)
     frames = frames_of(page)
     before = steps(page)[-1]
-    page.wait_for_timeout(4 * SECOND)
+    page.wait_for_timeout(1.5 * SECOND)
     assert steps(page)[-1] > before + 30  # it moved
     assert not frames
 
 
 def test_zoom_and_hover_stay_while_points_come(demo: Open) -> None:
-    page = demo("at=500&rate=20")
+    page = demo("at=500&rate=60")
     wait_for_step(page, 500)
     drag_zoom(page)
     zoomed = window(page)
@@ -106,7 +106,7 @@ def test_zoom_and_hover_stay_while_points_come(demo: Open) -> None:
     tip = page.locator(".live-tip").first
     tip.wait_for()
     before = steps(page)[-1]
-    page.wait_for_timeout(3 * SECOND)
+    page.wait_for_timeout(1.5 * SECOND)
     assert window(page) == zoomed
     assert tip.is_visible()
     assert "step" in tip.inner_text()
@@ -249,7 +249,7 @@ def test_by_keyboard_and_for_screen_readers(demo: Open) -> None:
     assert button.get_attribute("aria-pressed") == "false"
     shown = "(plot) => document.querySelector(plot).uplot.series[1].show"
     assert page.evaluate(shown, PLOT) is False
-    page.wait_for_timeout(2 * SECOND)
+    page.wait_for_timeout(SECOND)
     assert page.evaluate(shown, PLOT) is False
 
     page.locator(PLOT).first.focus()
@@ -263,5 +263,5 @@ def test_by_keyboard_and_for_screen_readers(demo: Open) -> None:
     page.keyboard.press("Space")
     kind = "(plot) => document.querySelector(plot).uplot.scales.y.distr"
     assert page.evaluate(kind, PLOT) == 3
-    page.wait_for_timeout(2 * SECOND)
+    page.wait_for_timeout(SECOND)
     assert page.evaluate(kind, PLOT) == 3

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.browser.conftest import ROOT, SOON, settle
+
 PLOT = ".live-plot"
-SOON = 150_000  # milliseconds; generous: two cores may be busy with the drawings
 
 Open = Callable[..., Any]
 
@@ -50,21 +50,22 @@ def test_the_main_job(lab: Open) -> None:
     run = run_in_url(page)
     wait_for_points(page, 3)
     wait_for_points(page, points(page))
-    # A reload keeps the run, and a second tab sees the same one.
+    # A reload keeps the run; it pauses, and a second tab sees the same one.
     page.reload()
     wait_for_points(page, 3)
     assert run_in_url(page) == run
-    second = lab(f"/?run={run}")
-    go_to(second, "Train")
-    wait_for_points(second, 3)
-    assert run_in_url(second) == run
-    # Pause, go on, and stop; the other tab learns of it by itself.
     page.get_by_role("button", name="Pause", exact=True).click()
     page.get_by_text("Paused after step").first.wait_for(timeout=SOON)
-    before = points(page)
+    second = lab(f"/?run={run}")
+    go_to(second, "Train")
     second.get_by_text("Paused after step").first.wait_for(timeout=SOON)
+    wait_for_points(second, 3)
+    assert run_in_url(second) == run
+    # It goes on and is stopped; the other tab learns of it by itself.
+    before = points(page), points(second)
     page.get_by_role("button", name="Resume", exact=True).click()
-    wait_for_points(page, before)
+    wait_for_points(page, before[0])
+    wait_for_points(second, before[1])
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Stopped after step").first.wait_for(timeout=SOON)
     second.get_by_text("Stopped after step").first.wait_for(timeout=SOON)
@@ -86,15 +87,14 @@ def test_a_link_to_a_run_is_the_first_thing_a_new_server_sees(
     assert page.get_by_role("link", name="streamlit app").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_fits_a_phone(lab: Open, scheme: str) -> None:
+def test_every_page_fits_a_phone(lab: Open) -> None:
     """Nothing is wider than 420 pixels and nothing throws."""
-    page = lab(width=420, scheme=scheme)
+    page = lab(width=420)
     page.get_by_role("button", name="Start", exact=True).first.wait_for(timeout=SOON)
     for path in ("data", "train", "runs", ""):
         page.goto(f"{page.url.split('/', 3)[0]}//{page.url.split('/', 3)[2]}/{path}")
         page.locator("h1, h2").first.wait_for(timeout=SOON)
-        page.wait_for_timeout(1500)
+        settle(page)
         widest = page.evaluate("document.scrollingElement.scrollWidth")
         assert widest <= 420, path
         assert page.get_by_text("Traceback").count() == 0
@@ -123,7 +123,7 @@ def test_pictures_have_alternative_texts(lab: Open) -> None:
     go_to(page, "Data")
     pictures = page.locator("[data-testid='stMain'] img")
     pictures.nth(11).wait_for(timeout=SOON)
-    page.wait_for_timeout(500)  # the rest of them
+    settle(page)  # the rest of them
     assert all(pictures.evaluate_all("(images) => images.map((image) => image.alt)"))
 
 

@@ -13,11 +13,9 @@ from lab.config import RunConfig
 from lab.runs.queue import queue, shutdown_queues
 from lab.runs.store import close_stores, store
 from lab.ui.entrance import PAGES
-from tests.browser.conftest import _server
+from tests.browser.conftest import ROOT, SOON, _server, settle
+from tests.data.pictures import encoded, photo
 from tests.hostile import FOREIGN, RUN, hostile, make_hostile_pack
-
-ROOT = Path(__file__).parents[2]
-SOON = 150_000
 
 NAMES = (
     *("a*b*c", "_x_", ":smile:", "<b>bold", "$5 bill", "[red]", "x.y[0]", "1e5", "1. x", "# x"),
@@ -71,11 +69,9 @@ def test_no_page_reads_a_name(hostile_lab: str, open_page: Callable[..., Any], n
     page = open_page("about:blank", height=2500)
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{url}/{'' if name == PAGES[0].name else name}?{query}")
+    page.get_by_test_id("stMainBlockContainer").get_by_role("heading").first.wait_for(timeout=SOON)
     for place in range(12):
-        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
-            timeout=SOON
-        )
-        page.wait_for_timeout(400)
+        settle(page)
         _no_name_is_read(page)
         tabs = page.get_by_role("tab")
         if place >= tabs.count():
@@ -84,6 +80,20 @@ def test_no_page_reads_a_name(hostile_lab: str, open_page: Callable[..., Any], n
     assert ("zq" in page.content()) == (name not in ("experiments", "proof"))
     own = (url, "data:", "blob:", "about:", f"ws{url[4:]}")
     assert [address for address in asked if not address.startswith(own)] == []
+
+
+def test_no_name_of_an_upload_is_read(hostile_lab: str, open_page: Callable[..., Any]) -> None:
+    url, run_id = hostile_lab.split("?")
+    page = open_page(f"{url}/classify?run={run_id}", height=2500)
+    name = ":red[zqx] $zqx^2$ [zqx](http:) <b>zqx<.png"
+    files: list[Any] = [{"name": name, "mimeType": "image/png", "buffer": encoded(photo(), "PNG")}]
+    files.append({"name": f"broken {name}", "mimeType": "image/png", "buffer": b"no picture"})
+    page.locator("input[type=file]").first.set_input_files(files, timeout=SOON)
+    page.get_by_text("not answered").wait_for(timeout=SOON)
+    page.get_by_text("zqa").first.wait_for(timeout=SOON)  # the answer
+    settle(page)
+    assert "zqx^2$ [zqx](http:) <b>zqx<.png" in page.get_by_test_id("stMain").inner_text()
+    _no_name_is_read(page)
 
 
 def _no_name_is_read(page: Any) -> None:

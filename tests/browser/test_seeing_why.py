@@ -13,21 +13,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-SOON = 150_000  # milliseconds; generous: two cores may be busy with the drawings
-KNOBS = "dataset=drawn-signs&architecture=sign-cnn&epochs=2&batch_size=128&learning_rate=0.003"
+from tests.browser.conftest import ROOT, SOON, settle
 
 Open = Callable[..., Any]
 
 
 @pytest.fixture
-def trained(serve: Callable[[Path], str], open_page: Open) -> tuple[Any, str]:
-    """A page that has just watched a run to its end, and the run's id."""
-    page = open_page(serve(ROOT / "streamlit_app.py") + f"/train?{KNOBS}", height=1400)
-    page.get_by_role("button", name="Train", exact=True).click(timeout=SOON)
-    page.wait_for_url(re.compile(r"[?&]run=r-"), timeout=SOON)
+def trained(serve: Callable[[Path], str], open_page: Open, finished_run: str) -> tuple[Any, str]:
+    """A page that shows a completed run, and the run's id."""
+    url = f"{serve(ROOT / 'streamlit_app.py')}/train?run={finished_run}"
+    page = open_page(url, height=1400)
     page.get_by_text("Completed after epoch 2").first.wait_for(timeout=SOON)
-    return page, str(re.search(r"run=([\w-]+)", page.url).group(1))  # type: ignore[union-attr]
+    return page, finished_run
 
 
 def shown(page: Any, alt: str) -> Any:
@@ -107,7 +104,7 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden", timeout=SOON)
     page.wait_for_function(
-        "document.activeElement?.shadowRoot?.activeElement?.title?.startsWith('Channel')",
+        "() => document.activeElement?.shadowRoot?.activeElement?.title?.startsWith('Channel')",
         timeout=SOON,
     )
 
@@ -124,7 +121,7 @@ def test_the_map_is_on_the_first_screen(trained: tuple[Any, str]) -> None:
     assert box["x"] > picture["x"] + picture["width"]
     # On a telephone before the choices.
     page.set_viewport_size({"width": 420, "height": 900})
-    page.wait_for_timeout(500)
+    settle(page)
     picture = shown(page, "as the network gets it").bounding_box()
     assert picture["y"] < 350
     assert page.get_by_text("Checkpoint", exact=True).bounding_box()["y"] > picture["y"]

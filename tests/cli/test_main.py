@@ -17,7 +17,7 @@ from lab.runs.store import store
 
 @pytest.mark.parametrize("options", [["--json"], []])
 def test_a_reader_that_has_seen_enough_is_no_error(options: list[str]) -> None:
-    command = [sys.executable, "-m", "lab", "recipes", "list", *options]
+    command = [sys.executable, "-m", "lab", "datasets", "list", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as lab:

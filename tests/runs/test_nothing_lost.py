@@ -303,6 +303,7 @@ def test_a_run_that_must_begin_again_says_so(runs: Store) -> None:
         CONFIG, engine=FakeEngine(hold_at=0, fail_at=6, error=ValueError()), resolve=on_cpu
     )
     (runs.folder(row.id) / "resume.json").unlink()
+    (runs.folder(row.id) / "network.json").touch()  # an empty folder is refused
     row = run_in_foreground(row.id, engine=FakeEngine(), resolve=on_cpu)
     assert row.status == "completed"
     texts = [entry.text for entry in runs.log(row.id) if entry.level == "warning"]

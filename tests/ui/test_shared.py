@@ -100,11 +100,12 @@ def test_a_visitors_tabs_count_together(runtime: Any, monkeypatch: pytest.Monkey
 def test_a_session_that_nobody_comes_back_to_ends_without_another_visitor() -> None:
     now, ended = [0.0], []
     cache: Any = TTLCache(maxsize=9, ttl=120, timer=lambda: now[0])
-    session = SimpleNamespace(shutdown=lambda: ended.append("left"))
+    state = {"classify_uploads": b"pictures"}
+    session = SimpleNamespace(shutdown=lambda: ended.append("left"), session_state=state)
     cache["left"] = SimpleNamespace(session=session)
     manager = SimpleNamespace(_session_storage=SimpleNamespace(_cache=cache))
     one: Any = SimpleNamespace(_session_mgr=manager)
     now[0] = 119
     assert (end_sessions_once(one), ended) == (0, [])
     now[0] = 121
-    assert (end_sessions_once(one), ended) == (1, ["left"])
+    assert (end_sessions_once(one), ended, state) == (1, ["left"], {})

@@ -36,6 +36,7 @@ from lab.data.sources.photographs import LabelledFile, photograph
 from lab.data.sources.source import ClassRule, Question, SourceImage, natural_key
 from lab.data.sources.split_words import split_of
 from lab.data.sources.table_headers import LABEL_HEADERS, header_key, is_blank, label_text
+from lab.errors import DataError
 from lab.progress import Cancel, check_cancel
 
 _MAX_BYTES = 4_000_000_000
@@ -92,14 +93,22 @@ class ParquetSet:
     def _batches(self, cancel: Cancel) -> Iterator[list[_Row]]:
         for file, split in self.files:
             numbers = itertools.count(1)
-            with _opened(self.archive, file) as table:
-                for batch in table.iter_batches(_ROWS, columns=[self.image, self.label]):
-                    check_cancel(cancel, "Reading the images")
-                    cells = batch.to_pydict()
-                    yield [
-                        _Row(f"{last(file)} row {next(numbers)}", split, _bytes(cell), value)
-                        for cell, value in zip(cells[self.image], cells[self.label], strict=True)
-                    ]
+            try:
+                with _opened(self.archive, file) as table:
+                    for batch in table.iter_batches(_ROWS, columns=[self.image, self.label]):
+                        check_cancel(cancel, "Reading the images")
+                        cells = batch.to_pydict()
+                        yield [
+                            _Row(f"{last(file)} row {next(numbers)}", split, _bytes(cell), value)
+                            for cell, value in zip(
+                                cells[self.image], cells[self.label], strict=True
+                            )
+                        ]
+            except (*READ_ERRORS, ValueError, KeyError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise DataError(
+                    f"{file} is damaged and cannot be read further: {reason}."
+                ) from error
 
     def _value_range(self, cancel: Cancel) -> ValueRange | None:
         """The range of the pictures of more than 8 bits a value, which are decoded twice; None when
@@ -160,7 +169,16 @@ def recognise(
         question = Question("label", "Which column is the class?", choices, label)
         questions.append(question)
         label = question.answer(answers)
-    values = {_text(value) for file, _ in used for value in _values(archive, file, label)}
+    values: set[str] = set()
+    for pair in tuple(used):
+        try:
+            values |= {_text(value) for value in _values(archive, pair[0], label)}
+        except (*READ_ERRORS, UnreadableFile, ValueError, KeyError) as error:
+            used.remove(pair)
+            reason = " ".join(str(error).split())[:200]
+            rejections.add(pair[0], f"has no classes that can be read ({reason})")
+    if not used:
+        return None
     values = {value for value in values if not is_blank(value)}
     named = names[label] or ()
     # -1 is the Hub's mark for a test set whose labels are kept back.
@@ -168,7 +186,9 @@ def recognise(
     ordered = sorted(values, key=lambda value: (natural_key(value), value))
     by_value = {value: place for place, value in enumerate(ordered)}
     spelled = [
-        named[int(value)] if value.isdecimal() and int(value) < len(named) else value
+        named[int(value)]
+        if value.isdecimal() and len(value) < 10 and int(value) < len(named)
+        else value
         for value in ordered
     ]
     order = {split: place for place, split in enumerate(SPLITS)}

@@ -359,7 +359,7 @@ def _range(knob: str, axis: Any, base: RunConfig) -> Range:
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "the sweep"
+    where = ".".join(str(part) for part in error["loc"])[:80] or "the sweep"
     if error["type"] == "missing":
         return f"{where} is missing."
     return f"{where} is {cut(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}."

@@ -90,3 +90,17 @@ def test_what_is_no_such_table_gets_a_sentence(tmp_path: Path) -> None:
         path = write_folder(tmp_path / str(number), {"train.parquet": data})
         with pytest.raises(DataError, match=reason):
             catalog.look(path)
+
+
+def test_a_damaged_page_is_a_sentence(tmp_path: Path) -> None:
+    whole = table([f"class {i % 2}" for i in range(8)])
+    refused = 0
+    for place in range(4, len(whole) - 300, len(whole) // 12):
+        damaged = bytearray(whole)
+        damaged[place : place + 40] = b"\xff" * 40
+        path = write_folder(tmp_path / str(place), {"train.parquet": bytes(damaged)})
+        try:
+            catalog.add_dataset("damaged", path, image_size=16, replace=True)
+        except DataError:
+            refused += 1
+    assert refused

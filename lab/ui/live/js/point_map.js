@@ -283,6 +283,7 @@ class PointMap {
     }
     this.sheet = null
     if (!this.data) return
+    if (!this.centre) return this.whole() // the data came before the frame had a size
     this.fit()
     this.scale = kept ? kept * this.fitScale : this.fitScale
     this.redraw()
