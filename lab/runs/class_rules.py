@@ -34,7 +34,7 @@ class ClassRules(BaseModel):
         description="Further ones are refused.",
     )
     most_epochs: int = Field(
-        default=0, ge=0, le=100_000, title="Most epochs", description="Of one run. 0: no limit."
+        default=0, ge=0, le=100_000, title="Most epochs", description="Of one run."
     )
     most_minutes: int = Field(
         default=0,
@@ -42,10 +42,10 @@ class ClassRules(BaseModel):
         le=10_000,
         title="Most minutes of training",
         description="A run that has trained so long is finished: its best weights so far are "
-        "tested. 0: no limit.",
+        "tested.",
     )
     most_image_size: int = Field(
-        default=0, ge=0, le=512, title="Largest image size", description="In pixels. 0: no limit."
+        default=0, ge=0, le=512, title="Largest image size", description="In pixels."
     )
     short_first: bool = Field(
         default=False,

@@ -99,11 +99,13 @@ def test_a_member_sees_no_switches_and_no_test_results(
 
 def test_the_rules_are_set_on_the_page(open_page: OpenPage, given: str) -> None:
     app = open_page("board")
+    assert app.number_input(key="board_rule_most_epochs").value is None  # no limit is no zero
     app.number_input(key="board_rule_most_epochs").set_value(12)
     app.toggle(key="board_rule_short_first").set_value(True)
     next(b for b in app.button if b.label == "Save").click().run()
     now = rules(store().database)
     assert (now.most_epochs, now.short_first, now.queue_limit) == (12, True, 3)
+    assert now.most_minutes == 0
     change_rules(store().database, most_epochs=0)
 
 

@@ -99,9 +99,15 @@ def draw_rules() -> None:
                 if isinstance(value, bool):
                     values[name] = st.toggle(label, value, key=f"board_rule_{name}", help=help_)
                 else:
-                    values[name] = st.number_input(
-                        label, min_value=0, value=value, key=f"board_rule_{name}", help=help_
+                    chosen = st.number_input(
+                        label,
+                        min_value=1,
+                        value=value or None,
+                        placeholder=None if facts.default else "no limit",
+                        key=f"board_rule_{name}",
+                        help=help_,
                     )
+                    values[name] = chosen or 0
         if st.form_submit_button("Save", icon=":material/save:"):
             try:
                 change_rules(store().database, **values)
