@@ -152,9 +152,10 @@ def require_quota(needed_bytes: int = 0) -> None:
         used = used_bytes(home)
         _counted[home] = (now, used)
     if used + needed_bytes > quota:
+        more = f", and this needs {needed_bytes / 1e9:,.1f} GB more" if needed_bytes else ""
         raise ResourceError(
             f"The lab's folder holds {used / 1e9:.1f} GB of the {quota / 1e9:g} GB that it may "
-            f"({QUOTA_VARIABLE}). The Storage page shows what can be cleaned."
+            f"({QUOTA_VARIABLE}){more}. The Storage page shows what can be cleaned."
         )
 
 
@@ -169,14 +170,14 @@ def require_free_space(folder: Path, needed_bytes: int, *, variable: str = "LAB_
     `variable` is the environment variable that moves the folder. Inside LAB_HOME its quota holds,
     too.
     """
-    if folder.is_relative_to(lab_home()):
-        require_quota(needed_bytes)
     free = shutil.disk_usage(folder).free
     if needed_bytes + 200_000_000 > free:
         raise ResourceError(
             f"This needs {needed_bytes / 1e6:,.0f} MB in {folder} and only "
             f"{free / 1e6:,.0f} MB are free. Free some space or set {variable} to a larger disk."
         )
+    if folder.is_relative_to(lab_home()):
+        require_quota(needed_bytes)
 
 
 @contextlib.contextmanager
