@@ -212,7 +212,7 @@ def test_a_run_that_has_not_begun_is_counted(compare: Open) -> None:
     for tab in ("Final results", "Settings and results", "Same images"):
         app.session_state["compare_tab"] = tab
         check(app.run())
-    assert "has no network yet" in texts(app, "error")
+    assert "has no network" in texts(app, "error")
 
 
 # --- results, knobs ------------------------------------------------------------------------------
