@@ -17,6 +17,7 @@ from lab.evaluate.verdicts.evidence import (
     times,
 )
 from lab.evaluate.verdicts.layers import update_ratio
+from lab.words import percent
 
 THROWN = 3.0
 """A batch's loss over that of guessing at which the network was thrown off."""
@@ -266,6 +267,30 @@ def plateau(run: RunEvidence) -> Verdict | None:
         "To find out which, let the rate drop to a tenth whenever validation stalls for three "
         "epochs. If the loss does not fall then either, look for wrong labels on the Data page.",
         {"schedule": "on_plateau", "schedule_epochs": 3, "schedule_factor": 0.1},
+    )
+
+
+def second_phase(run: RunEvidence) -> Verdict | None:
+    """Training stages of the backbone, too, made no epoch better than the head alone had been."""
+    config, epochs, best = run.config, run.epochs, run.best_epoch
+    later = epochs.epoch > config.head_epochs
+    if config.freeze != "two_phase" or not run.ended or not later.any():
+        return None
+    if best is None or best > config.head_epochs or best not in epochs.epoch:
+        return None
+    at = int(np.flatnonzero(epochs.epoch == best)[0])
+    losses, accuracies = epochs["val_loss"], epochs["val_accuracy"]
+    return Verdict(
+        "second_phase",
+        f"The second phase made nothing better: the best epoch, {best}, is of the first one, when "
+        "only the head was trained. Either the frozen network already tells the classes apart as "
+        "well as these images allow, or the steps of the second phase were too long.",
+        f"Validation loss {losses[at]:.4g} in epoch {best}, at best {np.min(losses[later]):.4g} "
+        f"afterwards; accuracy {percent(accuracies[at])}, afterwards at best "
+        f"{percent(np.max(accuracies[later]))}, of {run.val_images}.",
+        "Keep to the head alone, which takes a fraction of the time; or try the second phase with "
+        "a tenth of its rate.",
+        {"second_phase_factor": config.second_phase_factor / 10},
     )
 
 

@@ -29,6 +29,7 @@ Kind = Literal[
     "flattering_validation",
     "plateau",
     "saturated_softmax",
+    "second_phase",
 ]
 
 Column = npt.NDArray[Any]

@@ -27,6 +27,7 @@ from lab.evaluate.verdicts.curves import (
     plateau,
     rate_too_high,
     rate_too_low,
+    second_phase,
     underfitting,
 )
 from lab.evaluate.verdicts.evidence import Copies, Epochs, Kind, RunEvidence, Steps, Verdict
@@ -51,6 +52,7 @@ TITLES: dict[Kind, str] = {
     "flattering_validation": "Validation flatters",
     "plateau": "Standing still",
     "saturated_softmax": "Too sure",
+    "second_phase": "Second phase in vain",
 }
 """Of every kind of verdict, for people."""
 
@@ -106,6 +108,10 @@ def verdicts(
     unable = None if explained else underfitting(run)
     still = None if unable or explained else plateau(run)
     oversure = None if same else saturated_softmax(run)
+    in_vain = None if thrown else second_phase(run)
     flattered, few = flattering_validation(run), small_validation(run)
-    candidates = (*causes, unable, learned_too_well, still, flattered, oversure, few)
+    candidates = (
+        *(*causes, unable, learned_too_well, still, in_vain),
+        *(flattered, oversure, few),
+    )
     return tuple(verdict for verdict in candidates if verdict is not None)

@@ -453,6 +453,42 @@ def test_plateau() -> None:
     assert "The rate was 0.000563636 at first and 0.0004 at last." in evidence
 
 
+TWO_PHASES = RunConfig(
+    architecture="mobilenet_v2", freeze="two_phase", head_epochs=2, epochs=6, last_k=4
+)
+IN_VAIN = epochs_of(
+    [0.36, 0.23, 0.37, 0.27, 0.25, 0.24],
+    val_loss=[0.098, 0.0935, 0.148, 0.103, 0.096, 0.0944],
+    val_accuracy=[0.985, 0.98625, 0.9625, 0.98, 0.9825, 0.9825],
+)
+"""EfficientNet-Lite0 on 7,200 cats and dogs: a head, then four stages with it."""
+
+
+def test_a_second_phase_in_vain() -> None:
+    verdict = the(judge(IN_VAIN, config=TWO_PHASES, best_epoch=2, val_samples=800), "second_phase")
+    assert "best epoch, 2, is of the first one" in verdict.sentence
+    assert verdict.evidence == (
+        "Validation loss 0.0935 in epoch 2, at best 0.0944 afterwards; accuracy 98.6%, afterwards "
+        "at best 98.2%, of 800 validation images."
+    )
+    assert verdict.change == {"second_phase_factor": pytest.approx(0.01)}
+
+
+@pytest.mark.parametrize(
+    ("best_epoch", "more"),
+    [
+        (3, {}),
+        (None, {}),
+        (2, {"ended": False}),
+        (2, {"config": TWO_PHASES.changed(freeze="full")}),
+        (2, {"config": TWO_PHASES.changed(head_epochs=6, epochs=7)}),  # it has not begun
+    ],
+)
+def test_what_is_no_second_phase_in_vain(best_epoch: int | None, more: dict[str, Any]) -> None:
+    found = judge(IN_VAIN, **{"config": TWO_PHASES, "best_epoch": best_epoch, **more})
+    assert "second_phase" not in kinds(found)
+
+
 @pytest.mark.parametrize(
     "epochs",
     [

@@ -15,6 +15,7 @@ const ICONS = {
   flattering_validation: "theater_comedy",
   plateau: "horizontal_rule",
   saturated_softmax: "priority_high",
+  second_phase: "looks_two",
 }
 
 export class Verdicts {
