@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lab.models.staged import StagedNet
 
@@ -27,9 +27,17 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes in the weights after the run's step number `step`, from 1."""
+        """Takes in the weights after the run's step number `step`, from 1.
+
+        Frozen weights are their own average; of a network whose head alone is trained they are
+        nearly all.
+        """
         decay = min(self._decay, 1 - step ** (-2 / 3))
-        current = self._network.state_dict()
+        current = {
+            name: tensor
+            for name, tensor in self._network.state_dict(keep_vars=True).items()
+            if tensor.requires_grad or not isinstance(tensor, nn.Parameter)
+        }
         floats = [name for name, tensor in current.items() if tensor.is_floating_point()]
         torch._foreach_lerp_(
             [self.state[name] for name in floats], [current[name] for name in floats], 1 - decay

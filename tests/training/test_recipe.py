@@ -144,6 +144,18 @@ def test_the_average_is_timm_s() -> None:
     assert all(torch.equal(t, own[name]) for name, t in network.state_dict().items())
 
 
+def test_frozen_weights_cost_the_average_nothing() -> None:
+    network = StagedNet({"body": nn.Linear(3, 3), "head": nn.Linear(3, 2)})
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_("head" in name)
+    average = WeightAverage(network, decay=0.5)
+    for tensor in average.state.values():
+        tensor.fill_(7.0)  # whatever is touched moves away from it
+    average.update(100)
+    touched = {name for name, tensor in average.state.items() if not (tensor == 7.0).all()}
+    assert touched == {name for name in average.state if "head" in name}
+
+
 def test_averaged_weights_are_validated_published_and_tested(
     tiny: RunConfig, train: Train, tmp_path: Path
 ) -> None:
