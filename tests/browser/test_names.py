@@ -77,7 +77,7 @@ def test_no_page_reads_a_name(hostile_lab: str, open_page: Callable[..., Any], n
         if place >= tabs.count():
             break
         tabs.nth(place).click(timeout=SOON)
-    assert ("zq" in page.content()) == (name not in ("experiments", "proof"))
+    assert ("zq" in page.content()) == (name not in ("experiments", "proof", "storage"))
     own = (url, "data:", "blob:", "about:", f"ws{url[4:]}")
     assert [address for address in asked if not address.startswith(own)] == []
 

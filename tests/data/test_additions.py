@@ -73,8 +73,9 @@ def test_the_sizes_of_the_files_stay_with_their_pictures(tmp_path: Path) -> None
         assert after.sizes is not None
         assert (after.sizes[:-1] == pack.sizes).all()
         assert after.sizes[-1].tolist() == [70, 30]
-    # A pack of older code has no such column, and stays without.
-    (home_folder("packs") / "shapes" / "sizes.npy").unlink()
+    # A pack of older code has no such column, and stays without; nor has it checksums.
+    for name in ("sizes.npy", "checksums.json"):
+        (home_folder("packs") / "shapes" / name).unlink()
     assert catalog.open_pack("shapes").sizes is None
     add_pictures("shapes", [NewPicture("b.jpg", "cats", jpeg(51))])
     assert catalog.open_pack("shapes").sizes is None
