@@ -47,6 +47,12 @@ def test_the_main_job(lab: Open) -> None:
     page = lab()
     # One press on Home, and the curve moves.
     page.get_by_role("button", name="Start", exact=True).first.click(timeout=SOON)
+    run_in_url(page)
+    wait_for_points(page, 3)
+    page.close()
+    # One on Train, for a run that is long enough for what comes; it waits for the first one's end.
+    page = lab("/train?dataset=drawn-signs&architecture=sign-cnn&epochs=1000")
+    page.get_by_role("button", name="Train", exact=True).click(timeout=SOON)
     run = run_in_url(page)
     wait_for_points(page, 3)
     wait_for_points(page, points(page))

@@ -376,12 +376,8 @@ def test_a_store_that_another_program_holds_is_one_sentence(
     import sqlite3
 
     impatient = Store(runs.url)
-    sa.event.listen(
-        impatient.database.engine,
-        "connect",
-        lambda connection, _: connection.execute("PRAGMA busy_timeout = 10").close(),
-    )
-    impatient.database.engine.dispose()  # so that the next connection is an impatient one
+    write = impatient.database.write
+    monkeypatch.setattr(impatient.database, "write", lambda: write(patience=0.01))
     viewer = sqlite3.connect(runs.url.removeprefix("sqlite:///"))
     viewer.execute("BEGIN IMMEDIATE")
     try:
