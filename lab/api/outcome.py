@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from lab.data.catalog import describe
 from lab.errors import LabError
 from lab.evaluate.leak_free import saved_leak_free
+from lab.evaluate.metrics import majority_baseline
 from lab.evaluate.predictions import saved_predictions
 from lab.runs.rows import RunRow
 from lab.words import percent
@@ -72,21 +71,27 @@ def _leak_free(folder: Path) -> str:
 
 
 def _baseline(run: RunRow, folder: Path) -> str:
-    """Returns what needs no network: always the most frequent class, or guessing."""
+    """Returns what needs no network: always the training images' most frequent class, as Results
+    has it, or guessing where nothing is known of the classes."""
     for part in ("test", "val"):
         try:
             predictions = saved_predictions(folder, "best", part, outdated=True)
         except LabError:  # its file cannot be read
             predictions = None
         if predictions is not None and len(predictions):
-            return majority(predictions.labels, run.class_names)
+            majority, share = majority_baseline(predictions.train_counts, predictions.labels)
+            return _always(run.class_names[majority], share)
+    try:
+        counts = describe(run.dataset, run.settings.get("dataset_version", "")).counts
+    except LabError:  # the data set is gone
+        counts = {}
+    train, judged = counts.get("train"), counts.get("test" if run.test_samples else "train")
+    if train and judged and not run.settings.get("reduced_class"):
+        name = max(train, key=lambda each: train[each])  # the first of equals
+        return _always(name, judged.get(name, 0) / max(1, sum(judged.values())))
     classes = len(run.class_names)
     return f"Guessing among {classes} classes would be right in {percent(1 / max(1, classes))}."
 
 
-def majority(labels: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str]) -> str:
-    """Returns how often the answer that is right most often, always given, would be right."""
-    counts = np.bincount(labels, minlength=len(names))
-    best = int(counts.argmax())
-    share = float(counts[best] / max(1, counts.sum()))
-    return f"Always answering “{names[best]}” would be right in {percent(share)}."
+def _always(name: str, share: float) -> str:
+    return f"Always answering “{name}” would be right in {percent(share)}."
