@@ -48,7 +48,7 @@ def test_more_epochs_are_drawn_beside_the_old_curve(
     assert len(lines) == 6
     assert max(x for x, y in zip(steps, before, strict=True) if y is not None) == end
     assert min(x for x, y in zip(steps, own, strict=True) if y is not None) == end + 1
-    assert page.get_by_text("looked at twice").count() == 1
+    page.get_by_text("looked at twice").wait_for(timeout=SOON)  # the one place that says so
     shot(page, "branch")
     page.get_by_role("button", name="Run before").click()
     shown = "(p) => document.querySelector(p).uplot.series.map((s) => s.show)"
