@@ -39,7 +39,7 @@ def test_a_recipe_is_one_click_and_its_runs_are_compared(
     page.wait_for_url(re.compile(r"/compare\?.*runs=r-[\w-]+(,|%2C)r-"), timeout=SOON)
     assert curves(page) == 2
     # What differs between the two, and nothing else.
-    assert page.get_by_text("What differs in their settings").is_visible()
+    page.get_by_text("What differs in their settings").wait_for(timeout=SOON)
 
 
 def test_a_grid_fills_and_its_comparison_has_an_address(
