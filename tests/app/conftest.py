@@ -24,6 +24,16 @@ OpenPage = Callable[..., AppTest]
 Completed = Callable[..., list[RunRow]]
 
 
+def settled(app: AppTest) -> AppTest:
+    """Runs the page until no job is left that it waits for."""
+    app.run()
+    while active := [job for job in jobs.jobs() if job.active]:
+        jobs.wait(active[0].id, timeout=60)
+        app.run()
+    assert not app.exception, app.exception[0].value
+    return app
+
+
 @pytest.fixture(autouse=True)
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(ROOT)

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lab import jobs
 from lab.data import catalog, probes
 from lab.data.quality.features import set_features
 from lab.ui.data.map.chosen import Chosen
 from lab.ui.widgets import edits
-from tests.app.conftest import OpenPage
+from tests.app.conftest import OpenPage, settled
 from tests.components import components
 
 NAME = "drawn-signs"
@@ -29,16 +28,6 @@ def on_map(open_page: OpenPage) -> AppTest:
     app.selectbox(key="data_dataset").select(NAME).run()
     app.session_state["data_tab"] = "Map"
     return settled(app)
-
-
-def settled(app: AppTest) -> AppTest:
-    """Runs the page until no job is left that it waits for."""
-    app.run()
-    while active := [job for job in jobs.jobs() if job.active]:
-        jobs.wait(active[0].id, timeout=60)
-        app.run()
-    assert not app.exception, app.exception[0].value
-    return app
 
 
 def choose(app: AppTest, rows: list[int]) -> AppTest:

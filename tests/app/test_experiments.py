@@ -15,7 +15,7 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.experiments import recipe_progress
 from lab.words import percent
-from tests.app.conftest import OpenPage
+from tests.app.conftest import OpenPage, settled
 
 Finished = Callable[[str], RunRow]
 
@@ -199,9 +199,8 @@ def test_this_machine_can_be_measured(open_page: OpenPage, monkeypatch: pytest.M
     monkeypatch.setattr(estimates, "_measure", lambda name, device: speed)
     app = open_page("experiments", recipe="sl-cnn")
     assert "another machine" in texts(app, "caption")
-    app.button(key="experiments_measure").click().run()
-    app.run()
-    assert not app.exception
+    app.button(key="experiments_measure").click()
+    settled(app)
     assert "from a short measurement on this machine" in texts(app, "caption")
     assert "experiments_measure" not in keys(app)
 
