@@ -208,9 +208,11 @@ def _joined(form: Mapping[str, str], secure: bool) -> Response:
 def set_person(answer: Response, person: Person, *, secure: bool) -> Response:
     """Puts the person's cookie into the answer; `secure`: for HTTPS alone."""
     mark = "" if person.id else _operators_mark()
+    cookie = str(_signer("person").dumps([person.id, mark]))
+    _people.pop(cookie, None)  # two sign-ins within a second get the same one
     answer.set_cookie(
         COOKIE,
-        str(_signer("person").dumps([person.id, mark])),
+        cookie,
         max_age=COOKIE_SECONDS,
         httponly=True,
         samesite="lax",
