@@ -250,6 +250,13 @@ def _unlock(lock: int | None) -> None:
         os.close(lock)
 
 
+def is_being_written(temporary: Path) -> bool:
+    """Whether a living process writes this temporary file or folder, as far as the system tells."""
+    lock = _lock(temporary)
+    _unlock(lock)
+    return lock is None and sys.platform != "win32"
+
+
 def sweep_temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> int:
     """Delete what dead processes were writing below `folder`, but not in its folders `leave`;
     returns how many.

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from lab.data import version_files, versions
 from lab.errors import LabError, NotFoundError
-from lab.home import lab_home, recount, used_bytes
+from lab.home import is_being_written, lab_home, recount, used_bytes
 from lab.people import require_admin
 from lab.runs.store import Store
 from lab.training.checkpoint import END, drop_end
@@ -84,7 +84,9 @@ def _temporary(store: Store) -> Iterable[Path]:
     """Files and folders of `lab.home.atomic_file` and `atomic_folder` whose process died."""
     for folder in (lab_home(), *(lab_home() / name for name in ("runs", "packs", "quality"))):
         for path in (*folder.glob(".*.*"), *folder.glob("*/.*.*")):
-            if _is_old(path) and path.parent.name != version_files.VERSIONS:
+            if path.parent.name == version_files.VERSIONS or not _is_old(path):
+                continue
+            if not is_being_written(path):  # a folder is no younger for what is written in it
                 yield path
 
 

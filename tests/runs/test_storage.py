@@ -8,7 +8,7 @@ import pytest
 
 from lab import home as lab_home_module
 from lab.errors import ConfigError, NotAllowedError, NotFoundError, ResourceError
-from lab.home import home_folder, quota_bytes, require_free_space, used_bytes
+from lab.home import atomic_folder, home_folder, quota_bytes, require_free_space, used_bytes
 from lab.people import Person, acting_as
 from lab.runs.queue import Queue
 from lab.runs.storage import clean, usage
@@ -59,6 +59,15 @@ def test_cleaning_takes_only_what_no_result_needs(files: dict[str, Path], runs: 
     assert read_looks(files["weights"].parent) == runs.run(files["weights"].parent.name).test_looks
     with pytest.raises(NotFoundError):
         clean(runs, "rest")
+
+
+def test_what_is_being_written_is_no_leftover_however_long_it_takes(runs: Store) -> None:
+    """The age of a folder does not change while a file in it grows."""
+    with atomic_folder(home_folder("packs") / "slow") as folder:
+        (folder / "images.npy").write_bytes(b"x" * 10_000)
+        os.utime(folder, (time.time() - 2 * 86400,) * 2)
+        assert clean(runs, "temporary") == 0
+        assert (folder / "images.npy").is_file()
 
 
 def test_a_member_cleans_nothing(runs: Store) -> None:
