@@ -22,7 +22,7 @@ from lab.ui.classify import uploads
 from lab.ui.classify.camera import picture_bytes
 from lab.ui.classify.crop import valid_cut
 from lab.words import probability
-from tests.app.conftest import Completed, OpenPage
+from tests.app.conftest import Completed, OpenPage, settled
 from tests.data.pictures import BAD_PICTURES, encoded, jpeg, pets, photo, write_folder
 from tests.evaluate.test_classify import ask
 from tests.tiny_data import make_tiny_pack
@@ -74,20 +74,6 @@ def details(app: AppTest, index: int = 0) -> AppTest:
     """Show or hide the details of one picture."""
     buttons = [b for b in app.button if b.key and b.key.startswith("classify_details_")]
     buttons[index].click().run()
-    return app
-
-
-def settled(app: AppTest) -> AppTest:
-    """The page once its background work has ended; AppTest does not tick fragments."""
-    deadline = time.monotonic() + 60
-    while True:
-        while any(job.active for job in jobs.jobs()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        app.run()  # which may begin the next piece of work
-        if not any(job.active for job in jobs.jobs()):
-            break
-    assert not app.exception, app.exception[0].value
     return app
 
 
