@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "train a grid, a random draw or a halving",
     "classify": "ask a trained network about pictures",
     "explain": "show where a trained network looks",
+    "export": "a run as ONNX, a page that classifies, a card, ...",
     "datasets": "list, show, add, download, remove data sets",
     "leak-free": "a run's test accuracy without near-copies of its training images",
     "storage": "what the lab's folder holds, and clean it",
@@ -41,6 +42,7 @@ EXAMPLES = """examples:
   python -m lab sweep grid.yaml --json
   python -m lab classify cat.jpg dog.png --run r-20261122-031911-e827
   python -m lab explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
+  python -m lab export r-20261122-031911-e827 --as onnx
   python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
   python -m lab datasets check cats-dogs --json
   python -m lab recipes run sl-cnn --quick
