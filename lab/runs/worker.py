@@ -72,7 +72,7 @@ def lab_engine(
 
 def lab_device(config: RunConfig) -> str:
     """The device that `config` will train on; raises ConfigError when it is not there."""
-    from lab.training.plan import resolve_device
+    from lab.training.devices import resolve_device
 
     return resolve_device(config)
 
