@@ -64,6 +64,9 @@ POLL_SECONDS = 5.0
 TURN_SECONDS = 3 * locks.POLL_SECONDS
 """Pause between two runs of one queue, in which a waiting process gets the device."""
 
+MOST_LOSSES = 3
+"""How often a run that lost its place, because a machine died, goes on by itself."""
+
 Forecast = Callable[[Store, RunConfig, str], float | None]
 """(store, config, device) -> the seconds that such a run will take; None where nobody knows."""
 
@@ -116,6 +119,7 @@ class Queue:
         self._guard = threading.Lock()
         self._controls: dict[str, Control] = {}  # of the runs that train in this process
         self._workers: dict[Place, _Worker] = {}
+        self._losses: dict[str, int] = {}  # by run: how often in a row it lost its place
         self._dispatcher: threading.Thread | None = None
         self._wake = threading.Event()  # wakes the dispatcher
         self._closing = threading.Event()
@@ -193,6 +197,13 @@ class Queue:
         with self._guard:
             users = {place: worker.run_id for place, worker in self._workers.items()}
         return {place: users.get(place) for place in self.executor.all_places()}
+
+    def has(self, place: Place) -> bool:
+        """Whether the place is there now: a cluster grows and shrinks, and may be out of reach."""
+        try:
+            return place in self.executor.places(place.device)
+        except PlaceLostError:
+            return False
 
     def places_for(self, config: RunConfig) -> int:
         """Returns on how many places such runs train at a time."""
@@ -311,6 +322,9 @@ class Queue:
                 control.request_pause()
         try:
             execute(self.store, run_id, control=control, engine=self.executor.engine(place))
+            self._losses.pop(run_id, None)
+        except PlaceLostError as error:
+            self._go_on_elsewhere(run_id, control, error)
         except BaseException:  # the store's error or a SystemExit; the run's own are recorded
             logger.exception("run %s was given up", run_id)
             with contextlib.suppress(Exception):
@@ -320,6 +334,20 @@ class Queue:
                 if self._controls.get(run_id) is control:
                     del self._controls[run_id]
             self._notify()
+
+    def _go_on_elsewhere(self, run_id: str, control: Control, error: PlaceLostError) -> None:
+        """Put a run that lost its place back to the front, unless that happened too often."""
+        losses = self._losses[run_id] = self._losses.get(run_id, 0) + 1
+        if control.wanted in ("stop", "pause"):
+            return
+        if losses > MOST_LOSSES:
+            del self._losses[run_id]
+            text = f"Its place was lost {losses} times; it does not go on by itself any more."
+            return self.store.write_log(run_id, "warning", text)
+        logger.warning("run %s goes on from its last state: %s", run_id, error)
+        with contextlib.suppress(LabError):  # a person was faster
+            self.store.enqueue(run_id, front=True)
+        self._wake.set()
 
     def _notify(self) -> None:
         with self._changed:
@@ -352,7 +380,7 @@ class _Worker(threading.Thread):
         """Train the first run that waits for this kind of device; False when none does."""
         queue, place = self._queue, self._place
         queued = queue.store.queued(place.device)
-        if not queued or place not in queue.executor.places(place.device):
+        if not queued or not queue.has(place):
             return False
         with queue.executor.turn(
             place,

@@ -4,6 +4,8 @@ A place takes one run at a time. The queue has a worker thread for each of them;
 which places there are, which kind of device a run waits for, and how a run trains on a place.
 
     LAB_EXECUTOR   local (default)    `local`: in threads of this process
+                   ray                `ray_cluster`: Ray, started on this machine
+                   ray://host:6379    the same on the cluster of that head
 """
 
 from __future__ import annotations

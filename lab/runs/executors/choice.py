@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
 import os
 import threading
 
 from lab.errors import ConfigError, PlaceLostError
 from lab.runs.executors import Executor
 from lab.runs.executors.local import LocalExecutor
+from lab.runs.executors.ray_cluster import RayExecutor
+from lab.training import devices
 
 VARIABLE = "LAB_EXECUTOR"
 
@@ -20,7 +24,9 @@ def executor() -> Executor:
     setting = os.environ.get(VARIABLE, "").strip() or "local"
     with _guard:
         if setting not in _executors:
-            _executors[setting] = _make(setting)
+            made = _executors[setting] = _make(setting)
+            if isinstance(made, RayExecutor):
+                devices.train_on(made.devices)
         return _executors[setting]
 
 
@@ -38,9 +44,24 @@ def close_executors() -> None:
         for each in _executors.values():
             each.close()
         _executors.clear()
+        devices.train_on(devices.devices_here)
+
+
+atexit.register(close_executors)  # before the queue's own, so it comes after
 
 
 def _make(setting: str) -> Executor:
     if setting == "local":
         return LocalExecutor()
-    raise ConfigError(f"{VARIABLE} is {setting!r:.80}; it must be local.")
+    address = setting.removeprefix("ray://")
+    if setting != "ray" and (address == setting or not address):
+        raise ConfigError(
+            f"{VARIABLE} is {setting!r:.80}; it must be local, ray, or ray:// and the address of "
+            "a cluster's head, such as ray://10.0.0.5:6379."
+        )
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError(
+            f"{VARIABLE} is {setting!r:.80}, and Ray is not installed. Run pip install -r "
+            "requirements-ray.txt, or set it to local."
+        )
+    return RayExecutor("" if setting == "ray" else address)

@@ -13,6 +13,7 @@ from lab.runs import locks
 from lab.runs.executors import Place
 from lab.runs.worker import Engine, Resolve, lab_device, lab_engine
 from lab.training.control import Control
+from lab.training.devices import devices_here
 from lab.training.events import Event
 
 
@@ -30,8 +31,6 @@ class LocalExecutor:
         return tuple(Place(f"cuda:{index}", device) for index in range(cards))
 
     def all_places(self) -> tuple[Place, ...]:
-        from lab.training.devices import devices_here
-
         devices = [device for device, is_there in devices_here().items() if is_there]
         return tuple(place for device in devices for place in self.places(device))
 

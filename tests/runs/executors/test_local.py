@@ -17,7 +17,6 @@ from lab.runs.foreground import run_in_foreground
 from lab.runs.queue import Queue
 from lab.runs.queue_order import seconds_until
 from lab.runs.store import Store
-from tests.runs.conftest import home, run_id, runs, start_queue  # noqa: F401  (fixtures)
 from tests.runs.fakes import CONFIG, FakeEngine
 from tests.runs.test_queue import wait_until
 
@@ -56,8 +55,8 @@ def test_a_setting_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_two_cards_train_two_runs_at_a_time_and_the_third_waits(
-    start_queue: Callable[..., Queue],  # noqa: F811
-    runs: Store,  # noqa: F811
+    start_queue: Callable[..., Queue],
+    runs: Store,
     two_cards: list[int],
 ) -> None:
     engine = FakeEngine(hold_at=2)
@@ -76,7 +75,7 @@ def test_two_cards_train_two_runs_at_a_time_and_the_third_waits(
 
 
 def test_a_command_line_takes_the_card_that_is_free(
-    runs: Store,  # noqa: F811
+    runs: Store,
     two_cards: list[int],
 ) -> None:
     hold: dict[str, Any] = {"cancelled_within": lambda _: True, "on_wait": lambda: None}
@@ -87,7 +86,7 @@ def test_a_command_line_takes_the_card_that_is_free(
     assert two_cards == [1]
 
 
-def test_a_run_begins_when_a_place_is_free(runs: Store) -> None:  # noqa: F811
+def test_a_run_begins_when_a_place_is_free(runs: Store) -> None:
     ahead = []
     for seconds in (10.0, 30.0, 5.0):
         each = runs.create_run(CONFIG)
