@@ -7,6 +7,9 @@ import plotly.graph_objects as go
 from lab.charts.series import Column
 from lab.charts.style import TEST, TRAIN, VALIDATION, styled
 
+FEW = 12
+"""Up to so many epochs each has a tick."""
+
 
 def epoch_curves(
     epoch: Column, train: Column, val: Column, *, title: str, share: bool, best: int | None = None
@@ -24,6 +27,8 @@ def epoch_curves(
         )  # fmt: skip
     if best is not None and len(epoch):
         figure.add_vline(x=best, line={"color": TEST, "dash": "dot"}, annotation_text="best")
+    if len(epoch) <= FEW:
+        figure.update_xaxes(dtick=1)
     if share:
         figure.update_yaxes(tickformat=".0%")
     return styled(figure, x_title="epoch", y_title=title, empty="No epoch has ended yet.")

@@ -114,8 +114,9 @@ def write_onnx(run: RunRow, checkpoint: str, path: Path, report: Report, cancel:
     inside, outside = way_in_words(opened.card)
     first = _UNPROVEN if proof is None else proof.sentence
     about = (
-        f"Opset {OPSET}, batches of any size; the {len(opened.card.class_names)} class names, the "
-        "settings and where the weights come from are in the file's metadata."
+        f"Opset {OPSET}; takes “{PIXELS}”, uint8, (N, 3, height, width). The "
+        f"{len(opened.card.class_names)} class names, the settings and where the weights come from "
+        "are in the file's metadata."
     )
     return Written((first, f"In the graph: {inside} {outside}", about), _facts(run, opened, proof))
 

@@ -51,10 +51,7 @@ def way_in_words(card: CheckpointMetadata) -> tuple[str, str]:
         steps.append(f"resized to {preprocess.image_size}")
     if preprocess.channels == 1 and card.data_channels == 3:
         steps.append("made grey")
-    inside = (
-        "Pixels (N, 3, height, width) as 8-bit RGB of any size are "
-        f"{', '.join(steps)}, scaled and normalised."
-    )
+    inside = f"Pixels as 8-bit RGB of any size are {', '.join(steps)}, scaled and normalised."
     outside = (
         "Before that the file is decoded, turned upright by its EXIF note, and transparency laid "
         "on white"
