@@ -39,6 +39,7 @@ from lab.experiments.looks import looks_words
 from lab.explain.overlay import overlay, square
 from lab.export.formats import Written, measured_part
 from lab.export.provenance import provenance
+from lab.installation import COMMAND
 from lab.metrics import METRICS
 from lab.progress import Cancel, Progress, Report, check_cancel
 from lab.runs.naming import value_text
@@ -168,7 +169,7 @@ def summary(card: Card) -> str:
 
 def command(settings: dict[str, Any]) -> str:
     """Returns how a terminal trains the same run."""
-    words = ["python -m lab train"]
+    words = [f"{COMMAND} train"]
     for name, value in settings.items():
         flag = f"--{name}" if name in ("dataset", "architecture", "epochs") else "--set"
         text = json.dumps(value) if isinstance(value, bool | None) else str(value)

@@ -71,7 +71,7 @@ def _from_pixels(model: onnx.ModelProto, run: RunRow, opened: Opened) -> onnx.Mo
     classes = len(card.class_names)
     for name in ("logits", "probabilities"):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", classes]))
-    model.producer_name, model.producer_version = "trainscope", __version__
+    model.producer_name, model.producer_version = "epochlab", __version__
     model.doc_string = run.name
     facts = provenance(run, card, opened.checkpoint, opened.epoch) | {"opset": OPSET}
     helper.set_model_props(model, as_texts(facts))
