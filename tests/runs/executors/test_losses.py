@@ -9,6 +9,7 @@ from lab.config import RunConfig
 from lab.errors import PlaceLostError
 from lab.progress import Report
 from lab.runs.executors import Place
+from lab.runs.executors.choice import places_of
 from lab.runs.executors.local import LocalExecutor
 from lab.runs.foreground import run_in_foreground
 from lab.runs.queue import MOST_LOSSES, Queue
@@ -84,6 +85,13 @@ def test_a_command_line_is_told(runs: Store) -> None:
     assert runs.runs()[0].message == LOST
 
 
+class Without(LocalExecutor):
+    """A cluster without a place of that kind."""
+
+    def places(self, device: str) -> tuple[Place, ...]:
+        return ()
+
+
 class Away(LocalExecutor):
     """A cluster that is out of reach until it is `back`."""
 
@@ -109,5 +117,6 @@ def test_runs_wait_for_a_cluster_that_is_out_of_reach(
     row = wait_until(runs, run, lambda row: row.progress_text != "")
     assert row.progress_text == "The Ray cluster at 10.0.0.5:6379 cannot be reached."
     assert row.status == "queued"
+    assert places_of(executor, "cpu") == places_of(Without(), "") == 1
     executor.back = True
     assert queue.wait(run, 20).status == "completed"
