@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from lab.cli.console import printable, progress_line
-from lab.cli.pictures import find_run
+from lab.cli.find_run import find_run
 from lab.export.formats import EXPORTS
 from lab.words import duration, size
 
