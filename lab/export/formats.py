@@ -67,7 +67,7 @@ def needs(*packages: str) -> Callable[[RunRow], str]:
     """Returns an `available` for a format that needs optional packages."""
 
     def available(run: RunRow) -> str:
-        missing = [name for name in packages if importlib.util.find_spec(name) is None]
+        missing = [name for name in packages if not importlib.util.find_spec(name)]
         if not missing:
             return ""
         return f"This needs {' and '.join(missing)}: pip install {' '.join(missing)}"

@@ -83,7 +83,8 @@ def _square(nodes: Nodes, x: str, size: int, fit: Fit) -> str:
         return _resize(nodes, x, target)
     sides = nodes.add("Shape", x, start=2, end=4)
     if fit == "crop":
-        # Pillow cuts half a pixel where the difference of the sides is odd; here it is cut off.
+        # Pillow cuts half a pixel where the difference of the sides is odd, and lets pixels beyond
+        # the cut reach into the edge: there a few levels more differ.
         shorter = nodes.add("ReduceMin", sides, keepdims=1)
         first = nodes.add("Div", nodes.add("Sub", sides, shorter), nodes.constant([2], np.int64))
         last = nodes.add("Add", first, shorter)

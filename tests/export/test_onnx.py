@@ -161,9 +161,11 @@ def test_the_way_in_is_the_labs(run: RunRow, fit: Fit, data_channels: int, chann
         [x] = runtime.run(["x"], {PIXELS: np.asarray(image).transpose(2, 0, 1)[None].copy()})
         levels = np.abs(x - expected) * 0.2 * 255
         assert x.shape == expected.shape
-        assert levels.max() < 2.01
+        # What is cut off still reaches into the edge with Pillow, and not in the graph.
+        cut = fit == "crop" and height != width
+        assert levels.max() < (6.01 if cut else 2.01)
         # Of tall pictures more: Pillow begins with the other axis, and rounds in between.
-        assert (levels > 0.5).mean() < (0.25 if height > width else 0.05)
+        assert (levels > 0.5).mean() < (0.25 if cut or height > width else 0.05)
 
 
 def test_without_the_packages_it_says_what_is_missing(
