@@ -5,6 +5,7 @@ LAB_HOME (default .lab/ in the working directory)
 ├── runs/<run id>/  weights, resume state
 ├── packs/<name>/   decoded data sets
 ├── downloads/      archives of data sets, until they are imported
+├── collections/    photographs that a class hands in, until they are a data set
 ├── locks/          one file a device, a process, a download
 └── measurements.json   which way of training was faster on this machine
 

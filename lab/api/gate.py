@@ -21,8 +21,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.api.guard import has_token
-from lab.api.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE, Buckets
+from lab.api.limits import Buckets
 from lab.api.sign_in import person_of, set_person
+from lab.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE
 from lab.people import OPERATOR, Person, acting_as, has_sign_in, sharing
 
 OPEN = ("/sign-in", "/sign-out", "/_stcore/health")

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from lab.api.gate import HEADERS, Gate, policy, script_hashes
 from lab.api.guard import api_token
-from lab.api.limits import Buckets, check_limits
+from lab.api.limits import Buckets
 from lab.api.routes import routes
 from lab.api.sign_in import (
     COOKIE,
@@ -27,6 +27,7 @@ from lab.api.sign_in import (
     teachers_link,
 )
 from lab.errors import ConfigError, NotAllowedError
+from lab.limits import check_limits
 from lab.people import Person, acting_as, current_person
 from lab.runs.members import members, remove_member
 from lab.runs.store import Store, store

@@ -24,8 +24,9 @@ from lab.runs.naming import value_text
 from lab.runs.rows import RunRow
 from lab.runs.status import ACTIVE
 from lab.runs.store import store
-from lab.ui.board.hand_out import draw_qr
+from lab.ui.board.hand_out import assignment_link
 from lab.ui.live.panel import live_panel
+from lab.ui.visitor import draw_qr
 from lab.ui.widgets.queue_actions import ask
 from lab.ui.words import plain, status_word
 from lab.words import percent, whole_percent
@@ -53,7 +54,7 @@ def draw_projector() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         st.title(_title(subject), anchor=False, width="stretch")
         if given is not None and not given.closed:
-            draw_qr(given, side=150)
+            draw_qr(assignment_link(given), side=150)
     _draw_live(subject, large=True)
     st.page_link("pages/board.py", label="Back", icon=":material/arrow_back:")
 
