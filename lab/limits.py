@@ -15,6 +15,8 @@ UPLOADS_A_MINUTE = ("LAB_MAX_UPLOADS", 6000)
 """Files, by one member: a folder comes file by file."""
 SIGN_INS_A_MINUTE = ("LAB_MAX_SIGN_INS", 120)
 """From one address: a class may sit behind one."""
+STREAMS = ("LAB_MAX_STREAMS", 20)
+"""Event streams that one member, or without sign-in one address, may have open."""
 MEMORY_MEGABYTES = ("LAB_MAX_SESSION_MB", 200)
 """Of pictures to classify, which stay in memory, by one visitor."""
 MEMORY_FILES = ("LAB_MAX_SESSION_FILES", 500)
@@ -26,6 +28,7 @@ _ALL = (
     REQUESTS_A_MINUTE,
     UPLOADS_A_MINUTE,
     SIGN_INS_A_MINUTE,
+    STREAMS,
     MEMORY_MEGABYTES,
     MEMORY_FILES,
     COLLECTED_PICTURES,

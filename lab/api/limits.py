@@ -1,4 +1,4 @@
-"""How often one visitor may ask: a bucket of tokens each."""
+"""Who asks, and how often they may: a bucket of tokens each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 
+from starlette.requests import HTTPConnection
+
 from lab.limits import limit
+from lab.people import Person
+
+
+def visitor(request: HTTPConnection, person: Person | None) -> str:
+    """Returns the member's id, without one the address."""
+    if person is not None and person.id:
+        return person.id
+    return request.client.host if request.client else ""
 
 
 class Buckets:

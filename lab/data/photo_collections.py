@@ -39,9 +39,10 @@ from PIL import Image
 from lab.data.class_needs import class_problem
 from lab.data.decode import decode, taken_at, to_square
 from lab.data.groups import Groups, connected, group_sizes, joined
+from lab.data.person_quota import count_use, require_person_quota
 from lab.data.sources.photographs import BURST
 from lab.errors import ConfigError, DataError, NotFoundError, StateError, cut
-from lab.home import atomic_file, home_folder, require_free_space, writing
+from lab.home import atomic_file, home_folder, recount, require_free_space, used_bytes, writing
 from lab.limits import COLLECTED_MEGABYTES, COLLECTED_PICTURES, limit
 from lab.names import typed_name
 from lab.people import OPERATOR, current_person, require_admin, require_owner
@@ -218,6 +219,7 @@ def add_photo(collection_id: str, class_name: str, name: str, data: bytes) -> Ph
     milliseconds = round((time.time() if moment is None else moment) * 1000)
     target = folder / f"{milliseconds}-{digest}.jpg"
     require_free_space(home_folder(_FOLDER), 1_000_000)
+    require_person_quota(1_000_000)
     with writing(target):
         folder.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as file:
@@ -237,6 +239,16 @@ def take_back(given: PhotoCollection, chosen: Iterable[Photo]) -> None:
         require_owner(photo.person, called.get(photo.person, "somebody"), "This picture")
     for photo in chosen:
         photo.path.unlink(missing_ok=True)
+    recount()
+
+
+def bytes_of(person_id: str) -> int:
+    """Returns what the person's pictures take, in all collections."""
+    found = home_folder(_FOLDER).glob(f"c-*/pictures/*/{person_id}")
+    return sum(used_bytes(folder) for folder in found)
+
+
+count_use("Pictures for the class", bytes_of)
 
 
 # --- groups, and the way to a data set ------------------------------------------------------------

@@ -16,9 +16,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lab.data import version_files, versions
+from lab.data.person_quota import use_of
 from lab.errors import LabError, NotFoundError
 from lab.home import is_being_written, lab_home, recount, used_bytes
 from lab.people import require_admin
+from lab.runs.members import members
 from lab.runs.store import Store
 from lab.training.checkpoint import END, drop_end
 
@@ -138,6 +140,17 @@ def usage(store: Store) -> list[Part]:
     rest = max(0, used_bytes(home) - counted)
     parts.append(Part("rest", "The run store and measurements", rest, 0, ""))
     return parts
+
+
+def use_of_all(store: Store) -> dict[str, dict[str, int]]:
+    """Returns name -> bytes of each kind, of all members who take any, the most first."""
+    people = {each.person.id: each.person.name for each in members(store)}
+    for row in store.runs():  # who was removed, but whose runs are still here
+        if row.person:
+            people.setdefault(row.person, row.person_name)
+    uses = [(name, use_of(person_id)) for person_id, name in people.items()]
+    uses = [each for each in uses if sum(each[1].values())]
+    return dict(sorted(uses, key=lambda each: -sum(each[1].values())))
 
 
 def clean(store: Store, name: str) -> int:

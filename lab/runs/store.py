@@ -23,8 +23,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lab.config import RunConfig
+from lab.data.person_quota import count_use
 from lab.errors import NotFoundError, ResourceError, StateError
-from lab.home import home_folder, writing
+from lab.home import home_folder, recount, used_bytes, writing
 from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
@@ -88,6 +89,17 @@ def store() -> Store:
         if url not in _stores:
             _stores[url] = Store(url)
         return _stores[url]
+
+
+def bytes_of(person_id: str) -> int:
+    """Returns what the person's runs take on the disk."""
+    runs, home = schema.runs, home_folder("runs")
+    with store().database.read() as connection:
+        mine = connection.execute(sa.select(runs.c.id).where(runs.c.person == person_id)).scalars()
+        return sum(used_bytes(home / run_id) for run_id in mine.all())
+
+
+count_use("Runs", bytes_of)
 
 
 def close_stores() -> None:
@@ -295,6 +307,7 @@ class Store:
                 folder.unlink()
             elif folder.exists():
                 shutil.rmtree(folder)
+        recount()
 
     def folder(self, run_id: str) -> Path:
         """The run's folder for weights, made when it is not there."""

@@ -48,6 +48,7 @@ def draw_visitor() -> None:
         if person.is_admin and sharing() == "class":
             draw_invitation()
             st.divider()
+        st.page_link("pages/storage.py", label="Storage", icon=":material/hard_drive:")
         st.html('<a href="/sign-out" target="_self">Sign out</a>')
 
 

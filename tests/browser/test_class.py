@@ -26,7 +26,7 @@ def join(context: Any, link: str, name: str) -> Any:
 
 def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
     """The teacher opens a collection, two pupils hand pictures in, nobody takes another's back."""
-    teacher.goto(f"{url}/data")
+    teacher.goto(f"{url}/data?dataset=drawn-signs")  # which is drawn already
     opener = teacher.get_by_text("From the phones of the class")
     opener.click(timeout=SOON)
     teacher.get_by_label("Name", exact=True).last.wait_for(timeout=SOON)
