@@ -233,6 +233,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         _unlock(lock)
 
 
+def move_away(path: Path) -> Path:
+    """Moves a file or folder, in one step, into a new temporary folder beside it and returns that,
+    to be deleted: nothing half-deleted can be opened, and what a killed process leaves is swept."""
+    with writing(path):
+        trash = Path(tempfile.mkdtemp(prefix=f".{path.name}.removed.", dir=path.parent))
+        os.replace(path, trash / "gone")
+    return trash
+
+
 def _lock(temporary: Path) -> int | None:
     """Hold the lock of a temporary file or folder until `_unlock`, or the process's death.
 
@@ -270,13 +279,15 @@ def sweep_temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> i
 
     What a living process writes is locked and stays, in whichever container it lives.
     """
-    swept = 0
+    return sum(_delete_dead(path) for path in temporaries(folder, leave=leave))
+
+
+def temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yields the temporary files and folders below `folder`, but not in its folders `leave`."""
     for parent, folders, files in os.walk(folder):
-        temporary = [Path(parent, n) for n in (*folders, *files) if _TEMPORARY.fullmatch(n)]
-        swept += sum(_delete_dead(path) for path in temporary)
+        yield from (Path(parent, n) for n in (*folders, *files) if _TEMPORARY.fullmatch(n))
         kept = leave if Path(parent) == folder else ()
         folders[:] = [name for name in folders if name[0] != "." and name not in kept]
-    return swept
 
 
 def _delete_dead(temporary: Path) -> bool:

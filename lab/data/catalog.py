@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +41,7 @@ from lab.data.sources.source import ClassRule
 from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
 from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
-from lab.home import home_folder, recount
+from lab.home import home_folder, move_away, recount
 from lab.names import is_device, typed_name
 from lab.progress import Cancel, Report, never, silent
 
@@ -397,10 +395,7 @@ def remove_dataset(name: str) -> None:
         if not folder.exists():
             raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
         version_files.drop_versions(name)
-        # Moved away in one step, so that no half-deleted pack can be opened.
-        trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
-        os.replace(folder, trash / "gone")
-        shutil.rmtree(trash, ignore_errors=True)
+        shutil.rmtree(move_away(folder), ignore_errors=True)
         release_dataset(name)
     recount()
 

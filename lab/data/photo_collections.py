@@ -24,7 +24,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Collection as Several
@@ -42,7 +41,15 @@ from lab.data.groups import Groups, connected, group_sizes, joined
 from lab.data.person_quota import count_use, require_person_quota
 from lab.data.sources.photographs import BURST
 from lab.errors import ConfigError, DataError, NotFoundError, StateError, cut
-from lab.home import atomic_file, home_folder, recount, require_free_space, used_bytes, writing
+from lab.home import (
+    atomic_file,
+    home_folder,
+    move_away,
+    recount,
+    require_free_space,
+    used_bytes,
+    writing,
+)
 from lab.limits import COLLECTED_MEGABYTES, COLLECTED_PICTURES, limit
 from lab.names import typed_name
 from lab.people import OPERATOR, current_person, require_admin, require_owner
@@ -119,10 +126,8 @@ def delete_collection(collection_id: str) -> None:
     """Deletes the collection with its pictures; a data set that was made of it stays."""
     require_admin("Deleting a collection")
     folder = _folder(collection(collection_id).id)
-    # Moved away in one step, so that no half-deleted one is shown.
-    trash = Path(tempfile.mkdtemp(prefix=f".{folder.name}.removed.", dir=folder.parent))
-    os.replace(folder, trash / "gone")
-    shutil.rmtree(trash, ignore_errors=True)
+    shutil.rmtree(move_away(folder), ignore_errors=True)
+    recount()
 
 
 def leave_out(photos: Iterable[Photo], *, left_out: bool = True) -> None:

@@ -250,10 +250,14 @@ def _last_step(
 
 
 def _with_rate_change(connection: sa.Connection, run_id: str, event: RateChanged) -> str:
+    earlier = _rate_changes_before(connection, run_id, event.step)
+    return json.dumps([*earlier, [event.step, event.learning_rate]])
+
+
+def _rate_changes_before(connection: sa.Connection, run_id: str, step: int) -> list[list[float]]:
     runs = schema.runs
     text = connection.execute(sa.select(runs.c.rate_changes).where(runs.c.id == run_id)).scalar()
-    earlier = [change for change in json.loads(text or "[]") if change[0] < event.step]
-    return json.dumps([*earlier, [event.step, event.learning_rate]])
+    return [change for change in json.loads(text or "[]") if change[0] < step]
 
 
 def _write_steps(
@@ -363,6 +367,8 @@ def _start_run(
             {},
         ),
         "images_per_second": None,
+        # One at the next step is in the saved state; a later one was recorded and then not saved.
+        "rate_changes": json.dumps(_rate_changes_before(connection, run_id, resume_step + 2)),
         "revision": runs.c.revision + (1 if deleted else 0),
     }
 

@@ -36,8 +36,8 @@ def files(runs: Store, run_id: str) -> dict[str, Path]:
         "features": home_folder("features", "key") / "features.npy",
         "download": home_folder("downloads") / "old.zip",
         "new download": home_folder("downloads") / "new.zip",
-        "leftover": runs.folder(run_id) / ".best.safetensors.abc",
-        "new leftover": runs.folder(run_id) / ".last.safetensors.abc",
+        "leftover": runs.folder(run_id) / ".best.safetensors.abcdefgh",
+        "new leftover": runs.folder(run_id) / ".last.safetensors.abcdefgh",
     }
     for name, path in made.items():
         path.write_bytes(os.urandom(10_000))

@@ -17,7 +17,7 @@ from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 from lab.words import size
 
-COLOURS = ("#2f6fb0", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#7d8590")
+COLOURS = ("#2f6fb0", "#d95f02", "#1b9e77", "#7570b3", "#66a61e", "#e7298a", "#7d8590")
 _ROUND = "storage_round"
 
 
