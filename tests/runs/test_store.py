@@ -174,10 +174,10 @@ def test_a_delete_that_is_not_committed_keeps_the_folder(
             yield connection
             raise ResourceError("locked")  # at the commit
 
-    monkeypatch.setattr(runs.database, "write", locked)
-    with pytest.raises(ResourceError):
-        runs.delete(run_id)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.database, "write", locked)
+        with pytest.raises(ResourceError):
+            runs.delete(run_id)
     assert runs.run(run_id).status == "completed"
     assert weights.read_bytes() == b"weights"
     assert [path.name for path in home_folder("runs").iterdir()] == [run_id]

@@ -137,11 +137,11 @@ def test_a_banks_room_is_reserved_and_a_full_disk_told(
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(feature_bank.os, "posix_fallocate", full)
-    with pytest.raises(DiskFullError, match="The disk is full"):
-        FeatureBank("other", count=10, shape=(6,))
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_bank.os, "posix_fallocate", full)
+        with pytest.raises(DiskFullError, match="The disk is full"):
+            FeatureBank("other", count=10, shape=(6,))
     assert not (lab_home / "features" / "other" / "features.npy").exists()
-    monkeypatch.undo()
     FeatureBank("other", count=10, shape=(6,)).close()
 
 
