@@ -26,7 +26,7 @@ def count_use(title: str, count: Count) -> None:
 
 def use_of(person_id: str) -> dict[str, int]:
     """Returns the bytes of each kind that are the person's. Walks their folders."""
-    return {title: count(person_id) for title, count in _COUNTS.items()}
+    return {title: count(person_id) for title, count in sorted(_COUNTS.items())}
 
 
 def require_person_quota(needed_bytes: int = 0) -> None:

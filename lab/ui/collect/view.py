@@ -40,6 +40,8 @@ _RESULT = "collect_result"
 """The session's key of what became of the last pictures: how many were taken, and sentences about
 the others."""
 MOST_SENTENCES = 5
+MOST_MEGABYTES = 40
+"""Of one file: phones make some of over 10 MB. They are kept much smaller."""
 
 
 def choose() -> PhotoCollection | None:
@@ -99,6 +101,7 @@ def draw_camera(given: PhotoCollection, taken: Sequence[Photo]) -> None:
         f"Pictures of {plain(class_name)}",
         type="image",
         accept_multiple_files=True,
+        max_upload_size=MOST_MEGABYTES,
         key=key,
         on_change=_hand_in,
         args=(key, given.id, class_name),
