@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.browser.conftest import settle
 from tests.data.pictures import jpeg
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,10 @@ def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
 
     def hand_in(pupil: Any, seed: int, whose: str) -> None:
         pupil.goto(url + page)
-        pupil.get_by_text("oak", exact=True).first.click(timeout=SOON)
+        pill = pupil.get_by_role("radio", name="oak")
+        pill.wait_for(timeout=SOON)
+        settle(pupil)
+        pill.click()
         chooser = pupil.locator(".stFileUploader input[type=file]")
         chooser.wait_for(state="attached", timeout=SOON)
         assert (chooser.get_attribute("accept") or "").startswith("image/")
@@ -58,6 +62,10 @@ def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
     teacher.get_by_role("button", name="Leave out").click(timeout=SOON)
     teacher.get_by_role("button", name=re.compile("Tom, left out")).wait_for(timeout=SOON)
     teacher.get_by_text("6 pictures so far").wait_for(timeout=SOON)
+    teacher.goto(f"{url}/storage")
+    teacher.get_by_text("Each may have 5.0 GB").wait_for(timeout=SOON)
+    tom.goto(f"{url}/storage")
+    tom.get_by_text("Pictures for the class").wait_for(timeout=SOON)
 
 
 def test_a_pupil_cannot_delete_anothers_run_by_page_nor_by_api(
