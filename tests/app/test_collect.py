@@ -98,6 +98,10 @@ def test_the_teacher_leaves_out_closes_and_makes_the_set(
     assert [p.digest for p in photos(leaves) if p.left_out] == [first.digest]
 
     app = open_page("data")
+    app.selectbox(key=f"phones_{leaves.id}_together").set_value("person").run()
+    assert "Fewer than 3 people photographed oak, maple" in words(app)
+    assert app.button(key=f"phones_{leaves.id}_make").disabled
+    app.selectbox(key=f"phones_{leaves.id}_together").set_value("burst").run()
     app.button(key=f"phones_{leaves.id}_make").click().run()
     app = settled(app)
     assert collections()[0].closed

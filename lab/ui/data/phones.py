@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from lab.data.class_needs import missing
+from lab.data.class_needs import LEAST_GROUPS, missing
 from lab.data.photo_collections import (
     LONGEST_TITLE,
+    Photo,
     PhotoCollection,
     Together,
     class_sizes,
@@ -80,7 +83,8 @@ def _draw_new() -> None:
 def _draw_collection(given: PhotoCollection) -> None:
     page = {COLLECTION: given.id}
     link = link_for_all(f"/collect?{urlencode(page)}")
-    sizes = class_sizes(given, photos(given))
+    taken = photos(given)
+    sizes = class_sizes(given, taken)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         if not given.closed:
             draw_qr(link, side=140)
@@ -114,13 +118,20 @@ def _draw_collection(given: PhotoCollection) -> None:
                         on_click=ask,
                         args=(delete_collection, given.id),
                     )
-    _draw_make(given, missing(sizes))
-
-
-def _draw_make(given: PhotoCollection, lacking: str) -> None:
-    if lacking:
+    if lacking := missing(sizes):
         st.caption(f"{plain(lacking)} Pictures of one person within seconds are one burst.")
-        return
+    else:
+        _draw_make(given, _few_people(given, taken))
+
+
+def _few_people(given: PhotoCollection, taken: Sequence[Photo]) -> list[str]:
+    """Returns the classes that too few people photographed to keep each one's pictures together."""
+    pairs = {(photo.class_name, photo.person) for photo in taken if not photo.left_out}
+    people = Counter(class_name for class_name, _ in pairs)
+    return [name for name in given.classes if people[name] < LEAST_GROUPS]
+
+
+def _draw_make(given: PhotoCollection, few_people: Sequence[str]) -> None:
     key = f"phones_{given.id}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         title = draw_name(f"{key}_name", suggestion=given.title)
@@ -133,13 +144,20 @@ def _draw_make(given: PhotoCollection, lacking: str) -> None:
             "pictures of one person together, the test asks about people that the network has "
             "not seen in that class; each class then needs three people or more.",
         )
+        impossible = bool(few_people) and together == "person"
         pressed = st.button(
             "Close and make the data set",
             key=f"{key}_make",
             icon=":material/check:",
             type="primary",
-            disabled=not title,
+            disabled=impossible or not title,
         )
+    if impossible:
+        st.caption(
+            f"Fewer than {LEAST_GROUPS} people photographed {plain(', '.join(few_people))}: keep "
+            "bursts together instead, or have more people take pictures."
+        )
+        return
 
     def make(report: Report) -> Path:
         return write_folder(given, together, report)
