@@ -56,7 +56,7 @@ def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
         assert pupil.get_by_role("button", name=re.compile("press to choose")).count() == 3
 
     hand_in(mina, 0, "you 3")
-    hand_in(tom, 10, "· you 3")
+    hand_in(tom, 10, "you 3")
     teacher.goto(url + page)
     teacher.get_by_role("button", name=re.compile("Tom: press to choose")).first.click(timeout=SOON)
     teacher.get_by_role("button", name="Leave out").click(timeout=SOON)
