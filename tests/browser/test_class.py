@@ -84,7 +84,9 @@ def test_a_pupil_cannot_delete_anothers_run_by_page_nor_by_api(
         mina.get_by_role("button", name="Start", exact=True).first.click(timeout=SOON)
         mina.wait_for_url(re.compile(r"run=r-"), timeout=SOON)
         run = re.search(r"run=([\w-]+)", mina.url).group(1)  # type: ignore[union-attr]
-        mina.get_by_role("button", name="Stop", exact=True).click(timeout=SOON)
+        mina.get_by_test_id("stMain").get_by_role("button", name="Stop", exact=True).click(
+            timeout=SOON
+        )
         mina.get_by_text(re.compile("Stopped|taken out")).first.wait_for(timeout=SOON)
 
         tom = join(browsers[2], f"{link}&next=/runs?run={run}", "Tom")
