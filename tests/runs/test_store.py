@@ -389,7 +389,7 @@ def test_the_database_is_set_up_for_sharing(runs: Store) -> None:
 def test_a_newer_format_is_refused(runs: Store) -> None:
     with runs.database.write() as connection:
         connection.execute(schema.version.update().values(version_num="99"))
-    with pytest.raises(DataError, match=r"newer Trainscope \(format 99.*Update Trainscope"):
+    with pytest.raises(DataError, match=r"newer Epochlab \(format 99.*Update Epochlab"):
         Store(runs.url)
 
 
