@@ -211,7 +211,7 @@ def main() -> None:
     try:
         ray.init(
             address=settings["address"] or "local",
-            namespace="trainscope",
+            namespace="epochlab",
             include_dashboard=None if settings["address"] else False,
             log_to_driver=False,
             logging_level=logging.ERROR,
