@@ -30,6 +30,7 @@ from lab.home import atomic_folder, home_folder, require_free_space
 from lab.progress import Progress
 from lab.runs.executors.folder_sync import PIECE_BYTES, Change, FolderReader, FolderWriter
 from lab.runs.executors.ray_job import (
+    NO_MORE,
     Batch,
     Failed,
     Finished,
@@ -50,6 +51,9 @@ BATCH_SECONDS = 0.1
 SEND_COST_FACTOR = 33.0
 """Files are sent when that many times as long has passed as sending them took the last time, so
 that sending takes about 3 % of the time; at the end of a run in any case."""
+
+MOST_ITEMS, MOST_PIECES = 4096, 16
+"""What waits to be sent before training waits for it: in all, and before a further piece of a file."""
 
 SEND_SECONDS, REPORT_SECONDS = 0.25, 0.2
 """Between two looks for changed files while steps are taken, and between two reports."""
@@ -73,7 +77,7 @@ def train(
     `files` are those of `ray_job.files_of`, each with its run; `pack` fetches the data set's.
     `wishes(number)` waits for a wish with another number than this.
     """
-    items: queue.Queue[Item] = queue.Queue(maxsize=64)
+    items: queue.Queue[Item] = queue.Queue(MOST_ITEMS)
     control = Control()
     _obey(control, wishes)
     threading.Thread(
@@ -115,6 +119,8 @@ def _obey(control: Control, wishes: Callable[[int], Wish]) -> None:
             except Exception:  # the server has gone, and with it this process
                 return
             number = wish.number
+            if number == NO_MORE:
+                return
             control.request(wish.wanted)
             if wish.rate is not None:
                 control.request_rate(wish.rate)
@@ -133,6 +139,8 @@ def _train(
     try:
         _set_threads(threads)
         for item in _session(job, files, pack, control, items):
+            while isinstance(item, Change) and items.qsize() > MOST_PIECES:
+                time.sleep(0.005)
             items.put(item)
     except LabError as error:
         items.put(Failed(error))
