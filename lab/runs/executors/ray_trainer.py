@@ -53,7 +53,7 @@ SEND_COST_FACTOR = 33.0
 that sending takes about 3 % of the time; at the end of a run in any case."""
 
 MOST_ITEMS, MOST_PIECES = 4096, 16
-"""What waits to be sent before training waits for it: in all, and before a further piece of a file."""
+"""What may wait to be sent before training waits: in all, and before a further piece of a file."""
 
 SEND_SECONDS, REPORT_SECONDS = 0.25, 0.2
 """Between two looks for changed files while steps are taken, and between two reports."""
