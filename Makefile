@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz faults clean
+.PHONY: run test check format bench fuzz faults load clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -47,6 +47,9 @@ fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API;
 faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks.store_faults
+
+load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, 25,000 pictures, two hours of clicks
+	$(BIN)/python -m benchmarks load
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

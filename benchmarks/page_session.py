@@ -5,8 +5,8 @@
         visitor.act(visitor.widgets[3], "...")  # as a hand does
 
 The server does all that it does for a browser; nobody draws. So thirty visitors cost this machine
-what thirty visitors cost a server, and not what thirty browsers cost their own machines. Streamlit's
-messages are no public interface: this follows the version that requirements.txt names.
+what thirty visitors cost a server, and not what thirty browsers cost their own machines.
+Streamlit's messages are no public interface: this follows the version in requirements.txt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Any
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -24,6 +24,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 Change = Callable[[Any, random.Random], dict[str, Any] | None]
 
@@ -36,11 +37,14 @@ class PageSession:
     """One visitor: what stands on the page now, and the values of the widgets touched so far."""
 
     def __init__(self, url: str, *, timeout: float = 120.0) -> None:
-        self._socket = connect(
-            f"{url.replace('http', 'ws', 1)}/_stcore/stream",
-            subprotocols=["streamlit"],  # type: ignore[list-item]
-            max_size=None,
-            proxy=None,
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(
+                f"{url.replace('http', 'ws', 1)}/_stcore/stream",
+                subprotocols=[Subprotocol("streamlit")],
+                max_size=None,
+                proxy=None,
+            )
         )
         self.url = url
         self._timeout = timeout
@@ -56,13 +60,12 @@ class PageSession:
     def __enter__(self) -> PageSession:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._socket.close()
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Closes the tab."""
+        self._open.close()
 
     # --- what is on the page ----------------------------------------------------------------------
     def elements(self, kind: str) -> list[Any]:
@@ -214,9 +217,9 @@ class PageSession:
         began = time.monotonic()
         for answer in self._messages():
             self._apply(answer)
-            if answer.WhichOneof("type") == "script_finished":
-                if answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                    break
+            has_ended = answer.WhichOneof("type") == "script_finished"
+            if has_ended and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                break
         there = {
             getattr(getattr(element, element.WhichOneof("type")), "id", "")
             for _, element in self._elements.values()

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from benchmarks.load.runs import train, wait_for_runs
 from benchmarks.page_session import CHANGES, PageError, PageSession
 from benchmarks.server import Server, lab_server
 
@@ -88,17 +89,17 @@ class Robot:
         self.counts: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
 
-    def begin(self) -> None:
-        """Four visitors, and two runs that have ended."""
+    def begin(self, runs: int = 2) -> None:
+        """Four visitors, and so many runs that have ended."""
         self._visitors = [self._arrive() for _ in range(VISITORS)]
-        for _ in range(2):
+        for _ in range(runs):
             self._train(self._visitors[0])
-        self._wait_for_runs()
+        wait_for_runs(self.server)
 
     def end(self) -> None:
         """Everybody leaves."""
         for visitor, stream in zip(self._visitors, self._streams, strict=True):
-            visitor.__exit__(None, None, None)
+            visitor.leave()
             stream.listen([])
 
     def state(self) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class Robot:
         visitor, what = self._visitors[number], action
         try:
             if action == "somebody new":
-                visitor.__exit__(None, None, None)
+                visitor.leave()
                 self._visitors[number] = self._arrive()
             elif action == "page":
                 what = self._open_page(visitor)
@@ -133,7 +134,7 @@ class Robot:
                 what = self._touch(visitor)
         except PageError as error:
             self.errors[f"{what}: {error}"] += 1
-            visitor.__exit__(None, None, None)
+            visitor.leave()
             self._visitors[number] = self._arrive()
         self._streams[number].listen(self._visitors[number].topics)
         self.counts[action] += 1
@@ -174,22 +175,14 @@ class Robot:
         visitor.upload({f"{n}.png": picture(self._rng, 300) for n in range(3)})
 
     def _train(self, visitor: PageSession) -> None:
-        visitor.open("train", SMALL_RUN)
-        visitor.press("Train")
+        train(visitor, SMALL_RUN)
         from lab.runs.store import store
 
         for run in store().runs(order="oldest", status="completed")[:-RUNS]:
             store().delete(run.id)
 
     def _runs(self) -> list[dict[str, Any]]:
-        runs: list[dict[str, Any]] = json.loads(self.server.api("/runs?status=completed"))["runs"]
-        return runs
-
-    def _wait_for_runs(self) -> None:
-        until = time.monotonic() + 300
-        while len(self._runs()) < 2:
-            assert time.monotonic() < until, "the first runs have not ended"
-            time.sleep(0.5)
+        return self.server.runs("completed")
 
 
 class Listening:
