@@ -39,10 +39,6 @@ class Server:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
-    def cpu_of_threads(self) -> dict[int, float]:
-        """Processor time of each thread so far."""
-        return {t.id: t.user_time + t.system_time for t in self.process.threads()}
-
     @property
     def memory_mb(self) -> float:
         """Memory of its own in use now: what is mapped from files, as libraries and packs are, does

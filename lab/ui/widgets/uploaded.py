@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from lab.process import trim_memory
+
 
 def release_files(ids: Iterable[str]) -> None:
     """Frees uploaded files of this session that it does not show any more; other ids do no harm.
@@ -19,3 +21,4 @@ def release_files(ids: Iterable[str]) -> None:
         return
     for file_id in ids:
         context.uploaded_file_mgr.remove_file(context.session_id, file_id)
+    trim_memory()  # else what is freed stays with the process, full of holes
