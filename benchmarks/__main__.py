@@ -23,6 +23,7 @@ BENCHMARKS = {
     "load": "benchmarks.load",
     "gpu": "benchmarks.gpu",
     "busy": "benchmarks.busy",
+    "scale": "benchmarks.scale",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
