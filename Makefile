@@ -4,11 +4,23 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz faults load clean
+.PHONY: run test check format bench fuzz faults load audit clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+# CPU=1: PyTorch without CUDA, from its own index where that can be reached; pip's index as it is set otherwise.
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+ifdef CPU
+$(VENV)/.installed $(VENV)/.installed-dev: $(VENV)/.torch-cpu
+endif
+
+$(VENV)/.torch-cpu: | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
+		--index-url $(CPU_INDEX) torch torchvision \
+		|| echo "$(CPU_INDEX) cannot be reached: PyTorch comes from pip's own index, with what that has."
+	touch $@
 
 $(VENV)/.installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -19,9 +31,7 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	touch $(VENV)/.installed $@
 
 run: $(VENV)/.installed  ## open the lab on the built-in data, offline
-	$(BIN)/python -m lab datasets prepare
-	@mkdir -p static
-	$(BIN)/python -m streamlit run streamlit_app.py
+	$(BIN)/python -m lab ui
 
 test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browser tests with Chromium
 	# Two processes of one thread each: small networks gain nothing from two threads, and each process
@@ -51,5 +61,15 @@ faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files
 load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, 25,000 pictures, two hours of clicks
 	$(BIN)/python -m benchmarks load
 
+audit: $(VENV)/.installed  ## known weaknesses of what is installed, by pip-audit; needs pypi.org
+	@test -x $(VENV)/audit/bin/pip-audit || \
+	  { $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet pip-audit; }
+	# A mirror without advisories would pass everything: one that has been known for years must be there.
+	@$(BIN)/python -c "import json, urllib.request as u; \
+	  assert json.load(u.urlopen('https://pypi.org/pypi/jinja2/2.4/json', timeout=20))['vulnerabilities']" \
+	  2>/dev/null || { echo "Nothing was audited: the advisories of https://pypi.org cannot be read from here."; exit 2; }
+	$(VENV)/audit/bin/pip-audit --progress-spinner off \
+	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 clean:  ## remove what was made here, but not LAB_HOME
-	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -107,8 +107,8 @@ class Database:
                     migrations.upgrade(connection)
                 except ValueError as error:
                     raise DataError(
-                        f"The run store {self._location} was written by a newer Trainscope (format "
-                        f"{error}; this one knows up to {migrations.HEAD}). Update Trainscope, or "
+                        f"The run store {self._location} was written by a newer Epochlab (format "
+                        f"{error}; this one knows up to {migrations.HEAD}). Update Epochlab, or "
                         "set LAB_HOME to another folder."
                     ) from None
 
