@@ -14,7 +14,7 @@ from tests.runs.fakes import ended, epoch, started, step
 SLEEPER = "mlp"
 """The architecture whose runs only sleep: 10 steps of SLEEP_SECONDS."""
 
-SLEEP_SECONDS, PAUSE_SECONDS = 0.05, 0.08
+SLEEP_SECONDS, PAUSE_SECONDS = 0.05, 0.25
 
 
 def slow_engine(
