@@ -70,7 +70,7 @@ def run_in_foreground(
             ended = _train_on_device(runs, run_id, control, engine, resolve, on_event)
     except BaseException:
         with contextlib.suppress(Exception):  # what broke it off is what the caller must see
-            runs.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
+            runs.interrupt(run_id, runs.owner(), "Interrupted from outside; it can be resumed.")
         raise
     if ended.status == "completed":
         _wait_until_recorded(runs, run_id)

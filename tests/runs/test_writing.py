@@ -156,15 +156,9 @@ def test_an_epoch_that_is_reported_again_is_there_once(runs: Store, run_id: str)
     assert list(runs.epochs(run_id).is_best) == [False]
 
 
-def test_a_step_that_is_reported_again_is_there_once(
-    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_is_reported_again_is_there_once(runs: Store, run_id: str) -> None:
     runs.record(run_id, [started(), step(1), step(1, loss=9.0)])
     assert list(runs.steps(run_id)["loss"]) == [9.0]
-    # The way of databases other than SQLite, which have no shortcut.
-    monkeypatch.setattr(writing, "TUPLE_DIALECTS", ())
-    runs.record(run_id, [step(2), step(3)])
-    assert list(runs.steps(run_id).step) == [1, 2, 3]
 
 
 def test_a_batch_is_written_whole_or_not_at_all(runs: Store, run_id: str) -> None:
