@@ -431,6 +431,12 @@ class Store:
             rows = [row for row in rows if row.home in ("", home_id())]
         return rows
 
+    def owned(self) -> list[RunRow]:
+        """Runs that a process works on, or may come back to."""
+        with self.database.read() as connection:
+            query = sa.select(schema.runs).where(schema.runs.c.owner != "")
+            return [RunRow.from_database(row) for row in connection.execute(query).mappings()]
+
     @retried
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the queue. Its device is

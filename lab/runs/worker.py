@@ -32,7 +32,6 @@ from lab.runs import locks
 from lab.runs.database import retried
 from lab.runs.recorder import Recorder
 from lab.runs.spill import Spill
-from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
@@ -150,10 +149,11 @@ def recover(store: Store) -> list[str]:
     owner that its row names is dead (`lab.runs.leases`).
     """
     interrupted = []
-    for row in store.runs(status=(*ACTIVE, "interrupted")):
-        if not row.owner or (state := store.leases.state(row.owner)) == "alive":
-            continue
-        if row.status == "interrupted" and state == "silent":
+    owned = store.owned()
+    states = {owner: store.leases.state(owner) for owner in {row.owner for row in owned}}
+    for row in owned:
+        state = states[row.owner]
+        if state == "alive" or (state == "silent" and not row.is_active):
             continue
         # A process of another machine that lives after all writes what waits itself.
         spill = Spill(home_folder("runs") / row.id)
