@@ -85,8 +85,9 @@ class Database:
         try:
             address = sa.make_url(url)
         except ArgumentError:
+            shown = re.sub(r"//[^/]*@", "//***@", url)  # without a password
             raise ConfigError(
-                f"LAB_DATABASE_URL is {url!r}; it must look like sqlite:////folder/lab.sqlite or "
+                f"LAB_DATABASE_URL is {shown!r}; it must look like sqlite:////folder/lab.sqlite or "
                 "postgresql://name:password@host/database."
             ) from None
         self._sqlite = address.get_backend_name() == "sqlite"

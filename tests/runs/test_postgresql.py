@@ -296,6 +296,9 @@ def test_a_url_names_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
         assert database_module.database_url() == "postgresql+psycopg://host/lab"
     with pytest.raises(ConfigError, match="keeps its runs in SQLite"):
         Database("postgresql+asyncpg://host/lab")
+    with pytest.raises(ConfigError, match="must look like") as caught:
+        Database("postgresql://lab:secret@host:port/lab")
+    assert "secret" not in str(caught.value)
 
 
 def test_the_clock_is_the_servers() -> None:
