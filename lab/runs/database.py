@@ -84,7 +84,7 @@ class Database:
         self.url = url = with_driver(url)
         try:
             address = sa.make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             shown = re.sub(r"//[^/]*@", "//***@", url)  # without a password
             raise ConfigError(
                 f"LAB_DATABASE_URL is {shown!r}; it must look like sqlite:////folder/lab.sqlite or "
