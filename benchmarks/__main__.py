@@ -22,6 +22,7 @@ BENCHMARKS = {
     "faults": "benchmarks.faults",
     "gpu": "benchmarks.gpu",
     "busy": "benchmarks.busy",
+    "scale": "benchmarks.scale",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 

@@ -10,7 +10,8 @@
     │   └── NotSignedInError nobody knows yet who the person is
     ├── WeightsError         pretrained weights cannot be had
     ├── ResourceError        out of memory, device missing, lock held
-    │   └── DiskFullError    pauses a run, which goes on when there is room
+    │   ├── DiskFullError    pauses a run, which goes on when there is room
+    │   └── PlaceLostError   where a run trains is gone; the run goes on elsewhere
     └── DivergedError        the loss stopped being a number
 
 One sentence each: what is wrong, the value, what is allowed, what to do next. Pages show the
@@ -66,6 +67,10 @@ class ResourceError(LabError):
 
 class DiskFullError(ResourceError):
     """A disk has no room left."""
+
+
+class PlaceLostError(ResourceError):
+    """Where a run trains is gone: a machine that died, a cluster out of reach."""
 
 
 class DivergedError(LabError):

@@ -28,6 +28,7 @@ from lab.api.run_texts import progress_values, tile_values
 from lab.api.run_values import log_values, run_values
 from lab.metrics import metrics_of
 from lab.people import others_hidden
+from lab.runs.executors.choice import executor, places_of
 from lab.runs.history import ThinnedHistory
 from lab.runs.queue_order import seconds_until
 from lab.runs.rows import EpochColumns, RunRow, StepColumns
@@ -184,7 +185,7 @@ class RunFeed:
                 {"id": r.id, "name": r.name} for r in ahead if not hidden or r.person == run.person
             ]
             values["place"] = len(ahead)
-            values["starts"] = words_until(ahead)
+            values["starts"] = words_until(ahead, run.device)
         return values
 
     def _film_now(self, epochs: tuple[int, ...]) -> dict[str, Any] | None:
@@ -208,9 +209,11 @@ def _points(
     return {"metrics": panels(metrics), "history": {**history, "whole": whole}}
 
 
-def words_until(ahead: list[RunRow]) -> str:
-    """Returns when a run begins that waits for these, such as "about 5 min"; "" if nobody knows."""
-    seconds = seconds_until(ahead)
+def words_until(ahead: list[RunRow], device: str) -> str:
+    """Returns when a run begins that waits for these to leave it a place of its kind of device,
+    such as "about 5 min"; "" if nobody knows."""
+    same = [run for run in ahead if run.device == device]
+    seconds = seconds_until(same, places_of(executor(), device))
     return "" if seconds is None else f"about {duration(max(5, round(seconds / 5) * 5))}"
 
 

@@ -91,7 +91,7 @@ def list_recipes(options: argparse.Namespace) -> int:
 
 def _estimator() -> Callable[[Prepared], Estimate | None]:
     """Returns a function that estimates how long a run would take on this machine."""
-    from lab.training.plan import resolve_device
+    from lab.training.devices import resolve_device
 
     past = past_runs(store())
 
@@ -211,7 +211,7 @@ def _result_facts(result: Result) -> dict[str, Any]:
 
 # --- measure, report ----------------------------------------------------------------------------
 def measure(options: argparse.Namespace) -> int:
-    from lab.training.plan import resolve_device
+    from lab.training.devices import resolve_device
 
     device = resolve_device(RunConfig())
     table = Table("Network", "Pixels", "Forward, ms an image", "Training, ms an image")

@@ -1,7 +1,8 @@
 """`sweep`: train a grid or what another method draws, from a file or a preset; or resume one.
 
 The driver works in a thread of its own; the main thread trains, so that Ctrl-C ends a run within
-one step. A server on the same LAB_HOME may take runs too: whoever has the device takes the next.
+one step. Where there are several places (`lab.runs.executors`) the queue's threads train instead.
+A server on the same LAB_HOME may take runs too: whoever has the place takes the next.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from lab.experiments.sweeps.results import (
 from lab.experiments.sweeps.table import SweepRow, set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
 from lab.metrics import METRICS
+from lab.runs.executors.choice import executor
 from lab.runs.foreground import run_in_foreground
 from lab.runs.queue import Queue
 from lab.runs.rows import RunRow
@@ -56,18 +58,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train_sweep(options: argparse.Namespace) -> int:
-    queue = Queue(store())  # never started: this process trains in its main thread
+    queue = Queue(store(), executor=executor())
     sweep_id, config = _begin(options.source, quick=options.quick)
     report = _JsonReport(sweep_id, config) if options.json else _Report(sweep_id, config)
     report.started(left_out(config))
     driver = DriverThread(queue, only=sweep_id)
     driver.start()
+    several = queue.places_for(config.base) > 1
+    if several:
+        queue.start()
     try:
-        _train(sweep_id, queue, report)
+        _train(sweep_id, queue, report, here=not several)
     except KeyboardInterrupt:
         _stop(sweep_id, queue)
     finally:
         driver.end(10.0)
+        queue.shutdown()
     return report.ended()
 
 
@@ -121,13 +127,14 @@ def _from_file(path: Path, presets: Iterable[str]) -> SweepConfig:
 
 
 # --- training -----------------------------------------------------------------------------------
-def _train(sweep_id: str, queue: Queue, report: _Report) -> None:
-    """Train the sweep's runs as its driver queues them, until none comes any more."""
+def _train(sweep_id: str, queue: Queue, report: _Report, *, here: bool) -> None:
+    """Train the sweep's runs `here` as its driver queues them, or wait until the queue's threads
+    have, until none comes any more."""
     runs = queue.store
     origin = f"sweep:{sweep_id}"
     while True:
         waiting = [row for row in runs.queued() if row.origin.startswith(f"{origin}:")]
-        if waiting:
+        if waiting and here:
             try:
                 ended = run_in_foreground(waiting[0].id)
             except ConfigError:  # a server that trains too was faster
@@ -137,7 +144,7 @@ def _train(sweep_id: str, queue: Queue, report: _Report) -> None:
             if ended.status == "stopped" and not judged and state.is_working:
                 _stop(sweep_id, queue)  # by Ctrl-C: all of it is meant
         elif not sweep(runs, sweep_id).is_working and not runs.runs(
-            origin=origin, status=("preparing", "running")
+            origin=origin, status=("queued", "preparing", "running")
         ):
             return
         else:

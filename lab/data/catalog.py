@@ -106,8 +106,6 @@ class DatasetInfo:
     """Whether a person added it under a name of their own."""
     fit: Fit = "stretch"
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    bytes_on_disk: int = 0
-    """With the copies at other image sizes and the earlier versions."""
     rejected: tuple[Rejected, ...] = ()
     rejected_count: int = 0
     original_sizes: dict[str, int] = field(default_factory=dict)
@@ -122,6 +120,11 @@ class DatasetInfo:
     def usable(self) -> bool:
         """Whether `open_pack` can open it: it is on this machine, or is made at first use."""
         return self.state in (READY, BUILT_IN)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What it takes now, with the copies at other image sizes and the earlier versions."""
+        return version_files.bytes_of(self.name)
 
     @property
     def split_totals(self) -> dict[str, int]:
@@ -191,7 +194,6 @@ def _describe(name: str) -> DatasetInfo:
         licence="",
         how_to_get=damage,
         own=True,
-        bytes_on_disk=version_files.bytes_of(name),
     )
 
 
@@ -494,7 +496,6 @@ def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) 
         how_to_get=f"{damage} {spec.how_to_get}".strip(),
         downloadable=spec.downloadable,
         fit=spec.fit,
-        bytes_on_disk=version_files.bytes_of(spec.name),
     )
 
 
@@ -518,7 +519,6 @@ def _ready(
         own=own,
         fit=meta.fit,
         counts=meta.counts,
-        bytes_on_disk=version_files.bytes_of(meta.dataset),
         rejected=meta.rejected,
         rejected_count=meta.rejected_count,
         original_sizes=meta.original_sizes,

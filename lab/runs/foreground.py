@@ -14,6 +14,9 @@ from lab.config import RunConfig
 from lab.errors import DiskFullError, ResourceError
 from lab.progress import Progress
 from lab.runs import locks
+from lab.runs.executors import Executor
+from lab.runs.executors.choice import executor
+from lab.runs.executors.local import LocalExecutor
 from lab.runs.recorder import forward_request
 from lab.runs.status import RESUMABLE, refusal
 from lab.runs.store import RunRow, Store, store
@@ -43,18 +46,21 @@ def run_in_foreground(
     *,
     name: str | None = None,
     origin: str = "",
-    engine: Engine = lab_engine,
-    resolve: Resolve = lab_device,
+    engine: Engine | None = None,
+    resolve: Resolve | None = None,
     on_event: Listener | None = None,
     runs: Store | None = None,
 ) -> RunRow:
     """Train a new run (its config) or resume an old one (its id) in the calling thread.
 
-    Waits for the device when another process trains on it. `on_event` gets every event, RunEnded
+    Waits for a place when other processes have them all. `on_event` gets every event, RunEnded
     last, also when the engine never started. The first Ctrl-C stops the run within one step, the
     second raises KeyboardInterrupt. Returns the run's row: how it ended is in `status`, `message`.
     """
     runs = runs or store()
+    given = engine is not None or resolve is not None
+    local = LocalExecutor(engine or lab_engine, resolve or lab_device)
+    where = local if given else executor()
     recover(runs)
     if isinstance(run, str):
         run_id = run
@@ -67,7 +73,7 @@ def run_in_foreground(
     control = Control()
     try:
         with _stop_at_interrupt(control):
-            ended = _train_on_device(runs, run_id, control, engine, resolve, on_event)
+            ended = _train_on_place(runs, run_id, control, where, on_event)
     except BaseException:
         with contextlib.suppress(Exception):  # what broke it off is what the caller must see
             runs.interrupt(run_id, runs.owner(), "Interrupted from outside; it can be resumed.")
@@ -97,12 +103,11 @@ def _wait_until_recorded(runs: Store, run_id: str) -> None:
             logger.warning("%s The run has completed and waits to be recorded.", error)
 
 
-def _train_on_device(
+def _train_on_place(
     runs: Store,
     run_id: str,
     control: Control,
-    engine: Engine,
-    resolve: Resolve,
+    where: Executor,
     on_event: Listener | None,
 ) -> RunEnded:
     row = runs.run(run_id)
@@ -119,17 +124,25 @@ def _train_on_device(
         return control.wanted in ("stop", "pause")
 
     def on_wait() -> None:
-        runs.report(run_id, Progress(0, 0, locks.waiting_text(device)))
+        runs.report(run_id, Progress(0, 0, locks.waiting_text(place.name)))
 
     try:
-        device = resolve(row.config)
+        device = where.resolve(row.config)
+        places = where.places(device)
     except Exception as error:
         return end("failed", failure_message(error, row))
     runs.set_device(run_id, device)
-    with locks.device_turn(device, cancelled_within=cancelled_within, on_wait=on_wait) as held:
+    for place in places:
+        with where.turn(place, cancelled_within=lambda _: True, on_wait=lambda: None) as free:
+            if free:
+                engine = where.engine(place)
+                return execute(runs, run_id, control=control, engine=engine, listener=on_event)
+    place = places[0]
+    with where.turn(place, cancelled_within=cancelled_within, on_wait=on_wait) as held:
         if not held:
             status: EndStatus = "paused" if control.wanted == "pause" else "stopped"
             return end(status, f"{status.capitalize()} before training began; it can be resumed.")
+        engine = where.engine(place)
         return execute(runs, run_id, control=control, engine=engine, listener=on_event)
 
 

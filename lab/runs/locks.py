@@ -3,8 +3,8 @@
 owner-<id>.lock     held by a process for as long as it lives; a run that is active names its
                     owner. The system frees the lock however the process ends, so a run whose
                     owner's lock can be taken was interrupted.
-device-<name>.lock  held by whoever trains on the device: one active run a device, over all
-                    processes that share a LAB_HOME.
+device-<place>.lock held by whoever trains on the place (cpu, cuda:1): one active run a place,
+                    over all processes that share a LAB_HOME.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def device_turn(
     `on_wait` is called once when another process has the device. `cancelled_within(seconds)` may
     sleep for that long, and returns True when the device is not wanted any more.
     """
-    path = home_folder("locks") / f"device-{device.partition(':')[0]}.lock"
+    path = home_folder("locks") / f"device-{device.replace(':', '-')}.lock"
     lock = _lock(path)
     reported = False
     while True:

@@ -1,13 +1,16 @@
-"""The queue of runs: one at a time trains on each device, the others wait.
+"""The queue of runs: one at a time trains on each place, the others wait.
 
-    submit, resume ──> queued runs (in the store) ──> dispatcher: which device?
+    submit, resume ──> queued runs (in the store) ──> dispatcher: which device, which places?
                                                           │
-                                             worker of that device, one thread each:
-                                             take the device's lock, claim the first run, `execute`
+                                             worker of each place, one thread each:
+                                             take the place, claim the first run, `execute`
+
+Places are what the executor has (`lab.runs.executors`): the CPU and each graphics card of this
+machine, or those of a cluster.
 
 Threads and processes:
 - Queued runs are in the store, so any page of any server sees and moves the same ones. Servers
-  may share a LAB_HOME: whoever has a device's lock takes the first run that waits for that device.
+  may share a LAB_HOME: whoever has a place's lock takes the first run that waits for its device.
 - Workers are daemon threads named "trainer-<run id>" while they train. They never call st.*, and
   pages never touch them: requests go through the store and, in the same process, through Control.
 - A command line trains in its own main thread (`run_in_foreground`), by the same code and lock.
@@ -23,12 +26,15 @@ import time
 from collections.abc import Callable
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, LabError
+from lab.errors import ConfigError, LabError, PlaceLostError
 from lab.home import require_quota
 from lab.process import lower_priority
 from lab.runs import locks
 from lab.runs.assignments import assignment as find_assignment
 from lab.runs.class_rules import check_budget
+from lab.runs.executors import Executor, Place
+from lab.runs.executors.choice import close_executors, executor, places_of
+from lab.runs.executors.local import LocalExecutor
 from lab.runs.foreground import run_in_foreground
 from lab.runs.recorder import forward_request
 from lab.runs.status import Request
@@ -58,6 +64,9 @@ POLL_SECONDS = 5.0
 TURN_SECONDS = 3 * locks.POLL_SECONDS
 """Pause between two runs of one queue, in which a waiting process gets the device."""
 
+MOST_LOSSES = 3
+"""How often a run that lost its place, because a machine died, goes on by itself."""
+
 Forecast = Callable[[Store, RunConfig, str], float | None]
 """(store, config, device) -> the seconds that such a run will take; None where nobody knows."""
 
@@ -70,7 +79,7 @@ def queue() -> Queue:
     opened = store()
     with _queues_guard:
         if opened.url not in _queues:
-            _queues[opened.url] = Queue(opened)
+            _queues[opened.url] = Queue(opened, executor=executor())
         _queues[opened.url].start()
         return _queues[opened.url]
 
@@ -82,6 +91,7 @@ def shutdown_queues(timeout: float = 10.0) -> None:
         _queues.clear()
     for each in ended:
         each.shutdown(timeout)
+    close_executors()
 
 
 # A server that is closed in good order leaves paused runs, which resume exactly where they were.
@@ -98,17 +108,18 @@ class Queue:
         *,
         engine: Engine = lab_engine,
         resolve: Resolve = lab_device,
+        executor: Executor | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self.store = runs
-        self._engine = engine
-        self._resolve = resolve
+        self.executor: Executor = executor or LocalExecutor(engine, resolve)
         self._poll_seconds = poll_seconds
         self.forecast: Forecast | None = None
         """What estimates how long a run will take, once somebody has set it."""
         self._guard = threading.Lock()
         self._controls: dict[str, Control] = {}  # of the runs that train in this process
-        self._workers: dict[str, _Worker] = {}  # by device
+        self._workers: dict[Place, _Worker] = {}
+        self._losses: dict[str, int] = {}  # by run: how often in a row it lost its place
         self._dispatcher: threading.Thread | None = None
         self._wake = threading.Event()  # wakes the dispatcher
         self._closing = threading.Event()
@@ -180,6 +191,24 @@ class Queue:
                     raise TimeoutError(f"run {run_id} is still {row.status} after {timeout:g} s")
                 self._changed.wait(0.2)  # another process may train it: nobody notifies us then
 
+    # --- places ---------------------------------------------------------------------------------
+    def places(self) -> dict[Place, str | None]:
+        """Returns all places that there are, each with the run that this process trains there."""
+        with self._guard:
+            users = {place: worker.run_id for place, worker in self._workers.items()}
+        return {place: users.get(place) for place in self.executor.all_places()}
+
+    def has(self, place: Place) -> bool:
+        """Whether the place is there now: a cluster grows and shrinks, and may be out of reach."""
+        try:
+            return place in self.executor.places(place.device)
+        except PlaceLostError:
+            return False
+
+    def places_for(self, config: RunConfig) -> int:
+        """Returns on how many places such runs train at a time."""
+        return places_of(self.executor, self.executor.resolve(config))
+
     def _request(self, run_id: str, request: Request) -> None:
         self.store.request(run_id, request)
         with self._guard:
@@ -216,7 +245,7 @@ class Queue:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _dispatch(self) -> None:
-        """The dispatcher thread: starts a worker for every device that a queued run needs."""
+        """The dispatcher thread: starts a worker for every place where a queued run may train."""
         try:
             sweep(self.store)
         except Exception:  # it is not worth a queue that stands still
@@ -237,24 +266,40 @@ class Queue:
         for row in self.store.queued(here=True):
             try:
                 devices.add(row.device or self._find_device(row))
+            except PlaceLostError as error:  # try again soon
+                self.store.report_waiting(row.id, str(error))
             except LabError as error:  # the run failed just now, or was taken out meanwhile
                 logger.info("run %s gets no device: %s", row.id, error)
                 self._notify()
         for device in devices:
-            with self._guard:
-                worker = self._workers.get(device)
-                if worker is None or not worker.is_alive():
-                    if self._closing.is_set():
-                        return
-                    worker = self._workers[device] = _Worker(self, device)
-                    worker.start()
-            worker.wake.set()
+            try:
+                places = self.executor.places(device)
+            except PlaceLostError as error:  # try again soon
+                self._report_waiting(device, str(error))
+                continue
+            for place in places:
+                with self._guard:
+                    worker = self._workers.get(place)
+                    if worker is None or not worker.is_alive():
+                        if self._closing.is_set():
+                            return
+                        worker = self._workers[place] = _Worker(self, place)
+                        worker.start()
+                worker.wake.set()
+
+    def _report_waiting(self, device: str, text: str) -> None:
+        """Record why the first run that waits for this device does not begin."""
+        for run in self.store.queued(device)[:1]:
+            if run.progress_text != text:
+                self.store.report_waiting(run.id, text)
 
     def _find_device(self, row: RunRow) -> str:
         """Resolve the run's device. One that is not there ends the run as failed and raises
-        ConfigError."""
+        ConfigError; PlaceLostError where nobody can say."""
         try:
-            device = self._resolve(row.config)
+            device = self.executor.resolve(row.config)
+        except PlaceLostError:
+            raise
         except Exception as error:
             message = failure_message(error, row)
             end_early(self.store, row.id, "failed", message)
@@ -266,8 +311,8 @@ class Queue:
         self.store.set_device(row.id, device, expected_seconds=expected)
         return device
 
-    def _train(self, run_id: str) -> None:
-        """Claim and train one run; the calling worker holds the device."""
+    def _train(self, run_id: str, place: Place) -> None:
+        """Claim and train one run; the calling worker holds the place."""
         if not self.store.claim(run_id):
             return  # taken out of the queue, or claimed by somebody else, just now
         control = Control()
@@ -276,7 +321,10 @@ class Queue:
             if self._closing.is_set():
                 control.request_pause()
         try:
-            execute(self.store, run_id, control=control, engine=self._engine)
+            execute(self.store, run_id, control=control, engine=self.executor.engine(place))
+            self._losses.pop(run_id, None)
+        except PlaceLostError as error:
+            self._go_on_elsewhere(run_id, control, error)
         except BaseException:  # the store's error or a SystemExit; the run's own are recorded
             logger.exception("run %s was given up", run_id)
             with contextlib.suppress(Exception):
@@ -287,19 +335,35 @@ class Queue:
                     del self._controls[run_id]
             self._notify()
 
+    def _go_on_elsewhere(self, run_id: str, control: Control, error: PlaceLostError) -> None:
+        """Put a run that lost its place back to the front, unless that happened too often."""
+        losses = self._losses[run_id] = self._losses.get(run_id, 0) + 1
+        if control.wanted in ("stop", "pause"):
+            return
+        if losses > MOST_LOSSES:
+            del self._losses[run_id]
+            text = f"Its place was lost {losses} times; it does not go on by itself any more."
+            return self.store.write_log(run_id, "warning", text)
+        logger.warning("run %s goes on from its last state: %s", run_id, error)
+        with contextlib.suppress(LabError):  # a person was faster
+            self.store.enqueue(run_id, front=True)
+        self._wake.set()
+
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
 
 class _Worker(threading.Thread):
-    """Trains the runs of one device, one after the other."""
+    """Trains runs on one place, one after the other."""
 
-    def __init__(self, owner: Queue, device: str) -> None:
-        super().__init__(name=f"trainer-{device}-idle", daemon=True)
+    def __init__(self, owner: Queue, place: Place) -> None:
+        super().__init__(name=f"trainer-{place.name}-idle", daemon=True)
         self.wake = threading.Event()
+        self.run_id: str | None = None
+        """Of the run that it trains."""
         self._queue = owner
-        self._device = device
+        self._place = place
 
     def run(self) -> None:
         lower_priority()
@@ -307,32 +371,35 @@ class _Worker(threading.Thread):
             try:
                 worked = self._next_run()
             except Exception:  # the store's; what goes wrong in a run is recorded, not raised
-                logger.exception("the worker of %s could not take its next run", self._device)
+                logger.exception("the worker of %s could not take its next run", self._place.name)
                 worked = False
             self.wake.wait(TURN_SECONDS if worked else None)
             self.wake.clear()
 
     def _next_run(self) -> bool:
-        """Train the first run that waits for this device; False when none does."""
-        queued = self._queue.store.queued(self._device)
-        if not queued:
+        """Train the first run that waits for this kind of device; False when none does."""
+        queue, place = self._queue, self._place
+        queued = queue.store.queued(place.device)
+        if not queued or not queue.has(place):
             return False
-        with locks.device_turn(
-            self._device,
+        with queue.executor.turn(
+            place,
             cancelled_within=self._cancelled_within,
-            on_wait=lambda: self._report_waiting(queued[0].id),
+            on_wait=lambda: queue.store.report_waiting(
+                queued[0].id, locks.waiting_text(place.name)
+            ),
         ) as held:
-            queued = self._queue.store.queued(self._device) if held else []
+            queued = queue.store.queued(place.device) if held else []
             if queued:
-                self.name = f"trainer-{queued[0].id}"
+                self.run_id, self.name = queued[0].id, f"trainer-{queued[0].id}"
                 try:
-                    self._queue._train(queued[0].id)
+                    queue._train(queued[0].id, place)
                 finally:
-                    self.name = f"trainer-{self._device}-idle"
+                    self.run_id, self.name = None, f"trainer-{place.name}-idle"
         return bool(queued)
 
     def _cancelled_within(self, seconds: float) -> bool:
         return self._queue._closing.wait(seconds)
 
     def _report_waiting(self, run_id: str) -> None:
-        self._queue.store.report_waiting(run_id, locks.waiting_text(self._device))
+        self._queue.store.report_waiting(run_id, locks.waiting_text(self._place.name))

@@ -6,6 +6,7 @@ the order of arrival.
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,16 +68,16 @@ def fair_order(
     return order
 
 
-def seconds_until(ahead: Iterable[RunRow]) -> float | None:
-    """Returns when a run begins that waits for these, in seconds from now; None while nobody knows
-    how long one of them takes."""
-    total = 0.0
+def seconds_until(ahead: Iterable[RunRow], places: int = 1) -> float | None:
+    """Returns when a run begins that waits for these, on as many places, in seconds from now; None
+    while nobody knows how long one of them takes."""
+    free_at = [0.0] * places
     for run in ahead:
         left = run.seconds_left if run.status == "running" else run.expected_seconds
         if left is None:
             return None
-        total += left
-    return total
+        heapq.heapreplace(free_at, free_at[0] + left)
+    return free_at[0]
 
 
 def append(connection: sa.Connection, run_id: str, *, front: bool = False) -> None:

@@ -188,6 +188,10 @@ class Recorder:
             logger.debug("run %s: %s", self._run_id, error)
         self._retried_at = time.monotonic()
 
+    def leave(self) -> None:
+        """The run is about to be marked as interrupted, which is then no loss to this process."""
+        self._status = ""
+
     def _lose(self, error: LabError) -> None:
         """Somebody deleted the run, or another process has it: training ends, at the next step."""
         if self._status:

@@ -7,6 +7,7 @@ However a run ends, exactly one RunEnded is recorded, and the sentence in it is 
     a LabError                        failed, its sentence
     a full disk                       paused, its sentence
     out of memory                     failed, what to make smaller
+    where it trained is gone          interrupted (no RunEnded; PlaceLostError goes on to the queue)
     anything else, or no RunEnded     failed, a bug: the traceback goes to the run's log
     Ctrl-C twice, interpreter exit    interrupted (no RunEnded; the exception goes on)
     the run was deleted meanwhile     nothing is recorded, its files go
@@ -25,7 +26,14 @@ from pathlib import Path
 
 from lab.config import RunConfig
 from lab.data.pack_lock import sweep_packs
-from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError, RunLostError
+from lab.errors import (
+    DiskFullError,
+    LabError,
+    NotFoundError,
+    PlaceLostError,
+    ResourceError,
+    RunLostError,
+)
 from lab.home import home_folder, home_id, lab_home, sweep_temporaries
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
@@ -76,7 +84,7 @@ def lab_engine(
 
 def lab_device(config: RunConfig) -> str:
     """The device that `config` will train on; raises ConfigError when it is not there."""
-    from lab.training.plan import resolve_device
+    from lab.training.devices import resolve_device
 
     return resolve_device(config)
 
@@ -219,6 +227,13 @@ def _train_to_the_end(
     except DiskFullError as error:
         recorder.flush_or_drop()
         ended = _ending(store, run_id, "paused", no_room(error))
+    except PlaceLostError as error:
+        recorder.flush_or_drop()
+        with contextlib.suppress(ResourceError):  # the next `recover` sees to it
+            store.write_waiting(run_id)
+        recorder.leave()
+        store.interrupt(run_id, store.owner(), str(error))
+        raise
     except Exception as error:
         recorder.flush_or_drop()  # first: the ending tells how far the run got
         if not isinstance(error, LabError):
@@ -228,6 +243,7 @@ def _train_to_the_end(
         recorder.flush_or_drop()
         with contextlib.suppress(LabError):  # the next `recover` sees to it
             store.write_waiting(run_id)
+            recorder.leave()
             store.interrupt(run_id, store.owner(), "Interrupted from outside; it can be resumed.")
         raise
     _write_ending(run_id, recorder, final_log, ended)

@@ -32,6 +32,10 @@ class Control:
     def request_finish(self) -> None:
         self._wanted = "finish"
 
+    def request(self, wanted: Wanted) -> None:
+        """Ask for what another `Control` was asked for."""
+        self._wanted = wanted
+
     def request_rate(self, rate: float) -> None:
         """Ask for another learning rate, from the next step on."""
         self._rate = rate

@@ -25,6 +25,7 @@ from lab.models.staged import StagedNet
 from lab.models.weights import check_weights
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import CheckpointMetadata, require_resume
+from lab.training.devices import resolve_device
 from lab.training.source import Images
 from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
@@ -88,23 +89,6 @@ class Plan:
             device=self.device,
             memory_format=self.memory_format,
         )
-
-
-def resolve_device(config: RunConfig) -> str:
-    """The device that the run will use: "cuda", "mps" or "cpu".
-
-    Raises ConfigError when a device is asked for that this machine does not have.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
-    if config.device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[config.device]:
-        names = ", ".join(name for name, available in there.items() if available)
-        raise ConfigError(
-            f"device is {config.device!r}, which this machine does not have; "
-            f"it has: {names}. Choose auto or one of these."
-        )
-    return config.device
 
 
 def resolve(config: RunConfig, *, begun: bool = False) -> RunConfig:

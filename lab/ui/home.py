@@ -167,7 +167,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
     )
     from lab.models.architecture import ARCHITECTURES
     from lab.models.weights import missing_weights
-    from lab.training.plan import resolve_device
+    from lab.training.devices import resolve_device
 
     times = {}
     for start in STARTS:

@@ -11,6 +11,8 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, DataError, DiskFullError, NotFoundError, ResourceError
 from lab.progress import Cancelled
 from lab.runs import locks, worker
+from lab.runs.executors import Place
+from lab.runs.executors.local import LocalExecutor
 from lab.runs.queue import Queue, shutdown_queues
 from lab.runs.queue import queue as process_queue
 from lab.runs.rows import RunRow
@@ -242,7 +244,7 @@ def test_an_engine_that_leaves_by_system_exit_interrupts_its_run_only(
 ) -> None:
     queue = start_queue(FakeEngine(fail_at=2, error=SystemExit(1)))
     assert queue.wait(queue.submit(CONFIG), 10).status == "interrupted"
-    queue._engine = FakeEngine()
+    queue.executor = LocalExecutor(FakeEngine(), lambda _: "cpu")
     assert queue.wait(queue.submit(CONFIG), 10).status == "completed"
 
 
@@ -451,7 +453,8 @@ def test_there_is_one_queue_a_process(runs: Store) -> None:
     first = process_queue()
     assert process_queue() is first
     assert first.store is runs
-    assert first._engine is lab_engine
+    assert isinstance(first.executor, LocalExecutor)
+    assert first.executor.engine(Place("cpu", "cpu")) is lab_engine
     first.start()
     shutdown_queues()
     assert process_queue() is not first

@@ -199,20 +199,22 @@ def test_owner_locks(home: Path) -> None:
     assert locks.owner() != mine
 
 
-def test_only_one_holds_a_device(home: Path) -> None:
+def test_only_one_holds_a_place(home: Path) -> None:
     waited: list[str] = []
     with locks.device_turn(
         "cuda:0", cancelled_within=lambda _: True, on_wait=lambda: None
     ) as first:
         assert first
         with locks.device_turn(
-            "cuda", cancelled_within=lambda _: True, on_wait=lambda: waited.append("waited")
+            "cuda:0", cancelled_within=lambda _: True, on_wait=lambda: waited.append("waited")
         ) as second:
             assert not second
         with locks.device_turn(
-            "cpu", cancelled_within=lambda _: True, on_wait=lambda: None
+            "cuda:1", cancelled_within=lambda _: True, on_wait=lambda: None
         ) as other:
             assert other
     assert waited == ["waited"]
-    with locks.device_turn("cuda", cancelled_within=lambda _: True, on_wait=lambda: None) as again:
+    with locks.device_turn(
+        "cuda:0", cancelled_within=lambda _: True, on_wait=lambda: None
+    ) as again:
         assert again

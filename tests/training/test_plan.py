@@ -8,7 +8,8 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.progress import Cancelled
-from lab.training.plan import make_plan, resolve, resolve_device
+from lab.training.devices import resolve_device
+from lab.training.plan import make_plan, resolve
 from lab.training.speed.compiling import what_is_missing
 
 

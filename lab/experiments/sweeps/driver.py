@@ -4,7 +4,7 @@
         read the sweep's runs from the store
         halving: report each rung's value; stop the run that is not among the best
         settle the combinations whose runs have all ended
-        keep two runs of the sweep waiting or training, so that a person's own run soon has its turn
+        keep a run of the sweep on each place and one waiting: a person's own run soon has its turn
 
 A driver never trains: runs go through `Queue`, so all that is true of runs (stop, pause, one a
 device, found again after a crash) is true of a sweep's. All state is in the database; a new driver
@@ -32,8 +32,8 @@ from lab.runs.rows import EpochColumns, RunRow
 
 logger = logging.getLogger(__name__)
 
-MAX_OPEN_RUNS = 2
-"""Most runs of one sweep that train or wait at a time."""
+WAITING_RUNS = 1
+"""Most runs of one sweep that wait, beside those that train on a place."""
 
 MAX_FAILURES = 5
 """Failures in a row (a locked database, a full disk) before a driver gives its sweep up."""
@@ -109,10 +109,11 @@ class Driver:
         if runs_state == self._last_state:
             return True
         live = sum(row.is_live for each in rows.values() for row in each)
+        most = self._queue.places_for(self._config.base) + WAITING_RUNS
         for trial in self._study.open_trials():
-            live += self._advance(trial, rows[trial.number], room=MAX_OPEN_RUNS - live)
-        while live < MAX_OPEN_RUNS and (new := self._study.next()) is not None:
-            live += self._advance(new, [], room=MAX_OPEN_RUNS - live)
+            live += self._advance(trial, rows[trial.number], room=most - live)
+        while live < most and (new := self._study.next()) is not None:
+            live += self._advance(new, [], room=most - live)
         if live == 0 and not self._study.open_trials():
             set_sweep_status(runs, self.sweep_id, "completed")
             return False

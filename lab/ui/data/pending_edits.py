@@ -56,9 +56,10 @@ def draw_pending(info: DatasetInfo) -> None:
             reason = st.text_input(
                 "Why (optional)",
                 key=f"data_reason_{info.name}",
-                placeholder="for example: blurred pictures",
+                placeholder="Why (optional): blurred pictures ...",
+                label_visibility="collapsed",
                 max_chars=200,
-                width=280,
+                width=320,
             )
             save = st.button(
                 "Save as new version",

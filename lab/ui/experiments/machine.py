@@ -22,7 +22,7 @@ from lab.experiments.estimates import (
 from lab.experiments.recipes.recipe import SIZES, Prepared, Size
 from lab.progress import Cancel, Report
 from lab.runs.store import store
-from lab.training.plan import resolve_device
+from lab.training.devices import resolve_device
 from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 

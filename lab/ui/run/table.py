@@ -313,11 +313,11 @@ def draw_queue() -> None:
     turns = " One run a person in turn." if several else ""
     with st.container(border=True):
         st.markdown(
-            f"**In the queue: {len(waiting)}.** One run at a time trains on a device.{turns}"
+            f"**In the queue: {len(waiting)}.** One run at a time trains on each place.{turns}"
         )
         for place, run in enumerate(waiting):
             with st.container(horizontal=True, vertical_alignment="center"):
-                starts = words_until(ahead)
+                starts = words_until(ahead, run.device)
                 begins = f" :gray[· starts in {starts}]" if starts and ahead else ""
                 st.markdown(f"{place + 1}. {plain(run.name)}{begins}", width="stretch")
                 ahead.append(run)

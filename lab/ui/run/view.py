@@ -6,9 +6,11 @@ import base64
 
 import streamlit as st
 
+from lab.api.history import FEWEST_CLASSES, panels
 from lab.api.judging import judge
 from lab.errors import LabError, NotFoundError
 from lab.explain import overlay
+from lab.metrics import metrics_of
 from lab.people import may_change, name_of
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
@@ -69,6 +71,7 @@ def _body(run_id: str, is_title: bool) -> None:
             "status": run.status,
             "message": page_words(run.message) if run.status == "failed" else "",
             "statuses": status_values(),
+            "metrics": panels(metrics_of(len(run.class_names) or FEWEST_CLASSES)),
             "look": _MAP_LOOK,
             "empty": EMPTY,
         },

@@ -24,7 +24,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import missing_weights
 from lab.progress import Cancel, Report
 from lab.runs.store import store
-from lab.training.plan import resolve_device
+from lab.training.devices import resolve_device
 from lab.ui.state import change_form
 from lab.ui.widgets.busy import machine_is_busy
 from lab.ui.words import plain

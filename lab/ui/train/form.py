@@ -14,7 +14,7 @@ from lab.data.catalog import DatasetInfo
 from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import PRESETS, preset_knobs, suited_to
-from lab.models.architecture import ARCHITECTURES, JOINED, TIMM, ArchitectureSpec
+from lab.models.architecture import ARCHITECTURES, JOINED, TIMM, ArchitectureSpec, used_knobs
 from lab.models.weights import missing_weights
 from lab.runs.assignments import Assignment
 from lab.runs.queue import queue
@@ -118,14 +118,15 @@ def draw() -> None:
     _adopt_settings_from_url()
     info = _draw_dataset()
     spec = _draw_architecture()
-    draw_essential("network", leave_out=LINKED)
+    draw_essential("network", _used())
     _draw_freeze(spec)
-    draw_essential("freeze", leave_out=LINKED)
+    draw_essential("freeze", _used())
     draw_network(form_values(), info)
     _draw_activation(spec)
+    used = _used()
     for group in GROUP_TITLES:
         if group not in ("network", "freeze"):
-            draw_essential(group, leave_out=LINKED)
+            draw_essential(group, used)
     freeze = form_values()["freeze"]
     st.session_state[SUITED] = (info.name, spec.name, freeze)
     usual = suited_to(info.name, spec.name, freeze)
@@ -136,7 +137,14 @@ def draw() -> None:
     for group in GROUP_TITLES:
         if group == "start":
             continue
-        draw_group(group, options={"reduced_class": ("", *info.class_names)}, usual=usual)
+        options = {"reduced_class": ("", *info.class_names)}
+        draw_group(group, used, options=options, usual=usual)
+
+
+def _used() -> list[str]:
+    """Returns the knobs that have an effect beside those with a place of their own in the form;
+    the others are hidden."""
+    return [name for name in used_knobs(form_values()) if name not in LINKED]
 
 
 def _draw_dataset() -> DatasetInfo:
@@ -188,7 +196,8 @@ def _draw_architecture() -> ArchitectureSpec:
     chosen = str(st.session_state.get(knob_key("architecture")))
     if chosen not in names and chosen in ARCHITECTURES:
         names.append(chosen)
-    draw_knob("architecture", options=names, label=_architecture_label, on_change=_use_suited)
+    labels = _architecture_labels(tuple(names))
+    draw_knob("architecture", options=names, label=labels.__getitem__, on_change=_use_suited)
     with st.popover("Another by name", icon=":material/keyboard:", type="tertiary"):
         st.text_input(
             "Name of a network",
@@ -227,10 +236,14 @@ def _use_timm_name() -> None:
     _use_suited()
 
 
-def _architecture_label(name: str) -> str:
-    spec = ARCHITECTURES.get(name)
-    missing = missing_weights(spec) if spec.weights else ""
-    return f"{spec.title} · weights: {missing}" if missing else spec.title
+@st.cache_data(ttl=5.0, show_spinner=False)  # a look for each one's file at each click is slow
+def _architecture_labels(names: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for name in names:
+        spec = ARCHITECTURES.get(name)
+        missing = missing_weights(spec) if spec.weights else ""
+        labels[name] = f"{spec.title} · weights: {missing}" if missing else spec.title
+    return labels
 
 
 def _draw_freeze(spec: ArchitectureSpec) -> None:

@@ -10,7 +10,9 @@ import streamlit as st
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError
+from lab.runs.executors.choice import executor, places_of
 from lab.runs.store import store
+from lab.training.devices import resolve_device
 from lab.ui.train.assignment import draw_hand_out
 from lab.ui.train.preview import Preview, augmented, layers, preview
 from lab.ui.words import page_words, plain
@@ -33,10 +35,10 @@ def draw_summary(config: RunConfig) -> None:
         _draw_augmented(config)
     st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
     waiting = store().runs(status=("queued", "preparing", "running"))
-    if waiting:
+    if len(waiting) >= places_of(executor(), resolve_device(config)):
         st.caption(
             f"Waits in the queue behind {_counted(len(waiting), 'run')}: "
-            "one run at a time keeps each fast."
+            "one run at a time on each place keeps each fast."
         )
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
         if table.open:

@@ -85,9 +85,9 @@ def _changed(name: str, then: Callable[[], None] | None) -> None:
         then()
 
 
-def draw_essential(group: Group, *, leave_out: Iterable[str] = ()) -> None:
-    """Draws the group's essential knobs that have an effect; numbers in two columns."""
-    names = [name for name in _used(group, essential=True) if name not in leave_out]
+def draw_essential(group: Group, used: Iterable[str]) -> None:
+    """Draws the essential ones of `used` that are the group's; numbers in two columns."""
+    names = [name for name in used if KNOBS[name].group == group and KNOBS[name].essential]
     columns: list[Any] = []
     for name in names:
         if KNOBS[name].kind not in ("int", "float") or len(names) == 1:
@@ -98,12 +98,18 @@ def draw_essential(group: Group, *, leave_out: Iterable[str] = ()) -> None:
             draw_knob(name)
 
 
-def draw_group(group: Group, *, options: Mapping[str, Iterable[str]], usual: RunConfig) -> None:
-    """Draws the group's other knobs in an expander, if any has an effect.
+def draw_group(
+    group: Group,
+    used: Iterable[str],
+    *,
+    options: Mapping[str, Iterable[str]],
+    usual: RunConfig,
+) -> None:
+    """Draws the other ones of `used` that are the group's in an expander, if there are any.
 
     `options` has the choices of knobs that depend on the data set, `usual` the values that suit it.
     """
-    names = _used(group, essential=False)
+    names = [name for name in used if KNOBS[name].group == group and not KNOBS[name].essential]
     if not names:
         return
     title = GROUP_TITLES[group]  # always the same: with another title Streamlit closes the group
@@ -115,15 +121,6 @@ def draw_group(group: Group, *, options: Mapping[str, Iterable[str]], usual: Run
     changed = [KNOBS[n].title for n in names if _form_value(KNOBS[n]) != getattr(usual, n)]
     if changed:
         st.caption(f"Changed: {', '.join(changed)}.")
-
-
-def _used(group: Group, *, essential: bool) -> list[str]:
-    """Returns the names of the group's knobs that have an effect; the others are hidden."""
-    return [
-        name
-        for name in used_knobs(_LiveValues())
-        if KNOBS[name].group == group and KNOBS[name].essential == essential
-    ]
 
 
 def read_form() -> RunConfig:
@@ -141,13 +138,13 @@ def read_form() -> RunConfig:
     )
 
 
-def form_values() -> dict[str, Any]:
-    """Returns the form's values by knob, as they are, allowed or not."""
-    return {name: _form_value(knob) for name, knob in KNOBS.items()}
+def form_values() -> Mapping[str, Any]:
+    """Returns the form's values by knob, as they are when they are read, allowed or not."""
+    return _FormValues()
 
 
-class _LiveValues(Mapping[str, Any]):
-    """The form's values by knob, read one by one: most questions need a few of them."""
+class _FormValues(Mapping[str, Any]):
+    """Read one by one: a reading of the session costs, and most questions need few of them."""
 
     def __getitem__(self, name: str) -> Any:
         return _form_value(KNOBS[name])

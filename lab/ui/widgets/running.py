@@ -6,6 +6,8 @@ import streamlit as st
 
 from lab.api.panels import Panel, bar, text
 from lab.api.run_texts import progress_values
+from lab.errors import LabError
+from lab.runs.queue import queue
 from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, store
 from lab.ui.live.panel import live_panel
@@ -45,7 +47,28 @@ def running_panel() -> Panel:
     if waiting:
         names = ", ".join(run.name for run in waiting)
         blocks.append(text(f"{len(waiting)} in line: {names}.", tone="small"))
+    if places := _places_text(active):
+        blocks.append(text(places, tone="small"))
     return {"state": " ".join(run.id for run in (*active, *waiting)), "blocks": blocks}
+
+
+def _places_text(active: list[RunRow]) -> str:
+    """Returns who trains where; "" where there is one place only."""
+    try:
+        places = queue().places()
+    except LabError as error:  # a cluster that cannot be reached
+        return str(error)
+    if len(places) < 2:
+        return ""
+    names = {run.id: run.name for run in active}
+    users = [
+        f"{place.name}: {names.get(run_id, 'a run')}" for place, run_id in places.items() if run_id
+    ]
+    free = len(places) - len(users)
+    free_text = f"{free} of {len(places)} places without a run of this server"
+    return " · ".join(
+        [*users[:12], *([f"{len(users) - 12} more"] if len(users) > 12 else []), free_text]
+    )
 
 
 def _runs() -> tuple[list[RunRow], list[RunRow]]:

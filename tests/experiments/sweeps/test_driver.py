@@ -15,7 +15,7 @@ from lab.errors import ConfigError, DataError, NotFoundError
 from lab.experiments.report import report
 from lab.experiments.sweeps import thread
 from lab.experiments.sweeps.config import SweepConfig
-from lab.experiments.sweeps.driver import MAX_OPEN_RUNS, Driver, value_at
+from lab.experiments.sweeps.driver import WAITING_RUNS, Driver, value_at
 from lab.experiments.sweeps.results import Line, lines, ranked
 from lab.experiments.sweeps.study import open_study
 from lab.experiments.sweeps.table import create_sweep, delete_sweep, set_sweep_status
@@ -165,7 +165,7 @@ def test_few_runs_wait_at_a_time(runs: Store, work: Work) -> None:
     sweep_id, driver, _ = work(sweep(axes={"batch_size": [10, 20, 30, 40]}, seeds=[0, 1]), engine)
     poll_until(driver, engine.held.is_set)
     driver.poll()
-    assert len(runs.runs(origin=f"sweep:{sweep_id}")) == MAX_OPEN_RUNS
+    assert len(runs.runs(origin=f"sweep:{sweep_id}")) == 1 + WAITING_RUNS
     assert [line.state for line in table(runs, sweep_id)] == ["training", *["to come"] * 3]
     engine.release.set()
     poll_until(driver, lambda: False)

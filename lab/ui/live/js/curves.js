@@ -123,6 +123,15 @@ export class Curves {
     for (const panel of this.panels) panel.reset()
   }
 
+  /** Draws empty frames while the first message is on its way, so that its points are drawn at
+   * once. */
+  async prepare(metrics) {
+    await this.ready.catch(() => {}) // `take` says it
+    if (this.metrics.length) return
+    this.metrics = metrics
+    this.offer()
+  }
+
   /** What a message of the stream brings. */
   async take({ history, metrics, alt, run, before }) {
     if (history) this.history.take(history)
@@ -272,7 +281,7 @@ class Panel {
     this.plot.setAttribute("aria-label", curves.alt?.[this.metric.id] ?? this.metric.title)
     const drawn = curves.history.steps.length > 0
     this.empty.hidden = drawn
-    if (!drawn || !window.uPlot) return
+    if (!window.uPlot) return
     const data = this.data()
     if (this.uplot) this.uplot.setData(data, !this.zoomed)
     else this.uplot = this.plot.uplot = new window.uPlot(this.options(), data, this.plot)

@@ -61,6 +61,7 @@ class RunView {
       message: (message) => this.take(message),
       state: (connected) => this.connection(connected),
     })
+    setTimeout(() => this.curves.prepare(data.metrics)) // the stream opens first
   }
 
   build() {
