@@ -10,6 +10,18 @@ BIN := $(VENV)/bin
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# CPU=1: PyTorch without CUDA, from its own index where that can be reached; pip's index as it is set otherwise.
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+ifdef CPU
+$(VENV)/.installed $(VENV)/.installed-dev: $(VENV)/.torch-cpu
+endif
+
+$(VENV)/.torch-cpu: | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
+		--index-url $(CPU_INDEX) torch torchvision \
+		|| echo "$(CPU_INDEX) cannot be reached: PyTorch comes from pip's own index, with what that has."
+	touch $@
+
 $(VENV)/.installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
@@ -19,9 +31,7 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	touch $(VENV)/.installed $@
 
 run: $(VENV)/.installed  ## open the lab on the built-in data, offline
-	$(BIN)/python -m lab datasets prepare
-	@mkdir -p static
-	$(BIN)/python -m streamlit run streamlit_app.py
+	$(BIN)/python -m lab ui
 
 test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browser tests with Chromium
 	# Two processes of one thread each: small networks gain nothing from two threads, and each process
@@ -53,4 +63,4 @@ faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files
 	$(BIN)/python -m benchmarks.store_faults
 
 clean:  ## remove what was made here, but not LAB_HOME
-	rm -rf $(VENV) static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -47,7 +47,7 @@ def main(*, quick: bool = False) -> None:
     text = (
         f"Seconds of an epoch of document 001's network, 27,455 + 7,172 images, in turn; each in a "
         f"process of its own. Each Keras epoch is a call of `fit`. {versions}.\n\n"
-        "| | Keras | plain PyTorch | Trainscope | Trainscope / Keras | target |\n"
+        "| | Keras | plain PyTorch | Epochlab | Epochlab / Keras | target |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(rows)
     )
     write("Keras" + (", quick" if quick else ""), [], text=text)

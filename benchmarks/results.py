@@ -42,7 +42,7 @@ def table(rows: list[Row]) -> str:
     """The rows as a table; the columns of the tuned script are there when a row has it."""
     tuned = any(row.tuned for row in rows)
     beside = ("plain, tuned, s", "ratio to it") if tuned else ()
-    head = ("work", "plain PyTorch, s", "Trainscope, s", "ratio", *beside, "target", "note")
+    head = ("work", "plain PyTorch, s", "Epochlab, s", "ratio", *beside, "target", "note")
     lines = [head, ("---",) * len(head), *(row.cells(tuned=tuned) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

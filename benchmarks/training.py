@@ -141,7 +141,7 @@ def mobilenet(photos: Path, *, per_class: int, importing: float) -> list[Row]:
     with Aside(_photo_script, plain.mobilenet_head, photos, per_class, True) as script:
         one = script.epoch()
         note = f"plain: one epoch measured, times {epochs}; "
-        note += f"Trainscope tests {len(tests):,} images at the end; "
+        note += f"Epochlab tests {len(tests):,} images at the end; "
         notes = [note + _peaks(each, script) for each in (peak, peak_again)]
     with Aside(_test_script, photos) as script:
         testing = script.evaluate()

@@ -1,4 +1,4 @@
-"""Trainscope: an interactive lab for image classification. The engine; the pages stand on it."""
+"""Epochlab: an interactive lab for image classification. The engine; the pages stand on it."""
 
 from lab.process import spin_briefly
 

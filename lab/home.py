@@ -1,6 +1,6 @@
 """The folder where the lab writes, and atomic writing of files and folders.
 
-LAB_HOME (default .lab/ in the working directory)
+LAB_HOME (see `lab.installation.default_home`)
 ├── lab.sqlite      the run store
 ├── runs/<run id>/  weights, resume state
 ├── packs/<name>/   decoded data sets
@@ -31,6 +31,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from lab.errors import ConfigError, DiskFullError, ResourceError
+from lab.installation import default_home
 
 if sys.platform != "win32":
     import fcntl
@@ -46,7 +47,7 @@ def lab_home() -> Path:
     Read from the environment at each call, so that tests and servers can choose their own.
     Raises ResourceError when the folder cannot be made.
     """
-    home = _resolved(os.environ.get("LAB_HOME") or ".lab", os.getcwd())
+    home = _resolved(os.environ.get("LAB_HOME") or default_home(), os.getcwd())
     _make(home)
     return home
 

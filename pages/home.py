@@ -6,7 +6,7 @@ from lab.ui import home
 from lab.ui.live.component import preload_live_view
 from lab.ui.widgets.running import draw_running
 
-st.title("Trainscope", anchor=False)
+st.title("Epochlab", anchor=False)
 st.markdown("Train an image classifier on this machine and watch it learn.")
 
 draw_running(key="home_running")

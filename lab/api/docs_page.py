@@ -9,6 +9,7 @@ from html import escape
 from lab.api.endpoint import Endpoint, Parameter
 from lab.api.examples import PYTHON_START, curl, python
 from lab.api.serving import STATUS_WORDS
+from lab.installation import COMMAND
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 """Content-Security-Policy of the page."""
@@ -63,22 +64,22 @@ def docs_page(endpoints: Sequence[Endpoint], base: str) -> str:
     return "\n".join(
         [
             "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8"><title>Trainscope: API</title>',
+            '<html lang="en"><head><meta charset="utf-8"><title>Epochlab: API</title>',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<style>{_STYLE}</style></head><body>",
-            "<h1>Trainscope: API</h1>",
+            "<h1>Epochlab: API</h1>",
             "<nav><ul>",
             *(f"<li><a href='#{e.operation}'>{escape(e.summary)}</a></li>" for e in endpoints),
             "</ul></nav>",
             "<p>Everything is JSON; the same as an <a href='openapi.json'>OpenAPI document</a>. "
             "Reading needs nothing. What changes something needs the token:</p>",
-            _pre("TOKEN=$(python -m lab api-token)   # on the server, in the lab's folder"),
+            _pre(f"TOKEN=$({COMMAND} api-token)   # on the server, in the lab's folder"),
             "<details><summary>A refusal is <code>{&quot;error&quot;: &quot;one sentence&quot;}"
             "</code>, with one of these statuses</summary>",
             _table([(str(status), words) for status, words in STATUS_WORDS.items()]),
             "</details>",
             "<p>Every Python example begins with this:</p>",
-            _pre(f"TOKEN = ...  # what `python -m lab api-token` prints\n{_start(base)}"),
+            _pre(f"TOKEN = ...  # what `{COMMAND} api-token` prints\n{_start(base)}"),
             "<h2 id='follow'>Follow a run</h2>",
             "<p>In a shell, the events as they come:</p>",
             _pre(_follow_curl(base)),

@@ -26,6 +26,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lab.installation import COMMAND
 from lab.secret_file import secret_file
 
 TOKEN_VARIABLE = "LAB_API_TOKEN"
@@ -69,7 +70,7 @@ class Guard:
                 return ""  # a person follows a link; the other page does not see the answer
             return (
                 "Pages of other sites may not read this lab. From a program, send the header "
-                '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
+                f'"Authorization: Bearer TOKEN"; `{COMMAND} api-token` prints the token.'
             )
         if is_from_own_page(request):
             if self._hosts or _is_own_name(host):
@@ -80,7 +81,7 @@ class Guard:
             )
         return (
             "This request changes something, so it needs the header "
-            '"Authorization: Bearer TOKEN"; `python -m lab api-token` prints the token.'
+            f'"Authorization: Bearer TOKEN"; `{COMMAND} api-token` prints the token.'
         )
 
 

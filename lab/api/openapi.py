@@ -8,13 +8,14 @@ from typing import Any
 from lab.api.endpoint import Endpoint
 from lab.api.schemas import component, components
 from lab.api.serving import STATUS_WORDS
+from lab.installation import COMMAND
 
 VERSION = "1"
 """Of the API; it grows when a program that uses it would have to change."""
 
 ABOUT = (
     "Reading needs nothing. Whatever changes something needs the header `Authorization: Bearer "
-    "TOKEN`; `python -m lab api-token`, on the server, prints the token. Every refusal is "
+    f"TOKEN`; `{COMMAND} api-token`, on the server, prints the token. Every refusal is "
     '`{"error": "one sentence"}`. Numbers that are not known, or not finite, are null.'
 )
 
@@ -27,7 +28,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     groups = dict.fromkeys(endpoint.group for endpoint in endpoints)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Trainscope", "version": VERSION, "description": ABOUT},
+        "info": {"title": "Epochlab", "version": VERSION, "description": ABOUT},
         "servers": [{"url": "/api"}],
         "tags": [{"name": name} for name in groups],
         "paths": paths,

@@ -33,7 +33,7 @@ from lab.runs.members import NameTakenError, join, member
 from lab.runs.store import store
 from lab.secret_file import secret_file
 
-COOKIE = "trainscope"
+COOKIE = "epochlab"
 COOKIE_SECONDS = 90 * 24 * 3600
 AGAIN_SECONDS = 24 * 3600
 """How long a link back holds."""
@@ -164,8 +164,8 @@ def _shown(query: QueryParams, provider_link: Callable[[], str] | None, secure: 
         return _back(again, then, secure)
     if sharing() == "oidc":
         if provider_link is None:
-            return _page(button_card("Trainscope", "Nobody can sign in here now.", ""), 503)
-        return _page(button_card("Trainscope", "", "Sign in", link=provider_link()))
+            return _page(button_card("Epochlab", "Nobody can sign in here now.", ""), 503)
+        return _page(button_card("Epochlab", "", "Sign in", link=provider_link()))
     code = query.get("code", "")
     if not code:
         return _page(code_card(then=then))
@@ -176,7 +176,7 @@ def _shown(query: QueryParams, provider_link: Callable[[], str] | None, secure: 
 
 def _first_card(problem: str, then: str) -> str:
     if sharing() == "oidc":
-        return button_card("Trainscope", problem, "Sign in", link="/sign-in")
+        return button_card("Epochlab", problem, "Sign in", link="/sign-in")
     return code_card(problem, then=then)
 
 

@@ -47,7 +47,7 @@ d="M6 8c3 11 6 15 20 16"/><path stroke="#9cc9ee" stroke-dasharray="4 4" d="M6 24
 def code_card(problem: str = "", *, then: str = "") -> str:
     """Returns the page that asks for the class code."""
     return _form(
-        "Trainscope",
+        "Epochlab",
         "Type the code that your teacher shows.",
         problem,
         '<label for="code">Class code</label><input class="code" id="code" name="code" required '
@@ -61,7 +61,7 @@ def code_card(problem: str = "", *, then: str = "") -> str:
 def name_card(code: str, problem: str = "", *, name: str = "", then: str = "") -> str:
     """Returns the page that asks for a name."""
     return _form(
-        "Welcome to Trainscope",
+        "Welcome to Epochlab",
         "What should your class call you?",
         problem,
         f'<input type="hidden" name="code" value="{escape(code)}">'
@@ -98,6 +98,6 @@ def _card(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Trainscope: sign in</title><style>{_STYLE}</style></head>"
+        f"<title>Epochlab: sign in</title><style>{_STYLE}</style></head>"
         f"<body><main>{_MARK}<h1>{escape(title)}</h1>{body}</main></body></html>"
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from lab.cli.console import Console, printable, progress_line
-from lab.cli.pictures import add_question, find_run, parse_crop, read_picture
+from lab.cli.find_run import find_run
+from lab.cli.pictures import add_question, parse_crop, read_picture
 from lab.data.decode import UnreadableFile
 from lab.errors import ConfigError
 from lab.evaluate.answer_sets import LEVELS

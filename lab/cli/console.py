@@ -9,6 +9,7 @@ from typing import Any
 
 import rich.console
 import rich.text
+from rich.table import Column
 
 from lab.names import visible
 from lab.progress import Progress, Report
@@ -27,6 +28,11 @@ class Console(rich.console.Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+def run_column() -> Column:
+    """A table's column of run ids, whole however narrow the terminal or the pipe is."""
+    return Column("Run", no_wrap=True, min_width=len("r-20261122-031911-e827"))
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from lab.data import catalog
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the run's id, or an unambiguous part of it")
+    parser.add_argument("run", metavar="RUN", help="a run's id, its start, or its name")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(perform=report)
 
 
 def report(options: argparse.Namespace) -> int:
-    from lab.cli.pictures import find_run  # these bring torch
+    from lab.cli.find_run import find_run  # these bring torch
     from lab.data.quality.duplicates import copy_groups
     from lab.evaluate.leak_free import known_groups, leak_free, leak_free_values
     from lab.evaluate.opened import open_data

@@ -8,15 +8,21 @@ output any more.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
+from lab import __version__
 from lab.errors import LabError
+from lab.installation import COMMAND, IS_CHECKOUT
 
 COMMANDS = {
+    "ui": "serve the pages",
     "train": "train a network and test it",
     "find-rate": "which learning rates move a network",
     "resume": "go on with a stopped or interrupted run",
@@ -33,23 +39,28 @@ COMMANDS = {
 """Each command with its help; a command is a file of this folder."""
 
 EXAMPLES = """examples:
-  python -m lab train --dataset drawn-signs --architecture sign-cnn --epochs 3
-  python -m lab train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
-  python -m lab train --config run.yaml
-  python -m lab train --config run.yaml --start-from r-20261122-031911-e827 --epochs 20
-  python -m lab find-rate --dataset sign-mnist --architecture sign-cnn --set batch_size=256
-  python -m lab sweep grid.yaml --json
-  python -m lab classify cat.jpg dog.png --run r-20261122-031911-e827
-  python -m lab explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
-  python -m lab datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
-  python -m lab datasets check cats-dogs --json
-  python -m lab recipes run sl-cnn --quick
-  TOKEN=$(python -m lab api-token)
+  {command} ui --port 8600
+  {command} train --dataset drawn-signs --architecture sign-cnn --epochs 3
+  {command} train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
+  {command} train --config run.yaml
+  {command} train --config run.yaml --start-from r-20261122-031911-e827 --epochs 20
+  {command} find-rate --dataset sign-mnist --architecture sign-cnn --set batch_size=256
+  {command} sweep grid.yaml --json
+  {command} classify cat.jpg dog.png --run r-20261122-031911-e827
+  {command} explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
+  {command} datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
+  {command} datasets check cats-dogs --json
+  {command} recipes run sl-cnn --quick
+  TOKEN=$({command} api-token)
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Perform one command; returns the exit status."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks how a line may go on (docs/INSTALL.md)
+        import argcomplete
+
+        argcomplete.autocomplete(build_parser(os.environ["COMP_LINE"].split()[1:]))
     arguments = sys.argv[1:] if arguments is None else arguments
     options = build_parser(arguments).parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -75,12 +86,15 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
     So nobody waits for the imports of the others.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m lab",
-        description="Trainscope without a browser.",
-        epilog=EXAMPLES,
+    parser = _Parser(
+        prog=COMMAND,
+        description="Epochlab without a browser.",
+        epilog=EXAMPLES.format(command=COMMAND),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    where = "a checkout" if IS_CHECKOUT else "installed"
+    version = f"Epochlab {__version__} ({where}, Python {sys.version.partition(' ')[0]})"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     requested = next((word for word in arguments if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
@@ -88,3 +102,23 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         if name == requested:
             importlib.import_module(f"lab.cli.{name.replace('-', '_')}").add_arguments(command)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Names the word that a mistyped one comes near."""
+
+    def error(self, message: str) -> NoReturn:
+        mistyped = re.search(r"(?:unrecognized arguments: |invalid choice: ')([^\s'=]+)", message)
+        if mistyped and (near := difflib.get_close_matches(mistyped[1], [*self._words()], 1)):
+            message = f"{message}. Did you mean {near[0]}?"
+        super().error(message)
+
+    def _words(self) -> Iterator[str]:
+        """Yields the options and commands of this parser and of those below it."""
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                below: dict[str, Any] = action.choices
+                yield from below
+                for parser in below.values():
+                    yield from parser._words()

@@ -1,4 +1,4 @@
-"""What `classify` and `explain` share: their options, the run, the picture file."""
+"""What `classify` and `explain` share: their options, the picture file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.data.decode import MAX_BYTES, UnreadableFile
-from lab.errors import ConfigError, NotFoundError, unknown_name
-from lab.runs.rows import RunRow
-from lab.runs.store import store
+from lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from lab.evaluate.pictures import Crop
@@ -17,7 +15,9 @@ if TYPE_CHECKING:
 
 def add_question(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the network and the part of the picture."""
-    parser.add_argument("--run", required=True, metavar="ID", help="a run's id, or its start")
+    parser.add_argument(
+        "--run", required=True, metavar="RUN", help="a run's id, its start, or its name"
+    )
     parser.add_argument(
         "--checkpoint", default="best", help="best (default), last or a kept epoch-0005"
     )
@@ -25,19 +25,6 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         "--crop", metavar="X,Y,SIDE", help="use a square part: its centre and side as shares"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-
-
-def find_run(text: str) -> RunRow:
-    """Returns the run with this id, or the only one whose id begins so; raises NotFoundError."""
-    rows = {row.id: row for row in store().runs()}
-    if text in rows:
-        return rows[text]
-    matches = [run_id for run_id in rows if text and run_id.startswith(text)]
-    if len(matches) == 1:
-        return rows[matches[0]]
-    if matches:
-        raise NotFoundError(f"Several runs begin with {text!r}: {', '.join(matches[:5])}.")
-    raise NotFoundError(f"{unknown_name('run', text, rows)} `python -m lab runs` lists them.")
 
 
 def read_picture(name: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.console import Console
+from lab.cli.console import Console, run_column
 from lab.cli.reporter import EXIT_STATUS, reporter
 from lab.config import RunConfig
 from lab.errors import DataError
@@ -26,6 +26,7 @@ from lab.experiments.recipes.book import QUESTIONS, all_recipes, recipe
 from lab.experiments.recipes.recipe import SIZES, Prepared, Recipe, prepare
 from lab.experiments.recipes.results import Result, results_beside, results_of
 from lab.experiments.report import report
+from lab.installation import COMMAND
 from lab.runs.foreground import run_in_foreground
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -83,7 +84,7 @@ def list_recipes(options: argparse.Namespace) -> int:
         console = Console()
         console.print(table)
         console.print(
-            "Times are estimates; run one with: python -m lab recipes run sl-cnn --quick",
+            f"Times are estimates; run one with: {COMMAND} recipes run sl-cnn --quick",
             highlight=False,
         )
     return 0
@@ -176,7 +177,7 @@ def _train(prepared: Sequence[Prepared], *, as_json: bool) -> list[RunRow]:
 
 
 def _print_results(each: Recipe, results: Sequence[Result]) -> None:
-    table = Table("Run", "Validation", "Test", "The document", "Beside it")
+    table = Table(run_column(), "Validation", "Test", "The document", "Beside it")
     for result in results:
         table.add_row(
             result.run.name,

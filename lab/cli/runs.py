@@ -8,7 +8,7 @@ import sys
 
 from rich.table import Table
 
-from lab.cli.console import Console
+from lab.cli.console import Console, run_column
 from lab.experiments.results_csv import results_csv
 from lab.metrics import METRICS
 from lab.runs.store import store
@@ -48,7 +48,7 @@ def list_runs(options: argparse.Namespace) -> int:
             }
             print(json.dumps(values))
         return 0
-    table = Table("Run", "Name", "Status", "Validation", "Test")
+    table = Table(run_column(), "Name", "Status", "Validation", "Test")
     for row in rows:
         accuracies = percent(row.best_val_accuracy), percent(row.test_accuracy)
         link = f" (from {row.parent}, epoch {row.parent_epoch})" if row.parent else ""

@@ -35,6 +35,7 @@ from lab.experiments.sweeps.results import (
 )
 from lab.experiments.sweeps.table import SweepRow, set_sweep_status, sweep, trial_of
 from lab.experiments.sweeps.thread import DriverThread, enter_sweep, left_out, stop_sweep
+from lab.installation import COMMAND
 from lab.metrics import METRICS
 from lab.runs.executors.choice import executor
 from lab.runs.foreground import run_in_foreground
@@ -212,7 +213,7 @@ class _Report:
         for line in table:
             if line.note:
                 self._out.print(f"Combination {line.number}: {line.note}")
-        go_on = f" Go on with it: python -m lab sweep {self.id}"
+        go_on = f" Go on with it: {COMMAND} sweep {self.id}"
         self._out.print(
             f"Sweep {self.id}: {row.status}. {row.message}"
             + ("" if row.status == "completed" else go_on)

@@ -13,6 +13,7 @@ from typing import Any
 from lab.data.decode import FORMAT_WORDS, Fit
 from lab.data.sources.pixel_tables import LETTERS
 from lab.data.sources.source import ClassRule
+from lab.installation import COMMAND
 from lab.registry import Registry
 
 
@@ -124,7 +125,7 @@ for _spec in (
         licence="CC0: Public Domain, as its Kaggle page states",
         how_to_get="Press Download on the Data page, or fetch the zip from "
         "https://www.kaggle.com/datasets/datamunge/sign-language-mnist and run: "
-        "python -m lab datasets add sign-mnist PATH",
+        f"{COMMAND} datasets add sign-mnist PATH",
         class_names=LETTERS,
         image_size=28,
         channels=1,
@@ -149,7 +150,7 @@ for _spec in (
         "the page of the source",
         how_to_get="Press Download on the Data page, or fetch the photographs from "
         "https://www.kaggle.com/datasets/tongpython/cat-and-dog and run: "
-        "python -m lab datasets add cats-dogs PATH",
+        f"{COMMAND} datasets add cats-dogs PATH",
         class_names=("cat", "dog"),
         class_aliases=_CATS_DOGS,
         formats=PHOTOGRAPH_FORMATS,
@@ -168,7 +169,7 @@ for _spec in (
         licence="For study: the photographs come from Asirra, which states no open licence",
         how_to_get="Press Download on the Data page, or fetch the zip from "
         "https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip and run: "
-        "python -m lab datasets add cats-dogs-filtered PATH",
+        f"{COMMAND} datasets add cats-dogs-filtered PATH",
         class_names=("cat", "dog"),
         class_aliases=_CATS_DOGS,
         formats=PHOTOGRAPH_FORMATS,

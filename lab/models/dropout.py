@@ -72,7 +72,7 @@ _LAYERS: weakref.WeakValueDictionary[int, RandomLayer] = weakref.WeakValueDictio
 
 
 @torch.library.custom_op(
-    "trainscope::draw_mask", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+    "epochlab::draw_mask", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
 )
 def _draw_mask(x: Tensor, key: int) -> Tensor:
     """`RandomLayer.draw_mask` as one opaque operation for torch's compiler.

@@ -191,8 +191,8 @@ class Database:
                     migrations.upgrade(connection)
                 except ValueError as error:
                     raise DataError(
-                        f"The run store {self._location} was written by a newer Trainscope (format "
-                        f"{error}; this one knows up to {migrations.HEAD}). Update Trainscope, or "
+                        f"The run store {self._location} was written by a newer Epochlab (format "
+                        f"{error}; this one knows up to {migrations.HEAD}). Update Epochlab, or "
                         "set LAB_HOME to another folder."
                     ) from None
 
@@ -343,7 +343,7 @@ def engine_options(url: str) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 25_000,
         "client_encoding": "utf8",
-        "fallback_application_name": "trainscope",
+        "fallback_application_name": "epochlab",
     }
     return {
         "pool_size": 4,

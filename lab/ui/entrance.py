@@ -109,7 +109,7 @@ def _in_use(page: Page) -> bool:
 def navigation() -> StreamlitPage:
     """Returns the page that the URL names, in the lab's frame."""
     # An icon of our own: Streamlit would fetch a named one from the internet.
-    st.set_page_config(page_title="Trainscope", page_icon=_ICON, layout="wide")
+    st.set_page_config(page_title="Epochlab", page_icon=_ICON, layout="wide")
     return st.navigation(
         [
             st.Page(

@@ -8,7 +8,7 @@ from benchmarks.results import Row, table
 def test_a_ratio_is_of_the_medians() -> None:
     row = Row("an epoch", plain=(4.0, 2.0, 9.0), lab=(1.0, 3.0, 2.0), target="<= 0.6", note="n")
     assert table([row]).splitlines() == [
-        "| work | plain PyTorch, s | Trainscope, s | ratio | target | note |",
+        "| work | plain PyTorch, s | Epochlab, s | ratio | target | note |",
         "| --- | --- | --- | --- | --- | --- |",
         "| an epoch | 4 (2 to 9) | 2 (1 to 3) | **0.5** | <= 0.6 | n |",
     ]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import lab
+from lab.cli import ui
 from lab.cli.console import Console
+from lab.cli.find_run import find_run
 from lab.cli.main import COMMANDS, main
 from lab.config import RunConfig
+from lab.errors import NotFoundError
+from lab.installation import APP
 from lab.runs import schema
 from lab.runs.store import store
 
@@ -46,7 +52,80 @@ def test_all_commands_are_listed_and_an_unknown_one_is_refused(
     with pytest.raises(SystemExit) as end:
         main(["trian"])
     assert end.value.code == 2
-    assert "invalid choice: 'trian'" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "invalid choice: 'trian'" in err
+    assert "Did you mean train?" in err
+
+
+def test_a_mistyped_option_is_answered_with_the_near_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words, near in ((["train", "--epocs", "3"], "--epochs"), (["runs", "--jsn"], "--json")):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 2
+        assert f"Did you mean {near}?" in capsys.readouterr().err
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith(f"Epochlab {lab.__version__} (a checkout")
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    def complete(line: str) -> set[str]:
+        answer = tmp_path / "answer"
+        environment = os.environ | {
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+            "_ARGCOMPLETE_IFS": " ",
+        }
+        subprocess.run([sys.executable, "-m", "lab"], env=environment, check=False)
+        return set(answer.read_text().split())
+
+    assert {"train", "runs"} <= complete("epochlab ")
+    assert complete("epochlab leak-free --js") == {"--json"}
+
+
+def test_a_run_is_meant_by_id_start_or_name() -> None:
+    first = store().create_run(RunConfig(), name="first")
+    second = store().create_run(RunConfig(), name="second")
+    for text in (first, first[:-1] if not second.startswith(first[:-1]) else first, "first"):
+        assert find_run(text).id == first
+    with pytest.raises(NotFoundError, match=r"2 runs are 'r-'.*Write one of these ids"):
+        find_run("r-")
+    store().rename(second, "first")
+    with pytest.raises(NotFoundError, match="2 runs are 'first'"):
+        find_run("first")
+    with pytest.raises(NotFoundError, match="`python -m lab runs` lists them"):
+        find_run("")
+
+
+def test_ids_stay_whole_in_a_narrow_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store().create_run(RunConfig(), name="a name that needs a lot of room in a table")
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["runs"]) == 0
+    assert run_id in capsys.readouterr().out
+
+
+def test_ui_serves_the_pages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lab_home: Path
+) -> None:
+    served: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: served.append(words))
+    monkeypatch.setattr(ui, "prepare_datasets", lambda options: 0)
+    main(["ui", "--port", "8600", "--no-browser", "--", "--server.address", "0.0.0.0"])
+    assert f"kept in {lab_home}" in capsys.readouterr().out
+    (words,) = served
+    assert words[1:5] == ["-m", "streamlit", "run", str(APP)]
+    rest = " ".join(words[5:])
+    assert rest == "--server.port 8600 --server.headless true --server.address 0.0.0.0"
 
 
 @pytest.mark.parametrize(

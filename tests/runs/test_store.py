@@ -332,7 +332,7 @@ def test_a_newer_format_is_refused(runs: Store) -> None:
     with runs.database.write() as connection:
         connection.execute(schema.version.update().values(version_num="99"))
     try:
-        with pytest.raises(DataError, match=r"newer Trainscope \(format 99.*Update Trainscope"):
+        with pytest.raises(DataError, match=r"newer Epochlab \(format 99.*Update Epochlab"):
             Store(runs.url)
     finally:  # other tests may have the same database
         with runs.database.write() as connection:

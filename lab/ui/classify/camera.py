@@ -29,7 +29,7 @@ _KEY = "classify_camera"
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
-    "trainscope_camera",
+    "epochlab_camera",
     html="""
     <div class="camera">
       <div class="view">

@@ -15,7 +15,7 @@ from lab.ui.widgets.pictures import jpeg_url
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
-    "trainscope_crop",
+    "epochlab_crop",
     html="""
     <div class="crop">
       <div class="stage">

@@ -24,7 +24,7 @@ _JPEG = "data:image/jpeg;base64,"
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
-    "trainscope_burst",
+    "epochlab_burst",
     html="""
     <div class="burst">
       <div class="view">

@@ -19,7 +19,7 @@ from lab.words import size
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
-    "trainscope_upload",
+    "epochlab_upload",
     html="""
     <div class="upload">
       <div class="drop">

@@ -22,6 +22,7 @@ from lab.experiments.sweeps.results import (
 )
 from lab.experiments.sweeps.table import SweepRow, delete_sweep, sweep, sweeps
 from lab.experiments.sweeps.thread import left_out, resume_sweep, start_sweep, stop_sweep
+from lab.installation import COMMAND
 from lab.metrics import METRICS
 from lab.people import may_change, name_of
 from lab.runs.store import store
@@ -240,7 +241,7 @@ def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> No
         st.download_button(
             "As YAML", config.to_yaml(), file_name=f"{row.id}.yaml", key=f"{KEY}_yaml",
             icon=":material/download:", on_click="ignore",
-            help="The same sweep for the command line: python -m lab sweep FILE.yaml",
+            help=f"The same sweep for the command line: {COMMAND} sweep FILE.yaml",
         )  # fmt: skip
         if mine and not row.is_working:
             st.button(

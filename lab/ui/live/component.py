@@ -14,7 +14,7 @@ import streamlit as st
 from lab.ui.live.assets import asset_url
 
 _mount = st.components.v2.component(
-    "trainscope_live",
+    "epochlab_live",
     # Plotly's style sheet goes into the document, where a shadow root would not see it.
     isolate_styles=False,
     html='<div class="live"></div>',

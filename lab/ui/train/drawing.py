@@ -20,7 +20,7 @@ from lab.models.summary import StageShape, stage_shapes
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
-    "trainscope_network",
+    "epochlab_network",
     html='<div class="drawing"></div>',
     css=(_HERE / "drawing.css").read_text(encoding="utf-8"),
     js=(_HERE / "drawing.js").read_text(encoding="utf-8"),

@@ -13,7 +13,7 @@ from lab.charts.confusion import Matrix
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
-    "trainscope_confusion_matrix",
+    "epochlab_confusion_matrix",
     html='<div class="matrix"></div>',
     css=(_HERE / "matrix.css").read_text(encoding="utf-8"),
     js=(_HERE / "matrix.js").read_text(encoding="utf-8"),

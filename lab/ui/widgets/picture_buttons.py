@@ -18,7 +18,7 @@ SMALL = 64
 """Pictures of at most so many pixels a side are sent without loss and shown in sharp blocks."""
 
 _mount = st.components.v2.component(
-    "trainscope_picture_buttons",
+    "epochlab_picture_buttons",
     html='<div class="pictures"></div>',
     css=(_HERE / "picture_buttons.css").read_text(encoding="utf-8"),
     js=(_HERE / "picture_buttons.js").read_text(encoding="utf-8"),

@@ -15,7 +15,7 @@ ELEMENTS = ("PlotlyChart", "DataFrame")
 """Streamlit's names of the elements whose code is worth loading ahead."""
 
 _preload = st.components.v2.component(
-    "trainscope_preload",
+    "epochlab_preload",
     isolate_styles=False,
     html="<span></span>",
     js="""

@@ -1,0 +1,75 @@
+"""The wheel carries all that a checkout has beside lab/, and works from any folder."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lab import installation
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel, unpacked."""
+    pytest.importorskip("hatchling")
+    target = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = target.glob("epochlab-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target / "site")
+    return target / "site"
+
+
+def _run(installed: Path, code: str, tmp_path: Path) -> str:
+    """What the code prints where the installed copy is the only `lab`."""
+    environment = {**os.environ, "PYTHONPATH": str(installed), "XDG_DATA_HOME": str(tmp_path)}
+    environment.pop("LAB_HOME", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_checkout_keeps_its_folder_beside_it() -> None:
+    assert installation.IS_CHECKOUT
+    assert ROOT / "streamlit_app.py" == installation.APP
+    assert installation.COMMAND == "python -m lab"
+    assert installation.default_home() == ".lab"
+
+
+def test_the_wheel_has_every_file(installed: Path) -> None:
+    def files(folder: Path) -> set[str]:
+        return {
+            path.relative_to(folder).as_posix()
+            for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+
+    assert files(ROOT / "lab") <= files(installed / "lab")
+    assert files(ROOT / "pages") == files(installed / "lab" / "app" / "pages")
+    assert (installed / "lab" / "app" / ".streamlit" / "config.toml").is_file()
+
+
+def test_an_installed_copy_serves_its_pages_and_keeps_its_data_with_the_person(
+    installed: Path, tmp_path: Path
+) -> None:
+    code = """
+from streamlit.testing.v1 import AppTest
+from lab import installation
+from lab.home import lab_home
+from lab.ui import startup
+startup._warm_up = lambda: None
+print(installation.IS_CHECKOUT, installation.COMMAND, lab_home())
+app = AppTest.from_file(str(installation.APP), default_timeout=60).run()
+print(app.title[0].value, len(app.exception))
+"""
+    first, second = _run(installed, code, tmp_path).splitlines()
+    assert first == f"False epochlab {tmp_path / 'epochlab'}"
+    assert second == "Epochlab 0"
