@@ -33,7 +33,7 @@ class Executor(Protocol):
     """What the queue asks of the place where runs train. Methods may be called by any thread."""
 
     def places(self, device: str) -> tuple[Place, ...]:
-        """The places of one kind of device as there are now, at least one."""
+        """The places of one kind of device as there are now."""
         ...
 
     def all_places(self) -> tuple[Place, ...]:

@@ -31,9 +31,9 @@ def executor() -> Executor:
 
 
 def places_of(where: Executor, device: str) -> int:
-    """Returns how many places of this kind there are; 1 while nobody can say."""
+    """Returns how many places of this kind there are; 1 while nobody can say, or knows the kind."""
     try:
-        return len(where.places(device))
+        return max(1, len(where.places(device)))
     except PlaceLostError:
         return 1
 

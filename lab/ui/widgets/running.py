@@ -65,7 +65,7 @@ def _places_text(active: list[RunRow]) -> str:
         f"{place.name}: {names.get(run_id, 'a run')}" for place, run_id in places.items() if run_id
     ]
     free = len(places) - len(users)
-    free_text = f"{free} of {len(places)} places without a run of this server"
+    free_text = f"{free} of {len(places)} places unused by this server"
     return " · ".join(
         [*users[:12], *([f"{len(users) - 12} more"] if len(users) > 12 else []), free_text]
     )

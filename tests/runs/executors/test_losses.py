@@ -1,0 +1,122 @@
+"""A run that loses its place goes on by itself, but not for ever."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.config import RunConfig
+from lab.errors import PlaceLostError
+from lab.progress import Report
+from lab.runs.executors import Place
+from lab.runs.executors.choice import places_of
+from lab.runs.executors.local import LocalExecutor
+from lab.runs.foreground import run_in_foreground
+from lab.runs.queue import MOST_LOSSES, Queue
+from lab.runs.store import Store
+from lab.training.control import Control
+from lab.training.events import Event
+from tests.runs.fakes import CONFIG, FakeEngine, started, step
+from tests.runs.test_queue import wait_until
+
+LOST = "Interrupted: the machine that trained it died or was taken away."
+
+
+class Dying:
+    """An engine whose machine dies after the first step, the first few `times`."""
+
+    def __init__(self, times: int, wish: str = "run") -> None:
+        self.left = times
+        self.wish = wish
+
+    def __call__(
+        self, config: RunConfig, folder: Path, control: Control, report: Report
+    ) -> Iterator[Event]:
+        if not self.left:
+            yield from FakeEngine()(config, folder, control, report)
+            return
+        self.left -= 1
+        (folder / "resume.json").write_text("0")  # what a run has before its first step
+        yield started()
+        yield step(1)
+        if self.wish == "stop":
+            control.request_stop()
+        raise PlaceLostError(LOST)
+
+
+def losses(runs: Store, run: str) -> int:
+    return sum(line.text == LOST for line in runs.log(run))
+
+
+def test_a_run_goes_on_after_three_losses(start_queue: Callable[..., Queue], runs: Store) -> None:
+    queue = start_queue(Dying(MOST_LOSSES), poll_seconds=0.05)
+    run = queue.submit(CONFIG)
+    wait_until(runs, run, lambda row: row.status == "completed")
+    assert losses(runs, run) == MOST_LOSSES == 3
+    assert list(runs.steps(run).step) == list(range(1, 11))
+
+
+def test_after_the_fourth_loss_it_waits_for_a_person(
+    start_queue: Callable[..., Queue], runs: Store
+) -> None:
+    queue = start_queue(Dying(MOST_LOSSES + 1), poll_seconds=0.05)
+    run = queue.submit(CONFIG)
+    last = "Its place was lost 4 times; it does not go on by itself any more."
+    wait_until(runs, run, lambda row: any(line.text == last for line in runs.log(run)))
+    assert runs.run(run).status == "interrupted"
+    assert runs.run(run).message == LOST
+    queue.resume(run)
+    assert queue.wait(run, 20).status == "completed"
+
+
+def test_a_run_that_was_to_stop_does_not_go_on(
+    start_queue: Callable[..., Queue], runs: Store
+) -> None:
+    queue = start_queue(Dying(1, "stop"), poll_seconds=0.05)
+    run = queue.submit(CONFIG)
+    assert queue.wait(run, 20).status == "interrupted"
+    assert losses(runs, run) == 1
+
+
+def test_a_command_line_is_told(runs: Store) -> None:
+    with pytest.raises(PlaceLostError, match="the machine that trained it died"):
+        run_in_foreground(CONFIG, engine=Dying(1), resolve=lambda _: "cpu")
+    assert runs.runs()[0].status == "interrupted"
+    assert runs.runs()[0].message == LOST
+
+
+class Without(LocalExecutor):
+    """A cluster without a place of that kind."""
+
+    def places(self, device: str) -> tuple[Place, ...]:
+        return ()
+
+
+class Away(LocalExecutor):
+    """A cluster that is out of reach until it is `back`."""
+
+    back = False
+
+    def places(self, device: str) -> tuple[Place, ...]:
+        if not self.back:
+            raise PlaceLostError("The Ray cluster at 10.0.0.5:6379 cannot be reached.")
+        return super().places(device)
+
+    def resolve(self, config: RunConfig) -> str:
+        self.places("cpu")
+        return super().resolve(config)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_runs_wait_for_a_cluster_that_is_out_of_reach(
+    start_queue: Callable[..., Queue], runs: Store, device: str
+) -> None:
+    executor = Away(FakeEngine(), lambda _: "cpu")
+    queue = start_queue(executor=executor, poll_seconds=0.05)
+    run = queue.submit(CONFIG.changed(device=device))
+    row = wait_until(runs, run, lambda row: row.progress_text != "")
+    assert row.progress_text == "The Ray cluster at 10.0.0.5:6379 cannot be reached."
+    assert row.status == "queued"
+    assert places_of(executor, "cpu") == places_of(Without(), "") == 1
+    executor.back = True
+    assert queue.wait(run, 20).status == "completed"
