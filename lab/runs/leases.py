@@ -42,6 +42,7 @@ class Leases:
         self._database = database
         self._guard = threading.Lock()
         self._own = ""
+        self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
     def owner(self) -> str:
@@ -52,14 +53,17 @@ class Leases:
             if name != self._own:
                 self._renew(name)
                 self._own = name
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._renew_regularly, args=(name,), name=f"lease-{name}", daemon=True
-                ).start()
+                )
+                self._thread.start()
         return name
 
     def close(self) -> None:
-        """Stop renewing, which says that this process ends nothing more."""
+        """Stop renewing."""
         self._closed.set()
+        if self._thread is not None:
+            self._thread.join(2)  # it may just have a connection
 
     def state(self, owner: str) -> Literal["alive", "silent", "dead"]:
         """How the process of that id is: "dead" for certain, or "silent" for so long that it is

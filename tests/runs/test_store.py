@@ -436,6 +436,7 @@ def test_names_that_a_person_typed_are_text_without_commands(runs: Store) -> Non
     assert runs.run(run_id).name == "\ufffd[31mred"
 
 
+@pytest.mark.sqlite
 def test_a_read_only_home_is_one_sentence(runs: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
@@ -445,6 +446,7 @@ def test_a_read_only_home_is_one_sentence(runs: Store, monkeypatch: pytest.Monke
         Store(runs.url)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("created_at", [1e300, -1e9, 253402300799.0, "soon"])
 def test_a_time_that_no_clock_shows_spoils_no_list(
     runs: Store, run_id: str, created_at: object

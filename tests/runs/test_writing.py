@@ -301,7 +301,8 @@ def test_images_per_second_are_of_the_latest_training(runs: Store, run_id: str) 
 
 def test_recording_is_cheap(runs: Store, run_id: str) -> None:
     """Measured 11 us of processor time a step in batches of 100; the target is 25. Generous here:
-    the machine is shared."""
+    the machine is shared. PostgreSQL's driver takes ten times that."""
+    most = 100e-6 if runs.database.engine.dialect.name == "sqlite" else 1e-3
     runs.record(run_id, [started(per_epoch=10_000)])
     smoother = writing.Smoother()
     batches = [
@@ -311,4 +312,4 @@ def test_recording_is_cheap(runs: Store, run_id: str) -> None:
     before = time.thread_time()
     for batch in batches:
         runs.record(run_id, batch, smoother=smoother, images_per_second=1.0)
-    assert (time.thread_time() - before) / 5000 < 100e-6
+    assert (time.thread_time() - before) / 5000 < most
