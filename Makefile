@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz faults clean
+.PHONY: run test check format bench fuzz faults audit clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -61,6 +61,16 @@ fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API;
 faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks.store_faults
+
+audit: $(VENV)/.installed  ## known weaknesses of what is installed, by pip-audit; needs pypi.org
+	@test -x $(VENV)/audit/bin/pip-audit || \
+	  { $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet pip-audit; }
+	# A mirror without advisories would pass everything: one that has been known for years must be there.
+	@$(BIN)/python -c "import json, urllib.request as u; \
+	  assert json.load(u.urlopen('https://pypi.org/pypi/jinja2/2.4/json', timeout=20))['vulnerabilities']" \
+	  2>/dev/null || { echo "Nothing was audited: the advisories of https://pypi.org cannot be read from here."; exit 2; }
+	$(VENV)/audit/bin/pip-audit --progress-spinner off \
+	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -5,6 +5,7 @@ LAB_HOME (see `lab.installation.default_home`)
 ├── runs/<run id>/  weights, resume state
 ├── packs/<name>/   decoded data sets
 ├── downloads/      archives of data sets, until they are imported
+├── collections/    photographs that a class hands in, until they are a data set
 ├── locks/          one file a device, a process, a download
 ├── home-id         names this folder in a database that several machines share
 └── measurements.json   which way of training was faster on this machine
@@ -132,26 +133,25 @@ def disk_is_full(error: BaseException) -> bool:
     return bool(re.search(r"os error (28|122)\b|\d+ requested and \d+ written", str(error)))
 
 
-QUOTA_VARIABLE = "LAB_QUOTA_GB"
-DEFAULT_QUOTA_GB = 100
+QUOTA = ("LAB_QUOTA_GB", 100)
+"""Of all that LAB_HOME holds."""
 _COUNTED_SECONDS = 60.0
-_counted: dict[Path, tuple[float, int]] = {}
+_counted: dict[tuple[Path, str], tuple[float, int]] = {}
 
 
-def quota_bytes() -> int:
-    """Returns how much LAB_HOME may hold, in bytes; 0 is no limit. LAB_QUOTA_GB sets it.
-
-    Raises ConfigError for what is no number.
-    """
-    value = os.environ.get(QUOTA_VARIABLE, "").strip() or str(DEFAULT_QUOTA_GB)
+def quota_bytes(setting: tuple[str, int] = QUOTA) -> int:
+    """Returns a quota in bytes; 0 is no limit. `setting`: the environment variable that sets it, in
+    gigabytes, and its default. Raises ConfigError for what is no number."""
+    variable, default = setting
+    value = os.environ.get(variable, "").strip() or str(default)
     try:
         gigabytes = float(value)
     except ValueError:
         gigabytes = -1.0
     if not 0 <= gigabytes < 1e6:
         raise ConfigError(
-            f"{QUOTA_VARIABLE} is {value!r:.40}; it must be a number of gigabytes, such as "
-            f"{DEFAULT_QUOTA_GB}, or 0 for no limit."
+            f"{variable} is {value!r:.40}; it must be a number of gigabytes, such as "
+            f"{default}, or 0 for no limit."
         )
     return int(gigabytes * 1e9)
 
@@ -174,25 +174,32 @@ def used_bytes(path: Path) -> int:
     return sum(inodes.values())
 
 
+def counted(what: str, count: Callable[[], int]) -> int:
+    """Returns what `count` says of `what` in LAB_HOME, asked once a minute: it walks folders."""
+    now, key = time.monotonic(), (lab_home(), what)
+    counted_at, used = _counted.get(key, (-_COUNTED_SECONDS, 0))
+    if now - counted_at >= _COUNTED_SECONDS:
+        used = count()
+        _counted[key] = (now, used)
+    return used
+
+
 def require_quota(needed_bytes: int = 0) -> None:
     """Raise ResourceError when LAB_HOME would hold more than its quota; counted once a minute."""
-    quota, home, now = quota_bytes(), lab_home(), time.monotonic()
+    quota = quota_bytes()
     if not quota:
         return
-    counted_at, used = _counted.get(home, (-_COUNTED_SECONDS, 0))
-    if now - counted_at >= _COUNTED_SECONDS:
-        used = used_bytes(home)
-        _counted[home] = (now, used)
+    used = counted("", lambda: used_bytes(lab_home()))
     if used + needed_bytes > quota:
         more = f", and this needs {needed_bytes / 1e9:,.1f} GB more" if needed_bytes else ""
         raise ResourceError(
             f"The lab's folder holds {used / 1e9:.1f} GB of the {quota / 1e9:g} GB that it may "
-            f"({QUOTA_VARIABLE}){more}. The Storage page shows what can be cleaned."
+            f"({QUOTA[0]}){more}. The Storage page shows what can be cleaned."
         )
 
 
 def recount() -> None:
-    """Have the next `require_quota` count anew: something was deleted."""
+    """Have the quotas count anew at their next use: something was deleted."""
     _counted.clear()
 
 
@@ -258,6 +265,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         _unlock(lock)
 
 
+def move_away(path: Path) -> Path:
+    """Moves a file or folder, in one step, into a new temporary folder beside it and returns that,
+    to be deleted: nothing half-deleted can be opened, and what a killed process leaves is swept."""
+    with writing(path):
+        trash = Path(tempfile.mkdtemp(prefix=f".{path.name}.removed.", dir=path.parent))
+        os.replace(path, trash / "gone")
+    return trash
+
+
 def _lock(temporary: Path) -> int | None:
     """Hold the lock of a temporary file or folder until `_unlock`, or the process's death.
 
@@ -295,13 +311,15 @@ def sweep_temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> i
 
     What a living process writes is locked and stays, in whichever container it lives.
     """
-    swept = 0
+    return sum(_delete_dead(path) for path in temporaries(folder, leave=leave))
+
+
+def temporaries(folder: Path, *, leave: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yields the temporary files and folders below `folder`, but not in its folders `leave`."""
     for parent, folders, files in os.walk(folder):
-        temporary = [Path(parent, n) for n in (*folders, *files) if _TEMPORARY.fullmatch(n)]
-        swept += sum(_delete_dead(path) for path in temporary)
+        yield from (Path(parent, n) for n in (*folders, *files) if _TEMPORARY.fullmatch(n))
         kept = leave if Path(parent) == folder else ()
         folders[:] = [name for name in folders if name[0] != "." and name not in kept]
-    return swept
 
 
 def _delete_dead(temporary: Path) -> bool:

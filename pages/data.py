@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lab.people import current_person
-from lab.ui.data import add, browse, collect
+from lab.ui.data import add, browse, collect, phones
 
 st.title("Data", anchor=False)
 add.adopt_selection()
@@ -17,6 +17,7 @@ else:
 st.header("Add pictures", anchor="add-pictures")
 add.draw_jobs()
 collect.draw_collect()
+phones.draw_phones()
 add.draw_add(info)
 add.draw_downloads(info)
 if current_person().is_admin:

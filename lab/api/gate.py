@@ -21,8 +21,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.api.guard import has_token
-from lab.api.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE, Buckets
+from lab.api.limits import Buckets, visitor
 from lab.api.sign_in import person_of, set_person
+from lab.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE
 from lab.people import OPERATOR, Person, acting_as, has_sign_in, sharing
 
 OPEN = ("/sign-in", "/sign-out", "/_stcore/health")
@@ -152,7 +153,7 @@ class Gate:
     def _refusal(self, request: HTTPConnection, person: Person | None) -> Response | None:
         """What is refused whoever asks."""
         path, method = request.url.path, request.scope["method"]
-        visitor = _visitor(request, person)
+        who = visitor(request, person)
         if path == METRICS and sharing():
             return _sentence("This lab shows no metrics.", 404)
         if path.startswith(PAGE_UPLOADS) and method == "PUT" and self._refuse_upload:
@@ -160,17 +161,17 @@ class Gate:
             session = path.removeprefix(PAGE_UPLOADS).partition("/")[0]
             if not length.isdigit():
                 return _sentence("An upload says how long it is.", 411)
-            if why := self._refuse_upload(session, visitor, int(length)):
+            if why := self._refuse_upload(session, who, int(length)):
                 return _sentence(why, 413)
         if not sharing() or (has_sign_in() and person is not None and person.is_admin):
             return None
         wait = 0.0
         if path.startswith("/sign-in") and method == "POST":
-            wait = self._sign_ins.take(_visitor(request, None))
+            wait = self._sign_ins.take(visitor(request, None))
         elif path.startswith(("/api/uploads/", PAGE_UPLOADS)):
-            wait = self._uploads.take(visitor)
+            wait = self._uploads.take(who)
         elif path.startswith("/api/"):
-            wait = self._requests.take(visitor)
+            wait = self._requests.take(who)
         if wait:
             seconds = max(1, round(wait))
             answer = _sentence(f"Too many requests; come back in {seconds} s.", 429)
@@ -192,12 +193,6 @@ class Gate:
             await send(message)
 
         return send_with_headers
-
-
-def _visitor(request: HTTPConnection, person: Person | None) -> str:
-    if person is not None and person.id:
-        return person.id
-    return request.client.host if request.client else ""
 
 
 def _is_open(request: HTTPConnection) -> bool:

@@ -113,7 +113,7 @@ class Hub:
         self._make_feed = make_feed
         self._changed = threading.Condition()
         self._channels: dict[str, _Channel] = {}
-        self._all: set[Listener] = set()
+        self._all: dict[Listener, str] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -122,11 +122,17 @@ class Hub:
         """How many connections are open."""
         return len(self._all)
 
-    async def stream(self, topics: Sequence[tuple[str, str]]) -> AsyncIterator[bytes]:
+    def viewers_of(self, visitor: str) -> int:
+        """How many of them are this visitor's."""
+        return sum(each == visitor for each in tuple(self._all.values()))
+
+    async def stream(
+        self, topics: Sequence[tuple[str, str]], visitor: str = ""
+    ) -> AsyncIterator[bytes]:
         """Yields server-sent events of `topics`, pairs of a topic and the viewer's cursor: a
         snapshot of each, then what changes, until the viewer leaves or nothing is left to watch."""
         listener = Listener()
-        self._all.add(listener)
+        self._all[listener] = visitor
         try:
             for topic, cursor in topics:
                 channel = None
@@ -147,7 +153,7 @@ class Hub:
             while (message := await listener.receive()) is not None:
                 yield message
         finally:
-            self._all.discard(listener)
+            self._all.pop(listener, None)
             self._leave_all(listener)
 
     def close(self) -> None:

@@ -121,6 +121,7 @@ def judge(
         test_accuracy=run.test_accuracy,
         copies=None if predictions is None or may_go_on else _copies(folder, predictions),
         ended=not may_go_on,
+        rate_changes=run.rate_changes,
         diverged_message=run.message
         if run.status == "failed" and is_divergence(run.message)
         else "",

@@ -1,42 +1,22 @@
-"""How much one visitor may ask for: a bucket of tokens each, and the numbers that operators set."""
+"""Who asks, and how often they may: a bucket of tokens each."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 
-from lab.errors import ConfigError
+from starlette.requests import HTTPConnection
 
-REQUESTS_A_MINUTE = ("LAB_MAX_REQUESTS", 1200)
-"""Of the API, by one member."""
-UPLOADS_A_MINUTE = ("LAB_MAX_UPLOADS", 6000)
-"""Files, by one member: a folder comes file by file."""
-SIGN_INS_A_MINUTE = ("LAB_MAX_SIGN_INS", 120)
-"""From one address: a class may sit behind one."""
-MEMORY_MEGABYTES = ("LAB_MAX_SESSION_MB", 200)
-"""Of pictures to classify, which stay in memory, by one visitor."""
-MEMORY_FILES = ("LAB_MAX_SESSION_FILES", 500)
-
-_ALL = (REQUESTS_A_MINUTE, UPLOADS_A_MINUTE, SIGN_INS_A_MINUTE, MEMORY_MEGABYTES, MEMORY_FILES)
+from lab.limits import limit
+from lab.people import Person
 
 
-def limit(setting: tuple[str, int]) -> int:
-    """Returns the number that the operator set, else the default. Raises ConfigError."""
-    variable, default = setting
-    text = os.environ.get(variable, "").strip()
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:10]) < 10**9:
-        raise ConfigError(f"{variable} is {text!r:.40}; allowed are whole numbers from 1.")
-    return int(text)
-
-
-def check_limits() -> None:
-    """Raises ConfigError for a limit that is no number: told at the start, not to a visitor."""
-    for setting in _ALL:
-        limit(setting)
+def visitor(request: HTTPConnection, person: Person | None) -> str:
+    """Returns the member's id, without one the address."""
+    if person is not None and person.id:
+        return person.id
+    return request.client.host if request.client else ""
 
 
 class Buckets:

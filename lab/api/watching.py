@@ -9,10 +9,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lab.api import film
 from lab.api.endpoint import Answer, Call, Endpoint, Example, Parameter
+from lab.api.limits import visitor
 from lab.api.runs import RUN
 from lab.api.schemas import component
 from lab.api.topics import hub
 from lab.errors import ConfigError, NotFoundError, ResourceError
+from lab.limits import STREAMS, limit
+from lab.people import current_person, sharing
 from lab.runs.store import store
 from lab.training.watch import film_files
 
@@ -56,10 +59,18 @@ def _stream(call: Call, topics: list[tuple[str, str]]) -> Response:
             f"{MOST_VIEWERS} pages and programs follow this lab already, the most allowed; close "
             "one and try again."
         )
+    who, most = visitor(call.request, current_person()), limit(STREAMS)
+    # In "open" everybody is the operator; one's own lab counts nobody.
+    is_counted = sharing() == "open" or not current_person().is_admin
+    if is_counted and hub.viewers_of(who) >= most:
+        raise ResourceError(
+            f"You follow this lab by {most} pages and programs already, the most that one person "
+            f"may ({STREAMS[0]}); close one and try again."
+        )
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if call.request.method == "HEAD":  # no stream that nobody reads
         return Response(media_type=_STREAM, headers=headers)
-    return StreamingResponse(hub.stream(topics), media_type=_STREAM, headers=headers)
+    return StreamingResponse(hub.stream(topics, who), media_type=_STREAM, headers=headers)
 
 
 # --- what is drawn --------------------------------------------------------------------------------

@@ -62,6 +62,12 @@ def owner_of(name: str) -> tuple[str, str]:
         return "", ""
 
 
+def datasets_of(person_id: str) -> list[str]:
+    """Returns the names of the data sets that belong to a member."""
+    files = home_folder("owners").glob("[!.]*.json")
+    return [file.stem for file in files if owner_of(file.stem)[0] == person_id]
+
+
 def take_dataset(name: str) -> None:
     """Records the set, just added, as the current person's, unless somebody has it."""
     person = current_person()

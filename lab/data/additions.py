@@ -31,6 +31,7 @@ from lab.data.pack import (
     verify_images,
 )
 from lab.data.pack_lock import pack_lock
+from lab.data.person_quota import require_person_quota
 from lab.data.version_files import VersionFacts
 from lab.data.versions import Version
 from lab.errors import ConfigError, DataError, cut
@@ -121,7 +122,9 @@ def add_pictures(
             words,
             extends=pack.meta.images_hash,
         )
-        require_free_space(current.folder.parent, pack.images.nbytes + squares.nbytes)
+        needed = pack.images.nbytes + squares.nbytes
+        require_free_space(current.folder.parent, needed)
+        require_person_quota(needed)
         version_files.keep_newest(name)
         with PackWriter(
             current.folder, image_size=pack.meta.image_size, channels=pack.meta.channels

@@ -13,22 +13,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.data import version_files
-from lab.data.access import release_dataset, require_dataset, require_path, take_dataset
+from lab.data.access import (
+    datasets_of,
+    release_dataset,
+    require_dataset,
+    require_path,
+    take_dataset,
+)
 from lab.data.built_in import built_in, make_pack
 from lab.data.decode import FITS, Fit
 from lab.data.importer import ImportReport, ImportTarget, import_images
 from lab.data.pack import Pack, PackMeta, Rejected, load_pack, read_meta, verify_images
 from lab.data.pack_lock import pack_lock
+from lab.data.person_quota import count_use
 from lab.data.preview import Preview
 from lab.data.preview import look as look_at
 from lab.data.resize import check_image_size, resized
@@ -36,7 +41,7 @@ from lab.data.sources.source import ClassRule
 from lab.data.specs import DATASETS, OWN_EXPECTS, OWN_FORMATS, DatasetSpec
 from lab.data.typed_path import typed_path
 from lab.errors import ConfigError, DataError, NotFoundError, unknown_name
-from lab.home import home_folder
+from lab.home import home_folder, move_away, recount
 from lab.names import is_device, typed_name
 from lab.progress import Cancel, Report, never, silent
 
@@ -392,11 +397,17 @@ def remove_dataset(name: str) -> None:
         if not folder.exists():
             raise DataError(f"{name!r} is not on this machine, so there is nothing to remove.")
         version_files.drop_versions(name)
-        # Moved away in one step, so that no half-deleted pack can be opened.
-        trash = Path(tempfile.mkdtemp(prefix=f".{name}.removed.", dir=folder.parent))
-        os.replace(folder, trash / "gone")
-        shutil.rmtree(trash, ignore_errors=True)
+        shutil.rmtree(move_away(folder), ignore_errors=True)
         release_dataset(name)
+    recount()
+
+
+def bytes_of(person_id: str) -> int:
+    """Returns what the data sets of a member take on the disk."""
+    return sum(version_files.bytes_of(name) for name in datasets_of(person_id))
+
+
+count_use("Data sets", bytes_of)
 
 
 def _keep_if_needed(name: str) -> None:

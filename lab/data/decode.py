@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -146,6 +147,18 @@ def wide_limits(file: bytes | BinaryIO, *, name: str) -> ValueRange | None:
         return None if values is None else _limits(values)
 
 
+def taken_at(data: bytes, *, name: str) -> float | None:
+    """When a camera says that it took the picture, in seconds by its own clock; None where it says
+    nothing. Raises UnreadableFile."""
+    image = _open_image(data, name)
+    try:
+        notes = image.getexif().get_ifd(_CAMERA_NOTES)
+        moment = datetime.strptime(str(notes[_TAKEN]), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        return moment.timestamp()
+    except Exception:
+        return None  # as for the orientation
+
+
 def common_range(limits: Iterable[ValueRange | None]) -> ValueRange | None:
     """The range that spreads pictures with these limits; None when no picture is wide.
 
@@ -212,6 +225,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes an EXIF orientation."""
+_CAMERA_NOTES, _TAKEN = 0x8769, 0x9003
+"""EXIF's part of the camera, and in it the time of the picture."""
 
 
 def _read(file: bytes | BinaryIO, name: str) -> bytes:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lab.data.decode import Fit, ValueRange
 from lab.data.pack import SPLIT_WORDS, SPLITS, PackMeta, PackWriter, Rejected, Rejections
+from lab.data.person_quota import require_person_quota
 from lab.data.sources import SOURCE_FORMATS, class_folders
 from lab.data.sources.archive import Archive, open_archive
 from lab.data.sources.part_lists import with_parts
@@ -111,6 +112,7 @@ def import_images(
         # With room for names and labels.
         needed = source.total * (image_size * image_size * source.channels + 200)
         require_free_space(folder.parent, needed)
+        require_person_quota(needed)
         report = throttled(progress)
         text = f"Decoding {path.name}"
         labels: list[int] = []

@@ -21,8 +21,10 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from lab.data.person_quota import count_use, require_person_quota
 from lab.errors import ConfigError, LabError
-from lab.home import home_folder, require_free_space, writing
+from lab.home import home_folder, require_free_space, used_bytes, writing
+from lab.people import current_person
 
 LIMIT_VARIABLE = "LAB_MAX_UPLOAD_MB"
 DEFAULT_LIMIT_MB = 2000
@@ -70,8 +72,19 @@ def discard(upload: str) -> None:
     _check_id(upload)
     with _lock:
         _sizes.pop(upload, None)
+        _people.pop(upload, None)
     for path in home_folder("downloads").glob(f"upload-{upload}*"):
         _delete(path)
+
+
+def bytes_of(person_id: str) -> int:
+    """Returns what the person's uploads take that are not imported yet."""
+    with _lock:
+        mine = [upload for upload, person in _people.items() if person == person_id]
+    return sum(used_bytes(path) for path in map(uploaded_path, mine) if path is not None)
+
+
+count_use("Uploads", bytes_of)
 
 
 def sweep(now: float | None = None) -> None:
@@ -106,11 +119,12 @@ class IncomingFile:
             raise ConfigError(f"{path or 'The zip'} of this upload is here already.")
         self._count(length or 0, final=False)
         require_free_space(folder, length or 0)
+        require_person_quota(length or 0)
         with writing(self.target):
             handle, name = tempfile.mkstemp(prefix=f"upload-{upload}.", suffix=".part", dir=folder)
         self._file = os.fdopen(handle, "wb")
         self._part = Path(name)
-        self._since_look = 0
+        self._since_look = self._written = 0
 
     def __enter__(self) -> IncomingFile:
         return self
@@ -119,9 +133,11 @@ class IncomingFile:
         """Appends `data`."""
         self._count(len(data))
         self._since_look += len(data)
+        self._written += len(data)
         if self._since_look >= _SPACE_EVERY:
             self._since_look = 0
             require_free_space(self._part.parent, 0)
+            require_person_quota(self._written)
         with writing(self._part):
             self._file.write(data)
 
@@ -151,6 +167,7 @@ class IncomingFile:
                     f"This upload is larger than {most / 1e6:,.0f} MB or {MAX_FILES:,} files, the "
                     f"most allowed ({LIMIT_VARIABLE}). Give its path on the lab's machine instead."
                 )
+            _people[self._upload] = current_person().id
             if final:
                 _sizes[self._upload] = (count, total + byte_count)
             else:
@@ -160,6 +177,8 @@ class IncomingFile:
 _lock = threading.Lock()
 _sizes: dict[str, tuple[int, int]] = {}
 """Upload -> its files and bytes so far."""
+_people: dict[str, str] = {}
+"""Upload -> the id of whose it is, while this process lives."""
 
 
 def _check_id(upload: str) -> None:

@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 
 from lab.config import RunConfig
+from lab.data.person_quota import require_person_quota
 from lab.errors import ConfigError, LabError, PlaceLostError
 from lab.home import require_quota
 from lab.process import lower_priority
@@ -144,6 +145,7 @@ class Queue:
         if assignment:
             find_assignment(self.store.database, assignment).check(config)
         require_quota()
+        require_person_quota()
         run_id = self.store.create_run(
             config, name=name, origin=origin, assignment=assignment, most_seconds=most_seconds
         )

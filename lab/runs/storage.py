@@ -6,7 +6,6 @@ Nothing here deletes a run's weights, history or results, or a data set in its n
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -16,9 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lab.data import version_files, versions
+from lab.data.person_quota import use_of
 from lab.errors import LabError, NotFoundError
-from lab.home import is_being_written, lab_home, recount, used_bytes
+from lab.home import is_being_written, lab_home, move_away, recount, temporaries, used_bytes
 from lab.people import require_admin
+from lab.runs.members import members
 from lab.runs.store import Store
 from lab.training.checkpoint import END, drop_end
 
@@ -82,12 +83,9 @@ def _downloads(store: Store) -> Iterable[Path]:
 
 def _temporary(store: Store) -> Iterable[Path]:
     """Files and folders of `lab.home.atomic_file` and `atomic_folder` whose process died."""
-    for folder in (lab_home(), *(lab_home() / name for name in ("runs", "packs", "quality"))):
-        for path in (*folder.glob(".*.*"), *folder.glob("*/.*.*")):
-            if path.parent.name == version_files.VERSIONS or not _is_old(path):
-                continue
-            if not is_being_written(path):  # a folder is no younger for what is written in it
-                yield path
+    for path in temporaries(lab_home(), leave=frozenset({"packs"})):
+        if _is_old(path) and not is_being_written(path):  # nor is a folder younger for its files
+            yield path
 
 
 def _is_old(path: Path) -> bool:
@@ -117,6 +115,7 @@ KINDS = {
         "Archives and uploads of more than a day ago. Data sets that were made of them stay.",
         _downloads,
     ),
+    "collections": _Kind("Pictures for the class", "collections"),
     "temporary": _Kind(
         "Temporary files", "", "What processes that died have left, of more than a day ago.",
         _temporary,
@@ -140,6 +139,17 @@ def usage(store: Store) -> list[Part]:
     return parts
 
 
+def use_of_all(store: Store) -> dict[str, dict[str, int]]:
+    """Returns name -> bytes of each kind, of all members who take any, the most first."""
+    people = {each.person.id: each.person.name for each in members(store)}
+    for row in store.runs():  # who was removed, but whose runs are still here
+        if row.person:
+            people.setdefault(row.person, row.person_name)
+    uses = [(name, use_of(person_id)) for person_id, name in people.items()]
+    uses = [each for each in uses if sum(each[1].values())]
+    return dict(sorted(uses, key=lambda each: -sum(each[1].values())))
+
+
 def clean(store: Store, name: str) -> int:
     """Deletes what of this kind can go, for an admin; returns the bytes that were freed."""
     require_admin("Cleaning up the lab's folder")
@@ -153,9 +163,7 @@ def clean(store: Store, name: str) -> int:
             if path.name == END:
                 drop_end(path.parent, test_looks=store.run(path.parent.name).test_looks)
             elif path.is_dir() and not path.is_symlink():
-                gone = path.with_name(f".{path.name}.gone")
-                os.replace(path, gone)  # so that no half-deleted one can be opened
-                shutil.rmtree(gone, ignore_errors=True)
+                shutil.rmtree(move_away(path), ignore_errors=True)
             else:
                 path.unlink()
             freed += size

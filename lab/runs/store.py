@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -24,8 +25,9 @@ from sqlalchemy.exc import IntegrityError
 
 from lab import home as home_module
 from lab.config import RunConfig
+from lab.data.person_quota import count_use
 from lab.errors import LabError, NotFoundError, ResourceError, RunLostError, StateError
-from lab.home import home_folder, home_id, lab_home, writing
+from lab.home import home_folder, home_id, lab_home, move_away, recount, used_bytes
 from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
@@ -90,6 +92,17 @@ def store() -> Store:
         if url not in _stores:
             _stores[url] = Store(url)
         return _stores[url]
+
+
+def bytes_of(person_id: str) -> int:
+    """Returns what the person's runs take on the disk."""
+    runs, home = schema.runs, home_folder("runs")
+    with store().database.read() as connection:
+        mine = connection.execute(sa.select(runs.c.id).where(runs.c.person == person_id)).scalars()
+        return sum(used_bytes(home / run_id) for run_id in mine.all())
+
+
+count_use("Runs", bytes_of)
 
 
 def close_stores() -> None:
@@ -293,22 +306,30 @@ class Store:
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
         self.write_waiting(run_id)
-        runs = schema.runs
-        with self.database.write() as connection:
-            _require_owner(connection, run_id)
-            deleted = connection.execute(
-                runs.delete().where(runs.c.id == run_id, runs.c.status.not_in(ACTIVE))
-            )
-            if deleted.rowcount == 0:
-                status = self._status(connection, run_id)
-                raise StateError(f"Run {run_id} is {status}; stop it first, then delete it.")
-            queue_order.renumber(connection)
-        folder = home_folder("runs") / run_id
-        with writing(folder):
-            if folder.is_file():
-                folder.unlink()
-            elif folder.exists():
-                shutil.rmtree(folder)
+        runs, folder, trash = schema.runs, home_folder("runs") / run_id, None
+        try:
+            with self.database.write() as connection:
+                _require_owner(connection, run_id)
+                deleted = connection.execute(
+                    runs.delete().where(runs.c.id == run_id, runs.c.status.not_in(ACTIVE))
+                )
+                if deleted.rowcount == 0:
+                    status = self._status(connection, run_id)
+                    raise StateError(f"Run {run_id} is {status}; stop it first, then delete it.")
+                queue_order.renumber(connection)
+                # Renamed before the row is gone: whenever this process is killed, what is left is
+                # a temporary folder, which the next start sweeps. A folder without a row is never
+                # swept: it may be another store's with the same LAB_HOME.
+                if os.path.lexists(folder):
+                    trash = move_away(folder)
+        except BaseException:
+            if trash is not None:
+                os.replace(trash / "gone", folder)
+                trash.rmdir()
+            raise
+        if trash is not None:
+            shutil.rmtree(trash, ignore_errors=True)
+        recount()
 
     def folder(self, run_id: str) -> Path:
         """The run's folder for weights, made when it is not there."""

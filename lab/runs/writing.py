@@ -137,7 +137,8 @@ def write_events(
             steps.clear()
             changes |= _start_run(connection, run_id, event, smoother)
         elif isinstance(event, RateChanged):
-            changes |= {"rate_changes": _with_rate_change(connection, run_id, event)}
+            text = changes.get("rate_changes") or _rate_changes(connection, run_id)
+            changes["rate_changes"] = _with_rate_change(text, event)
         elif isinstance(event, ProbeTaken | ActivityProgressed | SaveReached):
             pass  # images are a file in the run's folder; an activity is in the row alone
         else:
@@ -249,11 +250,19 @@ def _last_step(
     return connection.execute(query).mappings().first()
 
 
-def _with_rate_change(connection: sa.Connection, run_id: str, event: RateChanged) -> str:
-    runs = schema.runs
-    text = connection.execute(sa.select(runs.c.rate_changes).where(runs.c.id == run_id)).scalar()
-    earlier = [change for change in json.loads(text or "[]") if change[0] < event.step]
+def _with_rate_change(text: str, event: RateChanged) -> str:
+    earlier = _changes_before(text, event.step)
     return json.dumps([*earlier, [event.step, event.learning_rate]])
+
+
+def _rate_changes(connection: sa.Connection, run_id: str) -> str:
+    runs = schema.runs
+    query = sa.select(runs.c.rate_changes).where(runs.c.id == run_id)
+    return connection.execute(query).scalar() or "[]"
+
+
+def _changes_before(text: str, step: int) -> list[list[float]]:
+    return [change for change in json.loads(text) if change[0] < step]
 
 
 def _write_steps(
@@ -363,6 +372,10 @@ def _start_run(
             {},
         ),
         "images_per_second": None,
+        # One at the next step is in the saved state; a later one was recorded and then not saved.
+        "rate_changes": json.dumps(
+            _changes_before(_rate_changes(connection, run_id), resume_step + 2)
+        ),
         "revision": runs.c.revision + (1 if deleted else 0),
     }
 

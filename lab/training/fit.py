@@ -470,13 +470,13 @@ class _Run:
         return planned * counters.rate_factor
 
     def change_rate(self, asked: float) -> Iterator[Event]:
-        """Change the rate of the next step, and all later ones by the same factor. Saved at once,
-        so that whatever happens a resume finds the change where it was made."""
+        """Change the rate of the next step, and all later ones by the same factor. Recorded, then
+        saved at once, so that whatever happens a resume finds the change where it was made."""
         before, step = self.rate(), self.counters.step + 1
         self.counters.rate_factor *= asked / before
-        yield from self.save()
         yield RateChanged(step=step, epoch=self.counters.epoch, learning_rate=asked)
         yield announcements.rate_changed(step, asked, before)
+        yield from self.save()
 
     def open_source(self) -> Generator[LogWritten, None, Source]:
         """Returns what this phase's batches come from; says how frozen layers are run. After a

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from lab.data.photo_collections import collections
 from lab.errors import LabError
 from lab.people import has_sign_in
 from lab.runs.assignments import assignments
@@ -62,6 +63,13 @@ PAGES = (
         hidden=True,
     ),
     Page(
+        "collect",
+        "Collect",
+        "photo_camera",
+        "Photographs that the class takes with its phones, for a common data set.",
+        hidden=True,
+    ),
+    Page(
         "storage",
         "Storage",
         "hard_drive",
@@ -97,11 +105,12 @@ def run_page() -> None:
 
 
 def _in_use(page: Page) -> bool:
-    """Whether a hidden page stands in the menu after all: the board of a class."""
-    if page.name != "board":
-        return False
+    """Whether a hidden page stands in the menu after all: the board of a class, an open
+    collection."""
     try:
-        return has_sign_in() or bool(assignments(store().database))
+        if page.name == "board":
+            return has_sign_in() or bool(assignments(store().database))
+        return page.name == "collect" and any(not each.closed for each in collections())
     except LabError:  # the page says so
         return False
 

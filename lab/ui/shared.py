@@ -19,9 +19,11 @@ from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 
-from lab.api.limits import MEMORY_FILES, MEMORY_MEGABYTES, check_limits, limit
 from lab.api.sign_in import teachers_link
+from lab.data.person_quota import QUOTA
 from lab.errors import ConfigError
+from lab.home import quota_bytes
+from lab.limits import MEMORY_FILES, MEMORY_MEGABYTES, check_limits, limit
 from lab.people import SHARED_VARIABLE, Person, has_sign_in, others_hidden, sharing
 from lab.process import trim_memory
 from lab.runs.members import sign_in_account
@@ -37,6 +39,8 @@ SWEEP_SECONDS = 20.0
 def check_sharing() -> None:
     """Raises ConfigError where this server would let in more people than it was told to."""
     check_limits()
+    quota_bytes()
+    quota_bytes(QUOTA)
     others_hidden()
     address = config.get_option("server.address") or ""
     if not sharing() and not _is_loopback(address):

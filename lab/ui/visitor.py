@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -46,6 +48,7 @@ def draw_visitor() -> None:
         if person.is_admin and sharing() == "class":
             draw_invitation()
             st.divider()
+        st.page_link("pages/storage.py", label="Storage", icon=":material/hard_drive:")
         st.html('<a href="/sign-out" target="_self">Sign out</a>')
 
 
@@ -106,6 +109,25 @@ def draw_invitation() -> None:
 def _show_link_back(person: Person) -> None:
     """A callback."""
     st.session_state["frame_shown_link"] = link_back(server_address(), person)
+
+
+def link_for_all(page: str) -> str:
+    """Returns the link to a page such as "/train?epochs=3" to hand out; in a class it lets a pupil
+    in, too."""
+    base = server_address()
+    return join_link(base, page) if sharing() == "class" else base + page
+
+
+def draw_qr(link: str, *, side: int) -> None:
+    """Draws the QR code of a link of this server."""
+    hint = ""
+    if urlsplit(link).hostname in (None, "localhost", "127.0.0.1", "::1"):
+        hint = "Works on this machine alone: open this page by its address in the network."
+    st.html(
+        f'<figure style="margin:0;width:{side}px">{qr_code(link, side)}<figcaption '
+        f'style="font-size:0.75rem;opacity:0.75;line-height:1.3">{hint}</figcaption></figure>',
+        width="content",
+    )
 
 
 def qr_code(text: str, side: int = 200) -> str:

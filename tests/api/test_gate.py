@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from lab.api.gate import HEADERS, Gate, policy, script_hashes
 from lab.api.guard import api_token
-from lab.api.limits import Buckets, check_limits
+from lab.api.limits import Buckets
 from lab.api.routes import routes
 from lab.api.sign_in import (
     COOKIE,
@@ -26,7 +27,9 @@ from lab.api.sign_in import (
     sign_in_routes,
     teachers_link,
 )
+from lab.api.topics import hub
 from lab.errors import ConfigError, NotAllowedError
+from lab.limits import check_limits
 from lab.people import Person, acting_as, current_person
 from lab.runs.members import members, remove_member
 from lab.runs.store import Store, store
@@ -318,3 +321,37 @@ def test_a_shared_lab_shows_no_metrics(visit: Visit) -> None:
 def test_nobody_acts_after_the_request(visit: Visit) -> None:
     assert visit(name="Mina").get("/who").json()["role"] == "member"
     assert current_person() == Person("", "Teacher", "admin")
+
+
+@pytest.mark.parametrize("shared", ["class", "open"])
+def test_one_visitor_does_not_hold_all_event_streams(
+    visit: Visit, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_MAX_STREAMS", "2")
+    mina = visit(shared, "Mina" if shared == "class" else "")
+    whose = members(store())[0].person.id if shared == "class" else "testclient"
+    hers = [object(), object()]
+    monkeypatch.setattr(hub, "_all", dict.fromkeys(hers, whose))
+    run = store().create_run(CONFIG)
+    paths = (f"/api/runs/{run}/events", f"/api/events?topic=run:{run}")
+    for path in paths:
+        answer = mina.head(path)
+        assert answer.status_code == 503, answer.text
+    assert (
+        "already, the most that one person may (LAB_MAX_STREAMS)" in mina.get(path).json()["error"]
+    )
+    if shared == "class":
+        assert visit(name="Tom").head(path).status_code == 200
+    monkeypatch.setattr(hub, "_all", {hers[0]: whose, object(): "somebody else"})
+    assert mina.head(path).status_code == 200
+
+
+def test_a_stream_counts_for_its_viewer_while_it_is_open() -> None:
+    async def watch() -> None:
+        stream = hub.stream([("run:r-none", "")], "p-1")
+        await anext(stream)
+        assert (hub.viewers_of("p-1"), hub.viewers_of("p-2")) == (1, 0)
+        await stream.aclose()
+        assert hub.viewers_of("p-1") == 0
+
+    asyncio.run(watch())

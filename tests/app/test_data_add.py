@@ -12,9 +12,10 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.data.class_needs import LEAST, class_problem
 from lab.data.uploads import IncomingFile
 from lab.runs.store import store
-from lab.ui.data.collect import LEAST, Collection, class_problem
+from lab.ui.data.collect import Collection
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, jpeg, pets, write_folder
 

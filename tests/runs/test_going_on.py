@@ -8,11 +8,12 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, StateError
 from lab.runs.queue import queue as process_queue
 from lab.runs.store import RATE, Store
+from lab.runs.writing import change_status
 from lab.training.events import RateChanged
 from lab.training.plan import resolve
 from tests.tiny_data import make_tiny_pack
 
-from .fakes import CONFIG, started, step
+from .fakes import CONFIG, ended, started, step
 
 TINY = {"architecture": "sign-cnn", "batch_size": 16, "device": "cpu"}
 
@@ -98,3 +99,18 @@ def test_notes_and_a_star(runs: Store, run_id: str) -> None:
     assert [r.id for r in runs.runs(search="dense head")] == [run_id]
     with pytest.raises(ConfigError, match="at most 4,000 characters"):
         runs.set_notes(run_id, "x" * 4001)
+
+
+def test_a_rate_that_was_recorded_and_then_not_saved_is_forgotten_by_a_resume(
+    runs: Store, run_id: str
+) -> None:
+    changes = [RateChanged(2, 1, 1e-4), RateChanged(4, 1, 1e-5)]
+    runs.record(run_id, [started(), step(1), changes[0], step(2), step(3), changes[1]])
+    assert runs.run(run_id).rate_changes == ((2, 1e-4), (4, 1e-5))
+    for saved_at, kept in ((3, 2), (2, 1), (1, 1), (0, 0)):
+        runs.record(run_id, [ended("stopped")])
+        runs.enqueue(run_id)
+        with runs.database.write() as connection:
+            change_status(connection, run_id, "preparing")
+        runs.record(run_id, [started(resumed_from_step=saved_at)])
+        assert len(runs.run(run_id).rate_changes) == kept

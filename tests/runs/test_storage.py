@@ -7,13 +7,19 @@ from pathlib import Path
 import pytest
 
 from lab import home as lab_home_module
+from lab.data import catalog
+from lab.data.person_quota import QUOTA, require_person_quota, use_of
+from lab.data.photo_collections import add_photo, open_collection
+from lab.data.uploads import IncomingFile, discard
 from lab.errors import ConfigError, NotAllowedError, NotFoundError, ResourceError
 from lab.home import atomic_folder, home_folder, quota_bytes, require_free_space, used_bytes
 from lab.people import Person, acting_as
+from lab.runs.members import join
 from lab.runs.queue import Queue
-from lab.runs.storage import clean, usage
-from lab.runs.store import Store
+from lab.runs.storage import clean, usage, use_of_all
+from lab.runs.store import Store, store
 from lab.training.checkpoint import END, read_looks
+from tests.data.pictures import jpeg, pets, write_folder
 
 from .fakes import CONFIG, ended, started
 
@@ -30,8 +36,8 @@ def files(runs: Store, run_id: str) -> dict[str, Path]:
         "features": home_folder("features", "key") / "features.npy",
         "download": home_folder("downloads") / "old.zip",
         "new download": home_folder("downloads") / "new.zip",
-        "leftover": runs.folder(run_id) / ".best.safetensors.abc",
-        "new leftover": runs.folder(run_id) / ".last.safetensors.abc",
+        "leftover": runs.folder(run_id) / ".best.safetensors.abcdefgh",
+        "new leftover": runs.folder(run_id) / ".last.safetensors.abcdefgh",
     }
     for name, path in made.items():
         path.write_bytes(os.urandom(10_000))
@@ -99,3 +105,73 @@ def test_a_file_with_two_names_counts_once(tmp_path: Path) -> None:
     os.link(tmp_path / "a", tmp_path / "b")
     assert used_bytes(tmp_path) == used_bytes(tmp_path / "a") == 5000
     assert used_bytes(tmp_path / "none") == 0
+
+
+UPLOAD = "0123456789abcdef0123456789abcdef"
+
+
+def test_a_persons_files_are_counted_and_refused_beyond_their_quota(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = store()
+    queue, given = Queue(runs), open_collection("Leaves", ["oak", "maple"])
+    ada, tom = join(runs, "Ada"), join(runs, "Tom")
+    with acting_as(ada):
+        run = queue.submit(CONFIG)
+        (runs.folder(run) / "best.safetensors").write_bytes(os.urandom(300_000))
+        pets_folder = write_folder(home_folder("downloads") / "pets", pets(4))
+        catalog.add_dataset("pets", pets_folder, image_size=32)
+        add_photo(given.id, "oak", "1.jpg", jpeg(1))
+        with IncomingFile(UPLOAD, "cats/1.jpg", length=4000) as file:
+            file.write(bytes(4000))
+    use = use_of(ada.id)
+    assert use["Runs"] == 300_000
+    assert use["Uploads"] == 4000
+    assert use["Data sets"] > 8 * 32 * 32 * 3
+    assert use["Pictures for the class"] > 500
+    assert list(use_of_all(runs).items()) == [("Ada", use)]  # Tom has nothing yet
+
+    monkeypatch.setenv(QUOTA[0], "0.0003")
+    lab_home_module.recount()
+
+    def upload() -> None:
+        with IncomingFile(UPLOAD, "cats/2.jpg", length=10) as file:
+            file.write(b"0123456789")
+
+    doors = (
+        lambda: queue.submit(CONFIG),
+        upload,
+        lambda: catalog.add_dataset("more", pets_folder, image_size=32),
+        lambda: add_photo(given.id, "oak", "2.jpg", jpeg(2)),
+    )
+    with acting_as(ada):
+        for door in doors:
+            with pytest.raises(ResourceError, match=r"yours here takes 0\.00 GB of the 0\.0003 GB"):
+                door()
+    with acting_as(tom):
+        queue.submit(CONFIG)  # the quota is each one's own
+    for door in doors:  # and none of the operator's
+        door()
+    with acting_as(ada):
+        queue.remove(run)
+        runs.delete(run)  # counted anew at once
+        catalog.remove_dataset("pets")
+        discard(UPLOAD)
+        lab_home_module.recount()
+        queue.submit(CONFIG)
+    assert use_of(ada.id)["Uploads"] == 0
+
+
+def test_a_person_is_counted_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = store()
+    walks = []
+    count = used_bytes
+    monkeypatch.setattr("lab.runs.store.used_bytes", lambda path: walks.append(path) or count(path))
+    with acting_as(join(runs, "Ada")):
+        Queue(runs).submit(CONFIG)
+        Queue(runs).submit(CONFIG)
+        assert walks == []  # at the first one there was no run, and then nobody looked
+        lab_home_module.recount()
+        for _ in range(3):
+            require_person_quota()
+    assert len(walks) == 2

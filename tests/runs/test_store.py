@@ -1,9 +1,11 @@
+import contextlib
 import itertools
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import sqlalchemy as sa
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
+from lab.home import home_folder
 from lab.runs import migrations, schema
 from lab.runs.status import STATUSES, TRANSITIONS
 from lab.runs.store import Store, close_stores, store
+from lab.runs.worker import sweep
 from lab.runs.writing import change_status
 from lab.training.events import LogWritten
 
@@ -121,6 +125,62 @@ def test_deleting_removes_rows_and_folder(runs: Store, run_id: str) -> None:
         runs.run(run_id)
     assert len(runs.steps(run_id)) == len(runs.epochs(run_id)) == len(runs.log(run_id)) == 0
     assert len(runs.steps(other)) == 1
+
+
+class Killed(BaseException):
+    """In place of kill -9: nothing behind it is done."""
+
+
+def test_a_delete_that_is_killed_leaves_nothing_behind(
+    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.record(run_id, [started(), step(1), epoch(1), ended()])
+    weights = runs.folder(run_id) / "best.safetensors"
+    weights.write_bytes(b"weights")
+    another = home_folder("runs", "r-of-another-store")  # a LAB_DATABASE_URL of before, say
+    (another / "best.safetensors").write_bytes(b"weights")
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lab.runs.store.queue_order.renumber", killed)
+        with pytest.raises(Killed):
+            runs.delete(run_id)
+    assert weights.read_bytes() == b"weights"  # the row is there, and so is the folder
+    with monkeypatch.context() as patch:
+        patch.setattr("lab.runs.store.shutil.rmtree", killed)
+        with pytest.raises(Killed):
+            runs.delete(run_id)
+    with pytest.raises(NotFoundError):
+        runs.run(run_id)
+    assert len(list(home_folder("runs").iterdir())) == 2
+    sweep(runs)
+    assert list(home_folder("runs").iterdir()) == [another]
+    assert (another / "best.safetensors").exists()
+
+
+def test_a_delete_that_is_not_committed_keeps_the_folder(
+    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.record(run_id, [started(), step(1), epoch(1), ended()])
+    weights = runs.folder(run_id) / "best.safetensors"
+    weights.write_bytes(b"weights")
+    real = runs.database.write
+
+    @contextlib.contextmanager
+    def locked(**how: float) -> Iterator[sa.Connection]:
+        with real(**how) as connection:
+            yield connection
+            raise ResourceError("locked")  # at the commit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.database, "write", locked)
+        with pytest.raises(ResourceError):
+            runs.delete(run_id)
+    assert runs.run(run_id).status == "completed"
+    assert weights.read_bytes() == b"weights"
+    assert [path.name for path in home_folder("runs").iterdir()] == [run_id]
 
 
 @pytest.mark.parametrize("status", ["preparing", "running"])

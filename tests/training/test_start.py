@@ -22,6 +22,7 @@ from lab.training.events import (
     RateChanged,
     RunEnded,
     RunStarted,
+    SaveReached,
     StepDone,
 )
 from lab.training.fit import fit
@@ -314,6 +315,8 @@ def test_a_rate_changed_by_hand_is_repeated_exactly_by_a_resume(
     whole = changed_and(None, tmp_path / "whole")
     made = [e for e in whole if isinstance(e, RateChanged)]
     assert made == [RateChanged(step=9, epoch=2, learning_rate=5e-4)]
+    at = whole.index(made[0])
+    assert next(e for e in whole[at:] if isinstance(e, SaveReached)).step == 8  # then it is saved
     told = rates(whole)
     assert told[7] > 2e-3
     assert told[8] == pytest.approx(5e-4, rel=1e-12)

@@ -26,9 +26,21 @@ def confirmed(pack: Pack) -> frozenset[int]:
 
 def confirm(pack: Pack, row: int) -> None:
     """Remembers that the label of this picture is right."""
+    _change(pack, row, pack.meta.class_names[pack.labels[row]])
+
+
+def take_back(pack: Pack, row: int) -> None:
+    """Forgets that somebody called the label of this picture right."""
+    _change(pack, row, None)
+
+
+def _change(pack: Pack, row: int, class_name: str | None) -> None:
     file = home_folder("quality", _folder_of(pack)) / "confirmed.json"
     with FileLock(home_folder("locks") / f"{_folder_of(pack)}-confirmed.lock"):
-        right = _read(pack) | {row: pack.meta.class_names[pack.labels[row]]}
+        right = _read(pack)
+        right.pop(row, None)
+        if class_name is not None:
+            right[row] = class_name
         with atomic_file(file) as temporary:
             temporary.write_text(json.dumps(right, ensure_ascii=False), encoding="utf-8")
 

@@ -120,8 +120,23 @@ def find_copies(pack: Pack, progress: Report = silent, cancel: Cancel = never) -
     """As `copy_groups`, looking anew and keeping nothing."""
     report = throttled(progress)
     thumbnails, same = _read(pack, report, cancel)
+    return _copies_among(thumbnails, same, pack.meta.channels, report, cancel)
+
+
+def copies_among(images: npt.NDArray[np.uint8]) -> Groups:
+    """Returns (N,) the groups of near-copies among pictures (N, H, W, C) that are in no pack."""
+    same: dict[bytes, int] = {}
+    rows = [same.setdefault(image_digest(image), row) for row, image in enumerate(images)]
+    thumbnails = _thumbnails(images, SIDE)
+    return _copies_among(thumbnails, np.array(rows, np.int64), images.shape[-1], silent, never)
+
+
+def _copies_among(
+    thumbnails: Tensor, same: Groups, channels: int, report: Report, cancel: Cancel
+) -> Groups:
+    """Groups of (N, C * side * side) thumbnails; `same` (N,): the first row of equal pixels."""
     firsts, which = np.unique(same, return_inverse=True)  # one of each set of equal pictures
-    vectors = _Vectors(thumbnails[torch.from_numpy(firsts)], pack.meta.channels)
+    vectors = _Vectors(thumbnails[torch.from_numpy(firsts)], channels)
     groups = np.arange(len(firsts), dtype=np.int64)
     for one, other, mirrored in _candidates(vectors, report, cancel):
         apart = groups[one] != groups[other]  # what is joined already needs no second look
@@ -168,11 +183,16 @@ def _read(pack: Pack, progress: Report, cancel: Cancel) -> tuple[Tensor, Groups]
         images = pack.take(rows)
         for row, image in zip(rows.tolist(), images, strict=True):
             same[row] = seen.setdefault(image_digest(image), row)
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-        small = torch.nn.functional.adaptive_avg_pool2d(pixels, side)
-        thumbnails[start : start + step] = small.flatten(1).round().to(torch.uint8)
+        thumbnails[start : start + step] = _thumbnails(images, side)
         progress(Progress(int(rows[-1]) + 1, count, "Reading the pictures", "pictures"))
     return thumbnails, same
+
+
+def _thumbnails(images: npt.NDArray[np.uint8], side: int) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, C * side * side) uint8."""
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    small = torch.nn.functional.adaptive_avg_pool2d(pixels, side)
+    return small.flatten(1).round().to(torch.uint8)
 
 
 class _Vectors:

@@ -99,7 +99,7 @@ def saturated_softmax(run: RunEvidence) -> Verdict | None:
     decay = 0.05 if optimizer == "adamw" else 1e-3
     change: dict[str, Any] = {"optimizer": optimizer, "weight_decay": decay}
     if config.weight_decay >= decay:
-        change = slower(config)
+        change = slower(run.rate())
     return Verdict(
         "saturated_softmax",
         "The softmax is saturated: the network is fully sure even where it is wrong, so its "

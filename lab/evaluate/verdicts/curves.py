@@ -66,7 +66,7 @@ def diverged(run: RunEvidence) -> Verdict | None:
         "further.",
         f"{run.diverged.split('. ')[0]}.{before}",
         "Clip the gradient at a length of 1 and take a tenth of the rate.",
-        {**slower(run.config), "gradient_clip": 1.0},
+        {**slower(run.rate()), "gradient_clip": 1.0},
     )
 
 
@@ -86,16 +86,17 @@ def rate_too_high(run: RunEvidence) -> Verdict | None:
         return None  # below guessing, and still falling
     if not thrown and not last > max(WORSE_THAN_GUESSING * guess, float(losses[0])):
         return None
+    rate = run.rate(int(run.steps.step[highest]))
     return Verdict(
         "rate_too_high",
-        f"The learning rate of {run.config.learning_rate:g} is too high: the steps threw the "
+        f"The learning rate of {rate:g} is too high: the steps threw the "
         f"network off, and its loss is {'still' if thrown else 'now'} no lower than guessing's, or "
         "hardly.",
         f"Guessing among {run.classes} classes costs a loss of {guess:.3g}. The first batch had "
         f"{losses[0]:.3g}, the worst one {losses[highest]:.3g} (step {run.steps.step[highest]:,}),"
         f" and the mean of epoch {epochs.epoch[-1]} is {last:.3g}.",
         "Take a tenth of the rate, or let the finder on the Train page look for one.",
-        slower(run.config),
+        slower(rate),
     )
 
 
@@ -126,12 +127,12 @@ def rate_too_low(run: RunEvidence) -> Verdict | None:
     moved = "" if ratio is None else f" One step moves the weights by {ratio:.1e} of their length."
     return Verdict(
         "rate_too_low",
-        f"The learning rate of {run.config.learning_rate:g} is too low: {how}.",
+        f"The learning rate of {run.rate():g} is too low: {how}.",
         f"Training loss {losses[0]:.4g} in epoch {run.epochs.epoch[0]}, {losses[-1]:.4g} in epoch "
         f"{run.epochs.epoch[-1]}; it fell in {np.count_nonzero(falls > 0)} of {n - 1} epochs. "
         f"Guessing costs {guess:.3g}.{moved}",
         "Take ten times the rate, or let the finder on the Train page look for one.",
-        faster(run.config),
+        faster(run.rate()),
     )
 
 
@@ -324,9 +325,7 @@ def _rate_moved(run: RunEvidence) -> bool:
     if not len(rates) or not np.isfinite(rates).any():
         return False
     highest = np.nanmax(rates)
-    return bool(
-        highest > SAME_RATE * np.nanmin(rates) or highest * SAME_RATE < run.config.learning_rate
-    )
+    return bool(highest > SAME_RATE * np.nanmin(rates) or highest * SAME_RATE < run.rate())
 
 
 def _validation_improves(run: RunEvidence, latest: int) -> bool:

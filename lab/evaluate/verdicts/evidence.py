@@ -106,6 +106,14 @@ class RunEvidence:
     """None while nobody has looked for copies."""
     diverged: str
     """The sentence of a run that failed because its loss was no number; empty for others."""
+    rate_changes: tuple[tuple[int, float], ...] = ()
+    """Steps at which somebody changed the learning rate, and to what."""
+
+    def rate(self, step: int | None = None) -> float:
+        """The learning rate in force at a step, now without one: as set, or as changed since; what
+        a schedule does to it is left out."""
+        earlier = [rate for at, rate in self.rate_changes if step is None or at <= step]
+        return earlier[-1] if earlier else self.config.learning_rate
 
     def val_interval(self, share: float) -> tuple[float, float]:
         """95 % interval (Wilson) of a share of the validation images. Copies of one picture count
@@ -132,14 +140,14 @@ def _interval(share: float, n: int) -> tuple[float, float]:
     return wilson_interval(round(share * n), n)
 
 
-def slower(config: RunConfig) -> dict[str, Any]:
-    """The change to a tenth of the learning rate."""
-    return {"learning_rate": float(f"{config.learning_rate / 10:.3g}")}
+def slower(rate: float) -> dict[str, Any]:
+    """The change to a tenth of a learning rate."""
+    return {"learning_rate": float(f"{rate / 10:.3g}")}
 
 
-def faster(config: RunConfig) -> dict[str, Any]:
-    """The change to ten times the learning rate, up to the highest allowed."""
-    return {"learning_rate": min(10.0, float(f"{config.learning_rate * 10:.3g}"))}
+def faster(rate: float) -> dict[str, Any]:
+    """The change to ten times a learning rate, up to the highest allowed."""
+    return {"learning_rate": min(10.0, float(f"{rate * 10:.3g}"))}
 
 
 def augmented(config: RunConfig) -> dict[str, Any]:

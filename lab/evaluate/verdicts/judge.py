@@ -73,12 +73,13 @@ def verdicts(
     copies: Copies | None = None,
     ended: bool = True,
     diverged_message: str = "",
+    rate_changes: tuple[tuple[int, float], ...] = (),
 ) -> tuple[Verdict, ...]:
     """Returns the verdicts on a run, the most pressing first; empty when nothing stands out.
 
     `classes` is how many the run tells apart (0: unknown, then no rule compares with guessing);
     `ended`: it will not go on by itself; `diverged_message`: its closing sentence if its loss
-    became no number.
+    became no number; `rate_changes`: (step, learning rate) of live changes.
     """
     run = RunEvidence(
         config=config,
@@ -95,6 +96,7 @@ def verdicts(
         copies=copies,
         ended=ended,
         diverged=diverged_message,
+        rate_changes=rate_changes,
     )
     exploding = diverged(run) or exploding_gradients(run)
     thrown = exploding or rate_too_high(run)

@@ -153,7 +153,7 @@ def exploding_gradients(run: RunEvidence) -> Verdict | None:
         f"{FEWEST_SAMPLES} sampled steps, {now[worst]:.1e} in the last {len(layers.steps[rows])}. "
         f"The loss began at {run.steps['loss'][0]:.3g} and is {losses[-1]:.3g} now.",
         "Clip the gradient at a length of 1 and take a tenth of the rate.",
-        {**slower(run.config), "gradient_clip": 1.0},
+        {**slower(run.rate()), "gradient_clip": 1.0},
     )
 
 
@@ -179,7 +179,7 @@ def dead_units(run: RunEvidence) -> Verdict | None:
     change: dict[str, Any]
     if config.pretrained or config.activation == "leaky_relu":
         suggestion = "Try a tenth of the rate: a large step pushes units over the edge."
-        change = slower(config)
+        change = slower(config.learning_rate)
     else:
         suggestion = (
             "Try leaky ReLU, which lets a little through below zero, so that a unit can come back, "

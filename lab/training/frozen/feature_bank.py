@@ -1,7 +1,8 @@
 """Features on disk: one row an image, filled in as images are first asked for.
 
 LAB_HOME/features/<key>/
-├── features.npy   (N, ...) float32, mapped into memory; sparse until it is filled
+├── features.npy   (N, ...) float32, mapped into memory; its room on the disk is reserved first:
+│                  a write through the map that finds none kills the process (SIGBUS)
 ├── filled.npy     (N,) uint32: the checksum of each row that is there, 0 of the others; bool, and
 │                  only whether it is there, in banks of older versions
 └── lock           held by the process that uses the bank
@@ -35,6 +36,10 @@ LARGEST_BYTES = 4_000_000_000
 
 KEPT_BYTES = 12_000_000_000
 """All banks together; those used longest ago go first."""
+
+_HEADER = 4096
+"""No header of a .npy file is longer; what of it is in these bytes stays."""
+_PIECE = 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +81,7 @@ class FeatureBank:
                 _make_room(needed, keep=self._folder)
                 require_free_space(self._folder, needed)
                 np.lib.format.open_memmap(data, mode="w+", dtype=np.float32, shape=shape)
+                _reserve(data)
                 self._filled = np.zeros(shape[0], dtype=np.uint32)
             self._data = np.load(data, mmap_mode="r+")
             self._drop_damaged()
@@ -136,6 +142,23 @@ class FeatureBank:
             self._lock.release()
 
 
+def _reserve(file: Path) -> None:
+    """Has the disk keep room for all of a new file, whose end is all zeros; deletes it where there
+    is none."""
+    size = file.stat().st_size
+    try:
+        with file.open("r+b") as opened:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(opened.fileno(), 0, size)
+            else:
+                opened.seek(_HEADER)
+                for start in range(_HEADER, size, _PIECE):
+                    opened.write(bytes(min(_PIECE, size - start)))
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
+
+
 def _checksums(rows: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint32]:
     """CRC-32 of each row; 1 where that is 0, which says that there is none."""
     return np.array(
@@ -158,5 +181,5 @@ def _make_room(needed: int, *, keep: Path) -> None:
 
 
 def _bytes_of(folder: Path) -> int:
-    # As allocated, not as announced: a bank that is half filled takes half.
+    # As allocated, not as announced: a bank of an older version that is half filled takes half.
     return sum(file.stat().st_blocks * 512 for file in folder.glob("*") if file.is_file())

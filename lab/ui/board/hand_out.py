@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import streamlit as st
 
-from lab.api.sign_in import join_link
 from lab.config import KNOBS
-from lab.people import sharing
 from lab.runs.assignments import (
     Assignment,
     assignments,
@@ -16,7 +14,7 @@ from lab.runs.assignments import (
     delete_assignment,
 )
 from lab.runs.store import store
-from lab.ui.visitor import qr_code, server_address
+from lab.ui.visitor import draw_qr, link_for_all
 from lab.ui.widgets.links import ASSIGNMENT
 from lab.ui.widgets.queue_actions import ask
 from lab.ui.words import plain
@@ -33,7 +31,7 @@ def draw_assignments() -> None:
     st.page_link("pages/train.py", label="Make one", icon=":material/add:")
     for each in given:
         with st.container(border=True, horizontal=True, vertical_alignment="center", gap="medium"):
-            draw_qr(each, side=120)
+            draw_qr(assignment_link(each), side=120)
             with st.container(gap="small"):
                 closed = " :gray-badge[closed]" if each.closed else ""
                 st.markdown(f"**{plain(each.title)}**{closed}")
@@ -63,21 +61,6 @@ def _set_closed(assignment_id: str, closed: bool) -> None:
     close_assignment(store().database, assignment_id, closed=closed)
 
 
-def draw_qr(given: Assignment, *, side: int) -> None:
-    """Draws the QR code of the assignment's link."""
-    link = assignment_link(given)
-    hint = ""
-    if urlsplit(link).hostname in (None, "localhost", "127.0.0.1", "::1"):
-        hint = "Works on this machine alone: open this page by its address in the network."
-    st.html(
-        f'<figure style="margin:0;width:{side}px">{qr_code(link, side)}<figcaption '
-        f'style="font-size:0.75rem;opacity:0.75;line-height:1.3">{hint}</figcaption></figure>',
-        width="content",
-    )
-
-
 def assignment_link(given: Assignment) -> str:
     """Returns the link to hand out; in a class it lets a pupil in, too."""
-    page = f"/train?{urlencode({ASSIGNMENT: given.id})}"
-    base = server_address()
-    return join_link(base, page) if sharing() == "class" else base + page
+    return link_for_all(f"/train?{urlencode({ASSIGNMENT: given.id})}")

@@ -16,7 +16,6 @@ from lab.data.quality.duplicates import checked_sets
 from lab.errors import LabError
 from lab.evaluate.leak_free import accuracy_interval, own_answers
 from lab.experiments.board import MOST_PLACED, Standing, of_subject, standings
-from lab.experiments.results_csv import results_csv
 from lab.people import current_person, name_of, others_hidden
 from lab.runs.assignments import Assignment, assignment, assignments
 from lab.runs.class_rules import change_rules, rules
@@ -24,9 +23,11 @@ from lab.runs.naming import value_text
 from lab.runs.rows import RunRow
 from lab.runs.status import ACTIVE
 from lab.runs.store import store
-from lab.ui.board.hand_out import draw_qr
+from lab.ui.board.hand_out import assignment_link
 from lab.ui.live.panel import live_panel
+from lab.ui.visitor import draw_qr
 from lab.ui.widgets.queue_actions import ask
+from lab.ui.widgets.results_button import draw_results_button
 from lab.ui.words import plain, status_word
 from lab.words import percent, whole_percent
 
@@ -53,7 +54,7 @@ def draw_projector() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         st.title(_title(subject), anchor=False, width="stretch")
         if given is not None and not given.closed:
-            draw_qr(given, side=150)
+            draw_qr(assignment_link(given), side=150)
     _draw_live(subject, large=True)
     st.page_link("pages/board.py", label="Back", icon=":material/arrow_back:")
 
@@ -84,16 +85,7 @@ def draw_board() -> str | None:
         )
         if current_person().is_admin:
             _draw_show_test()
-        st.download_button(
-            "CSV",
-            partial(_csv, subject),
-            file_name="results.csv",
-            mime="text/csv",
-            key="board_csv",
-            icon=":material/download:",
-            on_click="ignore",
-            help="All runs of this board with their settings and results.",
-        )
+        draw_results_button(partial(runs_of, subject), key="board_csv", file_name="results.csv")
     given = _assignment(subject)
     if given is not None and given.text:
         st.markdown("  \n".join(map(plain, given.text.splitlines())))
@@ -113,10 +105,6 @@ def _draw_show_test() -> None:
         help="For everybody, on all pages. Until then pupils see validation results alone, so that "
         "nobody chooses by the test images.",
     )
-
-
-def _csv(subject: str) -> str:
-    return results_csv(runs_of(subject))
 
 
 def _draw_live(subject: str, *, large: bool) -> None:

@@ -36,6 +36,7 @@ _IN_URL = "data_in_url"
 _JOB = "data_job"
 """The session's key of the job whose data set is shown when it has ended."""
 _PATH, _NAME = "data_path", "data_name"
+MakeFolder = Callable[[Report], Path]
 _REPLACE = "data_replace"
 """The session's key of the name for which the page asks whether to replace it."""
 
@@ -199,7 +200,7 @@ def draw_name(key: str, suggestion: str = "") -> str:
 
 def submit(
     title: str,
-    source: Callable[[], tuple[Path, bool]],
+    source: Callable[[], tuple[Path | MakeFolder, bool]],
     *,
     key: str,
     pressed: bool,
@@ -210,7 +211,8 @@ def submit(
 ) -> None:
     """Starts the import once it is pressed; asks before it replaces a data set of that name.
 
-    `source` returns where the pictures lie and whether that is deleted afterwards. `title` is the
+    `source` returns where the pictures lie and whether that is deleted afterwards; what takes
+    seconds to write is a function, which the job calls. `title` is the
     name of a `registered` data set. `choices` say how it is read, `origin` where a copy that is
     deleted came from. `started` is called with the
     job's id.
@@ -313,7 +315,7 @@ def _fate_of_runs(name: str) -> str:
 
 def _start_import(
     name: str,
-    source: Path,
+    source: Path | MakeFolder,
     *,
     title: str | None,
     replace: bool,
@@ -323,10 +325,11 @@ def _start_import(
 ) -> str:
     def work(progress: Report, cancel: Cancel) -> dict[str, Any]:
         # Runs in a job's thread: must not call st.*.
+        folder = source if isinstance(source, Path) else source(progress)
         try:
             report = catalog.add_dataset(
                 name,
-                source,
+                folder,
                 title=title,
                 origin=origin,
                 replace=replace,
@@ -339,7 +342,7 @@ def _start_import(
             )
         finally:
             if delete_source:
-                shutil.rmtree(source) if source.is_dir() else source.unlink(missing_ok=True)
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink(missing_ok=True)
         return _outcome(report)
 
     shown = title or catalog.DATASETS.get(name).title

@@ -17,22 +17,15 @@ from PIL import Image
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from lab import jobs
+from lab.data.class_needs import ENOUGH, LEAST, class_problem, missing
 from lab.data.decode import FORMAT_WORDS, SUFFIXES, UnreadableFile, decode
 from lab.data.sources.photographs import BURST
-from lab.data.sources.split_words import split_of, without_split
 from lab.home import home_folder
-from lab.names import FOLDER_WORDS, fits_a_folder
 from lab.ui.data.add import draw_name, submit
 from lab.ui.data.burst import draw_burst
 from lab.ui.words import plain
 from lab.words import size
 
-LEAST = 5
-"""Pictures that each class needs: to learn from, to validate and to test with."""
-LEAST_GROUPS = 3
-"""Bursts and single pictures that each class needs: one for each part, as no burst is cut."""
-ENOUGH = 20
-"""From so many pictures a class on, the result depends less on which ones they are."""
 MOST_BYTES = 300_000_000
 SHOWN = 8
 """Thumbnails of a class."""
@@ -93,18 +86,7 @@ class Collection:
 
     def missing(self) -> str:
         """Returns what is still needed for a data set, as a sentence; "" when nothing is."""
-        few = [
-            f"{LEAST - len(pictures)} more of {name}"
-            for name, pictures in self.classes.items()
-            if len(pictures) < LEAST
-        ]
-        for name in self.classes:
-            lacking = LEAST_GROUPS - self.groups(name)
-            if len(self.classes[name]) >= LEAST and lacking > 0:
-                few.append(f"{lacking} more burst{'s' * (lacking > 1)} of {name}")
-        if len(self.classes) < 2:
-            few.append("a second class" if self.classes else "pictures of two classes")
-        return f"Missing: {', '.join(few)}." if few else ""
+        return missing({name: (len(p), self.groups(name)) for name, p in self.classes.items()})
 
     def groups(self, class_name: str) -> int:
         """Bursts of a class, and its single pictures."""
@@ -160,7 +142,7 @@ def draw_collect() -> None:
             )
         wrong = class_problem(class_name) if class_name else ""
         if wrong:
-            st.error(wrong, icon=":material/error:")
+            st.error(plain(wrong), icon=":material/error:")
         elif class_name:
             _draw_sources(class_name.strip())
         if pictures.refused:
@@ -173,18 +155,6 @@ def draw_collect() -> None:
             _draw_class(name)
         if pictures.classes:
             _draw_make()
-
-
-def class_problem(name: str) -> str:
-    """Returns why `name` cannot be a class; "" when it can."""
-    name = name.strip()
-    if not name or len(name) > 60:
-        return "A class name has 1 to 60 characters."
-    if not fits_a_folder(name):
-        return f"{plain(name)} cannot be a class: {plain(FOLDER_WORDS)}."
-    if split_of(name) is not None and not without_split(name):  # not the class “bullet train”
-        return f"{plain(name)} is the name of a part of a data set; choose another for the class."
-    return ""
 
 
 def _draw_sources(class_name: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -45,6 +46,7 @@ PER_PAGE = 12
 PICTURE_SIDE = 136
 NEIGHBOUR_SIDE = 76
 CARD_WIDTH = 560
+MOST_RIGHT = 24
 
 
 def choose_judge(info: DatasetInfo, pack: Pack, found: CheckResult) -> CheckResult | None:
@@ -96,11 +98,12 @@ def draw_suspects(
     """Draws the suspected labels that nobody has called right, a page of cards at a time."""
     right = confirmed.confirmed(pack)
     open_ones = [finding for finding in findings if finding.row not in right]
-    if len(open_ones) < len(findings):
-        st.caption(
-            f"{len(findings) - len(open_ones):,} that you called right "
-            f"{'are' if len(findings) - len(open_ones) > 1 else 'is'} not shown."
-        )
+    # Also those that an earlier check had suspected: a newer one leaves them out itself.
+    suspects = {finding.row for finding in found.findings}
+    hidden = [f.row for f in findings if f.row in right] + sorted(right - suspects)
+    if hidden:
+        with st.popover(f"{len(hidden):,} that you called right", icon=":material/check:"):
+            _draw_right(info, pack, hidden, key)
     pages = -(-len(open_ones) // PER_PAGE)
     slot = st.container()
     page = st.pagination(pages, key=f"{key}_page_{info.name}") if pages > 1 else 1
@@ -121,6 +124,25 @@ def draw_suspects(
                         run_id=run_id,
                         key=f"{key}_{finding.row}",
                     )
+
+
+def _draw_right(info: DatasetInfo, pack: Pack, rows: Sequence[int], key: str) -> None:
+    """Draws pictures whose labels were called right, to take that back."""
+    st.caption("Not suspected as long as they have this label; the newest check may need to run.")
+    for row in rows[:MOST_RIGHT]:
+        given = info.class_names[pack.labels[row]]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.image(enlarge(pack.images[row]), width=NEIGHBOUR_SIDE, alt=pack.names[row])
+            st.markdown(plain(given), width="stretch")
+            st.button(
+                "Suspect again",
+                key=f"{key}_{row}_again",
+                icon=":material/undo:",
+                on_click=confirmed.take_back,
+                args=(pack, row),
+            )
+    if len(rows) > MOST_RIGHT:
+        st.caption(f"and {len(rows) - MOST_RIGHT:,} more")
 
 
 def _maps(pack: Pack, found: CheckResult, rows: list[int]) -> dict[int, Floats] | None:

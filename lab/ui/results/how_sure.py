@@ -50,6 +50,14 @@ def luck(
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
+def gap_words(gap: float) -> str:
+    """Returns by how much a network is surer than right, in a sentence."""
+    if abs(gap) < 0.0005:
+        return "On average as sure as it is right."
+    side = "more" if gap > 0 else "less"
+    return f"On average {side} sure than right, by {abs(gap):.1%}."
+
+
 def _scaling(
     key: tuple[str, ...], _val: Predictions, _other: Predictions, _groups: Ints | None
 ) -> Scaling:
@@ -90,10 +98,9 @@ def draw_calibration(
         config=CHART,
         alt=reliability_alt(calibration.counts, calibration.expected_error, calibration.gap),
     )
-    side = "more sure than right" if calibration.gap > 0 else "less sure than right"
     low, high = luck(key, predictions, groups)
     st.caption(
-        f"On average {side}, by {abs(calibration.gap):.1%}. Calibration error "
+        f"{gap_words(calibration.gap)} Calibration error "
         f"{calibration.expected_error:.1%}; a perfectly calibrated network as sure as this one "
         f"shows {low:.1%} to {high:.1%} with so many pictures.",
         help=f"Images are put into {len(calibration.counts)} bins by the probability of their "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,7 +13,6 @@ import yaml
 from lab.api.run_feed import words_until
 from lab.config import KNOBS, RunConfig
 from lab.errors import LabError
-from lab.experiments.results_csv import results_csv
 from lab.models.activations import ACTIVATIONS
 from lab.models.architecture import ARCHITECTURES
 from lab.people import current_person, has_sign_in, may_change, name_of
@@ -25,6 +23,7 @@ from lab.ui.state import current_run, look_at
 from lab.ui.widgets.baseline import AGAINST, against_columns
 from lab.ui.widgets.links import MOST_COMPARED, compare_query, compare_query_with
 from lab.ui.widgets.queue_actions import ask, ask_queue
+from lab.ui.widgets.results_button import draw_results_button
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
 from lab.words import NONE, whole_percent
@@ -162,17 +161,7 @@ def _draw_caption(rows: Sequence[RunRow]) -> None:
         )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{text}.", width="stretch")
-        st.download_button(
-            "CSV",
-            partial(results_csv, rows),
-            file_name="runs.csv",
-            mime="text/csv",
-            key="runs_csv",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            help="These runs with their settings and results.",
-        )
+        draw_results_button(lambda: rows, key="runs_csv", file_name="runs.csv")
 
 
 def _draw_several(rows: Sequence[RunRow]) -> None:

@@ -6,26 +6,25 @@ import shutil
 
 import streamlit as st
 
+from lab.data.person_quota import QUOTA, use_of
 from lab.errors import LabError
 from lab.home import lab_home, quota_bytes
-from lab.people import require_admin
+from lab.people import current_person, has_sign_in
 from lab.progress import Cancel, Report
-from lab.runs.storage import Part, clean, usage
+from lab.runs.storage import Part, clean, usage, use_of_all
 from lab.runs.store import store
 from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 from lab.words import size
 
-COLOURS = ("#2f6fb0", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#7d8590")
+COLOURS = ("#2f6fb0", "#d95f02", "#1b9e77", "#7570b3", "#66a61e", "#e7298a", "#7d8590")
 _ROUND = "storage_round"
 
 
 def draw_storage() -> None:
     """Draws the whole page."""
-    try:
-        require_admin("The Storage page")
-    except LabError as error:
-        st.error(plain(str(error)), icon=":material/lock:")
+    if not current_person().is_admin:
+        _draw_own()
         return
     number = st.session_state.setdefault(_ROUND, 0)
     parts = computed(f"storage:{lab_home()}:{number}:{id(st.session_state)}", "Counting", _count)
@@ -46,9 +45,55 @@ def draw_storage() -> None:
         f"{plain(str(lab_home()))}. The limit is LAB_QUOTA_GB, in gigabytes; 0 is none. Runs and "
         "data sets are deleted on their own pages."
     )
+    if has_sign_in():
+        _draw_people(number)
     with st.container(horizontal=True):
         st.page_link("pages/runs.py", label="Runs", icon=":material/history:")
         st.page_link("pages/data.py", label="Data sets", icon=":material/photo_library:")
+
+
+def _draw_own() -> None:
+    """Draws what a member's runs, data sets and pictures take."""
+    person_id = current_person().id
+    use, quota = use_of(person_id), quota_bytes(QUOTA)
+    with st.grid("auto", min_column_width=160, gap="small"):
+        st.metric("Yours", size(sum(use.values())), border=True)
+        st.metric("You may have", size(quota) if quota else "no limit", border=True)
+        for title, count in use.items():
+            st.metric(title, size(count), border=True)
+    if quota and sum(use.values()) > quota:
+        st.error(
+            "You have more than you may: no run, upload or import starts. Delete something.",
+            icon=":material/error:",
+        )
+    with st.container(horizontal=True):
+        st.page_link("pages/runs.py", label="Runs", icon=":material/history:")
+        st.page_link("pages/data.py", label="Data sets", icon=":material/photo_library:")
+
+
+def _draw_people(number: int) -> None:
+    """Draws what each member takes, for the teacher."""
+    st.header("People", anchor=False)
+    uses = computed(
+        f"storage-people:{lab_home()}:{number}:{id(st.session_state)}", "Counting", _count_people
+    )
+    quota = quota_bytes(QUOTA)
+    if uses:
+        titles = next(iter(uses.values()))
+        shown = [{"Person": name, "All": size(sum(use.values()))} for name, use in uses.items()]
+        for row, use in zip(shown, uses.values(), strict=True):
+            row.update({title: size(use[title]) for title in titles})
+        st.dataframe(shown, hide_index=True, alt=f"What each of {len(shown)} people takes.")
+    elif uses is not None:
+        st.caption("Nobody has anything here yet.")
+    st.caption(
+        f"Each may have {size(quota) if quota else 'as much as there is room for'} "
+        f"({QUOTA[0]}, in gigabytes; 0 is no limit). It does not hold for you."
+    )
+
+
+def _count_people(report: Report, cancel: Cancel) -> dict[str, dict[str, int]]:
+    return use_of_all(store())
 
 
 def _count(report: Report, cancel: Cancel) -> list[Part]:

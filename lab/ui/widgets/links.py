@@ -22,6 +22,9 @@ MATTER, AGAINST = "matter", "against"
 ASSIGNMENT = "assignment"
 """The parameter of the Train page's URL that names an assignment."""
 
+COLLECTION = "collection"
+"""The parameter of the Collect page's URL that names a collection of photographs."""
+
 INSPECT_SOURCE = "inspect_source"
 """The key of the Inspect page's choice of a picture's source."""
 INSPECT_UPLOAD = "inspect_given"

@@ -515,6 +515,14 @@ def test_rate_too_high_is_told_by_the_jump() -> None:
     assert "rate_too_high" not in kinds(recovered)
 
 
+def test_the_rate_that_is_named_was_in_force() -> None:
+    steps, config = steps_of([1.1, 2, 900, 1.2, 1.1]), RunConfig(epochs=3, learning_rate=1e-3)
+    for changes, named in ((), "0.001"), (((2, 0.5),), "0.5"), (((4, 0.5),), "0.001"):
+        verdict = the(judge(THROWN, steps, config=config, rate_changes=changes), "rate_too_high")
+        assert f"The learning rate of {named} is too high" in verdict.sentence
+        assert verdict.change == {"learning_rate": float(named) / 10}
+
+
 def test_one_early_spike_asks_for_no_other_rate() -> None:
     """Thrown off once, then learning slowly: neither "a tenth of the rate" nor "ten times"."""
     slowly = epochs_of(np.linspace(1.07, 1.04, 8), train_accuracy=0.4, val_accuracy=0.4)

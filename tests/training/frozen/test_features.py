@@ -1,5 +1,6 @@
 """Frozen layers that run once give what they would give at every step."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import nn
 
 from lab.config import RunConfig
 from lab.data.preprocess import Preprocess
-from lab.errors import ResourceError
+from lab.errors import DiskFullError, ResourceError
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network
 from lab.models.freezing import apply_freeze
@@ -122,6 +123,39 @@ def test_a_bank_that_was_cut_short_is_made_anew(lab_home: Path) -> None:
     data.write_bytes(data.read_bytes()[:-20])
     again = FeatureBank("k", count=5, shape=(6,))
     assert again.filled == 0
+    again.close()
+
+
+def test_a_banks_room_is_reserved_and_a_full_disk_told(
+    lab_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = FeatureBank("k", count=1000, shape=(1000,))
+    data = lab_home / "features" / "k" / "features.npy"
+    assert data.stat().st_blocks * 512 >= data.stat().st_size > 4_000_000
+    bank.close()
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_bank.os, "posix_fallocate", full)
+        with pytest.raises(DiskFullError, match="The disk is full"):
+            FeatureBank("other", count=10, shape=(6,))
+    assert not (lab_home / "features" / "other" / "features.npy").exists()
+    FeatureBank("other", count=10, shape=(6,)).close()
+
+
+def test_where_no_room_can_be_reserved_zeros_are_written(
+    lab_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(feature_bank.os, "posix_fallocate")
+    bank = FeatureBank("k", count=1000, shape=(1000,))
+    data = lab_home / "features" / "k" / "features.npy"
+    assert data.stat().st_blocks * 512 >= data.stat().st_size > 4_000_000
+    bank.write(rows(0, 999), np.ones((2, 1000), np.float32))
+    bank.close()
+    again = FeatureBank("k", count=1000, shape=(1000,))
+    assert again.filled == 2
     again.close()
 
 
