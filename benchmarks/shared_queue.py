@@ -53,7 +53,7 @@ def change_at_random(runs: Store, changes: int, seed: int) -> dict[str, Any]:
             if kind == "submit" or not queued:
                 kind = "submit"
                 with acting_as(chance.choice(PEOPLE)):
-                    submitted.append(runs.create_run(CONFIG))
+                    submitted.append(runs.create_run(CONFIG, name="shared"))
             elif kind == "claim":
                 if runs.claim(queued[0].id):
                     claimed.append(queued[0].id)
@@ -89,7 +89,7 @@ def serve(changes: int, threads: int, seed: int) -> None:
                 each = partial(change_at_random, runs, changes // threads)
                 say({"results": list(pool.map(each, seeds))})
         elif line.strip() == "hold":
-            held += [runs.create_run(CONFIG, status="preparing") for _ in range(HELD)]
+            held += [runs.create_run(CONFIG, name="held", status="preparing") for _ in range(HELD)]
             say({"held": held})
         elif line.strip() == "recover":
             say({"interrupted": recover(runs)})
