@@ -30,7 +30,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lab.runs.executors import ray_trainer
 from lab.runs.executors.folder_sync import FolderReader
-from lab.runs.executors.ray_job import Batch, Finished, Job, Lost, PackFiles, Wish, files_of
+from lab.runs.executors.ray_job import (
+    NO_MORE,
+    Batch,
+    Finished,
+    Job,
+    Lost,
+    PackFiles,
+    Wish,
+    files_of,
+)
 
 MOST_PACK_BYTES = 1_000_000_000
 """What is sent of a data set at most, and what of all data sets stays ready to be sent."""
@@ -50,13 +59,13 @@ class Wishes:
         self._wishes: dict[str, Wish] = {}
         self._changed = asyncio.Condition()
 
-    async def put(self, session: str, wish: Wish | None) -> None:
+    async def put(self, session: str, wish: Wish) -> None:
         async with self._changed:
-            if wish is None:
-                self._wishes.pop(session, None)
-            else:
-                self._wishes[session] = wish
+            self._wishes[session] = wish
             self._changed.notify_all()
+        if wish.number == NO_MORE:
+            await asyncio.sleep(2 * WISH_SECONDS)  # by then the trainer has heard it
+            del self._wishes[session]
 
     async def get(self, session: str, number: int) -> Wish:
         """Waits for a wish with another number; returns the old one when none comes."""
@@ -146,7 +155,7 @@ class Driver:
             ends.set()
             connection.send([Lost(_sentence(error))])
         finally:
-            self._wishes.put.remote(session, None)
+            self._wishes.put.remote(session, Wish(NO_MORE, "run"))
 
     def _listen(
         self, session: str, connection: Connection, stream: Any, ends: threading.Event
@@ -211,7 +220,7 @@ def main() -> None:
     try:
         ray.init(
             address=settings["address"] or "local",
-            namespace="trainscope",
+            namespace="epochlab",
             include_dashboard=None if settings["address"] else False,
             log_to_driver=False,
             logging_level=logging.ERROR,

@@ -54,6 +54,10 @@ class Wish:
     rate: float | None = None
 
 
+NO_MORE = -1
+"""The number of a wish behind which none comes: the session has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """The trainer works."""

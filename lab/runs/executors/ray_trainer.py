@@ -1,6 +1,6 @@
 """Trains a run on a machine of a cluster, in a worker process of Ray's, which trains one at a time.
 
-    LAB_NODE_HOME (default ~/.cache/trainscope)/<content hash>/    the LAB_HOME of runs on that data
+    LAB_NODE_HOME (default ~/.cache/epochlab)/<content hash>/    the LAB_HOME of runs on that data
     ├── packs/<name>/      came once, whichever run was the first
     ├── features/<key>/    kept outputs of frozen layers: they stay on the machine
     └── runs/<run id>/     while the run trains; all that happens in it is sent to the server
@@ -28,8 +28,9 @@ from lab.data.version_files import link_pack
 from lab.errors import DataError, LabError, ResourceError
 from lab.home import atomic_folder, home_folder, require_free_space
 from lab.progress import Progress
-from lab.runs.executors.folder_sync import Change, FolderReader, FolderWriter
+from lab.runs.executors.folder_sync import PIECE_BYTES, Change, FolderReader, FolderWriter
 from lab.runs.executors.ray_job import (
+    NO_MORE,
     Batch,
     Failed,
     Finished,
@@ -44,12 +45,15 @@ from lab.training.events import RunEnded, SaveReached, StepDone
 
 HOME_VARIABLE = "LAB_NODE_HOME"
 
-BATCH_SECONDS = 0.02
-"""Between two batches: a step is on its way after that long at most."""
+BATCH_SECONDS = 0.1
+"""Between two batches: a batch costs each side a millisecond or two, and a person sees no less."""
 
 SEND_COST_FACTOR = 33.0
 """Files are sent when that many times as long has passed as sending them took the last time, so
 that sending takes about 3 % of the time; at the end of a run in any case."""
+
+MOST_ITEMS, MOST_PIECES = 4096, 16
+"""What may wait to be sent before training waits: in all, and before a further piece of a file."""
 
 SEND_SECONDS, REPORT_SECONDS = 0.25, 0.2
 """Between two looks for changed files while steps are taken, and between two reports."""
@@ -73,7 +77,7 @@ def train(
     `files` are those of `ray_job.files_of`, each with its run; `pack` fetches the data set's.
     `wishes(number)` waits for a wish with another number than this.
     """
-    items: queue.Queue[Item] = queue.Queue(maxsize=64)
+    items: queue.Queue[Item] = queue.Queue(MOST_ITEMS)
     control = Control()
     _obey(control, wishes)
     threading.Thread(
@@ -83,15 +87,27 @@ def train(
         daemon=True,
     ).start()
     yield [Started(socket.gethostname())]
+    yield from _batches(items)
+
+
+def _batches(items: queue.Queue[Item]) -> Iterator[Batch]:
+    """Yields what comes until all has come: at once if it holds files, else not too often."""
     while True:
-        batch = [items.get()]
+        batch: list[Item] = [items.get()]
+        size = _bytes(batch[-1])
         with contextlib.suppress(queue.Empty):
-            while len(batch) < 256 and not isinstance(batch[-1], Change | Finished):
+            while size < PIECE_BYTES and not isinstance(batch[-1], Finished):
                 batch.append(items.get_nowait())
+                size += _bytes(batch[-1])
         yield batch
         if isinstance(batch[-1], Finished):
             return
-        time.sleep(BATCH_SECONDS)
+        if not size:
+            time.sleep(BATCH_SECONDS)
+
+
+def _bytes(item: Item) -> int:
+    return len(item.data) if isinstance(item, Change) else 0
 
 
 def _obey(control: Control, wishes: Callable[[int], Wish]) -> None:
@@ -103,6 +119,8 @@ def _obey(control: Control, wishes: Callable[[int], Wish]) -> None:
             except Exception:  # the server has gone, and with it this process
                 return
             number = wish.number
+            if number == NO_MORE:
+                return
             control.request(wish.wanted)
             if wish.rate is not None:
                 control.request_rate(wish.rate)
@@ -121,6 +139,8 @@ def _train(
     try:
         _set_threads(threads)
         for item in _session(job, files, pack, control, items):
+            while isinstance(item, Change) and items.qsize() > MOST_PIECES:
+                time.sleep(0.005)
             items.put(item)
     except LabError as error:
         items.put(Failed(error))
@@ -238,7 +258,7 @@ def _has(folder: Path, files: PackFiles) -> bool:
 
 
 def _home(job: Job) -> Path:
-    base = os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "trainscope"
+    base = os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "epochlab"
     return Path(base) / (job.pack.content_hash[:16] if job.pack else "no-data")
 
 

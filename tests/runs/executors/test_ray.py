@@ -71,7 +71,8 @@ def executor(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def queue(runs: Store, executor: RayExecutor) -> Iterator[Queue]:
+def queue(runs: Store, executor: RayExecutor, tiny: RunConfig) -> Iterator[Queue]:
+    """Started once the data set is there: it sweeps what nobody holds."""
     queue = Queue(runs, executor=executor, poll_seconds=0.5)
     queue.start()
     yield queue
