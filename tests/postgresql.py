@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -67,9 +68,10 @@ class Server:
             time.sleep(0.05)
         raise RuntimeError((self._folder / "log").read_text())
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """By default at once, which loses what was committed last; SIGINT keeps it."""
         if self._process is not None:
-            self._process.send_signal(3)  # at once, without a checkpoint
+            self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
 

@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 LONGEST_LOCK = 600.0
 """Seconds for which a completed run waits for the run store."""
 
+RETRY_SECONDS = 1.0
+"""Between two tries of it."""
+
 
 def run_in_foreground(
     run: RunConfig | str,
@@ -101,6 +104,7 @@ def _wait_until_recorded(runs: Store, run_id: str) -> None:
                     f"{runs.waiting[run_id].path}, and the lab records them when it starts again."
                 ) from error
             logger.warning("%s The run has completed and waits to be recorded.", error)
+            time.sleep(RETRY_SECONDS)
 
 
 def _train_on_place(

@@ -1,5 +1,6 @@
 """What is PostgreSQL's own: its errors as sentences, deadlocks, older tables, several servers."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_a_server_that_is_away_ends_no_run(
     thread.start()
     assert engine.held.wait(20)
     until(lambda: runs.run(run_id).step == 7)
-    postgresql.stop()
+    postgresql.stop(signal.SIGINT)
     try:
         with pytest.raises(ResourceError, match="no database server answers there"):
             runs.run(run_id)
