@@ -37,6 +37,10 @@ test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browse
 	# Two processes of one thread each: small networks gain nothing from two threads, and each process
 	# needs over 1 GB. tests/conftest.py says what stays in one process, and what comes first.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	# Once more with the run store in PostgreSQL, where that is installed.
+	LAB_TEST_DATABASE=postgresql OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/runs tests/experiments/sweeps/test_driver.py \
+		--ignore tests/runs/test_postgresql.py --ignore tests/runs/executors
 
 check: $(VENV)/.installed-dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

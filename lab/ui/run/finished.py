@@ -35,6 +35,8 @@ def draw_finished(run: RunRow) -> None:
         st.markdown(f"**{plain(outcome(run, store().folder(run.id)))}**")
         if words := _prediction(run):
             st.caption(plain(words))
+        if run.has_weights and (words := store().elsewhere(run)):
+            st.info(plain(words), icon=":material/lan:")
         with st.container(horizontal=True, vertical_alignment="center"):
             if run.has_weights:
                 _link("runs", "Results", "table_chart", run, runs_tab="Results")
