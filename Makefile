@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz faults audit clean
+.PHONY: run test check format bench fuzz faults load audit clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -61,6 +61,9 @@ fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API;
 faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks.store_faults
+
+load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, 25,000 pictures, two hours of clicks
+	$(BIN)/python -m benchmarks load
 
 audit: $(VENV)/.installed  ## known weaknesses of what is installed, by pip-audit; needs pypi.org
 	@test -x $(VENV)/audit/bin/pip-audit || \

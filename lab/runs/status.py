@@ -25,6 +25,9 @@ ACTIVE = ("preparing", "running")
 
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
+ENDED = ("completed", *RESUMABLE)
+"""The run does not change by itself."""
+
 TRANSITIONS: dict[str, tuple[str, ...]] = {
     # A queued run is stopped when it leaves the queue, failed when its device is missing.
     "queued": ("preparing", "stopped", "failed"),

@@ -207,10 +207,11 @@ class Store:
         order: reading.Order = "newest",
         origin: str | None = None,
         message: str = "",
+        limit: int | None = None,
     ) -> list[RunRow]:
         """Runs in any of the states `status` whose id, name, tag, data set, architecture or status
         contain every word of `search` (capitals do not matter), and whose closing sentence begins
-        with `message`.
+        with `message`; the first `limit` of them.
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
@@ -223,6 +224,7 @@ class Store:
                 order=order,
                 origin=origin,
                 message=message,
+                limit=limit,
             )
         return self._seen(rows)
 

@@ -96,6 +96,9 @@ def test_runs_are_found_by_status_and_words(runs: Store) -> None:
     assert {r.id for r in runs.runs(search="sign-cnn")} == {b, c}
     assert runs.runs(search="fifty") == []
     assert runs.runs(search="_rger") == []
+    assert [r.id for r in runs.runs(limit=2)] == [c, b]
+    assert [r.id for r in runs.runs(search="sign-cnn", order="oldest", limit=1)] == [b]
+    assert runs.runs(limit=0) == []
 
 
 def test_runs_are_ordered(runs: Store) -> None:
