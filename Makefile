@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz faults audit clean
+.PHONY: run test check format bench fuzz faults load audit clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -37,6 +37,10 @@ test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browse
 	# Two processes of one thread each: small networks gain nothing from two threads, and each process
 	# needs over 1 GB. tests/conftest.py says what stays in one process, and what comes first.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	# Once more with the run store in PostgreSQL, where that is installed.
+	LAB_TEST_DATABASE=postgresql OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/runs tests/experiments/sweeps/test_driver.py \
+		--ignore tests/runs/test_postgresql.py --ignore tests/runs/executors
 
 check: $(VENV)/.installed-dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -57,6 +61,9 @@ fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API;
 faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks.store_faults
+
+load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, 25,000 pictures, two hours of clicks
+	$(BIN)/python -m benchmarks load
 
 audit: $(VENV)/.installed  ## known weaknesses of what is installed, by pip-audit; needs pypi.org
 	@test -x $(VENV)/audit/bin/pip-audit || \

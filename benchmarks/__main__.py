@@ -20,14 +20,18 @@ BENCHMARKS = {
     "compiling": "benchmarks.compiling",
     "ablation": "benchmarks.ablation",
     "faults": "benchmarks.faults",
+    "load": "benchmarks.load",
     "gpu": "benchmarks.gpu",
     "busy": "benchmarks.busy",
     "scale": "benchmarks.scale",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
-BY_NAME_ONLY = ("ablation", "faults")
-"""Those that train for hours, and those that measure nothing."""
+BY_NAME_ONLY = ("ablation", "faults", "load")
+"""Those that take hours, and those that measure nothing."""
+
+OPTIONS = {"faults": ("times",), "load": ("only", "minutes")}
+"""What a benchmark takes besides `quick`."""
 
 
 def main() -> None:
@@ -35,12 +39,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
     parser.add_argument("--times", type=int, help="of faults: how many kills (100)")
+    parser.add_argument("--only", metavar="PART", help="of load: this part")
+    parser.add_argument("--minutes", type=float, help="of load: how long the robot clicks (120)")
     options = parser.parse_args()
     for name in options.names or [name for name in BENCHMARKS if name not in BY_NAME_ONLY]:
         if name not in BENCHMARKS:
             parser.error(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
-        counted = {"times": options.times} if name == "faults" else {}
-        importlib.import_module(BENCHMARKS[name]).main(quick=options.quick, **counted)
+        more = {option: getattr(options, option) for option in OPTIONS.get(name, ())}
+        importlib.import_module(BENCHMARKS[name]).main(quick=options.quick, **more)
 
 
 if __name__ == "__main__":

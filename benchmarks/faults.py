@@ -2,11 +2,11 @@
 
     python -m benchmarks faults [--times N] [--quick]      (make faults)
 
-A child process trains, resumes, imports, evaluates, downloads or migrates in a LAB_HOME of its own
-and is killed at a random moment. Another process then recovers as a server does when it starts, and
-checks: the database is whole, the run is interrupted with the last recorded step, what was broken
-off is done again to the very same result, no stray file stays. Children are forked from a process
-that has imported torch and opened nothing, so that a kill costs a second.
+A child process trains, resumes, imports, evaluates, exports, downloads or migrates in a LAB_HOME of
+its own and is killed at a random moment. Another process then recovers as a server does when it
+starts, and checks: the database is whole, the run is interrupted with the last recorded step, what
+was broken off is done again to the very same result, no stray file stays. Children are forked from
+a process that has imported torch and opened nothing, so that a kill costs a second.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from lab.data.pack import PackMeta, PackWriter, load_pack, verify_images
 from lab.download.fetch import RemoteFile, fetch
 from lab.errors import LabError
 from lab.evaluate.predictions import predict, saved_predictions
+from lab.export.exporting import kept_export, make_export
 from lab.home import home_folder, sweep_temporaries
 from lab.runs import worker
 from lab.runs.foreground import run_in_foreground
@@ -58,6 +59,7 @@ OLD_STORE = Path(__file__).parents[1] / "tests/runs/version_2.sql"
 CONFIG = RunConfig(
     dataset="bars", architecture="sign-cnn", batch_size=8, epochs=4, device="cpu", width_shift=0.1
 )
+EXPORTED = ("safetensors", "onnx", "dataset")
 _port = 0  # of the download's server; chosen once
 DOWNLOAD = np.random.Generator(np.random.Philox(1)).bytes(3_000_000)
 
@@ -181,7 +183,7 @@ def _prepare() -> Result:
     _bars()
     seconds = {}
     _begin()
-    for work in (_train, _resume, _evaluate, _import, _download, _migrate):
+    for work in (_train, _resume, _evaluate, _export, _import, _download, _migrate):
         began = time.monotonic()
         work()
         seconds[work.__name__] = time.monotonic() - began
@@ -192,6 +194,8 @@ def _prepare() -> Result:
     store().delete(rows["begun"].id)
     usual["begun"] = _begin()
     shutil.rmtree(home_folder("runs") / done.id / "evaluation")
+    usual["exports"] = _exports(done.id)
+    shutil.rmtree(home_folder("runs") / done.id / "exports")
     for path in (*home_folder("downloads").iterdir(), home_folder("packs") / "pictures"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(home_folder("old"))
@@ -277,6 +281,36 @@ def _check_evaluate(usual: Result) -> str:
     return "nothing kept, made again" if kept is None else "kept whole"
 
 
+def _export() -> Result:
+    run = store().runs(status="completed")[0]
+    for name in EXPORTED:
+        make_export(run, name)
+    return {}
+
+
+def _exports(run: str) -> dict[str, str]:
+    """A digest of each export that is there; the zip's files carry the time, so it is opened."""
+    digests = {}
+    for name in EXPORTED:
+        if (made := kept_export(store().run(run), name)) is None:
+            continue
+        content = made.file.read_bytes()
+        if made.file.suffix == ".zip":
+            with zipfile.ZipFile(made.file) as archive:
+                assert archive.testzip() is None
+                content = b"".join(archive.read(each) for each in sorted(archive.namelist()))
+        digests[name] = hashlib.sha256(content).hexdigest()
+    return digests
+
+
+def _check_export(usual: Result) -> str:
+    kept = _exports(usual["done"])
+    assert all(usual["exports"][name] == digest for name, digest in kept.items()), kept
+    _export()
+    assert _exports(usual["done"]) == usual["exports"]
+    return f"{len(kept)} of {len(EXPORTED)} kept whole, the rest made again"
+
+
 def _import() -> Result:
     rng = np.random.Generator(np.random.Philox(5))
     file = home_folder("incoming") / "pictures.zip"
@@ -344,18 +378,20 @@ SCENARIOS: dict[str, tuple[Callable[[], Result], Callable[[Result], str]]] = {
     "resume": (_resume, _check_resume),
     "import": (_import, _check_import),
     "evaluate": (_evaluate, _check_evaluate),
+    "export": (_export, _check_export),
     "download": (_download, _check_download),
     "migrate": (_migrate, _check_migrate),
 }
-ORDER = ("train", "resume", "import", "train", "evaluate", "train", "download", "train", "migrate",
-         "train")  # fmt: skip
-"""Of kills: half of them meet a run."""
+ORDER = ("train", "resume", "import", "train", "evaluate", "export", "train", "download", "train",
+         "migrate", "train")  # fmt: skip
+"""Of kills: nearly half of them meet a run."""
 
 TITLES = {
     "train": "a run, from preparing to its end, saving after every step",
     "resume": "a run that goes on",
     "import": "an import of a zip",
     "evaluate": "predictions of two parts",
+    "export": "weights, an ONNX file and the data set, exported",
     "download": "a download",
     "migrate": "the migration of a store of version 2",
 }

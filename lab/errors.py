@@ -3,6 +3,7 @@
     LabError                 base: its message is shown to the person as it stands
     ├── ConfigError          a knob is unknown, out of range, or does not fit the others
     │   └── StateError       a run's state does not allow what was asked of it
+    │       └── RunLostError another process has the run by now
     ├── NotFoundError        a name (data set, architecture, run, checkpoint) is not there
     ├── DataError            a file, folder, zip, CSV or download cannot be used
     ├── NotAllowedError      the person may not do that
@@ -34,6 +35,10 @@ class ConfigError(LabError):
 
 class StateError(ConfigError):
     """A run's state does not allow what was asked of it."""
+
+
+class RunLostError(StateError):
+    """The process that trained a run was taken for dead, and another one has the run by now."""
 
 
 class NotFoundError(LabError):

@@ -7,6 +7,7 @@ LAB_HOME (see `lab.installation.default_home`)
 ├── downloads/      archives of data sets, until they are imported
 ├── collections/    photographs that a class hands in, until they are a data set
 ├── locks/          one file a device, a process, a download
+├── home-id         names this folder in a database that several machines share
 └── measurements.json   which way of training was faster on this machine
 
 What torch compiles is the exception: it keeps that in the system's folder for temporary files.
@@ -24,8 +25,11 @@ import stat
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from filelock import FileLock
 
 from lab.errors import ConfigError, DiskFullError, ResourceError
 from lab.installation import default_home
@@ -66,6 +70,33 @@ def home_folder(*parts: str) -> Path:
     folder = lab_home().joinpath(*parts)
     _make(folder)
     return folder
+
+
+def _nowhere(_folder: Path) -> str:
+    return ""
+
+
+files_elsewhere: Callable[[Path], str] = _nowhere
+"""(a run's folder without its files) -> a sentence that says on which machine they are, or "";
+`lab.runs.store` knows."""
+
+
+def home_id() -> str:
+    """Returns the name of this LAB_HOME, which no other one has unless somebody copied it."""
+    return _home_id(lab_home())
+
+
+@functools.lru_cache(maxsize=8)
+def _home_id(home: Path) -> str:
+    path = home / "home-id"
+    if not path.exists():
+        lock = home_folder("locks") / "home-id.lock"
+        with writing(lock), FileLock(lock):
+            if not path.exists():
+                with atomic_file(path) as temporary:
+                    temporary.write_text(uuid.uuid4().hex[:16])
+    with writing(path):
+        return path.read_text().strip()
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lab.people import acting_as, current_person, require_owner
+from lab.process import trim_memory
 from lab.progress import Cancel, Progress, Rate, Report
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ MAX_WORKING = 2
 """Jobs that work at the same time; the others wait."""
 MAX_ENDED_JOBS = 50
 """Ended jobs that are remembered; older ones are forgotten."""
+TRIM_AFTER = 1.0
+"""Seconds of work after which freed memory goes back to the system: pictures and networks are
+large, and a job's thread leaves holes of its own. A shorter job is not worth the milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,9 @@ def _run(job: _Job) -> None:
         _end(job, state, message=message, result=result)
         _forget_old_jobs()
         _start_waiting_jobs()
+        took = time.time() - (job.started or 0)
+    if took > TRIM_AFTER:
+        trim_memory()
 
 
 def _outcome_of(job: _Job, error: BaseException) -> tuple[State, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from .postgresql import Server, serve
 
 REAL_FILES = ("cats_and_dogs.zip", "sign-language-mnist.zip")
 BROWSER = Path(__file__).parent / "browser"
@@ -37,6 +40,26 @@ def lab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "lab-home"
     monkeypatch.setenv("LAB_HOME", str(home))
     return home
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server; the test is skipped, visibly, where it is not installed."""
+    yield from serve()
+
+
+@pytest.fixture
+def lab_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty run store: a file in LAB_HOME or, with LAB_TEST_DATABASE=postgresql, a database
+    that the tests of this process use one after the other."""
+    if os.environ.get("LAB_TEST_DATABASE") != "postgresql":
+        monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
+        return
+    if request.node.get_closest_marker("sqlite"):
+        pytest.skip("is about SQLite")
+    server: Server = request.getfixturevalue("postgresql")
+    server.empty("postgres")
+    monkeypatch.setenv("LAB_DATABASE_URL", server.url("postgres"))
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ COMMANDS = {
     "sweep": "train a grid, a random draw or a halving",
     "classify": "ask a trained network about pictures",
     "explain": "show where a trained network looks",
+    "export": "a run as ONNX, a page that classifies, a card, ...",
     "datasets": "list, show, add, download, remove data sets",
     "leak-free": "a run's test accuracy without near-copies of its training images",
     "storage": "what the lab's folder holds, and clean it",
@@ -48,6 +49,7 @@ EXAMPLES = """examples:
   {command} sweep grid.yaml --json
   {command} classify cat.jpg dog.png --run r-20261122-031911-e827
   {command} explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
+  {command} export r-20261122-031911-e827 --as onnx
   {command} datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
   {command} datasets check cats-dogs --json
   {command} recipes run sl-cnn --quick

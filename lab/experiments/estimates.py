@@ -279,7 +279,7 @@ class PastRun:
 def past_runs(store: Store, *, at_most: int = 30) -> list[PastRun]:
     """The newest finished runs of this lab, read from the store."""
     runs = []
-    for row in store.runs(status="completed")[:at_most]:
+    for row in store.runs(status="completed", limit=at_most):
         past = _past(store, row)
         if past is not None:
             runs.append(past)

@@ -16,7 +16,7 @@ from lab.names import typed_name, typed_notes
 from lab.people import require_admin
 from lab.runs import schema
 from lab.runs.class_rules import read_setting, write_setting
-from lab.runs.database import Database
+from lab.runs.database import Database, retried
 from lab.runs.naming import setting_words
 
 LONGEST_TITLE, LONGEST_TEXT = 80, 2000
@@ -92,6 +92,7 @@ def close_assignment(database: Database, assignment_id: str, *, closed: bool = T
     _save(database, Assignment(**{**found.__dict__, "closed": closed}))
 
 
+@retried
 def delete_assignment(database: Database, assignment_id: str) -> None:
     """Forgets the assignment; its runs stay."""
     require_admin("Deleting an assignment")
@@ -126,6 +127,7 @@ def assignments(database: Database) -> list[Assignment]:
     return sorted(found, key=lambda each: -each.created_at)
 
 
+@retried
 def _save(database: Database, new: Assignment) -> None:
     values = {
         "title": new.title,

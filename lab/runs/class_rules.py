@@ -16,7 +16,7 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, StateError
 from lab.people import current_person, has_sign_in, require_admin
 from lab.runs import schema
-from lab.runs.database import Database
+from lab.runs.database import Database, retried
 
 _KEY = "class"
 
@@ -75,6 +75,7 @@ def rules(database: Database) -> ClassRules:
         return read_rules(connection)
 
 
+@retried
 def change_rules(database: Database, **values: Any) -> ClassRules:
     """Changes some rules, for an admin; returns all. Raises ConfigError for a value that is not
     allowed."""

@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 LONGEST_LOCK = 600.0
 """Seconds for which a completed run waits for the run store."""
 
+RETRY_SECONDS = 1.0
+"""Between two tries of it."""
+
 
 def run_in_foreground(
     run: RunConfig | str,
@@ -76,7 +79,7 @@ def run_in_foreground(
             ended = _train_on_place(runs, run_id, control, where, on_event)
     except BaseException:
         with contextlib.suppress(Exception):  # what broke it off is what the caller must see
-            runs.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
+            runs.interrupt(run_id, runs.owner(), "Interrupted from outside; it can be resumed.")
         raise
     if ended.status == "completed":
         _wait_until_recorded(runs, run_id)
@@ -101,6 +104,7 @@ def _wait_until_recorded(runs: Store, run_id: str) -> None:
                     f"{runs.waiting[run_id].path}, and the lab records them when it starts again."
                 ) from error
             logger.warning("%s The run has completed and waits to be recorded.", error)
+            time.sleep(RETRY_SECONDS)
 
 
 def _train_on_place(

@@ -14,6 +14,7 @@ from lab.errors import ConfigError, DataError, NotFoundError
 from lab.names import typed_name, visible
 from lab.people import OPERATOR, Person, Role, require_admin
 from lab.runs import schema
+from lab.runs.database import retried
 from lab.runs.store import Store
 
 LONGEST_NAME = 30
@@ -39,6 +40,7 @@ class Member:
     """UTC."""
 
 
+@retried
 def join(runs: Store, name: str) -> Person:
     """Enters somebody by a name of their choice. Raises NameTakenError, ConfigError for none."""
     clean = typed_name(name, "A name", LONGEST_NAME)
@@ -54,6 +56,7 @@ def join(runs: Store, name: str) -> Person:
         return _enter(connection, clean, "member", "")
 
 
+@retried
 def sign_in_account(runs: Store, account: str, name: str, role: Role) -> Person:
     """Returns who has this account at an identity provider ("issuer subject"), entered at the first
     time; name and role are as of now."""
@@ -93,6 +96,7 @@ def members(runs: Store) -> list[Member]:
     ]
 
 
+@retried
 def remove_member(runs: Store, person_id: str) -> None:
     """Signs somebody out for good, for the admin; their runs stay. Raises NotAllowedError,
     NotFoundError."""

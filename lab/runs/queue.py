@@ -265,7 +265,7 @@ class Queue:
         recover(self.store)
         resume_with_room(self.store)
         devices = set()
-        for row in self.store.queued():
+        for row in self.store.queued(here=True):
             try:
                 devices.add(row.device or self._find_device(row))
             except PlaceLostError as error:  # try again soon
@@ -330,7 +330,7 @@ class Queue:
         except BaseException:  # the store's error or a SystemExit; the run's own are recorded
             logger.exception("run %s was given up", run_id)
             with contextlib.suppress(Exception):
-                self.store.interrupt(run_id, locks.owner(), "Interrupted; it can be resumed.")
+                self.store.interrupt(run_id, self.store.owner(), "Interrupted; it can be resumed.")
         finally:
             with self._guard:
                 if self._controls.get(run_id) is control:

@@ -120,16 +120,19 @@ def _persons(connection: sa.Connection) -> dict[str, str]:
 
 def _write(connection: sa.Connection, order: Sequence[str]) -> None:
     """Number the queued runs; `order` has each person's in that person's own order."""
-    if order:
-        order = _in_turn(connection, order)
-        connection.execute(
-            runs.update()
-            .where(
-                runs.c.id == sa.bindparam("run"),
-                runs.c.queue_position.is_distinct_from(sa.bindparam("position")),
-            )
-            .values(queue_position=sa.bindparam("position")),
-            [{"run": run_id, "position": n} for n, run_id in enumerate(order, start=1)],
+    query = sa.select(runs.c.id, runs.c.queue_position).where(runs.c.status == "queued")
+    before = {run_id: position for run_id, position in connection.execute(query)}
+    order = _in_turn(connection, order)
+    changed = [(n, run_id) for n, run_id in enumerate(order, start=1) if before[run_id] != n]
+    if not changed:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("UPDATE runs SET queue_position = ? WHERE id = ?", changed)
+    else:  # a message to the server for all of them
+        connection.exec_driver_sql(
+            "UPDATE runs SET queue_position = new.position "
+            "FROM unnest(%s::int[], %s::text[]) AS new(position, id) WHERE runs.id = new.id",
+            tuple(map(list, zip(*changed, strict=True))),
         )
 
 

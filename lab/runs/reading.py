@@ -6,6 +6,7 @@ than SQLAlchemy's row objects.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import sqlalchemy as sa
 
+from lab.people import may_see
 from lab.runs import schema
 from lab.runs.rows import EpochColumns, LogLine, Newest, RunRow, StepColumns
 
@@ -54,6 +56,7 @@ def runs(
     order: Order,
     origin: str | None = None,
     message: str = "",
+    limit: int | None = None,
 ) -> list[RunRow]:
     """See `Store.runs`. Always one query."""
     runs = schema.runs.c
@@ -68,10 +71,12 @@ def runs(
         )
     if message:
         query = query.where(runs.message.startswith(message, autoescape=True))
-    rows = [RunRow.from_database(row) for row in connection.execute(query).mappings()]
-    # Not in SQL: SQLite knows the capitals of English only.
     words = search.casefold().split()
-    return [row for row in rows if all(word in _search_text(row) for word in words)]
+    result = connection.execute(query).mappings()
+    rows = (RunRow.from_database(row) for row in result if may_see(row["person"]))
+    # Not in SQL: SQLite knows the capitals of English only.
+    matching = (row for row in rows if all(word in _search_text(row) for word in words))
+    return list(itertools.islice(matching, limit))
 
 
 def _search_text(row: RunRow) -> str:

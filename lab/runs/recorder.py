@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError
+from lab.errors import DiskFullError, LabError, NotFoundError, ResourceError, RunLostError
 from lab.home import home_folder
 from lab.progress import Progress, Rate
 from lab.runs import history
@@ -18,7 +18,14 @@ from lab.runs.store import RATE, Store
 from lab.runs.time_left import TimeLeft
 from lab.runs.writing import Smoother
 from lab.training.control import Control
-from lab.training.events import ActivityProgressed, Event, LogWritten, RunEnded, StepDone
+from lab.training.events import (
+    ActivityProgressed,
+    Event,
+    LogWritten,
+    RunEnded,
+    RunStarted,
+    StepDone,
+)
 from lab.words import duration
 
 logger = logging.getLogger(__name__)
@@ -40,14 +47,18 @@ class Recorder:
     validation. The first step, for which a person waits, and everything but steps and progress is
     written at once, by the training thread.
 
-    While another program has locked the database the events wait beside the run (`lab.runs.spill`)
-    and training goes on; the recorder's thread writes them when it can. Any other write that failed
-    is raised by the next call of the training thread.
+    While the database is locked, or its server away, the events wait beside the run
+    (`lab.runs.spill`) and training goes on; the recorder's thread writes them when it can. Any
+    other write that failed is raised by the next call of the training thread: also RunLostError,
+    when this process was silent for so long that somebody else has the run. Then nothing more is
+    recorded.
     """
 
     def __init__(self, store: Store, run_id: str, control: Control) -> None:
         self._store = store
         self._run_id = run_id
+        self._owner = store.owner()
+        self._status = "preparing"  # then "running", and "" once it has ended
         self._control = control
         self._smoother = Smoother()  # used under the spill's lock: one batch at a time, in order
         self._spill = Spill(home_folder("runs") / run_id)
@@ -118,6 +129,10 @@ class Recorder:
                 activity = self._time_left.activity
             if not events:
                 return
+            if any(isinstance(event, RunStarted) for event in events):
+                self._status = "running"
+            if isinstance(events[-1], RunEnded):
+                self._status = ""
             try:
                 requested = self._write(
                     events,
@@ -134,11 +149,18 @@ class Recorder:
         """Write to the database or, if it is locked, behind what waits; returns a pending
         request. A full disk is raised also where the events could be kept."""
         full: DiskFullError | None = None
+        now = time.time()  # the same here and in what waits, which may have been recorded after all
         if self._spill.is_empty:
             smoother = self._smoother.copy()  # a failed write must leave it as it was
             try:
                 requested = self._store.record(
-                    self._run_id, events, smoother=smoother, patience=PATIENCE, **state
+                    self._run_id,
+                    events,
+                    smoother=smoother,
+                    at=now,
+                    owner=self._owner,
+                    patience=PATIENCE,
+                    **state,
                 )
             except ResourceError as error:
                 full = error if isinstance(error, DiskFullError) else None
@@ -147,7 +169,7 @@ class Recorder:
                 self._smoother = smoother
                 self._unkept_steps += sum(isinstance(event, StepDone) for event in events)
                 return requested
-        self._spill.append(time.time(), events)
+        self._spill.append(now, events)
         self._smoother.is_behind = True
         self._store.waiting[self._run_id] = self._spill
         if full is not None and not isinstance(events[-1], RunEnded):
@@ -160,11 +182,21 @@ class Recorder:
             return
         try:
             self._store.write_waiting(self._run_id, patience=RETRY_PATIENCE)
-        except NotFoundError as error:
-            self._error = error
+        except (NotFoundError, RunLostError) as error:
+            self._lose(error)
         except ResourceError as error:
             logger.debug("run %s: %s", self._run_id, error)
         self._retried_at = time.monotonic()
+
+    def leave(self) -> None:
+        """The run is about to be marked as interrupted, which is then no loss to this process."""
+        self._status = ""
+
+    def _lose(self, error: LabError) -> None:
+        """Somebody deleted the run, or another process has it: training ends, at the next step."""
+        if self._status:
+            self._error = error
+            self._control.request_stop()
 
     def keep_in_memory(self, ending: RunEnded) -> None:
         """Keep the ending until `Store.write_waiting` succeeds: nothing has room for it."""
@@ -179,7 +211,7 @@ class Recorder:
         try:
             self.flush()
         except Exception as error:
-            if not isinstance(error, NotFoundError):  # which the worker tells
+            if not isinstance(error, NotFoundError | RunLostError):  # which the worker tells
                 details = None if isinstance(error, LabError) else error
                 logger.warning(
                     "the last events of run %s are not recorded: %s",
@@ -202,7 +234,7 @@ class Recorder:
         left = progress.seconds_left(self._preparation_rate.per_second(now=now))
         try:
             requested = self._store.report(
-                self._run_id, progress, seconds_left=left, patience=PATIENCE
+                self._run_id, progress, seconds_left=left, owner=self._owner, patience=PATIENCE
             )
         except DiskFullError:
             raise
@@ -226,12 +258,20 @@ class Recorder:
             try:
                 if self._events:
                     self.flush()
+                elif self._status and self._spill.is_empty:
+                    self._forward(self._store.hold(self._run_id, self._owner, self._status))
                 else:
                     self._forward(self._store.requested(self._run_id))
                 self._retry()
                 if self._unkept_steps >= history.KEEP_EVERY:
                     self._unkept_steps = 0
                     history.kept_steps(self._store, self._run_id)
+            except (NotFoundError, RunLostError) as error:
+                self._lose(error)
+                return
+            except ResourceError as error:  # a database that is away: less often
+                logger.warning("run %s: %s", self._run_id, error)
+                self._closed.wait(RETRY_SECONDS)
             except Exception as error:  # a failed write is also in _error, for the training thread
                 logger.warning("run %s: %s", self._run_id, error)
 

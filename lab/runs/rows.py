@@ -66,6 +66,9 @@ class RunRow:
     most_seconds: float | None
     """Of training, after which it is finished; None is no limit."""
     owner: str
+    """The process that works on it; of an interrupted run, the one that may come back to it."""
+    home: str
+    """The LAB_HOME (`lab.home.home_id`) with its files; "" in runs of an earlier version."""
     requested: str | None
     """A stop, pause or finish that the trainer has not answered yet."""
     rate_changes: tuple[tuple[int, float], ...]

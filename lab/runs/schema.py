@@ -78,7 +78,9 @@ runs = Table(
     Column("expected_seconds", Float),  # how long it will take, estimated while it waits
     Column("most_seconds", Float),  # of training, after which it is finished
     Column("queue_position", Integer),  # 1, 2, ... for queued runs, else NULL
-    Column("owner", String(40), nullable=False, default=""),  # the process that works on it
+    # The process that works on it or, of an interrupted one, may still come back to it.
+    Column("owner", String(40), nullable=False, default=""),
+    Column("home", String(40), nullable=False, default="", server_default=""),  # has its files
     Column("requested", String(10)),  # stop, pause or finish, until the trainer has seen it
     Column("wanted_rate", Float),  # a learning rate, until the trainer has seen it
     Column("rate_changes", Text, nullable=False, default="[]", server_default="[]"),
@@ -130,6 +132,28 @@ sweeps = Table(
     Column("notes", Text, nullable=False, default="{}"),
     Column("person", String(40), nullable=False, default="", server_default=""),  # as of a run
     Column("person_name", String(80), nullable=False, default="", server_default=""),
+    Column("driver", String(40), nullable=False, default="", server_default=""),  # an owner
+)
+
+homes = Table(
+    "homes",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("path", Text, nullable=False),
+)
+"""Each LAB_HOME that was used with this store, and on which machine it was last."""
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("home", String(40), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    # By the database's clock, as all of this table; see `lab.runs.leases`.
+    Column("alive_until", Float, nullable=False),
+    Column("suspected_at", Float),
 )
 
 people = Table(

@@ -6,6 +6,8 @@ queued ──> preparing ──> running ──> completed
   │                         ├──────> failed ──────┤
   │                         └──────> interrupted ─┤   (its process died)
   └───────────────────────────────────────────────┘
+Beside the table: a run whose process was taken for dead, and was not, is taken back by it
+(`lab.runs.store.Store.hold`), unless somebody else has it by now.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ Request = Literal["stop", "pause", "finish"]
 """What a person can ask of a run; the names of `lab.training.control.Control.wanted`."""
 
 ACTIVE = ("preparing", "running")
-"""A living process works on the run and holds its owner lock."""
+"""A living process works on the run: the row's owner, see `lab.runs.leases`."""
 
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
+
+ENDED = ("completed", *RESUMABLE)
+"""The run does not change by itself."""
 
 TRANSITIONS: dict[str, tuple[str, ...]] = {
     # A queued run is stopped when it leaves the queue, failed when its device is missing.

@@ -50,11 +50,13 @@ class _Kind:
 
 
 def _states(store: Store) -> Iterable[Path]:
-    """What completed runs keep beside their weights, so that others can go on exactly."""
+    """What completed runs keep beside their weights, so that others can go on exactly, and what
+    was made of runs to be taken away."""
     runs = lab_home() / "runs"
-    return [
+    states = [
         file for row in store.runs(status="completed") if (file := runs / row.id / END).is_file()
     ]
+    return [*states, *runs.glob("*/exports/")]
 
 
 def _features(store: Store) -> Iterable[Path]:
@@ -99,7 +101,7 @@ KINDS = {
     "runs": _Kind(
         "Runs", "runs",
         "Optimizer states of completed runs: another run can then go on from the weights alone. "
-        "Weights, curves and results stay.",
+        "Exports, which are made again when asked for. Weights, curves and results stay.",
         _states,
     ),
     "features": _Kind(

@@ -23,17 +23,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from lab import home as home_module
 from lab.config import RunConfig
 from lab.data.person_quota import count_use
-from lab.errors import NotFoundError, ResourceError, StateError
-from lab.home import home_folder, move_away, recount, used_bytes
+from lab.errors import LabError, NotFoundError, ResourceError, RunLostError, StateError
+from lab.home import home_folder, home_id, lab_home, move_away, recount, used_bytes
 from lab.names import typed_name, typed_notes
 from lab.people import current_person, may_see, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
 from lab.runs.class_rules import results_hidden
 from lab.runs.curves import curves
-from lab.runs.database import BUSY_SECONDS, Database, database_url
+from lab.runs.database import BUSY_SECONDS, Database, database_url, lock_run, retried
+from lab.runs.leases import Leases, host
 from lab.runs.naming import LONGEST_NAME, NamedRun, run_name, title_of
 from lab.runs.rows import Curve, EpochColumns, LogLine, Newest, RunRow, StepColumns
 from lab.runs.spill import Spill
@@ -56,7 +58,7 @@ from lab.runs.writing import (
     write_events,
     write_log,
 )
-from lab.training.events import ActivityProgressed, Event
+from lab.training.events import ActivityProgressed, Event, RunStarted
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ LONGEST_NOTES = 4000
 RATE = "rate"
 """What `requested` says while a learning rate waits for `take_rate`."""
 
-WAITING = "training goes on; another program has locked the run store"
+WAITING = "training goes on; the run store takes no changes at the moment"
 """The activity of a run whose events wait."""
 
 _stores: dict[str, Store] = {}
@@ -120,16 +122,23 @@ class Store:
     does not allow."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url = url or database_url()
-        self.database = Database(self.url)
+        self.database = Database(url or database_url())
         """Also for tables that others keep beside the runs: sweeps, Optuna's studies."""
+        self.url = self.database.url
+        self.leases = Leases(self.database)
         self.waiting: dict[str, Spill] = {}
         """By run of this process: events that the database could not take yet."""
 
     def close(self) -> None:
+        self.leases.close()
         self.database.close()
 
+    def owner(self) -> str:
+        """This process's id in this store, as the owner of runs; it counts as alive from now on."""
+        return self.leases.owner()
+
     # --- runs -----------------------------------------------------------------------------------
+    @retried
     def create_run(
         self,
         config: RunConfig,
@@ -162,7 +171,8 @@ class Store:
             "parent_epoch": config.start_epoch or None,
             "created_at": now,
             "started_at": None if status == "queued" else now,
-            "owner": locks.owner() if status in ACTIVE else "",
+            "owner": self.owner() if status in ACTIVE else "",
+            "home": home_id(),
             "device": "" if config.device == "auto" else config.device,
         }
         for _ in range(100):
@@ -197,10 +207,11 @@ class Store:
         order: reading.Order = "newest",
         origin: str | None = None,
         message: str = "",
+        limit: int | None = None,
     ) -> list[RunRow]:
         """Runs in any of the states `status` whose id, name, tag, data set, architecture or status
         contain every word of `search` (capitals do not matter), and whose closing sentence begins
-        with `message`.
+        with `message`; the first `limit` of them.
 
         `origin` is exact or a beginning up to a colon: "recipe:sl-cnn" finds "recipe:sl-cnn:quick"
         and not "recipe:sl-cnn-aug"; "" finds the runs that a person started.
@@ -213,6 +224,7 @@ class Store:
                 order=order,
                 origin=origin,
                 message=message,
+                limit=limit,
             )
         return self._seen(rows)
 
@@ -227,6 +239,7 @@ class Store:
         """Raises ConfigError unless `name` has 1 to 80 characters."""
         self._update(run_id, by_owner=True, name=_checked_name(name))
 
+    @retried
     def set_tag(self, run_ids: Iterable[str], tag: str) -> None:
         """Label the runs, or with "" take their label away. Raises ConfigError above 40
         characters; runs that are no longer there are left out."""
@@ -245,6 +258,7 @@ class Store:
     def set_star(self, run_id: str, starred: bool) -> None:
         self._update(run_id, by_owner=True, starred=starred)
 
+    @retried
     def set_baseline(self, run_id: str | None) -> None:
         """Make the run the one that others are compared with, instead of the one before; None: no
         run is. Everybody has a baseline of their own, among their runs."""
@@ -271,11 +285,12 @@ class Store:
             rows = reading.children(connection, run_id)
         return self._seen(rows)
 
+    @retried
     def set_forecast(self, run_id: str, forecast: str) -> None:
         """Keep what a person expects of the run. Raises StateError when the run has results already
         or something was predicted before: a prediction stands."""
         runs = schema.runs
-        with self.database.write() as connection:
+        with self.database.write(alone=False) as connection:
             _require_owner(connection, run_id)
             changed = connection.execute(
                 runs.update()
@@ -289,6 +304,7 @@ class Store:
                     "starts, once."
                 )
 
+    @retried
     def delete(self, run_id: str) -> None:
         """Remove the run, its history and its folder. A run that a process works on is refused."""
         self.write_waiting(run_id)
@@ -328,6 +344,7 @@ class Store:
                 return folder  # whoever reads or writes in it says that it is none
             raise
 
+    @retried
     def set_device(
         self, run_id: str, device: str, *, expected_seconds: float | None = None
     ) -> None:
@@ -343,10 +360,11 @@ class Store:
         progress: Progress,
         *,
         seconds_left: float | None = None,
+        owner: str | None = None,
         patience: float = BUSY_SECONDS,
     ) -> str | None:
         """Record what a preparing run does, how far that is and the seconds left of it; returns a
-        pending request."""
+        pending request. `owner`: see `record`."""
         values = activity_columns(progress, seconds_left)
         if progress.fraction is not None:
             values["progress"] = progress.fraction
@@ -354,6 +372,7 @@ class Store:
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
+    @retried
     def request(self, run_id: str, request: Request) -> None:
         """Ask the trainer of an active run to stop, pause or finish. A run that nobody works on
         (queued, paused) is stopped at once. Raises ConfigError when its state does not allow it."""
@@ -369,11 +388,12 @@ class Store:
             else:
                 self._stop_idle(connection, run_id, status)
 
+    @retried
     def request_rate(self, run_id: str, rate: float) -> None:
         """Ask the trainer of a running run for another learning rate, from its next step on. Raises
         ConfigError for a rate that is not allowed, StateError in another state."""
         rate = RunConfig().changed(learning_rate=rate).learning_rate
-        with self.database.write() as connection:
+        with self.database.write(alone=False) as connection:
             status = self._status(connection, run_id)
             _require_owner(connection, run_id)
             if status != "running":
@@ -381,19 +401,22 @@ class Store:
             row = schema.runs.update().where(schema.runs.c.id == run_id)
             connection.execute(row.values(wanted_rate=rate))
 
+    @retried
     def take_rate(self, run_id: str) -> float | None:
         """Returns the learning rate that was asked for, once; for the run's trainer."""
         runs = schema.runs
-        with self.database.write() as connection:
+        with self.database.write(alone=False) as connection:
+            lock_run(connection, run_id)
             wanted = sa.select(runs.c.wanted_rate).where(runs.c.id == run_id)
             rate = connection.execute(wanted).scalar()
             connection.execute(runs.update().where(runs.c.id == run_id).values(wanted_rate=None))
             return rate
 
+    @retried
     def report_waiting(self, run_id: str, text: str) -> None:
         """Record what a run waits for, if it is still queued."""
         runs = schema.runs
-        with self.database.write() as connection:
+        with self.database.write(alone=False) as connection:
             connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.status == "queued")
@@ -405,12 +428,39 @@ class Store:
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
-    # --- the queue ------------------------------------------------------------------------------
-    def queued(self, device: str | None = None) -> list[RunRow]:
-        """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet)."""
+    def hold(self, run_id: str, owner: str, status: str) -> str | None:
+        """Like `requested`, and make sure that the process `owner` has the run, which is in the
+        active state `status`: it takes the run back if it was taken for dead. Raises RunLostError
+        when somebody else has it, NotFoundError when it was deleted."""
+        runs = schema.runs
+        query = sa.select(runs.c.status, runs.c.owner, runs.c.requested, runs.c.wanted_rate).where(
+            runs.c.id == run_id
+        )
         with self.database.read() as connection:
-            return [row for row in reading.queued(connection, device) if may_see(row.person)]
+            row = connection.execute(query).first()
+        if row is None or row.owner != owner or row.status not in ACTIVE:
+            with self.database.write(alone=False) as connection:
+                _hold(connection, run_id, owner, status)
+                return self._requested(connection, run_id)
+        return row.requested or (None if row.wanted_rate is None else RATE)
 
+    # --- the queue ------------------------------------------------------------------------------
+    def queued(self, device: str | None = None, *, here: bool = False) -> list[RunRow]:
+        """Queued runs, the next one first; of one device, or of all ("" is: not resolved yet). With
+        a device, or `here`, those that train in this LAB_HOME: each does where it was submitted."""
+        with self.database.read() as connection:
+            rows = [row for row in reading.queued(connection, device) if may_see(row.person)]
+        if here or device is not None:
+            rows = [row for row in rows if row.home in ("", home_id())]
+        return rows
+
+    def owned(self) -> list[RunRow]:
+        """Runs that a process works on, or may come back to."""
+        with self.database.read() as connection:
+            query = sa.select(schema.runs).where(schema.runs.c.owner != "")
+            return [RunRow.from_database(row) for row in connection.execute(query).mappings()]
+
+    @retried
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
         """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
         resolved anew: the machine may be another one."""
@@ -429,6 +479,7 @@ class Store:
             change_status(connection, run_id, "queued", message="", device=device)
             queue_order.append(connection, run_id, front=front)
 
+    @retried
     def move(self, run_id: str, places: int) -> None:
         """Move a queued run by `places`: negative is earlier, positive later."""
         with self.database.write() as connection:
@@ -438,6 +489,7 @@ class Store:
                 raise refusal(run_id, status, ["queued"], "moved in the queue")
             queue_order.move(connection, run_id, places)
 
+    @retried
     def remove(self, run_id: str) -> None:
         """Take a queued run out of the queue. It stays as a stopped run and can be resumed."""
         with self.database.write() as connection:
@@ -447,18 +499,24 @@ class Store:
                 raise refusal(run_id, status, ["queued"], "taken out of the queue")
             self._stop_idle(connection, run_id, status)
 
+    @retried
     def claim(self, run_id: str, *, statuses: Sequence[str] = ("queued",)) -> bool:
         """Take a run in one of `statuses` for this process; False when somebody was faster. The
-        claimed run is "preparing"."""
+        claimed run is "preparing". Raises NotFoundError when its files are on another machine."""
         self.write_waiting(run_id)
-        runs = schema.runs
+        runs, owner = schema.runs, self.owner()
+        with self.database.read() as connection:
+            row = reading.run(connection, run_id)
+        if row is not None and row.step and (elsewhere := self.elsewhere(row)):
+            raise NotFoundError(elsewhere)
         with self.database.write() as connection:
             claimed = connection.execute(
                 runs.update()
                 .where(runs.c.id == run_id, runs.c.status.in_(statuses))
                 .values(
                     status="preparing",
-                    owner=locks.owner(),
+                    owner=owner,
+                    home=home_id(),
                     requested=None,
                     wanted_rate=None,
                     queue_position=None,
@@ -478,14 +536,18 @@ class Store:
             queue_order.renumber(connection)
             return claimed.rowcount == 1
 
-    def interrupt(self, run_id: str, owner: str, message: str) -> bool:
-        """Mark a run whose process `owner` has died; False when it is no longer that process's."""
+    @retried
+    def interrupt(self, run_id: str, owner: str, message: str, *, may_return: bool = False) -> bool:
+        """Mark a run whose process `owner` has died; False when it is no longer that process's.
+        `may_return`: nothing was heard of the process, which takes the run back if it lives."""
         runs = schema.runs
         with self.database.write() as connection:
+            lock_run(connection, run_id)
             query = sa.select(runs.c.status).where(runs.c.id == run_id, runs.c.owner == owner)
             if connection.execute(query).scalar() not in ACTIVE:
                 return False
-            change_status(connection, run_id, "interrupted", message=message)
+            left = owner if may_return else ""
+            change_status(connection, run_id, "interrupted", message=message, owner=left)
             write_log(connection, run_id, [("warning", message)], at=time.time())
             return True
 
@@ -499,18 +561,25 @@ class Store:
         images_per_second: float | None = None,
         seconds_left: float | None = None,
         activity: ActivityProgressed | None = None,
+        at: float | None = None,
+        owner: str | None = None,
         patience: float = BUSY_SECONDS,
     ) -> str | None:
         """Append events in one transaction; returns a pending request. For the rest see
         `lab.runs.writing.write_events`.
+
+        `owner` is the process that trained them. If it had been taken for dead it takes the run
+        back; if another one has the run by now nothing is recorded, and RunLostError raised.
 
         `smoother` carries the smoothed curves from one batch to the next; without it, or where it
         is behind, they go on from the last recorded step. The run must be preparing for RunStarted
         (which makes it running) and active for RunEnded (which ends it). Raises NotFoundError when
         the run was deleted. `Recorder` is the usual caller.
         """
-        with self.database.write(patience=patience) as connection:
+        with self.database.write(alone=False, patience=patience) as connection:
             self._status(connection, run_id)
+            if owner is not None:
+                _hold(connection, run_id, owner, _active_status(events))
             smoother = smoother or Smoother(is_behind=True)
             if smoother.is_behind:
                 resume_smoother(connection, run_id, smoother)
@@ -522,6 +591,7 @@ class Store:
                 images_per_second=images_per_second,
                 seconds_left=seconds_left,
                 activity=activity,
+                at=at,
             )
             return self._requested(connection, run_id)
 
@@ -529,7 +599,7 @@ class Store:
         """Record what waits of a run of this process. Raises ResourceError when that cannot be done
         yet, NotFoundError when the run was deleted."""
         if (spill := self.waiting.get(run_id)) is not None:
-            self.record_spill(run_id, spill, owner=locks.owner(), patience=patience)
+            self.record_spill(run_id, spill, owner=self.owner(), patience=patience)
 
     def record_spill(
         self, run_id: str, spill: Spill, *, owner: str, patience: float = BUSY_SECONDS
@@ -541,10 +611,17 @@ class Store:
         """
         runs = schema.runs
         with spill.lock:
-            with self.database.write(patience=patience) as connection:
+            with self.database.write(alone=False, patience=patience) as connection:
+                lock_run(connection, run_id)
                 query = sa.select(runs.c.status, runs.c.owner).where(runs.c.id == run_id)
                 row = connection.execute(query).first()
-                if row is not None and row.status in ACTIVE and row.owner == owner:
+                if (
+                    row is not None
+                    and row.status in (*ACTIVE, "interrupted")
+                    and row.owner == owner
+                ):
+                    waiting = [event for _, events in spill.batches() for event in events]
+                    _hold(connection, run_id, owner, _active_status(waiting))
                     smoother = Smoother()
                     resume_smoother(connection, run_id, smoother)
                     for at, events in spill.batches():
@@ -565,9 +642,11 @@ class Store:
         if row is None:
             raise _not_found(run_id)
 
+    @retried
     def write_log(self, run_id: str, level: str, text: str) -> None:
         """Append one line to the run's log."""
-        with self.database.write() as connection:
+        with self.database.write(alone=False) as connection:
+            lock_run(connection, run_id)
             write_log(connection, run_id, [(level, text)], at=time.time())
 
     def steps(self, run_id: str, *, after: int = 0, limit: int | None = None) -> StepColumns:
@@ -598,6 +677,23 @@ class Store:
         with self.database.read() as connection:
             return reading.log(connection, run_id, after=after)
 
+    # --- several machines -----------------------------------------------------------------------
+    def elsewhere(self, run: RunRow) -> str:
+        """Returns a sentence that says where the run's files are; "" where they are here."""
+        folder = lab_home() / "runs" / run.id
+        if run.home in ("", home_id()) or (folder.is_dir() and any(folder.iterdir())):
+            return ""
+        homes = schema.homes.c
+        with self.database.read() as connection:
+            query = sa.select(homes.host, homes.path).where(homes.id == run.home)
+            place = connection.execute(query).first()
+        if place is None:
+            return ""
+        return (
+            f"The files of run {run.id} are on {place.host}, in {place.path}/runs/{run.id}, and "
+            f"not on this machine ({host()}). Open the lab there, or copy that folder to {folder}."
+        )
+
     # --- parts ----------------------------------------------------------------------------------
     def _with_waiting(self, row: RunRow) -> RunRow:
         """Returns what is true of a run whose events wait, which its row does not say yet."""
@@ -617,6 +713,7 @@ class Store:
             )
         return replace(row, seconds_left=None, **NO_ACTIVITY | {"activity": WAITING})
 
+    @retried
     def _update(
         self,
         run_id: str,
@@ -626,7 +723,7 @@ class Store:
         **values: Any,
     ) -> None:
         runs = schema.runs
-        with self.database.write(patience=patience) as connection:
+        with self.database.write(alone=False, patience=patience) as connection:
             if by_owner:
                 _require_owner(connection, run_id)
             changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
@@ -640,6 +737,8 @@ class Store:
 
     @staticmethod
     def _status(connection: sa.Connection, run_id: str) -> str:
+        """The run's status, which nobody else changes until the transaction ends."""
+        lock_run(connection, run_id)
         runs = schema.runs
         status = connection.execute(sa.select(runs.c.status).where(runs.c.id == run_id)).scalar()
         if status is None:
@@ -662,6 +761,31 @@ class Store:
         message = f"It was {how}; it can be resumed."
         change_status(connection, run_id, "stopped", message=message)
         queue_order.renumber(connection)
+
+
+def _hold(connection: sa.Connection, run_id: str, owner: str, status: str) -> None:
+    """See `Store.hold`."""
+    runs = schema.runs
+    lock_run(connection, run_id)
+    query = sa.select(runs.c.status, runs.c.owner).where(runs.c.id == run_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise _not_found(run_id)
+    if row.owner != owner or row.status not in (*ACTIVE, "interrupted"):
+        raise RunLostError(
+            f"Run {run_id} is {row.status} and no longer trains here: nothing was heard of this "
+            "process for long, so it was taken for dead. What it trained since then is dropped."
+        )
+    if row.status == "interrupted":
+        changes = {"status": status, "message": "", "ended_at": None}
+        connection.execute(runs.update().where(runs.c.id == run_id).values(**changes))
+        text = "The process that trains it was only silent for long: the run goes on."
+        write_log(connection, run_id, [("warning", text)], at=time.time())
+
+
+def _active_status(events: Iterable[Event]) -> str:
+    """The state of a run of which these events are not recorded yet."""
+    return "preparing" if any(isinstance(event, RunStarted) for event in events) else "running"
 
 
 def _require_owner(connection: sa.Connection, *run_ids: str) -> str:
@@ -687,3 +811,15 @@ def _not_found(run_id: str) -> NotFoundError:
 
 def _checked_name(name: str) -> str:
     return typed_name(name, "A run's name", LONGEST_NAME)
+
+
+def _elsewhere(folder: Path) -> str:
+    if folder.parent != lab_home() / "runs":
+        return ""
+    try:
+        return store().elsewhere(store().run(folder.name))
+    except LabError:
+        return ""
+
+
+home_module.files_elsewhere = _elsewhere

@@ -11,6 +11,7 @@ However a run ends, exactly one RunEnded is recorded, and the sentence in it is 
     anything else, or no RunEnded     failed, a bug: the traceback goes to the run's log
     Ctrl-C twice, interpreter exit    interrupted (no RunEnded; the exception goes on)
     the run was deleted meanwhile     nothing is recorded, its files go
+    another process has it by now     nothing more is recorded, its files stay
 """
 
 from __future__ import annotations
@@ -25,13 +26,20 @@ from pathlib import Path
 
 from lab.config import RunConfig
 from lab.data.pack_lock import sweep_packs
-from lab.errors import DiskFullError, LabError, NotFoundError, PlaceLostError, ResourceError
-from lab.home import home_folder, lab_home, sweep_temporaries
+from lab.errors import (
+    DiskFullError,
+    LabError,
+    NotFoundError,
+    PlaceLostError,
+    ResourceError,
+    RunLostError,
+)
+from lab.home import home_folder, home_id, lab_home, sweep_temporaries
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
+from lab.runs.database import retried
 from lab.runs.recorder import Recorder
 from lab.runs.spill import Spill
-from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, Store
 from lab.training.control import Control
 from lab.training.events import EndStatus, Event, LogWritten, RunEnded, SaveReached
@@ -49,6 +57,9 @@ Listener = Callable[[Event], None]
 
 PATIENCE = 1.0
 """Seconds for which what waits already is tried again."""
+
+LONGEST_AWAY = 600.0
+"""Seconds for which a run that begins or has failed waits for the database."""
 
 ROOM_SHARE, MOST_ROOM = 0.05, 1_000_000_000
 """Free share of a disk, or bytes, from which on a run that found it full goes on."""
@@ -97,11 +108,16 @@ def execute(
             ended = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
         except NotFoundError:
             ended = _deleted(store, run_id)
+        except RunLostError as error:
+            logger.warning("%s", error)
+            store.waiting.pop(run_id, None)
+            ended = RunEnded("stopped", str(error), 0, 0, None, {}, {}, 0.0)
     guarded.call(ended)
     guarded.raise_error()
     return ended
 
 
+@retried
 def end_early(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
     """End a run that never reached the engine."""
     ended = _ending(store, run_id, status, message)
@@ -122,7 +138,7 @@ def resume_with_room(store: Store) -> list[str]:
     """Queue the runs that a full disk paused, if there is room again; returns their ids."""
     resumed = []
     for row in store.runs(status="paused", message=NO_ROOM):
-        if row.id in store.waiting:
+        if row.id in store.waiting or row.home not in ("", home_id()):
             continue
         since = time.time() - (row.ended_at.timestamp() if row.ended_at else 0)
         disk = shutil.disk_usage(lab_home())
@@ -137,22 +153,31 @@ def recover(store: Store) -> list[str]:
     """Record what waits of the runs whose process has died, and mark those that it did not end as
     interrupted; returns their ids.
 
-    Safe at any time and from any number of processes: a run is only touched when the owner that its
-    row names no longer holds its lock, which the system frees when a process dies.
+    Safe at any time and from any number of processes and machines: a run is only touched when the
+    owner that its row names is dead (`lab.runs.leases`).
     """
     interrupted = []
-    for row in store.runs(status=ACTIVE):
-        if locks.is_alive(row.owner):
+    owned = store.owned()
+    states = {owner: store.leases.state(owner) for owner in {row.owner for row in owned}}
+    for row in owned:
+        state = states[row.owner]
+        if state == "alive" or (state == "silent" and not row.is_active):
             continue
+        # A process of another machine that lives after all writes what waits itself.
         spill = Spill(home_folder("runs") / row.id)
-        if not spill.is_empty:
+        if state == "dead" and not spill.is_empty:
             store.record_spill(row.id, spill, owner=row.owner)
             row = store.run(row.id)
             if not row.is_active:
                 continue
         where = f" after step {row.step:,}" if row.step else ""
         message = f"Interrupted{where}: the process that trained it ended. It can be resumed."
-        if store.interrupt(row.id, row.owner, message):
+        if state == "silent":
+            message = (
+                f"Interrupted{where}: nothing was heard of the process that trained it. It goes on "
+                "by itself if that one comes back, and can be resumed."
+            )
+        if store.interrupt(row.id, row.owner, message, may_return=state == "silent"):
             interrupted.append(row.id)
             sweep_temporaries(lab_home() / "runs" / row.id)
     locks.remove_dead_owners()
@@ -162,6 +187,7 @@ def recover(store: Store) -> list[str]:
 def sweep(store: Store) -> None:
     """Delete what dead processes left half-written or forgot to delete, anywhere in LAB_HOME."""
     home = lab_home()
+    store.leases.remove_ended()
     sweep_temporaries(home, leave=frozenset({"packs"}))
     sweep_packs()
     for row in store.runs(status="completed"):
@@ -205,18 +231,20 @@ def _train_to_the_end(
         recorder.flush_or_drop()
         with contextlib.suppress(ResourceError):  # the next `recover` sees to it
             store.write_waiting(run_id)
-        store.interrupt(run_id, locks.owner(), str(error))
+        recorder.leave()
+        store.interrupt(run_id, store.owner(), str(error))
         raise
     except Exception as error:
         recorder.flush_or_drop()  # first: the ending tells how far the run got
         if not isinstance(error, LabError):
             final_log = [LogWritten("error", "".join(traceback.format_exception(error)))]
-        ended = _ending(store, run_id, "failed", failure_message(error, store.run(run_id)))
+        ended = _ending(store, run_id, "failed", failure_message(error, _row(store, run_id)))
     except BaseException:
         recorder.flush_or_drop()
         with contextlib.suppress(LabError):  # the next `recover` sees to it
             store.write_waiting(run_id)
-            store.interrupt(run_id, locks.owner(), "Interrupted from outside; it can be resumed.")
+            recorder.leave()
+            store.interrupt(run_id, store.owner(), "Interrupted from outside; it can be resumed.")
         raise
     _write_ending(run_id, recorder, final_log, ended)
     return ended
@@ -233,11 +261,12 @@ def _train(
     recorder.report(Progress(0, 0, "Preparing"))
     if control.wanted in ("stop", "pause"):
         raise Cancelled
-    row, folder = store.run(run_id), store.folder(run_id)
+    row, folder = _row(store, run_id), store.folder(run_id)
     if row.step and folder.is_dir() and not any(folder.iterdir()):
         raise NotFoundError(
-            f"The run cannot go on after step {row.step:,}: the files of its folder {folder} are "
-            "gone. Train it again with its settings, or put them back from a backup."
+            store.elsewhere(row)
+            or f"The run cannot go on after step {row.step:,}: the files of its folder {folder} "
+            "are gone. Train it again with its settings, or put them back from a backup."
         )
     events = engine(row.config, folder, control, recorder.report)
     try:
@@ -254,6 +283,19 @@ def _train(
     finally:
         _close(events)
     raise RuntimeError("the engine ended without RunEnded")
+
+
+def _row(store: Store, run_id: str) -> RunRow:
+    """The run's row, for which it waits while the database is away."""
+    until = time.monotonic() + LONGEST_AWAY
+    while True:
+        try:
+            return store.run(run_id)
+        except ResourceError as error:
+            if time.monotonic() > until:
+                raise
+            logger.warning("run %s waits: %s", run_id, error)
+            time.sleep(1)
 
 
 def _finish(events: Iterator[Event]) -> None:
@@ -284,7 +326,7 @@ def _write_ending(
             recorder.add(line)
         recorder.add(ended)
         return True
-    except NotFoundError:
+    except (NotFoundError, RunLostError):
         raise
     except ResourceError as error:
         # The run counts as active until `write_waiting` succeeds, or the next process marks it as
@@ -306,7 +348,7 @@ def _deleted(store: Store, run_id: str) -> RunEnded:
 
 def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
     """Returns an ending with what is recorded so far, or waits to be."""
-    row = store.run(run_id)
+    row = _row(store, run_id)
     spill = store.waiting.get(run_id)
     step, epoch, best = (spill.last_step, spill.last_epoch, spill.best) if spill else (None,) * 3
     return RunEnded(

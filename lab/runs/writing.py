@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from lab.metrics import METRICS
 from lab.progress import Progress
-from lab.runs import locks, schema
-from lab.runs.status import refusal, sources
+from lab.runs import schema
+from lab.runs.status import ACTIVE, refusal, sources
 from lab.training.events import (
     ActivityProgressed,
     EpochDone,
@@ -47,9 +47,6 @@ NO_ACTIVITY: dict[str, Any] = {
     "activity_seconds_left": None,
 }
 """Of a run's row while training steps go on, and once it has ended."""
-
-TUPLE_DIALECTS = ("sqlite",)
-"""Databases whose driver takes rows as tuples for `?`, and replaces a row that is there."""
 
 
 class Smoother:
@@ -186,7 +183,12 @@ def write_log(
     connection.execute(
         schema.log.insert(),
         [
-            {"run_id": run_id, "at": at, "level": level, "text": text[:LONGEST_TEXT]}
+            {
+                "run_id": run_id,
+                "at": at,
+                "level": level,
+                "text": text[:LONGEST_TEXT].replace("\0", "�"),
+            }
             for level, text in lines
         ],
     )
@@ -199,10 +201,8 @@ def change_status(
     raises ConfigError."""
     now = time.time() if at is None else at
     runs = schema.runs
-    if status == "preparing":
-        values |= {"owner": locks.owner()}
-    elif status != "running":
-        values |= {"owner": "", "requested": None, "seconds_left": None, **NO_ACTIVITY}
+    if status not in ACTIVE:
+        values = {"owner": "", **values, "requested": None, "seconds_left": None, **NO_ACTIVITY}
         # A clock that was set back meanwhile must not end a run before it started.
         ended_at = sa.case((runs.c.started_at > now, runs.c.started_at), else_=now)
         values |= {"ended_at": None if status == "queued" else ended_at}
@@ -284,14 +284,14 @@ def _write_steps(
         **{f"{name}_smoothed": smoother.extend(name, values) for name, values in metrics.items()},
     }
     rows = list(zip(*columns.values(), strict=True))
-    if connection.dialect.name in TUPLE_DIALECTS:
-        # Past SQLAlchemy's handling of parameters, which costs as much as all the rest of a step.
-        places = ", ".join("?" * len(columns))
-        insert = f"INSERT OR REPLACE INTO steps ({', '.join(columns)}) VALUES ({places})"
-        connection.exec_driver_sql(insert, rows)
-    else:
-        named = [dict(zip(columns, row, strict=True)) for row in rows]
-        connection.execute(schema.steps.insert(), named)
+    # Past SQLAlchemy's handling of parameters, which costs as much as all the rest of a step.
+    place = "?" if connection.dialect.name == "sqlite" else "%s"
+    connection.exec_driver_sql(
+        f"INSERT INTO steps ({', '.join(columns)}) VALUES ({', '.join([place] * len(columns))}) "
+        "ON CONFLICT (run_id, step) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in list(columns)[2:]),
+        rows,
+    )
 
 
 def _write_epoch(connection: sa.Connection, run_id: str, event: EpochDone) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lab import home
 from lab.config import RunConfig
 from lab.data.array_file import BROKEN, read_array, write_array
 from lab.data.decode import Fit, ValueRange
@@ -114,8 +115,9 @@ class CheckpointMetadata:
             return cls._read(folder)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(
-                f"Run {folder.name} has no network: it ended before its first step, or its folder "
-                "was removed. Choose another run, or train it again with its settings."
+                home.files_elsewhere(folder)
+                or f"Run {folder.name} has no network: it ended before its first step, or its "
+                "folder was removed. Choose another run, or train it again with its settings."
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise DataError(
@@ -468,7 +470,8 @@ def require_resume(folder: Path) -> ResumeState | None:
     state = read_resume(folder)
     if state is None and (folder / CARD).exists():
         raise NotFoundError(
-            f"Run {folder.name} cannot go on: its resume state is gone from {folder}. Train it "
+            home.files_elsewhere(folder)
+            or f"Run {folder.name} cannot go on: its resume state is gone from {folder}. Train it "
             "again with its settings, or put the file back from a backup."
         )
     return state
@@ -561,7 +564,10 @@ def _trained_names(network: StagedNet, optimizer: torch.optim.Optimizer) -> list
 def no_checkpoint(folder: Path, name: str) -> NotFoundError:
     """The error for a checkpoint that is not there, naming those that are."""
     there = ", ".join(checkpoints(folder)) or "none yet"
-    return NotFoundError(f"Run {folder.name} has no checkpoint {name!r}; there are: {there}.")
+    return NotFoundError(
+        home.files_elsewhere(folder)
+        or f"Run {folder.name} has no checkpoint {name!r}; there are: {there}."
+    )
 
 
 def _on_cpu(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 
+from lab import home
 from lab.config import KNOBS, Knob, RunConfig
 from lab.data.catalog import DatasetInfo
 from lab.data.preprocess import Preprocess
@@ -211,8 +212,9 @@ def find_start(config: RunConfig) -> Start | None:
         or not (folder / "network.json").exists()
     ):
         raise NotFoundError(
-            f"start_from is {config.start_from!r}, and there is no such run with weights here; it "
-            "may have been deleted. Choose another run, or leave it empty."
+            home.files_elsewhere(folder)
+            or f"start_from is {config.start_from!r}, and there is no such run with weights here; "
+            "it may have been deleted. Choose another run, or leave it empty."
         )
     metadata = CheckpointMetadata.read(folder)
     kept = checkpoint.kept_epochs(folder)

@@ -20,6 +20,7 @@ from lab.experiments.starts import STARTS, Start
 from lab.home import lab_home
 from lab.progress import Cancel, Report
 from lab.runs.queue import queue
+from lab.runs.status import ENDED
 from lab.runs.store import RunRow, store
 from lab.ui.live.panel import live_panel
 from lab.ui.state import fill_form, look_at
@@ -141,8 +142,7 @@ def _times(datasets: dict[str, str]) -> jobs.JobView:
     In a job: the first one imports torch, for which the first page of a server does not wait.
     `datasets`: the start's key -> its data set.
     """
-    runs = store().runs(status="completed")
-    newest = runs[0].id if runs else ""
+    newest = "".join(run.id for run in store().runs(status="completed", limit=1))
     key = f"home-times:{lab_home()}:{newest}:{sorted(datasets.items())}"
     job = jobs.latest(key)
     if job is None:
@@ -193,7 +193,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
 # --- the newest runs ----------------------------------------------------------------------------
 def draw_newest() -> None:
     """Draws the newest runs that have ended; nothing while there are none."""
-    runs = [run for run in store().runs() if not run.is_live][:NEWEST]
+    runs = store().runs(status=ENDED, limit=NEWEST)
     if not runs:
         return
     st.header("Your newest runs", anchor=False)

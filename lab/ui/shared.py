@@ -9,12 +9,12 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamlit import config
 from streamlit.auth_util import get_cookie_with_chunks, get_secrets_auth_section
-from streamlit.runtime import Runtime, get_instance
+from streamlit.runtime import get_instance
 from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
@@ -132,25 +132,43 @@ def refuse_upload(session: str, visitor: str, byte_count: int) -> str:
 
 
 async def end_left_sessions() -> None:
-    """Ends the sessions that nobody has come back to, for ever: Streamlit only does it when the
-    next one comes, and until then their pictures stay in memory."""
+    """Ends the sessions that nobody has come back to, for ever: Streamlit forgets them, and only
+    when another one is left, without freeing what they hold."""
+    cache: Any = get_instance()._session_mgr._session_storage._cache  # type: ignore[attr-defined]
+    end_forgotten_sessions(cache)
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            end_sessions_once(get_instance())
+            cache.expire()
         except Exception:
             log.exception("sessions that were left could not be ended")
 
 
-def end_sessions_once(runtime: Runtime) -> int:
-    """Ends those that have been away for longer than Streamlit keeps them; returns how many."""
-    cache = runtime._session_mgr._session_storage._cache  # type: ignore[attr-defined]
-    ended = [info.session for _, info in cache.expire()]
-    for session in ended:
+def end_forgotten_sessions(cache: Any) -> None:
+    """Has Streamlit's cache of sessions that were left end what it forgets: those that have been
+    away for too long, and the oldest of too many."""
+    expire, evict = cache.expire, cache._evict_lru
+
+    def expire_and_end(at_time: float | None = None) -> list[tuple[str, Any]]:
+        forgotten: list[tuple[str, Any]] = expire(at_time)
+        _end_sessions([info.session for _, info in forgotten])
+        return forgotten
+
+    def evict_and_end(reason: str) -> Any:
+        info = evict(reason)
+        _end_sessions([info.session])
+        return info
+
+    cache.expire, cache._evict_lru = expire_and_end, evict_and_end
+
+
+def _end_sessions(sessions: Sequence[Any]) -> None:
+    for session in sessions:
         session.shutdown()
         # A session is a knot of references, and one that was there when the imports were frozen
-        # (`lab.process.freeze_imports`) is never untied: so its pictures are let go here.
+        # (`lab.process.freeze_imports`) is never untied: so its pictures are let go here. The
+        # callbacks of its buttons hold them, too, and `clear` leaves these.
         session.session_state.clear()
-    if ended:
+        session.session_state._new_widget_state.widget_metadata.clear()
+    if sessions:
         trim_memory()
-    return len(ended)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 from lab import jobs
@@ -78,6 +79,20 @@ def open_page() -> OpenPage:
 def finished() -> Callable[[str], RunRow]:
     """Wait for a run to end; returns its row."""
     return lambda run_id: queue().wait(run_id, timeout=120)
+
+
+@pytest.fixture
+def released(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of uploaded files that Streamlit was told to keep no longer."""
+    ids: list[str] = []
+    remove = MemoryUploadedFileManager.remove_file
+
+    def noted(manager: MemoryUploadedFileManager, session_id: str, file_id: str) -> None:
+        ids.append(file_id)
+        remove(manager, session_id, file_id)
+
+    monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", noted)
+    return ids
 
 
 _TRAINED: dict[str, Path] = {}

@@ -292,8 +292,12 @@ def test_what_is_no_picture_of_the_camera_is_left_out(url: object) -> None:
     assert picture_bytes(url) is None
 
 
-def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..., str]) -> None:
+def test_what_is_taken_away_is_forgotten(
+    open_page: OpenPage, train: Callable[..., str], released: list[str]
+) -> None:
     app = upload(open_page("classify", run=train()), [bars(0), bars(1), ("a.svg", b"<svg/>", "")])
+    ids = [each.id for each in app.session_state["classify_uploads"].uploads]
+    assert released == []
     state = app.session_state["classify_state"]
     assert (len(state.answers), len(state.thumbs), len(state.broken)) == (2, 2, 1)
     # The list of jobs, which all sessions share, holds a number only.
@@ -301,6 +305,7 @@ def test_what_is_taken_away_is_forgotten(open_page: OpenPage, train: Callable[..
     app.button(key="classify_remove_all").click().run()
     state = app.session_state["classify_state"]
     assert not app.session_state["classify_uploads"].uploads
+    assert released == ids  # Streamlit would keep the files as long as the session
     assert (len(state.answers), len(state.thumbs), len(state.broken), len(state.encoded)) == (
         0,
         0,

@@ -218,7 +218,7 @@ def drop(app: AppTest, class_name: str, count: int, first: int) -> AppTest:
     return app
 
 
-def test_dropped_pictures_become_a_data_set(open_page: OpenPage) -> None:
+def test_dropped_pictures_become_a_data_set(open_page: OpenPage, released: list[str]) -> None:
     app = drop(open_page("data"), "leaf", LEAST, 0)
     press(app, "collect_make")
     assert "Missing: a second class." in errors(app)
@@ -227,12 +227,14 @@ def test_dropped_pictures_become_a_data_set(open_page: OpenPage) -> None:
     assert "Missing: 1 more of stone." in errors(app)
     drop(app, "stone", LEAST, 100)  # the first four again: none is there twice
     assert f"**stone**  \n{LEAST} pictures" in markdown(app)
+    assert len(released) == LEAST - 1  # what was there already
     press(app, "collect_make")
     assert "Missing: a name." in errors(app)
     app.text_input(key="collect_name").set_value("Walk").run()
     settled(press(app, "collect_make"))
     assert app.selectbox(key="data_dataset").value == "walk"
     assert catalog.describe("walk").class_names == ("leaf", "stone")
+    assert len(set(released)) == 3 * LEAST - 1  # memory keeps none of the files
     assert not any(each.key and each.key.startswith("collect_remove") for each in app.button)
 
 

@@ -239,7 +239,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def test_an_upload_is_looked_at_and_a_broken_one_gets_a_sentence(
-    open_page: OpenPage, train: Train
+    open_page: OpenPage, train: Train, released: list[str]
 ) -> None:
     run = train()
     app = settle(open_page("inspect", run=run.id))
@@ -254,6 +254,9 @@ def test_an_upload_is_looked_at_and_a_broken_one_gets_a_sentence(
     settle(app)
     assert "mine.png as the network gets it" in alts(app)
     assert "says the network" in texts(app, "markdown")
+    before, now = released[-1], app.session_state["inspect_file"]
+    assert before  # bad.png
+    assert now not in released
 
 
 def test_without_its_data_set_a_run_still_looks_at_uploads(

@@ -13,8 +13,7 @@ from .fakes import CONFIG, FakeEngine
 
 
 @pytest.fixture(autouse=True)
-def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
+def home(lab_home: Path, lab_database: None) -> Iterator[Path]:
     yield lab_home
     shutdown_queues()
     close_stores()

@@ -85,6 +85,7 @@ def test_one_query_for_any_number_of_runs(runs: Store, figure: str) -> None:
     assert sum("SELECT" in text for text in statements) == 1
 
 
+@pytest.mark.sqlite
 def test_only_the_drawn_steps_are_read(runs: Store) -> None:
     """Else the cost would grow with the length of the runs."""
     from lab.runs.curves import _spread_steps

@@ -15,6 +15,7 @@ from .fakes import CONFIG
 from .test_migrations import place
 
 
+@pytest.mark.sqlite
 def test_runs_of_an_older_store_start_from_none_and_were_looked_at_once(lab_home: Path) -> None:
     place("2", lab_home)
     waiting, _, finished = store().runs()

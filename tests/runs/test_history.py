@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from lab.runs import history
 from lab.runs.history import NAME, ThinnedHistory, thin, thinned_curve, thinned_steps
@@ -112,13 +113,14 @@ def fill_long(runs: Store, count: int) -> str:
     """Without events: the database makes the rows by itself."""
     run_id = runs.create_run(CONFIG, status="preparing")
     with runs.database.write() as connection:
-        connection.exec_driver_sql(
-            "WITH RECURSIVE n(step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?) "
+        query = sa.text(
+            "WITH RECURSIVE n(step) AS "
+            "(SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < :count) "
             "INSERT INTO steps (run_id, step, epoch, loss, loss_smoothed, accuracy, "
             "accuracy_smoothed, learning_rate, seconds, samples) "
-            "SELECT ?, step, 1, step * 7919 % 1000, 0.5, 0.5, 0.5, 0.1, step, 32 FROM n",
-            (count, run_id),
+            "SELECT :run, step, 1, step * 7919 % 1000, 0.5, 0.5, 0.5, 0.1, step, 32 FROM n"
         )
+        connection.execute(query, {"count": count, "run": run_id})
     return run_id
 
 

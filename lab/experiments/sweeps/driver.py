@@ -99,6 +99,8 @@ class Driver:
         if not state.is_working:
             stop_runs(self._queue, state)
             return False
+        if state.driver not in ("", runs.owner()):
+            return False  # this process was silent for so long that another one drives it
         if not self._requeued or state.status == "resuming":
             self._requeued = self._requeue(rows, state)
             self._last_state = None

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from filelock import FileLock
 
 from lab.config import KNOBS
 from lab.experiments.sweeps.config import Params, Range, SweepConfig
-from lab.home import home_folder
-from lab.runs.database import BUSY_SECONDS
+from lab.runs.database import Database, engine_options
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -171,17 +169,16 @@ class SweepStudy:
 
 
 @contextlib.contextmanager
-def open_study(sweep_id: str, sweep: SweepConfig, url: str) -> Iterator[SweepStudy]:
+def open_study(sweep_id: str, sweep: SweepConfig, database: Database) -> Iterator[SweepStudy]:
     """Open the sweep's study in the lab's database, made when it is not there."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every trial otherwise
-    options: dict[str, Any] = {}
-    if url.startswith("sqlite"):
-        options["connect_args"] = {"timeout": BUSY_SECONDS}
     # Two processes must not make Optuna's tables, or one study's points, at once.
-    with FileLock(home_folder("locks") / "study.lock"):
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    with database.turn("study"):
+        storage = optuna.storages.RDBStorage(
+            database.url, engine_kwargs=engine_options(database.url)
+        )
         study = optuna.create_study(
             storage=storage,
             study_name=sweep_id,

@@ -6,6 +6,7 @@ drawn and judged in Optuna's study of the same name, in the same database.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
@@ -17,10 +18,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lab.errors import ConfigError, NotFoundError
+from lab.errors import ConfigError, LabError, NotFoundError
 from lab.names import visible
 from lab.people import Person, current_person, may_see, require_owner
 from lab.runs import schema
+from lab.runs.database import retried
 from lab.runs.status import ACTIVE
 from lab.runs.store import Store
 
@@ -50,6 +52,8 @@ class SweepRow:
     created_at: datetime
     ended_at: datetime | None
     message: str
+    driver: str
+    """The process that drives it (`lab.runs.leases`); "" where none does."""
     notes: dict[int, dict[str, Any]]
     """The driver's notes on its trials, by number."""
     person: str
@@ -71,6 +75,7 @@ class SweepRow:
         return f"sweep:{self.id}"
 
 
+@retried
 def create_sweep(runs: Store, *, name: str, config_json: str) -> str:
     """Enter a sweep that a driver may take up at once; returns its id."""
     now, person = time.time(), current_person()
@@ -113,6 +118,7 @@ def sweeps(runs: Store, *, status: Sequence[str] | None = None) -> list[SweepRow
     return [row for row in rows if may_see(row.person)]
 
 
+@retried
 def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "") -> None:
     """Change the sweep's status. Raises ConfigError when its state does not allow it."""
     table, before = schema.sweeps, sweep(runs, sweep_id)
@@ -129,6 +135,34 @@ def set_sweep_status(runs: Store, sweep_id: str, status: str, message: str = "")
         raise ConfigError(f"Sweep {sweep_id} is {now} and cannot become {status}.")
 
 
+@retried
+def take_sweep(runs: Store, sweep_id: str) -> bool:
+    """Make this process the sweep's driver; False while another one that lives is."""
+    table, owner = schema.sweeps, runs.owner()
+    driver = sweep(runs, sweep_id).driver
+    if driver not in ("", owner) and runs.leases.state(driver) == "alive":
+        return False
+    with runs.database.write() as connection:
+        taken = connection.execute(
+            table.update()
+            .where(table.c.id == sweep_id, table.c.driver == driver)
+            .values(driver=owner)
+        )
+    return taken.rowcount == 1
+
+
+def leave_sweep(runs: Store, sweep_id: str) -> None:
+    """Leave the sweep to another driver, if it is still this process's."""
+    table = schema.sweeps
+    with contextlib.suppress(LabError), runs.database.write() as connection:
+        connection.execute(
+            table.update()
+            .where(table.c.id == sweep_id, table.c.driver == runs.owner())
+            .values(driver="")
+        )
+
+
+@retried
 def note_trial(runs: Store, sweep_id: str, trial: int, **note: Any) -> None:
     """Write the driver's note on a trial, replacing an older one."""
     table = schema.sweeps
@@ -141,6 +175,7 @@ def note_trial(runs: Store, sweep_id: str, trial: int, **note: Any) -> None:
         )
 
 
+@retried
 def delete_sweep(runs: Store, sweep_id: str) -> None:
     """Forget the sweep; its runs stay. One that works is refused."""
     row = sweep(runs, sweep_id)
@@ -167,6 +202,7 @@ def _row(row: sa.RowMapping) -> SweepRow:
         ended_at=None if row["ended_at"] is None else datetime.fromtimestamp(row["ended_at"], UTC),
         message=row["message"],
         notes={int(number): note for number, note in json.loads(row["notes"]).items()},
+        driver=row["driver"],
         person=row["person"],
         person_name=row["person_name"],
     )

@@ -1,8 +1,9 @@
 """What a person asks of sweeps: start, stop all, resume; and the thread that drives them.
 
 Threads and processes: one daemon thread "sweep-driver" a process drives all sweeps that no other
-process drives. A lock file a sweep says who does, and the system frees it when a process dies. No
-page needs to be open; a server that starts takes up working sweeps (`drive`).
+process drives. A lock file a sweep says who does, and the system frees it when a process dies;
+among several machines the sweep's row says it, and its driver's lease (`lab.runs.leases`). No page
+needs to be open; a server that starts takes up working sweeps (`drive`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from lab.errors import ConfigError, LabError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.driver import Check, Driver, resolved, stop_runs
 from lab.experiments.sweeps.study import open_study
-from lab.experiments.sweeps.table import WORKING, create_sweep, set_sweep_status, sweep, sweeps
+from lab.experiments.sweeps.table import (
+    WORKING,
+    create_sweep,
+    leave_sweep,
+    set_sweep_status,
+    sweep,
+    sweeps,
+    take_sweep,
+)
 from lab.home import home_folder
 from lab.runs.queue import Queue
 from lab.runs.queue import queue as process_queue
@@ -188,6 +197,7 @@ class DriverThread(threading.Thread):
 
     def _open(self, sweep_id: str, drivers: dict[str, tuple[Driver, contextlib.ExitStack]]) -> None:
         """Take the sweep's lock and open its study; nothing when another process has it."""
+        runs = self._queue.store
         with contextlib.ExitStack() as opening:
             # Not thread-local: the lock belongs to the process.
             path = home_folder("locks") / f"sweep-{sweep_id}.lock"
@@ -196,12 +206,15 @@ class DriverThread(threading.Thread):
                 opening.enter_context(lock.acquire(timeout=0))
             except Timeout:
                 return
+            if not take_sweep(runs, sweep_id):
+                return
+            opening.callback(leave_sweep, runs, sweep_id)
             try:
-                row = sweep(self._queue.store, sweep_id)
+                row = sweep(runs, sweep_id)
                 config = SweepConfig.from_json(row.config_json)
             except (LabError, ValueError) as error:  # another version of the lab wrote it
-                set_sweep_status(self._queue.store, sweep_id, "failed", str(error))
+                set_sweep_status(runs, sweep_id, "failed", str(error))
                 return
-            study = opening.enter_context(open_study(sweep_id, config, self._queue.store.url))
+            study = opening.enter_context(open_study(sweep_id, config, runs.database))
             driver = Driver(sweep_id, config, study, queue=self._queue)
             drivers[sweep_id] = (driver, opening.pop_all())

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from lab.runs import schema
 
-HEAD = "9"
+HEAD = "10"
 """The newest revision in `versions/`."""
 
 _FOLDER = Path(__file__).parent

@@ -19,6 +19,7 @@ from lab.data.examples import Example, unseen_examples
 from lab.errors import LabError
 from lab.ui.widgets.checkpoints import CheckpointChoice
 from lab.ui.widgets.pictures import enlarge, png
+from lab.ui.widgets.uploaded import release_files
 from lab.ui.words import plain
 from lab.words import size
 
@@ -62,6 +63,7 @@ class UploadList:
                 total += len(upload.data)
             else:
                 self.rejected.append(upload.name)
+                release_files([upload.id])
 
     def add_camera_picture(self, upload: Upload) -> None:
         """Puts it first, in the place of the one before."""
@@ -72,6 +74,7 @@ class UploadList:
     def remove(self, ids: Sequence[str]) -> None:
         self.uploads = [upload for upload in self.uploads if upload.id not in ids]
         self.rejected = []
+        release_files(ids)
 
 
 def upload_list() -> UploadList:

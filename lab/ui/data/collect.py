@@ -23,6 +23,7 @@ from lab.data.sources.photographs import BURST
 from lab.home import home_folder
 from lab.ui.data.add import draw_name, submit
 from lab.ui.data.burst import draw_burst
+from lab.ui.widgets.uploaded import release_files
 from lab.ui.words import plain
 from lab.words import size
 
@@ -41,6 +42,8 @@ class Picture:
     thumbnail: bytes = field(repr=False)
     burst: int = 0
     """The burst that it was taken in, from 1; 0 for a single one."""
+    upload: str = ""
+    """Streamlit's id of its file; "" for one from the camera."""
 
 
 @dataclass(eq=False)
@@ -59,30 +62,34 @@ class Collection:
     def total_bytes(self) -> int:
         return sum(len(p.data) for pictures in self.classes.values() for p in pictures.values())
 
-    def add(self, class_name: str, name: str, data: bytes, *, burst: int = 0) -> None:
-        """Adds a picture; what cannot be one, or is there already, goes into `refused`."""
+    def add(
+        self, class_name: str, name: str, data: bytes, *, burst: int = 0, upload: str = ""
+    ) -> bool:
+        """Returns whether the picture was added; what cannot be one, or is in another class, goes
+        into `refused`."""
         digest = hashlib.blake2b(data, digest_size=16).digest()
         pictures = self.classes.setdefault(class_name, {})
         if digest in pictures:
-            return
+            return False
         for other, those in self.classes.items():
             if digest in those:
                 self.refused.append(f"{name} is in the class {other} already.")
-                return
+                return False
         if self.total_bytes + len(data) > MOST_BYTES:
             self.refused.append(
                 f"{name}: more than {size(MOST_BYTES)} in all; add a folder by its path instead."
             )
-            return
+            return False
         try:
             image = decode(data, name=name, at_least=THUMBNAIL).image
         except UnreadableFile as error:
             self.refused.append(str(error))
-            return
+            return False
         image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BICUBIC)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=85)
-        pictures[digest] = Picture(name, data, file.getvalue(), burst)
+        pictures[digest] = Picture(name, data, file.getvalue(), burst, upload)
+        return True
 
     def missing(self) -> str:
         """Returns what is still needed for a data set, as a sentence; "" when nothing is."""
@@ -178,7 +185,8 @@ def _take_files(key: str, class_name: str) -> None:
     pictures.refused = []
     files: list[UploadedFile] = st.session_state.get(key) or []
     for file in files:
-        pictures.add(class_name, file.name, file.getvalue())
+        if not pictures.add(class_name, file.name, file.getvalue(), upload=file.file_id):
+            release_files([file.file_id])
     _forget_empty(pictures)
     pictures.batch += 1
 
@@ -226,7 +234,8 @@ def _spread(pictures: list[Picture]) -> list[Picture]:
 
 
 def _remove(name: str) -> None:
-    collection().classes.pop(name, None)
+    removed = collection().classes.pop(name, {})
+    release_files(picture.upload for picture in removed.values())
     st.session_state["collect_class"] = None
 
 
@@ -268,4 +277,6 @@ def _clear_when_made() -> None:
     job = jobs.get(st.session_state.get("collect_job", ""))
     if job is not None and job.state == "done":
         del st.session_state["collect_job"]
+        for those in collection().classes.values():
+            release_files(picture.upload for picture in those.values())
         st.session_state["data_collection"] = Collection(batch=collection().batch + 1)

@@ -22,6 +22,7 @@ from lab.ui.inspect.subject import Subject, changed
 from lab.ui.widgets.links import INSPECT_SOURCE, INSPECT_UPLOAD, Upload
 from lab.ui.widgets.picture_buttons import PictureButton, draw_picture_buttons
 from lab.ui.widgets.predictions import predictions_of
+from lab.ui.widgets.uploaded import release_files
 from lab.ui.words import plain
 
 NEIGHBOURS = 8
@@ -51,6 +52,8 @@ _ORDERS: dict[str, Order] = {
 }
 ALL = -1
 _POSITION = "inspect_position"
+_FILE = "inspect_file"
+"""In the session: the uploader's file of the page's last run."""
 _LINKED, _SEEN = "inspect_linked", "inspect_seen_image"
 
 
@@ -231,6 +234,10 @@ def _upload(subject: Subject) -> tuple[Picture, Image] | None:
         key="inspect_upload",
         help=f"{FORMAT_WORDS}. It stays in this session's memory and is not kept on disk.",
     )
+    file_id = file.file_id if file is not None else ""
+    if (before := st.session_state.get(_FILE, "")) != file_id:
+        release_files([before])
+        st.session_state[_FILE] = file_id
     upload: Upload | None = st.session_state.get(INSPECT_UPLOAD)
     if file is not None:  # newer than what another page gave
         st.session_state.pop(INSPECT_UPLOAD, None)

@@ -106,7 +106,8 @@ def _no_checkpoint(run: RunRow) -> str:
             "epoch; then its results can be seen here, while the training goes on."
         )
     return (
-        "This run has no checkpoint: it ended before its first epoch was done, so there is no "
+        plain(store().elsewhere(run))
+        or "This run has no checkpoint: it ended before its first epoch was done, so there is no "
         "network to look at. Resume it, or start it again."
     )
 

@@ -35,11 +35,14 @@ def draw_finished(run: RunRow) -> None:
         st.markdown(f"**{plain(outcome(run, store().folder(run.id)))}**")
         if words := _prediction(run):
             st.caption(plain(words))
+        if run.has_weights and (words := store().elsewhere(run)):
+            st.info(plain(words), icon=":material/lan:")
         with st.container(horizontal=True, vertical_alignment="center"):
             if run.has_weights:
                 _link("runs", "Results", "table_chart", run, runs_tab="Results")
                 _link("classify", "Try your own picture", "image_search", run)
                 _link("inspect", "Where it looks", "frame_inspect", run)
+                _link("runs", "Take it away", "archive", run, runs_tab="Take it away")
             if run.epoch:
                 st.page_link(
                     "pages/compare.py",

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +29,7 @@ from tests.runs.fakes import ended
 
 
 @pytest.fixture(autouse=True)
-def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
+def home(lab_home: Path, lab_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(thread, "POLL_SECONDS", 0.02)
     yield lab_home
     thread.stop_driving()
@@ -65,7 +63,7 @@ def work(runs: Store) -> Iterator[Work]:
             held.callback(queue.shutdown)
             if sweep_id is None:
                 sweep_id = create_sweep(runs, name=config.name, config_json=config.to_json())
-            study = held.enter_context(open_study(sweep_id, config, runs.url))
+            study = held.enter_context(open_study(sweep_id, config, runs.database))
             return (
                 sweep_id,
                 Driver(sweep_id, config, study, queue=queue, check=lambda c: c),
@@ -137,13 +135,12 @@ def test_the_study_in_the_labs_database_says_the_same(runs: Store, work: Work) -
         storage.engine.dispose()
 
 
-def test_optunas_tables_are_not_the_labs(runs: Store, work: Work, home: Path) -> None:
+def test_optunas_tables_are_not_the_labs(runs: Store, work: Work) -> None:
     from optuna.storages._rdb.models import BaseModel
 
     assert not set(BaseModel.metadata.tables) & set(schema.metadata.tables)
     work(sweep())
-    with contextlib.closing(sqlite3.connect(home / "lab.sqlite")) as connection:
-        names = {r[0] for r in connection.execute("SELECT name FROM sqlite_master")}
+    names = set(sa.inspect(runs.database.engine).get_table_names())
     assert {"runs", "sweeps", "studies", "trials"} <= names
 
 
@@ -154,7 +151,7 @@ def test_another_database_url_holds_runs_and_study(
     monkeypatch.setenv("LAB_DATABASE_URL", url)
     config = sweep()
     sweep_id = create_sweep(store(), name="x", config_json=config.to_json())
-    with open_study(sweep_id, config, store().url) as study:
+    with open_study(sweep_id, config, store().database) as study:
         assert study.next() is not None
     engine = sa.create_engine(url)
     with engine.connect() as connection:

@@ -1,6 +1,7 @@
 """The methods that draw combinations, on a made-up result without any run."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -9,6 +10,7 @@ import pytest
 from lab.errors import ConfigError
 from lab.experiments.sweeps.config import METHODS, Params, SweepConfig
 from lab.experiments.sweeps.study import SweepStudy, open_study
+from lab.runs.database import Database
 from lab.runs.store import close_stores, store
 
 RANGES = {
@@ -18,11 +20,9 @@ RANGES = {
 
 
 @pytest.fixture(autouse=True)
-def url(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
-    address = store().url  # its tables are there
+def database(lab_home: Path, lab_database: None) -> Iterator[Database]:
+    yield store().database
     close_stores()
-    return address
 
 
 def sweep(kind: str, seed: int = 0, trials: int = 30, **axes: object) -> SweepConfig:
@@ -63,35 +63,35 @@ def test_what_learns_beats_chance(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "tpe", "cmaes"])
-def test_stopped_and_opened_again_it_draws_the_same(url: str, kind: str) -> None:
-    with open_study("s-whole", sweep(kind), url) as study:
+def test_stopped_and_opened_again_it_draws_the_same(database: Database, kind: str) -> None:
+    with open_study("s-whole", sweep(kind), database) as study:
         whole = go_on(study, 14)
     parts: list[Params] = []
     for count in (3, 9, 2):
-        with open_study("s-parts", sweep(kind), url) as study:
+        with open_study("s-parts", sweep(kind), database) as study:
             parts += go_on(study, count)
     assert parts == whole
     assert len({p["dropout"] for p in whole}) == 14
 
 
-def test_what_learns_waits_for_the_result_before(url: str) -> None:
-    with open_study("s-1", sweep("tpe"), url) as study:
+def test_what_learns_waits_for_the_result_before(database: Database) -> None:
+    with open_study("s-1", sweep("tpe"), database) as study:
         first = study.next()
         assert first is not None
         assert study.next() is None
         study.tell(first, "fail")
         assert study.next() is not None
-    with open_study("s-2", sweep("random"), url) as study:
+    with open_study("s-2", sweep("random"), database) as study:
         assert study.next() is not None
         assert study.next() is not None
 
 
 def test_a_crash_while_one_is_drawn_draws_it_again(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_study("s-1", sweep("tpe"), url) as study:
+    with open_study("s-1", sweep("tpe"), database) as study:
         expected = go_on(study, 14)[13]
-    with open_study("s-2", sweep("tpe"), url) as study:
+    with open_study("s-2", sweep("tpe"), database) as study:
         go_on(study, 13)
         with monkeypatch.context() as crash:
             crash.setattr(SweepStudy, "_draw", lambda self, trial: None)
@@ -100,11 +100,11 @@ def test_a_crash_while_one_is_drawn_draws_it_again(
     assert trial.params == expected
 
 
-def test_whole_numbers_and_words_are_drawn_too(url: str) -> None:
+def test_whole_numbers_and_words_are_drawn_too(database: Database) -> None:
     whole = {"batch_size": {"low": 8, "high": 64}, "dropout": RANGES["dropout"]}
     words = {**whole, "optimizer": ["adam", "sgd"]}
     for kind, axes in (("cmaes", whole), ("tpe", words)):
-        with open_study(f"s-{kind}", sweep(kind, 0, 15, **axes), url) as study:
+        with open_study(f"s-{kind}", sweep(kind, 0, 15, **axes), database) as study:
             for _ in range(15):
                 trial = study.next()
                 assert trial is not None

@@ -31,8 +31,7 @@ TINY = {
 
 
 @pytest.fixture(autouse=True)
-def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
+def home(lab_home: Path, lab_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(thread, "POLL_SECONDS", 0.02)
     make_tiny_pack()
     yield lab_home

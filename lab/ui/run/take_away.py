@@ -1,0 +1,90 @@
+"""The Take it away tab of a run: a box a format, with what was measured and the download."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lab import jobs
+from lab.errors import LabError
+from lab.export.exporting import Export, job_key, kept_export, start_export
+from lab.export.formats import EXPORTS, ExportFormat
+from lab.runs.store import RunRow, store
+from lab.training.checkpoint import checkpoints
+from lab.ui.widgets.background import draw_job
+from lab.ui.widgets.checkpoints import CheckpointChoice, choose_checkpoint
+from lab.ui.words import plain
+from lab.words import duration, size
+
+
+def draw_take_away(run: RunRow) -> None:
+    """Draws the whole tab."""
+    names = checkpoints(store().folder(run.id))
+    if not names:
+        st.info(
+            "This run has no checkpoint yet, so there is nothing to take away.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    st.caption("Files that work without the lab. Each is made once, in the background.")
+    choice = choose_checkpoint(run, names, key="export_checkpoint", width=260)
+    with st.grid(3, min_column_width=300, gap="small"):
+        for entry in EXPORTS:
+            with st.container(border=True, key=f"export_{entry.name}"):
+                _draw_format(entry, choice)
+
+
+def _draw_format(entry: ExportFormat, choice: CheckpointChoice) -> None:
+    run = choice.run
+    st.markdown(f":material/{entry.icon}: **{entry.title}**")
+    st.caption(entry.about)
+    if reason := entry.available(run):
+        st.caption(f":material/block: {plain(reason)}")
+        return
+    job = jobs.latest(job_key(run, entry.name, choice.checkpoint))
+    if job is not None and job.active:
+        key = f"export_{entry.name}_job"
+        draw_job(job.id, key=key, title=entry.title, cancellable=True)
+        return
+    if job is not None and job.state == "failed":
+        st.error(plain(job.message), icon=":material/error:")
+    export = kept_export(run, entry.name, checkpoint=choice.checkpoint)
+    if export is None:
+        _button(entry, choice, "Make it", "play_arrow")
+        return
+    for sentence in export.written.sentences:
+        st.caption(plain(sentence))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _draw_download(entry, export)
+        _button(entry, choice, "Make it again", "replay")
+
+
+def _draw_download(entry: ExportFormat, export: Export) -> None:
+    st.download_button(
+        f"Download, {size(export.bytes)}",
+        export.file.read_bytes,  # called when the button is pressed
+        file_name=export.file_name,
+        mime=entry.mime,
+        key=f"export_{entry.name}_download",
+        icon=":material/download:",
+        type="primary",
+        on_click="ignore",
+        help=f"Made in {duration(export.seconds)}.",
+    )
+
+
+def _button(entry: ExportFormat, choice: CheckpointChoice, label: str, icon: str) -> None:
+    st.button(
+        label,
+        key=f"export_{entry.name}_make",
+        icon=f":material/{icon}:",
+        type="tertiary" if icon == "replay" else "secondary",
+        on_click=_start,
+        args=(choice, entry.name),
+    )
+
+
+def _start(choice: CheckpointChoice, name: str) -> None:
+    try:
+        start_export(choice.run, name, checkpoint=choice.checkpoint)
+    except LabError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
