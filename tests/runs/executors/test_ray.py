@@ -163,7 +163,7 @@ def test_a_sweep_of_12_runs_keeps_all_places_busy(
     sweep_id = create_sweep(runs, name=config.name, config_json=config.to_json())
     places = queue.places_for(base)
     busiest, until = 0, time.monotonic() + PATIENCE
-    with open_study(sweep_id, config, runs.url) as study:
+    with open_study(sweep_id, config, runs.database) as study:
         driver = Driver(sweep_id, config, study, queue=queue, check=lambda c: c)
         while driver.poll() and time.monotonic() < until:
             users = [run for run in queue.places().values() if run]
