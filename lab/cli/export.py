@@ -15,7 +15,7 @@ from lab.words import duration, size
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "formats:\n" + "\n".join(f"  {e.name:12} {e.about}" for e in EXPORTS)
-    parser.add_argument("run", metavar="RUN", help="the run's id, or its start")
+    parser.add_argument("run", metavar="RUN", help="a run's id, its start, or its name")
     parser.add_argument(
         "--as", dest="format", required=True, metavar="FORMAT", help=", ".join(EXPORTS.names())
     )
