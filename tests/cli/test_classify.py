@@ -133,7 +133,7 @@ def test_the_start_of_an_id_is_enough_when_it_is_the_only_one(
     other = store().create_run(store().run(run_id).config)
     assert main(["classify", str(picture), "--run", "r-", "--json"]) == 2
     error = capsys.readouterr().err
-    assert "Several runs begin with 'r-'" in error
+    assert "2 runs are 'r-'" in error
     assert other in error
 
 
