@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A Ray cluster of a head and two machines on this computer: trains one run there and takes all down.
-#   scripts/local_cluster.sh [arguments of `python -m lab train`]
+#   docs/local_cluster.sh [arguments of `python -m lab train`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
