@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from lab.errors import NotFoundError, unknown_name
 from lab.installation import COMMAND
 from lab.runs.rows import RunRow
@@ -13,9 +15,9 @@ def find_run(text: str) -> RunRow:
 
     Raises NotFoundError for none and for several.
     """
+    with contextlib.suppress(NotFoundError):  # a whole id: no other run needs to be read
+        return store().run(text)
     rows = {row.id: row for row in store().runs()}
-    if text in rows:
-        return rows[text]
     matches = [row for row in rows.values() if text and row.id.startswith(text)]
     matches = matches or [row for row in rows.values() if row.name == text]
     if len(matches) == 1:

@@ -201,7 +201,7 @@ def _epoch_values(run: RunRow) -> dict[str, list[Any]]:
     for name in ("loss", "accuracy"):
         for part in ("train", "val"):
             column = columns[f"{part}_{name}"].tolist()
-            values[f"{part}_{name}"] = [None if v != v else v for v in column]
+            values[f"{part}_{name}"] = [_number(v) for v in column]
     return values
 
 
