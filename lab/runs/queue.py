@@ -187,10 +187,14 @@ class Queue:
         while True:
             with self._changed:
                 row = self.store.run(run_id)
-                if not row.is_live:
+                with self._guard:
+                    # Behind the recorded ending its trainer still tidies up the run's folder.
+                    working = run_id in self._controls
+                if not row.is_live and not working:
                     return row
                 if deadline is not None and time.monotonic() >= deadline:
-                    raise TimeoutError(f"run {run_id} is still {row.status} after {timeout:g} s")
+                    state = row.status if row.is_live else "tidied up"
+                    raise TimeoutError(f"run {run_id} is still {state} after {timeout:g} s")
                 self._changed.wait(0.2)  # another process may train it: nobody notifies us then
 
     # --- places ---------------------------------------------------------------------------------

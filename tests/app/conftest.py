@@ -1,11 +1,13 @@
 """The lab's own entrance under AppTest, with few drawings and an empty LAB_HOME."""
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
@@ -20,6 +22,9 @@ from lab.ui import startup
 from lab.ui.train import cost
 
 ROOT = Path(__file__).parents[2]
+
+# AppTest looks for components in all that is installed each time a page is opened: half a second.
+_components = functools.cache(manifest_scanner.scan_component_manifests)
 
 OpenPage = Callable[..., AppTest]
 Completed = Callable[..., list[RunRow]]
@@ -40,6 +45,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(animals, "COUNTS", {"train": 40, "test": 6})
     monkeypatch.setattr(signs, "COUNTS", {"train": 4, "test": 2})
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", _components)
     monkeypatch.setattr(startup, "_warm_up", lambda: None)
     monkeypatch.setattr(cost, "_measure_once", lambda config: None)  # no timing beside the tests
     _clear()

@@ -19,6 +19,7 @@ from lab.runs.rows import RunRow
 from lab.runs.spill import Spill
 from lab.runs.store import Store
 from lab.runs.worker import lab_engine
+from lab.training.events import Event
 
 from .fakes import CONFIG, FakeEngine, started, step
 
@@ -43,9 +44,27 @@ def test_a_run_trains_in_a_thread_with_its_name(start_queue: StartQueue, runs: S
     assert row.owner == ""
     assert row.queue_position is None
     assert engine.trained == [(run_id, f"trainer-{run_id}")]
-    assert engine.finished_cleanly.wait(10)  # behind the recorded ending
+    assert engine.finished_cleanly.is_set()  # behind the recorded ending
     assert len(runs.steps(run_id)) == 10
     assert runs.folder(run_id).is_dir()
+
+
+def test_a_run_is_waited_for_until_its_trainer_has_tidied_up(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    tidy, quick = threading.Event(), FakeEngine()
+
+    def engine(*given: Any) -> Iterator[Event]:
+        yield from quick(*given)
+        tidy.wait(10)
+
+    queue = start_queue(engine)
+    run_id = queue.submit(CONFIG)
+    wait_until(runs, run_id, lambda row: row.status == "completed")
+    with pytest.raises(TimeoutError, match=r"is still tidied up after 0\.1 s"):
+        queue.wait(run_id, 0.1)
+    tidy.set()
+    assert queue.wait(run_id, 10).status == "completed"
 
 
 def test_runs_train_one_after_the_other_in_the_order_of_the_line(
@@ -270,7 +289,7 @@ def test_a_full_disk_while_recording_pauses_the_run_until_there_is_room(
     row = queue.wait(run_id, 10)
     assert row.status == "paused"
     assert row.message.startswith("The disk is full: free some space. With the lab open it goes on")
-    assert engine.finished_cleanly.wait(10)  # behind the recorded ending
+    assert engine.finished_cleanly.is_set()  # behind the recorded ending
     assert worker.resume_with_room(runs) == []
     has_room.set()
     while runs.waiting:  # the recorder has its last words
