@@ -17,6 +17,7 @@ BENCHMARKS = {
     "imports": "benchmarks.imports",
     "storing": "benchmarks.storing",
     "watching": "benchmarks.watching",
+    "listeners": "benchmarks.listeners",
     "compiling": "benchmarks.compiling",
     "ablation": "benchmarks.ablation",
     "faults": "benchmarks.faults",

@@ -53,7 +53,7 @@ def queue(runs: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     started.start()
     monkeypatch.setattr("lab.api.runs.queue", lambda: started)
     monkeypatch.setattr("lab.training.plan.resolve", lambda config: config)
-    monkeypatch.setattr("lab.api.judging.verdicts", lambda *_, **__: ())
+    monkeypatch.setattr("lab.runs.judging.verdicts", lambda *_, **__: ())
     yield started
     started.shutdown()
 

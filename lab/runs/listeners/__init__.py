@@ -1,8 +1,8 @@
-"""Programs that follow a run beside the lab: TensorBoard, MLflow, Weights & Biases, trackio.
+"""What follows a run beside the lab: TensorBoard, MLflow, Weights & Biases, trackio, notifications.
 
-A person chooses them with one setting, LAB_LISTENERS (`lab.runs.listeners.kinds`); each is a small
-file with one class. They run in threads of their own (`lab.runs.listeners.background`): none can
-end, slow or hang a run.
+A person chooses them with LAB_LISTENERS and LAB_NOTIFY (`lab.runs.listeners.kinds`); each is a
+small file with one class. They run in threads of their own (`lab.runs.listeners.background`): none
+can end, slow or hang a run.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from lab.runs.listeners import Listener
 from lab.runs.rows import RunRow
 
 VARIABLE = "LAB_LISTENERS"
+NOTIFY_VARIABLE = "LAB_NOTIFY"
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,13 @@ for _kind in (
     KINDS.add(_kind.name, _kind)
 
 
+NOTIFY = ListenerKind("notify", "Notify", (), _late("notify", "Notifier"), takes_steps=False)
+"""Follows runs where LAB_NOTIFY has an address."""
+
+
 def chosen() -> tuple[ListenerKind, ...]:
-    """Returns what LAB_LISTENERS names, each once. Raises ConfigError for a name that is none, and
-    for a library that is not installed."""
+    """Returns what LAB_LISTENERS names, each once, and NOTIFY where it has an address. Raises
+    ConfigError for a name or an address that is none, and for a library that is not installed."""
     names = os.environ.get(VARIABLE, "").replace(",", " ").split()
     try:
         kinds = [KINDS.get(name) for name in dict.fromkeys(names)]
@@ -74,4 +79,7 @@ def chosen() -> tuple[ListenerKind, ...]:
                 f"{VARIABLE} names {kind.name}, and {missing[0]} is not installed. Run pip install "
                 f"-r requirements-{kind.name}.txt, or take it out of {VARIABLE}."
             )
+    if os.environ.get(NOTIFY_VARIABLE, "").strip():
+        importlib.import_module("lab.runs.listeners.notify").addresses()
+        kinds.append(NOTIFY)
     return tuple(kinds)
