@@ -14,10 +14,12 @@ from lab.cli.console import Console, printable, progress_line
 from lab.data import catalog
 from lab.data.decode import FITS
 from lab.data.download.dataset import download_dataset
+from lab.data.download.hub import add_from_hub
 from lab.data.importer import check_answers
 from lab.data.pack import Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, CheckResult, Finding
+from lab.download.hub import is_hub_address
 from lab.errors import ConfigError
 from lab.words import duration
 
@@ -34,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(perform=show_dataset)
     add = actions.add_parser("add", help="add a folder or a zip")
     add.add_argument("name", help="sign-mnist, cats-dogs, or a new name or title of your own")
-    add.add_argument("path", help="a folder or a zip file")
+    add.add_argument(
+        "path", help="a folder, a zip file, or hf://owner/name on the Hugging Face Hub"
+    )
     add.add_argument("--title", help="a title for your own images")
     add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
     add.add_argument(
@@ -127,12 +131,15 @@ def add_dataset(options: argparse.Namespace) -> int:
         title = title or name  # "My Pets" and "꽃 사진" are titles; the name is made from them
         name = catalog.dataset_name(name)
     answers = dict(map(_answer, options.answer))
+    from_hub = is_hub_address(options.path)
+    if options.dry_run and from_hub:
+        raise ConfigError("--dry-run reads files that are here; leave it out for an hf:// address.")
     if options.dry_run:
         return _preview(name, answers, options)
     with progress_line() as report:
-        imported = catalog.add_dataset(
-            name,
+        imported = (add_from_hub if from_hub else _add_path)(
             options.path,
+            name,
             title=title,
             replace=options.replace,
             fit=options.fit,
@@ -142,6 +149,10 @@ def add_dataset(options: argparse.Namespace) -> int:
             progress=report,
         )
     return _print_import(imported, as_json=options.json)
+
+
+def _add_path(path: str, name: str, **how: Any) -> catalog.ImportReport:
+    return catalog.add_dataset(name, path, **how)
 
 
 def _answer(text: str) -> tuple[str, str]:

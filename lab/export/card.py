@@ -150,8 +150,13 @@ def write_card_json(
     run: RunRow, checkpoint: str, path: Path, report: Report, cancelled: Cancel
 ) -> Written:
     card = make_card(run, checkpoint, report, cancelled)
-    path.write_text(json.dumps(card.values, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_values(card, path)
     return Written((summary(card),), {"measured": card.values["measured"]})
+
+
+def write_values(card: Card, path: Path) -> None:
+    """Write the card as JSON."""
+    path.write_text(json.dumps(card.values, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def summary(card: Card) -> str:
