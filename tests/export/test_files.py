@@ -121,12 +121,12 @@ def test_everything_is_in_the_zip(run: RunRow, monkeypatch: pytest.MonkeyPatch) 
     with zipfile.ZipFile(made.file) as archive:
         assert archive.testzip() is None
         names, told = archive.namelist(), archive.read("README.txt").decode()
+        weights = next(name for name in names if name.endswith(".safetensors"))
+        assert archive.read(weights) == kept.file.read_bytes()
     assert {Path(name).suffix for name in names} == {".html", ".json", ".safetensors", ".png",
                                                      ".csv", ".txt", ".py", ".ipynb"}  # fmt: skip
     assert {"dataset/train.py", "dataset/train.ipynb", "dataset/labels.csv"} <= set(names)
     assert made.written.facts["missing"] == ["onnx", "onnx-int8", "html"]
-        weights = next(name for name in names if name.endswith(".safetensors"))
-        assert archive.read(weights) == kept.file.read_bytes()
     assert "pip install onnx onnxruntime" in told
     assert measured == [run.id]
 
