@@ -21,7 +21,7 @@ from lab.data.pack import Pack
 from lab.download.hub import MARK, HubAddress, endpoint, hub_address, hub_errors
 from lab.errors import ConfigError
 from lab.evaluate.opened import open_data
-from lab.export.card import Card, make_card, summary, write_values
+from lab.export.card import Card, make_card, summary, write_json_of
 from lab.export.weights import write_weights
 from lab.people import require_admin
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
@@ -78,7 +78,7 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
         (place / "README.md").write_text(card_markdown(card, pack), encoding="utf-8")
-        write_values(card, place / "card.json")
+        write_json_of(card, place / "card.json")
         write_weights(run, checkpoint, place / "model.safetensors", progress, cancel)
         check_cancel(cancel, "The upload")
         progress(Progress(0, 0, f"Uploading to {wanted.id}"))

@@ -19,7 +19,6 @@ from lab.runs.store import store
 from lab.training.checkpoint import read_weights
 from tests.hub_stub import COMMIT, TOKEN, Hub, Repository, serve_hub
 
-
 # Of huggingface_hub's own upload by Git LFS.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
