@@ -103,10 +103,9 @@ class RayExecutor:
     def resolve(self, config: RunConfig) -> str:
         return resolve_device(config, self.devices())
 
-    def devices(self) -> Mapping[str, bool]:
-        """Returns which kinds of device the cluster has, the fastest first."""
-        devices = {device: count > 0 for device, count in self._counts().items()}
-        return devices | {"mps": False}
+    def devices(self) -> Mapping[str, int]:
+        """Returns how many places of each kind the cluster has, the fastest first."""
+        return {**self._counts(), "mps": 0}
 
     def engine(self, place: Place) -> Engine:
         return functools.partial(self._train, place)
