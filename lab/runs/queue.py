@@ -269,7 +269,10 @@ class Queue:
         recover(self.store)
         resume_with_room(self.store)
         devices = set()
-        for row in self.store.queued(here=True):
+        rows = self.store.queued(here=True)
+        if rows:
+            self.store.owner()  # other machines see that somebody is here for them
+        for row in rows:
             try:
                 devices.add(row.device or self._find_device(row))
             except PlaceLostError as error:  # try again soon

@@ -36,7 +36,8 @@ def resolve_device(config: RunConfig, there: Mapping[str, int] | None = None) ->
     Raises ConfigError when a device is asked for that is not there, or more workers than it has
     room for.
     """
-    place = "this machine" if _devices is devices_here else "the cluster"
+    is_here = there is None and _devices is devices_here
+    place = "this machine" if is_here else "the cluster"
     there = _devices() if there is None else there
     if config.device == "auto":
         device = next(name for name, available in there.items() if available)
@@ -49,17 +50,13 @@ def resolve_device(config: RunConfig, there: Mapping[str, int] | None = None) ->
             f"it has: {names}. Choose auto or one of these."
         )
     if config.workers > there[device]:
-        raise ConfigError(_too_many_workers(config.workers, device, int(there[device])))
-    return device
-
-
-def _too_many_workers(workers: int, device: str, room: int) -> str:
-    if _devices is devices_here:
-        return (
-            f"workers is {workers}, and this lab trains a run in one process. Set workers to 1, or "
-            "have runs trained on a Ray cluster (LAB_EXECUTOR, docs/SCALE.md)."
+        room = int(there[device])
+        raise ConfigError(
+            f"workers is {config.workers}, and this lab trains a run in one process. Set workers "
+            "to 1, or have runs trained on a Ray cluster (LAB_EXECUTOR, docs/SCALE.md)."
+            if is_here
+            else f"workers is {config.workers}, and the cluster has {room} "
+            f"place{'s' * (room != 1)} for {device}. Set workers to {room} or less, or choose "
+            "another device."
         )
-    return (
-        f"workers is {workers}, and the cluster has {room} place{'s' * (room != 1)} for {device}. "
-        f"Set workers to {room} or less, or choose another device."
-    )
+    return device
