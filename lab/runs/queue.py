@@ -212,8 +212,8 @@ class Queue:
             return False
 
     def places_for(self, config: RunConfig) -> int:
-        """Returns on how many places such runs train at a time."""
-        return places_of(self.executor, self.executor.resolve(config))
+        """Returns how many such runs train at a time."""
+        return max(1, places_of(self.executor, self.executor.resolve(config)) // config.workers)
 
     def _request(self, run_id: str, request: Request) -> None:
         self.store.request(run_id, request)

@@ -206,6 +206,7 @@ def test_two_workers_train_one_run_and_one_of_them_dies(
     one = queue.submit(config)
     assert queue.wait(one, PATIENCE).status == "completed", runs.run(one).message
     machines.hold.touch()
+    assert queue.places_for(config.changed(workers=2)) == queue.places_for(config) // 2
     two = queue.submit(config.changed(workers=2))
     wait_until_held(runs, two)
     os.kill(process_named(f"{two} worker 2"), signal.SIGKILL)
