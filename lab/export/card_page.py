@@ -37,7 +37,10 @@ VERDICTS = {
 def write_card(
     run: RunRow, checkpoint: str, path: Path, report: Report, cancelled: Cancel
 ) -> Written:
-    card = make_card(run, checkpoint, report, cancelled)
+    return write_page_of(make_card(run, checkpoint, report, cancelled), path)
+
+
+def write_page_of(card: Card, path: Path) -> Written:
     path.write_text(card_page(card), encoding="utf-8")
     return Written((summary(card),), {"measured": card.values["measured"]})
 
