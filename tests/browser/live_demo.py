@@ -2,7 +2,7 @@
 
 ?at=10000 starts with so many steps, ?rate=20 adds so many a second (with ?wait only after a press
 of Begin), ?end=500 ends the run there, ?warn=Text is a warning in its log. Each visit is a run of
-its own.
+its own and stands still at the next.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def fill(run_id: str, *, at: int, rate: float, end: int) -> None:
     began, done = time.monotonic(), at
     while done < end and rate:
         time.sleep(0.2)
+        if store().runs(limit=1)[0].id != run_id:
+            return
         now = min(end, at + int((time.monotonic() - began) * rate))
         if now > done:
             store().record(run_id, events(done + 1, now))

@@ -262,7 +262,7 @@ def one_line(error: BaseException) -> str:
     text = re.sub(r"(\w://)[^\s/@]+@", r"\1…@", text)
     text = re.sub(r"([?&][\w.-]*=)[^\s&'\"]+", r"\1…", text)
     name = type(error).__name__
-    return f"{name}: {text[:300]}" if text and not isinstance(error, LabError) else text or name
+    return f"{name}: {text[:160]}" if text and not isinstance(error, LabError) else text or name
 
 
 def tell_ended(store: Store, run_id: str, ended: RunEnded) -> None:
