@@ -30,6 +30,9 @@ class HubAddress:
     revision: str = ""
     """A branch, a tag or a commit; "" is the newest state."""
 
+    def __str__(self) -> str:
+        return f"{MARK}{self.id}" + (f"@{self.revision}" if self.revision else "")
+
     def at(self, revision: str) -> str:
         """Returns the address with another revision, such as the commit that was fetched."""
         return f"{MARK}{self.id}@{revision}"
