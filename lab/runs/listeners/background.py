@@ -99,7 +99,7 @@ class Listeners:
     def wait(self, seconds: float) -> None:
         """Wait until all listeners of a run that has ended have what was put; those that have not
         by then are given up."""
-        if not self._closed.is_set():
+        if not self._lanes or not self._closed.is_set():
             return
         self._thread.join(seconds)
         if self._thread.is_alive():
