@@ -9,7 +9,6 @@ import os
 import random
 import re
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -92,7 +91,6 @@ class Database:
                 "postgresql://name:password@host/database."
             ) from None
         self._sqlite = address.get_backend_name() == "sqlite"
-        self._writer = threading.Lock()
         self._location = address.database if self._sqlite else address.render_as_string()
         if not self._sqlite and address.drivername != "postgresql+psycopg":
             raise ConfigError(
@@ -151,34 +149,13 @@ class Database:
         program has the database for longer than `patience` seconds.
         """
         engine = self.engine.execution_options(lab_patience=patience)
-        with (
-            self._translate_errors() as state,
-            self._own_turn(patience),
-            engine.begin() as connection,
-        ):
+        with self._translate_errors() as state, engine.begin() as connection:
             if not self._sqlite:
                 wait = f"SELECT set_config('lock_timeout', '{1000 * patience:.0f}ms', true)"
                 turn = f", pg_advisory_xact_lock({_key('write')})" if alone else ""
                 connection.exec_driver_sql(wait + turn)
             yield connection
             state.is_committing = True
-
-    @contextlib.contextmanager
-    def _own_turn(self, patience: float) -> Iterator[None]:
-        """Writers of this process come one after another: those who wait for SQLite sleep for up
-        to 0.1 s between two looks, so that of a hundred most look in vain."""
-        if not self._sqlite:
-            yield
-        elif self._writer.acquire(timeout=patience):
-            try:
-                yield
-            finally:
-                self._writer.release()
-        else:
-            raise ResourceError(
-                f"The run store {self._location} is busy: other changes wait for it. Try again in "
-                "a moment."
-            )
 
     @contextlib.contextmanager
     def turn(self, name: str) -> Iterator[None]:
