@@ -80,7 +80,7 @@ def entered_sweep() -> str:
             "name": "Batches <i>",
             "base": RunConfig(dataset="drawn-signs", epochs=1).model_dump(),
             "axes": {
-                "batch_size": [8, 16, 32, 64, 128][:count],
+                "batch_size": [8, 16, 32, 64, 128],
                 "weight_decay": [0, 0.1, 0.2, 0.3],
             },
         }
