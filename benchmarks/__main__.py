@@ -15,6 +15,7 @@ BENCHMARKS = {
     "health": "benchmarks.health",
     "familiarity": "benchmarks.familiarity",
     "imports": "benchmarks.imports",
+    "bulk": "benchmarks.bulk",
     "storing": "benchmarks.storing",
     "watching": "benchmarks.watching",
     "compiling": "benchmarks.compiling",

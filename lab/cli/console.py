@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import rich.console
+import rich.progress
 import rich.text
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
 from lab.names import visible
@@ -51,6 +53,26 @@ def progress_line() -> Iterator[Report]:
     finally:
         if is_terminal:
             print(file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[Report]:
+    """Shows a job's progress as a bar on standard error; on a terminal only, and not if `quiet`."""
+    with rich.progress.Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        disable=quiet or not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("Preparing", total=1)
+
+        def report(job: Progress) -> None:
+            bar.update(task, description=job.text, completed=job.done, total=max(1, job.total))
+
+        yield report
 
 
 def printable(name: str) -> str:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from lab.cli.console import printable, progress_line
 from lab.cli.find_run import find_run
-from lab.cli.pictures import add_question, parse_crop, read_picture
+from lab.cli.pictures import add_question, parse_crop
+from lab.data.decode import read_picture
 from lab.errors import ConfigError, NotFoundError, ResourceError, unknown_name
 from lab.home import atomic_file
 from lab.progress import silent

@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from lab.cli.console import Console
+from lab.cli.console import progress_bar
 from lab.cli.train import add_knobs, config_from
-from lab.progress import Progress as JobProgress
 
 if TYPE_CHECKING:
     from lab.training.lr_finder.ramp import RateFinding
@@ -30,19 +26,7 @@ def find_rate(options: argparse.Namespace) -> int:
     from lab.training.plan import resolve
 
     config = resolve(config_from(options))
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TimeElapsedColumn(),
-        console=Console(file=sys.stderr),
-        disable=options.json,
-    ) as bar:
-        task = bar.add_task("Preparing", total=1)
-
-        def report(job: JobProgress) -> None:
-            bar.update(task, description=job.text, completed=job.done, total=max(1, job.total))
-
+    with progress_bar(quiet=options.json) as report:
         finding = find_rates(config, progress=report)
     if options.json:
         print(json.dumps(_as_json(finding)))

@@ -1,12 +1,10 @@
-"""What `classify` and `explain` share: their options, the picture file."""
+"""What `classify` and `explain` share: their options."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.data.decode import MAX_BYTES, UnreadableFile
 from lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,20 +23,6 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         "--crop", metavar="X,Y,SIDE", help="use a square part: its centre and side as shares"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-
-
-def read_picture(name: str) -> bytes:
-    """Returns the bytes of the file `name`; raises UnreadableFile."""
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(MAX_BYTES + 1)  # one more than is allowed: enough to be refused
-    except IsADirectoryError:
-        raise UnreadableFile(name, "is a folder; name the pictures in it") from None
-    except FileNotFoundError:
-        raise UnreadableFile(name, "is not there") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableFile(name, f"cannot be read ({reason})") from None
 
 
 def parse_crop(text: str | None) -> Crop | None:

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -92,6 +93,21 @@ class DecodedImage:
     size: tuple[int, int]
     remark: str = ""
     """What a person should know of how it was read: CUT_OFF, SEVERAL or nothing."""
+
+
+def read_picture(path: str | Path) -> bytes:
+    """Returns the bytes of a picture file, not yet decoded. Raises UnreadableFile."""
+    name = str(path)
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more than is allowed: enough to be refused
+    except IsADirectoryError:
+        raise UnreadableFile(name, "is a folder; name the pictures in it") from None
+    except FileNotFoundError:
+        raise UnreadableFile(name, "is not there") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableFile(name, f"cannot be read ({reason})") from None
 
 
 def decode(

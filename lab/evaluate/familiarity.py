@@ -109,9 +109,15 @@ class Familiarity:
 
     def judge(self, features: Floats) -> Verdict:
         """Judges one picture by its features (D,), as in `lab.evaluate.classify.Answer`."""
-        distance = float(nearest(features[None], self._directions)[0])
-        unlike = distance > self.limit
-        return Verdict(distance, unlike, self._details(distance, unlike))
+        return self.judge_all(features[None])[0]
+
+    def judge_all(self, features: Floats) -> list[Verdict]:
+        """Judges pictures by their features (n, D)."""
+        verdicts = []
+        for distance in nearest(features, self._directions).tolist():
+            unlike = distance > self.limit
+            verdicts.append(Verdict(distance, unlike, self._details(distance, unlike)))
+        return verdicts
 
     def _details(self, distance: float, unlike: bool) -> str:
         val = f"{self.val_images:,} validation picture{'s' * (self.val_images != 1)}"

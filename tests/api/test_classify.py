@@ -1,5 +1,7 @@
 """POST /api/runs/{id}/classify: a picture in, classes out, and a sentence for what cannot be."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 
 import pytest
@@ -61,3 +63,47 @@ def test_what_cannot_be_answered_is_one_sentence(
         assert "there are: best, last" in error(404, as_png(0), path)
     monkeypatch.setattr(classify, "MOST_BYTES", 1000)
     assert "larger than 0.001 MB" in error(413, b"x" * 1001)
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_a_zip_of_pictures_is_answered_picture_by_picture(
+    run_id: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/api/runs/{run_id}/classify"
+    data = zipped({"in/a.png": as_png(2), "notes.txt": b"none", "b.png": as_png(7)})
+    reply = client.post(f"{path}/zip", content=data)
+    assert reply.status_code == 200
+    result = reply.json()
+    first, none, other = result["pictures"]
+    assert (result["checkpoint"], result["epoch"]) == ("best", 1)
+    assert [first["name"], none["name"], other["name"]] == ["in/a.png", "notes.txt", "b.png"]
+    assert none["answers"] == []
+    assert none["error"].startswith("The picture holds text")
+    for each, index in ((first, 2), (other, 7)):
+        assert each["error"] is None
+        alone = client.post(path, content=as_png(index)).json()["answers"]
+        assert [a["class"] for a in each["answers"]] == [a["class"] for a in alone]
+        for one, two in zip(each["answers"], alone, strict=True):
+            assert one["probability"] == pytest.approx(two["probability"], abs=1e-6)
+
+    def error(status: int, content: bytes) -> str:
+        reply = client.post(f"{path}/zip", content=content)
+        assert reply.status_code == status
+        return str(reply.json()["error"])
+
+    assert "is no zip" in error(400, b"no zip")
+    assert "holds 0 files" in error(400, zipped({}))
+    monkeypatch.setattr(classify, "MOST_PICTURES", 1)
+    assert "holds 2 files; allowed are 1 to 1" in error(400, zipped({"a": b"", "b": b""}))
+    monkeypatch.setattr(classify, "MOST_BYTES", 1000)
+    assert "'a' in the zip is larger than 0.001 MB" in error(413, zipped({"a": b"x" * 1001}))
+    broken = bytearray(zipped({"a.png": as_png(2)}))
+    broken[60] ^= 255
+    assert "cannot be unpacked" in error(400, bytes(broken))

@@ -1,5 +1,6 @@
 """`python -m lab classify`, as somebody scripts it."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_a_bad_file_is_told_and_hides_no_other(
     for name, (data, _) in bad.items():
         (tmp_path / name).write_bytes(data)
     files = [str(tmp_path / name) for name in bad]
-    files = [*files, str(picture), str(tmp_path / "none.png"), str(tmp_path)]
+    files = [*files, str(picture), str(tmp_path / "none.png")]
     assert main(["classify", *files, "--run", run_id, "--json"]) == 1
     records = {str(line["file"]): line for line in lines(capsys.readouterr().out)}
     assert list(records) == files
@@ -78,7 +79,6 @@ def test_a_bad_file_is_told_and_hides_no_other(
         assert reason in str(records[str(tmp_path / name)]["error"])
     assert "predicted" in records[str(picture)]
     assert "is not there" in str(records[str(tmp_path / "none.png")]["error"])
-    assert "is a folder" in str(records[str(tmp_path)]["error"])
 
 
 def test_the_table_is_for_people(
@@ -143,6 +143,10 @@ def test_the_start_of_an_id_is_enough_when_it_is_the_only_one(
         (["--run", "r-19990101-000000-0000"], "Unknown run"),
         (["--checkpoint", "epoch-0009"], "there are: best, last"),
         (["--top", "0"], "allowed is a whole number from 1"),
+        (["--json", "--csv"], "choose one"),
+        (["--out", "x.csv"], "--out needs"),
+        (["--csv", "--out", "none/x.csv"], "--out none/x.csv cannot be written"),
+        (["--list", "none.txt"], "--list none.txt cannot be read"),
         (["--crop", "0.5,0.5"], "give x,y,side"),
         (["--crop", "0.5,2,1"], "give x,y,side"),
         (["--crop", "nan,0,1"], "give x,y,side"),
@@ -170,3 +174,69 @@ def test_a_crop_is_used(run_id: str, picture: Path, capsys: pytest.CaptureFixtur
     assert main(["classify", str(wide), "--run", run_id, "--json", "--crop", "1,0.5,1"]) == 0
     alone, cut = lines(capsys.readouterr().out)
     assert alone["probabilities"] == cut["probabilities"]
+
+
+def test_a_folder_a_pattern_and_a_list_are_written_as_they_come(
+    run_id: str, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    for place in ("b.png", "more/c.png", ".hidden.png"):
+        (folder / place).write_bytes(picture.read_bytes())
+    (folder / "a.png").write_text("no picture")
+    (folder / "notes.txt").write_text("not even named as one")
+    named = tmp_path / "names.txt"
+    named.write_text(f"{picture}\n\n{tmp_path / 'gone.png'}\n")
+    out = tmp_path / "answers.csv"
+    pattern = str(folder / "**" / "c.*")
+    command = ["classify", str(folder), pattern, "--list", str(named), "--run", run_id]
+    assert main([*command, "--csv", "--out", str(out)]) == 1
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    names = ["a.png", "b.png", "more/c.png", "more/c.png"]
+    expected = [str(folder / name) for name in names] + [str(picture), str(tmp_path / "gone.png")]
+    assert [row["picture"] for row in rows] == expected
+    assert "holds text" in rows[0]["error"]
+    assert rows[0]["predicted"] == ""
+    assert "is not there" in rows[-1]["error"]
+    shares = [
+        [float(v) for k, v in row.items() if k.startswith("probability of")] for row in rows[1:-1]
+    ]
+    assert all(share == shares[0] for share in shares)
+    assert sum(shares[0]) == pytest.approx(1, abs=1e-5)
+    assert main([*command, "--json"]) == 1
+    assert [line["file"] for line in lines(capsys.readouterr().out)] == expected
+
+
+def test_of_many_pictures_the_table_counts_the_classes(
+    run_id: str, picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.cli.classify.LISTED", 2)
+    assert main(["classify", *[str(picture)] * 3, "--run", run_id]) == 0
+    captured = capsys.readouterr()
+    assert "100.0%" in captured.out
+    assert "3 pictures. --csv or --json" in captured.err
+
+
+def test_ctrl_c_leaves_a_whole_file_of_what_was_done(
+    run_id: str,
+    picture: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lab.evaluate import bulk
+
+    whole = bulk.classify_files
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        for number, answer in enumerate(whole(*arguments, **options)):  # type: ignore[arg-type]
+            if number == 3:
+                raise KeyboardInterrupt
+            yield answer
+
+    monkeypatch.setattr(bulk, "classify_files", interrupted)
+    out = tmp_path / "answers.jsonl"
+    command = ["classify", *[str(picture)] * 9, "--run", run_id, "--json", "--out", str(out)]
+    assert main(command) == 130
+    assert [line["file"] for line in lines(out.read_text())] == [str(picture)] * 3
+    assert "3 of 9 pictures were classified" in capsys.readouterr().err
