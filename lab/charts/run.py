@@ -22,16 +22,19 @@ def run_curves(
     val_accuracy: Column,
 ) -> go.Figure:
     """`step`, `loss` (n,): the batch's loss at each step, thinned by the caller if there are many;
-    the others (m,): by epoch, `epoch_step` the last step of each. NaN is a gap."""
+    the others (m,): by epoch, `epoch_step` the last step of each. NaN is a gap. The figure holds
+    lists, which every viewer of notebooks reads; not all know plotly's packed arrays."""
     figure = make_subplots(1, 2)
     solid, dashed = {"color": TRAIN}, {"color": VALIDATION, "dash": "dash"}
     few = "lines" if len(step) > 50 else "lines+markers"
     figure.add_scatter(
-        x=step, y=loss, name="Training", mode=few, line=solid, legendgroup="training",
+        x=step.tolist(), y=loss.tolist(),
+        name="Training", mode=few, line=solid, legendgroup="training",
         hovertemplate="%{y:.4g}<extra>Training</extra>", row=1, col=1,
     )  # fmt: skip
     figure.add_scatter(
-        x=epoch_step, y=val_loss, name="Validation", mode="lines+markers", line=dashed,
+        x=epoch_step.tolist(), y=val_loss.tolist(),
+        name="Validation", mode="lines+markers", line=dashed,
         legendgroup="validation", hovertemplate="%{y:.4g}<extra>Validation</extra>", row=1, col=1,
     )  # fmt: skip
     for name, values, line in (
@@ -39,7 +42,8 @@ def run_curves(
         ("Validation", val_accuracy, dashed),
     ):
         figure.add_scatter(
-            x=epoch, y=values, name=name, mode="lines+markers", line=line, showlegend=False,
+            x=epoch.tolist(), y=values.tolist(),
+            name=name, mode="lines+markers", line=line, showlegend=False,
             legendgroup=name.lower(), hovertemplate=f"%{{y:.1%}}<extra>{name}</extra>",
             row=1, col=2,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -93,7 +94,7 @@ class _Live:
         self.time_left = TimeLeft()
         self.steps: list[StepDone] = []
         self.epochs: list[EpochDone] = []
-        self.chart = display(self._figure(), display_id=True) if live else None
+        self.chart = display(self._chart(), raw=True, display_id=True) if live else None
         self.done, self.total = 0, 1
         self.next_bar = self.next_chart = 0.0
 
@@ -112,7 +113,7 @@ class _Live:
             text = event.message if isinstance(event, RunEnded) else self._text()
             self.bar.update(_Bar(text, self.done, self.total))
         if self.chart is not None and (ended or now >= self.next_chart):
-            self.chart.update(self._figure())
+            self.chart.update(self._chart(), raw=True)
             self.next_chart = time.monotonic() + FIGURE_SECONDS
 
     def _text(self) -> str:
@@ -122,6 +123,12 @@ class _Live:
             text = Progress(*done).in_words()
         left = self.time_left.seconds()
         return text if left is None else f"{text}, {duration(left)} left"
+
+    def _chart(self) -> dict[str, Any]:
+        """Returns the chart as Jupyter's raw data: a figure displays itself, a new one each time,
+        and this one is to change in its place."""
+        figure = json.loads(self._figure().to_json())
+        return {"application/vnd.plotly.v1+json": figure, "text/plain": "Loss and accuracy"}
 
     def _figure(self) -> go.Figure:
         step = np.array([event.step for event in self.steps], dtype=np.int64)
