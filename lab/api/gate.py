@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lab.api.guard import has_token
+from lab.api.guard import forwarded_prefix, has_token
 from lab.api.limits import Buckets, visitor
 from lab.api.sign_in import person_of, set_person
 from lab.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE
@@ -181,6 +181,7 @@ class Gate:
 
     def _with_headers(self, send: Send, request: HTTPConnection) -> Send:
         rules = policy(request.headers.get("host", ""), self._scripts)
+        prefix = forwarded_prefix(request.headers)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -190,6 +191,9 @@ class Gate:
                 headers.setdefault("Content-Security-Policy", rules)
                 if headers.get("access-control-allow-origin") == "*":
                     del headers["access-control-allow-origin"]
+                to = headers.get("location", "")
+                if prefix and to.startswith("/") and not to.startswith("//"):
+                    headers["location"] = prefix + to
             await send(message)
 
         return send_with_headers

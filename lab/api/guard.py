@@ -1,6 +1,6 @@
 """Who may ask: the checks before every route of the API.
 
-    every request   the Host header names this server, as for the pages (`server.allowedHosts`)
+    every request   the Host header names this server, as for the pages (LAB_HOSTS)
     reading         a browser asks for a page of this server, or follows a link
     writing         the request comes from a page of this server, or brings the token
 
@@ -17,9 +17,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
@@ -58,7 +59,7 @@ class Guard:
         if self._hosts and not any(_fits(host, allowed) for allowed in self._hosts):
             return (
                 f"This lab does not go by the name {header!r:.100}; its names are: "
-                f"{', '.join(self._hosts)} (server.allowedHosts)."
+                f"{', '.join(self._hosts)} (LAB_HOSTS adds others)."
             )
         if has_token(request):
             return ""
@@ -77,7 +78,7 @@ class Guard:
                 return ""
             return (
                 f"This server is called {header!r:.100} here, and could be by anybody's name: "
-                "whoever runs it lists its names in Streamlit's server.allowedHosts."
+                "whoever runs it lists its names in LAB_HOSTS."
             )
         return (
             "This request changes something, so it needs the header "
@@ -97,6 +98,13 @@ def host_name(header: str) -> str:
     return (parts.hostname or "").rstrip(".")
 
 
+def forwarded_prefix(headers: Mapping[str, str]) -> str:
+    """Returns the path below which a proxy serves the lab, such as "/lab", as it says in
+    X-Forwarded-Prefix; "" without one."""
+    prefix = headers.get("x-forwarded-prefix", "").rstrip("/")
+    return prefix if re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII) else ""
+
+
 def _fits(host: str, allowed: str) -> bool:
     if allowed == "*":
         return bool(host)
@@ -107,8 +115,7 @@ def _fits(host: str, allowed: str) -> bool:
 
 def _is_own_name(host: str) -> bool:
     """Whether nobody but this machine can go by that name: an address, localhost, its host name. A
-    name with a dot could be anybody's; a server that is called by one has it in its
-    `server.allowedHosts`."""
+    name with a dot could be anybody's; a server that is called by one has it in LAB_HOSTS."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(host)
         return True

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount
 from lab.api import catalogs, classify, pictures, runs, uploads, watching
 from lab.api.docs_page import POLICY, docs_page
 from lab.api.endpoint import Answer, Call, Endpoint
-from lab.api.guard import Guard
+from lab.api.guard import Guard, forwarded_prefix
 from lab.api.openapi import openapi
 from lab.api.serving import ERROR_HANDLERS, endpoint_routes
 
@@ -24,7 +24,8 @@ def read_openapi(call: Call) -> Any:
 
 def read_docs(call: Call) -> Any:
     # The Host header has passed the guard; the page escapes it.
-    base = f"{call.request.url.scheme}://{call.request.url.netloc}"
+    url, prefix = call.request.url, forwarded_prefix(call.request.headers)
+    base = f"{url.scheme}://{url.netloc}{prefix}"
     return HTMLResponse(docs_page(ENDPOINTS, base), headers={"Content-Security-Policy": POLICY})
 
 

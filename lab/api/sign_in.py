@@ -141,7 +141,7 @@ def sign_in_routes(provider_link: Callable[[], str] | None = None) -> list[BaseR
             if person is None:
                 return _to("/sign-in")
             words = f"You are signed in as {person.name}."
-            return _page(button_card("Sign out?", words, "Sign out", post="/sign-out"))
+            return _page(button_card("Sign out?", words, "Sign out", post="sign-out"))
         if not is_from_own_page(request):
             return _page(code_card(_FOREIGN), 403)
         answer = _to("/auth/logout" if sharing() == "oidc" else "/sign-in")
@@ -165,7 +165,7 @@ def _shown(query: QueryParams, provider_link: Callable[[], str] | None, secure: 
     if sharing() == "oidc":
         if provider_link is None:
             return _page(button_card("Epochlab", "Nobody can sign in here now.", ""), 503)
-        return _page(button_card("Epochlab", "", "Sign in", link=provider_link()))
+        return _page(button_card("Epochlab", "", "Sign in", link=provider_link().lstrip("/")))
     code = query.get("code", "")
     if not code:
         return _page(code_card(then=then))
@@ -176,7 +176,7 @@ def _shown(query: QueryParams, provider_link: Callable[[], str] | None, secure: 
 
 def _first_card(problem: str, then: str) -> str:
     if sharing() == "oidc":
-        return button_card("Epochlab", problem, "Sign in", link="/sign-in")
+        return button_card("Epochlab", problem, "Sign in", link="sign-in")
     return code_card(problem, then=then)
 
 

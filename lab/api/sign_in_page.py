@@ -88,7 +88,7 @@ def _form(title: str, words: str, problem: str, fields: str, label: str, *, then
     alert = f'<p role="alert">{escape(problem)}</p>' if problem else ""
     return _card(
         title,
-        f'<p>{escape(words)}</p>{alert}<form method="post" action="/sign-in">{fields}'
+        f'<p>{escape(words)}</p>{alert}<form method="post" action="sign-in">{fields}'
         f'<input type="hidden" name="next" value="{escape(then)}">'
         f"<button>{escape(label)}</button></form>",
     )

@@ -28,6 +28,7 @@ from lab.experiments.sweeps.results import (
     Line,
     interval_text,
     judged_values,
+    line_values,
     lines,
     place_text,
     places_words,
@@ -259,30 +260,12 @@ class _JsonReport(Report):
             status=row.status,
             message=row.message,
             metric=self.config.metric,
-            combinations=[_line_values(line) for line in table],
+            combinations=[line_values(line) for line in table],
         )
 
 
 def _print_event(event: str, **values: Any) -> None:
     print(json.dumps({"event": event, **values}), flush=True)
-
-
-def _line_values(line: Line) -> dict[str, Any]:
-    return {
-        "trial": line.number,
-        "place": line.place,
-        "params": line.params,
-        "state": line.state,
-        "mean": line.judged.mean,
-        "spread": line.judged.spread,
-        "interval": line.interval,
-        "seeds": line.judged.count,
-        "test_accuracy": line.test.mean,
-        "test_spread": line.test.spread,
-        "seconds": line.seconds,
-        "runs": [row.id for row in line.runs],
-        "note": line.note,
-    }
 
 
 def _by_number(combinations: Sequence[Line]) -> list[Line]:

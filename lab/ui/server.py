@@ -30,6 +30,7 @@ from lab.people import has_sign_in
 from lab.ui.live.assets import asset_routes
 from lab.ui.pictures_on_server import DelayedDeletion
 from lab.ui.shared import (
+    add_hosts,
     check_sharing,
     end_left_sessions,
     find_account,
@@ -52,6 +53,7 @@ def middleware() -> list[Middleware]:
     """Returns what stands before pages and API alike. Ends the process with a sentence where the
     settings would let in more people than they say."""
     try:
+        add_hosts()
         check_sharing()
     except LabError as error:
         sys.exit(str(error))

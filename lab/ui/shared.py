@@ -8,6 +8,7 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,22 +33,51 @@ from lab.runs.store import store
 log = logging.getLogger(__name__)
 
 ADMINS_VARIABLE = "LAB_ADMINS"
+HOSTS_VARIABLE = "LAB_HOSTS"
 SWEEP_SECONDS = 20.0
 
 
 # --- the start ------------------------------------------------------------------------------------
+def add_hosts() -> None:
+    """Adds the names of LAB_HOSTS to those that this server answers to, pages and API alike.
+
+    Raises ConfigError for what is no name.
+    """
+    names = os.environ.get(HOSTS_VARIABLE, "").replace(",", " ").split()
+    for name in names:
+        if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[[0-9a-fA-F:.]+\]", name, re.ASCII):
+            raise ConfigError(
+                f"{HOSTS_VARIABLE} has {name!r:.80}; allowed are names and addresses without "
+                "scheme, port or path, such as lab.school.org, separated by commas. *.school.org "
+                "stands for all that end so."
+            )
+    if names:
+        known = config.get_option("server.allowedHosts")
+        names = [*known, *(name.strip("[]") for name in names)]
+        config.set_option("server.allowedHosts", names, f"environment variable {HOSTS_VARIABLE}")
+
+
 def check_sharing() -> None:
     """Raises ConfigError where this server would let in more people than it was told to."""
     check_limits()
     quota_bytes()
     quota_bytes(QUOTA)
     others_hidden()
-    address = config.get_option("server.address") or ""
-    if not sharing() and not _is_loopback(address):
+    if prefix := config.get_option("server.baseUrlPath"):
         raise ConfigError(
-            f"server.address is {address or 'every address'!r}, so others could use this lab, and "
-            f"nobody would have to sign in. Set {SHARED_VARIABLE} to class (a code for pupils) or "
-            "oidc (accounts), or to open if everybody who reaches it may do everything."
+            f"server.baseUrlPath is {prefix!r:.80}; the lab's own addresses do not know it. Leave "
+            "it empty, and let the proxy take the prefix off: docs/nginx.conf shows how."
+        )
+    address = config.get_option("server.address") or ""
+    hosts = [name for name in config.get_option("server.allowedHosts") if not _is_loopback(name)]
+    if not sharing() and (hosts or not _is_loopback(address)):
+        why = f"server.address is {address or 'every address'!r}"
+        if _is_loopback(address):
+            why = f"This server answers to the name {hosts[0]!r:.80} ({HOSTS_VARIABLE})"
+        raise ConfigError(
+            f"{why}, so others could use this lab, and nobody would have to sign in. Set "
+            f"{SHARED_VARIABLE} to class (a code for pupils) or oidc (accounts), or to open if "
+            "everybody who reaches it may do everything, as where a proxy asks who comes in."
         )
     if sharing() == "oidc":
         if not get_secrets_auth_section():
@@ -59,6 +89,8 @@ def check_sharing() -> None:
             raise ConfigError("The [auth] of secrets.toml has no cookie_secret; write one there.")
     if has_sign_in():
         host = "localhost" if address in ("", "0.0.0.0", "::") else address
+        if not _is_loopback(address) and hosts and "*" not in hosts[0]:
+            host = hosts[0]
         link = teachers_link(f"http://{host}:{config.get_option('server.port')}")
         print(f"\n  This lab is shared. Your own link, for nobody else:\n  {link}\n", flush=True)
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from lab.api.guard import forwarded_prefix
 from lab.api.sign_in import (
     class_code,
     join_link,
@@ -49,14 +50,14 @@ def draw_visitor() -> None:
             draw_invitation()
             st.divider()
         st.page_link("pages/storage.py", label="Storage", icon=":material/hard_drive:")
-        st.html('<a href="/sign-out" target="_self">Sign out</a>')
+        st.html('<a href="sign-out" target="_self">Sign out</a>')
 
 
 def server_address() -> str:
-    """Returns the address by which this browser reaches the server, without a path."""
+    """Returns the address of the first page as this browser reaches it, without the last slash."""
     host = st.context.headers.get("Host", "localhost")
     scheme = "https" if (st.context.url or "").startswith("https:") else "http"
-    return f"{scheme}://{host}"
+    return f"{scheme}://{host}{forwarded_prefix(st.context.headers)}"
 
 
 def draw_invitation() -> None:

@@ -99,6 +99,9 @@ def test_a_stranger_is_led_to_the_card_and_a_program_told(visit: Visit) -> None:
     assert (answer.status_code, answer.headers["location"]) == (
         303, "/sign-in?next=/train%3Fepochs%3D3",
     )  # fmt: skip
+    for prefix, start in (("/lab/", "/lab"), ("//evil.example", ""), ("/lab/../x y", "")):
+        answer = stranger.get("/", headers={**PAGE, "X-Forwarded-Prefix": prefix})
+        assert answer.headers["location"] == f"{start}/sign-in"
     for path in ("/who", "/static/code.js", "/api/runs", "/api/docs"):
         answer = stranger.get(path)
         assert (answer.status_code, answer.json()) == (
@@ -232,7 +235,7 @@ def test_accounts_are_offered_one_button_and_no_code(visit: Visit) -> None:
     visit("class")
     code = class_code()
     stranger = visit("oidc")
-    assert "/auth/login?provider=x" in stranger.get("/sign-in").text
+    assert 'href="auth/login?provider=x"' in stranger.get("/sign-in").text
     answer = stranger.post("/sign-in", data={"code": code, "name": "Mina"})
     assert answer.status_code == 403
 

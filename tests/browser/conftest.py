@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-def _missing(what: str) -> None:
+def missing(what: str) -> None:
     if os.environ.get("LAB_BROWSER") == "required":
         pytest.fail(f"LAB_BROWSER=required, but {what}")
     pytest.skip(what)
@@ -69,9 +69,9 @@ def chromium() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _missing("playwright is not installed (pip install -r requirements-dev.txt)")
+        missing("playwright is not installed (pip install -r requirements-dev.txt)")
     if not CHROMIUM.is_file():
-        _missing(f"there is no {CHROMIUM} (apt-get install chromium)")
+        missing(f"there is no {CHROMIUM} (apt-get install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         # One profile for all: Streamlit's and Plotly's 10 MB are fetched once. The pages share
@@ -91,18 +91,18 @@ def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             environment, for a fresh one."""
             if fresh or settings:
                 folder = tmp_path_factory.mktemp(script.stem)
-                return stack.enter_context(_server(script, folder, settings))
+                return stack.enter_context(served(script, folder, settings))
             if script not in running:
                 folder = tmp_path_factory.mktemp(script.stem)
-                running[script] = stack.enter_context(_server(script, folder))
+                running[script] = stack.enter_context(served(script, folder))
             return running[script]
 
         yield start
 
 
 @contextlib.contextmanager
-def _server(script: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
-    port = _free_port()
+def served(script: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
+    port = free_port()
     log = folder / "server.log"
     home = folder / "lab-home"
     _draw_few_signs(home)
@@ -158,7 +158,7 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) ->
     pytest.fail(f"The server did not come up:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -13,15 +13,29 @@ from streamlit.runtime.state import SessionState
 
 from lab.errors import ConfigError
 from lab.ui import shared
-from lab.ui.shared import check_sharing, end_forgotten_sessions, find_account, refuse_upload
+from lab.ui.shared import (
+    add_hosts,
+    check_sharing,
+    end_forgotten_sessions,
+    find_account,
+    refuse_upload,
+)
 
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """address("0.0.0.0") is where the server listens."""
-    options = {"server.port": 8501, "server.address": "127.0.0.1"}
+    """address("0.0.0.0") is where the server listens; address(value, option) sets another one."""
+    options = {
+        "server.port": 8501,
+        "server.address": "127.0.0.1",
+        "server.baseUrlPath": "",
+        "server.allowedHosts": ["localhost", "127.0.0.1"],
+    }
     monkeypatch.setattr(config, "get_option", lambda name: options[name])
-    return lambda value: options.update({"server.address": value})
+    monkeypatch.setattr(
+        config, "set_option", lambda name, value, where: options.update({name: value})
+    )
+    return lambda value, option="server.address": options.update({option: value})
 
 
 @pytest.mark.parametrize("here", ["127.0.0.1", "localhost", "::1"])
@@ -52,6 +66,38 @@ def test_the_teachers_link_is_printed(
     monkeypatch.setenv("LAB_API_TOKEN", "secret")
     check_sharing()
     assert "http://127.0.0.1:8501/sign-in?token=secret" in capsys.readouterr().out
+
+
+def test_other_names_are_added_and_let_nobody_in_unasked(
+    address: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_HOSTS", "lab.school.org, *.example.org [fe80::1]")
+    add_hosts()
+    assert config.get_option("server.allowedHosts") == [
+        "localhost", "127.0.0.1", "lab.school.org", "*.example.org", "fe80::1",
+    ]  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"answers to the name 'lab.school.org' .* Set LAB_SHARED"
+    ):
+        check_sharing()
+    monkeypatch.setenv("LAB_SHARED", "class")
+    monkeypatch.setenv("LAB_API_TOKEN", "secret")
+    address("0.0.0.0")
+    check_sharing()
+    assert "http://lab.school.org:8501/sign-in?token=secret" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["https://lab.school.org", "lab.school.org:8501", "lab.org/lab"])
+def test_a_host_is_a_name_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_HOSTS", f"localhost,{name}")
+    with pytest.raises(ConfigError, match=f"LAB_HOSTS has '{name}'; allowed are names"):
+        add_hosts()
+
+
+def test_a_prefix_is_the_proxys_business(address: Any) -> None:
+    address("lab", "server.baseUrlPath")
+    with pytest.raises(ConfigError, match=r"baseUrlPath is 'lab'.*docs/nginx.conf"):
+        check_sharing()
 
 
 def test_accounts_need_a_provider(address: Any, monkeypatch: pytest.MonkeyPatch) -> None:
