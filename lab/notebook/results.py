@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from lab.api.judging import judge, verdict_values
+from lab.api.judging import verdict_values
 from lab.charts.run import EPOCH_COLUMNS, run_curves
 from lab.cli.console import progress_bar, progress_line
 from lab.cli.find_run import find_run
@@ -31,6 +31,7 @@ from lab.notebook.explanation import Explanation
 from lab.notebook.pictures import AnyPicture, named_bytes
 from lab.progress import Progress
 from lab.runs.history import thinned_steps
+from lab.runs.judging import judge
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.training.checkpoint import CheckpointMetadata
