@@ -804,6 +804,18 @@ class RunConfig(BaseModel):
         "fp32.",
         group="machine",
     )
+    workers: int = knob(
+        1,
+        "Workers",
+        "How many graphics cards, or machines, train this one run together on a Ray cluster: each "
+        "takes its share of every batch. The result is that of one worker up to rounding, except "
+        "for dropout's chance and, without graphics cards, batch normalisation.",
+        group="machine",
+        rate_finder=False,
+        sweep="never",
+        ge=1,
+        le=64,
+    )
     memory_layout: Literal["auto", "channels_last", "channels_first"] = knob(
         "auto",
         "Memory layout",

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from lab.errors import LabError
+from lab.ui.compare.card import draw_card
 from lab.ui.compare.choice import choose
 from lab.ui.compare.curves import draw_curves
 from lab.ui.compare.knobs import draw_knobs, draw_question
@@ -19,6 +20,7 @@ with page:
     chosen = choose()
     if not chosen:
         st.stop()
+    draw_card(chosen)
     curves, scores, knobs, images = st.tabs(
         ["Curves", "Final results", "Settings and results", "Same images"],
         key="compare_tab",

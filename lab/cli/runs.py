@@ -52,6 +52,7 @@ def list_runs(options: argparse.Namespace) -> int:
     for row in rows:
         accuracies = percent(row.best_val_accuracy), percent(row.test_accuracy)
         link = f" (from {row.parent}, epoch {row.parent_epoch})" if row.parent else ""
-        table.add_row(row.id, row.name + link, row.status, *accuracies)
+        waits = f": {row.progress_text}" if row.status == "queued" and row.activity else ""
+        table.add_row(row.id, row.name + link, row.status + waits, *accuracies)
     Console().print(table if rows else "No runs yet.")
     return 0

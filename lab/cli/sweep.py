@@ -28,6 +28,7 @@ from lab.experiments.sweeps.results import (
     Line,
     interval_text,
     judged_values,
+    line_values,
     lines,
     place_text,
     places_words,
@@ -59,9 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train_sweep(options: argparse.Namespace) -> int:
-    queue = Queue(store(), executor=executor())
     sweep_id, config = _begin(options.source, quick=options.quick)
-    report = _JsonReport(sweep_id, config) if options.json else _Report(sweep_id, config)
+    report = _JsonReport(sweep_id, config) if options.json else Report(sweep_id, config)
+    return perform(sweep_id, config, report)
+
+
+def perform(sweep_id: str, config: SweepConfig, report: Report) -> int:
+    """Trains a sweep that has been entered, reports on it, and returns the exit status."""
+    queue = Queue(store(), executor=executor())
     report.started(left_out(config))
     driver = DriverThread(queue, only=sweep_id)
     driver.start()
@@ -128,7 +134,7 @@ def _from_file(path: Path, presets: Iterable[str]) -> SweepConfig:
 
 
 # --- training -----------------------------------------------------------------------------------
-def _train(sweep_id: str, queue: Queue, report: _Report, *, here: bool) -> None:
+def _train(sweep_id: str, queue: Queue, report: Report, *, here: bool) -> None:
     """Train the sweep's runs `here` as its driver queues them, or wait until the queue's threads
     have, until none comes any more."""
     runs = queue.store
@@ -161,7 +167,7 @@ def _stop(sweep_id: str, queue: Queue) -> None:
 
 
 # --- reports ------------------------------------------------------------------------------------
-class _Report:
+class Report:
     """Reports a sweep in lines for a person, with a table at the end."""
 
     def __init__(self, sweep_id: str, config: SweepConfig) -> None:
@@ -220,7 +226,7 @@ class _Report:
         )
 
 
-class _JsonReport(_Report):
+class _JsonReport(Report):
     """Reports a sweep as JSON lines."""
 
     def started(self, missing: dict[int, str]) -> None:
@@ -254,30 +260,12 @@ class _JsonReport(_Report):
             status=row.status,
             message=row.message,
             metric=self.config.metric,
-            combinations=[_line_values(line) for line in table],
+            combinations=[line_values(line) for line in table],
         )
 
 
 def _print_event(event: str, **values: Any) -> None:
     print(json.dumps({"event": event, **values}), flush=True)
-
-
-def _line_values(line: Line) -> dict[str, Any]:
-    return {
-        "trial": line.number,
-        "place": line.place,
-        "params": line.params,
-        "state": line.state,
-        "mean": line.judged.mean,
-        "spread": line.judged.spread,
-        "interval": line.interval,
-        "seeds": line.judged.count,
-        "test_accuracy": line.test.mean,
-        "test_spread": line.test.spread,
-        "seconds": line.seconds,
-        "runs": [row.id for row in line.runs],
-        "note": line.note,
-    }
 
 
 def _by_number(combinations: Sequence[Line]) -> list[Line]:

@@ -45,6 +45,7 @@ class Stream(IntEnum):
     AUGMENTATION = 6
     STATISTICS = 7
     MIXING = 8
+    DROPOUT = 9
 
 
 @dataclass(frozen=True, eq=False)

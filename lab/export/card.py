@@ -149,7 +149,10 @@ def make_card(run: RunRow, checkpoint: str, report: Report, cancelled: Cancel) -
 def write_card_json(
     run: RunRow, checkpoint: str, path: Path, report: Report, cancelled: Cancel
 ) -> Written:
-    card = make_card(run, checkpoint, report, cancelled)
+    return write_json_of(make_card(run, checkpoint, report, cancelled), path)
+
+
+def write_json_of(card: Card, path: Path) -> Written:
     path.write_text(json.dumps(card.values, indent=1, ensure_ascii=False), encoding="utf-8")
     return Written((summary(card),), {"measured": card.values["measured"]})
 
@@ -160,10 +163,11 @@ def summary(card: Card) -> str:
     if measured is None:
         return "Without metrics: the run has neither validation nor test images."
     low, high = measured["interval"]
+    maps = sum(sample.map is not None for sample in card.samples)
+    explained = f"{maps} explanations, each tested" if maps else "no explanations: it has no maps"
     return (
         f"{percent(measured['accuracy'])} of {measured['images']:,} {measured['part']} images are "
-        f"right (95 % interval {percent(low)} to {percent(high)}); {len(card.samples)} "
-        "explanations, each tested."
+        f"right (95 % interval {percent(low)} to {percent(high)}); {explained}."
     )
 
 

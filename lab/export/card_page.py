@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from html import escape
 from pathlib import Path
 
-from plotly.offline import get_plotlyjs
-
 from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.charts.reliability import reliability
-from lab.charts.style import CHART
 from lab.export.card import Card, Pixels, as_image, curves, make_card, summary
 from lab.export.formats import Written
+from lab.export.page_parts import chart, head, page, section, table
 from lab.progress import Cancel, Report
 from lab.runs.rows import RunRow
 from lab.words import NONE, duration, percent, probability
 
-STYLE = Path(__file__).parent / "page" / "card.css"
-SCRIPT = Path(__file__).parent / "page" / "card.js"
 MOST_CLASSES = 40
 """Of a confusion matrix that is drawn; a larger one is in the card's JSON."""
 VERDICTS = {
@@ -37,7 +32,10 @@ VERDICTS = {
 def write_card(
     run: RunRow, checkpoint: str, path: Path, report: Report, cancelled: Cancel
 ) -> Written:
-    card = make_card(run, checkpoint, report, cancelled)
+    return write_page_of(make_card(run, checkpoint, report, cancelled), path)
+
+
+def write_page_of(card: Card, path: Path) -> Written:
     path.write_text(card_page(card), encoding="utf-8")
     return Written((summary(card),), {"measured": card.values["measured"]})
 
@@ -50,43 +48,9 @@ def card_page(card: Card) -> str:
         figures["How sure, how right"] = reliability(
             found.edges, found.counts, found.confidence, found.accuracy
         )
-    data = {title: json.loads(figure.to_json()) for title, figure in figures.items()}
-    sections = [_head(card), _uses(card), _figures(list(data)), _matrix(card), _classes(card)]
+    sections = [_head(card), _uses(card), *map(chart, figures), _matrix(card), _classes(card)]
     sections += [_samples(card), _settings(card), _origin(card), _reproduce(card)]
-    return "\n".join(
-        (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>Lab card: {escape(values['run_name'])}</title>",
-            '<link rel="icon" href="data:,">',
-            f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body><main>",
-            *filter(None, sections),
-            "</main>",
-            _json("card", values),
-            _json("figures", data),
-            _json("chart-config", {**CHART, "responsive": True}),
-            f"<script>{get_plotlyjs()}</script>" if data else "",
-            f"<script>{SCRIPT.read_text(encoding='utf-8')}</script></body></html>",
-        )
-    )
-
-
-def _json(name: str, values: object) -> str:
-    text = json.dumps(values).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{text}</script>'
-
-
-def _section(title: str, inside: str, kind: str = "") -> str:
-    return f'<section class="{kind}"><h2>{escape(title)}</h2>{inside}</section>'
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    thead = f"<thead><tr>{top}</tr></thead>" if head else ""
-    return f'<div class="wide"><table>{thead}<tbody>{body}</tbody></table></div>'
+    return page(values["run_name"], sections, values, figures)
 
 
 def _head(card: Card) -> str:
@@ -111,11 +75,7 @@ def _head(card: Card) -> str:
         lines.append(measured["looks"])
     if values["notes"]:
         lines.append(values["notes"])
-    about = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    return (
-        f"<header><p class=kind>Lab card</p><h1>{escape(values['run_name'])}</h1>{about}</header>"
-        f"<div class=tiles>{boxes}</div>"
-    )
+    return head("Lab card", values["run_name"], lines) + f"<div class=tiles>{boxes}</div>"
 
 
 def _uses(card: Card) -> str:
@@ -123,14 +83,7 @@ def _uses(card: Card) -> str:
         return "<ul>" + "".join(f"<li>{escape(v)}</li>" for v in card.values[key]) + "</ul>"
 
     good, bad = items("good_for"), items("not_for")
-    return f"<div class=two>{_section('Good for', good)}{_section('Not for', bad)}</div>"
-
-
-def _figures(titles: list[str]) -> str:
-    return "".join(
-        _section(title, f'<div class="figure" data-figure="{escape(title)}"></div>', "chart")
-        for title in titles
-    )
+    return f"<div class=two>{section('Good for', good)}{section('Not for', bad)}</div>"
 
 
 def _matrix(card: Card) -> str:
@@ -155,7 +108,7 @@ def _matrix(card: Card) -> str:
     alt = confusion_matrix_alt(card.metrics.matrix, names)
     table = f"<table class=matrix><thead><tr><td></td>{head}</tr></thead><tbody>"
     body = f'<div class="wide">{table}{"".join(rows)}</tbody></table></div>'
-    return _section("Confusion matrix", f"<p>Rows: true class. {escape(alt)}</p>{body}")
+    return section("Confusion matrix", f"<p>Rows: true class. {escape(alt)}</p>{body}")
 
 
 def _classes(card: Card) -> str:
@@ -173,7 +126,7 @@ def _classes(card: Card) -> str:
             strict=True,
         )
     ]
-    return _section("Each class", _table(["Class", "Images", "Precision", "Recall", "F1"], rows))
+    return section("Each class", table(["Class", "Images", "Precision", "Recall", "F1"], rows))
 
 
 def _samples(card: Card) -> str:
@@ -197,7 +150,7 @@ def _samples(card: Card) -> str:
         )
     audit = card.values["explanations"]
     below = f"<p>{escape(audit)}</p>" if audit else ""
-    return _section(
+    return section(
         "Where it looks, and whether that can be trusted",
         f'<div class="samples">{"".join(boxes)}</div>{below}',
     )
@@ -212,7 +165,7 @@ def _png(pixels: Pixels) -> str:
 def _settings(card: Card) -> str:
     rows = [[name, value] for name, value in card.values["settings_in_words"].items()]
     note = "<p>Settings that are not the usual ones; all are in the card's JSON.</p>"
-    return _section("Settings", note + _table([], rows))
+    return section("Settings", note + table([], rows))
 
 
 def _origin(card: Card) -> str:
@@ -238,12 +191,12 @@ def _origin(card: Card) -> str:
         ["Card made", f"{values['created']} with "
          + ", ".join(f"{k} {v}" for k, v in values["card_made_with"].items())],
     ]  # fmt: skip
-    return _section("Where it comes from", _table([], rows))
+    return section("Where it comes from", table([], rows))
 
 
 def _reproduce(card: Card) -> str:
     steps = card.values["reproduce"]
-    return _section(
+    return section(
         "Train it again",
         f"<pre>{escape(steps['command'])}</pre><details><summary>All settings (YAML)</summary>"
         f"<pre>{escape(steps['config_yaml'])}</pre></details>",

@@ -1,4 +1,8 @@
-"""All other formats of a run in one zip, with a table of contents."""
+"""All other formats of a run in one zip, with a table of contents.
+
+An export that is kept in the run's folder is taken as it is. Script and notebook lie in the data
+set's folder, whose pictures and table they read.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,17 @@ import zipfile
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.export.card import Card, make_card, write_json_of
+from lab.export.card_page import write_page_of
 from lab.export.dataset import add_dataset
-from lab.export.exporting import file_name
-from lab.export.formats import EXPORTS, Written
+from lab.export.exporting import file_name, kept_export
+from lab.export.formats import EXPORTS, ExportFormat, Written
+from lab.export.script import add_script
 from lab.progress import Cancel, Cancelled, Report, check_cancel
 from lab.runs.rows import RunRow
+
+DATASET = "dataset/"
+CARDS = {"card": write_page_of, "card-json": write_json_of}
 
 
 def write_everything(
@@ -19,6 +29,30 @@ def write_everything(
 ) -> Written:
     """A format that cannot be made of the run is named in README.txt with the reason."""
     lines, files, missing = [f"{run.name}, run {run.id}, checkpoint {checkpoint}", ""], [], []
+    measured: list[Card] = []
+
+    def add(entry: ExportFormat) -> tuple[str, Written]:
+        if reason := entry.available(run):
+            raise _Unavailable(reason)
+        if entry.name == "dataset":
+            return DATASET, add_dataset(archive, run, DATASET, report, cancelled)
+        if entry.name in ("script", "notebook"):
+            notebook = entry.name == "notebook"
+            return add_script(archive, run, DATASET, report, cancelled, notebook=notebook)
+        name = file_name(run, entry.name)
+        if (kept := kept_export(run, entry.name, checkpoint=checkpoint)) is not None:
+            archive.write(kept.file, name)
+            return name, kept.written
+        file = Path(place) / name
+        if write := CARDS.get(entry.name):
+            measured[:] = measured or [make_card(run, checkpoint, report, cancelled)]
+            written = write(measured[0], file)
+        else:
+            written = entry.write(run, checkpoint, file, report, cancelled)
+        archive.write(file, name)
+        file.unlink()
+        return name, written
+
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         # Beside the zip: it is as large, and a process that dies leaves it where it is swept.
@@ -28,17 +62,8 @@ def write_everything(
             if entry.name == "zip":
                 continue
             check_cancel(cancelled, "The export")
-            name = "dataset/" if entry.name == "dataset" else file_name(run, entry.name)
             try:
-                if reason := entry.available(run):
-                    raise _Unavailable(reason)
-                if entry.name == "dataset":
-                    written = add_dataset(archive, run, name, report, cancelled)
-                else:
-                    file = Path(place) / name
-                    written = entry.write(run, checkpoint, file, report, cancelled)
-                    archive.write(file, name)
-                    file.unlink()
+                name, written = add(entry)
             except Cancelled:
                 raise
             except LabError as error:

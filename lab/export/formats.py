@@ -63,6 +63,18 @@ def _late(module: str, function: str) -> Write:
     return write
 
 
+def _late_reason(module: str, function: str) -> Callable[[RunRow], str]:
+    """As `_late`, for an `available`."""
+
+    def available(run: RunRow) -> str:
+        reason: Callable[[RunRow], str] = getattr(
+            importlib.import_module(f"lab.export.{module}"), function
+        )
+        return reason(run)
+
+    return available
+
+
 def needs(*packages: str) -> Callable[[RunRow], str]:
     """Returns an `available` for a format that needs optional packages."""
 
@@ -158,6 +170,27 @@ for _entry in (
         "application/zip",
         "photo_library",
         _late("dataset", "write_dataset"),
+    ),
+    ExportFormat(
+        "script",
+        "PyTorch script",
+        "One readable file that trains this network again without the lab, from the pictures up, "
+        "with the table that says which of them are for what.",
+        ".zip",
+        "application/zip",
+        "terminal",
+        _late("script", "write_script"),
+        _late_reason("script", "unwritten"),
+    ),
+    ExportFormat(
+        "notebook",
+        "Notebook",
+        "The same as a Jupyter notebook that tells the story of each step.",
+        ".zip",
+        "application/zip",
+        "menu_book",
+        _late("script", "write_notebook"),
+        _late_reason("script", "unwritten"),
     ),
     ExportFormat(
         "zip",

@@ -114,6 +114,12 @@ _DOZEN = (
 )  # fmt: skip
 
 
+def timm_name(architecture: str) -> str:
+    """Returns timm's own name of one of these networks."""
+    known = {facts.name: facts.timm for facts in _DOZEN}
+    return known.get(architecture, architecture.removeprefix(TIMM))
+
+
 def _build(settings: NetworkSettings, timm_name: str) -> StagedNet:
     import timm
 

@@ -86,6 +86,26 @@ class Leases:
             return "alive"
         return "silent" if lease.now > lease.suspected_at + SUSPECT_SECONDS else "alive"
 
+    def absence(self, home: str) -> str:
+        """Returns since when no process of the LAB_HOME `home` was heard of, in words for a run
+        that waits for it; "" while one lives."""
+        owners, homes = schema.owners.c, schema.homes.c
+        until = sa.select(sa.func.max(owners.alive_until)).where(owners.home == home)
+        place = sa.select(homes.host, homes.path).where(homes.id == home)
+        with self._database.read() as connection:
+            alive_until, now = connection.execute(
+                sa.select(until.scalar_subquery(), self._database.clock)
+            ).one()
+            named = connection.execute(place).first()
+        if alive_until is not None and now <= alive_until:
+            return ""
+        silence = "a day or more"  # ended leases are removed
+        if alive_until is not None:
+            minutes = max(1, round((now - alive_until + LEASE_SECONDS) / 60))
+            silence = f"{minutes:,} minute{'s' * (minutes != 1)}"
+        where = f"machine {named.host} ({named.path})" if named else "a machine nobody knows"
+        return f"Waits for {where}, not seen for {silence}"
+
     def remove_ended(self) -> None:
         """Remove the leases of a day ago: no run of theirs is left to come back to."""
         leases = schema.owners

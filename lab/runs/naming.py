@@ -6,9 +6,10 @@ data set, so that two runs with different settings have different names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from lab.config import KNOBS, Knob, RunConfig
 from lab.errors import NotFoundError
@@ -54,6 +55,20 @@ def run_name(title: str, config: RunConfig, others: Sequence[NamedRun]) -> str:
         used |= dict.fromkeys(more)
         name = _joined(title, settings, used)
     return _numbered(name, {o.name for o, knobs in zip(others, changed, strict=True) if knobs})
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def titles(runs: Sequence[_Named]) -> list[str]:
+    """Returns the runs' names; where several have one name, with the end of their ids."""
+    counts = Counter(run.name for run in runs)
+    return [r.name if counts[r.name] == 1 else f"{r.name} · {r.id[-4:]}" for r in runs]
 
 
 def knobs_that_differ(settings: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -212,8 +212,8 @@ class Queue:
             return False
 
     def places_for(self, config: RunConfig) -> int:
-        """Returns on how many places such runs train at a time."""
-        return places_of(self.executor, self.executor.resolve(config))
+        """Returns how many such runs train at a time."""
+        return max(1, places_of(self.executor, self.executor.resolve(config)) // config.workers)
 
     def _request(self, run_id: str, request: Request) -> None:
         self.store.request(run_id, request)
@@ -269,7 +269,10 @@ class Queue:
         recover(self.store)
         resume_with_room(self.store)
         devices = set()
-        for row in self.store.queued(here=True):
+        rows = self.store.queued(here=True)
+        if rows:
+            self.store.owner()  # other machines see that somebody is here for them
+        for row in rows:
             try:
                 devices.add(row.device or self._find_device(row))
             except PlaceLostError as error:  # try again soon

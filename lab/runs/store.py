@@ -451,8 +451,8 @@ class Store:
         with self.database.read() as connection:
             rows = [row for row in reading.queued(connection, device) if may_see(row.person)]
         if here or device is not None:
-            rows = [row for row in rows if row.home in ("", home_id())]
-        return rows
+            return [row for row in rows if row.home in ("", home_id())]
+        return self._with_absence(rows)
 
     def owned(self) -> list[RunRow]:
         """Runs that a process works on, or may come back to."""
@@ -733,7 +733,20 @@ class Store:
     def _seen(self, rows: list[RunRow]) -> list[RunRow]:
         """The rows that the current person may see, with what they may see of them."""
         rows = [self._with_waiting(row) for row in rows if may_see(row.person)]
+        rows = self._with_absence(rows)
         return list(map(_without_test, rows)) if rows and results_hidden(self.database) else rows
+
+    def _with_absence(self, rows: list[RunRow]) -> list[RunRow]:
+        """The rows; those that wait for a machine which is gone say so."""
+        here = ("", home_id())
+        homes = {row.home for row in rows if row.status == "queued"}.difference(here)
+        absences = {home: self.leases.absence(home) for home in homes}
+        return [
+            replace(row, **NO_ACTIVITY | {"activity": text})
+            if row.status == "queued" and (text := absences.get(row.home))
+            else row
+            for row in rows
+        ]
 
     @staticmethod
     def _status(connection: sa.Connection, run_id: str) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from lab.config import RunConfig
 from lab.errors import ConfigError
 
-Devices = Callable[[], Mapping[str, bool]]
-"""Returns which of cuda, mps and cpu there are, the fastest first."""
+Devices = Callable[[], Mapping[str, int]]
+"""Returns how many workers of one run can train on cuda, mps and cpu, the fastest first."""
 
 
-def devices_here() -> Mapping[str, bool]:
+def devices_here() -> Mapping[str, int]:
     import torch  # only when somebody asks: the queue comes up without it
 
     return {"cuda": torch.cuda.is_available(), "mps": torch.mps.is_available(), "cpu": True}
@@ -30,19 +30,33 @@ def train_on(devices: Devices) -> None:
     _devices = devices
 
 
-def resolve_device(config: RunConfig, there: Mapping[str, bool] | None = None) -> str:
+def resolve_device(config: RunConfig, there: Mapping[str, int] | None = None) -> str:
     """The device that the run will use: "cuda", "mps" or "cpu", of those that are `there`.
 
-    Raises ConfigError when a device is asked for that is not there.
+    Raises ConfigError when a device is asked for that is not there, or more workers than it has
+    room for.
     """
-    place = "this machine" if _devices is devices_here else "the cluster"
+    is_here = there is None and _devices is devices_here
+    place = "this machine" if is_here else "the cluster"
     there = _devices() if there is None else there
     if config.device == "auto":
-        return next(name for name, available in there.items() if available)
-    if not there[config.device]:
+        device = next(name for name, available in there.items() if available)
+    else:
+        device = config.device
+    if not there[device]:
         names = ", ".join(name for name, available in there.items() if available)
         raise ConfigError(
             f"device is {config.device!r}, which {place} does not have; "
             f"it has: {names}. Choose auto or one of these."
         )
-    return config.device
+    if config.workers > there[device]:
+        room = int(there[device])
+        raise ConfigError(
+            f"workers is {config.workers}, and this lab trains a run in one process. Set workers "
+            "to 1, or have runs trained on a Ray cluster (LAB_EXECUTOR, docs/SCALE.md)."
+            if is_here
+            else f"workers is {config.workers}, and the cluster has {room} "
+            f"place{'s' * (room != 1)} for {device}. Set workers to {room} or less, or choose "
+            "another device."
+        )
+    return device

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from lab.data.batches import Batch
 from lab.data.resize import own_image_size
-from lab.errors import DiskFullError, DivergedError, LabError, ResourceError
+from lab.errors import DiskFullError, DivergedError, LabError, PlaceLostError, ResourceError
 from lab.metrics import metrics_of
 from lab.models.architecture import ARCHITECTURES
 from lab.models.freezing import Phase, apply_freeze
@@ -66,6 +66,7 @@ from lab.training.stopwatch import Activity, Stopwatch
 from lab.training.watch.class_map import ClassMap
 from lab.training.watch.film_strip import FilmStrip
 from lab.training.watch.layer_health import LayerHealth
+from lab.training.workers import FirstWorker
 
 SAVE_AT_LEAST_EVERY = 2.0
 SAVE_COST_FACTOR = 33.0
@@ -81,12 +82,15 @@ def fit(plan: Plan, control: Control) -> Iterator[Event]:
 
     Events come as in `lab.training.events`; RunEnded exactly once and last. What a person can meet
     (a loss that is no number, too little memory) ends the run as failed with a sentence, a full
-    disk as paused; an error that is a bug passes through.
+    disk as paused; an error that is a bug passes through, and PlaceLostError when another worker
+    of the run is lost.
     """
     run = _Run(plan, control)
     keep_freed_memory(plan.reuse_memory)
     try:
         yield from run.train()
+    except PlaceLostError:
+        raise
     except DiskFullError as error:
         yield run.ended("paused", no_room(error))
     except LabError as error:
@@ -119,6 +123,7 @@ class _Run:
         self.metrics = metrics_of(len(plan.class_names))
         self.step_metrics = [metric for metric in self.metrics if metric.of_batches]
         self.stepper = plan.stepper()  # its optimizer is made by enter_phase
+        self.workers = FirstWorker(plan, self.stepper)
         decay = plan.config.model_ema_decay
         self.average = WeightAverage(plan.network, decay=decay) if decay else None
         self.film_strip = FilmStrip(
@@ -315,20 +320,23 @@ class _Run:
         """Forward, loss, backward, update; figures stay on the device until they are read."""
         rate = self.rate()
         stepper = self.stepper
-        with self.layer_health.forward(self.counters.step + 1, len(batch.labels)) as sampled:
+        assert self.phase is not None
+        own = self.workers.begin_step(batch, self.counters, self.phase, rate).batch
+        with self.layer_health.forward(self.counters.step + 1, len(own.labels)) as sampled:
             # Where steps run compiled, a sampled one does not: no hook is called in such code. The
             # training is the same up to rounding.
-            loss, logits = stepper.forward(source, batch, sampled=sampled)
-        if self.steps_per_reading == 1 and not math.isfinite(loss.item()):
+            loss, logits = stepper.forward(source, own, sampled=sampled)
+        numbers = of_batch(self.step_metrics, loss, logits, own.counted_labels)
+        numbers = self.workers.total(numbers)
+        if self.steps_per_reading == 1 and not math.isfinite(numbers[0].item()):
             # Before the update: the weights stay as they were, and the resume state too.
-            raise self.diverged("training loss", loss.item())
+            raise self.diverged("training loss", numbers[0].item())
         stepper.backward(loss)
         self.layer_health.before_update()
         stepper.update(rate)
         if self.average:
             self.average.update(self.counters.step + 1)
         self.layer_health.after_update()
-        numbers = of_batch(self.step_metrics, loss, logits, batch.counted_labels)
         return StepMetrics(self.counters.step + 1, numbers, len(batch.labels), rate)
 
     def report_steps(self, pending_steps: list[StepMetrics]) -> Iterator[Event]:
@@ -488,6 +496,7 @@ class _Run:
         return self.source
 
     def close(self) -> None:
+        self.workers.close()
         self.stepper.drop_compiled()
         self.layer_health.close()
         self.close_source()

@@ -33,6 +33,8 @@ from lab.training.speed.decisions import Decision
 from lab.training.speed.trials import Workload
 from lab.training.start import Start, find_start, settle_start
 from lab.training.stepper import Stepper
+from lab.training.workers import check_workers
+from lab.training.workers import decisions as worker_decisions
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def resolve(config: RunConfig, *, begun: bool = False) -> RunConfig:
         )
     _check_pictures(config, info)
     _check_warm_up(config)
+    check_workers(config)
     if config.batch_size == 1:
         _check_single_pictures(config, image_size=image_size, channels=info.channels)
     device = resolve_device(config)
@@ -279,6 +282,7 @@ def make_plan(
         steps_per_epoch=per_epoch,
         decisions=(
             Decision("Device", str(device), _device_reason(config)),
+            *worker_decisions(config, network, device),
             *_version_decision(pack),
             *started,
             layout,

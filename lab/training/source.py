@@ -262,6 +262,9 @@ def open_source(images: Images) -> tuple[Source, Decision | None]:
     behind = f"{cut.stage} and what follows" if cut.stage != "head" else "the head"
     if config.frozen_features == "off":
         return images, Decision(WHAT, "run at every step", "as asked")
+    if config.workers > 1:
+        reason = f"{config.workers} workers may be on as many machines, which keep no features"
+        return images, Decision(WHAT, "run at every step", f"{reason} in common")
     if not config.keeps_features:
         reason = (
             "mixup and CutMix make other pictures of each batch, and mixed features are not the "

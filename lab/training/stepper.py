@@ -6,6 +6,7 @@ it is meant for. Runs in the thread that trains.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -57,6 +58,8 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.decay_all = False
         """Whether weight decay is for biases and norm layers, too (`Counters.decay_all`)."""
+        self.sum_gradients: Callable[[], None] | None = None
+        """Adds what other workers on this step found (`lab.training.workers`)."""
         self._compiled: Forward | None = None
         """This phase's forward pass, once a full batch came."""
         self._is_compiled_step = False
@@ -125,6 +128,8 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         with self._compiler_errors():
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self.sum_gradients is not None:
+            self.sum_gradients()
         self.scaler.unscale_(self.optimizer)
 
     def update(self, rate: float) -> None:

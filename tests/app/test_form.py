@@ -470,3 +470,16 @@ def test_a_prediction_is_kept_with_the_run_and_scored(open_page: OpenPage) -> No
     assert "What you predicted before training: 0 of 1 of your 80% ranges held." in (
         texts(open_page("runs"), "caption").replace("\\", "")
     )
+
+
+def test_several_workers_are_offered_on_a_cluster_only(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page("train")
+    app.session_state["train_group_machine"] = True
+    shown = []
+    for is_cluster in (False, True):
+        monkeypatch.setattr("lab.ui.train.form.trains_on_cluster", lambda on=is_cluster: on)
+        check(app.run())
+        shown.append("train_workers" in {box.key for box in app.number_input})
+    assert shown == [False, True]

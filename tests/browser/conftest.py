@@ -91,17 +91,17 @@ def serve(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             environment, for a fresh one."""
             if fresh or settings:
                 folder = tmp_path_factory.mktemp(script.stem)
-                return stack.enter_context(_server(script, folder, settings))
+                return stack.enter_context(served(script, folder, settings))
             if script not in running:
                 folder = tmp_path_factory.mktemp(script.stem)
-                running[script] = stack.enter_context(_server(script, folder))
+                running[script] = stack.enter_context(served(script, folder))
             return running[script]
 
         yield start
 
 
 @contextlib.contextmanager
-def _server(script: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
+def served(script: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     port = free_port()
     log = folder / "server.log"
     home = folder / "lab-home"

@@ -1,7 +1,7 @@
 """A page with the live view of a run whose steps come by the clock. No training, no torch.
 
 ?at=10000 starts with so many steps, ?rate=20 adds so many a second (with ?wait only after a press
-of Begin), ?end=500 ends the run there. Each visit is a run of its own.
+of Begin), ?end=500 ends the run there. Each visit is a run of its own and stands still at the next.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def fill(run_id: str, *, at: int, rate: float, end: int) -> None:
     began, done = time.monotonic(), at
     while done < end and rate:
         time.sleep(0.2)
+        if store().runs(limit=1)[0].id != run_id:
+            return
         now = min(end, at + int((time.monotonic() - began) * rate))
         if now > done:
             store().record(run_id, events(done + 1, now))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.api.history import WHOLE
+from tests.browser.conftest import served
 
 DEMO = Path(__file__).with_name("live_demo.py")
 SECOND = 1000  # milliseconds
@@ -18,10 +19,16 @@ PLOT = ".live-plot"
 Open = Callable[..., Any]
 
 
+@pytest.fixture(scope="module")
+def server(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(DEMO, tmp_path_factory.mktemp("demo")) as url:
+        yield url
+
+
 @pytest.fixture
-def demo(serve: Callable[[Path], str], open_page: Open) -> Open:
+def demo(server: str, open_page: Open) -> Open:
     def open_(query: str, **how: Any) -> Any:
-        return open_page(f"{serve(DEMO)}/?{query}", **how)
+        return open_page(f"{server}/?{query}", **how)
 
     return open_
 

@@ -13,7 +13,7 @@ from lab.config import RunConfig
 from lab.runs.queue import queue, shutdown_queues
 from lab.runs.store import close_stores, store
 from lab.ui.entrance import PAGES
-from tests.browser.conftest import ROOT, SOON, _server, settle
+from tests.browser.conftest import ROOT, SOON, served, settle
 from tests.data.pictures import encoded, photo
 from tests.hostile import FOREIGN, RUN, hostile, make_hostile_pack
 
@@ -56,7 +56,7 @@ def hostile_lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         store().set_tag([run_id], ":red[zqy] $zqy^2$ <b>zqy")
         shutdown_queues()
         close_stores()
-    with _server(ROOT / "streamlit_app.py", folder) as url:
+    with served(ROOT / "streamlit_app.py", folder) as url:
         yield f"{url}?{run_id}"
 
 

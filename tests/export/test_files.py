@@ -1,6 +1,7 @@
 """Weights, the data set, everything, the card: what was written, opened by others' readers."""
 
 import csv
+import dataclasses
 import errno
 import importlib.util
 import io
@@ -8,6 +9,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from lab import jobs
 from lab.data import catalog
 from lab.errors import DiskFullError
 from lab.evaluate.opened import open_data
-from lab.export import exporting, formats
+from lab.export import card, exporting, formats
 from lab.export.exporting import export_to, kept_export, make_export, start_export
 from lab.home import home_folder, sweep_temporaries
 from lab.people import Person, acting_as
@@ -99,7 +101,17 @@ def test_who_may_not_see_test_results_gets_none(
 
 
 def test_everything_is_in_the_zip(run: RunRow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the optional packages, and it says so."""
+    """Without the optional packages, and it says so; what is kept is taken, and a card is measured
+    once."""
+    kept = make_export(run, "safetensors")
+    measured: list[str] = []
+
+    def measure(run: RunRow, *more: Any) -> card.Card:
+        measured.append(run.id)
+        return card.make_card(run, *more)
+
+    monkeypatch.setattr("lab.export.everything.make_card", measure)
+    monkeypatch.setattr("lab.export.weights.save_file", None)
     find = importlib.util.find_spec
     optional = ("onnx", "onnxruntime")
     monkeypatch.setattr(
@@ -109,10 +121,26 @@ def test_everything_is_in_the_zip(run: RunRow, monkeypatch: pytest.MonkeyPatch) 
     with zipfile.ZipFile(made.file) as archive:
         assert archive.testzip() is None
         names, told = archive.namelist(), archive.read("README.txt").decode()
+        weights = next(name for name in names if name.endswith(".safetensors"))
+        assert archive.read(weights) == kept.file.read_bytes()
     assert {Path(name).suffix for name in names} == {".html", ".json", ".safetensors", ".png",
-                                                     ".csv", ".txt"}  # fmt: skip
+                                                     ".csv", ".txt", ".py", ".ipynb"}  # fmt: skip
+    assert {"dataset/train.py", "dataset/train.ipynb", "dataset/labels.csv"} <= set(names)
     assert made.written.facts["missing"] == ["onnx", "onnx-int8", "html"]
     assert "pip install onnx onnxruntime" in told
+    assert measured == [run.id]
+
+
+def test_a_network_without_maps_explains_nothing(
+    run: RunRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = card.answer
+    monkeypatch.setattr(
+        "lab.export.card.answer",
+        lambda opened, picture: dataclasses.replace(answer(opened, picture), cam=None),
+    )
+    made = export_to(run, "card-json", tmp_path / "c.json")
+    assert "no explanations: it has no maps" in made.written.sentences[0]
 
 
 def test_what_is_broken_off_leaves_nothing(run: RunRow, monkeypatch: pytest.MonkeyPatch) -> None:

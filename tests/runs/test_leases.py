@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
+from lab.api.run_texts import progress_values
+from lab.cli.main import main
 from lab.errors import NotFoundError, RunLostError
 from lab.home import home_id
 from lab.runs import leases, locks, schema
@@ -206,6 +208,24 @@ def test_a_run_trains_where_it_was_submitted(
     assert queue.wait(queue.submit(CONFIG), 20).status == "completed"
     assert [row.id for row in runs.queued()] == [far]
     assert (runs.queued(here=True), runs.run(far).device) == ([], "cpu")
+
+
+def test_a_run_that_waits_for_a_machine_that_is_gone_says_so(
+    runs: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = runs.create_run(CONFIG)
+    runs._update(run_id, home="far-home")
+    assert (
+        runs.run(run_id).activity == "Waits for a machine nobody knows, not seen for a day or more"
+    )
+    set_lease(runs, seconds=20)
+    assert runs.run(run_id).activity == ""
+    set_lease(runs, seconds=-270)
+    sentence = "Waits for machine far (/srv/lab), not seen for 5 minutes"
+    assert [row.activity for row in runs.queued()] == [sentence]
+    assert progress_values(runs.run(run_id)) == {"share": 0.0, "text": sentence}
+    assert main(["runs"]) == 0
+    assert "queued: Waits" in capsys.readouterr().out
 
 
 def test_files_on_another_machine_are_told_in_one_sentence(runs: Store) -> None:

@@ -34,6 +34,12 @@ FEWEST = 20
 """Combinations with a result below which nothing is said: the best quarter has to be five, as the
 method's authors advise."""
 BEST = 0.25
+IMPORTANCE_CAPTION = (
+    "How differently a setting is spread among the best quarter and among all "
+    "combinations (PED-ANOVA, Watanabe et al. 2023). The interval comes from "
+    "random halves of the combinations; chance is 95 % of shuffled results. It "
+    "says which setting decides, not which value is best."
+)
 SAMPLES = 100
 """Random halves for the intervals, and shuffles: at least 40 a setting, so that a corrected
 p-value can get below 0.05."""

@@ -138,6 +138,25 @@ def interval_text(line: Line, metric: Metric) -> str:
     return f"{low.removesuffix('%')} to {high}"
 
 
+def line_values(line: Line) -> dict[str, Any]:
+    """Returns a combination for programs, as plain JSON values."""
+    return {
+        "trial": line.number,
+        "place": line.place,
+        "params": line.params,
+        "state": line.state,
+        "mean": line.judged.mean,
+        "spread": line.judged.spread,
+        "interval": line.interval,
+        "seeds": line.judged.count,
+        "test_accuracy": line.test.mean,
+        "test_spread": line.test.spread,
+        "seconds": line.seconds,
+        "runs": [row.id for row in line.runs],
+        "note": line.note,
+    }
+
+
 def places_words(sweep: SweepConfig, combinations: Sequence[Line]) -> str:
     """Returns what the places rest on, in a sentence or two; empty where there are none."""
     first = sum(line.place == 1 for line in combinations)

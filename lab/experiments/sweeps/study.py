@@ -173,12 +173,9 @@ def open_study(sweep_id: str, sweep: SweepConfig, database: Database) -> Iterato
     """Open the sweep's study in the lab's database, made when it is not there."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every trial otherwise
     # Two processes must not make Optuna's tables, or one study's points, at once.
     with database.turn("study"):
-        storage = optuna.storages.RDBStorage(
-            database.url, engine_kwargs=engine_options(database.url)
-        )
+        storage = _storage(database)
         study = optuna.create_study(
             storage=storage,
             study_name=sweep_id,
@@ -195,6 +192,21 @@ def open_study(sweep_id: str, sweep: SweepConfig, database: Database) -> Iterato
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def make_tables(database: Database) -> None:
+    """Make Optuna's tables in the database, which has none."""
+    with database.turn("study"):
+        storage = _storage(database)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _storage(database: Database) -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every trial otherwise
+    return optuna.storages.RDBStorage(database.url, engine_kwargs=engine_options(database.url))
 
 
 def _pruner(sweep: SweepConfig) -> Any:

@@ -30,6 +30,11 @@ def executor() -> Executor:
         return _executors[setting]
 
 
+def trains_on_cluster() -> bool:
+    """Whether this process's runs train on a Ray cluster, where several workers may share one."""
+    return isinstance(executor(), RayExecutor)
+
+
 def places_of(where: Executor, device: str) -> int:
     """Returns how many places of this kind there are; 1 while nobody can say, or knows the kind."""
     try:

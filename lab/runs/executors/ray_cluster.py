@@ -45,7 +45,7 @@ from lab.runs.executors.ray_job import (
 from lab.runs.worker import Engine, lab_engine
 from lab.training.control import Control
 from lab.training.devices import resolve_device
-from lab.training.events import Event
+from lab.training.events import Event, SaveReached, StepDone
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +103,9 @@ class RayExecutor:
     def resolve(self, config: RunConfig) -> str:
         return resolve_device(config, self.devices())
 
-    def devices(self) -> Mapping[str, bool]:
-        """Returns which kinds of device the cluster has, the fastest first."""
-        devices = {device: count > 0 for device, count in self._counts().items()}
-        return devices | {"mps": False}
+    def devices(self) -> Mapping[str, int]:
+        """Returns how many places of each kind the cluster has, the fastest first."""
+        return {**self._counts(), "mps": 0}
 
     def engine(self, place: Place) -> Engine:
         return functools.partial(self._train, place)
@@ -227,6 +226,7 @@ class RayExecutor:
         with connection, contextlib.closing(writer):
             connection.send(job)
             for batch in _batches(connection, control):
+                steps = [item.step for item in batch if isinstance(item, StepDone)]
                 for item in batch:
                     if isinstance(item, Change):
                         writer.apply(item)
@@ -242,6 +242,8 @@ class RayExecutor:
                         return
                     else:
                         yield item
+                if steps:  # recorded now: the recorder's own look comes up to 0.25 s later
+                    yield SaveReached(steps[-1])
 
     def _job(
         self, place: Place, config: RunConfig, folder: Path, control: Control, report: Report

@@ -6,6 +6,11 @@ starts another one when the cluster is back.
     server ── a connection a run ──> driver ── a streaming task a run ──> trainer on some machine
                                        └────── one actor of wishes <── asks and waits ──┘
 
+A run over several workers has a streaming task for the first one and a plain task for each other,
+in places that are reserved for all of them together. Not Ray Train's TorchTrainer: it asks its
+workers every 2 seconds how they are, takes reports only when all of them wait for that, puts files
+on a storage that all machines share, and has no way to stop a run and keep its state.
+
 The first line of its input is a JSON object, its answer a line with the address to connect to, or
 with the error. It ends when its input ends. Threads: one a connection, one a run for its wishes.
 """
@@ -26,17 +31,25 @@ from typing import Any
 
 import ray
 from ray import exceptions
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
+from lab.errors import LabError, PlaceLostError
 from lab.runs.executors import ray_trainer
 from lab.runs.executors.folder_sync import FolderReader
 from lab.runs.executors.ray_job import (
     NO_MORE,
     Batch,
+    Failed,
     Finished,
+    Item,
     Job,
     Lost,
     PackFiles,
+    Started,
     Wish,
     files_of,
 )
@@ -46,6 +59,12 @@ MOST_PACK_BYTES = 1_000_000_000
 
 WISH_SECONDS = 30.0
 """After which a trainer asks anew for wishes."""
+
+END_SECONDS = 5.0
+"""For which the workers of a run are waited for, one of which has ended."""
+
+NOTICE_SECONDS = 30.0
+"""In which the first worker mostly notices by itself that another one is lost."""
 
 SENT_AHEAD = 16
 """Batches that wait for the server before the trainer waits for it."""
@@ -98,7 +117,67 @@ def trainer(
         pack=lambda: (change for reference in pack for change in ray.get(reference)),
         wishes=ask,
         threads=threads,
+        host=_address_here(),
     )
+
+
+@ray.remote(max_retries=0)
+def follower(job: Job, pack: list[Any], rank: int, address: str, threads: int) -> None:
+    """`ray_trainer.follow` as a task."""
+    ray_trainer.follow(
+        job,
+        pack=lambda: (change for reference in pack for change in ray.get(reference)),
+        rank=rank,
+        address=address,
+        threads=threads,
+        host=_address_here(),
+    )
+
+
+class _Session:
+    """What the threads of one run's session know in common."""
+
+    def __init__(self, connection: Connection, wishes: Any) -> None:
+        self.connection = connection
+        self.name = os.urandom(8).hex()
+        self.is_left = threading.Event()
+        """Set once the server has given the run up."""
+        self.ends = threading.Event()
+        self._wishes = wishes
+        self._stream: Any = None
+        self._guard = threading.Lock()
+
+    def begin(self, stream: Any) -> None:
+        with self._guard:
+            self._stream = stream
+        if self.is_left.is_set():
+            self._cancel()
+
+    def listen(self) -> None:
+        """Pass wishes on; when the server gives the run up, end its trainer."""
+        try:
+            while True:
+                self.wish(self.connection.recv())
+        except (OSError, EOFError):
+            self.is_left.set()
+            self._cancel()
+
+    def wish(self, wish: Wish) -> None:
+        self._wishes.put.remote(self.name, wish)
+
+    def watch(self, others: list[Any]) -> None:
+        """End the first worker's task once another one is lost, which it may wait for in vain."""
+        while not self.ends.wait(1.0) and not self.is_left.is_set():
+            done, _ = ray.wait(others, num_returns=len(others), timeout=0)
+            if any(_failure(reference) for reference in done):
+                self.ends.wait(NOTICE_SECONDS)
+                return self._cancel()
+
+    def _cancel(self) -> None:
+        # To cancel a task that comes to its end can crash this process (Ray 2.60).
+        with self._guard:
+            if self._stream is not None and not self.ends.is_set():
+                ray.cancel(self._stream, force=True)
 
 
 class Driver:
@@ -111,6 +190,7 @@ class Driver:
         self._wishes = wishes.options(scheduling_strategy=here).remote()
         self._packs: OrderedDict[str, tuple[int, list[Any]]] = OrderedDict()
         self._guard = threading.Lock()
+        self._line = threading.Lock()  # held while a run waits for several places at once
 
     def serve(self, connection: Connection) -> None:
         """Answer one connection: the places that there are, or the batches of a run."""
@@ -132,41 +212,68 @@ class Driver:
         return max(1, min([self._cpus_per_run, *cores]))
 
     def _train(self, job: Job, connection: Connection) -> None:
-        session = os.urandom(8).hex()
+        session = _Session(connection, self._wishes)
+        threading.Thread(target=session.listen, daemon=True).start()
         cpus = self._cpus(_machines()[1]) if job.device == "cpu" else 1
+        place = {"CPU": cpus, **({"GPU": 1} if job.device == "cuda" else {})}
+        try:
+            with self._reserved(job.config.workers, place, session) as group:
+                if not session.is_left.is_set():
+                    self._train_on(group, place, job, session)
+        finally:
+            session.wish(Wish(NO_MORE, "run"))
+
+    @contextlib.contextmanager
+    def _reserved(
+        self, workers: int, place: dict[str, int], session: _Session
+    ) -> Iterator[PlacementGroup | None]:
+        """Places for all workers of a run, of which later runs take none while it waits; None is
+        for one worker, whose task waits by itself."""
+        group: PlacementGroup | None = None
+        try:
+            with self._line:
+                if workers > 1:
+                    group = placement_group([place] * workers, strategy="PACK")
+                    while not group.wait(0.2) and not session.is_left.is_set():
+                        pass
+            yield group
+        finally:
+            if group is not None:
+                remove_placement_group(group)
+
+    def _train_on(
+        self, group: PlacementGroup | None, place: dict[str, int], job: Job, session: _Session
+    ) -> None:
+        pack, cpus = self._pack(job.pack), place["CPU"]
+
+        def options(rank: int) -> dict[str, Any]:
+            needs: dict[str, Any] = {"num_cpus": cpus, "num_gpus": place.get("GPU", 0)}
+            if group is not None:
+                needs["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, rank)
+            return {"name": f"{job.run_id} worker {rank + 1}" if rank else job.run_id, **needs}
+
         stream: Any = trainer.options(
-            name=job.run_id,
-            num_cpus=cpus,
-            num_gpus=int(job.device == "cuda"),
-            _generator_backpressure_num_objects=SENT_AHEAD,
-        ).remote(job, session, self._files(job), self._pack(job.pack), self._wishes, cpus)
-        # To cancel a task that comes to its end can crash this process (Ray 2.60).
-        ends = threading.Event()
-        threading.Thread(
-            target=self._listen, args=(session, connection, stream, ends), daemon=True
-        ).start()
+            **options(0), _generator_backpressure_num_objects=SENT_AHEAD
+        ).remote(job, session.name, self._files(job), pack, self._wishes, cpus)
+        session.begin(stream)
+        others: list[Any] = []
         try:
             for reference in stream:
                 batch: Batch = ray.get(reference)
+                if isinstance(batch[0], Started) and batch[0].address:
+                    for rank in range(1, job.config.workers):
+                        task: Any = follower.options(**options(rank))
+                        others.append(task.remote(job, pack, rank, batch[0].address, cpus))
+                    threading.Thread(target=session.watch, args=(others,), daemon=True).start()
                 if isinstance(batch[-1], Finished):
-                    ends.set()
-                connection.send(batch)
+                    session.ends.set()
+                session.connection.send(_with_cause(batch, others))
         except exceptions.RayError as error:
-            ends.set()
-            connection.send([Lost(_sentence(error))])
+            session.ends.set()
+            session.connection.send([_cause(others) or Lost(_sentence(error))])
         finally:
-            self._wishes.put.remote(session, Wish(NO_MORE, "run"))
-
-    def _listen(
-        self, session: str, connection: Connection, stream: Any, ends: threading.Event
-    ) -> None:
-        """Pass wishes on; when the server gives the run up, end its trainer."""
-        try:
-            while True:
-                self._wishes.put.remote(session, connection.recv())
-        except (OSError, EOFError):
-            if not ends.is_set():
-                ray.cancel(stream, force=True)
+            if others:
+                ray.wait(others, num_returns=len(others), timeout=END_SECONDS)
 
     def _files(self, job: Job) -> list[Any]:
         return [
@@ -189,6 +296,49 @@ class Driver:
                     self._packs.popitem(last=False)
             self._packs.move_to_end(pack.content_hash)
             return self._packs[pack.content_hash][1]
+
+
+def _failure(reference: Any) -> Failed | Lost | None:
+    """Why a worker's task ended, which is done; None for one that came to its end."""
+    try:
+        ray.get(reference)
+    except exceptions.RayTaskError as error:
+        if isinstance(error.cause, LabError):
+            return Failed(error.cause)
+        first = str(error.cause).partition("\n")[0]
+        kind = MemoryError if isinstance(error.cause, MemoryError) else RuntimeError
+        return Failed(kind(f"{type(error.cause).__name__}: {first}"), str(error))
+    except exceptions.RayError as error:
+        return Lost(_sentence(error))
+    return None
+
+
+def _cause(others: list[Any]) -> Failed | Lost | None:
+    """Why the first worker lost another one: what befell that, not how others noticed."""
+    if not others:
+        return None
+    done, _ = ray.wait(others, num_returns=len(others), timeout=END_SECONDS)
+    failures = [failure for each in done if (failure := _failure(each)) is not None]
+    return next((failure for failure in failures if not _is_loss(failure)), None)
+
+
+def _is_loss(item: Item) -> bool:
+    """Whether a worker only noticed that another one is lost."""
+    return isinstance(item, Failed) and isinstance(item.error, PlaceLostError)
+
+
+def _with_cause(batch: Batch, others: list[Any]) -> Batch:
+    """The batch, with what befell another worker in place of the first one's loss of it."""
+
+    def explained(item: Item) -> Item:
+        return (_cause(others) or item) if _is_loss(item) else item
+
+    return [explained(item) for item in batch] if others else batch
+
+
+def _address_here() -> str:
+    address: Any = ray.util.get_node_ip_address
+    return str(address())
 
 
 def _machines() -> tuple[int, list[int]]:

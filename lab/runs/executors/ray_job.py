@@ -63,6 +63,8 @@ class Started:
     """The trainer works."""
 
     machine: str
+    address: str = ""
+    """Where the other workers of the run meet it, where there are any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,9 @@ def find_rates(
     ResourceError, Cancelled.
     """
     with tempfile.TemporaryDirectory(prefix="lab-rates-") as folder:
-        # A hundred steps do not pay for compiling, which changes nothing but rounding.
-        tried = config.changed(compile_steps="off", warmup_epochs=0)
+        # A hundred steps do not pay for compiling, or for several workers, which change nothing but
+        # rounding.
+        tried = config.changed(compile_steps="off", warmup_epochs=0, workers=1)
         plan = make_plan(tried, folder=Path(folder), progress=progress, cancel=cancel)
         try:
             with out_of_memory_as(out_of_memory(config.batch_size, plan.config.image_size)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from lab.data import catalog
 from lab.errors import NotFoundError
 from lab.experiments.recipes.book import recipe
 from lab.experiments.sweeps.table import sweep
+from lab.runs.naming import titles
 from lab.runs.store import RunRow, store
 from lab.ui.widgets.links import COMPARED, COMPARED_LAST
 from lab.ui.words import plain, status_word
@@ -140,11 +140,7 @@ def _choose_ids(ids: Sequence[str]) -> None:
 
 
 def _titled(rows: Sequence[RunRow]) -> list[ComparedRun]:
-    counts = Counter(row.name for row in rows)
-    return [
-        ComparedRun(row, row.name if counts[row.name] == 1 else f"{row.name} · {row.id[-4:]}")
-        for row in rows
-    ]
+    return [ComparedRun(row, title) for row, title in zip(rows, titles(rows), strict=True)]
 
 
 def _label(row: RunRow) -> str:

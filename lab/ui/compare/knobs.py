@@ -20,8 +20,9 @@ from lab.charts.style import CHART
 from lab.config import KNOBS
 from lab.evaluate.compare import differing_settings
 from lab.experiments.sweeps.config import varies
+from lab.runs.intervals import accuracy_intervals
 from lab.ui.compare.choice import ComparedRun
-from lab.ui.compare.scores import RESULTS, intervals_of, results_of
+from lab.ui.compare.scores import RESULTS, results_of
 from lab.ui.widgets.links import AGAINST, MATTER
 from lab.ui.widgets.settings_table import knob_title, setting_text
 
@@ -90,7 +91,7 @@ def _draw_scatter(
     names = [c.title for c in chosen]
     parts = {"test_accuracy": "test", "best_val_accuracy": "val"}
     intervals = (
-        [each.interval for each in intervals_of(chosen, parts[up])]
+        [each.interval for each in accuracy_intervals([c.row for c in chosen], parts[up])]
         if up in parts and len(chosen) <= MOST_WHISKERS
         else []
     )

@@ -19,11 +19,11 @@ from lab.evaluate.compare import (
     alike,
     holm,
     over_seeds,
-    share_interval,
     welch,
 )
 from lab.experiments.looks import looks_words
 from lab.metrics import METRICS, Metric
+from lab.runs.intervals import accuracy_intervals
 from lab.runs.store import RunRow, store
 from lab.ui.compare.choice import ComparedRun
 from lab.ui.widgets.baseline import AGAINST, against_columns
@@ -76,25 +76,10 @@ def results_of(chosen: Sequence[ComparedRun]) -> list[str]:
     return sorted(available or RESULTS, key=lambda name: not name.endswith("_accuracy"))
 
 
-def intervals_of(chosen: Sequence[ComparedRun], part: str) -> list[AccuracyInterval]:
-    """Returns the interval of each run's accuracy on "val" or "test"."""
-    from lab.evaluate.leak_free import accuracy_interval  # it brings torch
-
-    found = []
-    for row in (c.row for c in chosen):
-        accuracy, n = row.test_accuracy, row.test_samples
-        if part == "val":
-            accuracy, n = row.best_val_accuracy, row.val_samples
-        if row.is_live or accuracy is None:
-            found.append(AccuracyInterval(share_interval(accuracy, n), None))
-        else:
-            found.append(accuracy_interval(store().folder(row.id), part, accuracy, n))
-    return found
-
-
 def draw_scores(chosen: Sequence[ComparedRun]) -> None:
     """Draws the whole tab."""
-    validated, tested = intervals_of(chosen, "val"), intervals_of(chosen, "test")
+    runs = [c.row for c in chosen]
+    validated, tested = accuracy_intervals(runs, "val"), accuracy_intervals(runs, "test")
     rows = [
         FinalAccuracy(
             c.title,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -35,9 +36,13 @@ from lab.ui.experiments.sweep_form import (
     halving_words,
 )
 from lab.ui.live.panel import live_panel
+from lab.ui.widgets.card_buttons import draw_card_buttons
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain
 from lab.words import NONE, duration, percent
+
+if TYPE_CHECKING:
+    from lab.export.page_parts import Sheet
 
 SELECTED = "sweep"
 """The key of the selected sweep in the URL and in the session."""
@@ -243,12 +248,19 @@ def _buttons(row: SweepRow, config: SweepConfig, combinations: list[Line]) -> No
             icon=":material/download:", on_click="ignore",
             help=f"The same sweep for the command line: {COMMAND} sweep FILE.yaml",
         )  # fmt: skip
+        draw_card_buttons(partial(_card, row.id), row.id, key=KEY)
         if mine and not row.is_working:
             st.button(
                 "Forget", key=f"{KEY}_forget", icon=":material/delete:", on_click=_act,
                 args=("forget", row.id),
                 help="Takes the sweep off this list. Its runs stay on the Runs page.",
             )  # fmt: skip
+
+
+def _card(sweep_id: str) -> Sheet:
+    from lab.export.sweep_card import sweep_card  # brings optuna
+
+    return sweep_card(sweep(store(), sweep_id))
 
 
 def _act(action: str, sweep_id: str) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,36 +11,25 @@ import streamlit as st
 
 from lab.api.panels import Panel, figure, text
 from lab.charts.style import CHART
-from lab.charts.sweep import (
-    Series,
-    sweep_grid,
-    sweep_grid_alt,
-    sweep_importances,
-    sweep_importances_alt,
-    sweep_points,
-    sweep_points_alt,
-)
+from lab.charts.sweep import sweep_importances, sweep_importances_alt
 from lab.config import KNOBS
-from lab.experiments.sweeps.config import JUDGED_BY, Params, Range, SweepConfig
-from lab.experiments.sweeps.importance import Importance, importance_words, importances
-from lab.experiments.sweeps.results import Line, SeedMean, judged_values
-from lab.ui.widgets.settings_table import setting_text
+from lab.experiments.sweeps.chart import chart_names, chart_title, sweep_chart
+from lab.experiments.sweeps.config import Params, SweepConfig
+from lab.experiments.sweeps.importance import (
+    IMPORTANCE_CAPTION,
+    Importance,
+    importance_words,
+    importances,
+)
+from lab.experiments.sweeps.results import Line, judged_values
 
 KEY = "experiments_sweep"
-GRID = "All combinations"
-MOST_LINES = 5
-MOST_CELLS = 12
 
 
 def choose_chart(config: SweepConfig, combinations: Sequence[Line]) -> str:
     """Draws the choice between the grid and one setting, where both make sense; returns GRID or the
     knob."""
-    knobs = list(config.axes)
-    as_grid = len(knobs) == 2 and all(
-        len(_distinct(combinations, knob)) <= MOST_CELLS and _is_listed(config, knob)
-        for knob in knobs
-    )
-    choice = [*([GRID] if as_grid else []), *knobs]
+    choice = chart_names(config, combinations)
     if len(choice) == 1:
         return choice[0]
     chosen = st.segmented_control(
@@ -52,7 +37,7 @@ def choose_chart(config: SweepConfig, combinations: Sequence[Line]) -> str:
         choice,
         default=choice[0],
         required=True,
-        format_func=lambda c: c if c == GRID else f"Over {KNOBS[c].title.lower()}",
+        format_func=chart_title,
         key=f"{KEY}_picture_{'_'.join(choice)}",
     )
     return chosen or choice[0]
@@ -60,9 +45,11 @@ def choose_chart(config: SweepConfig, combinations: Sequence[Line]) -> str:
 
 def chart_blocks(config: SweepConfig, combinations: Sequence[Line], chart: str) -> list[Panel]:
     """Returns the chart and its caption; also called by the event hub."""
-    if chart == GRID:
-        return _grid(config, combinations)
-    return _points(config, combinations, chart)
+    drawn = sweep_chart(config, combinations, chart)
+    return [
+        figure(drawn.name, json.loads(drawn.figure.to_json()), alt=drawn.alt),
+        text(drawn.caption, tone="small"),
+    ]
 
 
 def draw_importances(sweep_id: str, config: SweepConfig, combinations: Sequence[Line]) -> None:
@@ -96,12 +83,7 @@ def draw_importances(sweep_id: str, config: SweepConfig, combinations: Sequence[
                     config=CHART,
                     alt=sweep_importances_alt(names, [each.more_than_chance for each in found]),
                 )
-                st.caption(
-                    "How differently a setting is spread among the best quarter and among all "
-                    "combinations (PED-ANOVA, Watanabe et al. 2023). The interval comes from "
-                    "random halves of the combinations; chance is 95 % of shuffled results. It "
-                    "says which setting decides, not which value is best."
-                )
+                st.caption(IMPORTANCE_CAPTION)
 
 
 @st.cache_data(show_spinner="Weighing the settings", max_entries=20)
@@ -109,137 +91,3 @@ def _importances(
     config_json: str, params: list[Params], values: npt.NDArray[np.float64]
 ) -> list[Importance]:
     return importances(SweepConfig.from_json(config_json), params, values)
-
-
-def _grid(config: SweepConfig, combinations: Sequence[Line]) -> list[Panel]:
-    row, column = sorted(config.axes, key=lambda k: len(_distinct(combinations, k)), reverse=True)
-    rows, columns = _distinct(combinations, row), _distinct(combinations, column)
-    mean = np.full((len(rows), len(columns)), np.nan)
-    spread = mean.copy()
-    first = np.zeros(mean.shape, dtype=bool)
-    for x in combinations:
-        place = rows.index(x.params[row]), columns.index(x.params[column])
-        mean[place] = _number(x.judged.mean)
-        spread[place] = _number(x.judged.spread)
-        first[place] = x.place == 1
-    labels: dict[str, Any] = {
-        "row_title": KNOBS[row].title,
-        "column_title": KNOBS[column].title,
-        "percent": config.measured.is_share,
-        "higher_is_better": config.higher_is_better,
-    }
-    names = [setting_text(row, v) for v in rows], [setting_text(column, v) for v in columns]
-    chart = sweep_grid(*names, mean, spread, **labels, first=first)
-    framed = " Framed: the first place." if first.any() else ""
-    return [
-        figure("grid", json.loads(chart.to_json()), alt=sweep_grid_alt(*names, mean, **labels)),
-        text(
-            f"{JUDGED_BY[config.metric]} of the best epoch{_seeds(config)}; darker is better."
-            f"{framed}",
-            tone="small",
-        ),
-    ]
-
-
-def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> list[Panel]:
-    others = [k for k in config.axes if k != knob]
-    drawn = any(isinstance(axis, Range) for axis in config.axes.values()) and config.kind != "grid"
-    second = others[0] if len(others) == 1 and _is_listed(config, others[0]) else None
-    if second is not None and len(_distinct(combinations, second)) > MOST_LINES:
-        second = None
-    groups: dict[Any, list[Line]] = defaultdict(list)
-    for x in combinations:
-        groups[x.params[second] if second else ""].append(x)
-    series = [
-        _series(
-            f"{KNOBS[second].title} {setting_text(second, value)}" if second else "", each, knob
-        )
-        for value, each in groups.items()
-    ]
-    if config.kind == "halving":
-        if second is None:
-            series = [replace(each, name="Trained to the end") for each in series]
-        stopped = [x for x in combinations if x.state == "stopped early"]
-        series.append(_series("Stopped early, best until then", stopped, knob, unfinished=True))
-    # Many combinations may lie over one value: then a line through them would mean nothing.
-    alone = all(len(set(each.x)) == len(each.x) for each in series)
-    axis = config.axes[knob]
-    labels: dict[str, Any] = {
-        "x_title": KNOBS[knob].title,
-        "y_title": JUDGED_BY[config.metric],
-        "percent": config.measured.is_share,
-    }
-    chart = sweep_points(
-        series, **labels, log=_is_log(config, knob, combinations), lines=alone and not drawn
-    )
-    more = f" Each point also differs in {_titles(others)}." if others and second is None else ""
-    drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
-    bars = " Bars are 95 % intervals." if any(x.interval for x in combinations) else ""
-    seeds = len(config.seeds)
-    mean = f", mean over up to {seeds} seeds" if seeds > 1 else ", one seed"
-    words = f"{JUDGED_BY[config.metric]} of the best epoch{mean}.{bars}{more}{drawn_words}"
-    alt = sweep_points_alt(series, **labels, higher_is_better=config.higher_is_better)
-    return [figure(f"over {knob}", json.loads(chart.to_json()), alt=alt), text(words, tone="small")]
-
-
-def _series(
-    name: str, combinations: Sequence[Line], knob: str, *, unfinished: bool = False
-) -> Series:
-    numeric = all(_is_number(x.params[knob]) for x in combinations)
-    ordered = sorted(combinations, key=lambda x: x.params[knob]) if numeric else list(combinations)
-    own = [x.params[knob] for x in ordered]
-    values = [float(value) if numeric else setting_text(knob, value) for value in own]
-    reach = [_reach(x.reached.mean if unfinished else x.judged.mean, x.interval) for x in ordered]
-    means: list[SeedMean] = [x.reached if unfinished else x.judged for x in ordered]
-    return Series(
-        name,
-        values,  # type: ignore[arg-type]  # all numbers or all texts
-        np.array([_number(each.mean) for each in means]),
-        np.array(reach).reshape(-1, 2).T,
-        unfinished,
-    )
-
-
-def _is_log(config: SweepConfig, knob: str, combinations: Sequence[Line]) -> bool:
-    """Returns whether the axis is logarithmic: as the range is, else as the values suggest."""
-    axis = config.axes[knob]
-    if isinstance(axis, Range):
-        return axis.log
-    values = [v for v in _distinct(combinations, knob) if _is_number(v)]
-    return bool(values) and min(values) > 0 and max(values) / min(values) >= 8
-
-
-def _is_listed(config: SweepConfig, knob: str) -> bool:
-    return config.kind == "grid" or not isinstance(config.axes[knob], Range)
-
-
-def _distinct(combinations: Sequence[Line], knob: str) -> list[Any]:
-    """Returns the knob's values: numbers in order, others as they come."""
-    values = list(dict.fromkeys(x.params[knob] for x in combinations))
-    return sorted(values) if all(_is_number(v) for v in values) else values
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _reach(mean: float | None, interval: tuple[float, float] | None) -> tuple[float, float]:
-    """Returns how far the interval reaches above and below the mean."""
-    if mean is None or interval is None:
-        return math.nan, math.nan
-    return interval[1] - mean, mean - interval[0]
-
-
-def _seeds(config: SweepConfig) -> str:
-    count = len(config.seeds)
-    if count == 1:
-        return ", one seed"
-    return f", mean ± one standard deviation over the seeds that have ended, {count} in the end"
-
-
-def _titles(knobs: Sequence[str]) -> str:
-    return " and ".join(KNOBS[knob].title.lower() for knob in knobs)

@@ -50,6 +50,7 @@ def draw_finished(run: RunRow) -> None:
                     icon=":material/compare_arrows:",
                     query_params=compare_query_with(run.id, run.parent),
                 )
+        with st.container(horizontal=True, vertical_alignment="center"):
             if run.can_go_on:
                 draw_going_on(run)
             if st.button("Run again with changes", key="finished_again", icon=":material/replay:"):

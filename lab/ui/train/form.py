@@ -17,6 +17,7 @@ from lab.experiments.starts import PRESETS, preset_knobs, suited_to
 from lab.models.architecture import ARCHITECTURES, JOINED, TIMM, ArchitectureSpec, used_knobs
 from lab.models.weights import missing_weights
 from lab.runs.assignments import Assignment
+from lab.runs.executors.choice import trains_on_cluster
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve
@@ -144,7 +145,11 @@ def draw() -> None:
 def _used() -> list[str]:
     """Returns the knobs that have an effect beside those with a place of their own in the form;
     the others are hidden."""
-    return [name for name in used_knobs(form_values()) if name not in LINKED]
+    values = form_values()
+    hidden = {*LINKED}
+    if values["workers"] == 1 and not trains_on_cluster():
+        hidden.add("workers")
+    return [name for name in used_knobs(values) if name not in hidden]
 
 
 def _draw_dataset() -> DatasetInfo:

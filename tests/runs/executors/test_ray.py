@@ -1,6 +1,9 @@
 """Runs on a Ray cluster of two machines, which are processes here: no disk in common is used."""
 
 import contextlib
+import os
+import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,14 +21,15 @@ from lab.experiments.sweeps.table import create_sweep
 from lab.runs.executors.ray_cluster import RayExecutor
 from lab.runs.queue import Queue
 from lab.runs.store import RunRow, Store
-from lab.training.checkpoint import weights_digest
-from tests.runs.executors.engines import SLEEPER, slow_engine
+from lab.training.checkpoint import read_resume, weights_digest
+from tests.runs.executors.engines import HELD_AT, HOLD, SLEEPER, held_engine
 from tests.tiny_data import make_tiny_pack
 
 pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
 
 PATIENCE = 240
 MEMORY = 100_000_000
+HEAD = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
 
 
 @dataclass
@@ -33,28 +37,35 @@ class Machines:
     """The cluster: its processes, and where each machine keeps its files."""
 
     cluster: Any
+    port: int
+    hold: Path
     homes: dict[Path, Any]
 
-    def training(self, run: str) -> Any:
-        """Returns the machine that trains the run."""
-        return next(node for home, node in self.homes.items() if any(home.glob(f"*/runs/{run}")))
+    def of(self, run: str) -> Path:
+        """Returns the home of the machine that trains the run."""
+        return next(home for home in self.homes if any(home.glob(f"*/runs/{run}")))
+
+    def kill(self, home: Path) -> None:
+        self.cluster.remove_node(self.homes.pop(home), allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    homes = [tmp_path_factory.mktemp(f"machine-{number}") for number in range(2)]
+    cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "gcs_server_port": port})
+    machines = Machines(cluster, port, homes[0].parent / HOLD, {})
     try:
-        homes = {}
-        for number in range(2):
-            home = tmp_path_factory.mktemp(f"machine-{number}")
+        for home in homes:
             env = {"LAB_NODE_HOME": str(home)}
-            homes[home] = cluster.add_node(num_cpus=2, object_store_memory=MEMORY, env_vars=env)
-        yield Machines(cluster, homes)
+            node = cluster.add_node(num_cpus=2, object_store_memory=MEMORY, env_vars=env)
+            machines.homes[home] = node
+        yield machines
     finally:
-        cluster.shutdown()
+        machines.cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +75,21 @@ def executor(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("LAB_HOME", str(tmp_path_factory.mktemp("server")))
         patch.setenv("LAB_CPUS_PER_RUN", "1")
         patch.setenv("OMP_NUM_THREADS", "1")
-        made = RayExecutor(machines.cluster.address, engine=slow_engine)
+        made = RayExecutor(machines.cluster.address, engine=held_engine)
         assert len(made.places("cpu")) == 4
     yield made
     made.close()
 
 
 @pytest.fixture
-def queue(runs: Store, executor: RayExecutor, tiny: RunConfig) -> Iterator[Queue]:
+def queue(
+    runs: Store, executor: RayExecutor, machines: Machines, tiny: RunConfig
+) -> Iterator[Queue]:
     """Started once the data set is there: it sweeps what nobody holds."""
     queue = Queue(runs, executor=executor, poll_seconds=0.5)
     queue.start()
     yield queue
+    machines.hold.unlink(missing_ok=True)
     queue.shutdown()
 
 
@@ -85,7 +99,7 @@ def tiny(runs: Store) -> RunConfig:
         dataset=make_tiny_pack(),
         architecture="sign-cnn",
         batch_size=16,
-        epochs=3,
+        epochs=2,
         width_shift=0.05,
         learning_rate=3e-3,
         precision="fp32",
@@ -100,57 +114,16 @@ def wait_until(runs: Store, run: str, holds: Callable[[RunRow], bool]) -> RunRow
     return row
 
 
-def has_state(runs: Store, run: str) -> bool:
-    from lab.training.checkpoint import read_resume
+def wait_until_held(runs: Store, *held: str) -> None:
+    """Until the steps before the hold are in the store while the machine trains, with a state."""
+    for run in held:
+        row = wait_until(runs, run, lambda row: row.step >= HELD_AT or not row.is_live)
+        assert (row.status, row.step) == ("running", HELD_AT), row.message
+        assert read_resume(runs.folder(run)) is not None
 
-    state = read_resume(runs.folder(run))
-    return state is not None and state.counters is not None and state.counters.step > 2
 
-
-def test_a_run_streams_stops_resumes_and_survives_its_machine(
-    machines: Machines,
-    executor: RayExecutor,
-    queue: Queue,
-    runs: Store,
-    tiny: RunConfig,
-) -> None:
-    whole = queue.submit(tiny)
-    # Streamed: steps are in the store while the machine trains.
-    assert wait_until(runs, whole, lambda row: row.step > 0).is_live
-    assert queue.wait(whole, PATIENCE).status == "completed", runs.run(whole).message
-    total = runs.run(whole).total_steps
-
-    stopped, killed = queue.submit(tiny), queue.submit(tiny)
-    wait_until(runs, stopped, lambda row: row.step > 4)
-    queue.stop(stopped)
-    wait_until(runs, killed, lambda row: has_state(runs, killed) or not row.is_live)
-    machine = machines.training(killed)
-    machines.cluster.remove_node(machine, allow_graceful=False)
-    machines.homes = {home: node for home, node in machines.homes.items() if node is not machine}
-    # Its machine may be the one that died: then it is interrupted, and stays so.
-    wait_until(runs, stopped, lambda row: row.status in ("stopped", "interrupted", "completed"))
-    if (row := runs.run(stopped)).status != "completed":
-        assert 4 < row.step < total
-        queue.resume(stopped)
-    for run in (stopped, killed):  # for a moment a run that goes on by itself is interrupted
-        wait_until(runs, run, lambda row: row.status == "completed")
-    log = [line.text for line in runs.log(killed)]
-    assert sum("the machine that trained it died or was taken away" in text for text in log) == 1
-
-    digests = set()
-    for run in (whole, stopped, killed):
-        folder = runs.folder(run)
-        assert list(runs.steps(run).step) == list(range(1, total + 1))
-        assert list(runs.steps(run)["loss"]) == list(runs.steps(whole)["loss"])
-        assert (run == whole) != any("Resumed after step" in line.text for line in runs.log(run))
-        digests.add((weights_digest(folder, "last"), weights_digest(folder, "best")))
-        assert not (folder / "resume.safetensors").exists()
-        assert (folder / "end.safetensors").exists()
-        assert list(folder.glob("probes/epoch-*.npz"))
-        assert list(folder.glob("probes/image-*.png"))
-        assert (folder / "layers" / "samples.bin").stat().st_size > 0
-        assert not list(folder.glob(".*"))  # nothing half-written
-    assert len(digests) == 1
+def texts(runs: Store, run: str) -> str:
+    return "\n".join(line.text for line in runs.log(run))
 
 
 def test_a_sweep_of_12_runs_keeps_all_places_busy(
@@ -174,21 +147,113 @@ def test_a_sweep_of_12_runs_keeps_all_places_busy(
     assert busiest == places
 
 
-def test_a_lost_cluster_is_told_and_runs_are_found_again(
-    executor: RayExecutor,
+def test_runs_stream_stop_resume_obey_and_survive_their_machine(
+    machines: Machines,
     queue: Queue,
     runs: Store,
     tiny: RunConfig,
 ) -> None:
+    """One of three runs is stopped and resumed, one loses its machine, one is left alone."""
+    machines.hold.touch()
+    ids = [queue.submit(tiny) for _ in range(3)]
+    wait_until_held(runs, *ids)
+    homes = [machines.of(run) for run in ids]
+    killed = next(run for run, home in zip(ids, homes, strict=True) if homes.count(home) == 1)
+    whole, stopped = (run for run in ids if run != killed)
+    queue.stop(stopped)
+    wait_until(runs, stopped, lambda row: row.status == "stopped")
+    machines.kill(machines.of(killed))
+    machines.hold.unlink()
+    queue.resume(stopped)
+    for run in ids:  # for a moment a run that goes on by itself is interrupted
+        wait_until(runs, run, lambda row: row.status == "completed")
+    assert texts(runs, killed).count("the machine that trained it died or was taken away") == 1
+    digests = set()
+    for run in ids:
+        folder = runs.folder(run)
+        assert list(runs.steps(run).step) == list(range(1, runs.run(run).total_steps + 1))
+        assert list(runs.steps(run)["loss"]) == list(runs.steps(whole)["loss"])
+        assert (run != whole) == ("Resumed after step" in texts(runs, run))
+        digests.add((weights_digest(folder, "last"), weights_digest(folder, "best")))
+        assert not (folder / "resume.safetensors").exists()
+        assert (folder / "end.safetensors").exists()
+        assert list(folder.glob("probes/epoch-*.npz"))
+        assert list(folder.glob("probes/image-*.png"))
+        assert (folder / "layers" / "samples.bin").stat().st_size > 0
+        assert not list(folder.glob(".*"))  # nothing half-written
+    assert len(digests) == 1
+
+    # Another one starts from its weights, gets another rate, and is finished early.
+    machines.hold.touch()
+    next_one = queue.submit(tiny.changed(start_from=whole, start_with="weights"))
+    wait_until_held(runs, next_one)
+    assert f"weights of run {whole}" in texts(runs, next_one)
+    runs.request_rate(next_one, 1e-4)
+    wait_until(runs, next_one, lambda row: row.requested is None)
+    machines.hold.unlink()
+    queue.finish(next_one)
+    assert queue.wait(next_one, PATIENCE).status == "completed"
+    assert runs.run(next_one).step < runs.run(whole).total_steps
+
+
+def test_two_workers_train_one_run_and_one_of_them_dies(
+    machines: Machines,
+    queue: Queue,
+    runs: Store,
+    tiny: RunConfig,
+) -> None:
+    config = tiny.changed(dropout=0.0)
+    one = queue.submit(config)
+    assert queue.wait(one, PATIENCE).status == "completed", runs.run(one).message
+    machines.hold.touch()
+    assert queue.places_for(config.changed(workers=2)) == queue.places_for(config) // 2
+    two = queue.submit(config.changed(workers=2))
+    wait_until_held(runs, two)
+    os.kill(process_named(f"{two} worker 2"), signal.SIGKILL)
+    machines.hold.unlink()
+    wait_until(runs, two, lambda row: row.status == "completed")
+    assert texts(runs, two).count("its process was ended from outside, or crashed") == 1
+    assert "Workers: 2" in texts(runs, two)
+    assert list(runs.steps(two).step) == list(range(1, runs.run(two).total_steps + 1))
+    losses = [list(runs.steps(run)["loss"]) for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    with pytest.raises(ConfigError, match=r"workers is 5, and the cluster has \d places for cpu"):
+        queue.executor.resolve(tiny.changed(workers=5))
+
+
+def process_named(text: str) -> int:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text.encode() in (folder / "cmdline").read_bytes():
+                return int(folder.name)
+    raise AssertionError(f"no process is named {text}")
+
+
+def test_a_dead_head_is_told_and_runs_are_found_again(
+    machines: Machines,
+    executor: RayExecutor,
+    queue: Queue,
+    runs: Store,
+    tiny: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    machines.hold.touch()
     run = queue.submit(tiny)
-    wait_until(runs, run, lambda row: has_state(runs, run))
-    assert executor._process is not None
-    executor._process.kill()  # what Ray does to its process when the head is gone
+    wait_until_held(runs, run)
+    machines.cluster.remove_node(machines.cluster.head_node, allow_graceful=False)
+    waiting = wait_until(runs, run, lambda row: "Ray cluster at" in row.progress_text)
+    assert waiting.status == "queued"
+    with pytest.raises(PlaceLostError, match=r"The Ray cluster at \S+ (cannot be reached|is lost)"):
+        executor.places("cpu")
+    machines.cluster.shutdown()
+    machines.hold.unlink()
+    monkeypatch.setenv("LAB_NODE_HOME", str(machines.hold.parent / "machine-3"))
+    head = {**HEAD, "gcs_server_port": machines.port, "num_cpus": 1}
+    machines.cluster = Cluster(initialize_head=True, head_node_args=head)
     wait_until(runs, run, lambda row: row.status == "completed")
-    lost = [
-        line for line in runs.log(run) if "the connection to the Ray cluster is lost" in line.text
-    ]
-    assert len(lost) == 1
+    assert texts(runs, run).count("the connection to the Ray cluster is lost") == 1
     assert list(runs.steps(run).step) == list(range(1, runs.run(run).total_steps + 1))
 
 
