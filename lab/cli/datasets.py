@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--again", action="store_true", help="also what this version was checked for"
     )
     check.set_defaults(perform=check_dataset)
-    for action in (listing, show, add, check, download):
+    for action in actions.choices.values():
         action.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -248,17 +249,27 @@ def _found(pack: Pack, result: CheckResult) -> dict[str, Any]:
 
 def remove_dataset(options: argparse.Namespace) -> int:
     catalog.remove_dataset(options.name)
+    if options.json:
+        print(_json({"removed": options.name}))
+        return 0
     print(f"Removed {options.name}; the original files stay where they are.")
     return 0
 
 
 def prepare_datasets(options: argparse.Namespace) -> int:
-    """Make what is built in, so that the first press of Train has nothing to wait for."""
+    for name in prepare_built_in():
+        print(_json({"prepared": name}) if options.json else f"Made {name}.")
+    return 0
+
+
+def prepare_built_in() -> Iterator[str]:
+    """Makes what is built in, so that the first press of Train has nothing to wait for; yields the
+    names of what was made."""
     for info in catalog.list_datasets():
         if info.state == catalog.BUILT_IN:
             with progress_line() as report:
                 catalog.open_pack(info.name, progress=report)
-    return 0
+            yield info.name
 
 
 def _json(values: dict[str, Any]) -> str:

@@ -237,15 +237,13 @@ class FirstWorker(Workers):
 
 def follow(address: str, rank: int, workers: int, device: str) -> None:
     """Work as one of the `workers` of a run, `rank` counted from 0, until the first one, at
-    `address`, is done or lost. Raises LabError."""
+    `address`, is done. Raises LabError; PlaceLostError when another worker is lost."""
     host, _, port = address.rpartition(":")
     try:
         with _noticing_loss():
             store = TCPStore(host, int(port), workers, timeout=timedelta(minutes=5))
         _join(store, rank, workers, device)
         _follow(_hear_object())
-    except PlaceLostError:
-        return
     finally:
         _leave()
 
@@ -321,12 +319,15 @@ def _repeat_step(
 
 
 def _states(stepper: Stepper) -> tuple[Any, ...]:
-    return stepper.network.state_dict(), stepper.optimizer.state_dict(), stepper.scaler.state_dict()
+    tensors = {**stepper.network.state_dict(), **dict(stepper.network.named_buffers())}
+    return tensors, stepper.optimizer.state_dict(), stepper.scaler.state_dict()
 
 
 def _load_states(stepper: Stepper, states: tuple[Any, ...]) -> None:
-    network, optimizer, scaler = states
-    stepper.network.load_state_dict(network)
+    tensors, optimizer, scaler = states
+    own = {**stepper.network.state_dict(), **dict(stepper.network.named_buffers())}
+    for name, tensor in own.items():  # buffers that are not part of the state, too
+        tensor.copy_(tensors[name])
     stepper.optimizer.load_state_dict(optimizer)
     if scaler:
         stepper.scaler.load_state_dict(scaler)

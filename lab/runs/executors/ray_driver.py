@@ -63,6 +63,9 @@ WISH_SECONDS = 30.0
 END_SECONDS = 5.0
 """For which the workers of a run are waited for, one of which has ended."""
 
+NOTICE_SECONDS = 30.0
+"""In which the first worker mostly notices by itself that another one is lost."""
+
 SENT_AHEAD = 16
 """Batches that wait for the server before the trainer waits for it."""
 
@@ -167,7 +170,7 @@ class _Session:
         while not self.ends.wait(1.0) and not self.is_left.is_set():
             done, _ = ray.wait(others, num_returns=len(others), timeout=0)
             if any(_failure(reference) for reference in done):
-                self.ends.wait(END_SECONDS)  # mostly it notices by itself
+                self.ends.wait(NOTICE_SECONDS)
                 return self._cancel()
 
     def _cancel(self) -> None:
@@ -311,17 +314,24 @@ def _failure(reference: Any) -> Failed | Lost | None:
 
 
 def _cause(others: list[Any]) -> Failed | Lost | None:
-    """Why the first worker lost another one."""
-    done, _ = ray.wait(others, num_returns=len(others), timeout=END_SECONDS) if others else ([], [])
-    return next((failure for each in done if (failure := _failure(each)) is not None), None)
+    """Why the first worker lost another one: what befell that, not how others noticed."""
+    if not others:
+        return None
+    done, _ = ray.wait(others, num_returns=len(others), timeout=END_SECONDS)
+    failures = [failure for each in done if (failure := _failure(each)) is not None]
+    return next((failure for failure in failures if not _is_loss(failure)), None)
+
+
+def _is_loss(item: Item) -> bool:
+    """Whether a worker only noticed that another one is lost."""
+    return isinstance(item, Failed) and isinstance(item.error, PlaceLostError)
 
 
 def _with_cause(batch: Batch, others: list[Any]) -> Batch:
     """The batch, with what befell another worker in place of the first one's loss of it."""
 
     def explained(item: Item) -> Item:
-        is_lost = isinstance(item, Failed) and isinstance(item.error, PlaceLostError)
-        return (_cause(others) or item) if is_lost else item
+        return (_cause(others) or item) if _is_loss(item) else item
 
     return [explained(item) for item in batch] if others else batch
 
