@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench fuzz faults load audit clean
+.PHONY: run test check format bench fuzz faults load audit constraints clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -74,6 +74,11 @@ audit: $(VENV)/.installed  ## known weaknesses of what is installed, by pip-audi
 	  2>/dev/null || { echo "Nothing was audited: the advisories of https://pypi.org cannot be read from here."; exit 2; }
 	$(VENV)/audit/bin/pip-audit --progress-spinner off \
 	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+constraints: $(VENV)/.installed-dev  ## the versions installed here, for who wants them: constraints.txt
+	@# torch itself names its CUDA libraries; "+cpu" is another build of the same version.
+	@{ echo "# Versions with which all tests passed, $$($(BIN)/python -V), $$(date -u +%F); made by: make constraints"; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' | grep -Ev '@|^(nvidia|cuda|triton)'; } >constraints.txt
 
 clean:  ## remove what was made here, but not LAB_HOME
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

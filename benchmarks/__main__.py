@@ -18,6 +18,7 @@ BENCHMARKS = {
     "bulk": "benchmarks.bulk",
     "storing": "benchmarks.storing",
     "watching": "benchmarks.watching",
+    "listeners": "benchmarks.listeners",
     "compiling": "benchmarks.compiling",
     "ablation": "benchmarks.ablation",
     "faults": "benchmarks.faults",

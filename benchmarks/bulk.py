@@ -34,6 +34,7 @@ def main(*, quick: bool = False) -> None:
             many = size < 64
             count = (400 if many else 24) if quick else (1_200 if many else 200)
             lines.append(_measure(architecture, dataset, size, count, rounds=3 if quick else 7))
+            print(lines[-1], flush=True)
     threads = f"{torch.get_num_threads()} threads of torch, {os.cpu_count()} cores."
     write("Bulk" + (", quick" if quick else ""), [], text="\n".join([*lines, "", threads]))
 

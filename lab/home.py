@@ -6,6 +6,7 @@ LAB_HOME (see `lab.installation.default_home`)
 ├── packs/<name>/   decoded data sets
 ├── downloads/      archives of data sets, until they are imported
 ├── collections/    photographs that a class hands in, until they are a data set
+├── listeners/      what TensorBoard and others wrote of runs (LAB_LISTENERS)
 ├── locks/          one file a device, a process, a download
 ├── home-id         names this folder in a database that several machines share
 └── measurements.json   which way of training was faster on this machine

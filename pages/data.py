@@ -21,6 +21,7 @@ phones.draw_phones()
 add.draw_add(info)
 add.draw_downloads(info)
 if current_person().is_admin:
+    add.draw_hub()
     st.page_link("pages/storage.py", label="What the disk holds", icon=":material/hard_drive:")
 if info.bytes_on_disk and not info.built_in:
     add.draw_remove(info)

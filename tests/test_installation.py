@@ -1,12 +1,15 @@
 """The wheel carries all that a checkout has beside lab/, and works from any folder."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lab import installation
 
@@ -42,6 +45,22 @@ def test_a_checkout_keeps_its_folder_beside_it() -> None:
     assert ROOT / "streamlit_app.py" == installation.APP
     assert installation.COMMAND == "python -m lab"
     assert installation.default_home() == ".lab"
+
+
+def test_the_versions_that_passed_are_within_the_bounds() -> None:
+    lines = [
+        line for file in ROOT.glob("requirements*.txt") for line in file.read_text().splitlines()
+    ]
+    bounds = [Requirement(line.split("#")[0]) for line in lines if re.match("[a-z]", line)]
+    passed = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    versions = {
+        canonicalize_name(name): version
+        for name, _, version in (line.partition("==") for line in passed if line[0] != "#")
+    }
+    known = [each for each in bounds if canonicalize_name(each.name) in versions]
+    assert len(known) > 30
+    for each in known:
+        assert each.specifier.contains(versions[canonicalize_name(each.name)]), str(each)
 
 
 def test_the_wheel_has_every_file(installed: Path) -> None:

@@ -28,6 +28,8 @@ def curl(endpoint: Endpoint, base: str) -> str:
         line += f" -H 'Content-Type: application/json' -d {shlex.quote(_body(endpoint))}"
     if endpoint.answer.media_type.startswith("image/"):
         line += " -o picture.png"
+    elif endpoint.answer.media_type == "application/octet-stream":
+        line += " -o run.safetensors"
     query = urlencode(_query(endpoint), doseq=True)
     return f"{line} {shlex.quote(base + _path(endpoint) + (f'?{query}' if query else ''))}"
 
@@ -52,7 +54,8 @@ def python(endpoint: Endpoint) -> str:
             "            event = json.loads(line[6:])\n"
             '            print(event["run"]["status"], event["run"]["step"])'
         )
-    return f"{call}).{'content' if endpoint.answer.media_type.startswith('image/') else 'json()'}"
+    is_file = endpoint.answer.media_type.startswith(("image/", "application/octet-stream"))
+    return f"{call}).{'content' if is_file else 'json()'}"
 
 
 def _path(endpoint: Endpoint) -> str:

@@ -10,7 +10,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Mount
 
-from lab.api import catalogs, classify, pictures, runs, uploads, watching
+from lab.api import catalogs, classify, exports, pictures, runs, uploads, watching
 from lab.api.docs_page import POLICY, docs_page
 from lab.api.endpoint import Answer, Call, Endpoint
 from lab.api.guard import Guard, forwarded_prefix
@@ -32,6 +32,7 @@ def read_docs(call: Call) -> Any:
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *classify.ENDPOINTS,
+    *exports.ENDPOINTS,
     *watching.ENDPOINTS,
     *catalogs.ENDPOINTS,
     *uploads.ENDPOINTS,

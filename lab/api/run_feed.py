@@ -22,7 +22,7 @@ from lab.api.history import (
     panels,
     recorded_metrics,
 )
-from lab.api.judging import Judge, Judgement, verdict_values
+from lab.api.judging import Judge, verdict_values
 from lab.api.lineage import curves_before
 from lab.api.run_texts import progress_values, tile_values
 from lab.api.run_values import log_values, run_values
@@ -30,6 +30,7 @@ from lab.metrics import metrics_of
 from lab.people import others_hidden
 from lab.runs.executors.choice import executor, places_of
 from lab.runs.history import ThinnedHistory
+from lab.runs.judging import Judgement
 from lab.runs.queue_order import seconds_until
 from lab.runs.rows import EpochColumns, RunRow, StepColumns
 from lab.runs.status import ACTIVE

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from lab.api.endpoint import Answer, Body, Call, Endpoint, Example, Parameter
 from lab.api.history import recorded_metrics
-from lab.api.judging import judge, verdict_values
+from lab.api.judging import verdict_values
 from lab.api.run_values import exact_numbers, log_values, run_values
 from lab.api.schemas import NEW_RUN, NUMBER, TEXT, component, structure
 from lab.config import KNOBS, RunConfig
@@ -19,6 +19,7 @@ from lab.errors import ConfigError, cut
 from lab.metrics import epoch_columns, step_columns
 from lab.runs.class_rules import results_hidden
 from lab.runs.history import FEWEST_POINTS, POINTS, thinned_steps
+from lab.runs.judging import judge
 from lab.runs.queue import Queue, queue
 from lab.runs.rows import EpochColumns, StepColumns
 from lab.runs.status import STATUSES

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from lab.api.guard import api_token
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(perform=print_token)
 
 
 def print_token(options: argparse.Namespace) -> int:
-    print(api_token())
+    print(json.dumps({"token": api_token()}) if options.json else api_token())
     return 0

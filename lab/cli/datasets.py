@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -14,10 +15,12 @@ from lab.cli.console import Console, printable, progress_line
 from lab.data import catalog
 from lab.data.decode import FITS
 from lab.data.download.dataset import download_dataset
+from lab.data.download.hub import add_from_hub
 from lab.data.importer import check_answers
 from lab.data.pack import Pack
 from lab.data.quality import check as quality
 from lab.data.quality.findings import CHECKS, CheckResult, Finding
+from lab.download.hub import is_hub_address
 from lab.errors import ConfigError
 from lab.words import duration
 
@@ -34,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(perform=show_dataset)
     add = actions.add_parser("add", help="add a folder or a zip")
     add.add_argument("name", help="sign-mnist, cats-dogs, or a new name or title of your own")
-    add.add_argument("path", help="a folder or a zip file")
+    add.add_argument(
+        "path", help="a folder, a zip file, or hf://owner/name on the Hugging Face Hub"
+    )
     add.add_argument("--title", help="a title for your own images")
     add.add_argument("--image-size", type=int, help="side of the stored squares, in pixels")
     add.add_argument(
@@ -80,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--again", action="store_true", help="also what this version was checked for"
     )
     check.set_defaults(perform=check_dataset)
-    for action in (listing, show, add, check, download):
+    for action in actions.choices.values():
         action.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -127,12 +132,15 @@ def add_dataset(options: argparse.Namespace) -> int:
         title = title or name  # "My Pets" and "꽃 사진" are titles; the name is made from them
         name = catalog.dataset_name(name)
     answers = dict(map(_answer, options.answer))
+    from_hub = is_hub_address(options.path)
+    if options.dry_run and from_hub:
+        raise ConfigError("--dry-run reads files that are here; leave it out for an hf:// address.")
     if options.dry_run:
         return _preview(name, answers, options)
     with progress_line() as report:
-        imported = catalog.add_dataset(
-            name,
+        imported = (add_from_hub if from_hub else _add_path)(
             options.path,
+            name,
             title=title,
             replace=options.replace,
             fit=options.fit,
@@ -142,6 +150,10 @@ def add_dataset(options: argparse.Namespace) -> int:
             progress=report,
         )
     return _print_import(imported, as_json=options.json)
+
+
+def _add_path(path: str, name: str, **how: Any) -> catalog.ImportReport:
+    return catalog.add_dataset(name, path, **how)
 
 
 def _answer(text: str) -> tuple[str, str]:
@@ -248,17 +260,27 @@ def _found(pack: Pack, result: CheckResult) -> dict[str, Any]:
 
 def remove_dataset(options: argparse.Namespace) -> int:
     catalog.remove_dataset(options.name)
+    if options.json:
+        print(_json({"removed": options.name}))
+        return 0
     print(f"Removed {options.name}; the original files stay where they are.")
     return 0
 
 
 def prepare_datasets(options: argparse.Namespace) -> int:
-    """Make what is built in, so that the first press of Train has nothing to wait for."""
+    for name in prepare_built_in():
+        print(_json({"prepared": name}) if options.json else f"Made {name}.")
+    return 0
+
+
+def prepare_built_in() -> Iterator[str]:
+    """Makes what is built in, so that the first press of Train has nothing to wait for; yields the
+    names of what was made."""
     for info in catalog.list_datasets():
         if info.state == catalog.BUILT_IN:
             with progress_line() as report:
                 catalog.open_pack(info.name, progress=report)
-    return 0
+            yield info.name
 
 
 def _json(values: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method", default="grad-cam", help="default: grad-cam; --methods lists all"
     )
     parser.add_argument(
-        "--methods", action=_ListMethods, nargs=0, help="list the methods and what each costs"
+        "--methods", action="store_true", help="list the methods and what each costs"
     )
     parser.add_argument(
         "--target", metavar="CLASS", help="what speaks for this class; default: the predicted one"
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of an overlay's colours, from 0 to 1; default 0.75",
     )
     parser.add_argument("--out", metavar="FILE.png", help="where to write; replaces an older file")
-    add_question(parser)
+    add_question(parser, required=False)  # not for --methods
     parser.set_defaults(perform=explain)
 
 
@@ -81,6 +81,10 @@ def explain(options: argparse.Namespace) -> int:
     from lab.evaluate.opened import open_network
     from lab.explain.overlay import drawn, overlay
 
+    if options.methods:
+        return _list_methods(as_json=options.json)
+    if options.run is None:
+        raise ConfigError("--run is missing: name the run that explains the picture.")
     if options.audit:
         return _audit(options)
     if options.seed is not None:
@@ -163,17 +167,19 @@ def _audit(options: argparse.Namespace) -> int:
     return 0
 
 
-class _ListMethods(argparse.Action):
-    """Prints the methods instead of doing anything, as --help does."""
+def _list_methods(*, as_json: bool) -> int:
+    from lab.explain.grad_cam import METHODS
 
-    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> None:
-        from lab.explain.grad_cam import METHODS
-
-        for method in METHODS:
-            by = ", by the grad-cam library" if method.library else ""
-            print(f"{method.name}\n    {method.title}: {method.story}")
-            print(f"    Costs {method.cost.value}{by}. Source: {method.source}.")
-        parser.exit()
+    for method in METHODS:
+        if as_json:
+            facts = {"method": method.name, "title": method.title, "story": method.story}
+            facts |= {"cost": method.cost.value, "source": method.source}
+            print(json.dumps(facts))
+            continue
+        by = ", by the grad-cam library" if method.library else ""
+        print(f"{method.name}\n    {method.title}: {method.story}")
+        print(f"    Costs {method.cost.value}{by}. Source: {method.source}.")
+    return 0
 
 
 def _cost(opened: Opened, method: str, layer: str | None) -> str:

@@ -1,14 +1,19 @@
-"""`export RUN --as FORMAT`: a file that works without the lab; a card also of several runs."""
+"""`export RUN --as FORMAT`: a file that works without the lab; a card also of several runs.
+
+`export RUN --to hf://owner/name`: its weights and its card on the Hugging Face Hub.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from lab.cli.console import printable, progress_line
 from lab.cli.find_run import find_run
+from lab.download.hub import is_hub_address
 from lab.errors import ConfigError
 from lab.experiments.sweeps.table import sweep
 from lab.export.formats import EXPORTS
@@ -30,11 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a run's id, its start, or its name; for a card also several runs, or a sweep's id",
     )
+    parser.add_argument("--as", dest="format", metavar="FORMAT", help=", ".join(EXPORTS.names()))
     parser.add_argument(
-        "--as", dest="format", required=True, metavar="FORMAT", help=", ".join(EXPORTS.names())
+        "--to",
+        metavar="PATH",
+        help="the file to write, by default one named after the run, here; or hf://owner/name, "
+        "without --as: weights and card on the Hugging Face Hub, private if it is new",
     )
     parser.add_argument(
-        "--to", metavar="PATH", help="the file to write; by default one named after the run, here"
+        "--public", action="store_true", help="a new repository on the hub is for everybody"
     )
     parser.add_argument(
         "--checkpoint", default="best", help="best (default), last or a kept epoch-0005"
@@ -46,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     from lab.export.exporting import export_to, file_name  # brings torch
 
+    if is_hub_address(options.to or ""):
+        return _push(options)
+    if not options.format:
+        raise ConfigError(f"--as is missing; it is one of {', '.join(EXPORTS.names())}.")
+    if options.public:
+        raise ConfigError(
+            "--public is for --to hf://owner/name; a file is as public as its folder."
+        )
     if len(options.run) > 1 or re.fullmatch(SWEEP_ID, options.run[0]):
         return _card(options)
     run = find_run(options.run[0])
@@ -70,6 +87,31 @@ def export(options: argparse.Namespace) -> int:
     print(f"{printable(str(made.file))}: {size(made.bytes)}, {duration(made.seconds)}.")
     for sentence in made.written.sentences:
         print(printable(sentence))
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    from lab.export.hub import push_to_hub  # brings torch
+
+    if options.format or len(options.run) > 1:
+        raise ConfigError(
+            "On the hub goes one run, with its weights and its card; leave out --as, and name one."
+        )
+    run = find_run(options.run[0])
+    with progress_line() as progress:
+        pushed = push_to_hub(
+            run,
+            options.to,
+            checkpoint=options.checkpoint,
+            public=options.public,
+            progress=progress,
+        )
+    if options.json:
+        values = {"run": run.id, "checkpoint": options.checkpoint, **asdict(pushed)}
+        print(json.dumps(values))
+        return 0
+    print(f"{pushed.url} has run {run.id}, as {pushed.address}.")
+    print(printable(pushed.sentence))
     return 0
 
 

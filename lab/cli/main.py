@@ -39,22 +39,41 @@ COMMANDS = {
 }
 """Each command with its help; a command is a file of this folder."""
 
-EXAMPLES = """examples:
-  {command} ui --port 8600
-  {command} train --dataset drawn-signs --architecture sign-cnn --epochs 3
-  {command} train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json
-  {command} train --config run.yaml
-  {command} train --config run.yaml --start-from r-20261122-031911-e827 --epochs 20
-  {command} find-rate --dataset sign-mnist --architecture sign-cnn --set batch_size=256
-  {command} sweep grid.yaml --json
-  {command} classify cat.jpg dog.png --run r-20261122-031911-e827
-  {command} explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png
-  {command} export r-20261122-031911-e827 --as onnx
-  {command} datasets add cats-dogs ~/Downloads/cats_and_dogs.zip
-  {command} datasets check cats-dogs --json
-  {command} recipes run sl-cnn --quick
-  TOKEN=$({command} api-token)
-"""
+EXAMPLES = {
+    "ui": ("ui --port 8600", "ui --no-browser -- --server.address 0.0.0.0"),
+    "train": (
+        "train --dataset drawn-signs --architecture sign-cnn --epochs 3",
+        "train --dataset sign-mnist --architecture sign-cnn --set batch_size=256 --json",
+        "train --config run.yaml --start-from r-20261122-031911-e827 --epochs 20",
+    ),
+    "find-rate": ("find-rate --dataset sign-mnist --architecture sign-cnn",),
+    "resume": ("resume r-20261122-031911-e827",),
+    "runs": ("runs", "runs --json | jq -r .run", "runs --csv > runs.csv"),
+    "sweep": (
+        "sweep grid.yaml --json",
+        "sweep s-20261122-031911-e827   # go on with a stopped one",
+    ),
+    "classify": (
+        "classify cat.jpg dog.png --run r-20261122-031911-e827",
+        "classify ~/scans --run r-20261122-031911-e827 --csv --out answers.csv",
+        "find . -name '*.png' | {command} classify --list - --run 'my run' --json",
+    ),
+    "explain": (
+        "explain cat.jpg --run r-20261122-031911-e827 --layer last_conv --out why.png",
+        "explain --audit --run r-20261122-031911-e827",
+    ),
+    "export": ("export r-20261122-031911-e827 --as onnx",),
+    "datasets": (
+        "datasets add cats-dogs ~/Downloads/cats_and_dogs.zip",
+        "datasets add 'My Pets' ~/pets --dry-run",
+        "datasets check cats-dogs --json",
+    ),
+    "leak-free": ("leak-free r-20261122-031911-e827",),
+    "storage": ("storage", "storage --clean features"),
+    "recipes": ("recipes list", "recipes run sl-cnn --quick"),
+    "api-token": ("TOKEN=$({command} api-token)",),
+}
+"""How each command is called, in a shell."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +110,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=COMMAND,
         description="Epochlab without a browser.",
-        epilog=EXAMPLES.format(command=COMMAND),
+        epilog=_examples([each for examples in EXAMPLES.values() for each in examples[:2]]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = "a checkout" if IS_CHECKOUT else "installed"
@@ -103,7 +122,17 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary)
         if name == requested:
             importlib.import_module(f"lab.cli.{name.replace('-', '_')}").add_arguments(command)
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
+            command.epilog = "\n\n".join(filter(None, [command.epilog, _examples(EXAMPLES[name])]))
     return parser
+
+
+def _examples(examples: Sequence[str]) -> str:
+    lines = [
+        each.format(command=COMMAND) if "{command}" in each else f"{COMMAND} {each}"
+        for each in examples
+    ]
+    return "\n  ".join(["examples:", *lines])
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from lab.evaluate.pictures import Crop
 
 
-def add_question(parser: argparse.ArgumentParser) -> None:
+def add_question(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options that name the network and the part of the picture."""
     parser.add_argument(
-        "--run", required=True, metavar="RUN", help="a run's id, its start, or its name"
+        "--run", required=required, metavar="RUN", help="a run's id, its start, or its name"
     )
     parser.add_argument(
         "--checkpoint", default="best", help="best (default), last or a kept epoch-0005"

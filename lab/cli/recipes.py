@@ -24,7 +24,13 @@ from lab.experiments.estimates import (
 )
 from lab.experiments.recipes.book import QUESTIONS, all_recipes, recipe
 from lab.experiments.recipes.recipe import SIZES, Prepared, Recipe, prepare
-from lab.experiments.recipes.results import Result, results_beside, results_of
+from lab.experiments.recipes.results import (
+    Result,
+    newest,
+    results_beside,
+    results_of,
+    stored_results,
+)
 from lab.experiments.report import report
 from lab.installation import COMMAND
 from lab.runs.foreground import run_in_foreground
@@ -50,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring.set_defaults(perform=measure)
     reporting = actions.add_parser("report", help="what was run in full size, as a Markdown page")
     reporting.set_defaults(perform=print_report)
-    for action in (listing, running, measuring):
+    for action in (listing, running, measuring, reporting):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
@@ -230,5 +236,11 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def print_report(options: argparse.Namespace) -> int:
-    print(report(store()))
+    if not options.json:
+        print(report(store()))
+        return 0
+    for each in all_recipes():
+        for result in newest(stored_results(each, store()), live=False):
+            if result.size == "full":
+                print(json.dumps(_result_facts(result)))
     return 0

@@ -16,7 +16,11 @@ from lab.words import size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, a part each")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a line, a part each, with what was freed of it",
+    )
     parser.add_argument(
         "--clean", choices=list(KINDS), action="append", default=[], help="delete what can go of it"
     )
@@ -32,15 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def show(options: argparse.Namespace) -> int:
     console = Console()
     if options.move_to:
-        return _move(options.move_to, console)
-    for name in options.clean:
-        freed = clean(store(), name)
-        if not options.json:
-            console.print(f"{KINDS[name].title}: {size(freed)} freed.")
+        return _move(options.move_to, console, as_json=options.json)
+    freed = {name: clean(store(), name) for name in options.clean}
+    if not options.json:
+        for name, count in freed.items():
+            console.print(f"{KINDS[name].title}: {size(count)} freed.")
     parts = usage(store())
     if options.json:
         for part in parts:
-            print(json.dumps(asdict(part)))
+            print(json.dumps({**asdict(part), "freed": freed.get(part.name, 0)}))
         return 0
     table = Table("Part", "What it is", "Size", "Can go", "What goes")
     for part in parts:
@@ -52,10 +56,13 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _move(url: str, console: Console) -> int:
+def _move(url: str, console: Console, *, as_json: bool) -> int:
     from lab.experiments.moving import move_to_postgresql  # brings Optuna
 
     counts = move_to_postgresql(url)
+    if as_json:
+        print(json.dumps({"moved": counts}))
+        return 0
     table = Table("Table", "Rows, as in the file")
     for name, count in counts.items():
         table.add_row(name, f"{count:,}")

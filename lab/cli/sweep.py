@@ -60,9 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train_sweep(options: argparse.Namespace) -> int:
-    queue = Queue(store(), executor=executor())
     sweep_id, config = _begin(options.source, quick=options.quick)
-    report = _JsonReport(sweep_id, config) if options.json else _Report(sweep_id, config)
+    report = _JsonReport(sweep_id, config) if options.json else Report(sweep_id, config)
+    return perform(sweep_id, config, report)
+
+
+def perform(sweep_id: str, config: SweepConfig, report: Report) -> int:
+    """Trains a sweep that has been entered, reports on it, and returns the exit status."""
+    queue = Queue(store(), executor=executor())
     report.started(left_out(config))
     driver = DriverThread(queue, only=sweep_id)
     driver.start()
@@ -129,7 +134,7 @@ def _from_file(path: Path, presets: Iterable[str]) -> SweepConfig:
 
 
 # --- training -----------------------------------------------------------------------------------
-def _train(sweep_id: str, queue: Queue, report: _Report, *, here: bool) -> None:
+def _train(sweep_id: str, queue: Queue, report: Report, *, here: bool) -> None:
     """Train the sweep's runs `here` as its driver queues them, or wait until the queue's threads
     have, until none comes any more."""
     runs = queue.store
@@ -162,7 +167,7 @@ def _stop(sweep_id: str, queue: Queue) -> None:
 
 
 # --- reports ------------------------------------------------------------------------------------
-class _Report:
+class Report:
     """Reports a sweep in lines for a person, with a table at the end."""
 
     def __init__(self, sweep_id: str, config: SweepConfig) -> None:
@@ -221,7 +226,7 @@ class _Report:
         )
 
 
-class _JsonReport(_Report):
+class _JsonReport(Report):
     """Reports a sweep as JSON lines."""
 
     def started(self, missing: dict[int, str]) -> None:

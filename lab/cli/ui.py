@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from lab.cli.datasets import prepare_datasets
+from lab.cli.datasets import prepare_built_in
 from lab.home import lab_home
 from lab.installation import APP
 
@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def serve(options: argparse.Namespace) -> int:
     """Makes the built-in data sets, once, and serves until Ctrl-C."""
     print(f"Runs and data are kept in {lab_home()} (LAB_HOME names another folder).", flush=True)
-    prepare_datasets(options)
+    for name in prepare_built_in():
+        print(f"Made {name}.", flush=True)
     command = [sys.executable, "-m", "streamlit", "run", str(APP)]
     command += ["--server.port", str(options.port)]
     if options.no_browser:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -471,6 +472,57 @@ def paired(first: Predictions, second: Predictions) -> Paired:
             "between. Train both again to compare them."
         )
     return Paired(common, first.labels[rows], first.predicted[rows], second.predicted[others])
+
+
+@dataclass(frozen=True)
+class PairVerdict:
+    """Two of several runs on the same images."""
+
+    first: int
+    """Their places among the runs."""
+    second: int
+    test: PairedTest
+    p: float
+    """Corrected for how many pairs there are (`holm`); it decides."""
+    sentence: str
+
+    @property
+    def more_than_chance(self) -> bool:
+        """Whether the difference is significant at the level CHANCE."""
+        return self.p < CHANCE
+
+
+def pair_verdicts(
+    names: Sequence[str], predictions: Sequence[Predictions], groups: Ints | None = None
+) -> tuple[list[PairVerdict], dict[tuple[int, int], str]]:
+    """Returns the verdict on each two of several runs' answers, and for those that cannot be
+    compared the reason; `names` are the runs' in the sentences, `groups` (N,) the whole pack's."""
+    tests: dict[tuple[int, int], PairedTest] = {}
+    problems: dict[tuple[int, int], str] = {}
+    for i, j in combinations(range(len(predictions)), 2):
+        try:
+            tests[i, j] = paired(predictions[i], predictions[j]).test(groups)
+        except ConfigError as error:
+            problems[i, j] = str(error)
+    corrected = holm([test.p_mid for test in tests.values()])
+    verdicts = [
+        PairVerdict(i, j, test, p, in_words(test, names[i], names[j], p=p, pairs=len(tests)))
+        for ((i, j), test), p in zip(tests.items(), corrected, strict=True)
+    ]
+    return verdicts, problems
+
+
+def groups_in_words(names: Sequence[str], pairs: Sequence[PairVerdict]) -> str:
+    """Returns which of the runs cannot be told apart."""
+    different = [(pair.first, pair.second) for pair in pairs if pair.more_than_chance]
+    sets = [
+        " and ".join(names[number] for number in members)
+        for members in alike(len(names), different)
+        if len(members) > 1
+    ]
+    if not sets:
+        return "All of them differ by more than chance."
+    return f"Not distinguishable here: {'; '.join(sets)}."
 
 
 def in_words(

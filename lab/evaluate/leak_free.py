@@ -87,6 +87,14 @@ def known_groups(pack: Pack) -> Groups | None:
     return independent_groups(pack) if copies_are_known(pack.meta.images_hash) else None
 
 
+def groups_of(card: CheckpointMetadata) -> Groups | None:
+    """Returns `known_groups` of the data that a run was trained on; None, too, when it is gone."""
+    try:
+        return known_groups(open_data(card)[0])
+    except LabError:
+        return None
+
+
 def accuracy_interval(
     folder: Path, part: str, accuracy: float | None, n: int | None
 ) -> AccuracyInterval:

@@ -22,7 +22,7 @@ def results_csv(runs: Iterable[RunRow]) -> str:
     writer = csv.DictWriter(output, _COLUMNS, lineterminator="\r\n")  # RFC 4180
     writer.writeheader()
     for run in runs:
-        writer.writerow({name: cell(value) for name, value in _values(run).items()})
+        writer.writerow({name: cell(value) for name, value in run_values(run).items()})
     return output.getvalue()
 
 
@@ -47,7 +47,8 @@ _COLUMNS = (
 )
 
 
-def _values(run: RunRow) -> dict[str, Any]:
+def run_values(run: RunRow) -> dict[str, Any]:
+    """Returns the run's facts, results and settings by column, as plain values."""
     settings = run.settings  # plain values: also of runs of another version
     facts = {name: getattr(run, name) for name in (*_FACTS, "notes")}
     times = {

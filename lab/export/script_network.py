@@ -191,35 +191,43 @@ def stage_paths(net: StagedNet, raw: nn.Module) -> dict[str, list[str]]:
     if loose:  # a class token, position embeddings: of a part of the lab's first stage
         ours = [(s, shape) for s, shape in ours if not set(loose) & {name for name, _ in shape}]
     if [shape for _, shape in ours] != [shape for _, shape in theirs]:
-        raise ConfigError("Its stages cannot be told apart in the library's own network.")
+        raise ConfigError(_NO_STAGES)
     stage_of = {path: stage for (path, _), (stage, _) in zip(theirs, ours, strict=True)}
     stage_of |= dict.fromkeys(loose, net.stage_names[0])
     weighted = list(stage_of)
     places = {path: place for place, (path, _) in enumerate(raw.named_modules())}
     for path, module in raw.named_modules():
+        share = getattr(module, "p", 0) or getattr(module, "drop_prob", 0)
         random = isinstance(module, nn.Dropout) or type(module).__name__ in _DEPTHS
-        if random and path not in stage_of:
+        if random and share:
             # Dropout stands before a layer, stochastic depth behind one.
             dropout = isinstance(module, nn.Dropout)
-            own = [p for p in weighted if p in places]
-            ahead = [p for p in own if places[p] > places[path]]
-            behind = [p for p in own if places[p] < places[path]]
+            layers = [p for p in weighted if p in places]
+            ahead = [p for p in layers if places[p] > places[path]]
+            behind = [p for p in layers if places[p] < places[path]]
             near = (ahead[:1] or behind[-1:]) if dropout else (behind[-1:] or ahead[:1])
             stage_of[path] = stage_of[near[0]]
     found: dict[str, list[str]] = {name: [] for name in net.stage_names}
     for path, stage in stage_of.items():
         parts = path.split(".")
         prefixes = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
-        prefix = next(
+        own = [
             p for p in prefixes
             if all(s == stage for q, s in stage_of.items() if f"{q}.".startswith(f"{p}."))
-        )  # fmt: skip
+        ]  # fmt: skip
+        if not own:
+            raise ConfigError(_NO_STAGES)
+        prefix = own[0]
         if prefix not in found[stage]:
             found[stage].append(prefix)
     return {stage: paths for stage, paths in found.items() if paths}
 
 
 _DEPTHS = ("StochasticDepth", "DropPath")
+_NO_STAGES = (
+    "A script cannot write what is frozen in this network (architecture): its stages cannot be "
+    "told apart by the library's names."
+)
 
 
 def _units(net: nn.Module) -> Iterator[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]]:

@@ -17,6 +17,8 @@ from lab.runs import locks
 from lab.runs.executors import Executor
 from lab.runs.executors.choice import executor
 from lab.runs.executors.local import LocalExecutor
+from lab.runs.listeners.background import wait_for_listeners
+from lab.runs.listeners.kinds import chosen
 from lab.runs.recorder import forward_request
 from lab.runs.status import RESUMABLE, refusal
 from lab.runs.store import RunRow, Store, store
@@ -57,9 +59,11 @@ def run_in_foreground(
     """Train a new run (its config) or resume an old one (its id) in the calling thread.
 
     Waits for a place when other processes have them all. `on_event` gets every event, RunEnded
-    last, also when the engine never started. The first Ctrl-C stops the run within one step, the
+    last, also when the engine never started; listeners in the background (LAB_LISTENERS) may finish
+    their work. The first Ctrl-C stops the run within one step, the
     second raises KeyboardInterrupt. Returns the run's row: how it ended is in `status`, `message`.
     """
+    chosen()  # refuses a wrong LAB_LISTENERS before there is a run
     runs = runs or store()
     given = engine is not None or resolve is not None
     local = LocalExecutor(engine or lab_engine, resolve or lab_device)
@@ -77,6 +81,7 @@ def run_in_foreground(
     try:
         with _stop_at_interrupt(control):
             ended = _train_on_place(runs, run_id, control, where, on_event)
+            wait_for_listeners()
     except BaseException:
         with contextlib.suppress(Exception):  # what broke it off is what the caller must see
             runs.interrupt(run_id, runs.owner(), "Interrupted from outside; it can be resumed.")

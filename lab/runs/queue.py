@@ -37,6 +37,7 @@ from lab.runs.executors import Executor, Place
 from lab.runs.executors.choice import close_executors, executor, places_of
 from lab.runs.executors.local import LocalExecutor
 from lab.runs.foreground import run_in_foreground
+from lab.runs.listeners.kinds import chosen
 from lab.runs.recorder import forward_request
 from lab.runs.status import Request
 from lab.runs.store import RunRow, Store, store
@@ -76,7 +77,9 @@ _queues_guard = threading.Lock()
 
 
 def queue() -> Queue:
-    """This process's queue for the LAB_HOME and LAB_DATABASE_URL of now, started."""
+    """This process's queue for the LAB_HOME and LAB_DATABASE_URL of now, started. Raises
+    ConfigError for a wrong LAB_EXECUTOR or LAB_LISTENERS."""
+    chosen()
     opened = store()
     with _queues_guard:
         if opened.url not in _queues:

@@ -118,6 +118,7 @@ KINDS = {
         _downloads,
     ),
     "collections": _Kind("Pictures for the class", "collections"),
+    "listeners": _Kind("What listeners wrote (TensorBoard, ...)", "listeners"),
     "temporary": _Kind(
         "Temporary files", "", "What processes that died have left, of more than a day ago.",
         _temporary,

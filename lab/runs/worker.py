@@ -38,6 +38,7 @@ from lab.home import home_folder, home_id, lab_home, sweep_temporaries
 from lab.progress import Cancelled, Progress, Report
 from lab.runs import locks
 from lab.runs.database import retried
+from lab.runs.listeners.background import Listeners, tell_ended
 from lab.runs.recorder import Recorder
 from lab.runs.spill import Spill
 from lab.runs.store import RunRow, Store
@@ -100,9 +101,22 @@ def execute(
     """Train the run, which is "preparing" and whose device this thread holds; record everything.
 
     `listener` gets every event; RunEnded once it is recorded. An error in it stops the run and is
-    raised at the end. Errors of the run itself are recorded, not raised.
+    raised at the end. Those of LAB_LISTENERS get them, too (`lab.runs.listeners`). Errors of the
+    run itself are recorded, not raised.
     """
-    guarded = _GuardedListener(listener, control)
+    with Listeners(store, run_id) as listeners:
+        return _execute(store, run_id, control, engine, listener, listeners)
+
+
+def _execute(
+    store: Store,
+    run_id: str,
+    control: Control,
+    engine: Engine,
+    listener: Listener | None,
+    listeners: Listeners,
+) -> RunEnded:
+    guarded = _GuardedListener(listener, control, listeners)
     with Recorder(store, run_id, control) as recorder:
         try:
             ended = _train_to_the_end(store, run_id, control, engine, recorder, guarded)
@@ -122,6 +136,7 @@ def end_early(store: Store, run_id: str, status: EndStatus, message: str) -> Run
     """End a run that never reached the engine."""
     ended = _ending(store, run_id, status, message)
     store.record(run_id, [ended])
+    tell_ended(store, run_id, ended)
     return ended
 
 
@@ -365,14 +380,17 @@ def _ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEn
 
 
 class _GuardedListener:
-    """A listener whose errors stop the run instead of being taken for the engine's."""
+    """A listener whose errors stop the run instead of being taken for the engine's; and those in
+    the background, which raise none."""
 
-    def __init__(self, listener: Listener | None, control: Control) -> None:
+    def __init__(self, listener: Listener | None, control: Control, background: Listeners) -> None:
         self._listener = listener
+        self._background = background
         self._control = control
         self._error: Exception | None = None
 
     def call(self, event: Event) -> None:
+        self._background.put(event)
         if self._listener is None:
             return
         try:

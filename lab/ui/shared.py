@@ -27,6 +27,7 @@ from lab.home import quota_bytes
 from lab.limits import MEMORY_FILES, MEMORY_MEGABYTES, check_limits, limit
 from lab.people import SHARED_VARIABLE, Person, has_sign_in, others_hidden, sharing
 from lab.process import trim_memory
+from lab.runs.listeners.kinds import chosen
 from lab.runs.members import sign_in_account
 from lab.runs.store import store
 
@@ -58,8 +59,10 @@ def add_hosts() -> None:
 
 
 def check_sharing() -> None:
-    """Raises ConfigError where this server would let in more people than it was told to."""
+    """Raises ConfigError where this server would let in more people than it was told to, or another
+    setting of the environment is wrong."""
     check_limits()
+    chosen()
     quota_bytes()
     quota_bytes(QUOTA)
     others_hidden()

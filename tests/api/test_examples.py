@@ -35,6 +35,7 @@ from lab.training.watch.film_files import write_picture
 from tests.runs.fakes import CONFIG, FakeEngine, ended, started, step
 
 from .conftest import train
+from .test_exports import write_export
 from .test_layer_charts import write
 from .test_run_feed import film
 
@@ -53,7 +54,7 @@ def queue(runs: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     started.start()
     monkeypatch.setattr("lab.api.runs.queue", lambda: started)
     monkeypatch.setattr("lab.training.plan.resolve", lambda config: config)
-    monkeypatch.setattr("lab.api.judging.verdicts", lambda *_, **__: ())
+    monkeypatch.setattr("lab.runs.judging.verdicts", lambda *_, **__: ())
     yield started
     started.shutdown()
 
@@ -87,6 +88,7 @@ def samples(runs: Store, done: str) -> dict[str, str]:
     write(runs, done, range(1, 5))
     film(runs, done, 1)
     write_picture(runs.folder(done), 17, np.zeros((2, 2, 3), dtype=np.uint8))
+    write_export(runs.folder(done), "safetensors", b"weights")
     stopped = runs.create_run(CONFIG, status="preparing")
     runs.record(stopped, [started(), step(1), ended("stopped", steps=1)])
     running = runs.create_run(CONFIG, status="preparing")

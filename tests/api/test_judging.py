@@ -9,11 +9,13 @@ from typing import Any, get_args
 import pytest
 
 from lab.api import judging
-from lab.api.judging import Judge, Judgement, change_text, existing_fix, judge, verdict_values
+from lab.api.judging import Judge, change_text, existing_fix, verdict_values
 from lab.config import RunConfig
 from lab.evaluate.verdicts.evidence import Kind, Verdict
 from lab.evaluate.verdicts.judge import TITLES
+from lab.runs import judging as run_judging
 from lab.runs.foreground import run_in_foreground
+from lab.runs.judging import Judgement, judge
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
 from tests.runs.fakes import CONFIG, ended
@@ -149,10 +151,10 @@ def test_the_validation_images_of_an_ended_run_are_predicted(
 def test_a_large_set_is_not_predicted_unasked(
     runs: Store, done: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "AUTOMATIC_PIXELS", 20 * 16 * 16 - 1)
+    monkeypatch.setattr(run_judging, "AUTOMATIC_PIXELS", 20 * 16 * 16 - 1)
     assert "no answers to single images yet" in judge(runs, runs.run(done)).judged_by
     assert asked == []
-    monkeypatch.setattr(judging, "AUTOMATIC_PIXELS", 20 * 16 * 16)
+    monkeypatch.setattr(run_judging, "AUTOMATIC_PIXELS", 20 * 16 * 16)
     judge(runs, runs.run(done))
     assert len(asked) == 1
 

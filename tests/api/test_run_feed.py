@@ -11,9 +11,10 @@ import pytest
 
 from lab.api import run_feed
 from lab.api.history import NEW, WHOLE
-from lab.api.judging import Judge, Judgement
+from lab.api.judging import Judge
 from lab.api.run_feed import IDLE, LIVE, SOON, RunFeed
 from lab.errors import NotFoundError
+from lab.runs.judging import Judgement
 from lab.runs.spill import Spill
 from lab.runs.store import Store
 from lab.training.watch import layer_file

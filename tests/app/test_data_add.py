@@ -18,6 +18,7 @@ from lab.runs.store import store
 from lab.ui.data.collect import Collection
 from tests.app.conftest import OpenPage
 from tests.data.pictures import BAD_PICTURES, jpeg, pets, write_folder
+from tests.hub_stub import Repository, serve_hub
 
 
 def press(app: AppTest, key: str) -> AppTest:
@@ -264,3 +265,26 @@ def test_a_collection_takes_pictures_once_and_says_what_it_does_not_take() -> No
 def test_class_names_that_can_be_folders(name: str, problem: str) -> None:
     assert problem in class_problem(name)
     assert bool(class_problem(name)) == bool(problem)
+
+
+# --- from the hub ---------------------------------------------------------------------------------
+def test_a_set_of_the_hub_is_fetched_and_shown(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_hub(monkeypatch) as hub:
+        files = {f"{name}/{n}.jpg": jpeg(seed=n) for name in ("cat", "dog") for n in range(6)}
+        hub.datasets["me/pets"] = Repository(files)
+        app = open_page("data")
+        press(app, "data_hub_add")
+        assert "Missing: a name" in errors(app)
+        app.text_input(key="data_hub_repository").set_value("pets").run()
+        press(app, "data_hub_add")
+        assert "'pets' is no address on the Hugging Face Hub" in errors(app)
+        app.text_input(key="data_hub_repository").set_value("me/pets@main").run()
+        assert app.text_input(key="data_hub_name").value == "pets"
+        settled(press(app, "data_hub_add"))
+        assert app.selectbox(key="data_dataset").value == "pets"
+        assert catalog.describe("pets").usable
+        app.text_input(key="data_hub_repository").set_value("me/none").run()
+        settled(press(app, "data_hub_add"))
+        assert "There is no data set 'me/none'" in errors(app)

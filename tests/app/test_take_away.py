@@ -36,6 +36,8 @@ def test_onnx_is_made_proven_and_downloaded(app: AppTest, run: RunRow) -> None:
     made = kept_export(run, "onnx")
     assert made is not None
     assert app.button(key="export_onnx_make").label == "Make it again"
+    [link] = app.get("link_button")
+    assert link.proto.url == f"api/runs/{run.id}/exports/onnx?checkpoint=best"
 
 
 def test_a_format_without_its_packages_says_what_to_install(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lab.api.judging import judge, verdict_values
+from lab.api.judging import verdict_values
 from lab.config import RunConfig
 from lab.errors import ConfigError, NotFoundError
+from lab.runs.judging import judge
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store

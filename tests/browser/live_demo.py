@@ -1,7 +1,8 @@
 """A page with the live view of a run whose steps come by the clock. No training, no torch.
 
 ?at=10000 starts with so many steps, ?rate=20 adds so many a second (with ?wait only after a press
-of Begin), ?end=500 ends the run there. Each visit is a run of its own and stands still at the next.
+of Begin), ?end=500 ends the run there, ?warn=Text is a warning in its log. Each visit is a run of
+its own and stands still at the next.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ def demo() -> None:
     }
     if "run" not in query:
         query["run"] = begin_run(wait="wait" in query, **how)
+        if "warn" in query:
+            store().write_log(query["run"], "warning", query["warn"])
     st.title("Live view")
     draw_run(store().run(query["run"]))
     st.button("Begin", on_click=go_on, args=(query["run"],), kwargs=how)

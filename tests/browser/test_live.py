@@ -272,3 +272,46 @@ def test_by_keyboard_and_for_screen_readers(demo: Open) -> None:
     assert page.evaluate(kind, PLOT) == 3
     page.wait_for_timeout(SECOND)
     assert page.evaluate(kind, PLOT) == 3
+
+
+# --- outside the page -----------------------------------------------------------------------------
+NOTIFICATIONS = """() => {
+    window.shown = []
+    window.Notification = class {
+        static permission = "default"
+        static async requestPermission() { return (this.permission = "granted") }
+        constructor(title, { body }) { window.shown.push([title, body]) }
+    }
+}"""
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true })
+    document.dispatchEvent(new Event("visibilitychange"))
+}"""
+
+
+def test_the_tab_says_how_far_the_run_is_and_one_press_has_the_end_notified(demo: Open) -> None:
+    page = demo("at=50&rate=20&end=200&warn=TensorBoard stopped: no room; the run goes on.")
+    page.get_by_text("TensorBoard stopped: no room; the run goes on.").first.wait_for()
+    page.wait_for_function("document.title.match(/^\\d+ % - Demo run$/)")
+    page.evaluate(NOTIFICATIONS)
+    page.get_by_role("button", name="Notify me").click()
+    page.get_by_role("button", name="Will notify", pressed=True).wait_for()
+    page.wait_for_function("document.title === 'done - Demo run'")
+    assert page.evaluate("window.shown") == [["done - Demo run", "Done."]]
+    assert page.get_by_role("button", name="notify").count() == 0
+
+
+def test_a_tab_that_nobody_sees_asks_now_and_then(demo: Open) -> None:
+    page = demo("at=50&rate=20&end=150")
+    page.wait_for_function("document.title.match(/^\\d+ % - Demo run$/)")
+    page.evaluate(NOTIFICATIONS)
+    page.get_by_role("button", name="Notify me").click()
+    page.get_by_role("button", name="Will notify", pressed=True).wait_for()
+    page.evaluate("""() => {
+        const real = window.setTimeout
+        window.setTimeout = (call, pause) => real(call, Math.min(pause, 500)) // no 15 s of waiting
+    }""")
+    page.evaluate(HIDE, True)
+    page.wait_for_function("document.title === 'done - Demo run'")
+    assert page.evaluate("window.shown") == [["done - Demo run", "Done."]]
+    page.evaluate(HIDE, False)

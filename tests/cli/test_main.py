@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import lab
+from lab.api.guard import api_token
 from lab.cli import ui
 from lab.cli.console import Console
 from lab.cli.find_run import find_run
-from lab.cli.main import COMMANDS, main
+from lab.cli.main import COMMANDS, build_parser, main
 from lab.config import RunConfig
 from lab.errors import NotFoundError
 from lab.installation import APP
@@ -39,7 +43,42 @@ def test_every_command_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as end:
             main([name, "--help"])
         assert end.value.code == 0
-        assert capsys.readouterr().out.startswith(f"usage: python -m lab {name} ")
+        out = capsys.readouterr().out
+        assert out.startswith(f"usage: python -m lab {name} ")
+        assert "examples:\n  " in out
+        assert f"python -m lab {name}" in out.partition("examples:")[2]
+
+
+def actions(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parser, or those of its actions."""
+    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for each in below:
+        for choice in each.choices.values():
+            yield from actions(choice)
+
+
+def test_whatever_prints_something_prints_json_when_asked() -> None:
+    for name in COMMANDS:
+        whole = build_parser([name])
+        [commands] = [a for a in whole._actions if isinstance(a, argparse._SubParsersAction)]
+        for action in actions(commands.choices[name]):
+            if name != "ui":  # it serves
+                assert "--json" in action.format_usage(), action.prog
+
+
+def test_small_answers_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["api-token", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"token": api_token()}
+    assert main(["explain", "--methods", "--json"]) == 0
+    methods = [json.loads(line)["method"] for line in capsys.readouterr().out.splitlines()]
+    assert "grad-cam" in methods
+    assert main(["explain", "cat.jpg"]) == 2
+    assert "--run is missing" in capsys.readouterr().err
+    assert main(["storage", "--json", "--clean", "features"]) == 0
+    parts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(part["freed"] == 0 for part in parts)
 
 
 def test_all_commands_are_listed_and_an_unknown_one_is_refused(
@@ -119,7 +158,7 @@ def test_ui_serves_the_pages(
 ) -> None:
     served: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, words: served.append(words))
-    monkeypatch.setattr(ui, "prepare_datasets", lambda options: 0)
+    monkeypatch.setattr(ui, "prepare_built_in", lambda: iter(()))
     main(["ui", "--port", "8600", "--no-browser", "--", "--server.address", "0.0.0.0"])
     assert f"kept in {lab_home}" in capsys.readouterr().out
     (words,) = served

@@ -11,7 +11,8 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import nbformat
 import numpy as np
@@ -25,7 +26,7 @@ from lab.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from lab.errors import ConfigError
 from lab.export.exporting import export_to
 from lab.export.script import Opened, script_text, unwritten
-from lab.export.script_network import stage_paths
+from lab.export.script_network import network_code, stage_paths
 from lab.models.catalog import build_network
 from lab.models.dropout import RandomLayer
 from lab.models.staged import StagedNet
@@ -278,6 +279,19 @@ def test_stages_are_told_by_the_librarys_names() -> None:
     assert paths["head"] == ["classifier.6", "classifier.5"]
     counted = sum(isinstance(m, RandomLayer) for m in net.modules())
     assert counted == 2
+
+
+def test_a_block_of_a_transformer_is_one_part() -> None:
+    """Dropout of share nothing, of which it has many, tells no stages apart."""
+    card = SimpleNamespace(
+        config=RunConfig(dataset="tiny", architecture="vit_tiny", freeze="head_only"),
+        preprocess=Preprocess(3, 32, (0.4,) * 3, (0.2,) * 3),
+        class_names=("a", "b"),
+    )
+    paths = network_code(cast("Any", card), staged=True).values["paths"]
+    assert paths["stem"] == ["patch_embed", "cls_token", "pos_embed"]
+    assert paths["block7"] == ["blocks.6"]
+    assert paths["head"] == ["head"]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,7 @@ Reads saved predictions; a background job makes the missing ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations
-from pathlib import Path
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +13,7 @@ import streamlit as st
 from lab.charts.confusion import confusion_matrix, confusion_matrix_alt
 from lab.data.groups import Groups
 from lab.errors import LabError
-from lab.evaluate.compare import CHANCE, PairedTest, alike, holm, in_words, paired
+from lab.evaluate.compare import groups_in_words, pair_verdicts
 from lab.evaluate.metrics import confusion
 from lab.evaluate.predictions import Predictions
 from lab.training.checkpoint import CheckpointMetadata
@@ -87,19 +85,11 @@ def _draw(runs: Sequence[ComparedRun]) -> None:
         return
     letters = list(same)
     if len(same) > 1:
-        _draw_tests(letters, titles, predictions, part, _groups(same["A"].folder))
+        from lab.evaluate.leak_free import groups_of  # it brings torch
+
+        groups = groups_of(CheckpointMetadata.read(same["A"].folder))
+        _draw_tests(letters, titles, predictions, part, groups)
     _draw_matrices(letters, titles, predictions, part)
-
-
-def _groups(folder: Path) -> Groups | None:
-    """Which images are copies of one another; None where that is not known."""
-    from lab.evaluate.leak_free import known_groups  # these bring torch
-    from lab.evaluate.opened import open_data
-
-    try:
-        return known_groups(open_data(CheckpointMetadata.read(folder))[0])
-    except LabError:  # the data set is gone; the answers can still be compared
-        return None
 
 
 def _draw_tests(
@@ -110,40 +100,37 @@ def _draw_tests(
     groups: Groups | None,
 ) -> None:
     st.header("Do they really differ?", anchor=False)
-    tests: dict[tuple[str, str], PairedTest] = {}
-    for (one, first), (other, second) in combinations(zip(letters, predictions, strict=True), 2):
-        try:
-            tests[one, other] = paired(first, second).test(groups)
-        except LabError as error:
-            st.warning(f"{one} and {other}: {plain(str(error))}", icon=":material/warning:")
-    if not tests:
+    names = [f"{letter} ({plain(titles[letter])})" for letter in letters]
+    pairs, problems = pair_verdicts(names, predictions, groups)
+    for (one, other), why in problems.items():
+        text = f"{letters[one]} and {letters[other]}: {plain(why)}"
+        st.warning(text, icon=":material/warning:")
+    if not pairs:
         return
-    p_values = dict(zip(tests, holm([test.p_mid for test in tests.values()]), strict=True))
-    if len(tests) > 1:
-        _draw_alike(letters, p_values)
-    with st.expander("Pair by pair") if len(tests) > 1 else st.container():
-        for (one, other), test in tests.items():
-            names = [f"{letter} ({plain(titles[letter])})" for letter in (one, other)]
-            p = p_values[one, other]
-            icon = ":material/balance:" if p >= CHANCE else ":material/trending_up:"
-            st.markdown(f"{icon} {in_words(test, *names, p=p, pairs=len(tests))}")
+    if len(pairs) > 1:
+        words, colon, sets = groups_in_words(letters, pairs).partition(":")
+        alike = f":material/balance: **{words}:**{sets}"
+        st.markdown(alike if colon else f":material/trending_up: {words}")
+    with st.expander("Pair by pair") if len(pairs) > 1 else st.container():
+        for pair in pairs:
+            icon = ":material/trending_up:" if pair.more_than_chance else ":material/balance:"
+            st.markdown(f"{icon} {pair.sentence}")
+    tests = [pair.test for pair in pairs]
     st.dataframe(
         pd.DataFrame(
             {
-                "Runs": [f"{one} and {other}" for one, other in tests],
-                "Images": [t.n for t in tests.values()],
-                "Independent": [t.units for t in tests.values()],
-                "Both right": [t.both_right for t in tests.values()],
-                "Only the first": [t.only_first for t in tests.values()],
-                "Only the second": [t.only_second for t in tests.values()],
-                "Both wrong": [t.both_wrong for t in tests.values()],
-                "Difference": [_points(t.difference) for t in tests.values()],
-                "95 %": [
-                    f"{_points(t.interval[0])} to {_points(t.interval[1])}" for t in tests.values()
-                ],
-                "p (mid-p)": [_p(t.p_mid) for t in tests.values()],
-                **({"p, corrected": [_p(p) for p in p_values.values()]} if len(tests) > 1 else {}),
-                "p (exact)": [_p(t.p_exact) for t in tests.values()],
+                "Runs": [f"{letters[x.first]} and {letters[x.second]}" for x in pairs],
+                "Images": [t.n for t in tests],
+                "Independent": [t.units for t in tests],
+                "Both right": [t.both_right for t in tests],
+                "Only the first": [t.only_first for t in tests],
+                "Only the second": [t.only_second for t in tests],
+                "Both wrong": [t.both_wrong for t in tests],
+                "Difference": [_points(t.difference) for t in tests],
+                "95 %": [f"{_points(t.interval[0])} to {_points(t.interval[1])}" for t in tests],
+                "p (mid-p)": [_p(t.p_mid) for t in tests],
+                **({"p, corrected": [_p(x.p) for x in pairs]} if len(pairs) > 1 else {}),
+                "p (exact)": [_p(t.p_exact) for t in tests],
             }
         ),
         hide_index=True,
@@ -170,21 +157,6 @@ def _draw_tests(
         "network, so train two or three seeds before you say that one setting is better."
     )
     st.caption(caption)
-
-
-def _draw_alike(letters: Sequence[str], p_values: Mapping[tuple[str, str], float]) -> None:
-    """Draws which runs cannot be told apart."""
-    place = {letter: number for number, letter in enumerate(letters)}
-    different = [(place[a], place[b]) for (a, b), p in p_values.items() if p < CHANCE]
-    sets = [
-        " and ".join(letters[number] for number in members)
-        for members in alike(len(letters), different)
-        if len(members) > 1
-    ]
-    if not sets:
-        st.markdown(":material/trending_up: All of them differ by more than chance.")
-        return
-    st.markdown(f":material/balance: **Not distinguishable here:** {'; '.join(sets)}.")
 
 
 def _draw_matrices(

@@ -14,9 +14,11 @@ from lab.data import catalog
 from lab.data.access import may_type_paths
 from lab.data.catalog import DatasetExistsError, DatasetInfo
 from lab.data.download.dataset import download_dataset
+from lab.data.download.hub import add_from_hub
 from lab.data.download.offers import OFFERS, Offer
 from lab.data.importer import ImportReport
 from lab.data.typed_path import typed_path
+from lab.download.hub import hub_address
 from lab.errors import LabError
 from lab.progress import Cancel, Report
 from lab.runs.store import store
@@ -35,7 +37,9 @@ _IN_URL = "data_in_url"
 """The session's key of the data set that the page has put into the URL."""
 _JOB = "data_job"
 """The session's key of the job whose data set is shown when it has ended."""
-_PATH, _NAME = "data_path", "data_name"
+_PATH, _NAME, _HUB_NAME = "data_path", "data_name", "data_hub_name"
+_REPOSITORY = "data_hub_repository"
+_TYPED = (_PATH, _NAME, f"{_NAME}_suggested", _REPOSITORY, _HUB_NAME, f"{_HUB_NAME}_suggested")
 MakeFolder = Callable[[Report], Path]
 _REPLACE = "data_replace"
 """The session's key of the name for which the page asks whether to replace it."""
@@ -52,7 +56,7 @@ def adopt_selection() -> None:
         del st.session_state[_JOB]
         if job.state == "done":
             wanted = job.result["dataset"]
-            for key in (_PATH, _NAME, f"{_NAME}_suggested"):  # the form is for the next one
+            for key in _TYPED:  # the form is for the next one
                 st.session_state.pop(key, None)
     if wanted in {info.name for info in catalog.list_datasets()}:
         st.session_state[SELECTED] = wanted
@@ -387,6 +391,48 @@ def _start_download(offer: Offer) -> None:
         return _outcome(download_dataset(offer.id, progress=progress, cancel=cancel))
 
     job = jobs.start(KIND, f"Downloading {offer.title}", work, key=f"dataset-{offer.dataset}")
+    st.session_state[_JOB] = job.id
+    st.rerun()
+
+
+# --- Hugging Face's hub ---------------------------------------------------------------------------
+def draw_hub() -> None:
+    """Draws the form that fetches a data set by its address on the hub."""
+    with st.expander("From the Hugging Face Hub", icon=":material/hub:"):
+        st.caption(
+            "A data set of pictures in folders, in a zip or as Parquet. The machine's own token "
+            "opens private ones (`hf auth login`). Which commit it was is kept with the data set."
+        )
+        typed = st.text_input(
+            "Repository",
+            key=_REPOSITORY,
+            placeholder="owner/name, with @ and a branch, tag or commit if you like",
+            max_chars=300,
+        ).strip()
+        suggestion = typed.partition("@")[0].rpartition("/")[2]
+        title = draw_name(_HUB_NAME, suggestion=suggestion)
+        pressed = st.button(
+            "Fetch and add", key="data_hub_add", icon=":material/cloud_download:", type="primary"
+        )
+        if not pressed:
+            return
+        if not (typed and title):
+            st.error(f"Missing: {'a repository' if title else 'a name'}.", icon=":material/error:")
+            return
+        try:
+            address = hub_address(typed)
+            name = catalog.dataset_name(title)
+            catalog.check_free(name)
+        except LabError as error:
+            st.error(plain(str(error)), icon=":material/error:")
+            return
+
+    def work(progress: Report, cancel: Cancel) -> dict[str, Any]:
+        return _outcome(
+            add_from_hub(str(address), name, title=title, progress=progress, cancel=cancel)
+        )
+
+    job = jobs.start(KIND, f"Fetching {address.id}", work, key=f"dataset-{name}")
     st.session_state[_JOB] = job.id
     st.rerun()
 

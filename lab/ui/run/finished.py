@@ -6,7 +6,6 @@ import contextlib
 
 import streamlit as st
 
-from lab.api.judging import judge
 from lab.api.outcome import outcome
 from lab.errors import LabError
 from lab.experiments.forecasts import (
@@ -17,6 +16,7 @@ from lab.experiments.forecasts import (
     rival_score,
     verdict_score,
 )
+from lab.runs.judging import judge
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained
 from lab.ui.run.going_on import draw_going_on

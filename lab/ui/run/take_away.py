@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import streamlit as st
 
 from lab import jobs
@@ -54,20 +56,19 @@ def _draw_format(entry: ExportFormat, choice: CheckpointChoice) -> None:
     for sentence in export.written.sentences:
         st.caption(plain(sentence))
     with st.container(horizontal=True, vertical_alignment="center"):
-        _draw_download(entry, export)
+        _draw_download(entry, choice, export)
         _button(entry, choice, "Make it again", "replay")
 
 
-def _draw_download(entry: ExportFormat, export: Export) -> None:
-    st.download_button(
+def _draw_download(entry: ExportFormat, choice: CheckpointChoice, export: Export) -> None:
+    # Not Streamlit's own button, which holds the whole file in memory.
+    st.link_button(
         f"Download, {size(export.bytes)}",
-        export.file.read_bytes,  # called when the button is pressed
-        file_name=export.file_name,
-        mime=entry.mime,
+        f"api/runs/{quote(choice.run.id)}/exports/{entry.name}"
+        f"?checkpoint={quote(choice.checkpoint)}",
         key=f"export_{entry.name}_download",
         icon=":material/download:",
         type="primary",
-        on_click="ignore",
         help=f"Made in {duration(export.seconds)}.",
     )
 

@@ -7,11 +7,11 @@ import base64
 import streamlit as st
 
 from lab.api.history import FEWEST_CLASSES, panels
-from lab.api.judging import judge
 from lab.errors import LabError, NotFoundError
 from lab.explain import overlay
 from lab.metrics import metrics_of
 from lab.people import may_change, name_of
+from lab.runs.judging import judge
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
 from lab.training.plan import as_trained, resolve

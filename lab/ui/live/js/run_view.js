@@ -1,12 +1,15 @@
 // The live view of one run: how far it is, its numbers, curves, film strip, verdicts, layers and
 // log. Fed by the server's event stream (lab/api/run_feed.py); buttons are Streamlit's.
 
+import { Announcer } from "./announce.js"
 import { Curves } from "./curves.js"
 import { element, icon, loadOnce, mounted, write } from "./dom.js"
 import { FilmStrip } from "./film_strip.js"
 import { Layers } from "./layers.js"
 import { watch } from "./stream.js"
 import { Verdicts } from "./verdicts.js"
+
+const LEVELS = { error: "live-failed", warning: "live-warned" }
 
 class RunView {
   constructor(root) {
@@ -28,12 +31,14 @@ class RunView {
     this.verdictBox = element("section", { class: "live-verdict-box" })
     this.layersBox = element("details", { class: "live-details" })
     this.logLines = element("ul", {})
+    this.warning = element("div", { class: "live-warned", role: "status", hidden: true })
     this.logBox = element(
       "details",
       { class: "live-details", hidden: true },
       element("summary", {}, icon("receipt_long"), "What the lab decided, and why"),
       this.logLines,
     )
+    this.announcer = new Announcer()
   }
 
   async receive({ data, setTriggerValue }) {
@@ -57,6 +62,8 @@ class RunView {
     this.curves?.clear()
     this.film?.clear()
     this.logLines.replaceChildren()
+    this.warnings = 0
+    this.warning.hidden = true
     this.stop = watch(`run:${data.run}`, {
       message: (message) => this.take(message),
       state: (connected) => this.connection(connected),
@@ -74,10 +81,12 @@ class RunView {
         this.badge,
         this.progressText,
         this.notice,
+        this.announcer.button,
       ),
       this.bar,
       this.ahead,
       this.message,
+      this.warning,
       this.tiles,
       this.curvesBox,
       element("div", { class: "live-beside" }, this.filmBox, this.verdictBox),
@@ -112,6 +121,7 @@ class RunView {
   }
 
   drawState({ run, progress, tiles, ahead, place, starts }) {
+    this.announcer.follow(run)
     const { title, icon: name, colour } = this.data.statuses[run.status]
     const look = `${run.status} ${title}`
     if (this.badge.dataset.look !== look) {
@@ -165,7 +175,12 @@ class RunView {
     for (const { seq, level, text } of lines) {
       if (seq <= this.seen) continue
       this.seen = seq
-      this.logLines.append(element("li", { class: level === "error" ? "live-failed" : null }, text))
+      this.logLines.append(element("li", { class: LEVELS[level] ?? null }, text))
+      if (level !== "warning") continue
+      this.warnings += 1
+      const more = this.warnings > 1 ? ` (and ${this.warnings - 1} before it)` : ""
+      write(this.warning, `${text}${more}`) // seen without opening the log
+      this.warning.hidden = false
     }
     this.logBox.hidden = !this.logLines.children.length
   }
@@ -183,6 +198,7 @@ class RunView {
   destroy() {
     clearTimeout(this.lost)
     this.stop?.()
+    this.announcer.destroy()
     this.curves?.destroy()
     this.film?.destroy()
     this.layers?.destroy()
