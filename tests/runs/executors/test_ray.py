@@ -75,6 +75,7 @@ def executor(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("LAB_HOME", str(tmp_path_factory.mktemp("server")))
         patch.setenv("LAB_CPUS_PER_RUN", "1")
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "10")  # a dead head: 30 by itself
         made = RayExecutor(machines.cluster.address, engine=held_engine)
         assert len(made.places("cpu")) == 4
     yield made
