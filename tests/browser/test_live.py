@@ -134,7 +134,8 @@ def test_zoom_survives_the_end_of_the_run(demo: Open) -> None:
 
 
 def test_a_hidden_tab_has_no_connection_and_catches_up_when_seen(demo: Open) -> None:
-    page = demo("at=50&rate=20&end=150")
+    page = demo("at=50&rate=20&end=150&wait")
+    page.get_by_role("button", name="Begin").click()  # once the page is there: the run is short
     wait_for_step(page, 50)
     show = """(hidden) => {
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true })
