@@ -34,7 +34,7 @@ CHANCE = 0.05
 
 def differing_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     """Returns the knobs that are not the same in all of `settings` (plain values, a mapping a run),
-    each with its value in every run; None where a run's version of the lab had no such knob."""
+    each with its value in every run; None where only another version of the lab has the knob."""
     names = dict.fromkeys(name for values in settings for name in values)
     table = {name: tuple(values.get(name) for values in settings) for name in names}
     return {

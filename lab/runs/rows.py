@@ -127,8 +127,9 @@ class RunRow:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings as plain JSON values, as they were written."""
-        return dict(json.loads(self.config_json))
+        """The settings as plain JSON values, as they were written; knobs that came to the lab after
+        the run have their defaults, as in `config`."""
+        return {**_defaults(), **json.loads(self.config_json)}
 
     @property
     def progress_text(self) -> str:
@@ -207,6 +208,11 @@ def _metric_values(row: RowMapping, part: str) -> Mapping[str, float]:
 @functools.lru_cache(maxsize=4096)
 def _config(text: str) -> RunConfig:
     return RunConfig.from_json(text)
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return RunConfig().model_dump(mode="json")
 
 
 _UNKNOWN = datetime.fromtimestamp(0, UTC)

@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
+from lab.evaluate.compare import differing_settings
 from lab.home import home_folder
 from lab.runs import migrations, schema
 from lab.runs.status import STATUSES, TRANSITIONS
@@ -470,6 +472,17 @@ def test_settings_of_another_version_spoil_one_run_only(runs: Store, run_id: str
     assert rows[run_id].settings["warp_factor"] == 9
     with pytest.raises(ConfigError, match="warp_factor"):
         _ = rows[run_id].config
+
+
+def test_a_knob_that_came_after_a_run_is_no_difference_from_later_runs(
+    runs: Store, run_id: str
+) -> None:
+    written = {k: v for k, v in runs.run(run_id).settings.items() if k != "workers"}
+    runs._update(run_id, config=json.dumps(written))
+    later = runs.create_run(runs.run(run_id).config)
+    both = [runs.run(each).settings for each in (run_id, later)]
+    assert both[0]["workers"] == 1
+    assert differing_settings(both) == {}
 
 
 def test_tags_label_runs_and_find_them(runs: Store) -> None:

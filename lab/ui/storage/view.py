@@ -17,7 +17,11 @@ from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 from lab.words import size
 
-COLOURS = ("#2f6fb0", "#d95f02", "#1b9e77", "#7570b3", "#66a61e", "#e7298a", "#7d8590")
+COLOURS = (
+    *("#2f6fb0", "#d95f02", "#1b9e77", "#7570b3"),
+    *("#66a61e", "#e7298a", "#a6761d", "#7d8590"),
+)
+"""One for each part; a test opens the page."""
 _ROUND = "storage_round"
 
 
