@@ -3,6 +3,7 @@
     spin_briefly            the process    torch's threads do not keep others from a core while idle
     keep_freed_memory       the process    what a training step frees serves the next step
     trim_memory             the process    ... and goes back to the system when the run ends
+    share_arenas            the process    what one thread frees serves another one
     switch_threads_often    the process    a page's step and a training step share Python's lock
     freeze_imports          the process    what was imported is left out of garbage collections
     lower_priority          a thread       training waits for others that want the processor
@@ -42,7 +43,9 @@ gap between two operations of a step. Its own 300,000 is a millisecond. `benchma
 what that costs beside programs that want the cores."""
 
 # From glibc's malloc.h; see mallopt(3).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+
+ARENAS = 2
 
 _KEEP = {
     _M_MMAP_THRESHOLD: 32 << 20,  # the largest that mallopt takes on 64 bits
@@ -105,6 +108,18 @@ def trim_memory() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+def share_arenas() -> None:
+    """Let all threads take memory from two arenas. Call it before many threads have begun.
+
+    By default there are eight for each core. A page runs in a thread of its own each time, and what
+    it frees stays in the arena that it happened to have, full of holes: after 3,600 clicks a third
+    of a gigabyte (docs/RELIABILITY.md). A person's MALLOC_ARENA_MAX stands.
+    """
+    library = _glibc()
+    if library is not None and "MALLOC_ARENA_MAX" not in os.environ:
+        library.mallopt(_M_ARENA_MAX, ARENAS)
 
 
 def switch_threads_often() -> None:

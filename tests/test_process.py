@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,51 @@ def test_a_training_thread_steps_back_and_nobody_else() -> None:
     thread.join()
     assert priorities == [max(before, process.NICENESS)]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+_ARENAS = """
+import ctypes, sys, threading
+from lab import process
+{first}
+everybody = threading.Barrier(9)
+def work():
+    kept = bytearray(10_000)
+    everybody.wait()
+    everybody.wait()
+for _ in range(8):
+    threading.Thread(target=work).start()
+everybody.wait()
+library = ctypes.CDLL(None)
+library.fdopen.restype = ctypes.c_void_p
+library.malloc_info.argtypes = (ctypes.c_int, ctypes.c_void_p)
+library.fflush.argtypes = (ctypes.c_void_p,)
+output = library.fdopen(1, b"w")
+library.malloc_info(0, output)
+library.fflush(output)
+everybody.wait()
+"""
+
+
+@on_glibc
+@pytest.mark.parametrize(
+    ("first", "own", "fits"),
+    [
+        ("pass", "", lambda count: count > process.ARENAS),
+        ("process.share_arenas()", "", lambda count: count == process.ARENAS),
+        ("process.share_arenas()", "5", lambda count: count == 5),
+    ],
+)
+def test_threads_share_arenas_unless_a_person_says_otherwise(
+    first: str, own: str, fits: Callable[[int], bool]
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
+    done = subprocess.run(
+        [sys.executable, "-c", _ARENAS.format(first=first)],
+        capture_output=True,
+        text=True,
+        env=environment | ({"MALLOC_ARENA_MAX": own} if own else {}),
+    )
+    assert fits(done.stdout.count("<heap nr=")), done.stdout + done.stderr
 
 
 def test_threads_switch_often() -> None:
