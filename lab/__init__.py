@@ -1,7 +1,10 @@
 """Epochlab: an interactive lab for image classification. The engine; the pages stand on it."""
 
-from lab.process import spin_briefly
+from lab.process import share_arenas, spin_briefly
 
 __version__ = "0.1.0"
 
-spin_briefly()  # here, because torch reads it when it is loaded, and everything imports this first
+# Here, because everything imports this first: torch reads the one when it is loaded, and the other
+# cannot take back what threads have already got.
+spin_briefly()
+share_arenas()

@@ -27,7 +27,6 @@ from lab.api.sign_in import sign_in_routes
 from lab.api.topics import hub
 from lab.errors import LabError
 from lab.people import has_sign_in
-from lab.process import share_arenas
 from lab.ui.live.assets import asset_routes
 from lab.ui.pictures_on_server import DelayedDeletion
 from lab.ui.shared import (
@@ -73,7 +72,6 @@ def middleware() -> list[Middleware]:
 async def lifespan(app: Any) -> AsyncIterator[None]:
     """Starts the lab with the server, before anybody opens a page, and ends what would keep the
     server from stopping."""
-    share_arenas()
     # Streamlit's old rule for a folder named pages/ would run a page alone, without frame, until
     # somebody has opened the first one: a bookmark after a restart would show it without its run.
     PagesManager.uses_pages_directory = False
