@@ -45,7 +45,7 @@ what that costs beside programs that want the cores."""
 # From glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
-ARENAS = 2
+ARENA_VARIABLE, ARENAS = "MALLOC_ARENA_MAX", 2
 
 _KEEP = {
     _M_MMAP_THRESHOLD: 32 << 20,  # the largest that mallopt takes on 64 bits
@@ -111,15 +111,18 @@ def trim_memory() -> None:
 
 
 def share_arenas() -> None:
-    """Let all threads take memory from two arenas. Call it before many threads have begun.
+    """Let all threads of this process, and of those it starts, take memory from two arenas.
 
     By default there are eight for each core. A page runs in a thread of its own each time, and what
     it frees stays in the arena that it happened to have, full of holes: after 3,600 clicks a third
-    of a gigabyte (docs/RELIABILITY.md). A person's MALLOC_ARENA_MAX stands.
+    of a gigabyte (docs/RELIABILITY.md). Arenas that there are already stay, so a server that is
+    started by `epochlab ui` has fewer than one that Streamlit starts, whose first threads come
+    before the lab. A person's MALLOC_ARENA_MAX stands.
     """
     library = _glibc()
-    if library is not None and "MALLOC_ARENA_MAX" not in os.environ:
+    if library is not None and ARENA_VARIABLE not in os.environ:
         library.mallopt(_M_ARENA_MAX, ARENAS)
+        os.environ[ARENA_VARIABLE] = str(ARENAS)
 
 
 def switch_threads_often() -> None:

@@ -96,12 +96,12 @@ everybody.wait()
 def test_threads_share_arenas_unless_a_person_says_otherwise(
     first: str, own: str, fits: Callable[[int], bool]
 ) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
+    environment = {k: v for k, v in os.environ.items() if k != process.ARENA_VARIABLE}
     done = subprocess.run(
         [sys.executable, "-c", _ARENAS.format(first=first)],
         capture_output=True,
         text=True,
-        env=environment | ({"MALLOC_ARENA_MAX": own} if own else {}),
+        env=environment | ({process.ARENA_VARIABLE: own} if own else {}),
     )
     assert fits(done.stdout.count("<heap nr=")), done.stdout + done.stderr
 
