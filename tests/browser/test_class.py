@@ -30,7 +30,7 @@ def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
     teacher.goto(f"{url}/data?dataset=drawn-signs")  # which is drawn already
     opener = teacher.get_by_text("From the phones of the class")
     opener.click(timeout=SOON)
-    teacher.get_by_label("Name", exact=True).last.wait_for(timeout=SOON)
+    teacher.locator(".st-key-phones_title input").wait_for(timeout=SOON)
     teacher.locator(".st-key-phones_title input").fill("Our leaves")
     teacher.locator(".st-key-phones_classes input").fill("oak, maple")
     teacher.get_by_role("button", name="Open a collection").click()
@@ -53,7 +53,9 @@ def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
         chooser.set_input_files(files)
         pupil.get_by_text("3 pictures of oak taken in").wait_for(timeout=SOON)
         pupil.get_by_text(whose).wait_for(timeout=SOON)
-        assert pupil.get_by_role("button", name=re.compile("press to choose")).count() == 3
+        pictures = pupil.get_by_role("button", name=re.compile("press to choose"))
+        pictures.nth(2).wait_for(timeout=SOON)
+        assert pictures.count() == 3
 
     hand_in(mina, 0, "you 3")
     hand_in(tom, 10, "you 3")
