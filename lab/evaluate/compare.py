@@ -504,12 +504,19 @@ def pair_verdicts(
             tests[i, j] = paired(predictions[i], predictions[j]).test(groups)
         except ConfigError as error:
             problems[i, j] = str(error)
+    return verdicts_on(names, tests), problems
+
+
+def verdicts_on(
+    names: Sequence[str], tests: Mapping[tuple[int, int], PairedTest]
+) -> list[PairVerdict]:
+    """Returns the verdicts of `tests`, one for each two places among the runs, corrected for how
+    many there are."""
     corrected = holm([test.p_mid for test in tests.values()])
-    verdicts = [
+    return [
         PairVerdict(i, j, test, p, in_words(test, names[i], names[j], p=p, pairs=len(tests)))
         for ((i, j), test), p in zip(tests.items(), corrected, strict=True)
     ]
-    return verdicts, problems
 
 
 def groups_in_words(names: Sequence[str], pairs: Sequence[PairVerdict]) -> str:

@@ -4,6 +4,7 @@ which of them differ by more than chance, pair by pair."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -15,7 +16,14 @@ from lab.charts.compare import FinalAccuracy, RunCurve, final_accuracies, overla
 from lab.config import KNOBS
 from lab.data.groups import Groups
 from lab.errors import ConfigError, LabError
-from lab.evaluate.compare import CHANCE, alike, differing_settings, holm, in_words, over_seeds
+from lab.evaluate.compare import (
+    PairedTest,
+    PairVerdict,
+    differing_settings,
+    groups_in_words,
+    over_seeds,
+    verdicts_on,
+)
 from lab.evaluate.compare import paired as aligned
 from lab.evaluate.leak_free import known_groups
 from lab.evaluate.opened import open_data
@@ -128,62 +136,56 @@ def _pairs(
         known = known[:MOST_PAIRED]
         notes.append(f"Each is compared with each of the first {MOST_PAIRED}; {left} are left out.")
     answers: dict[str, Predictions] = {}
-    cards: dict[str, CheckpointMetadata] = {}
+    cards: list[CheckpointMetadata] = []
     for run, name in known:
         folder = store().folder(run.id)
         try:
-            answers[name] = saved_predictions(folder, "best", part) or predict(
+            answer = saved_predictions(folder, "best", part) or predict(
                 folder, "best", part, progress=report, cancel=cancel
             )
-            cards[name] = CheckpointMetadata.read(folder)
+            cards.append(CheckpointMetadata.read(folder))
+            answers[name] = answer
         except LabError as error:
             notes.append(f"{name} is not compared image by image: {error}")
-    tests = {}
-    for one, other in combinations(answers, 2):
+    compared = list(answers)
+    groups: dict[str, Groups | None] = {}  # by the data set's hash
+    tests: dict[tuple[int, int], PairedTest] = {}
+    for i, j in combinations(range(len(compared)), 2):
+        one, other, data = compared[i], compared[j], cards[i].dataset_hash
         try:
-            if cards[one].dataset_hash != cards[other].dataset_hash:
+            if data != cards[j].dataset_hash:
                 raise ConfigError("they are of other data sets, or versions of one.")
-            test = aligned(answers[one], answers[other]).test(_groups(cards[one]))
+            pair = aligned(answers[one], answers[other])
+            if data not in groups:
+                groups[data] = known_groups(open_data(cards[i])[0])
+            tests[i, j] = pair.test(groups[data])
         except LabError as error:
             notes.append(f"{one} and {other} are not compared image by image: {error}")
-            continue
-        tests[one, other] = test
-    corrected = holm([test.p_mid for test in tests.values()])
+    verdicts = verdicts_on(compared, tests)
     found = [
         {
-            "first": one, "second": other, "images": test.n, "independent": test.units,
-            "both_right": test.both_right, "only_first": test.only_first,
-            "only_second": test.only_second, "both_wrong": test.both_wrong,
-            "difference": test.difference, "interval": list(test.interval),
-            "p": test.p_mid, "p_corrected": p, "more_than_chance": p < CHANCE,
-            "sentence": in_words(test, one, other, p=p, pairs=len(tests)),
+            "first": compared[each.first], "second": compared[each.second],
+            "images": each.test.n, "independent": each.test.units,
+            "both_right": each.test.both_right, "only_first": each.test.only_first,
+            "only_second": each.test.only_second, "both_wrong": each.test.both_wrong,
+            "difference": each.test.difference, "interval": list(each.test.interval),
+            "p": each.test.p_mid, "p_corrected": each.p,
+            "more_than_chance": each.more_than_chance, "sentence": each.sentence,
         }
-        for ((one, other), test), p in zip(tests.items(), corrected, strict=True)
+        for each in verdicts
     ]  # fmt: skip
-    return {"pairs": found, "verdict": _verdict(found)}, notes
+    return {"pairs": found, "verdict": _verdict(compared, verdicts)}, notes
 
 
-def _groups(card: CheckpointMetadata) -> Groups | None:
-    """Which images are copies of one another; None where that is not known."""
-    return known_groups(open_data(card)[0])
-
-
-def _verdict(pairs: Sequence[Mapping[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for pair in pairs for name in (pair["first"], pair["second"])))
-    if len(names) < 3:
+def _verdict(names: Sequence[str], pairs: Sequence[PairVerdict]) -> str:
+    """Of three or more runs which cannot be told apart, where each was compared with each; runs
+    that are in no pair do not count."""
+    paired = sorted({place for pair in pairs for place in (pair.first, pair.second)})
+    if len(paired) < 3 or len(pairs) < len(paired) * (len(paired) - 1) // 2:
         return ""
-    place = {name: number for number, name in enumerate(names)}
-    different = [(place[p["first"]], place[p["second"]]) for p in pairs if p["more_than_chance"]]
-    if len(pairs) < len(names) * (len(names) - 1) // 2:
-        return ""
-    sets = [
-        " and ".join(names[number] for number in members)
-        for members in alike(len(names), different)
-        if len(members) > 1
-    ]
-    if not sets:
-        return "All of them differ by more than chance."
-    return f"Not distinguishable here: {'; '.join(sets)}."
+    places = {place: number for number, place in enumerate(paired)}
+    moved = [replace(p, first=places[p.first], second=places[p.second]) for p in pairs]
+    return groups_in_words([names[place] for place in paired], moved)
 
 
 def _seed_values(runs: Sequence[RunRow], names: Sequence[str], part: str) -> list[dict[str, Any]]:
