@@ -7,11 +7,12 @@
 - A page holds a job id and polls `get`. It only ever sees a JobView: a frozen snapshot.
 - Everything shared is behind one lock that is held for a few lines, never while `work` runs.
 - Jobs live as long as the process: a server restart forgets them (a download resumes from its part
-  file when it is started again).
+  file when it is started again). The process ends when they have noticed that they are cancelled.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -182,6 +183,26 @@ def cancel(job_id: str) -> JobView | None:
         if job.state == "waiting":
             _end(job, "cancelled", message=f"{job.title}: cancelled before it began.")
         return job.view()
+
+
+def shutdown(timeout: float = 10.0) -> None:
+    """Cancel all jobs and wait, so many seconds at most, for those at work.
+
+    Registered for the end of the process: a thread that still runs inside torch when Python has
+    ended aborts the process.
+    """
+    with _lock:
+        active = [job for job in _jobs.values() if job.active]
+        for job in active:
+            job.cancel_asked.set()
+            if job.state == "waiting":
+                _end(job, "cancelled", message=f"{job.title}: cancelled before it began.")
+    deadline = time.monotonic() + timeout
+    for job in active:
+        job.has_ended.wait(max(0.0, deadline - time.monotonic()))
+
+
+atexit.register(shutdown)
 
 
 def _start_waiting_jobs() -> None:

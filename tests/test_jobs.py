@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +141,26 @@ def test_work_that_ends_before_it_notices_cancel_is_done() -> None:
     jobs.cancel(job.id)
     go_on.set()
     assert ended(job.id).state == "done"
+
+
+def test_the_end_of_the_process_cancels_jobs_and_waits_for_those_at_work() -> None:
+    working = [jobs.start("download", f"Download {n}", until_cancelled) for n in range(2)]
+    waiting = jobs.start("download", "Download 3", until_cancelled)
+    jobs.shutdown()
+    assert {seen(job.id).state for job in (*working, waiting)} == {"cancelled"}
+    assert seen(waiting.id).started is None
+
+    code = """
+import time
+from lab import jobs
+def work(report, cancel):
+    while not cancel():
+        time.sleep(0.01)
+    print("noticed")
+jobs.start("download", "Download", work)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "noticed\n"), done.stderr
 
 
 def test_a_lab_error_is_shown_as_it_stands() -> None:

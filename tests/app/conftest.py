@@ -31,13 +31,20 @@ Completed = Callable[..., list[RunRow]]
 
 
 def settled(app: AppTest) -> AppTest:
-    """Runs the page until no job is left that it waits for."""
-    app.run()
-    while active := [job for job in jobs.jobs() if job.active]:
-        jobs.wait(active[0].id, timeout=60)
+    """Runs the page until no job is left that it waits for, and once after the last one ended."""
+    seen = None
+    while seen != (ended := _ended_jobs()):
+        seen = ended
         app.run()
     assert not app.exception, app.exception[0].value
     return app
+
+
+def _ended_jobs() -> set[str]:
+    known = [job.id for job in jobs.jobs()]
+    for job_id in known:
+        jobs.wait(job_id, timeout=60)
+    return set(known)
 
 
 @pytest.fixture(autouse=True)

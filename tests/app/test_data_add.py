@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from pathlib import Path
 
@@ -16,24 +15,13 @@ from lab.data.class_needs import LEAST, class_problem
 from lab.data.uploads import IncomingFile
 from lab.runs.store import store
 from lab.ui.data.collect import Collection
-from tests.app.conftest import OpenPage
+from tests.app.conftest import OpenPage, settled
 from tests.data.pictures import BAD_PICTURES, jpeg, pets, write_folder
 from tests.hub_stub import Repository, serve_hub
 
 
 def press(app: AppTest, key: str) -> AppTest:
     app.button(key=key).click().run()
-    assert not app.exception, app.exception[0].value
-    return app
-
-
-def settled(app: AppTest) -> AppTest:
-    """Waits for the imports and lets the page follow."""
-    deadline = time.monotonic() + 60
-    while any(job.active for kind in ("dataset", "look") for job in jobs.jobs(kind)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    app.run()
     assert not app.exception, app.exception[0].value
     return app
 

@@ -24,7 +24,7 @@ from lab.explain.grad_cam import METHODS
 from lab.progress import Cancel, check_cancel
 from lab.runs.rows import RunRow
 from lab.runs.store import store
-from tests.app.conftest import Completed, OpenPage
+from tests.app.conftest import Completed, OpenPage, settled
 from tests.tiny_data import CLASSES, make_tiny_pack
 
 Train = Callable[..., RunRow]
@@ -41,19 +41,6 @@ def train(completed: Completed) -> Train:
         return completed((config, None))[0]
 
     return run
-
-
-def settle(app: AppTest) -> AppTest:
-    """Run the page until none of its background jobs is at work: AppTest has no ticking."""
-    for _ in range(20):
-        assert not app.exception, app.exception[0].value
-        active = [job for job in jobs.jobs() if job.active]
-        if not active:
-            return app.run()
-        for job in active:
-            jobs.wait(job.id, timeout=60)
-        app.run()
-    raise AssertionError("the page never came to rest")
 
 
 def texts(app: AppTest, kind: str) -> str:
@@ -78,7 +65,7 @@ def test_an_empty_lab_says_where_to_begin(open_page: OpenPage) -> None:
 
 def test_the_answer_is_the_networks_own(open_page: OpenPage, train: Train) -> None:
     run = train(keep_every=1)
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     folder = store().folder(run.id)
     found = predict(folder, "best", "val")
     shown = [p for p in texts(app, "markdown").splitlines() if "says the" in p or "right." in p]
@@ -86,31 +73,31 @@ def test_the_answer_is_the_networks_own(open_page: OpenPage, train: Train) -> No
     assert f"**{name}**" in texts(app, "markdown"), shown
     assert "What speaks for" in "\n".join(alts(app))
     app.selectbox(key=f"inspect_checkpoint_{run.id}").select("epoch-0001").run()
-    settle(app)
+    settled(app)
 
 
 def test_layers_and_methods_can_be_changed(open_page: OpenPage, train: Train) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     layer = app.selectbox(key=f"inspect_cam_layer_{run.id}")
     assert layer.options[-1] == "Block 3 · 2 × 2 × 32"
     assert "Block 1, convolution · 16 × 16 × 32" in layer.options
     layer.select("block1.conv").run()
-    settle(app)
+    settled(app)
     assert any(alt.endswith("in Block 1, convolution") for alt in alts(app))
     app.selectbox(key="inspect_cam_method").select("layercam").run()
-    settle(app)
+    settled(app)
     assert "LayerCAM" in texts(app, "caption")
 
 
 def test_a_perceptron_shows_its_gradient_and_its_weights(open_page: OpenPage, train: Train) -> None:
     run = train("mlp")
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     assert "No stage of this network puts out places" in texts(app, "info")
     assert any(alt.startswith("Input gradient") for alt in alts(app))
     app.session_state["inspect_tab"] = "Feature maps"
     app.run()
-    settle(app)
+    settled(app)
     assert "no places" in texts(app, "caption")
 
 
@@ -119,7 +106,7 @@ def test_feature_maps_of_every_stage(open_page: OpenPage, train: Train) -> None:
     app = open_page("inspect", run=run.id)
     app.session_state["inspect_tab"] = "Feature maps"
     app.run()
-    settle(app)
+    settled(app)
     shown = "\n".join(alts(app))
     for stage in ("Block 1", "Block 2", "Block 3"):
         assert f"{stage}, channel " in shown
@@ -127,7 +114,7 @@ def test_feature_maps_of_every_stage(open_page: OpenPage, train: Train) -> None:
     assert "Block 1, average of all channels" in "\n".join(alts(app))
     assert "Channels 1 to 24 of 32, the strongest first" in texts(app, "caption")
     app.selectbox(key=f"inspect_maps_layer_{run.id}").select("block1").run()
-    settle(app)
+    settled(app)
     assert "**Block 1, channel by channel**" in texts(app, "markdown")
 
 
@@ -141,27 +128,30 @@ def test_channels_by_number_and_on_one_scale(open_page: OpenPage, train: Train) 
     run = train()
     app = open_page("inspect", run=run.id)
     app.session_state["inspect_tab"] = "Feature maps"
-    settle(app.run())
+    settled(app.run())
     strongest = channels(app)
     assert "scale of its own, so compare patterns" in texts(app, "caption")
-    settle(app.selectbox(key="inspect_order").select(True).run())
+    settled(app.selectbox(key="inspect_order").select(True).run())
     assert [each["caption"] for each in channels(app)] == [f"Channel {n}" for n in range(24)]
     assert {each["caption"] for each in strongest} != {each["caption"] for each in channels(app)}
     own = channels(app)
-    settle(app.selectbox(key="inspect_scale").select("common").run())
+    settled(app.selectbox(key="inspect_scale").select("common").run())
     assert "All have one scale" in texts(app, "caption")
     assert [each["source"] for each in channels(app)] != [each["source"] for each in own]
 
 
-def test_a_channel_is_enlarged_with_what_it_is_a_sum_of(open_page: OpenPage, train: Train) -> None:
+def test_a_channel_is_enlarged_with_what_it_is_a_sum_of(
+    open_page: OpenPage, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)  # one run shows all
     run = train()
     app = open_page("inspect", run=run.id)
     app.session_state["inspect_tab"] = "Feature maps"
-    settle(app.run())
+    settled(app.run())
     for layer, words in (("block1.conv", "What it is a sum of"), ("block1", "Go to Block 1")):
-        settle(app.selectbox(key=f"inspect_maps_layer_{run.id}").select(layer).run())
+        settled(app.selectbox(key=f"inspect_maps_layer_{run.id}").select(layer).run())
         app.session_state["inspect_enlarged"] = (app.query_params["image"][0], layer, 3)
-        settle_once(app)
+        assert not app.run().exception
         said = texts(app, "markdown") + "".join(button.label for button in app.button)
         assert "Channel 3, enlarged" in alts(app)
         assert words in said
@@ -169,17 +159,11 @@ def test_a_channel_is_enlarged_with_what_it_is_a_sum_of(open_page: OpenPage, tra
         assert "Channel 3, enlarged" not in alts(app)  # once
 
 
-def settle_once(app: AppTest) -> None:
-    """One run that shows what is there at once: the jobs of small networks take no half second."""
-    app.run()
-    assert not app.exception
-
-
 def test_a_link_opens_its_image_and_checkpoint(open_page: OpenPage, train: Train) -> None:
     run = train(keep_every=1)
     pack = catalog.open_pack("tiny")
     index = int(pack.indices("test")[4])
-    app = settle(open_page("inspect", run=run.id, image=str(index), checkpoint="epoch-0001"))
+    app = settled(open_page("inspect", run=run.id, image=str(index), checkpoint="epoch-0001"))
     assert app.selectbox(key=f"inspect_checkpoint_{run.id}").value == "epoch-0001"
     assert f"{pack.names[index]} as the network gets it" in alts(app)
     app.button(key="inspect_pin").click().run()
@@ -190,31 +174,31 @@ def test_the_url_follows_what_is_looked_at(open_page: OpenPage, train: Train) ->
     run = train(keep_every=1)
     pack = catalog.open_pack("tiny")
     linked, tests = int(pack.indices("test")[4]), pack.indices("test")
-    app = settle(open_page("inspect", run=run.id, image=str(linked)))
+    app = settled(open_page("inspect", run=run.id, image=str(linked)))
     app.segmented_control(key="inspect_source").set_value("test").run()
     app.button(key="inspect_next").click().run()
-    settle(app)
+    settled(app)
     assert app.query_params["image"] == str(tests[1])
     assert f"{pack.names[tests[1]]} as the network gets it" in alts(app)
     app.selectbox(key=f"inspect_checkpoint_{run.id}").select("epoch-0001").run()
-    settle(app)
+    settled(app)
     assert app.query_params["checkpoint"] == "epoch-0001"
     # What the link brought is still there to go back to.
     app.segmented_control(key="inspect_source").set_value("link").run()
-    settle(app)
+    settled(app)
     assert app.query_params["image"] == str(linked)
     assert f"{pack.names[linked]} as the network gets it" in alts(app)
-    again = settle(open_page("inspect", **{k: str(v) for k, v in app.query_params.items()}))
+    again = settled(open_page("inspect", **{k: str(v) for k, v in app.query_params.items()}))
     assert f"{pack.names[linked]} as the network gets it" in alts(again)
     assert again.selectbox(key=f"inspect_checkpoint_{run.id}").value == "epoch-0001"
 
 
 def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train) -> None:
     run = train("single-layer-perceptron", epochs=1, learning_rate=1e-6)
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     app.segmented_control(key="inspect_source").set_value("test").run()
     app.selectbox(key="inspect_which").select("wrong").run()
-    settle(app)
+    settled(app)
     found = predict(store().folder(run.id), "best", "test")
     wrong = int(np.count_nonzero(~found.right))
     assert wrong
@@ -226,9 +210,9 @@ def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train)
     app.run()
     app.button(key=f"inspect_wrong_{row}_exclude").click().run()
     assert app.session_state["data_edits"][run.dataset].exclude == {row}
-    settle(app)
+    settled(app)
     app.button(key="inspect_next").click().run()
-    settle(app)
+    settled(app)
     assert [a for a in alts(app) if "as the network gets it" in a] != before or wrong == 1
 
 
@@ -242,7 +226,7 @@ def test_an_upload_is_looked_at_and_a_broken_one_gets_a_sentence(
     open_page: OpenPage, train: Train, released: list[str]
 ) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     app.segmented_control(key="inspect_source").set_value("upload").run()
     app.file_uploader(key="inspect_upload").upload(
         "bad.png", png(np.zeros((9, 9), np.uint8))[:40], "image/png"
@@ -251,7 +235,7 @@ def test_an_upload_is_looked_at_and_a_broken_one_gets_a_sentence(
     app.file_uploader(key="inspect_upload").upload(
         "mine.png", png(np.full((40, 30, 3), 99, np.uint8)), "image/png"
     ).run()
-    settle(app)
+    settled(app)
     assert "mine.png as the network gets it" in alts(app)
     assert "says the network" in texts(app, "markdown")
     before, now = released[-1], app.session_state["inspect_file"]
@@ -264,7 +248,7 @@ def test_without_its_data_set_a_run_still_looks_at_uploads(
 ) -> None:
     run = train()
     catalog.remove_dataset("tiny")
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     assert "can be looked at even so" in texts(app, "warning")
     assert app.segmented_control(key="inspect_source").options == ["Your own"]
 
@@ -274,7 +258,7 @@ def test_the_gallery_has_right_and_wrong_ones(open_page: OpenPage, train: Train)
     app = open_page("inspect", run=run.id)
     app.session_state["inspect_tab"] = "Gallery"
     app.run()
-    settle(app)
+    settled(app)
     assert "taken for" in "\n".join(alts(app))
     assert "Each map says what speaks for the class" in texts(app, "caption")
 
@@ -283,15 +267,15 @@ def test_the_thumbnails_follow_and_another_list_begins_anew(
     open_page: OpenPage, train: Train
 ) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     pack = catalog.open_pack("tiny")
     val = make_splits(pack, run.config).val
-    settle(app.number_input(key="inspect_position").set_value(3).run())
+    settled(app.number_input(key="inspect_position").set_value(3).run())
     (row,) = [each for each in buttons(app) if each["label"] == "Images to choose from"]
     assert [each["chosen"] for each in row["pictures"]].index(True) == 2
     assert row["pictures"][2]["alt"] == f"Image 3: {CLASSES[int(pack.labels[val[2]])]}"
     assert f"{pack.names[val[2]]} as the network gets it" in alts(app)
-    settle(app.selectbox(key=f"inspect_class_{run.id}").select(1).run())
+    settled(app.selectbox(key=f"inspect_class_{run.id}").select(1).run())
     assert app.number_input(key="inspect_position").value == 1
     of_class = [i for i in val if pack.labels[i] == 1]
     assert f"{pack.names[of_class[0]]} as the network gets it" in alts(app)
@@ -302,14 +286,14 @@ def test_maps_are_drawn_in_three_ways_and_the_choice_stays(
     open_page: OpenPage, train: Train
 ) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     assert "Colour marks what speaks for" in texts(app, "caption")
-    settle(app.segmented_control(key="inspect_mode").set_value("contour").run())
+    settled(app.segmented_control(key="inspect_mode").set_value("contour").run())
     assert "white at half of the strongest value" in texts(app, "caption")
-    settle(app.segmented_control(key="inspect_mode").set_value("map").run())
+    settled(app.segmented_control(key="inspect_mode").set_value("map").run())
     assert "2 × 2 places of Block 3" in texts(app, "caption")
     app.session_state["inspect_tab"] = "Gallery"
-    settle(app.run())
+    settled(app.run())
     assert app.segmented_control(key="inspect_mode").value == "map"
 
 
@@ -326,29 +310,29 @@ def test_an_empty_map_names_what_has_one(
         return maps
 
     monkeypatch.setattr("lab.ui.inspect.cam.draw_maps", without)
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     assert "Nothing in Block 3 speaks for" in texts(app, "info")
     offered = {b.key: b.label for b in app.button if (b.key or "").startswith("inspect_instead")}
     assert offered["inspect_instead_method"] in {"Use HiResCAM", "Use LayerCAM", "Use Grad-CAM++"}
-    settle(app.button(key="inspect_instead_method").click().run())
+    settled(app.button(key="inspect_instead_method").click().run())
     assert app.selectbox(key="inspect_cam_method").value != "grad-cam"
     assert any("with what speaks for" in alt for alt in alts(app))
 
 
 def test_the_class_to_explain_stays_from_image_to_image(open_page: OpenPage, train: Train) -> None:
     run = train("single-layer-perceptron", epochs=1, learning_rate=1e-6)
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     app.selectbox(key=f"inspect_target_{run.id}").select(-2)  # the true class
     pack = catalog.open_pack("tiny")
     val = make_splits(pack, run.config).val
-    settle(app.run())
+    settled(app.run())
     for place in (0, 1, 2):
         true = CLASSES[int(pack.labels[val[place]])]
         target = app.selectbox(key=f"inspect_target_{run.id}")
         assert f"The true class ({true})" in target.options
         assert f"Input gradient of the score of {true}" in alts(app)
-        settle(app.button(key="inspect_next").click().run())
-    settle(app.selectbox(key=f"inspect_target_{run.id}").select(2).run())
+        settled(app.button(key="inspect_next").click().run())
+    settled(app.selectbox(key=f"inspect_target_{run.id}").select(2).run())
     assert f"Input gradient of the score of {CLASSES[2]}" in alts(app)
 
 
@@ -356,16 +340,16 @@ def test_a_perceptrons_weights_are_named_by_their_classes(
     open_page: OpenPage, train: Train
 ) -> None:
     run = train("single-layer-perceptron")
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     app.session_state["inspect_tab"] = "Feature maps"
-    settle(app.run())
+    settled(app.run())
     assert "the class scores" in texts(app, "caption")
 
 
 def test_a_map_can_be_put_to_the_test(open_page: OpenPage, train: Train) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
-    settle(app.button(key="inspect_trust").click().run())
+    app = settled(open_page("inspect", run=run.id))
+    settled(app.button(key="inspect_trust").click().run())
     assert "inspect_trust" not in [button.key for button in app.button]
     (job,) = [job for job in jobs.jobs() if (job.key or "").startswith("trust:")]
     assert job.state == "done"
@@ -376,8 +360,8 @@ def test_the_maps_of_a_run_are_audited_and_the_page_begins_with_the_winner(
     open_page: OpenPage, train: Train
 ) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
-    settle(app.button(key="inspect_audit").click().run())
+    app = settled(open_page("inspect", run=run.id))
+    settled(app.button(key="inspect_audit").click().run())
     found = saved_audit(store().folder(run.id), "best")
     assert found is not None
     assert found.why in texts(app, "caption")
@@ -386,25 +370,25 @@ def test_the_maps_of_a_run_are_audited_and_the_page_begins_with_the_winner(
     file = store().folder(run.id) / "evaluation" / "best-audit.json"
     values = json.loads(file.read_text())
     file.write_text(json.dumps({**values, "layer": "block1", "method": "hirescam"}))
-    fresh = settle(open_page("inspect", run=run.id))
+    fresh = settled(open_page("inspect", run=run.id))
     assert fresh.selectbox(key=f"inspect_cam_layer_{run.id}").value == "block1"
     assert fresh.selectbox(key="inspect_cam_method").value == "hirescam"
 
 
 def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
+    app = settled(open_page("inspect", run=run.id))
     box = app.selectbox(key="inspect_cam_method")
     assert len(box.options) == len(METHODS) - 1  # no attention to roll out
     assert "Score-CAM (slow)" in box.options
     box.select("fullgrad").run()
-    settle(app)
+    settled(app)
     assert "one map of the whole network, whichever layer is chosen" in texts(app, "caption")
     assert any("in the whole network" in alt for alt in alts(app))
     assert not any(each["label"] == "Stages of the network" for each in buttons(app))
     # Of the methods that are quick enough the runs' own views offer all.
     app.session_state["inspect_tab"] = "Runs side by side"
-    settle(app.run())
+    settled(app.run())
     offered = app.selectbox(key="inspect_side_method").options
     assert len(offered) == len(METHODS) - 3
     assert not any("slow" in option for option in offered)
@@ -417,17 +401,17 @@ def slow_jobs(run: RunRow) -> list[jobs.JobView]:
 
 def test_a_slow_map_is_drawn_when_asked_for(open_page: OpenPage, train: Train) -> None:
     run = train()
-    app = settle(open_page("inspect", run=run.id))
-    settle(app.selectbox(key="inspect_cam_method").select("score-cam").run())
+    app = settled(open_page("inspect", run=run.id))
+    settled(app.selectbox(key="inspect_cam_method").select("score-cam").run())
     caption = texts(app, "caption")
     assert "once for each of the 32 channels of this layer: about 1 s here" in caption
     assert not any("What speaks for" in alt for alt in alts(app))
     assert not slow_jobs(run)
-    settle(app.button(key="inspect_draw").click().run())
+    settled(app.button(key="inspect_draw").click().run())
     assert any("what speaks for" in alt for alt in alts(app))
     assert "inspect_draw" not in [button.key for button in app.button]
     # Another image is another map, and is asked for anew.
-    settle(app.button(key="inspect_next").click().run())
+    settled(app.button(key="inspect_next").click().run())
     app.button(key="inspect_draw")
 
 
@@ -443,8 +427,8 @@ def test_a_slow_map_can_be_cancelled_and_asked_for_again(
             check_cancel(cancel, "Drawing the map")
             time.sleep(0.01)
 
-    app = settle(open_page("inspect", run=run.id))
-    settle(app.selectbox(key="inspect_cam_method").select("score-cam").run())
+    app = settled(open_page("inspect", run=run.id))
+    settled(app.selectbox(key="inspect_cam_method").select("score-cam").run())
     monkeypatch.setattr("lab.ui.inspect.cam.draw_maps", forever)
     app.button(key="inspect_draw").click().run()
     assert begun.wait(10)
@@ -462,8 +446,8 @@ def test_the_gallery_by_a_slow_method(open_page: OpenPage, train: Train) -> None
     run = train(epochs=1)
     app = open_page("inspect", run=run.id)
     app.session_state["inspect_tab"] = "Gallery"
-    settle(app.run())
-    settle(app.selectbox(key="inspect_gallery_method").select("ablation-cam").run())
+    settled(app.run())
+    settled(app.selectbox(key="inspect_gallery_method").select("ablation-cam").run())
     assert "taken for" not in "\n".join(alts(app))
-    settle(app.button(key="inspect_gallery_draw").click().run())
+    settled(app.button(key="inspect_gallery_draw").click().run())
     assert "taken for" in "\n".join(alts(app))

@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ ARGUMENTS = [
 SOON = 150_000
 """Milliseconds; generous: two cores may be busy with the drawings."""
 TOKEN = "of the tests"
+PAGES = pytest.StashKey[list[Any]]()
+"""The pages that a test has opened."""
 
 Serve = Callable[..., str]
 
@@ -55,6 +57,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds what the pages said to the report of a test that failed."""
+    report = yield
+    if report.failed and call.when == "call":
+        for page in item.stash.get(PAGES, []):
+            with contextlib.suppress(Exception):  # the test's own failure is what counts
+                report.sections.append((f"{page.url} at the end", page.inner_text("body")))
+    return report
 
 
 def missing(what: str) -> None:
@@ -225,7 +240,7 @@ def open_page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
     """
     troubles: list[str] = []
     with contextlib.ExitStack() as stack:
-        pages: list[Any] = []
+        pages = request.node.stash[PAGES] = []
 
         def open_(
             url: str,

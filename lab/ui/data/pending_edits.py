@@ -17,6 +17,8 @@ TAB = "data_tab"
 VERSIONS_TAB = "Versions"
 SAVED = "data_saved_version"
 """The session's key of (data set, content hash) of the version that was saved last."""
+_REFUSED = "data_save_refused"
+"""The session's key of the sentence why the last press of Save did nothing."""
 
 
 def in_words(edits: Edits) -> str:
@@ -53,19 +55,21 @@ def draw_pending(info: DatasetInfo) -> None:
                 icon=":material/warning:",
             )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            reason = st.text_input(
+            st.text_input(
                 "Why (optional)",
-                key=f"data_reason_{info.name}",
+                key=_reason_key(info.name),
                 placeholder="Why (optional): blurred pictures ...",
                 label_visibility="collapsed",
                 max_chars=200,
                 width=320,
             )
-            save = st.button(
+            st.button(
                 "Save as new version",
                 key="data_save_version",
                 type="primary",
                 icon=":material/save:",
+                on_click=_save,
+                args=(info.name,),
             )
             st.button(
                 "Discard",
@@ -74,20 +78,25 @@ def draw_pending(info: DatasetInfo) -> None:
                 on_click=discard,
                 args=(info.name,),
             )
-        if save:
-            _save(info, edits, reason or "")
+        if refused := st.session_state.pop(_REFUSED, ""):
+            st.error(plain(refused), icon=":material/error:")
 
 
-def _save(info: DatasetInfo, edits: Edits, reason: str) -> None:
+def _reason_key(name: str) -> str:
+    return f"data_reason_{name}"
+
+
+def _save(name: str) -> None:
+    """A button's callback, because a second click, which ends the page's run, must not part the
+    saving from the forgetting of the edits."""
     try:
-        with st.spinner("Saving the new version"):
-            version = versions.apply(info.name, edits, reason=reason)
+        reason = st.session_state.get(_reason_key(name)) or ""
+        version = versions.apply(name, pending(name), reason=reason)
     except LabError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.session_state[_REFUSED] = str(error)
         return
-    discard(info.name)
-    st.session_state[SAVED] = (info.name, version.content_hash)
-    st.rerun()
+    discard(name)
+    st.session_state[SAVED] = (name, version.content_hash)
 
 
 def _draw_saved(info: DatasetInfo) -> None:
