@@ -520,11 +520,19 @@ def verdicts_on(
 
 
 def groups_in_words(names: Sequence[str], pairs: Sequence[PairVerdict]) -> str:
-    """Returns which of the runs cannot be told apart."""
-    different = [(pair.first, pair.second) for pair in pairs if pair.more_than_chance]
+    """Returns which of three or more runs cannot be told apart; "" where fewer were compared, or
+    not each with each. Runs that are in no pair do not count."""
+    compared = sorted({place for pair in pairs for place in (pair.first, pair.second)})
+    if len(compared) < 3 or len(pairs) < len(compared) * (len(compared) - 1) // 2:
+        return ""
+    different = [
+        (compared.index(pair.first), compared.index(pair.second))
+        for pair in pairs
+        if pair.more_than_chance
+    ]
     sets = [
-        " and ".join(names[number] for number in members)
-        for members in alike(len(names), different)
+        " and ".join(names[compared[number]] for number in members)
+        for members in alike(len(compared), different)
         if len(members) > 1
     ]
     if not sets:

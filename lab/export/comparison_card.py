@@ -4,7 +4,6 @@ which of them differ by more than chance, pair by pair."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -18,7 +17,6 @@ from lab.data.groups import Groups
 from lab.errors import ConfigError, LabError
 from lab.evaluate.compare import (
     PairedTest,
-    PairVerdict,
     differing_settings,
     groups_in_words,
     over_seeds,
@@ -174,18 +172,7 @@ def _pairs(
         }
         for each in verdicts
     ]  # fmt: skip
-    return {"pairs": found, "verdict": _verdict(compared, verdicts)}, notes
-
-
-def _verdict(names: Sequence[str], pairs: Sequence[PairVerdict]) -> str:
-    """Of three or more runs which cannot be told apart, where each was compared with each; runs
-    that are in no pair do not count."""
-    paired = sorted({place for pair in pairs for place in (pair.first, pair.second)})
-    if len(paired) < 3 or len(pairs) < len(paired) * (len(paired) - 1) // 2:
-        return ""
-    places = {place: number for number, place in enumerate(paired)}
-    moved = [replace(p, first=places[p.first], second=places[p.second]) for p in pairs]
-    return groups_in_words([names[place] for place in paired], moved)
+    return {"pairs": found, "verdict": groups_in_words(compared, verdicts)}, notes
 
 
 def _seed_values(runs: Sequence[RunRow], names: Sequence[str], part: str) -> list[dict[str, Any]]:

@@ -80,8 +80,8 @@ def compare(*runs: Run, split: Literal["val", "test"] = "test") -> Comparison:
         raise ConfigError(next(iter(problems.values())))
     sentences = [pair.sentence for pair in pairs]
     sentences += [f"{names[i]} and {names[j]}: {why}" for (i, j), why in problems.items()]
-    if len(pairs) > 1:
-        sentences.insert(0, groups_in_words(names, pairs))
+    if alike := groups_in_words(names, pairs):
+        sentences.insert(0, alike)
     rows = differing_settings([each.row.settings for each in runs])
     columns = [each.id for each in runs]
     return Comparison(

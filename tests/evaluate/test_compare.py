@@ -12,6 +12,7 @@ from lab.evaluate.compare import (
     against_baseline,
     alike,
     differing_settings,
+    groups_in_words,
     holm,
     in_words,
     mcnemar,
@@ -20,6 +21,7 @@ from lab.evaluate.compare import (
     paired_over_seeds,
     share_interval,
     unpaired_difference,
+    verdicts_on,
     welch,
 )
 from lab.evaluate.metrics import wilson_interval
@@ -71,6 +73,25 @@ def test_what_cannot_be_told_apart() -> None:
     assert alike(4, [(0, 2), (0, 3), (1, 3)]) == ((0, 1), (1, 2), (2, 3))
     assert alike(3, [(0, 1), (0, 2), (1, 2)]) == ((0,), (1,), (2,))
     assert alike(0, []) == ()
+
+
+def test_only_runs_that_were_compared_each_with_each_are_put_into_sets() -> None:
+    right = np.arange(200) < 150
+    rows = {0: right, 1: right, 2: ~right, 3: right}
+    between = {(i, j): mcnemar(rows[i], rows[j]) for i in rows for j in rows if i < j}
+    names = list("ABCD")
+    assert groups_in_words(names, verdicts_on(names, between)) == (
+        "Not distinguishable here: A and B and D."
+    )
+    gone = {pair: test for pair, test in between.items() if 1 not in pair}  # of B nothing is known
+    assert groups_in_words(names, verdicts_on(names, gone)) == (
+        "Not distinguishable here: A and D."
+    )
+    for lost in ([(0, 3)], [(0, 1), (0, 3)]):  # "A and B and D" would say too much
+        known = {pair: test for pair, test in between.items() if pair not in lost}
+        assert groups_in_words(names, verdicts_on(names, known)) == ""
+    apart = {pair: between[pair] for pair in [(0, 2)]}
+    assert groups_in_words(names, verdicts_on(names, apart)) == ""  # the pair says it
 
 
 # --- seeds ---------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ def _draw_tests(
         st.warning(text, icon=":material/warning:")
     if not pairs:
         return
-    if len(pairs) > 1:
-        words, colon, sets = groups_in_words(letters, pairs).partition(":")
+    if sentence := groups_in_words(letters, pairs):
+        words, colon, sets = sentence.partition(":")
         alike = f":material/balance: **{words}:**{sets}"
         st.markdown(alike if colon else f":material/trending_up: {words}")
     with st.expander("Pair by pair") if len(pairs) > 1 else st.container():
