@@ -17,6 +17,12 @@ FAILING = ("serious", "critical")
 ALSO = ("heading-order",)
 """Rules of less weight that are kept as well."""
 
+RULES: dict[str, dict[str, list[str]]] = {
+    "light": {"resultTypes": ["violations"]},
+    "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]},
+}
+"""Theme -> axe's options. In the second theme only what depends on colours is looked at."""
+
 OF_STREAMLIT: dict[tuple[str, str], str] = {}
 """(rule, part of an element's HTML) -> why it is Streamlit's own and not to be mended here."""
 
@@ -46,7 +52,7 @@ BRIGHTNESS = """Math.min(...getComputedStyle(document.querySelector(".stApp"))
 def _violations(axe: Any, page: Any, scheme: str) -> list[str]:
     return [
         f"{scheme}, {rule['id']} ({rule['impact']}): {node['html'][:200]} {node['failureSummary']}"
-        for rule in axe.run(page).response["violations"]
+        for rule in axe.run(page, options=RULES[scheme]).response["violations"]
         if rule["impact"] in FAILING or rule["id"] in ALSO
         for node in rule["nodes"]
         if not _is_streamlits(rule["id"], node["html"])
