@@ -284,7 +284,7 @@ def _while_the_page_runs(page: Any, speed: Any) -> float:
     thread = threading.Thread(target=lambda: found.append(speed()))
     thread.start()
     while thread.is_alive():
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(1000)  # each look costs Playwright's two processes something
     return found[0]
 
 
