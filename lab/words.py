@@ -81,3 +81,11 @@ def of_independent(units: int, images: int) -> str:
     """Returns " of 354 independent pictures", to stand behind a number of images; "" where none of
     them is a copy of another."""
     return f" of {units:,} independent pictures" if units < images else ""
+
+
+def gap_words(gap: float) -> str:
+    """Returns by how much a network is surer than right, in a sentence."""
+    if abs(gap) < 0.0005:
+        return "On average as sure as it is right."
+    side = "more" if gap > 0 else "less"
+    return f"On average {side} sure than right, by {abs(gap):.1%}."

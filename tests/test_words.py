@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.words import duration, percent, probability, size, stage_title, whole_percent
+from lab.words import duration, gap_words, percent, probability, size, stage_title, whole_percent
 
 
 def test_percent_has_one_digit_and_a_dash_for_nothing() -> None:
@@ -67,3 +67,9 @@ def test_size(count: float, text: str) -> None:
 )
 def test_stages_have_names_for_people(name: str, title: str) -> None:
     assert stage_title(name) == title
+
+
+def test_a_calibration_gap_of_nothing_is_said_plainly() -> None:
+    assert gap_words(0.0) == gap_words(-0.0004) == "On average as sure as it is right."
+    assert gap_words(0.031) == "On average more sure than right, by 3.1%."
+    assert gap_words(-0.0005) == "On average less sure than right, by 0.1%."

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from lab.charts.series import Column
 from lab.charts.style import ACCENT, QUIET, TRAIN, VALIDATION, styled
+from lab.words import gap_words
 
 
 def reliability(
@@ -70,8 +71,7 @@ def reliability_alt(counts: Column, expected_error: float, gap: float) -> str:
     """One true sentence in place of `reliability`; `gap` is mean probability minus accuracy."""
     if not np.sum(counts):
         return "Reliability diagram: no images."
-    side = "too sure of itself" if gap > 0 else "less sure than it could be"
     return (
         f"Reliability diagram of {int(np.sum(counts)):,} images: expected calibration error "
-        f"{expected_error:.1%}; on average the network is {side} by {abs(gap):.1%}."
+        f"{expected_error:.1%}. {gap_words(gap)}"
     )

@@ -18,7 +18,7 @@ from lab.data.examples import examples
 from lab.errors import LabError
 from lab.experiments.starts import STARTS, Start
 from lab.home import lab_home
-from lab.progress import Cancel, Report
+from lab.progress import Cancel, Report, check_cancel
 from lab.runs.queue import queue
 from lab.runs.status import ENDED
 from lab.runs.store import RunRow, store
@@ -173,6 +173,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
     for start in STARTS:
         if start.key not in datasets:
             continue
+        check_cancel(cancel, "Counting the starts' times")
         config = start.suited_config(datasets[start.key])
         spec = ARCHITECTURES.get(config.architecture)
         device = resolve_device(config)

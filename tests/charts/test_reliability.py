@@ -42,6 +42,6 @@ def test_without_images_it_says_so() -> None:
 
 
 def test_the_sentence() -> None:
-    assert "too sure of itself by 5.0%" in reliability_alt(COUNTS, 0.07, 0.05)
-    assert "less sure than it could be by 5.0%" in reliability_alt(COUNTS, 0.07, -0.05)
+    assert "On average more sure than right, by 5.0%." in reliability_alt(COUNTS, 0.07, 0.05)
+    assert "On average less sure than right, by 5.0%." in reliability_alt(COUNTS, 0.07, -0.05)
     assert "14 images: expected calibration error 7.0%" in reliability_alt(COUNTS, 0.07, 0.05)

@@ -179,7 +179,7 @@ def dead_units(run: RunEvidence) -> Verdict | None:
     change: dict[str, Any]
     if config.pretrained or config.activation == "leaky_relu":
         suggestion = "Try a tenth of the rate: a large step pushes units over the edge."
-        change = slower(config.learning_rate)
+        change = slower(run.rate())
     else:
         suggestion = (
             "Try leaky ReLU, which lets a little through below zero, so that a unit can come back, "

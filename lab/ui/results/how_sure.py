@@ -33,7 +33,7 @@ from lab.evaluate.thresholds import (
     threshold_for,
 )
 from lab.ui.words import plain
-from lab.words import NONE, percent
+from lab.words import NONE, gap_words, percent
 
 WANTED_RIGHT = 0.99
 """The share of right answers that validation images choose the first threshold for."""
@@ -50,14 +50,6 @@ def luck(
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def gap_words(gap: float) -> str:
-    """Returns by how much a network is surer than right, in a sentence."""
-    if abs(gap) < 0.0005:
-        return "On average as sure as it is right."
-    side = "more" if gap > 0 else "less"
-    return f"On average {side} sure than right, by {abs(gap):.1%}."
-
-
 def _scaling(
     key: tuple[str, ...], _val: Predictions, _other: Predictions, _groups: Ints | None
 ) -> Scaling:

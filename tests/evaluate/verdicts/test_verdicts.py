@@ -310,6 +310,11 @@ def test_dead_units(share: float, earned: bool) -> None:
         assert verdict.sentence.startswith("90% of the units of layer2")
         assert "one batch cannot tell" in verdict.sentence
         assert verdict.change == {"activation": "leaky_relu"}
+        leaky = RunConfig(epochs=6, activation="leaky_relu", learning_rate=1e-3)
+        changed = judge(
+            HEALTHY, config=leaky, layers=layers_of(EVEN, dead=dead), rate_changes=((1, 0.5),)
+        )
+        assert the(changed, "dead_units").change == {"learning_rate": 0.05}  # of the one in force
         tiny_batches = RunConfig(epochs=6, batch_size=16)
         assert "dead_units" not in kinds(
             judge(HEALTHY, config=tiny_batches, layers=layers_of(EVEN, dead=dead))
