@@ -178,10 +178,7 @@ def cancel(job_id: str) -> JobView | None:
         if job is None:
             return None
         require_owner(job.person.id, job.person.name, f"“{job.title}”")
-        if job.active:
-            job.cancel_asked.set()
-        if job.state == "waiting":
-            _end(job, "cancelled", message=f"{job.title}: cancelled before it began.")
+        _ask_to_end(job)
         return job.view()
 
 
@@ -194,15 +191,21 @@ def shutdown(timeout: float = 10.0) -> None:
     with _lock:
         active = [job for job in _jobs.values() if job.active]
         for job in active:
-            job.cancel_asked.set()
-            if job.state == "waiting":
-                _end(job, "cancelled", message=f"{job.title}: cancelled before it began.")
+            _ask_to_end(job)
     deadline = time.monotonic() + timeout
     for job in active:
         job.has_ended.wait(max(0.0, deadline - time.monotonic()))
 
 
 atexit.register(shutdown)
+
+
+def _ask_to_end(job: _Job) -> None:
+    """Cancel a job that has not ended. Called with the lock held."""
+    if job.active:
+        job.cancel_asked.set()
+    if job.state == "waiting":
+        _end(job, "cancelled", message=f"{job.title}: cancelled before it began.")
 
 
 def _start_waiting_jobs() -> None:

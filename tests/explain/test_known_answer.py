@@ -139,7 +139,9 @@ def verdicts(network: StagedNet, known: Known, method: str) -> list[Trust]:
     return results
 
 
-@pytest.mark.parametrize(("method", "least"), [("grad-cam", 3), ("hirescam", 5), ("layercam", 5)])
+@pytest.mark.parametrize(
+    ("method", "least"), [("grad-cam", IMAGES // 2), ("hirescam", 5), ("layercam", 5)]
+)
 def test_maps_of_the_trained_network_are_trusted(known: Known, method: str, least: int) -> None:
     """Grad-CAM lights up another corner with the same stripes too: some of its maps cannot be told
     from copies that are shifted. Of eight, processors that add in another order have trained
