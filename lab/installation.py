@@ -6,6 +6,11 @@ installed   the wheel has them in lab/app/ (pyproject.toml)
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
+import re
+import shlex
+import sys
 from pathlib import Path
 
 _BESIDE = Path(__file__).parents[1]
@@ -26,3 +31,35 @@ def default_home() -> str:
     import platformdirs  # not needed in a checkout, where every command would wait for it
 
     return platformdirs.user_data_dir("epochlab", appauthor=False)
+
+
+def how_to_install(*distributions: str, anew: bool = False) -> str:
+    """Returns the command that adds distributions to the environment that runs the lab, be it
+    pipx's, uv's, a checkout's `.venv` or another; `anew`: also those that are there.
+
+    It names no folder but `.venv`: visitors of a shared lab read it, too.
+    """
+    environment = Path(sys.prefix)
+    what = " ".join(map(shlex.quote, distributions))
+    if (environment / "pipx_metadata.json").is_file():
+        return f"pipx inject {'--force ' * anew}epochlab {what}"
+    uv = f"uv pip install {'--reinstall ' * anew}"
+    if (environment / "uv-receipt.toml").is_file():  # one of uv's tools
+        return f'{uv}--python "$(uv tool dir)/epochlab" {what}'
+    if importlib.util.find_spec("pip") is None:
+        return f"{uv}{what}"
+    own = IS_CHECKOUT and environment == _BESIDE / ".venv"
+    python = f"{Path(sys.executable).relative_to(_BESIDE)} -m " * own
+    return f"{python}pip install {'--force-reinstall ' * anew}{what}"
+
+
+def how_to_install_extra(extra: str) -> str:
+    """Returns the command that adds one of the extras of pyproject.toml, such as "ray"."""
+    if IS_CHECKOUT:
+        return how_to_install("-r", f"requirements-{extra}.txt")
+    wanted = [
+        requirement.partition(";")[0].strip()
+        for requirement in importlib.metadata.requires("epochlab") or ()
+        if re.search(rf"extra == ['\"]{extra}['\"]", requirement)
+    ]
+    return how_to_install(*wanted)

@@ -1,9 +1,11 @@
 """The wheel carries all that a checkout has beside lab/, and works from any folder."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -45,6 +47,53 @@ def test_a_checkout_keeps_its_folder_beside_it() -> None:
     assert ROOT / "streamlit_app.py" == installation.APP
     assert installation.COMMAND == "python -m lab"
     assert installation.default_home() == ".lab"
+
+
+@pytest.mark.parametrize(
+    ("holds", "command", "anew"),
+    [
+        ("pipx_metadata.json", "pipx inject epochlab", "pipx inject --force epochlab"),
+        (
+            "uv-receipt.toml",
+            'uv pip install --python "$(uv tool dir)/epochlab"',
+            'uv pip install --reinstall --python "$(uv tool dir)/epochlab"',
+        ),
+        ("pyvenv.cfg", "pip install", "pip install --force-reinstall"),
+    ],
+)
+def test_a_library_is_added_to_the_environment_that_runs_the_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: str, command: str, anew: str
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / holds).touch()
+    assert installation.how_to_install("onnx", "ray>=2") == f"{command} onnx 'ray>=2'"
+    assert installation.how_to_install("onnx", anew=True) == f"{anew} onnx"
+    assert str(tmp_path) not in installation.how_to_install("onnx")
+
+
+def test_a_library_is_added_to_the_environment_of_a_checkout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(ROOT / ".venv"))
+    monkeypatch.setattr(sys, "executable", str(ROOT / ".venv/bin/python"))
+    assert installation.how_to_install("onnx") == ".venv/bin/python -m pip install onnx"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # uv leaves pip out
+    assert installation.how_to_install("onnx") == "uv pip install onnx"
+
+
+def test_an_extra_is_a_file_of_a_checkout_and_requirements_of_an_installed_copy(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert installation.how_to_install_extra("ray") == "pip install -r requirements-ray.txt"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = extras["tool"]["hatch"]["metadata"]["hooks"]["requirements_txt"]
+    assert extras["optional-dependencies"] == {
+        name: [f"requirements-{name}.txt"] for name in extras["optional-dependencies"]
+    }
+    code = "import sys; sys.prefix = '.'; from lab import installation;"
+    said = _run(installed, f"{code}print(installation.how_to_install_extra('onnx'))", tmp_path)
+    assert said.strip() == "pip install 'onnx>=1.18' 'onnxruntime>=1.22'"
 
 
 def test_the_versions_that_passed_are_within_the_bounds() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.installation import how_to_install
 from lab.progress import Cancel, Report
 from lab.registry import Registry
 from lab.runs.class_rules import results_hidden
@@ -82,7 +83,7 @@ def needs(*packages: str) -> Callable[[RunRow], str]:
         missing = [name for name in packages if not importlib.util.find_spec(name)]
         if not missing:
             return ""
-        return f"This needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        return f"This needs {' and '.join(missing)}: {how_to_install(*missing)}"
 
     return available
 

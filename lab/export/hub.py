@@ -17,12 +17,14 @@ from typing import Any
 
 import yaml
 
+from lab import jobs
 from lab.data.pack import Pack
 from lab.download.hub import MARK, HubAddress, endpoint, hub_address, hub_errors
 from lab.errors import ConfigError
 from lab.evaluate.opened import open_data
 from lab.export.card import Card, make_card, summary, write_json_of
 from lab.export.weights import write_weights
+from lab.jobs import JobView
 from lab.people import require_admin
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.runs.rows import RunRow
@@ -37,6 +39,7 @@ MOST_ROWS = 200
 """Classes in the table of the page; card.json has all."""
 
 WHAT = "model"
+WRITING = "Writing to the Hugging Face Hub"
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,8 @@ def push_to_hub(
     is no admin (the machine's token is used), ConfigError for a wrong address, one that names a
     commit, or a repository of something else, NotFoundError, DataError, Cancelled.
     """
-    require_admin("Writing to the Hugging Face Hub")
-    wanted = hub_address(address)
-    if wanted.revision:
-        raise ConfigError(f"A run is written to the newest state; leave out @{wanted.revision}.")
+    require_admin(WRITING)
+    wanted = repository(address)
     folder = store().folder(run.id)
     if checkpoint not in checkpoints(folder):
         raise no_checkpoint(folder, checkpoint)
@@ -84,6 +85,36 @@ def push_to_hub(
         progress(Progress(0, 0, f"Uploading to {wanted.id}"))
         with hub_errors(wanted, WHAT):
             return _upload(wanted, place, run, card, new=is_new, public=public)
+
+
+def start_push(run: RunRow, address: str, *, checkpoint: str, public: bool) -> JobView:
+    """Writes the run to the hub in the background; the job's result is a `Pushed`.
+
+    Raises NotAllowedError and ConfigError as `push_to_hub` does before it asks the hub.
+    """
+    require_admin(WRITING)
+    wanted = repository(address)
+
+    def work(report: Report, cancel: Cancel) -> Pushed:
+        return push_to_hub(
+            run, str(wanted), checkpoint=checkpoint, public=public, progress=report, cancel=cancel
+        )
+
+    return jobs.start("export", f"Writing {run.name} to {wanted.id}", work, key=job_key(run))
+
+
+def job_key(run: RunRow) -> str:
+    """Returns the key of the jobs that write this run to the hub."""
+    return f"hub:{run.id}"
+
+
+def repository(address: str) -> HubAddress:
+    """Returns the repository to write to. Raises ConfigError for what is no address, or one of a
+    commit."""
+    wanted = hub_address(address)
+    if wanted.revision:
+        raise ConfigError(f"A run is written to the newest state; leave out @{wanted.revision}.")
+    return wanted
 
 
 def _check_free(wanted: HubAddress) -> bool:

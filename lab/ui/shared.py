@@ -14,7 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamlit import config
-from streamlit.auth_util import get_cookie_with_chunks, get_secrets_auth_section
+from streamlit.auth_util import (
+    get_cookie_with_chunks,
+    get_secrets_auth_section,
+    is_authlib_installed,
+)
 from streamlit.runtime import get_instance
 from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.server.server_util import get_cookie_secret
@@ -24,6 +28,7 @@ from lab.api.sign_in import teachers_link
 from lab.data.person_quota import QUOTA
 from lab.errors import ConfigError
 from lab.home import quota_bytes
+from lab.installation import how_to_install_extra
 from lab.limits import MEMORY_FILES, MEMORY_MEGABYTES, check_limits, limit
 from lab.people import SHARED_VARIABLE, Person, has_sign_in, others_hidden, sharing
 from lab.process import trim_memory
@@ -83,6 +88,11 @@ def check_sharing() -> None:
             "everybody who reaches it may do everything, as where a proxy asks who comes in."
         )
     if sharing() == "oidc":
+        if not is_authlib_installed():
+            raise ConfigError(
+                f"{SHARED_VARIABLE} is oidc, and authlib is not installed, or is too old. Run "
+                f"{how_to_install_extra('auth')}, or set {SHARED_VARIABLE} to class."
+            )
         if not get_secrets_auth_section():
             raise ConfigError(
                 f"{SHARED_VARIABLE} is oidc, and Streamlit's secrets.toml has no [auth] with the "

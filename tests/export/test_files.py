@@ -24,6 +24,7 @@ from lab.evaluate.opened import open_data
 from lab.export import card, exporting, formats
 from lab.export.exporting import export_to, kept_export, make_export, start_export
 from lab.home import home_folder, sweep_temporaries
+from lab.installation import how_to_install
 from lab.people import Person, acting_as
 from lab.progress import Cancelled
 from lab.runs.rows import RunRow
@@ -127,7 +128,7 @@ def test_everything_is_in_the_zip(run: RunRow, monkeypatch: pytest.MonkeyPatch) 
                                                      ".csv", ".txt", ".py", ".ipynb"}  # fmt: skip
     assert {"dataset/train.py", "dataset/train.ipynb", "dataset/labels.csv"} <= set(names)
     assert made.written.facts["missing"] == ["onnx", "onnx-int8", "html"]
-    assert "pip install onnx onnxruntime" in told
+    assert how_to_install("onnx", "onnxruntime") in told
     assert measured == [run.id]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from lab.export import proof
 from lab.export.exporting import export_to, kept_export, make_export
 from lab.export.onnx_file import onnx_model
 from lab.export.preprocessing import OPSET, PIXELS, preprocessing
+from lab.installation import how_to_install
 from lab.models.catalog import build_network
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -172,5 +174,5 @@ def test_without_the_packages_it_says_what_is_missing(
     run: RunRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pip install onnx onnxruntime"):
+    with pytest.raises(ConfigError, match=re.escape(how_to_install("onnx", "onnxruntime"))):
         make_export(run, "onnx")

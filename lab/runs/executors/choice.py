@@ -8,6 +8,7 @@ import os
 import threading
 
 from lab.errors import ConfigError, PlaceLostError
+from lab.installation import how_to_install_extra
 from lab.runs.executors import Executor
 from lab.runs.executors.local import LocalExecutor
 from lab.runs.executors.ray_cluster import RayExecutor
@@ -66,7 +67,7 @@ def _make(setting: str) -> Executor:
         )
     if importlib.util.find_spec("ray") is None:
         raise ConfigError(
-            f"{VARIABLE} is {setting!r:.80}, and Ray is not installed. Run pip install -r "
-            "requirements-ray.txt, or set it to local."
+            f"{VARIABLE} is {setting!r:.80}, and Ray is not installed. Run "
+            f"{how_to_install_extra('ray')}, or set it to local."
         )
     return RayExecutor("" if setting == "ray" else address)

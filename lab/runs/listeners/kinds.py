@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.errors import ConfigError, NotFoundError
+from lab.installation import how_to_install_extra
 from lab.registry import Registry
 from lab.runs.listeners import Listener
 from lab.runs.rows import RunRow
@@ -76,8 +77,8 @@ def chosen() -> tuple[ListenerKind, ...]:
         missing = [name for name in kind.packages if importlib.util.find_spec(name) is None]
         if missing:
             raise ConfigError(
-                f"{VARIABLE} names {kind.name}, and {missing[0]} is not installed. Run pip install "
-                f"-r requirements-{kind.name}.txt, or take it out of {VARIABLE}."
+                f"{VARIABLE} names {kind.name}, and {missing[0]} is not installed. Run "
+                f"{how_to_install_extra(kind.name)}, or take it out of {VARIABLE}."
             )
     if os.environ.get(NOTIFY_VARIABLE, "").strip():
         importlib.import_module("lab.runs.listeners.notify").addresses()

@@ -22,6 +22,7 @@ import requests
 
 from lab.errors import ConfigError, LabError
 from lab.evaluate.verdicts.judge import TITLES, Verdict
+from lab.installation import how_to_install_extra
 from lab.metrics import METRICS
 from lab.runs.judging import judge
 from lab.runs.listeners.kinds import NOTIFY_VARIABLE as VARIABLE
@@ -155,7 +156,7 @@ def _checked(text: str) -> tuple[str, ...]:
         if importlib.util.find_spec("apprise") is None:
             raise ConfigError(
                 f"{VARIABLE} has an address of apprise ({place}), and apprise is not installed. "
-                "Run pip install -r requirements-apprise.txt, or use a web address."
+                f"Run {how_to_install_extra('apprise')}, or use a web address."
             )
         if _apprise_service(address) is None:
             raise ConfigError(

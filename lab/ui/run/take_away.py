@@ -10,6 +10,7 @@ from lab import jobs
 from lab.errors import LabError
 from lab.export.exporting import Export, job_key, kept_export, start_export
 from lab.export.formats import EXPORTS, ExportFormat
+from lab.people import current_person
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import checkpoints
 from lab.ui.widgets.background import draw_job
@@ -33,6 +34,9 @@ def draw_take_away(run: RunRow) -> None:
         for entry in EXPORTS:
             with st.container(border=True, key=f"export_{entry.name}"):
                 _draw_format(entry, choice)
+        if current_person().is_admin:
+            with st.container(border=True, key="export_hub"):
+                _draw_hub(choice)
 
 
 def _draw_format(entry: ExportFormat, choice: CheckpointChoice) -> None:
@@ -71,6 +75,55 @@ def _draw_download(entry: ExportFormat, choice: CheckpointChoice, export: Export
         type="primary",
         help=f"Made in {duration(export.seconds)}.",
     )
+
+
+def _draw_hub(choice: CheckpointChoice) -> None:
+    """Draws the box that writes the run to the Hugging Face Hub."""
+    from lab.export.hub import job_key as key_of  # late: the card brings much
+
+    run = choice.run
+    st.markdown(":material/hub: **Hugging Face Hub**")
+    st.caption(
+        "Weights and lab card as a repository of your own there, without any picture. This "
+        "machine's token is used (`hf auth login`)."
+    )
+    job = jobs.latest(key_of(run))
+    if job is not None and job.active:
+        draw_job(job.id, key="export_hub_job", title=job.title, cancellable=True)
+        return
+    if job is not None and job.state == "failed":
+        st.error(plain(job.message), icon=":material/error:")
+    if job is not None and job.state == "done":
+        st.success(f"Written: {plain(job.result.address)}", icon=":material/check:")
+        st.link_button("Open it on the hub", job.result.url, icon=":material/open_in_new:")
+    st.text_input("Repository", key="export_hub_repository", placeholder="owner/name")
+    st.checkbox(
+        "For everybody",
+        key="export_hub_public",
+        help="A new repository is private otherwise. One that is there stays as it is.",
+    )
+    st.button(
+        "Write it there",
+        key="export_hub_push",
+        icon=":material/upload:",
+        on_click=_push,
+        args=(choice,),
+    )
+
+
+def _push(choice: CheckpointChoice) -> None:
+    from lab.export.hub import start_push
+
+    state = st.session_state
+    try:
+        start_push(
+            choice.run,
+            state["export_hub_repository"],
+            checkpoint=choice.checkpoint,
+            public=state["export_hub_public"],
+        )
+    except LabError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _button(entry: ExportFormat, choice: CheckpointChoice, label: str, icon: str) -> None:
