@@ -23,7 +23,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from lab.config import RunConfig
 from lab.data.person_quota import require_person_quota
@@ -123,6 +123,7 @@ class Queue:
         self._guard = threading.Lock()
         self._controls: dict[str, Control] = {}  # of the runs that train in this process
         self._workers: dict[Place, _Worker] = {}
+        self._held: dict[str, tuple[str, int]] = {}  # by run: how many places of which device
         self._losses: dict[str, int] = {}  # by run: how often in a row it lost its place
         self._dispatcher: threading.Thread | None = None
         self._wake = threading.Event()  # wakes the dispatcher
@@ -323,6 +324,34 @@ class Queue:
         self.store.set_device(row.id, device, expected_seconds=expected)
         return device
 
+    @contextlib.contextmanager
+    def _first_that_waits(self, queued: list[RunRow], place: Place) -> Iterator[RunRow | None]:
+        """Holds a place for each worker of the first run in line. None where fewer are free: then
+        the line waits, as a run that needs many would never begin if others went past it."""
+        device, there = place.device, places_of(self.executor, place.device)
+        with self._guard:
+            first = next((row for row in queued if row.id not in self._held), None)
+            wanted = first.settings.get("workers", 1) if first else 0
+            free = there - sum(count for kind, count in self._held.values() if kind == device)
+            if first and wanted <= free:
+                self._held[first.id] = device, wanted
+        if first is None:
+            yield None
+        elif wanted > free:
+            text = f"Waits until {wanted} of {there} places are free."
+            if wanted > 1 and first.progress_text != text:
+                self.store.report_waiting(first.id, text)
+            yield None
+        else:
+            try:
+                yield first
+            finally:
+                with self._guard:
+                    del self._held[first.id]
+                    freed = [worker for worker in self._workers.values() if wanted > 1]
+                for worker in freed:
+                    worker.wake.set()
+
     def _train(self, run_id: str, place: Place) -> None:
         """Claim and train one run; the calling worker holds the place."""
         if not self.store.claim(run_id):
@@ -402,13 +431,15 @@ class _Worker(threading.Thread):
             ),
         ) as held:
             queued = queue.store.queued(place.device) if held else []
-            if queued:
-                self.run_id, self.name = queued[0].id, f"trainer-{queued[0].id}"
+            with queue._first_that_waits(queued, place) as row:
+                if row is None:
+                    return False
+                self.run_id, self.name = row.id, f"trainer-{row.id}"
                 try:
-                    queue._train(queued[0].id, place)
+                    queue._train(row.id, place)
                 finally:
                     self.run_id, self.name = None, f"trainer-{place.name}-idle"
-        return bool(queued)
+        return True
 
     def _cancelled_within(self, seconds: float) -> bool:
         return self._queue._closing.wait(seconds)

@@ -1,3 +1,4 @@
+import contextlib
 import re
 import shutil
 import threading
@@ -448,6 +449,42 @@ def test_two_queues_share_a_line_and_never_train_at_once(
         assert first.wait(run_id, 20).status == "completed"
     assert not together.is_set()
     assert [run_id for run_id, _ in inner.trained] == ids  # each once, in the order of the queue
+
+
+class ThreePlaces(LocalExecutor):
+    """Of a cluster, which hands its places out itself."""
+
+    def places(self, device: str) -> tuple[Place, ...]:
+        return tuple(Place(f"cluster {device} {number}", device) for number in (1, 2, 3))
+
+    def all_places(self) -> tuple[Place, ...]:
+        return self.places("cpu")
+
+    def engine(self, place: Place) -> Any:
+        return self._engine
+
+    def turn(self, place: Place, **_: Any) -> contextlib.AbstractContextManager[bool]:
+        return contextlib.nullcontext(True)
+
+
+def test_a_run_of_several_workers_waits_for_as_many_places_and_nobody_goes_past_it(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    engine = FakeEngine(hold_at=4)
+    queue = start_queue(executor=ThreePlaces(engine, lambda _: "cpu"))
+    pair, alone = CONFIG.changed(workers=2), CONFIG
+    first, second, third = queue.submit(pair), queue.submit(pair), queue.submit(alone)
+    text = "Waits until 2 of 3 places are free."
+    wait_until(runs, second, lambda row: row.progress_text == text)
+    wait_until(runs, first, lambda row: row.status == "running")
+    assert runs.run(third).status == "queued"
+    queue.stop(first)
+    for run_id in (second, third):
+        wait_until(runs, run_id, lambda row: row.status == "running")
+    users = {run_id for run_id in queue.places().values() if run_id}
+    assert users == {second, third}
+    engine.release.set()
+    assert [queue.wait(each, 10).status for each in (second, third)] == ["completed"] * 2
 
 
 def test_shutdown_pauses_what_trains_and_leaves_the_line(

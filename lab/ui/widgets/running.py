@@ -41,9 +41,8 @@ def running_panel() -> Panel:
     blocks = []
     for run in active:
         progress = progress_values(run) or {"text": "", "share": None}
-        blocks.append(
-            bar(f"{run.name} · {status_word(run.status)} · {progress['text']}", progress["share"])
-        )
+        parts = dict.fromkeys((run.name, status_word(run.status), progress["text"]))
+        blocks.append(bar(" · ".join(filter(None, parts)), progress["share"]))
     if waiting:
         names = ", ".join(run.name for run in waiting)
         blocks.append(text(f"{len(waiting)} in line: {names}.", tone="small"))
@@ -60,11 +59,16 @@ def _places_text(active: list[RunRow]) -> str:
         return str(error)
     if len(places) < 2:
         return ""
-    names = {run.id: run.name for run in active}
-    users = [
-        f"{place.name}: {names.get(run_id, 'a run')}" for place, run_id in places.items() if run_id
-    ]
-    free = len(places) - len(users)
+    runs = {run.id: run for run in active}
+    users, taken = [], 0
+    for place, run_id in places.items():
+        if run_id:
+            run = runs.get(run_id)
+            workers = run.settings.get("workers", 1) if run else 1
+            words = f"{place.name}: {run.name if run else 'a run'}"
+            users.append(f"{words} on {workers} places" if workers > 1 else words)
+            taken += workers
+    free = max(0, len(places) - taken)
     free_text = f"{free} of {len(places)} places unused by this server"
     return " · ".join(
         [*users[:12], *([f"{len(users) - 12} more"] if len(users) > 12 else []), free_text]
