@@ -111,7 +111,8 @@ def classify_files(
     """
     size = opened.card.preprocess.image_size
     batch_size = eval_batch_size(opened.card.config, size, "cpu")
-    threads = min(MOST_THREADS, os.cpu_count() or 1)
+    # One core is the network's: threads that wait for it only take turns with each other.
+    threads = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
     opened.network.to(memory_format=torch.channels_last)
     remaining = iter(sources)
     waiting: deque[Future[list[Picture | FileAnswer]]] = deque()
