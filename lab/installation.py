@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shlex
 import sys
@@ -31,6 +32,13 @@ def default_home() -> str:
     import platformdirs  # not needed in a checkout, where every command would wait for it
 
     return platformdirs.user_data_dir("epochlab", appauthor=False)
+
+
+def child_environment() -> dict[str, str]:
+    """Returns the environment of a process that is to import this copy of the lab, in any
+    folder."""
+    paths = filter(None, (str(_BESIDE), os.environ.get("PYTHONPATH")))
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def how_to_install(*distributions: str, anew: bool = False) -> str:

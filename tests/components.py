@@ -8,9 +8,15 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 
+def component_data(app: AppTest) -> list[dict[str, Any]]:
+    """Returns the data of each component on the page; those of js/ get it in a list."""
+    every = [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+    return [data[0] if isinstance(data, list) else data for data in every]
+
+
 def components(app: AppTest, module: str) -> list[dict[str, Any]]:
     """Returns the data of each js/<module>.js on the page."""
-    every = [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+    every = component_data(app)
     return [data for data in every if str(data.get("module", "")).endswith(f"/{module}.js")]
 
 

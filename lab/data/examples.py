@@ -26,11 +26,13 @@ def examples(name: str, count: int) -> list[Example]:
         train = pack.indices("train")
         rows = _in_turn(pack.labels[train], len(info.class_names), count)
         return [(info.class_names[pack.labels[i]], np.asarray(pack.images[i])) for i in train[rows]]
-    batch = 4 * max(count, len(info.class_names))  # the classes come in any order
-    pictures, labels = next(
-        built_in(DATASETS.get(name)).render_batches("train", seed=SEED, batch=batch)
-    )
-    rows = _in_turn(labels, len(info.class_names), count)
+    spec, classes = DATASETS.get(name), len(info.class_names)
+    if spec.drawn:  # the classes take turns
+        most: dict[str, int] = {"batch": count, "limit": -(-count // classes)}
+    else:
+        most = {"batch": 4 * max(count, classes)}
+    pictures, labels = next(built_in(spec).render_batches("train", seed=SEED, **most))
+    rows = _in_turn(labels, classes, count)
     return [(info.class_names[labels[i]], pictures[i]) for i in rows]
 
 

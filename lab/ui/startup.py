@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib
 import logging
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -15,6 +18,7 @@ from lab.data.uploads import sweep
 from lab.errors import LabError
 from lab.experiments.starts import defaults_for
 from lab.experiments.sweeps.thread import drive
+from lab.installation import child_environment
 from lab.process import freeze_imports, lower_priority, switch_threads_often
 from lab.runs.queue import queue
 from lab.runs.store import Store
@@ -55,6 +59,7 @@ def _warm_up() -> None:
     """
     lower_priority()  # the first page, which somebody waits for, imports at the same time
     sweep()
+    _draw_built_in()
     built_in = [spec.name for spec in catalog.DATASETS if spec.built_in]
     for prepare in (catalog.open_pack, _warm_up_dataset):
         for name in built_in:
@@ -66,6 +71,21 @@ def _warm_up() -> None:
         importlib.import_module(name)
     _count_networks()
     freeze_imports()
+
+
+def _draw_built_in() -> None:
+    """Draws the built-in sets that are missing, in a process of its own: a thread that draws has
+    Python's lock nearly all the time, and the first pages would wait for it."""
+    if all(info.state != catalog.BUILT_IN for info in catalog.list_datasets()):
+        return
+    command = [sys.executable, "-m", "lab", "datasets", "prepare"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, env=child_environment(), stdin=quiet, stdout=quiet, stderr=quiet
+    ) as child:
+        atexit.register(child.kill)
+        child.wait()  # what it could not draw is tried again, and told, by the caller
+    atexit.unregister(child.kill)
 
 
 def _count_networks() -> None:

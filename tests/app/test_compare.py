@@ -1,6 +1,5 @@
 """The Compare page: which runs, their curves, results, knobs and mistakes, and the link to them."""
 
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +16,7 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.words import plain
 from tests.app.conftest import Completed, OpenPage
-from tests.components import blocks
+from tests.components import blocks, component_data
 from tests.runs.fakes import ended, epoch, started, step
 from tests.tiny_data import make_tiny_pack
 
@@ -89,8 +88,7 @@ def alts(app: AppTest) -> list[str]:
 
 
 def matrix_alts(app: AppTest) -> list[str]:
-    drawn = [json.loads(component.proto.json) for component in app.get("bidi_component")]
-    return [data["alt"] for data in drawn if "cells" in data]
+    return [data["alt"] for data in component_data(app) if "cells" in data]
 
 
 # --- which runs ----------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from lab.data.quality.features import set_features
 from lab.ui.data.map.chosen import Chosen
 from lab.ui.widgets import edits
 from tests.app.conftest import OpenPage, settled
-from tests.components import components
+from tests.components import component_data, components
 
 NAME = "drawn-signs"
 
@@ -46,7 +45,7 @@ def numbers(text: str, kind: str) -> list[Any]:
 
 
 def gallery(app: AppTest) -> list[str]:
-    every = [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+    every = component_data(app)
     return [p["caption"] for data in every for p in data.get("pictures", []) if "caption" in p]
 
 

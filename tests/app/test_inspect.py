@@ -25,6 +25,7 @@ from lab.progress import Cancel, check_cancel
 from lab.runs.rows import RunRow
 from lab.runs.store import store
 from tests.app.conftest import Completed, OpenPage, settled
+from tests.components import component_data
 from tests.tiny_data import CLASSES, make_tiny_pack
 
 Train = Callable[..., RunRow]
@@ -54,8 +55,7 @@ def alts(app: AppTest) -> list[str]:
 
 def buttons(app: AppTest) -> list[dict[str, Any]]:
     """What the rows of picture buttons are given."""
-    data = [json.loads(each.proto.json) for each in app.get("bidi_component")]
-    return [each for each in data if "pictures" in each]
+    return [each for each in component_data(app) if "pictures" in each]
 
 
 def test_an_empty_lab_says_where_to_begin(open_page: OpenPage) -> None:

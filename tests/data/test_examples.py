@@ -28,8 +28,16 @@ def test_a_set_that_is_not_drawn_yet_shows_the_pictures_that_it_will_have(
     for (one, was), (other, now) in zip(before, examples("drawn-cats-dogs", 4), strict=True):
         assert one == other
         np.testing.assert_array_equal(was, now)
-    assert len(examples("drawn-signs", 6)) == 6
-    assert signs.COUNTS  # the module's own: nothing was drawn of it
+
+
+def test_only_the_pictures_that_are_shown_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    draw = signs._draw
+    monkeypatch.setattr(signs, "_draw", lambda hand, each: drawn.extend(each) or draw(hand, each))
+    shown = examples("drawn-signs", 30)
+    assert [name for name, _ in shown] == [*signs.CLASS_NAMES, *signs.CLASS_NAMES[:6]]
+    assert len(drawn) == 2 * len(signs.CLASS_NAMES)
+    assert len(examples("handwritten-digits", 12)) == 12
 
 
 def test_a_set_that_is_not_here_has_none() -> None:

@@ -25,10 +25,11 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
-import lab
+from lab import __version__
 from lab.config import RunConfig
 from lab.errors import ConfigError, PlaceLostError
 from lab.home import home_folder
+from lab.installation import child_environment
 from lab.progress import Cancelled, Progress, Report
 from lab.runs.executors import Place
 from lab.runs.executors.folder_sync import Change, FolderWriter
@@ -167,8 +168,6 @@ class RayExecutor:
         self._end_driver()  # what is left of the one before
         if self._address:
             _require_head(self._address)
-        root = str(Path(lab.__file__).parents[1])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         with (home_folder() / "ray-driver.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lab.runs.executors.ray_driver"],
@@ -176,7 +175,7 @@ class RayExecutor:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=child_environment(),
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -260,7 +259,7 @@ class RayExecutor:
             folder=folder,
             begun=begun,
             pack=_pack(config, folder, begun, control, report) if self._sends_data else None,
-            version=lab.__version__,
+            version=__version__,
         )
 
 

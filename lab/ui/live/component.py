@@ -20,11 +20,14 @@ _mount = st.components.v2.component(
     html='<div class="live"></div>',
     js="""
     export default async (component) => {
-      const url = new URL(component.data.module, document.baseURI)
-      return (await import(url.href)).render(component)
+      const [data] = component.data
+      const url = new URL(data.module, document.baseURI)
+      return (await import(url.href)).render({ ...component, data })
     }
     """,
 )
+# The data goes in a list: in a mapping Streamlit looks for tables, for which it imports pandas, and
+# the first page of a server would wait for that.
 
 
 def live_component(
@@ -42,7 +45,7 @@ def live_component(
     """
     result = _mount(
         key=key,
-        data={**data, "module": asset_url(f"{module}.js")},
+        data=[{**data, "module": asset_url(f"{module}.js")}],
         on_change_change=_nothing,
         on_act_change=on_act or _nothing,
     )
@@ -54,7 +57,7 @@ def preload_live_view() -> None:
 
     So the first point after a press of a start button does not wait for it.
     """
-    _mount(key="live_preload", data={"module": asset_url("preload.js")})
+    _mount(key="live_preload", data=[{"module": asset_url("preload.js")}])
 
 
 def triggered(key: str, name: str) -> Any:
