@@ -99,7 +99,8 @@ class PageSession:
         """What the page's live parts listen to (`lab.ui.live`)."""
         topics = []
         for part in self.elements("bidi_component"):
-            data = json.loads(part.json or "{}") if part.WhichOneof("data") == "json" else {}
+            given = json.loads(part.json or "{}") if part.WhichOneof("data") == "json" else {}
+            data = given[0] if isinstance(given, list) else given  # see lab.ui.live.component
             if data.get("topic"):
                 topics.append(data["topic"])
             elif "run" in data and "status" in data:

@@ -161,15 +161,16 @@ def served(script: Path, folder: Path, settings: dict[str, str] | None = None) -
 
 @functools.cache
 def _drawn() -> Path:
-    """A LAB_HOME with the drawn sets, but only a fifth of the signs to test with. Made once: a
+    """A LAB_HOME with the built-in sets, but only a fifth of the signs to test with. Made once: a
     server that draws them is busy for its first fifteen seconds."""
     home = Path(tempfile.mkdtemp(prefix="lab-drawn-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_HOME", str(home))
         patch.setattr(signs, "COUNTS", {"train": 250, "test": 10})
-        for name in ("drawn-signs", "drawn-cats-dogs"):
-            catalog.open_pack(name)
+        for spec in catalog.DATASETS:
+            if spec.built_in:
+                catalog.open_pack(spec.name)
     return home
 
 
