@@ -56,9 +56,10 @@ def how_to_install(*distributions: str, anew: bool = False) -> str:
         return f'{uv}--python "$(uv tool dir)/epochlab" {what}'
     if importlib.util.find_spec("pip") is None:
         return f"{uv}{what}"
-    own = IS_CHECKOUT and environment == _BESIDE / ".venv"
-    python = f"{Path(sys.executable).relative_to(_BESIDE)} -m " * own
-    return f"{python}pip install {'--force-reinstall ' * anew}{what}"
+    pip = f"pip install {'--force-reinstall ' * anew}{what}"
+    if IS_CHECKOUT and environment == _BESIDE / ".venv":
+        return f"{Path(sys.executable).relative_to(_BESIDE)} -m {pip}"
+    return pip
 
 
 def how_to_install_extra(extra: str) -> str:
