@@ -348,8 +348,8 @@ class Queue:
             finally:
                 with self._guard:
                     del self._held[first.id]
-                    freed = [worker for worker in self._workers.values() if wanted > 1]
-                for worker in freed:
+                    idle = list(self._workers.values()) if wanted > 1 else []
+                for worker in idle:
                     worker.wake.set()
 
     def _train(self, run_id: str, place: Place) -> None:

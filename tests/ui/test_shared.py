@@ -100,6 +100,13 @@ def test_a_prefix_is_the_proxys_business(address: Any) -> None:
         check_sharing()
 
 
+def test_accounts_need_their_library(address: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_SHARED", "oidc")
+    monkeypatch.setattr(shared, "is_authlib_installed", lambda: False)
+    with pytest.raises(ConfigError, match=r"authlib is not installed.*requirements-auth\.txt"):
+        check_sharing()
+
+
 def test_accounts_need_a_provider(address: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_SHARED", "oidc")
     monkeypatch.setattr(shared, "get_secrets_auth_section", dict)
