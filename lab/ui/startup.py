@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.config import RunConfig
@@ -32,6 +33,9 @@ SLOW_IMPORTS = (
 """Modules whose import would delay the first click on Results, Inspect or Classify, or the first
 network that timm builds."""
 
+_ending = threading.Event()
+"""Set when the process ends."""
+
 
 @functools.cache
 def start_once() -> None:
@@ -41,7 +45,18 @@ def start_once() -> None:
     queue().start()
     queue().forecast = _forecast
     drive()  # sweeps that were at work when the last server ended
-    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+    warm_up = threading.Thread(target=_warm_up, name="warm-up", daemon=True)
+    warm_up.start()
+    atexit.register(_end, warm_up)
+
+
+def _end(warm_up: threading.Thread, timeout: float = 10.0) -> None:
+    """End the warm-up after the piece of work it is at; wait for that, so many seconds at most.
+
+    A thread that still runs inside torch when Python has ended aborts the process.
+    """
+    _ending.set()
+    warm_up.join(timeout)
 
 
 def _forecast(runs: Store, config: RunConfig, device: str) -> float | None:
@@ -58,19 +73,26 @@ def _warm_up() -> None:
     torchvision import late, and runs the trial of number formats (`lab.training.speed.trials`).
     """
     lower_priority()  # the first page, which somebody waits for, imports at the same time
-    sweep()
-    _draw_built_in()
+    for name, work in _pieces():
+        if _ending.is_set():
+            return
+        try:
+            work()
+        except LabError as error:
+            log.warning("%s could not be prepared: %s", name, error)
+
+
+def _pieces() -> Iterator[tuple[str, Callable[[], object]]]:
+    """The warm-up's pieces, each with its name; none takes more than a few seconds."""
+    yield "uploads", sweep
+    yield "built-in data", _draw_built_in
     built_in = [spec.name for spec in catalog.DATASETS if spec.built_in]
     for prepare in (catalog.open_pack, _warm_up_dataset):
-        for name in built_in:
-            try:
-                prepare(name)
-            except LabError as error:
-                log.warning("%s could not be prepared: %s", name, error)
+        yield from ((name, functools.partial(prepare, name)) for name in built_in)
     for name in SLOW_IMPORTS:
-        importlib.import_module(name)
-    _count_networks()
-    freeze_imports()
+        yield name, functools.partial(importlib.import_module, name)
+    yield from _networks_to_count()
+    yield "imports", freeze_imports
 
 
 def _draw_built_in() -> None:
@@ -83,13 +105,13 @@ def _draw_built_in() -> None:
     with subprocess.Popen(
         command, env=child_environment(), stdin=quiet, stdout=quiet, stderr=quiet
     ) as child:
-        atexit.register(child.kill)
-        child.wait()  # what it could not draw is tried again, and told, by the caller
-    atexit.unregister(child.kill)
+        while child.poll() is None:  # what it could not draw is tried again, and told, by opening
+            if _ending.wait(0.1):
+                child.kill()
 
 
-def _count_networks() -> None:
-    """Counts the recipes' networks ahead for the Experiments page's time estimates."""
+def _networks_to_count() -> Iterator[tuple[str, Callable[[], object]]]:
+    """The recipes' networks, counted ahead for the Experiments page's time estimates."""
     from lab.experiments.estimates import estimate
     from lab.experiments.recipes.book import all_recipes
     from lab.experiments.recipes.recipe import SIZES, prepare
@@ -97,10 +119,7 @@ def _count_networks() -> None:
     for recipe in all_recipes():
         for size in SIZES:
             for prepared in prepare(recipe, size):
-                try:
-                    estimate(prepared.config)
-                except LabError as error:
-                    log.warning("no time estimate for %s: %s", prepared.name, error)
+                yield prepared.name, functools.partial(estimate, prepared.config)
 
 
 def _warm_up_dataset(dataset: str) -> None:
@@ -112,5 +131,5 @@ def _warm_up_dataset(dataset: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(defaults_for(dataset), folder=Path(folder))
         for event in fit(plan, Control()):
-            if isinstance(event, ProbeTaken | RunEnded):
+            if _ending.is_set() or isinstance(event, ProbeTaken | RunEnded):
                 break
