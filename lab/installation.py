@@ -7,7 +7,6 @@ installed   the wheel has them in lab/app/ (pyproject.toml)
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import re
 import shlex
@@ -54,12 +53,22 @@ def how_to_install(*distributions: str, anew: bool = False) -> str:
     uv = f"uv pip install {'--reinstall ' * anew}"
     if (environment / "uv-receipt.toml").is_file():  # one of uv's tools
         return f'{uv}--python "$(uv tool dir)/epochlab" {what}'
-    if importlib.util.find_spec("pip") is None:
+    if not _has_pip():
         return f"{uv}{what}"
     pip = f"pip install {'--force-reinstall ' * anew}{what}"
     if IS_CHECKOUT and environment == _BESIDE / ".venv":
         return f"{Path(sys.executable).relative_to(_BESIDE)} -m {pip}"
     return pip
+
+
+def _has_pip() -> bool:
+    # Not by find_spec: asked for pip, setuptools leaves distutils to Python, and on Python 3.11
+    # torch.compile, which imports setuptools, fails from then on.
+    try:
+        importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def how_to_install_extra(extra: str) -> str:

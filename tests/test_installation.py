@@ -1,6 +1,5 @@
 """The wheel carries all that a checkout has beside lab/, and works from any folder."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -77,8 +76,14 @@ def test_a_library_is_added_to_the_environment_of_a_checkout(
     monkeypatch.setattr(sys, "prefix", str(ROOT / ".venv"))
     monkeypatch.setattr(sys, "executable", str(ROOT / ".venv/bin/python"))
     assert installation.how_to_install("onnx") == ".venv/bin/python -m pip install onnx"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # uv leaves pip out
+    monkeypatch.setattr(installation, "_has_pip", lambda: False)  # uv leaves pip out
     assert installation.how_to_install("onnx") == "uv pip install onnx"
+
+
+def test_saying_how_to_install_leaves_setuptools_as_it_is() -> None:
+    """torch.compile imports it; on Python 3.11 it failed once it was asked whether pip is there."""
+    code = "from lab import installation; installation.how_to_install('onnx'); import setuptools"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True)
 
 
 def test_an_extra_is_a_file_of_a_checkout_and_requirements_of_an_installed_copy(

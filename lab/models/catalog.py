@@ -8,7 +8,7 @@ from lab.config import RunConfig
 from lab.errors import ConfigError, ResourceError
 from lab.models.architecture import ARCHITECTURES, NetworkSettings
 from lab.models.freezing import check_phases, check_stage_count
-from lab.models.initialisation import SeededRandomness
+from lab.models.initialisation import NoRandomness, SeededRandomness
 from lab.models.staged import StagedNet
 from lab.models.weights import load_pretrained
 from lab.progress import Cancel, Report, never, silent
@@ -67,7 +67,7 @@ def build_network(
     )
     try:
         if on_meta:
-            with device:
+            with device, NoRandomness():
                 net = spec.build(settings)
         else:
             # Built on the CPU first, so that every device starts from the same numbers.

@@ -11,7 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lab.models.activations import ActivationSpec
 
 
-class SeededRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's gap
+class _Builds(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's gap
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled in these contexts. Otherwise the first one of a process imports
+        # torch's compiler: over a second, for which a page would wait.
+        return False
+
+
+class SeededRandomness(_Builds):  # type: ignore[no-untyped-call]
     """A context in which every random draw of this thread comes from `generator`.
 
     torchvision's constructors draw from the process-wide generator and offer no other. Seeding that
@@ -40,6 +48,28 @@ class SeededRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # t
                 )
             kwargs["generator"] = self.generator
         return func(*args, **kwargs)
+
+
+class NoRandomness(_Builds):  # type: ignore[no-untyped-call]
+    """A context for the "meta" device, in which nothing is drawn.
+
+    There are no numbers to draw there, but torch decomposes each draw in Python: two thirds of the
+    time that it takes to build a network.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def initialise_weights(net: nn.Module, activation: ActivationSpec) -> None:

@@ -338,7 +338,10 @@ class Queue:
         if first is None:
             yield None
         elif wanted > free:
-            text = f"Waits until {wanted} of {there} places are free."
+            if wanted <= there:
+                text = f"Waits until {wanted} of {there} places are free."
+            else:  # places have gone since it was queued
+                text = f"Waits for {wanted} places; the cluster has {there} now."
             if wanted > 1 and first.progress_text != text:
                 self.store.report_waiting(first.id, text)
             yield None

@@ -4,6 +4,7 @@ import functools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -25,6 +26,22 @@ ROOT = Path(__file__).parents[2]
 
 # AppTest looks for components in all that is installed each time a page is opened: half a second.
 _components = functools.cache(manifest_scanner.scan_component_manifests)
+
+_drawn: dict[tuple[object, ...], list[Any]] = {}  # by what was asked for: the drawn batches
+
+
+def _remembered(module: Any) -> Callable[..., Iterator[Any]]:
+    """`render_batches` of a module, which draws the same only once in a process."""
+    draw = module.render_batches
+
+    def render(split: str, **how: Any) -> Iterator[Any]:
+        key = (module, split, module.COUNTS[split], *sorted(how.items()))
+        if key not in _drawn:
+            _drawn[key] = list(draw(split, **how))
+        yield from _drawn[key]
+
+    return render
+
 
 OpenPage = Callable[..., AppTest]
 Completed = Callable[..., list[RunRow]]
@@ -52,6 +69,8 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(animals, "COUNTS", {"train": 40, "test": 6})
     monkeypatch.setattr(signs, "COUNTS", {"train": 4, "test": 2})
+    for drawn in (animals, signs):
+        monkeypatch.setattr(drawn, "render_batches", _remembered(drawn))
     monkeypatch.setattr(manifest_scanner, "scan_component_manifests", _components)
     monkeypatch.setattr(startup, "_warm_up", lambda: None)
     monkeypatch.setattr(cost, "_measure_once", lambda config: None)  # no timing beside the tests

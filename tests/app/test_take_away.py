@@ -63,7 +63,7 @@ def test_a_run_is_written_to_the_hub(
         app.button(key="export_hub_push").click()
         app.run()
         assert "'' is no address on the Hugging Face Hub" in app.toast[0].value
-        app.text_input(key="export_hub_repository").set_value("me/bars")
+        app.text_input(key=f"export_hub_repository_{run.id}").set_value("me/bars")
         app.button(key="export_hub_push").click()
         settled(app)
         assert "Nobody is logged in" in app.error[0].value

@@ -454,8 +454,10 @@ def test_two_queues_share_a_line_and_never_train_at_once(
 class ThreePlaces(LocalExecutor):
     """Of a cluster, which hands its places out itself."""
 
+    count = 3
+
     def places(self, device: str) -> tuple[Place, ...]:
-        return tuple(Place(f"cluster {device} {number}", device) for number in (1, 2, 3))
+        return tuple(Place(f"cluster {device} {number}", device) for number in range(self.count))
 
     def all_places(self) -> tuple[Place, ...]:
         return self.places("cpu")
@@ -485,6 +487,17 @@ def test_a_run_of_several_workers_waits_for_as_many_places_and_nobody_goes_past_
     assert users == {second, third}
     engine.release.set()
     assert [queue.wait(each, 10).status for each in (second, third)] == ["completed"] * 2
+
+
+def test_a_run_that_wants_more_places_than_are_left_says_so(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    executor = ThreePlaces(FakeEngine(), lambda _: "cpu")
+    executor.count = 1
+    queue = start_queue(executor=executor)
+    run_id = queue.submit(CONFIG.changed(workers=2))
+    text = "Waits for 2 places; the cluster has 1 now."
+    wait_until(runs, run_id, lambda row: row.progress_text == text)
 
 
 def test_shutdown_pauses_what_trains_and_leaves_the_line(

@@ -96,10 +96,10 @@ def _draw_hub(choice: CheckpointChoice) -> None:
     if job is not None and job.state == "done":
         st.success(f"Written: {plain(job.result.address)}", icon=":material/check:")
         st.link_button("Open it on the hub", job.result.url, icon=":material/open_in_new:")
-    st.text_input("Repository", key="export_hub_repository", placeholder="owner/name")
+    st.text_input("Repository", key=f"export_hub_repository_{run.id}", placeholder="owner/name")
     st.checkbox(
         "For everybody",
-        key="export_hub_public",
+        key=f"export_hub_public_{run.id}",
         help="A new repository is private otherwise. One that is there stays as it is.",
     )
     st.button(
@@ -118,9 +118,9 @@ def _push(choice: CheckpointChoice) -> None:
     try:
         start_push(
             choice.run,
-            state["export_hub_repository"],
+            state[f"export_hub_repository_{choice.run.id}"],
             checkpoint=choice.checkpoint,
-            public=state["export_hub_public"],
+            public=state[f"export_hub_public_{choice.run.id}"],
         )
     except LabError as error:
         st.toast(plain(str(error)), icon=":material/error:")
