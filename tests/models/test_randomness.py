@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -13,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 from lab.models.dropout import Dropout, RandomLayer, StochasticDepth, replace_dropouts
-from lab.models.initialisation import SeededRandomness
+from lab.models.initialisation import NoRandomness, SeededRandomness
 from lab.models.staged import StagedNet
 from tests.models.test_architectures import LIGHT, build, images
 
@@ -83,6 +85,28 @@ def test_the_numbers_are_those_of_manual_seed() -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(ours, reference.state_dict().values(), strict=True)
     )
+
+
+def test_a_network_is_counted_without_a_draw() -> None:
+    with torch.device("meta"), NoRandomness():
+        layer = nn.Conv2d(3, 8, 3)
+        nn.init.trunc_normal_(layer.weight)
+    assert (layer.weight.device.type, layer.weight.shape) == ("meta", (8, 3, 3, 3))
+
+
+def test_a_network_is_built_without_torchs_compiler() -> None:
+    """Its import takes more than a second."""
+    code = """
+import sys
+from lab.config import RunConfig
+from lab.models.catalog import build_network
+for device in ("meta", "cpu"):
+    config = RunConfig(architecture="sign-cnn", freeze="scratch")
+    build_network(config, channels=1, image_size=28, classes=10, device=device)
+print("torch._dynamo" in sys.modules)
+"""
+    said = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True)
+    assert said == "False\n"
 
 
 def test_a_draw_that_cannot_be_seeded_is_refused() -> None:
