@@ -57,12 +57,18 @@ def lab_home() -> Path:
 @functools.lru_cache(maxsize=8)
 def _resolved(path: str, working_directory: str) -> Path:
     """Resolving costs ten times what the rest does, and a page asks fifty times."""
-    return Path(working_directory, Path(path).expanduser()).resolve()
+    try:
+        return Path(working_directory, Path(path).expanduser()).resolve()
+    except (RuntimeError, OSError, ValueError) as error:  # nobody's home, links in a circle, a NUL
+        raise ResourceError(
+            f"{path!r:.200} cannot be used ({error!s:.200}). Set LAB_HOME to a folder you can "
+            "write to."
+        ) from None
 
 
 def _make(folder: Path) -> None:
-    if not folder.is_dir():
-        with writing(folder):
+    with writing(folder):
+        if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -124,6 +130,7 @@ def writing(target: Path, *, variable: str = "LAB_HOME") -> Iterator[None]:
 
 UNWRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+    errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 
 

@@ -40,6 +40,11 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""
+    except UnicodeDecodeError:
+        raise ResourceError(
+            f"{file} is damaged. Delete it, and the lab makes a new one; who is signed in by it "
+            "signs in again."
+        ) from None
 
 
 def _write(file: Path, text: str) -> None:

@@ -65,6 +65,12 @@ _STAGE_TITLES = {
 }
 
 
+def plural(count: int, noun: str) -> str:
+    """A number with its noun: "1 class", "2 classes", "1,200 pictures"."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
 def stage_title(name: str) -> str:
     """A stage's name for people: "Block 3" for "block3", "Fire 2 to 3" for "fire2_3"."""
     match = re.fullmatch(r"([a-z_]+?)(?:(\d+)(?:_(\d+))?)?", name)

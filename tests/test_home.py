@@ -25,6 +25,17 @@ def test_home_follows_the_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lab_home().is_dir()
 
 
+@pytest.mark.parametrize("form", ["~nosuchuser/x", "/tmp/" + "x" * 300, "{loop}/x", "a\0b"])
+def test_a_home_that_cannot_be_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    monkeypatch.setattr("os.environ", {**os.environ, "LAB_HOME": form.format(loop=loop)})
+    with pytest.raises(ResourceError, match="Set LAB_HOME to a folder you can write"):
+        lab_home()
+
+
 def test_atomic_file_replaces_on_success_and_leaves_the_old_on_failure(tmp_path: Path) -> None:
     target = tmp_path / "file"
     with atomic_file(target) as temporary:

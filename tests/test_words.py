@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from lab.words import duration, gap_words, percent, probability, size, stage_title, whole_percent
+from lab.words import (
+    duration,
+    gap_words,
+    percent,
+    plural,
+    probability,
+    size,
+    stage_title,
+    whole_percent,
+)
 
 
 def test_percent_has_one_digit_and_a_dash_for_nothing() -> None:
@@ -73,3 +82,11 @@ def test_a_calibration_gap_of_nothing_is_said_plainly() -> None:
     assert gap_words(0.0) == gap_words(-0.0004) == "On average as sure as it is right."
     assert gap_words(0.031) == "On average more sure than right, by 3.1%."
     assert gap_words(-0.0005) == "On average less sure than right, by 0.1%."
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [(1, "run", "1 run"), (0, "run", "0 runs"), (1200, "class", "1,200 classes")],
+)
+def test_nouns_follow_their_number(count: int, noun: str, text: str) -> None:
+    assert plural(count, noun) == text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from lab.api.endpoint import Answer, Body, Call, Endpoint, Example, Parameter
 from lab.api.runs import RUN
 from lab.api.schemas import INTEGER, NUMBER, TEXT, about, array, or_null, structure
 from lab.api.serving import TooLargeError, read_body
+from lab.data.sources.archive import READ_ERRORS
 from lab.errors import ConfigError, DataError
 from lab.runs.store import store
 
@@ -64,7 +64,7 @@ def _answers(run_id: str, checkpoint: str, data: bytes) -> dict[str, Any]:
     folder, name = _checkpoint(run_id, checkpoint)
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except zipfile.BadZipFile:
+    except (*READ_ERRORS, ValueError):
         raise DataError("What was sent is no zip. Send a zip of picture files.") from None
     with archive:
         members = [each for each in archive.infolist() if not each.is_dir()]
@@ -90,12 +90,12 @@ def _files(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Iterator
             )
         try:
             with archive.open(member) as file:
-                yield member.filename, file.read(MOST_BYTES)
-        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError) as error:
-            # RuntimeError: one with a password, or packed in a way that Python does not know.
+                data = file.read(MOST_BYTES)
+        except (*READ_ERRORS, ValueError) as error:
             raise DataError(
                 f"{member.filename!r:.200} in the zip cannot be unpacked ({error})."
             ) from None
+        yield member.filename, data
 
 
 def _picture(answer: FileAnswer) -> dict[str, Any]:

@@ -166,7 +166,10 @@ class Gate:
         if not sharing() or (has_sign_in() and person is not None and person.is_admin):
             return None
         wait = 0.0
-        if path.startswith("/sign-in") and method == "POST":
+        tries_a_code = method == "POST" or bool(
+            {"code", "token", "again"} & {*request.query_params}
+        )
+        if path.startswith("/sign-in") and tries_a_code:
             wait = self._sign_ins.take(visitor(request, None))
         elif path.startswith(("/api/uploads/", PAGE_UPLOADS)):
             wait = self._uploads.take(who)

@@ -57,29 +57,34 @@ class Listener:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._messages: asyncio.Queue[tuple[str, bytes | None]] = asyncio.Queue()
+        self.refused: set[str] = set()
+        """Topics that it may not see: what was told of them before that was known is left out."""
         self.channels: set[_Channel] = set()
         """What it listens to; it has left once `has_left`. Both under the hub's lock."""
         self.has_left = False
 
-    def send(self, message: bytes | None) -> None:
+    def send(self, message: bytes | None, topic: str = "") -> None:
         """Queues a message, None to end the stream. From any thread."""
         with suppress(RuntimeError):  # the loop is closed: the server ends
-            self._loop.call_soon_threadsafe(self._put, message)
+            self._loop.call_soon_threadsafe(self._put, topic, message)
 
-    def _put(self, message: bytes | None) -> None:
+    def _put(self, topic: str, message: bytes | None) -> None:
         if self._messages.qsize() >= MOST_UNSENT:
             while not self._messages.empty():
                 self._messages.get_nowait()
-            message = None
-        self._messages.put_nowait(message)
+            topic, message = "", None
+        self._messages.put_nowait((topic, message))
 
     async def receive(self) -> bytes | None:
         """Returns the next message, a comment after a while without one, None at the end."""
-        try:
-            return await asyncio.wait_for(self._messages.get(), HEARTBEAT_SECONDS)
-        except TimeoutError:
-            return b": alive\n\n"
+        while True:
+            try:
+                topic, message = await asyncio.wait_for(self._messages.get(), HEARTBEAT_SECONDS)
+            except TimeoutError:
+                return b": alive\n\n"
+            if topic not in self.refused:
+                return message
 
 
 class _Channel:
@@ -102,7 +107,7 @@ class _Channel:
 
     def tell(self, message: bytes | None) -> None:
         for listener in tuple(self.listeners):
-            listener.send(message)
+            listener.send(message, self.topic)
 
 
 class Hub:
@@ -142,6 +147,7 @@ class Hub:
                         return
                     yield await asyncio.to_thread(channel.snapshot, cursor)
                 except NotFoundError as error:
+                    listener.refused.add(topic)
                     if channel is not None:
                         self._leave(channel, listener)
                     yield encode(topic, {"gone": str(error)})
@@ -200,7 +206,7 @@ class Hub:
         """Tells all listeners the last `message` of a channel; a stream of nothing else ends."""
         with self._changed:
             for listener in tuple(channel.listeners):
-                listener.send(message)
+                listener.send(message, channel.topic)
                 self._leave(channel, listener)
                 if not listener.channels:
                     listener.send(None)

@@ -96,7 +96,7 @@ def layer_chart_values(
 def why_empty(run: RunRow) -> str:
     """Returns why a run has no samples of its layers."""
     if run.settings.get("layer_statistics") == "off":
-        return "Switched off for this run, by the knob “Gradient health” in the group “Machine”."
+        return "Switched off for this run, by the setting “Gradient health” in the group “Machine”."
     if run.is_live:
         return "The first sample comes with the first training step."
     return (

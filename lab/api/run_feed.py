@@ -221,7 +221,7 @@ def words_until(ahead: list[RunRow], device: str) -> str:
 def _ahead(store: Store, run: RunRow) -> list[RunRow]:
     """Returns the runs that train before a queued one, the running one first."""
     waiting = [r for r in store.queued() if (r.queue_position or 0) < (run.queue_position or 0)]
-    return [*store.runs(status=ACTIVE), *waiting]
+    return [r for r in (*store.runs(status=ACTIVE), *waiting) if r.home == run.home]
 
 
 def alt_texts(run: RunRow, now: dict[str, float]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from lab.charts.series import Column
 from lab.charts.style import ACCENT, GRID, PALETTE, QUIET, TRAIN, chart_text, styled
+from lab.words import plural
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
 JITTER = 0.16
@@ -136,8 +137,8 @@ def knob_scatter_alt(knob: Axis, result: Axis, names: Sequence[str]) -> str:
         return f"{what}: no run has both."
     top = int(known[result.numbers[known].argmax()])
     return (
-        f"{what} for {len(known)} run(s): the highest is {result.text_of(top)}, of {names[top]} "
-        f"with {knob.title} {knob.text_of(top)}."
+        f"{what} for {plural(len(known), 'run')}: the highest is {result.text_of(top)}, of "
+        f"{names[top]} with {knob.title} {knob.text_of(top)}."
     )
 
 
@@ -204,8 +205,8 @@ def parallel_alt(
     best = int(known[values.argmax() if higher_is_better else values.argmin()])
     knobs = ", ".join(f"{axis.title} {axis.text_of(best)}" for axis in axes[:-1])
     return (
-        f"{what}, for {len(known)} run(s). The best {result.title} is {result.text_of(best)}, of "
-        f"{names[best]}" + (f" with {knobs}." if knobs else ".")
+        f"{what}, for {plural(len(known), 'run')}. The best {result.title} is "
+        f"{result.text_of(best)}, of {names[best]}" + (f" with {knobs}." if knobs else ".")
     )
 
 

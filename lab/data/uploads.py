@@ -31,6 +31,8 @@ DEFAULT_LIMIT_MB = 2000
 MAX_FILES = 100_000
 """Files of one folder; a zip may hold more."""
 KEPT_SECONDS = 24 * 3600
+PART_SECONDS = 600
+"""A file that is coming in grows all the time."""
 _SPACE_EVERY = 64_000_000
 """Bytes between two looks at the free space of the disk."""
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -88,12 +90,14 @@ count_use("Uploads", bytes_of)
 
 
 def sweep(now: float | None = None) -> None:
-    """Deletes uploads and collected pictures that nobody has asked for within a day."""
-    oldest = (time.time() if now is None else now) - KEPT_SECONDS
+    """Deletes uploads and collected pictures that nobody has asked for within a day, and what a
+    killed server left of a file that was coming in."""
+    now = time.time() if now is None else now
     folder = home_folder("downloads")
     for path in [*folder.glob("upload-*"), *folder.glob("collected-*")]:
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < oldest:
+            kept = PART_SECONDS if path.suffix == ".part" else KEPT_SECONDS
+            if path.stat().st_mtime < now - kept:
                 _delete(path)
 
 

@@ -79,12 +79,13 @@ def audit(
     *,
     seed: int = 0,
     pictures: int = PICTURES,
+    with_test: bool = True,
     seconds: float = BUDGET_SECONDS,
     progress: Report = silent,
     cancel: Cancel = never,
 ) -> Audit:
     """Tests the maps of a checkpoint of the run in `folder` over sampled test images (validation
-    images where there are none), and keeps the result.
+    images where there are none, or not `with_test`), and keeps the result.
 
     Loads networks of its own, two at a time, and may run in any thread. Raises ConfigError for a
     network without places, DataError without images, what `open_data` raises, Cancelled.
@@ -98,7 +99,13 @@ def audit(
             "there are no maps to test."
         )
     pack, splits = open_data(opened.card, progress=progress, cancel=cancel)
-    split, indices = ("test", splits.test) if len(splits.test) else ("val", splits.val)
+    on_test = with_test and len(splits.test)
+    split, indices = ("test", splits.test) if on_test else ("val", splits.val)
+    if not len(indices) and not with_test:
+        raise DataError(
+            f"{pack.meta.title} has no validation images to ask, and results on test images are "
+            "not shown yet."
+        )
     if not len(indices):
         raise DataError(f"{pack.meta.title} has neither test nor validation images to ask.")
     chance = np.random.Generator(np.random.Philox(seed))

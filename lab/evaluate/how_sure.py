@@ -40,7 +40,7 @@ class HowSure:
         chosen = f"chosen on {self.sets[level].val_images:,} validation images"
         measured = self.measured.get(level)
         if measured is None:
-            return f"Sets {chosen}; there are no test images to measure them on."
+            return f"Sets {chosen}; they are not measured on test images."
         hit = measured.coverage
         low, high = hit.interval
         of = f"{hit.n:,} test images{of_independent(hit.units, hit.n)}"
@@ -83,9 +83,12 @@ def how_sure(val: Predictions, test: Predictions | None, groups: Ints | None) ->
     return HowSure(val.identity, scale.temperature, scale, sets, measured)
 
 
-def saved_how_sure(folder: Path, checkpoint: str, *, identity: str | None = None) -> HowSure | None:
+def saved_how_sure(
+    folder: Path, checkpoint: str, *, identity: str | None = None, with_test: bool = True
+) -> HowSure | None:
     """Returns it for the weights of that identity, by default the present ones; None while the
-    predictions of a part are missing. Raises NotFoundError without the checkpoint."""
+    predictions of a part are missing. Without `with_test` nothing is measured on test images.
+    Raises NotFoundError without the checkpoint."""
     identity = identity or checkpoint_identity(folder, checkpoint)
     val, test = (
         each if each is not None and each.identity == identity else None
@@ -96,14 +99,23 @@ def saved_how_sure(folder: Path, checkpoint: str, *, identity: str | None = None
     try:
         pack, splits = open_data(CheckpointMetadata.read(folder))
     except LabError:  # the data set is gone; what was predicted can still be used
-        return None if test is None else how_sure(val, test, None)
+        if test is None and with_test:
+            return None
+        return how_sure(val, test if with_test else None, None)
+    if not with_test:
+        return how_sure(val, None, known_groups(pack))
     if test is None and len(splits.test):
         return None
     return how_sure(val, test, known_groups(pack))
 
 
 def measure_how_sure(
-    folder: Path, checkpoint: str, progress: Report = silent, cancel: Cancel = never
+    folder: Path,
+    checkpoint: str,
+    progress: Report = silent,
+    cancel: Cancel = never,
+    *,
+    with_test: bool = True,
 ) -> HowSure:
     """As `saved_how_sure`, but predicts what is missing.
 
@@ -118,6 +130,6 @@ def measure_how_sure(
     parts = {
         part: saved_predictions(folder, checkpoint, part)
         or predict(folder, checkpoint, part, progress=progress, cancel=cancel)
-        for part in (["val", "test"] if len(splits.test) else ["val"])
+        for part in (["val", "test"] if len(splits.test) and with_test else ["val"])
     }
     return how_sure(parts["val"], parts.get("test"), known_groups(pack))

@@ -104,6 +104,8 @@ def make_card(run: RunRow, checkpoint: str, report: Report, cancelled: Cancel) -
         samples = _samples(network, pack, predictions, report, cancelled)
     epoch = network.ask(lambda opened: opened.epoch)
     audit = saved_audit(folder, checkpoint)
+    if audit and audit.split == "test" and part != "test":  # not shown yet
+        audit = None
     config = as_trained(card.config, folder)
     values = {
         **provenance(run, card, checkpoint, epoch),
@@ -131,7 +133,7 @@ def make_card(run: RunRow, checkpoint: str, report: Report, cancelled: Cancel) -
         "epochs": _epoch_values(run),
         "measured": None if metrics is None else _metric_values(metrics, part, run),
         "leak_free": None if honest is None else leak_free_values(honest),
-        "explanations": None if audit is None else audit.sentence,
+        "explanations": audit.sentence if audit else None,
         "samples": [
             {
                 "kind": s.kind, "picture": s.name, "true": s.true, "predicted": s.predicted,

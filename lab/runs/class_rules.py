@@ -109,12 +109,7 @@ def check_budget(database: Database, config: RunConfig, *, single: bool = True) 
     person = current_person()
     if person.is_admin:
         return None
-    with database.read() as connection:
-        limits = read_rules(connection)
-        queued = sa.select(sa.func.count()).where(
-            schema.runs.c.status == "queued", schema.runs.c.person == person.id
-        )
-        waiting = connection.execute(queued).scalar_one()
+    limits = rules(database)
     for name, value, limit in (
         ("epochs", config.epochs, limits.most_epochs),
         ("image_size", config.image_size, limits.most_image_size),
@@ -123,12 +118,27 @@ def check_budget(database: Database, config: RunConfig, *, single: bool = True) 
             raise ConfigError(
                 f"{name} is {value:,}; the teacher allows at most {limit:,}. Choose less."
             )
-    if single and waiting >= limits.queue_limit:
+    if single:
+        check_line(database)
+    return limits.most_minutes * 60.0 or None
+
+
+def check_line(database: Database) -> None:
+    """Raises StateError when the current person has as many runs waiting as the rules allow."""
+    person = current_person()
+    if person.is_admin:
+        return
+    with database.read() as connection:
+        limit = read_rules(connection).queue_limit
+        queued = sa.select(sa.func.count()).where(
+            schema.runs.c.status == "queued", schema.runs.c.person == person.id
+        )
+        waiting = connection.execute(queued).scalar_one()
+    if waiting >= limit:
         raise StateError(
             f"You have {waiting} run{'s' * (waiting != 1)} waiting, as many as the teacher allows. "
             "Wait for one to start, or take one out of the queue."
         )
-    return limits.most_minutes * 60.0 or None
 
 
 # --- values in the store --------------------------------------------------------------------------

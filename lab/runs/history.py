@@ -9,7 +9,6 @@ whoever opens it reads what is new since then, and not a million steps.
 from __future__ import annotations
 
 import contextlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tsdownsample import MinMaxLTTBDownsampler
 
+from lab.data.array_file import BROKEN
 from lab.errors import ResourceError
 from lab.home import atomic_file, home_folder
 from lab.metrics import METRICS
@@ -97,7 +97,7 @@ def _read(path: Path, revision: int) -> StepColumns | None:
         own = {name: values.pop(name) for name in _OWN}
         complete = set(values) == set(STEP_METRICS) and len(own["step"])
         return StepColumns(**own, metrics=values) if complete else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except BROKEN:
         return None
 
 

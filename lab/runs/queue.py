@@ -32,7 +32,7 @@ from lab.home import require_quota
 from lab.process import lower_priority
 from lab.runs import locks
 from lab.runs.assignments import assignment as find_assignment
-from lab.runs.class_rules import check_budget
+from lab.runs.class_rules import check_budget, check_line
 from lab.runs.executors import Executor, Place
 from lab.runs.executors.choice import close_executors, executor, places_of
 from lab.runs.executors.local import LocalExecutor
@@ -47,6 +47,7 @@ from lab.runs.worker import (
     end_early,
     execute,
     failure_message,
+    is_trained_here,
     lab_device,
     lab_engine,
     recover,
@@ -68,6 +69,9 @@ TURN_SECONDS = 3 * locks.POLL_SECONDS
 
 MOST_LOSSES = 3
 """How often a run that lost its place, because a machine died, goes on by itself."""
+
+UNTRAINED_SECONDS = 10.0
+"""Between claiming a run and training it lies less."""
 
 Forecast = Callable[[Store, RunConfig, str], float | None]
 """(store, config, device) -> the seconds that such a run will take; None where nobody knows."""
@@ -125,6 +129,7 @@ class Queue:
         self._workers: dict[Place, _Worker] = {}
         self._held: dict[str, tuple[str, int]] = {}  # by run: how many places of which device
         self._losses: dict[str, int] = {}  # by run: how often in a row it lost its place
+        self._untrained: dict[str, float] = {}  # by run: since when it is ours and idle
         self._dispatcher: threading.Thread | None = None
         self._wake = threading.Event()  # wakes the dispatcher
         self._closing = threading.Event()
@@ -157,7 +162,9 @@ class Queue:
         return run_id
 
     def resume(self, run_id: str) -> None:
-        """Put a paused, stopped, interrupted or failed run at the front of the queue."""
+        """Put a paused, stopped, interrupted or failed run at the front of the queue. Raises
+        StateError when its person has as many waiting as the teacher allows."""
+        check_line(self.store.database)
         self.store.enqueue(run_id, front=True)
         self._wake.set()
 
@@ -271,6 +278,7 @@ class Queue:
     def _poll(self) -> None:
         write_waiting(self.store)
         recover(self.store)
+        self._take_back()
         resume_with_room(self.store)
         devices = set()
         rows = self.store.queued(here=True)
@@ -300,6 +308,26 @@ class Queue:
                         worker.start()
                 worker.wake.set()
 
+    def _take_back(self) -> None:
+        """Interrupts runs that count as this process's though nobody trains them, and puts them
+        back: the database was away when they lost their place or when they were claimed."""
+        active = [row for row in self.store.owned() if row.is_active]
+        lost = [r for r in active if not is_trained_here(r.id) and r.id not in self.store.waiting]
+        me = self.store.owner() if lost else ""
+        now = time.monotonic()
+        self._untrained = {
+            row.id: self._untrained.get(row.id, now) for row in lost if row.owner == me
+        }
+        for row in lost:
+            if now - self._untrained.get(row.id, now) < UNTRAINED_SECONDS:
+                continue
+            message = "Interrupted: the database was out of reach. It can be resumed."
+            if self.store.interrupt(row.id, me, message):
+                control = Control()
+                if row.requested in ("stop", "pause"):
+                    control.request_stop()
+                self._go_on_elsewhere(row.id, control, PlaceLostError(message))
+
     def _report_waiting(self, device: str, text: str) -> None:
         """Record why the first run that waits for this device does not begin."""
         for run in self.store.queued(device)[:1]:
@@ -314,6 +342,10 @@ class Queue:
         except PlaceLostError:
             raise
         except Exception as error:
+            if row.step and row.config.workers > 1:  # some of its places have gone
+                raise PlaceLostError(
+                    f"Waits for its {row.config.workers} places. {error}"
+                ) from error
             message = failure_message(error, row)
             end_early(self.store, row.id, "failed", message)
             raise ConfigError(message) from error

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from lab.metrics import METRICS
 from lab.names import visible
 from lab.progress import Progress
 from lab.runs.status import ACTIVE, RESUMABLE
+
+T = TypeVar("T")
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -128,8 +130,9 @@ class RunRow:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings as plain JSON values, as they were written; knobs that came to the lab after
-        the run have their defaults, as in `config`."""
-        return {**_defaults(), **json.loads(self.config_json)}
+        the run have their defaults, as in `config`. Empty where the row is damaged."""
+        written = _read(self.config_json, dict)
+        return {**_defaults(), **written} if written else {}
 
     @property
     def progress_text(self) -> str:
@@ -182,8 +185,8 @@ class RunRow:
         values |= {name: visible(row[name]) for name in ("name", "tag", "notes")}
         return cls(
             config_json=row["config"],
-            class_names=tuple(json.loads(row["class_names"])),
-            rate_changes=tuple((int(s), float(r)) for s, r in json.loads(row["rate_changes"])),
+            class_names=tuple(map(str, _read(row["class_names"], list) or ())),
+            rate_changes=_rate_changes(row["rate_changes"]),
             best_val=_metric_values(row, "best_val"),
             test=_metric_values(row, "test"),
             created_at=_time(row["created_at"]) or _UNKNOWN,
@@ -191,6 +194,23 @@ class RunRow:
             ended_at=_time(row["ended_at"]),
             **values,
         )
+
+
+def _read(text: str, kind: type[T]) -> T | None:
+    """Returns the JSON value; None where it is damaged: one run's row must not take the list of all
+    runs with it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return value if isinstance(value, kind) else None
+
+
+def _rate_changes(text: str) -> tuple[tuple[int, float], ...]:
+    try:
+        return tuple((int(step), float(rate)) for step, rate in _read(text, list) or ())
+    except (TypeError, ValueError):
+        return ()
 
 
 _CONVERTED = (

@@ -368,7 +368,7 @@ class Store:
         values = activity_columns(progress, seconds_left)
         if progress.fraction is not None:
             values["progress"] = progress.fraction
-        self._update(run_id, patience=patience, **values)
+        self._update(run_id, patience=patience, of_owner=owner, **values)
         with self.database.read() as connection:
             return self._requested(connection, run_id)
 
@@ -719,15 +719,19 @@ class Store:
         run_id: str,
         *,
         by_owner: bool = False,
+        of_owner: str | None = None,
         patience: float = BUSY_SECONDS,
         **values: Any,
     ) -> None:
+        """`of_owner`: nothing is changed of a run that another process has taken over."""
         runs = schema.runs
         with self.database.write(alone=False, patience=patience) as connection:
             if by_owner:
                 _require_owner(connection, run_id)
-            changed = connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
-            if changed.rowcount == 0:
+            row = runs.update().where(runs.c.id == run_id)
+            if of_owner is not None:
+                row = row.where(runs.c.owner == of_owner)
+            if connection.execute(row.values(**values)).rowcount == 0 and of_owner is None:
                 raise _not_found(run_id)
 
     def _seen(self, rows: list[RunRow]) -> list[RunRow]:

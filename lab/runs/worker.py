@@ -104,8 +104,20 @@ def execute(
     raised at the end. Those of LAB_LISTENERS get them, too (`lab.runs.listeners`). Errors of the
     run itself are recorded, not raised.
     """
-    with Listeners(store, run_id) as listeners:
-        return _execute(store, run_id, control, engine, listener, listeners)
+    _trained.add(run_id)
+    try:
+        with Listeners(store, run_id) as listeners:
+            return _execute(store, run_id, control, engine, listener, listeners)
+    finally:
+        _trained.discard(run_id)
+
+
+_trained: set[str] = set()
+
+
+def is_trained_here(run_id: str) -> bool:
+    """Whether a thread of this process trains the run."""
+    return run_id in _trained
 
 
 def _execute(

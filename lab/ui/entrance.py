@@ -39,12 +39,14 @@ PAGES = (
         "photo_library",
         "Look at the data sets, add your own images, download public ones.",
     ),
-    Page("train", "Train", "model_training", "Choose the knobs, press Train, watch the run live."),
+    Page(
+        "train", "Train", "model_training", "Choose the settings, press Train, watch the run live."
+    ),
     Page(
         "experiments",
         "Experiments",
         "science",
-        "The documents' experiments, one click each, and sweeps over any knob.",
+        "The documents' experiments, one click each, and sweeps over any setting.",
     ),
     Page("runs", "Runs", "history", "All runs: find, test, resume, rename, delete."),
     Page(

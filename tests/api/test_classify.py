@@ -107,3 +107,12 @@ def test_a_zip_of_pictures_is_answered_picture_by_picture(
     broken = bytearray(zipped({"a.png": as_png(2)}))
     broken[60] ^= 255
     assert "cannot be unpacked" in error(400, bytes(broken))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.png", bytes(500))
+    damaged = bytearray(packed.getvalue())
+    damaged[44:54] = b"\xff" * 10
+    assert "cannot be unpacked" in error(400, bytes(damaged))
+    wanting = bytearray(zipped({"a": b"x"}))
+    wanting[wanting.index(b"PK\x01\x02") + 6] = 99  # a version of zip that nobody has written
+    assert "is no zip" in error(400, bytes(wanting))

@@ -287,6 +287,10 @@ def test_codes_are_not_tried_for_ever(visit: Visit, monkeypatch: pytest.MonkeyPa
     stranger = visit()
     codes = [stranger.post("/sign-in", data={"code": f"TRY-{n}"}).status_code for n in range(3)]
     assert codes == [403, 403, 429]
+    other = visit()
+    assert other.get("/sign-in").status_code == 200
+    codes = [other.get(f"/sign-in?code=TRY-{n}").status_code for n in range(3)]
+    assert codes[-1] == 429
 
 
 def test_pictures_beyond_the_limit_are_refused_before_they_come(visit: Visit) -> None:

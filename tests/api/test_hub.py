@@ -167,6 +167,39 @@ def test_a_topic_that_is_not_there_is_gone_and_the_stream_ends(hub: Hub) -> None
     run(work)
 
 
+def test_what_a_viewer_may_not_see_is_not_told_either(feeds: Feeds) -> None:
+    class Hidden(CountingFeed):
+        def snapshot(self, cursor: str) -> dict[str, Any]:
+            raise NotFoundError("There is no hidden:1.")
+
+    hidden = Hidden("hidden:1")
+    hub = Hub(lambda topic: hidden if topic == "hidden:1" else feeds(topic))
+
+    async def work() -> None:
+        async def member() -> None:
+            stream = hub.stream([("hidden:1", ""), ("count:1", "")])
+            seen = await take(stream, 6)
+            assert [each["topic"] for each in seen if "gone" not in each] == ["count:1"] * 5
+            await stream.aclose()  # type: ignore[attr-defined]
+
+        channel = hub._join("hidden:1", hub_module.Listener())  # its owner looks at it
+        assert channel is not None
+        leave = hub._leave
+
+        def told_meanwhile(channel: Any, listener: Any) -> None:
+            if channel.topic == "hidden:1":
+                channel.tell(encode("hidden:1", {"secret": 1}))
+            leave(channel, listener)
+
+        hub._leave = told_meanwhile  # type: ignore[method-assign]
+        await member()
+
+    try:
+        run(work)
+    finally:
+        hub.close()
+
+
 def test_beside_a_missing_topic_the_others_are_followed(hub: Hub) -> None:
     async def work() -> None:
         stream = hub.stream([("missing:1", ""), ("count:1", "")])

@@ -37,6 +37,16 @@ def test_a_zip_is_streamed_to_disk(client: TestClient, home: Path) -> None:
     assert "here already" in again.json()["error"]
 
 
+def test_what_a_killed_server_left_of_an_upload_is_swept(home: Path) -> None:
+    part = home / "downloads" / f"upload-{ID}.abcdefgh.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x")
+    uploads.sweep()
+    assert part.exists()  # it may still be coming in
+    uploads.sweep(time.time() + 700)
+    assert not part.exists()
+
+
 def test_a_folder_comes_file_by_file(client: TestClient, home: Path) -> None:
     for name in ("set/cats/1.jpg", "set/dogs/강아지 (1).jpg"):
         reply = client.post(

@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from lab import jobs
+from lab import jobs, people
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.evaluate.familiarity import ALARM, familiarity_file, measure_familiarity
 from lab.evaluate.how_sure import saved_how_sure
+from lab.people import Person
+from lab.runs.class_rules import change_rules
 from lab.runs.queue import queue
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -474,3 +476,27 @@ def test_sets_and_temperature_are_off_until_asked_for_and_then_said(
     assert f"Temperature {sure.temperature:.2f}, from the validation images" in (
         texts(app, "caption")
     )
+
+
+def test_sets_say_nothing_of_test_images_that_a_class_does_not_see_yet(
+    open_page: OpenPage, train: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.ui.widgets.background.PATIENCE", 60)
+    run_id = train()
+    folder = store().folder(run_id)
+    monkeypatch.setattr(people, "OPERATOR", Person("p-1", "Ann", "member"))
+    app = upload(open_page("classify", run=run_id), [bars(4)])
+    app.segmented_control(key="classify_level").set_value(0.9).run()
+    app.toggle(key="classify_calibrated").set_value(True).run()
+    settled(app)
+    said = texts(app, "caption")
+    assert "they are not measured on test images" in said
+    assert "Temperature" in said
+    assert "On the test images" not in said
+    monkeypatch.setattr(people, "OPERATOR", Person("", "Teacher", "admin"))
+    change_rules(store().database, test_shown=True)
+    monkeypatch.setattr(people, "OPERATOR", Person("p-1", "Ann", "member"))
+    settled(app)
+    sure = saved_how_sure(folder, "best")
+    assert sure is not None
+    assert sure.set_sentence(0.9) in texts(app, "caption")

@@ -289,8 +289,8 @@ def test_a_knob_against_a_result(compare: Open) -> None:
     assert app.toggle(key="compare_knob_log_learning_rate").value
     check(app.selectbox(key="compare_knob_colour").select("activation").run())
     scatter, axes = alts(app)
-    assert scatter.startswith("Test accuracy against Learning rate for 4 run(s): the highest is")
-    assert "Activation, Learning rate, Seed, Test accuracy, for 4 run(s)" in axes
+    assert scatter.startswith("Test accuracy against Learning rate for 4 runs: the highest is")
+    assert "Activation, Learning rate, Seed, Test accuracy, for 4 runs" in axes
     for name in ("test_loss", "seconds", "total_parameters"):
         check(app.selectbox(key="compare_result").select(name).run())
         check(app.selectbox(key="compare_parallel_result").select(name).run())

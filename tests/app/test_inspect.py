@@ -1,7 +1,6 @@
 """The Inspect page: what it says of an image is what the network does with it."""
 
 import io
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +12,15 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from lab import jobs
+from lab import jobs, people
 from lab.config import RunConfig
 from lab.data import catalog, probes
 from lab.data.splits import make_splits
-from lab.evaluate.audit_result import saved_audit
+from lab.evaluate.audit_result import keep_audit, saved_audit
 from lab.evaluate.maps import draw_maps
 from lab.evaluate.predictions import predict
 from lab.explain.grad_cam import METHODS
+from lab.people import Person
 from lab.progress import Cancel, check_cancel
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -367,12 +367,28 @@ def test_the_maps_of_a_run_are_audited_and_the_page_begins_with_the_winner(
     assert found.why in texts(app, "caption")
     assert "inspect_audit" not in [button.key for button in app.button]
     # As the evidence of another day might have it: the page of a new session begins there.
-    file = store().folder(run.id) / "evaluation" / "best-audit.json"
-    values = json.loads(file.read_text())
-    file.write_text(json.dumps({**values, "layer": "block1", "method": "hirescam"}))
+    keep_audit(store().folder(run.id), replace(found, layer="block1", method="hirescam"))
     fresh = settled(open_page("inspect", run=run.id))
     assert fresh.selectbox(key=f"inspect_cam_layer_{run.id}").value == "block1"
     assert fresh.selectbox(key="inspect_cam_method").value == "hirescam"
+
+
+def test_a_class_that_does_not_see_test_results_sees_none_here(
+    open_page: OpenPage, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+    monkeypatch.setattr(people, "OPERATOR", Person("p-1", "Ann", "member"))
+    app = settled(open_page("inspect", run=run.id))
+    assert app.segmented_control(key="inspect_source").options[0] == "Validation"
+    assert "Test" not in app.segmented_control(key="inspect_source").options
+    settled(app.button(key="inspect_audit").click().run())
+    found = saved_audit(store().folder(run.id), "best")
+    assert found is not None
+    assert found.split == "val"
+    keep_audit(store().folder(run.id), replace(found, split="test"))
+    fresh = settled(open_page("inspect", run=run.id))
+    assert "not shown yet" in texts(fresh, "info")
+    assert found.why not in texts(fresh, "caption")
 
 
 def test_every_method_is_offered_with_its_cost(open_page: OpenPage, train: Train) -> None:

@@ -79,7 +79,7 @@ def test_the_curves_are_what_a_run_opens_with(open_page: OpenPage, run: RunRow) 
     app.session_state["runs_tab"] = "Settings"
     check(app.run())
     assert not components(app, "run_view")
-    assert "Batch size" in list(app.dataframe[-1].value["Knob"])
+    assert "Batch size" in list(app.dataframe[-1].value["Setting"])
 
 
 def test_a_finished_run_shows_its_test_result(
@@ -225,7 +225,7 @@ def test_a_run_that_answers_one_class_only_is_called_out(
     assert metrics(app)["Accuracy"] == metrics(app)["Majority baseline"] == "33.3%"
     text = texts(app, "warning")
     assert "predicts 'bottom' for every one of the 30 images" in text
-    assert "2 class(es) were never predicted" in texts(app, "caption")
+    assert "Never predicted: 2 classes." in texts(app, "caption")
     assert "The majority baseline lies within the interval" in texts(app, "caption")
 
 

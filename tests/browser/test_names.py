@@ -93,7 +93,7 @@ def test_no_name_of_an_upload_is_read(hostile_lab: str, open_page: Callable[...,
     files: list[Any] = [{"name": name, "mimeType": "image/png", "buffer": encoded(photo(), "PNG")}]
     files.append({"name": f"broken {name}", "mimeType": "image/png", "buffer": b"no picture"})
     page.locator("input[type=file]").first.set_input_files(files, timeout=SOON)
-    page.get_by_text("not answered").wait_for(timeout=SOON)
+    page.get_by_text("could not be classified").wait_for(timeout=SOON)
     page.get_by_text("zqa").first.wait_for(timeout=SOON)  # the answer
     settle(page)
     assert "zqx^2$ [zqx](http:) <b>zqx<.png" in page.get_by_test_id("stMain").inner_text()

@@ -205,7 +205,7 @@ def test_a_knob_against_a_result() -> None:
     assert list(figure.layout.xaxis.ticktext) == ["0.001", "0.01", "0.1"]
     assert dots.text[0] == "a<br>Learning rate 0.1<br>Test accuracy 90.0%"
     assert knob_scatter_alt(RATE, RESULT, NAMES) == (
-        "Test accuracy against Learning rate for 3 run(s): the highest is 90.0%, of a with "
+        "Test accuracy against Learning rate for 3 runs: the highest is 90.0%, of a with "
         "Learning rate 0.1."
     )
 

@@ -56,6 +56,11 @@ def test_a_member_keeps_to_the_budget_and_an_admin_need_not(queue: Queue, runs: 
             queue.submit(CONFIG)
         with pytest.raises(StateError, match="You have 2 runs waiting"):
             queue.submit(CONFIG)
+        taken_out = runs.queued()[-1].id
+        queue.remove(taken_out)
+        queue.submit(CONFIG)
+        with pytest.raises(StateError, match="You have 2 runs waiting"):
+            queue.resume(taken_out)
 
 
 def test_test_results_are_hidden_from_members_until_they_are_shown(

@@ -218,3 +218,17 @@ def test_a_run_keeps_its_thinned_history_while_it_trains(
         for number in range(1, 401):
             recorder.add(step(number, per_epoch=1000))
         until((runs.folder(run_id) / NAME).exists)
+
+
+def test_a_damaged_kept_history_is_read_anew(runs: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = fill(runs, np.linspace(2, 1, 300))
+    path = runs.folder(run_id) / NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    history._write(path, 1, runs.steps(run_id))
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole) * 8, size=400).tolist():
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        kept = history._read(path, 1)
+        assert kept is None or len(kept)

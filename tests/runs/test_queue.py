@@ -500,6 +500,37 @@ def test_a_run_that_wants_more_places_than_are_left_says_so(
     wait_until(runs, run_id, lambda row: row.progress_text == text)
 
 
+def test_a_run_of_several_workers_waits_when_places_have_gone(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    def resolve(config: RunConfig) -> str:
+        raise ConfigError("workers is 2, and the cluster has 1 place for cpu.")
+
+    run_id = runs.create_run(CONFIG.changed(workers=2, device="auto"), status="preparing")
+    runs.record(run_id, [started(), step(1)])
+    runs.interrupt(run_id, runs.owner(), "The machine died.")
+    start_queue(executor=ThreePlaces(FakeEngine(), resolve)).resume(run_id)
+    text = "Waits for its 2 places. workers is 2, and the cluster has 1 place for cpu."
+    wait_until(runs, run_id, lambda row: row.progress_text == text)
+    assert runs.run(run_id).status == "queued"
+
+
+def test_a_run_that_is_ours_and_that_nobody_trains_is_taken_back(
+    start_queue: StartQueue, runs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database took a claim and its answer was lost, or was away when a place was lost."""
+    monkeypatch.setattr("lab.runs.queue.UNTRAINED_SECONDS", 0.1)
+    claimed, stopped = (runs.create_run(CONFIG) for _ in range(2))
+    for run_id in (claimed, stopped):
+        assert runs.claim(run_id)
+    runs.request(stopped, "stop")
+    queue = start_queue(FakeEngine(), poll_seconds=0.05)
+    wait_until(runs, stopped, lambda row: row.status == "interrupted")
+    assert queue.wait(claimed, 10).status == "completed"
+    assert runs.run(stopped).status == "interrupted"
+    assert any("out of reach" in line.text for line in runs.log(claimed))
+
+
 def test_shutdown_pauses_what_trains_and_leaves_the_line(
     start_queue: StartQueue, runs: Store
 ) -> None:

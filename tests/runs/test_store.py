@@ -553,3 +553,18 @@ def test_a_clock_that_is_set_back_changes_no_order(
     assert row.ended_at >= row.started_at
     assert [line.text for line in runs.log(run_id)][:2] == ["first", "second"]
     assert [r.id for r in runs.queued()] == queued
+
+
+@pytest.mark.parametrize("damage", ["{", "[1]", "x", '{"a": 1}'])
+def test_one_damaged_row_does_not_take_the_list_with_it(
+    runs: Store, run_id: str, damage: str
+) -> None:
+    other = runs.create_run(CONFIG)
+    with runs.database.write() as connection:
+        damaged = schema.runs.update().where(schema.runs.c.id == run_id)
+        connection.execute(damaged.values(config=damage, class_names=damage, rate_changes=damage))
+    rows = {row.id: row for row in runs.runs()}
+    assert rows[other].config == CONFIG
+    assert rows[run_id].rate_changes == ()
+    with pytest.raises(ConfigError):
+        _ = rows[run_id].config

@@ -29,6 +29,7 @@ from lab.metrics import METRICS, Metric
 from lab.names import typed_name, typed_notes, visible
 from lab.runs.naming import setting_words
 from lab.settings_text import read_json, read_yaml
+from lab.words import plural
 
 Kind = Literal["grid", "random", "halving", "tpe", "cmaes"]
 
@@ -187,8 +188,9 @@ class SweepConfig(BaseModel):
         self._check_drawing()
         if self.kind == "halving" and self.first_rung >= self.base.epochs:
             raise ConfigError(
-                f"first_rung is {self.first_rung} and a run has {self.base.epochs} epoch(s); runs "
-                "must be compared before their last epoch. Take more epochs, or kind random."
+                f"first_rung is {self.first_rung} and a run has "
+                f"{plural(self.base.epochs, 'epoch')}; runs must be "
+                "compared before their last epoch. Take more epochs, or kind random."
             )
 
     def _check_drawing(self) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, LabError, ResourceError
+from lab.errors import ConfigError, LabError, PlaceLostError, ResourceError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.study import OpenTrial, SweepStudy
 from lab.experiments.sweeps.table import SweepRow, note_trial, set_sweep_status, sweep, trial_of
@@ -76,6 +76,9 @@ class Driver:
             works = self._round()
             self._failures = 0
             return works
+        except PlaceLostError as error:  # as the runs do, the sweep waits for the cluster
+            logger.info("sweep %s waits: %s", self.sweep_id, error)
+            return True
         except Exception as error:  # a locked database, a full disk: try again soon
             logger.exception("polling sweep %s failed", self.sweep_id)
             self._failures += 1

@@ -26,6 +26,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection, Listener
 from typing import Any
 
@@ -76,15 +77,20 @@ class Wishes:
 
     def __init__(self) -> None:
         self._wishes: dict[str, Wish] = {}
+        self._heard: dict[str, int] = {}
         self._changed = asyncio.Condition()
 
     async def put(self, session: str, wish: Wish) -> None:
         async with self._changed:
+            old = self._wishes.get(session)
+            if old is not None and wish.rate is None and self._heard.get(session) != old.number:
+                wish = replace(wish, rate=old.rate)  # or it would be lost
             self._wishes[session] = wish
             self._changed.notify_all()
         if wish.number == NO_MORE:
             await asyncio.sleep(2 * WISH_SECONDS)  # by then the trainer has heard it
             del self._wishes[session]
+            self._heard.pop(session, None)
 
     async def get(self, session: str, number: int) -> Wish:
         """Waits for a wish with another number; returns the old one when none comes."""
@@ -96,7 +102,9 @@ class Wishes:
         async with self._changed:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait_for(is_new), WISH_SECONDS)
-            return self._wishes.get(session, nothing)
+            wish = self._wishes.get(session, nothing)
+            self._heard[session] = wish.number
+            return wish
 
 
 @ray.remote(num_returns="streaming", max_retries=0, scheduling_strategy="SPREAD")

@@ -25,7 +25,7 @@ def draw_assignments() -> None:
     given = assignments(store().database)
     st.header("Assignments", anchor=False)
     st.caption(
-        "Settings that everybody gets, with the few knobs that may be moved. Make one on the Train "
+        "Settings that everybody gets, with the few that may be changed. Make one on the Train "
         "page: choose the settings, then “Hand out as an assignment”."
     )
     st.page_link("pages/train.py", label="Make one", icon=":material/add:")

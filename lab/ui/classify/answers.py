@@ -87,7 +87,7 @@ class ClassifyState:
     """Whether probabilities are shown with the checkpoint's temperature."""
     how_sure: dict[tuple[str, str], HowSure] = field(default_factory=dict)
     """(run, checkpoint) -> what level and temperature need, where it was measured."""
-    sure_of: dict[str, HowSure] = field(default_factory=dict)
+    sure_of: dict[tuple[str, bool], HowSure] = field(default_factory=dict)
     """The same by the weights' identity, so that files are read once."""
     job_key: str = ""
 

@@ -1,7 +1,8 @@
 """The Classify page: answers as sets of classes, and probabilities with a temperature.
 
 Both are off until they are asked for, and said while they are on. What they need is measured once a
-checkpoint, in the background: the answers to the validation images and to the test images.
+checkpoint, in the background: the answers to the validation images and to the test images, where
+a class may see these.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import streamlit as st
 from lab.evaluate.answer_sets import LEVELS
 from lab.evaluate.how_sure import measure_how_sure, saved_how_sure
 from lab.progress import Cancel, Report
+from lab.runs.class_rules import results_hidden
+from lab.runs.store import store
 from lab.ui.classify.answers import ClassifyState
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import CheckpointChoice
@@ -64,17 +67,22 @@ def draw_switches(state: ClassifyState, choices: Sequence[CheckpointChoice]) -> 
 def _measure(state: ClassifyState, choice: CheckpointChoice, identity: str) -> None:
     """Puts what was measured into `state.how_sure`; shows the job that measures it before."""
     weights = (choice.run.id, choice.checkpoint)
-    if identity not in state.sure_of:
-        sure = saved_how_sure(choice.folder, choice.checkpoint, identity=identity)
+    with_test = not results_hidden(store().database)
+    if (identity, with_test) not in state.sure_of:
+        sure = saved_how_sure(
+            choice.folder, choice.checkpoint, identity=identity, with_test=with_test
+        )
         if sure is None:
-            key = f"how-sure:{choice.run.id}:{choice.checkpoint}:{identity}"
-            title = f"Asking {choice.run.name} about the validation and test images"
-            sure = computed(key, title, partial(_work, choice.folder, choice.checkpoint))
+            parts = "validation and test" if with_test else "validation"
+            key = f"how-sure:{choice.run.id}:{choice.checkpoint}:{identity}:{parts}"
+            title = f"Asking {choice.run.name} about the {parts} images"
+            work = partial(_work, choice.folder, choice.checkpoint, with_test)
+            sure = computed(key, title, work)
         if sure is None or sure.identity != identity:
             return
-        state.sure_of[identity] = sure
-    state.how_sure[weights] = state.sure_of[identity]
+        state.sure_of[identity, with_test] = sure
+    state.how_sure[weights] = state.sure_of[identity, with_test]
 
 
-def _work(folder: Path, checkpoint: str, report: Report, cancel: Cancel) -> object:
-    return measure_how_sure(folder, checkpoint, report, cancel)
+def _work(folder: Path, checkpoint: str, with_test: bool, report: Report, cancel: Cancel) -> object:
+    return measure_how_sure(folder, checkpoint, report, cancel, with_test=with_test)

@@ -30,7 +30,7 @@ def choose() -> list[CheckpointChoice]:
     _preset(rows)
     runs, weights = st.columns([3, 1], vertical_alignment="bottom")
     chosen = runs.multiselect(
-        "Networks to ask",
+        "Runs to classify with",
         list(rows),
         format_func=lambda run_id: run_label(rows[run_id]),
         key="classify_runs",

@@ -19,7 +19,7 @@ from lab.ui.widgets.links import Upload as InspectUpload
 from lab.ui.widgets.links import inspect_upload
 from lab.ui.widgets.pictures import jpeg_url, png_url
 from lab.ui.words import plain
-from lab.words import probability
+from lab.words import probability, stage_title
 
 PER_PAGE = 12
 NAMED = 12
@@ -40,9 +40,10 @@ def draw_problems(
     if not broken:
         return
     lines = [f"- “{short_name(u.name)}” {plain(state.broken[u.id])}." for u in broken]
-    subject = "One file is" if len(broken) == 1 else f"{len(broken)} files are"
+    subject = "One file" if len(broken) == 1 else f"{len(broken)} files"
     st.warning(
-        f"{subject} not answered:\n\n" + "\n".join(lines[:NAMED]), icon=":material/broken_image:"
+        f"{subject} could not be classified:\n\n" + "\n".join(lines[:NAMED]),
+        icon=":material/broken_image:",
     )
     if len(lines) > NAMED:
         with st.expander(f"{len(lines) - NAMED} more"):
@@ -300,11 +301,12 @@ def _input_and_map(
         )
         return
     target = answer.class_names[answer.target]
+    layer = stage_title(answer.layer or "")
     if not answer.meaningful:
         st.caption(
-            f"No map: the score of {plain(target)} hardly depends on layer {answer.layer}."
+            f"No map: the score of {plain(target)} hardly depends on {layer}."
             if answer.cam.any()
-            else f"No map: no place of layer {answer.layer} speaks for {plain(target)}."
+            else f"No map: no place of {layer} speaks for {plain(target)}."
         )
         return
     cam = answer.cam
@@ -312,7 +314,7 @@ def _input_and_map(
         state.encode((upload.id, key, "map"), lambda: jpeg_url(overlay(answer.seen, cam))),
         width="stretch",
         caption=f"what speaks for {plain(target)}",
-        alt=f"Where layer {answer.layer} finds what speaks for {target}, bright on the picture",
+        alt=f"Where {layer} finds what speaks for {target}, bright on the picture",
     )
 
 
@@ -327,7 +329,8 @@ def _classes(
         st.caption(", ".join(rest))
     epoch = f"epoch {answer.epoch}" if answer.epoch is not None else "epoch not noted"
     going_on = ", still training" if choice.run.is_active else ""
-    mapped = f" The map is Grad-CAM's of layer {answer.layer}, scaled to its brightest place."
+    layer = stage_title(answer.layer or "")
+    mapped = f" The map is Grad-CAM's of {layer}, scaled to its brightest place."
     st.caption(
         f"Weights “{answer.checkpoint}”, {epoch}{going_on}.{_temperature_words(state, choice)}",
         help=None

@@ -155,7 +155,9 @@ def _frame(
             "Validation": [r.best_val_accuracy for r in runs],
             "Validation, 95 %": [_interval(row.validation_interval) for row in rows],
             "Best epoch": [r.best_epoch for r in runs],
-            "Best epoch by": [setting_text("best_metric", r.settings["best_metric"]) for r in runs],
+            "Best epoch by": [
+                setting_text("best_metric", r.settings.get("best_metric")) for r in runs
+            ],
             **{
                 RESULTS[name].title: [RESULTS[name].of(r) for r in runs]
                 for name in (f"test_{metric}" for metric in METRICS if metric != "accuracy")

@@ -65,12 +65,11 @@ def _frame(results: Sequence[Result]) -> pd.DataFrame:
     rows = []
     for result in results:
         run = result.run
-        done = f" {run.progress:.0%}" if run.status == "running" else ""
         rows.append(
             {
                 "Run": result.variant.title,
                 "Size": "Full" if result.size == "full" else "Quick",
-                "Status": status_word(run.status) + done,
+                "Status": status_word(run.status),
                 "Validation": run.best_val_accuracy,
                 "Test": run.test_accuracy,
                 "95 % interval": _interval(result),

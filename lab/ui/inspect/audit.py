@@ -10,6 +10,8 @@ from lab.charts.trust import passed, passed_alt
 from lab.evaluate.audit import BUDGET_SECONDS, PICTURES, audit
 from lab.evaluate.audit_result import Audit, Mean, saved_audit
 from lab.explain.grad_cam import METHODS
+from lab.runs.class_rules import results_hidden
+from lab.runs.store import store
 from lab.ui.inspect.methods import begin_with_evidence, started
 from lab.ui.inspect.subject import Subject
 from lab.ui.widgets.background import computed
@@ -27,12 +29,17 @@ def draw_audit(subject: Subject) -> None:
     """The section under the map: what was found, or the button that looks."""
     st.markdown("**How far can the maps of this run be trusted?**")
     found = saved_audit(subject.folder, subject.checkpoint)
+    hidden = results_hidden(store().database)
+    if found is not None and found.split == "test" and hidden:
+        st.info("Tested on test images: not shown yet.", icon=":material/visibility_off:")
+        return
+    part = "validation" if hidden else "test"
     if found is None:
-        key = f"audit:{subject.key}"
+        key = f"audit:{subject.key}:{part}"
         slot = st.container()
         if not started(key, "inspect_audit", label="Test many maps", icon=":material/fact_check:"):
             slot.caption(
-                f"The same test on up to {PICTURES} test images, in every stage, by all methods "
+                f"The same test on up to {PICTURES} {part} images, in every stage, by all methods "
                 f"of one pass. Takes about {duration(BUDGET_SECONDS)}, or less. Its winner "
                 "becomes the layer and method that this page begins with."
             )
@@ -41,7 +48,11 @@ def draw_audit(subject: Subject) -> None:
             key,
             "Testing the maps of this run",
             lambda report, cancel: audit(
-                subject.folder, subject.checkpoint, progress=report, cancel=cancel
+                subject.folder,
+                subject.checkpoint,
+                with_test=not hidden,
+                progress=report,
+                cancel=cancel,
             ),
             cancellable=True,
         )

@@ -17,6 +17,8 @@ from lab.errors import LabError
 from lab.evaluate.pictures import Picture, pack_picture, upload_picture
 from lab.evaluate.report import Order, ordered
 from lab.explain.overlay import square
+from lab.runs.class_rules import results_hidden
+from lab.runs.store import store
 from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.inspect.subject import Subject, changed
 from lab.ui.widgets.links import INSPECT_SOURCE, INSPECT_UPLOAD, Upload
@@ -91,7 +93,8 @@ def _choose_source(subject: Subject) -> tuple[str, int]:
     """The list to choose from, and the image that a link brought (0 where none did)."""
     sources = []
     if subject.splits is not None:
-        sources = [part for part in ("val", "test") if len(getattr(subject.splits, part))]
+        parts = ("val",) if results_hidden(store().database) else ("val", "test")
+        sources = [part for part in parts if len(getattr(subject.splits, part))]
         sources.append("pinned")
     sources.append("upload")
     default: str | None = sources[0]

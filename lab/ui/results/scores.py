@@ -9,7 +9,7 @@ import streamlit as st
 from lab.evaluate.leak_free import LeakFree
 from lab.evaluate.report import Report
 from lab.ui.words import plain
-from lab.words import NONE, percent
+from lab.words import NONE, percent, plural
 
 
 def draw_metrics(
@@ -142,11 +142,13 @@ def draw_classes(report: Report, class_names: Sequence[str]) -> None:
     ]
     if macro.never_predicted:
         notes.append(
-            f"{macro.never_predicted} class(es) were never predicted: they have no precision and "
-            "are left out of its average, while their F1 counts as 0."
+            f"Never predicted: {plural(macro.never_predicted, 'class')}. They have no precision "
+            "and are left out of its average, while their F1 counts as 0."
         )
     if macro.without_images:
-        notes.append(f"{macro.without_images} class(es) have no images here and no recall.")
+        notes.append(
+            f"Without an image here, so without recall: {plural(macro.without_images, 'class')}."
+        )
     st.caption(" ".join(notes))
 
 

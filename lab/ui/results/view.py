@@ -91,7 +91,7 @@ def _choose(run: RunRow) -> tuple[CheckpointChoice, str] | None:
     if part == "test" and not final:
         st.info(
             "Looking at the test images of any but a finished run's best checkpoint is fine for "
-            "learning. But once something is chosen by what is seen here (a checkpoint, a knob, "
+            "learning. But once something is chosen by what is seen here (a checkpoint, a setting, "
             "when to stop), the test accuracy no longer shows how good the network is on new "
             "images. Choose by the validation images.",
             icon=":material/visibility:",

@@ -33,10 +33,10 @@ RIGHT_GROUPS = (
 
 
 def draw_class_map(run: RunRow) -> None:
-    """Draws an expander with the map; nothing where the run has kept none."""
+    """Draws an expander with the map; nothing where the run has kept none and will keep none."""
     folder = store().folder(run.id)
-    epochs = class_map_files.snapshot_epochs(folder)
-    if not epochs:
+    comes = run.is_live and run.settings.get("film_strip", True)
+    if not comes and not class_map_files.snapshot_epochs(folder):
         return
     panel = st.expander(
         "How the classes come apart, epoch after epoch",
@@ -48,6 +48,9 @@ def draw_class_map(run: RunRow) -> None:
         return
     with panel:
         snapshots = class_map_files.read_snapshots(folder)
+        if not snapshots and comes:
+            st.caption("The map begins with the end of the first epoch.")
+            return
         if not snapshots:
             st.caption("The files of this map cannot be read; the run's log may say more.")
             return

@@ -12,6 +12,7 @@ from lab.training.watch import film_files
 from lab.training.watch.film_files import Pixels
 from lab.ui.widgets.pin_button import draw_pin_button
 from lab.ui.words import plain
+from lab.words import plural
 
 _PARTS = {
     "train": "the network trains on it",
@@ -23,19 +24,22 @@ _PARTS = {
 
 def draw_pins(run: RunRow) -> None:
     """Draws an expander with the pictures of the strip and the data set's pins; nothing where the
-    run has no strip."""
+    run has no strip and will have none."""
     folder = store().folder(run.id)
     epochs = film_files.snapshot_epochs(folder)
     newest = film_files.read_snapshot(folder, epochs[-1]) if epochs else None
-    if newest is None:
+    if newest is None and not (run.is_live and run.settings.get("film_strip", True)):
         return
     panel = st.expander(
-        f"Pictures of the film strip: {len(newest.indices)}",
+        "Pictures of the film strip",
         icon=":material/keep:",
         key="film_pins",
         on_change="rerun",
     )
     if not panel.open:
+        return
+    if newest is None:
+        panel.caption("The strip begins with the first training step.")
         return
     with panel:
         version = CheckpointMetadata.read(folder).dataset_hash
@@ -50,9 +54,9 @@ def draw_pins(run: RunRow) -> None:
         waiting = [i for i in pins.indices if i not in newest.indices]
         if waiting:
             st.caption(
-                f"{len(waiting)} pinned picture(s) join with the next column."
+                f"{plural(len(waiting), 'pinned picture')} will join with the next column."
                 if run.is_live
-                else f"{len(waiting)} picture(s) were pinned since; the next run follows them."
+                else f"Pinned since: {plural(len(waiting), 'picture')}; the next run follows them."
             )
         with st.container(horizontal=True, gap="medium"):
             for row, index in enumerate(newest.indices.tolist()):
@@ -77,8 +81,8 @@ def _what_is_followed(pins: probes.Pins) -> str:
     forgotten = ""
     if pins.forgotten:
         forgotten = (
-            f"{pins.forgotten} picture(s) were pinned in an earlier version of this data set. It "
-            "was replaced, so they are forgotten. "
+            f"Pinned in an earlier version of this data set: {plural(pins.forgotten, 'picture')}. "
+            "It was replaced, so they are forgotten. "
         )
     return (
         f"{forgotten}Nothing is pinned, so the lab chose: pictures of all sorts of classes that "

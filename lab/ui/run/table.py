@@ -26,7 +26,7 @@ from lab.ui.widgets.queue_actions import ask, ask_queue
 from lab.ui.widgets.results_button import draw_results_button
 from lab.ui.widgets.settings_table import setting_text
 from lab.ui.words import plain, status_word
-from lab.words import NONE, whole_percent
+from lab.words import NONE, plural
 
 if TYPE_CHECKING:
     from streamlit.elements.arrow import DataframeSelectionState
@@ -86,10 +86,6 @@ def draw_table() -> RunRow | None:
         _draw_several([row for row in rows if row.id in ticked])
         return None
     return current
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _choose_mine(rows: list[RunRow]) -> list[RunRow]:
@@ -235,7 +231,7 @@ def _frame(rows: Sequence[RunRow]) -> pd.DataFrame:
     shared = has_sign_in()
     columns: dict[str, list[object]] = {
         "Test": [_percent(r.test_accuracy) for r in rows],
-        "Status": [_status_text(r) for r in rows],
+        "Status": [status_word(r.status) for r in rows],
         "Name": [r.name for r in rows],
         "By": [name_of(r.person_name) if shared else None for r in rows],
         "Validation": [_percent(r.best_val_accuracy) for r in rows],
@@ -271,11 +267,6 @@ def _from_text(run: RunRow, names: Mapping[str, str]) -> str | None:
 def _percent(share: float | None) -> float | None:
     """For PERCENT: the column's own format "percent" shows none, one or two digits as they come."""
     return None if share is None else 100 * share
-
-
-def _status_text(row: RunRow) -> str:
-    word = status_word(row.status)
-    return f"{word} {whole_percent(row.progress)}" if row.status == "running" else word
 
 
 def _setting_column(name: str, settings: Sequence[Mapping[str, object]]) -> list[object]:
@@ -405,7 +396,7 @@ def _write_notes(run_id: str, notes: str) -> None:
         try:
             store().set_notes(run_id, new)
         except LabError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.rerun()
 
@@ -463,20 +454,20 @@ def _delete(runs: Sequence[tuple[str, str]]) -> None:
 
 
 def draw_settings(run: RunRow) -> None:
-    """Draws every knob of the run, as it was set."""
+    """Draws every setting of the run."""
     defaults = RunConfig().model_dump(mode="json")
     values = run.settings
     st.dataframe(
         [
             {
-                "Knob": KNOBS[name].title if name in KNOBS else name,
-                "Value": "automatic" if value is None else str(value),
+                "Setting": KNOBS[name].title if name in KNOBS else name,
+                "Value": setting_text(name, value),
                 "Changed": value != defaults.get(name),
             }
             for name, value in values.items()
         ],
         hide_index=True,
-        alt="All knobs of the run with their values.",
+        alt="All settings of the run with their values.",
     )
     st.download_button(
         "Download as YAML",

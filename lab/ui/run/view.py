@@ -27,6 +27,7 @@ from lab.ui.words import page_words, plain, status_values
 
 KEY = "run_view"
 EMPTY = "The first point appears here with the first training step."
+NEVER = "This run ended before its first training step."
 _MAP_LOOK = {
     "colours": base64.b64encode(overlay.COLOURS.tobytes()).decode("ascii"),
     "strength": overlay.STRENGTH,
@@ -73,7 +74,7 @@ def _body(run_id: str, is_title: bool) -> None:
             "statuses": status_values(),
             "metrics": panels(metrics_of(len(run.class_names) or FEWEST_CLASSES)),
             "look": _MAP_LOOK,
-            "empty": EMPTY,
+            "empty": EMPTY if run.is_live or run.can_resume else NEVER,
         },
         key=KEY,
         on_act=_act_on_press,

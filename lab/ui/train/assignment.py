@@ -120,6 +120,6 @@ def draw_hand_out(config: RunConfig) -> None:
                     store().database, title=title, text=text, config=config, open=open_
                 )
             except LabError as error:
-                st.error(page_words(str(error)), icon=":material/error:")
+                st.error(plain(page_words(str(error))), icon=":material/error:")
             else:
                 st.switch_page("pages/board.py", query_params={"subject": made.id})

@@ -16,6 +16,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import phases, trainable_stages
 from lab.models.summary import StageShape, stage_shapes
+from lab.words import stage_title
 
 _HERE = Path(__file__).parent
 
@@ -46,7 +47,7 @@ def _html(config: RunConfig, info: DatasetInfo) -> str:
     locks = stage_locks([stage.name for stage in stages], config)
     drawn = [
         DrawnStage(
-            stage.name,
+            stage_title(stage.name),
             stage.output_shape,
             stage.parameters,
             locks[stage.name],

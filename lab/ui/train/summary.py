@@ -10,12 +10,14 @@ import streamlit as st
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError
+from lab.home import home_id
 from lab.runs.executors.choice import executor, places_of
 from lab.runs.store import store
 from lab.training.devices import resolve_device
 from lab.ui.train.assignment import draw_hand_out
 from lab.ui.train.preview import Preview, augmented, layers, preview
 from lab.ui.words import page_words, plain
+from lab.words import plural
 
 
 def draw_summary(config: RunConfig) -> None:
@@ -34,10 +36,12 @@ def draw_summary(config: RunConfig) -> None:
     if config.augments:
         _draw_augmented(config)
     st.markdown("\n".join(f"- {line}" for line in _lines(config, facts)))
-    waiting = store().runs(status=("queued", "preparing", "running"))
-    if len(waiting) >= places_of(executor(), resolve_device(config)):
+    device = resolve_device(config)
+    live = store().runs(status=("queued", "preparing", "running"))
+    waiting = [r for r in live if r.home in ("", home_id()) and r.device in ("", device)]
+    if len(waiting) >= places_of(executor(), device):
         st.caption(
-            f"Waits in the queue behind {_counted(len(waiting), 'run')}: "
+            f"Waits in the queue behind {plural(len(waiting), 'run')}: "
             "one run at a time on each place keeps each fast."
         )
     with st.expander("Layer by layer", icon=":material/layers:", on_change="rerun") as table:
@@ -96,22 +100,25 @@ def settings_link(config: RunConfig, page_url: str | None) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"{folder}/train", query, ""))
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+def _run_name(run_id: str) -> str:
+    try:
+        return f"“{plain(store().run(run_id).name)}”"
+    except LabError:  # deleted since
+        return f"run {run_id}"
 
 
 def _lines(config: RunConfig, facts: Preview) -> list[str]:
     steps = facts.steps_per_epoch
     per_epoch = (
-        f"**{_counted(steps, 'step')} per epoch** = "
-        f"⌈{_counted(facts.train_samples, 'image')} ÷ {config.batch_size}⌉"
+        f"**{plural(steps, 'step')} per epoch** = "
+        f"⌈{plural(facts.train_samples, 'image')} ÷ {config.batch_size}⌉"
         if steps == facts.drawn_steps
-        else f"**{_counted(steps, 'step')} per epoch** of {_counted(config.batch_size, 'image')}"
+        else f"**{plural(steps, 'step')} per epoch** of {plural(config.batch_size, 'image')}"
     )
     frozen = facts.total_parameters - facts.trainable_parameters
     start = "starting from random weights"
     if config.start_from:
-        start = f"starting from run {config.start_from} after epoch {config.start_epoch}"
+        start = f"starting from {_run_name(config.start_from)} after epoch {config.start_epoch}"
     elif config.pretrained:
         start = "starting from ImageNet weights"
     trained = (
@@ -122,13 +129,13 @@ def _lines(config: RunConfig, facts: Preview) -> list[str]:
     if facts.trainable_later > facts.trainable_parameters:
         trained += f", from epoch {config.head_epochs + 1} on {facts.trainable_later:,} trained"
     test = (
-        f"test it once, at the end, on {_counted(facts.test_samples, 'image')} set apart"
+        f"test it once, at the end, on {plural(facts.test_samples, 'image')} set apart"
         if facts.test_samples
         else "there are no test images, so no test at the end"
     )
     lines = [
-        f"Learn **{facts.classes} classes** from **{_counted(facts.train_samples, 'image')}**; "
-        f"choose the best epoch on {_counted(facts.val_samples, 'validation image')}; {test}.",
+        f"Learn **{facts.classes} classes** from **{plural(facts.train_samples, 'image')}**; "
+        f"choose the best epoch on {plural(facts.val_samples, 'validation image')}; {test}.",
         f"{per_epoch}, {steps * config.epochs:,} in all.",
         f"{facts.total_parameters:,} parameters, {trained}, {start}.",
     ]
@@ -151,9 +158,9 @@ def _frozen_line(config: RunConfig) -> str:
         )
     if config.augments:
         return (
-            f"{_counted(config.kept_views, 'augmented view')} of each image "
+            f"{plural(config.kept_views, 'augmented view')} of each image "
             f"{'is' if config.kept_views == 1 else 'are'} kept and used again: after "
-            f"{_counted(config.kept_views, 'epoch')} a step costs only the trained part."
+            f"{plural(config.kept_views, 'epoch')} a step costs only the trained part."
         )
     return (
         "Frozen stages run **once an image**: from the second epoch on a step costs only the "

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from lab.config import RunConfig
-from lab.errors import ConfigError, DataError, NotFoundError
+from lab.errors import ConfigError, DataError, NotFoundError, PlaceLostError
 from lab.experiments.report import report
 from lab.experiments.sweeps import thread
 from lab.experiments.sweeps.config import SweepConfig
@@ -418,6 +418,22 @@ def test_what_goes_wrong_on_the_way_is_tried_again_then_told(
     assert status(runs, other_id) == "failed"
     assert "The disk is full." in read_sweep(runs, other_id).message
     assert "polling sweep" in caplog.text
+
+
+def test_a_sweep_waits_as_long_as_its_cluster_is_out_of_reach(
+    runs: Store, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id, driver, queue = work(sweep())
+    places_for = queue.places_for
+
+    def unreachable(config: RunConfig) -> int:
+        raise PlaceLostError("The cluster cannot be reached.")
+
+    monkeypatch.setattr(queue, "places_for", unreachable)
+    assert all(driver.poll() for _ in range(20))
+    monkeypatch.setattr(queue, "places_for", places_for)
+    poll_until(driver, lambda: False)
+    assert status(runs, sweep_id) == "completed"
 
 
 def test_a_sweep_is_forgotten_and_its_runs_stay(runs: Store, work: Work) -> None:

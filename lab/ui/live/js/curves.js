@@ -80,9 +80,9 @@ function firstAbove(ascending, limit) {
 
 /** All panels of a run with their legend. */
 export class Curves {
-  constructor(root, { empty }) {
+  constructor(root) {
     this.root = root
-    this.emptyText = empty
+    this.emptyText = ""
     this.history = new History()
     this.best = null // epoch
     this.before = null // curves of the runs that it goes on from
@@ -114,6 +114,12 @@ export class Curves {
     this.resizes.observe(this.row)
     this.ready = loadOnce("script", "vendor/uPlot.iife.min.js")
     loadOnce("link", "vendor/uPlot.min.css")
+  }
+
+  /** What an empty chart says from now on. */
+  say(emptyText) {
+    this.emptyText = emptyText
+    for (const panel of this.panels) panel.draw()
   }
 
   /** Everything of another run; the person's choices (hidden lines, log scale) stay. */
@@ -208,7 +214,7 @@ class Panel {
     this.metric = metric
     this.log = false
     this.zoomed = false
-    this.empty = element("div", { class: "live-empty" }, curves.emptyText)
+    this.empty = element("div", { class: "live-empty" })
     this.plot = element("div", { class: "live-plot", role: "img", tabindex: "0" })
     this.tip = element("div", { class: "live-tip", hidden: true, "aria-hidden": "true" })
     this.zoomOut = element("button", { type: "button", hidden: true }, "Reset zoom")
@@ -281,6 +287,7 @@ class Panel {
     this.plot.setAttribute("aria-label", curves.alt?.[this.metric.id] ?? this.metric.title)
     const drawn = curves.history.steps.length > 0
     this.empty.hidden = drawn
+    write(this.empty, curves.emptyText)
     if (!window.uPlot) return
     const data = this.data()
     if (this.uplot) this.uplot.setData(data, !this.zoomed)
@@ -516,15 +523,14 @@ function nearest(column, index) {
   return index
 }
 
-/** Of a log axis' ticks those with a label: 1, 2 and 5 of each power of ten, or 1 where there are
- * many powers. */
+/** Of a log axis' ticks those with a label: 1, 2 and 5 of each power of ten, 1 where there are many
+ * powers, all where there would be fewer than two. */
 function readable(splits) {
   const powers = Math.log10(splits.at(-1) / splits[0])
   const digits = powers > 2.5 ? [1] : [1, 2, 5]
-  return splits.map((value) => {
-    const digit = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9))
-    return digits.includes(digit) ? value : null
-  })
+  const digit = (value) => Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9))
+  const few = splits.filter((value) => digits.includes(digit(value))).length < 2
+  return splits.map((value) => (few || digits.includes(digit(value)) ? value : null))
 }
 
 function translucent(colour, alpha) {

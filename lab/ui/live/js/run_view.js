@@ -49,6 +49,7 @@ class RunView {
     }
     this.data = data
     this.build()
+    this.curves.say(data.empty)
     if (data.run === this.run) {
       this.curves.follow()
       if (this.last) this.drawState(this.last)
@@ -61,6 +62,7 @@ class RunView {
     this.status = null
     this.curves?.clear()
     this.film?.clear()
+    this.verdicts?.clear()
     this.logLines.replaceChildren()
     this.warnings = 0
     this.warning.hidden = true
@@ -93,7 +95,7 @@ class RunView {
       this.layersBox,
       this.logBox,
     )
-    this.curves = new Curves(this.curvesBox, { empty: data.empty })
+    this.curves = new Curves(this.curvesBox)
     this.film = new FilmStrip(this.filmBox)
     this.verdicts = new Verdicts(this.verdictBox, (pressed) => this.trigger("act", pressed))
     this.layers = new Layers(this.layersBox)

@@ -32,10 +32,15 @@ export class Verdicts {
   take({ verdicts, judged_by: judgedBy, problem }, run) {
     this.root.hidden = !verdicts.length && ["queued", "preparing"].includes(run.status)
     const cards = verdicts.map((verdict) => this.card(verdict, run))
-    if (!cards.length) cards.push(element("p", {}, "Nothing so far."))
+    if (!cards.length) cards.push(element("p", {}, run.status === "completed" ? "Nothing." : "Nothing so far."))
     if (problem) cards.push(element("p", { class: "live-small" }, problem))
     if (judgedBy) cards.push(element("p", { class: "live-small" }, judgedBy))
     this.body.replaceChildren(...cards)
+  }
+
+  clear() {
+    this.root.hidden = true
+    this.body.replaceChildren()
   }
 
   card(verdict, run) {
