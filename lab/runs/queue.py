@@ -298,6 +298,8 @@ class Queue:
             except PlaceLostError as error:  # try again soon
                 self._report_waiting(device, str(error))
                 continue
+            if not places:
+                self._report_waiting(device, f"Waits until there is a place for {device}.")
             for place in places:
                 with self._guard:
                     worker = self._workers.get(place)

@@ -500,6 +500,16 @@ def test_a_run_that_wants_more_places_than_are_left_says_so(
     wait_until(runs, run_id, lambda row: row.progress_text == text)
 
 
+def test_a_run_whose_kind_of_place_has_gone_says_what_it_waits_for(
+    start_queue: StartQueue, runs: Store
+) -> None:
+    executor = ThreePlaces(FakeEngine(), lambda _: "cpu")
+    executor.count = 0
+    run_id = start_queue(executor=executor).submit(CONFIG)
+    text = "Waits until there is a place for cpu."
+    wait_until(runs, run_id, lambda row: row.progress_text == text)
+
+
 def test_a_run_of_several_workers_waits_when_places_have_gone(
     start_queue: StartQueue, runs: Store
 ) -> None:

@@ -220,6 +220,8 @@ class RayExecutor:
         try:
             connection = self._connect()
         except (PlaceLostError, OSError, EOFError) as error:
+            # Known at once, or the run and all behind it would try, and lose, again and again.
+            self._places, self._error = None, "is lost; the lab looks for it again"
             raise PlaceLostError("The Ray cluster is lost.") from error
         writer = FolderWriter(folder)
         with connection, contextlib.closing(writer):
