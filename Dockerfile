@@ -12,7 +12,9 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" torch torchvision
 COPY --from=build /wheel /wheel
-RUN pip install --no-cache-dir "$(echo /wheel/*.whl)[auth,onnx,postgres]"
+# For the machines of a cluster: --build-arg EXTRAS=auth,onnx,postgres,ray
+ARG EXTRAS=auth,onnx,postgres
+RUN pip install --no-cache-dir "$(echo /wheel/*.whl)[$EXTRAS]"
 
 RUN useradd --create-home --uid 1000 lab && install -d -o lab -g lab /data
 USER 1000
