@@ -62,27 +62,36 @@ def _answers(run_id: str, checkpoint: str, data: bytes) -> dict[str, Any]:
     from lab.evaluate.opened import open_own_network
 
     folder, name = _checkpoint(run_id, checkpoint)
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except (*READ_ERRORS, ValueError):
-        raise DataError("What was sent is no zip. Send a zip of picture files.") from None
-    with archive:
-        members = [each for each in archive.infolist() if not each.is_dir()]
-        if not 0 < len(members) <= MOST_PICTURES:
-            raise ConfigError(
-                f"The zip holds {len(members):,} files; allowed are 1 to {MOST_PICTURES}. "
-                "Send several zips."
-            )
+    with open_zip(data) as archive:
         opened = open_own_network(folder, name)
         familiarity = saved_familiarity(folder, name, identity=opened.identity)
-        answers = classify_files(opened, _files(archive, members), familiarity=familiarity)
+        answers = classify_files(opened, files_in(archive), familiarity=familiarity)
         pictures = [_picture(each) for each in answers]
     return {"pictures": pictures, "checkpoint": opened.checkpoint, "epoch": opened.epoch}
 
 
-def _files(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Iterator[tuple[str, bytes]]:
-    """Yields the names and bytes of the files; raises DataError for one that cannot be unpacked."""
-    for member in members:
+def open_zip(data: bytes) -> zipfile.ZipFile:
+    """Returns the zip; raises DataError for what is none, ConfigError for one of too many files."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except (*READ_ERRORS, ValueError):
+        raise DataError("What was sent is no zip. Send a zip of picture files.") from None
+    count = len(_members(archive))
+    if not 0 < count <= MOST_PICTURES:
+        raise ConfigError(
+            f"The zip holds {count:,} files; allowed are 1 to {MOST_PICTURES}. Send several zips."
+        )
+    return archive
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [each for each in archive.infolist() if not each.is_dir()]
+
+
+def files_in(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    """Yields the names and bytes of the files; raises DataError for one that cannot be unpacked,
+    TooLargeError."""
+    for member in _members(archive):
         if member.file_size > MOST_BYTES:
             raise TooLargeError(
                 f"{member.filename!r:.200} in the zip is larger than {MOST_BYTES / 1e6:g} MB, the "

@@ -183,7 +183,9 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
             measured = measure_speeds([spec.name], device=device, progress=report, cancel=cancel)
             guess = estimate(config, past=past, measured=measured, device=device)
         times[start.key] = StartTime(
-            time=rough_time(guess.seconds) if guess else "",
+            time=rough_time(guess.seconds) + ", a guess" * (guess.basis == "counted")
+            if guess
+            else "",
             source=guess.source if guess else "",
             network=spec.title,
             missing=missing_weights(spec) if config.pretrained else "",

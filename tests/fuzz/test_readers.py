@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
+from lab.api.classify import files_in, open_zip
 from lab.data import catalog
 from lab.data.decode import decode
 from tests.fuzz.conftest import sentence_of
@@ -120,6 +121,7 @@ def test_zips(data: st.DataObject, method: int) -> None:
         place = Path(folder, "set.zip")
         place.write_bytes(data.draw(damaged(whole)))
         _is_answered(place)
+        sentence_of(lambda: list(files_in(open_zip(place.read_bytes()))))
 
 
 @given(file_sets())
