@@ -122,7 +122,7 @@ def assignments(database: Database) -> list[Assignment]:
     for key, values in rows:
         try:
             found.append(_read(key.removeprefix(_PREFIX), values))
-        except LabError:
+        except (LabError, KeyError, TypeError, ValueError, AttributeError):  # or damaged
             continue
     return sorted(found, key=lambda each: -each.created_at)
 

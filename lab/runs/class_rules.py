@@ -63,10 +63,9 @@ class ClassRules(BaseModel):
 def read_rules(connection: sa.Connection) -> ClassRules:
     """Returns the rules of this store; those of a value that is no longer allowed are the usual
     ones."""
-    values = read_setting(connection, _KEY) or {}
     try:
-        return ClassRules(**values)
-    except ValidationError:
+        return ClassRules(**(read_setting(connection, _KEY) or {}))
+    except (ValidationError, TypeError, ValueError):  # of another version, or damaged
         return ClassRules()
 
 

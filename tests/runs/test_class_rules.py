@@ -7,6 +7,7 @@ import pytest
 from lab.config import RunConfig
 from lab.errors import ConfigError, NotAllowedError, NotFoundError, StateError
 from lab.people import Person, acting_as
+from lab.runs import schema
 from lab.runs.assignments import (
     assignment,
     assignments,
@@ -148,3 +149,17 @@ def test_a_run_ends_at_the_minutes_that_the_teacher_allows(runs: Store, queue: Q
     (line,) = [line for line in runs.log(run_id) if line.level == "warning"]
     assert line.text.startswith("Finished after 1 min 00 s of training, which is the limit")
     assert runs.run(queue.submit(CONFIG)).most_seconds is None  # the operator's own
+
+
+def test_damaged_rules_and_assignments_are_passed_over(runs: Store) -> None:
+    with runs.database.write() as connection:
+        for key, value in (
+            ("class", [1]),
+            ("class", "x"),
+            ("assignment:a-1", {}),
+            ("assignment:a-2", 5),
+        ):
+            connection.execute(schema.settings.delete().where(schema.settings.c.key == key))
+            connection.execute(schema.settings.insert().values(key=key, value=value))
+    assert rules(runs.database) == ClassRules()
+    assert assignments(runs.database) == []
