@@ -162,4 +162,5 @@ def test_ctrl_c_stops_all_and_the_id_goes_on(
     assert process.returncode == 0
     records = lines(out)
     assert records[-1]["status"] == "completed"
-    assert finished == {row.id for row in rows}, out
+    now = {row.id: row.status for row in store().runs()}
+    assert now == {row.id: "completed" for row in rows}, (finished, out)
