@@ -23,7 +23,7 @@ def outcome(run: RunRow, folder: Path) -> str:
         honest = _leak_free(folder)
         return (
             f"{percent(run.test_accuracy)} of {images} are right. {_looks(run)}{honest}"
-            f"{_baseline(run, folder)}"
+            f"{_baseline(run, folder)}{_cut_short(run)}"
         )
     if not run.step:
         return "It ended before its first step."
@@ -37,16 +37,32 @@ def outcome(run: RunRow, folder: Path) -> str:
         f"{percent(run.best_val_accuracy)} of {run.val_samples:,} validation images were right "
         f"after epoch {run.best_epoch}. {_baseline(run, folder)}"
     )
-    epochs = int(run.settings.get("epochs", 0))
     if run.status == "completed":
         if run.test_samples is None:  # left out by the run store
             return f"{reached} Test results are not shown yet."
         return f"{reached} The data set has no test images."
-    done = max(0, run.epoch - 1) if run.total_steps and run.step < run.total_steps else run.epoch
     return (
-        f"{reached} It ended after {done} of {epochs} epochs and was not tested: a longer run may "
-        "reach more."
+        f"{reached} It ended after {_whole_epochs(run)} of {_wanted(run)} epochs and was not "
+        "tested: a longer run may reach more."
     )
+
+
+def _whole_epochs(run: RunRow) -> int:
+    if run.steps_per_epoch and not run.parent:  # a run that goes on may have had other steps
+        return run.step // run.steps_per_epoch
+    ends_within = bool(run.total_steps) and run.step < (run.total_steps or 0)
+    return max(0, run.epoch - 1) if ends_within else run.epoch
+
+
+def _wanted(run: RunRow) -> int:
+    return int(run.settings.get("epochs", 0))
+
+
+def _cut_short(run: RunRow) -> str:
+    """Returns that a person, or early stopping, ended the training, with a space before it."""
+    done, wanted = _whole_epochs(run), _wanted(run)
+    is_short = run.step and not run.parent and done < wanted
+    return f" It trained {done} of {wanted} epochs." if is_short else ""
 
 
 def _looks(run: RunRow) -> str:

@@ -47,3 +47,13 @@ def test_it_is_guessing_where_the_classes_are_not_known() -> None:
     )
     catalog.remove_dataset("tiny")
     assert "Guessing among 3 classes" in outcome(gone, store().folder(gone.id))
+
+
+def test_a_run_that_was_finished_early_says_how_far_it_trained() -> None:
+    make_tiny_pack()
+    row, _ = ended_run(epochs=10)
+    folder = store().folder(row.id)
+    early = replace(row, step=12, steps_per_epoch=5, total_steps=50, epoch=3)
+    assert outcome(early, folder).endswith(" It trained 2 of 10 epochs.")
+    whole = replace(row, step=50, steps_per_epoch=5, total_steps=50, epoch=10)
+    assert "It trained" not in outcome(whole, folder)
