@@ -40,7 +40,8 @@ test: $(VENV)/.installed-dev  ## all tests; real data with LAB_REAL_DATA, browse
 	# Once more with the run store in PostgreSQL, where that is installed.
 	LAB_TEST_DATABASE=postgresql OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 		tests/runs tests/experiments/sweeps/test_driver.py \
-		--ignore tests/runs/test_postgresql.py --ignore tests/runs/executors
+		--ignore tests/runs/test_postgresql.py \
+		--ignore tests/runs/executors/test_ray.py --ignore tests/runs/executors/test_ray_trainer.py
 
 check: $(VENV)/.installed-dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
