@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
@@ -13,6 +15,18 @@ from xdist.scheduler import LoadScopeScheduling
 from .postgresql import Server, serve
 
 REAL_FILES = ("cats_and_dogs.zip", "sign-language-mnist.zip")
+
+
+class _Loggers(dict[str, Any]):
+    """All loggers: pytest 9.2 goes through them around each test, while threads of the lab import
+    modules that make more, and then fails ("dictionary changed size during iteration")."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
+logging.root.manager.loggerDict = _Loggers(logging.root.manager.loggerDict)
+
 BROWSER = Path(__file__).parent / "browser"
 
 
