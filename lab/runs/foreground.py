@@ -29,6 +29,7 @@ from lab.runs.worker import (
     end_early,
     execute,
     failure_message,
+    in_hand,
     lab_device,
     lab_engine,
     recover,
@@ -79,7 +80,7 @@ def run_in_foreground(
         run_id = runs.create_run(run, name=name, status="preparing", origin=origin)
     control = Control()
     try:
-        with _stop_at_interrupt(control):
+        with _stop_at_interrupt(control), in_hand(run_id):
             ended = _train_on_place(runs, run_id, control, where, on_event)
             wait_for_listeners()
     except BaseException:

@@ -47,7 +47,7 @@ from lab.runs.worker import (
     end_early,
     execute,
     failure_message,
-    is_trained_here,
+    is_in_hand,
     lab_device,
     lab_engine,
     recover,
@@ -314,7 +314,7 @@ class Queue:
         """Interrupts runs that count as this process's though nobody trains them, and puts them
         back: the database was away when they lost their place or when they were claimed."""
         active = [row for row in self.store.owned() if row.is_active]
-        lost = [r for r in active if not is_trained_here(r.id) and r.id not in self.store.waiting]
+        lost = [r for r in active if not is_in_hand(r.id) and r.id not in self.store.waiting]
         me = self.store.owner() if lost else ""
         now = time.monotonic()
         self._untrained = {

@@ -132,7 +132,7 @@ class RunRow:
         """The settings as plain JSON values, as they were written; knobs that came to the lab after
         the run have their defaults, as in `config`. Empty where the row is damaged."""
         written = _read(self.config_json, dict)
-        return {**_defaults(), **written} if written else {}
+        return {} if written is None else {**_defaults(), **written}
 
     @property
     def progress_text(self) -> str:

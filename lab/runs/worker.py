@@ -21,6 +21,7 @@ import logging
 import shutil
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,20 +105,26 @@ def execute(
     raised at the end. Those of LAB_LISTENERS get them, too (`lab.runs.listeners`). Errors of the
     run itself are recorded, not raised.
     """
-    _trained.add(run_id)
+    with in_hand(run_id), Listeners(store, run_id) as listeners:
+        return _execute(store, run_id, control, engine, listener, listeners)
+
+
+_in_hand: Counter[str] = Counter()
+
+
+@contextlib.contextmanager
+def in_hand(run_id: str) -> Iterator[None]:
+    """A thread of this process trains the run, or waits for a place to."""
+    _in_hand[run_id] += 1
     try:
-        with Listeners(store, run_id) as listeners:
-            return _execute(store, run_id, control, engine, listener, listeners)
+        yield
     finally:
-        _trained.discard(run_id)
+        _in_hand[run_id] -= 1
 
 
-_trained: set[str] = set()
-
-
-def is_trained_here(run_id: str) -> bool:
-    """Whether a thread of this process trains the run."""
-    return run_id in _trained
+def is_in_hand(run_id: str) -> bool:
+    """Whether a thread of this process trains the run, or waits for a place to."""
+    return _in_hand[run_id] > 0
 
 
 def _execute(

@@ -10,6 +10,7 @@ from lab.errors import ConfigError, DataError
 from lab.runs import locks
 from lab.runs.queue import run_in_foreground
 from lab.runs.store import Store
+from lab.runs.worker import is_in_hand
 from lab.training.events import Event, RunEnded, RunStarted, StepDone
 
 from .fakes import CONFIG, FakeEngine
@@ -125,3 +126,19 @@ def test_a_run_that_waits_for_the_device_can_be_called_off(
         thread.join(10)
     assert rows[0].status == status
     assert rows[0].message == f"{status.capitalize()} before training began; it can be resumed."
+
+
+def test_a_run_that_waits_for_a_place_is_in_hand(runs: Store) -> None:
+    """So a queue of the same process does not take it for one that nobody trains."""
+    seen: list[bool] = []
+
+    def engine(*_: Any) -> Iterator[Event]:
+        yield from FakeEngine()(*_)
+
+    def resolve(_: RunConfig) -> str:
+        seen.append(any(is_in_hand(row.id) for row in runs.runs()))
+        return "cpu"
+
+    row = run_in_foreground(CONFIG, engine=engine, resolve=resolve, runs=runs)
+    assert seen == [True]
+    assert not is_in_hand(row.id)
