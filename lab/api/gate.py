@@ -42,6 +42,9 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
 }
 
+CODES = {"code", "token", "again"}
+"""What an address of the sign-in may carry that is tried as a code."""
+
 FindAccount = Callable[[Mapping[str, str]], Person | None]
 """The cookies of a request -> who an identity provider says that it is."""
 
@@ -166,10 +169,7 @@ class Gate:
         if not sharing() or (has_sign_in() and person is not None and person.is_admin):
             return None
         wait = 0.0
-        tries_a_code = method == "POST" or bool(
-            {"code", "token", "again"} & {*request.query_params}
-        )
-        if path.startswith("/sign-in") and tries_a_code:
+        if path.startswith("/sign-in") and (method == "POST" or CODES & {*request.query_params}):
             wait = self._sign_ins.take(visitor(request, None))
         elif path.startswith(("/api/uploads/", PAGE_UPLOADS)):
             wait = self._uploads.take(who)

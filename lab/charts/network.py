@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+from lab.words import plural
+
 Lock = Literal["open", "closed", "clock"]
 
 
@@ -82,8 +84,7 @@ def network_alt(stages: Sequence[DrawnStage], title: str) -> str:
     part = "all trained" if len(trained) == len(stages) else f"trained: {', '.join(trained)}"
     later = [stage.name for stage in stages if stage.lock == "clock"]
     also = f"; in the second phase also {', '.join(later)}" if later else ""
-    count = f"{len(stages)} stage{'s' * (len(stages) != 1)}"
-    return f"{title}: {count}, {parameters:,} parameters; {part}{also}."
+    return f"{title}: {plural(len(stages), 'stage')}, {parameters:,} parameters; {part}{also}."
 
 
 def lock_words(second_phase: int = 0) -> dict[Lock, str]:

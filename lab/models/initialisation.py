@@ -11,27 +11,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lab.models.activations import ActivationSpec
 
 
-class _Builds(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's gap
+class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's gap
+    """A context of this thread in which `draw` does what would draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         # Nothing is compiled in these contexts. Otherwise the first one of a process imports
         # torch's compiler: over a second, for which a page would wait.
         return False
-
-
-class SeededRandomness(_Builds):  # type: ignore[no-untyped-call]
-    """A context in which every random draw of this thread comes from `generator`.
-
-    torchvision's constructors draw from the process-wide generator and offer no other. Seeding that
-    one (`fork_rng` + `manual_seed`) is not enough while pages run in other threads: whatever they
-    draw in between changes the weights, and their own numbers are set back. This mode is local to
-    its thread, so a build is a pure function of its seed and the process-wide generator is never
-    touched. The numbers are the same that `torch.manual_seed` with the same seed would give.
-    """
-
-    def __init__(self, generator: torch.Generator) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.generator = generator
 
     def __torch_dispatch__(
         self,
@@ -42,34 +32,42 @@ class SeededRandomness(_Builds):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = dict(kwargs or {})
         if torch.Tag.nondeterministic_seeded in func.tags:
-            if not any(argument.name == "generator" for argument in func._schema.arguments):
-                raise RuntimeError(
-                    f"{func} cannot draw from a generator; use torch.nn.init instead"
-                )
-            kwargs["generator"] = self.generator
+            return self.draw(func, args, kwargs)
         return func(*args, **kwargs)
 
+    def draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise NotImplementedError
 
-class NoRandomness(_Builds):  # type: ignore[no-untyped-call]
+
+class SeededRandomness(_Draws):  # type: ignore[no-untyped-call]
+    """A context in which every random draw of this thread comes from `generator`.
+
+    torchvision's constructors draw from the process-wide generator and offer no other. Seeding that
+    one (`fork_rng` + `manual_seed`) is not enough while pages run in other threads: whatever they
+    draw in between changes the weights, and their own numbers are set back. This mode is local to
+    its thread, so a build is a pure function of its seed and the process-wide generator is never
+    touched. The numbers are the same that `torch.manual_seed` with the same seed would give.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not any(argument.name == "generator" for argument in func._schema.arguments):
+            raise RuntimeError(f"{func} cannot draw from a generator; use torch.nn.init instead")
+        return func(*args, **{**kwargs, "generator": self.generator})
+
+
+class NoRandomness(_Draws):  # type: ignore[no-untyped-call]
     """A context for the "meta" device, in which nothing is drawn.
 
     There are no numbers to draw there, but torch decomposes each draw in Python: two thirds of the
     time that it takes to build a network.
     """
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+    def draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return args[0] if func._schema.is_mutable else func(*args, **kwargs)
 
 
 def initialise_weights(net: nn.Module, activation: ActivationSpec) -> None:

@@ -47,6 +47,7 @@ from lab.runs.worker import (
     end_early,
     execute,
     failure_message,
+    in_hand,
     is_in_hand,
     lab_device,
     lab_engine,
@@ -473,7 +474,8 @@ class _Worker(threading.Thread):
                     return False
                 self.run_id, self.name = row.id, f"trainer-{row.id}"
                 try:
-                    queue._train(row.id, place)
+                    with in_hand(row.id):
+                        queue._train(row.id, place)
                 finally:
                     self.run_id, self.name = None, f"trainer-{place.name}-idle"
         return True

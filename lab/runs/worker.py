@@ -21,7 +21,6 @@ import logging
 import shutil
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,26 +104,26 @@ def execute(
     raised at the end. Those of LAB_LISTENERS get them, too (`lab.runs.listeners`). Errors of the
     run itself are recorded, not raised.
     """
-    with in_hand(run_id), Listeners(store, run_id) as listeners:
+    with Listeners(store, run_id) as listeners:
         return _execute(store, run_id, control, engine, listener, listeners)
 
 
-_in_hand: Counter[str] = Counter()
+_in_hand: set[str] = set()
 
 
 @contextlib.contextmanager
 def in_hand(run_id: str) -> Iterator[None]:
-    """A thread of this process trains the run, or waits for a place to."""
-    _in_hand[run_id] += 1
+    """This thread takes the run, waits for a place if need be, and trains it."""
+    _in_hand.add(run_id)
     try:
         yield
     finally:
-        _in_hand[run_id] -= 1
+        _in_hand.discard(run_id)
 
 
 def is_in_hand(run_id: str) -> bool:
     """Whether a thread of this process trains the run, or waits for a place to."""
-    return _in_hand[run_id] > 0
+    return run_id in _in_hand
 
 
 def _execute(

@@ -27,7 +27,7 @@ from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.busy import machine_is_busy
 from lab.ui.widgets.pictures import jpeg
 from lab.ui.words import plain, status_badge
-from lab.words import percent
+from lab.words import percent, plural
 
 PICTURES = 6
 """Pictures on a start's card."""
@@ -203,7 +203,7 @@ def draw_newest() -> None:
     with st.grid(NEWEST, min_column_width=220, gap="medium"):
         for run in runs:
             with st.container(border=True, height="stretch", gap="small"):
-                st.html(_run_curve(run, _epochs(run.epoch)) or _strip(run.dataset, ""))
+                st.html(_run_curve(run, plural(run.epoch, "epoch")) or _strip(run.dataset, ""))
                 if run.status != "completed":
                     status_badge(run.status)
                 st.page_link(
@@ -231,17 +231,13 @@ def _curve(
     if not drawing:
         return ""
     reached = percent(values[-1] if result is None else result)
-    alt = f"Validation accuracy over {_epochs(len(values))}; the dashed line is guessing"
+    alt = f"Validation accuracy over {plural(len(values), 'epoch')}; the dashed line is guessing"
     return (
         '<div style="display:flex;align-items:center;gap:12px">'
         f'<img src="{_svg_address(drawing)}" alt="{alt}" style="flex:1;min-width:0;height:64px">'
         f'<div style="line-height:1.3"><strong style="font-size:1.25rem">{reached}</strong><br>'
         f"<small>{words}</small></div></div>"
     )
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' * (count != 1)}"
 
 
 # --- what there is to do ------------------------------------------------------------------------

@@ -118,6 +118,7 @@ export class Curves {
 
   /** What an empty chart says from now on. */
   say(emptyText) {
+    if (emptyText === this.emptyText) return
     this.emptyText = emptyText
     for (const panel of this.panels) panel.draw()
   }
