@@ -233,18 +233,21 @@ def atomic_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
 
     With `durable` the file is on the disk when the block is left, else only soon afterwards.
     """
-    with writing(target):
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    lock = _lock(temporary)
+    with temporary_file(target) as temporary, writing(target):
+        yield temporary
+        if durable:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+        os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def temporary_file(target: Path) -> Iterator[Path]:
+    """Yield a new, empty file beside `target`, for this user alone; deleted after the block if it
+    still is there."""
+    temporary, lock = _make_temporary(target, folder=False)
     try:
-        with writing(target):
-            yield temporary
-            if durable:
-                with temporary.open("rb") as written:
-                    os.fsync(written.fileno())
-            os.replace(temporary, target)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
         _unlock(lock)
@@ -255,19 +258,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`: it replaces it on success, else is deleted."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    lock = _lock(temporary)
+    temporary, lock = _make_temporary(target, folder=True)
     try:
         with writing(target):
             yield temporary
-            if target.exists():
-                # A reader that has the old files mapped keeps them; the name moves on.
-                old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-                os.replace(target, old / "was")
-                os.replace(temporary, target)
+            # A reader that has the old files mapped keeps them; the name moves on.
+            old = _move_away(target, "old.", "was") if target.exists() else None
+            os.replace(temporary, target)
+            if old:
                 shutil.rmtree(old, ignore_errors=True)
-            else:
-                os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         _unlock(lock)
@@ -276,16 +275,45 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 def move_away(path: Path) -> Path:
     """Moves a file or folder, in one step, into a new temporary folder beside it and returns that,
     to be deleted: nothing half-deleted can be opened, and what a killed process leaves is swept."""
-    with writing(path):
-        trash = Path(tempfile.mkdtemp(prefix=f".{path.name}.removed.", dir=path.parent))
-        os.replace(path, trash / "gone")
+    return _move_away(path, "removed.", "gone")
+
+
+def _move_away(path: Path, label: str, name: str) -> Path:
+    """By label and name `lab.data` knows a pack that was about to be replaced."""
+    trash, lock = _make_temporary(path, label, folder=True)
+    try:
+        with writing(path):
+            os.replace(path, trash / name)
+    finally:
+        _unlock(lock)
     return trash
 
 
-def _lock(temporary: Path) -> int | None:
+def _make_temporary(target: Path, label: str = "", *, folder: bool) -> tuple[Path, int | None]:
+    """Makes an empty temporary file or folder beside `target`; returns it with its lock.
+
+    Another process that sweeps may see it before it is locked: then it is made anew.
+    """
+    prefix, parent = f".{target.name}.{label}", target.parent
+    while True:
+        with writing(target):
+            if folder:
+                temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            else:
+                handle, name = tempfile.mkstemp(prefix=prefix, dir=parent)  # mode 0600
+                os.close(handle)
+                temporary = Path(name)
+        lock = _lock(temporary, wait=True)
+        if temporary.exists():
+            return temporary, lock
+        _unlock(lock)
+
+
+def _lock(temporary: Path, *, wait: bool = False) -> int | None:
     """Hold the lock of a temporary file or folder until `_unlock`, or the process's death.
 
-    None where somebody else holds it, and where disk or system has no such locks.
+    None where somebody else holds it and we do not `wait`, where it is gone, and where disk or
+    system has no such locks.
     """
     if sys.platform == "win32":
         return None
@@ -294,7 +322,7 @@ def _lock(temporary: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(handle)
         return None

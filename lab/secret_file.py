@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.errors import ResourceError
-from lab.home import lab_home, writing
+from lab.home import lab_home, temporary_file, writing
 
 
 def new_secret() -> str:
@@ -50,19 +49,15 @@ def _read(file: Path) -> str:
 def _write(file: Path, text: str) -> None:
     """Writes the file for its owner alone. Of several processes that begin at once, one wins;
     nobody reads a half-written one."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as temporary:
-            temporary.write(text)
+    with temporary_file(file) as temporary:  # mode 0600
+        temporary.write_text(text, encoding="ascii")
         if file.exists() and not _read(file):  # an empty one: a disk was full
             file.unlink(missing_ok=True)
         try:
-            os.link(name, file)  # unlike a rename, it leaves a file that is there
+            os.link(temporary, file)  # unlike a rename, it leaves a file that is there
         except FileExistsError:
             pass
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
                 raise
-            os.replace(name, file)  # a file system without hard links
-    finally:
-        Path(name).unlink(missing_ok=True)
+            os.replace(temporary, file)  # a file system without hard links

@@ -2,9 +2,12 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from lab.home import (
     atomic_file,
     atomic_folder,
     lab_home,
+    move_away,
     require_free_space,
     sweep_temporaries,
     writing,
@@ -55,8 +59,7 @@ def test_atomic_file_replaces_on_success_and_leaves_the_old_on_failure(tmp_path:
 def test_atomic_folder_replaces_on_success_and_leaves_the_old_on_failure(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     for text in ("first", "second"):
-        with atomic_folder(target) as temporary:
-            (temporary / "a").write_text(text)
+        write_file(target, text)
 
     def fail() -> None:
         with atomic_folder(target) as temporary:
@@ -87,6 +90,7 @@ def test_what_dead_processes_were_writing_is_swept_and_the_living_are_left(tmp_p
     script = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from lab.home import atomic_file, atomic_folder
 folder = Path(sys.argv[1])
 with atomic_file(folder / "resume.safetensors") as file, atomic_folder(folder / "pack") as pack:
@@ -109,6 +113,43 @@ with atomic_file(folder / "resume.safetensors") as file, atomic_folder(folder / 
     process.communicate()
     assert sweep_temporaries(tmp_path) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("make", ["mkstemp", "mkdtemp"])
+def test_what_is_swept_before_it_is_locked_is_made_anew(
+    make: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts sweeps beside those that write."""
+    made, swept = getattr(tempfile, make), [0]
+
+    def make_and_sweep(**how: Any) -> Any:
+        result = made(**how)
+        if not swept[0]:
+            swept[0] = sweep_temporaries(tmp_path)
+        return result
+
+    write_file(tmp_path / "folder", "old")
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(tempfile, make, make_and_sweep)
+    if make == "mkstemp":
+        with atomic_file(tmp_path / "file") as temporary:
+            assert temporary.exists()
+            temporary.write_text("new")
+        assert (tmp_path / "file").read_text() == "new"
+    else:
+        write_file(tmp_path / "folder", "new")
+        assert (tmp_path / "folder" / "a").read_text() == "new"
+        swept[0] = 0
+        trash = move_away(tmp_path / "folder")
+        assert (trash / "gone" / "a").read_text() == "new"
+        shutil.rmtree(trash)
+    assert swept[0] == 1
+    assert {path.name for path in tmp_path.iterdir()} <= {"file", "folder"}
+
+
+def write_file(folder: Path, text: str) -> None:
+    with atomic_folder(folder) as temporary:
+        (temporary / "a").write_text(text)
 
 
 def test_a_file_is_on_the_disk_before_it_takes_its_place(
