@@ -258,15 +258,21 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`: it replaces it on success, else is deleted."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(target) as temporary, writing(target):
+        yield temporary
+        # A reader that has the old files mapped keeps them; the name moves on.
+        old = _move_away(target, "old.", "was") if target.exists() else None
+        os.replace(temporary, target)
+        if old:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Yield a new, empty folder beside `target`; deleted after the block if it still is there."""
     temporary, lock = _make_temporary(target, folder=True)
     try:
-        with writing(target):
-            yield temporary
-            # A reader that has the old files mapped keeps them; the name moves on.
-            old = _move_away(target, "old.", "was") if target.exists() else None
-            os.replace(temporary, target)
-            if old:
-                shutil.rmtree(old, ignore_errors=True)
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         _unlock(lock)

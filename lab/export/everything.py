@@ -6,7 +6,6 @@ set's folder, whose pictures and table they read.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lab.export.dataset import add_dataset
 from lab.export.exporting import file_name, kept_export
 from lab.export.formats import EXPORTS, ExportFormat, Written
 from lab.export.script import add_script
+from lab.home import temporary_folder
 from lab.progress import Cancel, Cancelled, Report, check_cancel
 from lab.runs.rows import RunRow
 
@@ -43,7 +43,7 @@ def write_everything(
         if (kept := kept_export(run, entry.name, checkpoint=checkpoint)) is not None:
             archive.write(kept.file, name)
             return name, kept.written
-        file = Path(place) / name
+        file = place / name
         if write := CARDS.get(entry.name):
             measured[:] = measured or [make_card(run, checkpoint, report, cancelled)]
             written = write(measured[0], file)
@@ -56,7 +56,7 @@ def write_everything(
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         # Beside the zip: it is as large, and a process that dies leaves it where it is swept.
-        tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as place,
+        temporary_folder(path) as place,
     ):
         for entry in EXPORTS:
             if entry.name == "zip":

@@ -9,7 +9,6 @@ that tracing does not get right would be noticed.
 from __future__ import annotations
 
 import io
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from lab.export.formats import Written, measured_part
 from lab.export.preprocessing import OPSET, PIXELS, preprocessing
 from lab.export.proof import Proof, prove
 from lab.export.provenance import as_texts, provenance, way_in_words
+from lab.home import temporary_folder
 from lab.progress import Cancel, Progress, Report, check_cancel
 from lab.runs.rows import RunRow
 from lab.runs.store import store
@@ -138,8 +138,8 @@ def write_int8(run: RunRow, checkpoint: str, path: Path, report: Report, cancel:
             return {INPUT: eval_images(pack, batch, preprocess, device="cpu").numpy()}
 
     report(Progress(0, 0, "Rounding the weights to 8 bits"))
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as place:
-        rounded = Path(place) / "int8.onnx"
+    with temporary_folder(path) as place:
+        rounded = place / "int8.onnx"
         quantize_static(
             network,
             str(rounded),
