@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,13 @@ class Together(LoadScopeScheduling):
 
 
 @pytest.fixture(autouse=True)
-def lab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def lab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """LAB_HOME of this test alone; the lab makes the folder when it first writes."""
     home = tmp_path / "lab-home"
     monkeypatch.setenv("LAB_HOME", str(home))
-    return home
+    yield home
+    if opened := sys.modules.get("lab.runs.store"):  # by this test or by one before it
+        opened.close_stores()  # or its threads go on in the next test's LAB_HOME
 
 
 @pytest.fixture(scope="session")

@@ -51,10 +51,14 @@ class Leases:
         name = locks.owner()
         with self._guard:
             if name != self._own:
-                self._renew(name)
+                home = home_id()
+                self._renew(name, home)
                 self._own = name
                 self._thread = threading.Thread(
-                    target=self._renew_regularly, args=(name,), name=f"lease-{name}", daemon=True
+                    target=self._renew_regularly,
+                    args=(name, home),
+                    name=f"lease-{name}",
+                    daemon=True,
                 )
                 self._thread.start()
         return name
@@ -114,19 +118,19 @@ class Leases:
                 leases.delete().where(leases.c.alive_until < self._database.clock - 86400.0)
             )
 
-    def _renew_regularly(self, name: str) -> None:
+    def _renew_regularly(self, name: str, home: str) -> None:
         while not self._closed.wait(RENEW_SECONDS):
             if name != self._own:
                 return
             with contextlib.suppress(LabError):  # a database that is away: again in five seconds
-                self._renew(name)
+                self._renew(name, home)
 
-    def _renew(self, name: str) -> None:
-        home, database = home_id(), self._database
-        place = {"host": host(), "path": str(lab_home())}
+    def _renew(self, name: str, home: str) -> None:
+        database = self._database
         lease = {"home": home, "host": host(), "pid": os.getpid(), "suspected_at": None}
         with database.write(alone=False) as connection:
             if name != self._own:
+                place = {"host": host(), "path": str(lab_home())}
                 upsert(connection, schema.homes, {"id": home}, place)
             alive_until = database.clock + LEASE_SECONDS
             upsert(connection, schema.owners, {"id": name}, lease | {"alive_until": alive_until})

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -70,11 +71,30 @@ def test_a_lease_that_ran_out_is_suspected_first(runs: Store) -> None:
     assert recover(runs) == []
 
 
+def test_a_lease_stays_in_its_home_when_another_one_is_chosen(
+    runs: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
+    runs.owner()
+    home, elsewhere = home_id(), tmp_path / "elsewhere"
+    monkeypatch.setenv("LAB_HOME", str(elsewhere))
+    with runs.database.write() as connection:
+        connection.execute(schema.owners.update().values(home="", alive_until=0.0))
+
+    def lease_home() -> str:
+        with runs.database.read() as connection:
+            return str(connection.execute(sa.select(schema.owners.c.home)).scalar())
+
+    until(lambda: lease_home() != "")
+    assert lease_home() == home
+    assert not elsewhere.exists()
+
+
 def test_a_renewed_lease_is_above_suspicion(runs: Store) -> None:
     mine = runs.owner()
     with runs.database.write() as connection:
         connection.execute(schema.owners.update().values(alive_until=0.0, suspected_at=1.0))
-    runs.leases._renew(mine)
+    runs.leases._renew(mine, home_id())
     with runs.database.read() as connection:
         lease = connection.execute(sa.select(schema.owners, runs.database.clock)).one()
     assert (lease.id, lease.suspected_at, lease.home) == (mine, None, home_id())
