@@ -55,8 +55,11 @@ def lab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     home = tmp_path / "lab-home"
     monkeypatch.setenv("LAB_HOME", str(home))
     yield home
-    if opened := sys.modules.get("lab.runs.store"):  # by this test or by one before it
-        opened.close_stores()  # or its threads go on in the next test's LAB_HOME
+    # What this test opened: its threads would go on in the next test's LAB_HOME.
+    if queues := sys.modules.get("lab.runs.queue"):
+        queues.shutdown_queues()
+    if stores := sys.modules.get("lab.runs.store"):
+        stores.close_stores()
 
 
 @pytest.fixture(scope="session")
