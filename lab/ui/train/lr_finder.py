@@ -106,7 +106,7 @@ def _draw_finding(finding: RateFinding, config: RunConfig) -> None:
         ),
     )
     if finding.suggested is None or finding.low is None or finding.high is None:
-        st.warning(finding.reason, icon=":material/help:")
+        st.warning(plain(finding.reason), icon=":material/help:")
     else:
         st.markdown(f"**{finding.low:.1e} to {finding.high:.1e}**, shaded: here the loss falls.")
         st.button(
@@ -119,7 +119,7 @@ def _draw_finding(finding: RateFinding, config: RunConfig) -> None:
             args=(rounded(finding.suggested),),
             disabled=config.learning_rate == rounded(finding.suggested),
         )
-        st.caption(finding.reason)
+        st.caption(plain(finding.reason))
     st.caption(_made_from(finding, config))
 
 
