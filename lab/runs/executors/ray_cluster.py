@@ -33,7 +33,9 @@ from lab.installation import child_environment
 from lab.progress import Cancelled, Progress, Report
 from lab.runs.executors import Place
 from lab.runs.executors.folder_sync import Change, FolderWriter
+from lab.runs.executors.pack_store import packs_url, put_pack
 from lab.runs.executors.ray_job import (
+    MOST_PACK_BYTES,
     Batch,
     Failed,
     Finished,
@@ -82,6 +84,7 @@ class RayExecutor:
         self._sends_data = sends_data  # an engine that only counts needs none
         self._options = options  # of ray.init
         self._cpus = _cpus_per_run()
+        self._packs_url = packs_url()
         self._guard = threading.Lock()  # the driver process
         self._process: subprocess.Popen[str] | None = None
         self._key = os.urandom(32)
@@ -260,9 +263,31 @@ class RayExecutor:
             engine=self._engine,
             folder=folder,
             begun=begun,
-            pack=_pack(config, folder, begun, control, report) if self._sends_data else None,
+            pack=self._pack(config, folder, begun, control, report) if self._sends_data else None,
             version=__version__,
         )
+
+    def _pack(
+        self, config: RunConfig, folder: Path, begun: bool, control: Control, report: Report
+    ) -> PackFiles:
+        """The data set that the run trains on, made here at first use; a large one is put where
+        the machines reach it."""
+        from lab.data.catalog import open_pack
+        from lab.training.checkpoint import CheckpointMetadata
+
+        def cancelled() -> bool:
+            return control.wanted in STOP
+
+        version = CheckpointMetadata.read(folder).dataset_hash if begun else config.dataset_version
+        pack = open_pack(config.dataset, version=version, progress=report, cancel=cancelled)
+        assert pack.folder is not None
+        files = [file for file in pack.folder.iterdir() if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        url = self._packs_url if size > MOST_PACK_BYTES else ""
+        made = PackFiles(config.dataset, pack.meta.content_hash, pack.folder, size, url)
+        if url:
+            put_pack(made, progress=report, cancel=cancelled)
+        return made
 
 
 def _require_head(address: str) -> None:
@@ -300,26 +325,6 @@ def _error(failed: Failed) -> Exception:
     if failed.details:
         error.add_note(failed.details)
     return error
-
-
-def _pack(
-    config: RunConfig, folder: Path, begun: bool, control: Control, report: Report
-) -> PackFiles:
-    """The data set that the run trains on, made here at first use."""
-    from lab.data.catalog import open_pack
-    from lab.training.checkpoint import CheckpointMetadata
-
-    version = CheckpointMetadata.read(folder).dataset_hash if begun else config.dataset_version
-    pack = open_pack(
-        config.dataset,
-        version=version,
-        progress=report,
-        cancel=lambda: control.wanted in STOP,
-    )
-    assert pack.folder is not None
-    files = [file for file in pack.folder.iterdir() if file.is_file()]
-    size = sum(file.stat().st_size for file in files)
-    return PackFiles(config.dataset, pack.meta.content_hash, pack.folder, size)
 
 
 def _cpus_per_run() -> int:

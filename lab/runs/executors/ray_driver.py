@@ -42,6 +42,7 @@ from lab.errors import LabError, PlaceLostError
 from lab.runs.executors import ray_trainer
 from lab.runs.executors.folder_sync import FolderReader
 from lab.runs.executors.ray_job import (
+    MOST_PACK_BYTES,
     NO_MORE,
     Batch,
     Failed,
@@ -54,9 +55,6 @@ from lab.runs.executors.ray_job import (
     Wish,
     files_of,
 )
-
-MOST_PACK_BYTES = 1_000_000_000
-"""What is sent of a data set at most, and what of all data sets stays ready to be sent."""
 
 WISH_SECONDS = 30.0
 """After which a trainer asks anew for wishes."""
@@ -293,7 +291,7 @@ class Driver:
     def _pack(self, pack: PackFiles | None) -> list[Any]:
         """The data set in the cluster's memory, put there once; nothing of one that is too large
         to be sent."""
-        if pack is None or pack.size_bytes > MOST_PACK_BYTES:
+        if pack is None or pack.url or pack.size_bytes > MOST_PACK_BYTES:
             return []
         with self._guard:
             if pack.content_hash not in self._packs:

@@ -17,6 +17,9 @@ from lab.runs.worker import Engine
 from lab.training.control import Wanted
 from lab.training.events import Event
 
+MOST_PACK_BYTES = 1_000_000_000
+"""What is sent of a data set at most, and what of all data sets stays ready to be sent."""
+
 
 @dataclass(frozen=True)
 class PackFiles:
@@ -27,6 +30,9 @@ class PackFiles:
     folder: Path
     """On the server's machine, and on the trainer's where both see the same disk."""
     size_bytes: int
+    url: str = ""
+    """Where it is kept for the machines (`pack_store`); "" for one that is sent, or read from
+    `folder`."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from lab.data.pack_lock import pack_lock
 from lab.data.version_files import link_pack
 from lab.errors import DataError, LabError, ResourceError
 from lab.home import atomic_folder, home_folder, require_free_space
-from lab.progress import Progress
+from lab.progress import Cancel, Progress, Report, never, silent, throttled
 from lab.runs.executors.folder_sync import PIECE_BYTES, Change, FolderReader, FolderWriter
+from lab.runs.executors.pack_store import VARIABLE, get_pack
 from lab.runs.executors.ray_job import (
     NO_MORE,
     Batch,
@@ -228,7 +229,12 @@ def _session(
         reader.mark_sent()
         if job.pack is not None:
             items.put(Progress(0, 0, "Fetching the data set"))
-            place_pack(job.pack, pack)
+            place_pack(
+                job.pack,
+                pack,
+                progress=throttled(items.put, per_second=1 / REPORT_SECONDS),
+                cancel=lambda: control.wanted in ("stop", "pause"),
+            )
         yield from _events(job, folder, reader, control, items)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -266,11 +272,13 @@ def _events(
     yield from reader.changes()  # what it deleted once the run had ended
 
 
-def place_pack(files: PackFiles, pieces: Pieces) -> None:
-    """Put the data set into LAB_HOME, unless it is there: from the server's folder where this
-    machine sees that, else from `pieces`. Raises DataError, ResourceError."""
+def place_pack(
+    files: PackFiles, pieces: Pieces, *, progress: Report = silent, cancel: Cancel = never
+) -> None:
+    """Put the data set into LAB_HOME, unless it is there: from its address, from `pieces`, or from
+    the server's folder where this machine sees that. Raises DataError, ResourceError, Cancelled."""
     folder = home_folder("packs") / files.dataset
-    with pack_lock(files.dataset):
+    with pack_lock(files.dataset, progress=progress, cancel=cancel):
         if _has(folder, files):
             return
         require_free_space(folder.parent, files.size_bytes)
@@ -278,13 +286,16 @@ def place_pack(files: PackFiles, pieces: Pieces) -> None:
             writer, change = FolderWriter(temporary), None
             for change in pieces():
                 writer.apply(change)
-            if change is None and _has(files.folder, files):
+            if files.url:
+                get_pack(files, temporary, progress=progress, cancel=cancel)
+            elif change is None and _has(files.folder, files):
                 link_pack(files.folder, temporary)
             if not _has(temporary, files):
                 raise DataError(
                     f"The data set {files.dataset!r} takes {files.size_bytes / 1e9:.1f} GB; above "
                     "1 GB it is not sent, and this machine does not see the server's folder "
-                    f"{files.folder}. Put LAB_HOME on a disk that all machines share."
+                    f"{files.folder}. Put LAB_HOME on a disk that all machines share, or have the "
+                    f"server keep large data sets at an address ({VARIABLE}, docs/SCALE.md)."
                 )
 
 

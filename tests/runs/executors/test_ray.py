@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from lab.config import RunConfig
+from lab.data.catalog import open_pack
 from lab.errors import ConfigError, PlaceLostError
 from lab.experiments.sweeps.config import SweepConfig
 from lab.experiments.sweeps.driver import Driver
 from lab.experiments.sweeps.study import open_study
 from lab.experiments.sweeps.table import create_sweep
+from lab.runs.executors import ray_cluster
 from lab.runs.executors.ray_cluster import RayExecutor
 from lab.runs.queue import Queue
 from lab.runs.store import RunRow, Store
@@ -29,6 +31,9 @@ pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
 
 PATIENCE = 240
 MEMORY = 100_000_000
+BUCKET = "bucket"
+"""Where data sets are kept that are too large to be sent."""
+
 HEAD = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
 
 
@@ -74,6 +79,7 @@ def executor(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> It
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_HOME", str(tmp_path_factory.mktemp("server")))
         patch.setenv("LAB_CPUS_PER_RUN", "1")
+        patch.setenv("LAB_PACKS_URL", (machines.hold.parent / BUCKET).as_uri())
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "10")  # a dead head: 30 by itself
         made = RayExecutor(machines.cluster.address, engine=held_engine)
@@ -105,6 +111,12 @@ def tiny(runs: Store) -> RunConfig:
         learning_rate=3e-3,
         precision="fp32",
     )
+
+
+@pytest.fixture
+def large(runs: Store) -> str:
+    """A data set that no machine has yet."""
+    return make_tiny_pack("large", seed=7)
 
 
 def wait_until(runs: Store, run: str, holds: Callable[[RunRow], bool]) -> RunRow:
@@ -146,6 +158,27 @@ def test_a_sweep_of_12_runs_keeps_all_places_busy(
     done = runs.runs(origin=f"sweep:{sweep_id}")
     assert [row.status for row in done] == ["completed"] * 12
     assert busiest == places
+
+
+def test_a_data_set_that_is_too_large_to_be_sent_goes_by_an_address(
+    machines: Machines,
+    large: str,
+    queue: Queue,
+    runs: Store,
+    tiny: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_cluster, "MOST_PACK_BYTES", 0)
+    run = queue.submit(tiny.changed(dataset=large, architecture=SLEEPER))
+    assert queue.wait(run, PATIENCE).status == "completed", runs.run(run).message
+    pack = open_pack(large)
+    there = machines.hold.parent / BUCKET / pack.meta.content_hash
+    assert (there / "pack.json").is_file()
+    fetched = [c for home in machines.homes for c in home.glob(f"*/packs/{large}/images.npy")]
+    assert len(fetched) == 1
+    assert pack.folder is not None
+    assert fetched[0].read_bytes() == (pack.folder / "images.npy").read_bytes()
+    assert not fetched[0].samefile(pack.folder / "images.npy")  # no link, as on a shared disk
 
 
 def test_runs_stream_stop_resume_obey_and_survive_their_machine(
