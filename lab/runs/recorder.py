@@ -72,6 +72,7 @@ class Recorder:
         self._any_step = False
         self._error: Exception | None = None
         self._reported_at = -FLUSH_SECONDS
+        self._unwritten: Progress | None = None  # the last progress, if it came too soon
         self._preparation_rate = Rate()
         self._closed = threading.Event()
         self._thread = threading.Thread(
@@ -224,13 +225,23 @@ class Recorder:
                 self._events = []
 
     def report(self, progress: Progress) -> None:
-        """Write the preparation's progress to the run's row, a few times a second; a `Report`."""
-        now = time.monotonic()
-        self._preparation_rate.add(progress, now=now)
+        """Write the preparation's progress to the run's row, a few times a second; a `Report`.
+        What comes too soon is written by the recorder's thread, unless more comes until then."""
+        with self._spill.lock:
+            self._preparation_rate.add(progress, now=time.monotonic())
+            self._unwritten = progress
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        """Write the last progress of a run that prepares, unless it comes too soon; used under the
+        spill's lock."""
+        progress, now = self._unwritten, time.monotonic()
+        if progress is None or self._status != "preparing":
+            return
         finished = progress.total and progress.done >= progress.total
         if now - self._reported_at < FLUSH_SECONDS and not finished:
             return
-        self._reported_at = now
+        self._unwritten, self._reported_at = None, now
         left = progress.seconds_left(self._preparation_rate.per_second(now=now))
         try:
             requested = self._store.report(
@@ -263,6 +274,8 @@ class Recorder:
                 else:
                     self._forward(self._store.requested(self._run_id))
                 self._retry()
+                with self._spill.lock:
+                    self._write_progress()
                 if self._unkept_steps >= history.KEEP_EVERY:
                     self._unkept_steps = 0
                     history.kept_steps(self._store, self._run_id)

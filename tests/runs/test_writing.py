@@ -16,6 +16,7 @@ from lab.training.control import Control
 from lab.training.events import Event, LogWritten, ProbeTaken
 
 from .fakes import CONFIG, ended, epoch, smoothed, started, step
+from .test_queue import wait_until
 
 
 def whole_run() -> list[Event]:
@@ -288,6 +289,21 @@ def test_preparation_is_shown_a_few_times_a_second(
     recorder.add(started())
     row = runs.run(run_id)
     assert (row.progress_text, row.progress) == ("", 0.0)
+
+
+def test_progress_that_came_too_soon_is_written_when_no_other_follows(
+    runs: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.05)
+    with Recorder(runs, run_id, Control()) as recorder:
+        recorder.report(Progress(0, 0, "Preparing"))
+        recorder.report(Progress(0, 0, "Waiting for a place"))
+        wait_until(runs, run_id, lambda row: row.progress_text == "Waiting for a place")
+        recorder.report(Progress(0, 0, "Building the network"))
+        recorder.report(Progress(0, 0, "Compiling"))
+        recorder.add(started())  # what was not written by now belongs to the past
+        recorder._write_progress()
+        assert runs.run(run_id).progress_text == ""
 
 
 def test_images_per_second_are_of_the_latest_training(runs: Store, run_id: str) -> None:

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Client, Connection
@@ -62,10 +63,16 @@ FIRST_SECONDS = 20.0
 PLACES_SECONDS = 5.0
 """Between two looks at the cluster's places."""
 
+HEAD_SECONDS, SILENT_SECONDS = 1.0, 3.0
+"""Between two looks whether the head listens, as the driver notices a dead one after 30 s only; and
+for which it may leave a question unanswered."""
+
 WISH_SECONDS = 0.05
 """Between two looks for a wish while nothing comes from the trainer."""
 
 STOP = ("stop", "pause")
+
+WAITING = "Waiting for a place in the cluster"
 
 
 class RayExecutor:
@@ -80,6 +87,7 @@ class RayExecutor:
         **options: Any,
     ) -> None:
         self._address = address
+        self._where = f"The Ray cluster at {address}" if address else "Ray"
         self._engine = engine
         self._sends_data = sends_data  # an engine that only counts needs none
         self._options = options  # of ray.init
@@ -134,19 +142,22 @@ class RayExecutor:
     def _counts(self) -> Mapping[str, int]:
         self._known.wait(FIRST_SECONDS)
         if self._places is None or not any(self._places.values()):
-            where = f"The Ray cluster at {self._address}" if self._address else "Ray"
             silent = "does not answer yet" if self._places is None else "has no place to train yet"
-            raise PlaceLostError(f"{where} {self._error or silent}.")
+            raise PlaceLostError(f"{self._where} {self._error or silent}.")
         return self._places
 
     def _watch(self) -> None:
         """Keeps the places up to date, and the cluster found again once it is lost."""
         while not self._closing.is_set():
             try:
-                with self._connect() as connection:
-                    connection.send("places")
-                    self._places = connection.recv()
+                self._require_head()
+                self._places = self._ask_places()
                 self._error = ""
+                self._known.set()
+                until = time.monotonic() + PLACES_SECONDS
+                while time.monotonic() < until and not self._closing.wait(HEAD_SECONDS):
+                    self._require_head()
+                continue
             except PlaceLostError as error:
                 self._places, self._error = None, str(error)
             except (OSError, EOFError):
@@ -155,7 +166,24 @@ class RayExecutor:
                 logger.exception("the cluster cannot be asked")
                 self._places, self._error = None, f"cannot be asked: {error}"
             self._known.set()
-            self._closing.wait(PLACES_SECONDS)
+            self._closing.wait(HEAD_SECONDS)
+
+    def _ask_places(self) -> Mapping[str, int]:
+        """Raises PlaceLostError where no head listens, OSError, EOFError."""
+        with self._connect() as connection:
+            connection.send("places")
+            silent_at = time.monotonic() + SILENT_SECONDS
+            while not connection.poll(HEAD_SECONDS):
+                self._require_head()
+                if time.monotonic() > silent_at:
+                    self._places, self._error = None, "does not answer; the lab asks again"
+            places: Mapping[str, int] = connection.recv()
+            return places
+
+    def _require_head(self) -> None:
+        """Raises PlaceLostError where no head listens."""
+        if self._address:
+            _require_head(self._address)
 
     def _connect(self) -> Connection:
         """Returns a new connection to the driver, which is started when it does not live. Raises
@@ -169,8 +197,7 @@ class RayExecutor:
 
     def _start_driver(self) -> None:
         self._end_driver()  # what is left of the one before
-        if self._address:
-            _require_head(self._address)
+        self._require_head()
         with (home_folder() / "ray-driver.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lab.runs.executors.ray_driver"],
@@ -219,7 +246,7 @@ class RayExecutor:
         """The engine: what happens on the cluster, told here. Raises PlaceLostError when the
         trainer is lost."""
         job = self._job(place, config, folder, control, report)
-        report(Progress(0, 0, "Waiting for a place in the cluster"))
+        report(Progress(0, 0, WAITING))
         try:
             connection = self._connect()
         except (PlaceLostError, OSError, EOFError) as error:
@@ -229,7 +256,7 @@ class RayExecutor:
         writer = FolderWriter(folder)
         with connection, contextlib.closing(writer):
             connection.send(job)
-            for batch in _batches(connection, control):
+            for batch in _batches(connection, control, waiting=self._waiting(report)):
                 steps = [item.step for item in batch if isinstance(item, StepDone)]
                 for item in batch:
                     if isinstance(item, Change):
@@ -248,6 +275,19 @@ class RayExecutor:
                         yield item
                 if steps:  # recorded now: the recorder's own look comes up to 0.25 s later
                     yield SaveReached(steps[-1])
+
+    def _waiting(self, report: Report) -> Callable[[], None]:
+        """Returns what says, when called, whether the cluster is there for a run that waits."""
+        told = ""
+
+        def tell() -> None:
+            nonlocal told
+            if (error := self._error) != told:
+                told = error
+                text = f"Waits for the cluster. {self._where} {error}." if error else WAITING
+                report(Progress(0, 0, text))
+
+        return tell
 
     def _job(
         self, place: Place, config: RunConfig, folder: Path, control: Control, report: Report
@@ -294,19 +334,24 @@ def _require_head(address: str) -> None:
     """Raises PlaceLostError where no head listens, which Ray would find out after a minute."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=3).close()
+        socket.create_connection((host, int(port)), timeout=2).close()
     except (OSError, ValueError) as error:
         raise PlaceLostError(f"cannot be reached ({error}); the lab tries again") from error
 
 
-def _batches(connection: Connection, control: Control) -> Iterator[Batch]:
-    """Yields what comes, and tells the trainer what is wished meanwhile."""
+def _batches(
+    connection: Connection, control: Control, waiting: Callable[[], None]
+) -> Iterator[Batch]:
+    """Yields what comes, and tells the trainer what is wished meanwhile; calls `waiting` again and
+    again until the first batch."""
     told, number, is_started = "run", 0, False
     try:
         while True:
             wanted, rate = control.wanted, control.take_rate()
             if wanted in STOP and not is_started:
                 raise Cancelled  # it waits for a place: nobody would hear
+            if not is_started:
+                waiting()
             if wanted != told or rate is not None:
                 number, told = number + 1, wanted
                 connection.send(Wish(number, wanted, rate))

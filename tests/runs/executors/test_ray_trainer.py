@@ -51,6 +51,6 @@ def test_one_that_is_not_sent_is_read_from_a_shared_disk(files: PackFiles) -> No
 
 def test_without_a_shared_disk_that_is_one_sentence(files: PackFiles, tmp_path: Path) -> None:
     elsewhere = PackFiles(files.dataset, files.content_hash, tmp_path / "not-here", 2_000_000_000)
-    with pytest.raises(DataError, match="above 1 GB it is not sent.*LAB_PACKS_URL"):
+    with pytest.raises(DataError, match=r"above 1 GB it is not sent.*LAB_PACKS_URL"):
         place_pack(elsewhere, nothing)
     assert not (tmp_path / "machine" / "packs" / files.dataset).exists()

@@ -1,0 +1,141 @@
+"""What the server says of a cluster that falls silent; its driver is a thread here, without Ray."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, Listener
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.errors import PlaceLostError
+from lab.runs.executors import ray_cluster
+from lab.runs.executors.ray_cluster import RayExecutor
+from lab.runs.queue import Queue
+from lab.runs.store import RunRow, Store
+from tests.runs.fakes import CONFIG
+
+PATIENCE = 60
+
+
+class Quiet(RayExecutor):
+    """On a cluster of one place, which is always taken; the driver answers while `answers`."""
+
+    def __init__(self, address: str) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+        self._ends = contextlib.ExitStack()
+        super().__init__(address, sends_data=False)
+
+    def _start_driver(self) -> None:
+        listener = self._ends.enter_context(Listener(authkey=self._key))
+        self._driver_address = str(listener.address)
+        process: Any = SimpleNamespace(poll=lambda: None, kill=lambda: None)
+        self._process = process
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _accept(self, listener: Listener) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                asked = listener.accept()
+                threading.Thread(target=self._answer, args=(asked,), daemon=True).start()
+
+    def _answer(self, connection: Connection) -> None:
+        with contextlib.suppress(OSError, EOFError), connection:
+            while True:
+                if connection.recv() == "places":
+                    self.answers.wait(PATIENCE)
+                    connection.send({"cuda": 0, "cpu": 1})
+
+    def _end_driver(self) -> None:
+        self._ends.close()
+
+
+class Head:
+    """Listens at a port, as a cluster's head does, until it dies."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._listen()
+
+    def _listen(self) -> None:
+        threading.Thread(target=self._accept, args=(self._socket,), daemon=True).start()
+
+    def _accept(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                listening.accept()[0].close()
+
+    def die(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self._socket.close()
+
+    def come_back(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._listen()
+
+
+@pytest.fixture
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
+    monkeypatch.setattr(ray_cluster, "HEAD_SECONDS", 0.02)
+    monkeypatch.setattr(ray_cluster, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(ray_cluster, "PLACES_SECONDS", 0.1)
+    made = Head()
+    yield made
+    made.die()
+
+
+@pytest.fixture
+def executor(head: Head) -> Iterator[Quiet]:
+    made = Quiet(f"127.0.0.1:{head.port}")
+    yield made
+    made.close()
+
+
+def waiting(
+    runs: Store, executor: RayExecutor, start_queue: Callable[..., Queue]
+) -> Callable[[str], RunRow]:
+    """A run that waits for its place; returns what waits until its row says some text."""
+    run = start_queue(executor=executor).submit(CONFIG)
+
+    def until(text: str) -> RunRow:
+        end = time.monotonic() + PATIENCE
+        while text not in (row := runs.run(run)).progress_text:
+            assert time.monotonic() < end, f"{row.status}: {row.progress_text} {row.message}"
+            time.sleep(0.01)
+        return row
+
+    return until
+
+
+def test_a_run_that_waits_for_a_place_says_that_the_head_is_gone(
+    runs: Store, head: Head, executor: Quiet, start_queue: Callable[..., Queue]
+) -> None:
+    until = waiting(runs, executor, start_queue)
+    assert until("Waiting for a place in the cluster").status == "preparing"
+    executor.answers.clear()  # a driver without its head waits, too
+    head.die()
+    row = until("Waits for the cluster. The Ray cluster at 127.0.0.1")
+    assert "cannot be reached" in row.progress_text
+    with pytest.raises(PlaceLostError, match="cannot be reached"):
+        executor.places("cpu")
+    head.come_back()
+    executor.answers.set()
+    until("Waiting for a place in the cluster")
+    assert len(executor.places("cpu")) == 1
+
+
+def test_a_head_that_listens_and_does_not_answer_is_told(
+    runs: Store, executor: Quiet, start_queue: Callable[..., Queue]
+) -> None:
+    until = waiting(runs, executor, start_queue)
+    until("Waiting for a place in the cluster")
+    executor.answers.clear()
+    until("does not answer; the lab asks again.")
+    executor.answers.set()
+    until("Waiting for a place in the cluster")
