@@ -15,7 +15,7 @@ from lab.errors import DiskFullError, ResourceError
 from lab.progress import Progress
 from lab.runs import locks
 from lab.runs.executors import Executor
-from lab.runs.executors.choice import executor
+from lab.runs.executors.choice import device_for, executor
 from lab.runs.executors.local import LocalExecutor
 from lab.runs.listeners.background import wait_for_listeners
 from lab.runs.listeners.kinds import chosen
@@ -137,11 +137,13 @@ def _train_on_place(
         runs.report(run_id, Progress(0, 0, locks.waiting_text(place.name)))
 
     try:
-        device = where.resolve(row.config)
+        device, moved = device_for(where, row)
         places = where.places(device)
     except Exception as error:
         return end("failed", failure_message(error, row))
     runs.set_device(run_id, device)
+    if moved:
+        runs.write_log(run_id, "warning", moved)
     for place in places:
         with where.turn(place, cancelled_within=lambda _: True, on_wait=lambda: None) as free:
             if free:

@@ -34,7 +34,13 @@ from lab.runs import locks
 from lab.runs.assignments import assignment as find_assignment
 from lab.runs.class_rules import check_budget, check_line
 from lab.runs.executors import Executor, Place
-from lab.runs.executors.choice import close_executors, executor, places_of
+from lab.runs.executors.choice import (
+    close_executors,
+    device_for,
+    executor,
+    keeps_device,
+    places_of,
+)
 from lab.runs.executors.local import LocalExecutor
 from lab.runs.foreground import run_in_foreground
 from lab.runs.listeners.kinds import chosen
@@ -287,7 +293,7 @@ class Queue:
             self.store.owner()  # other machines see that somebody is here for them
         for row in rows:
             try:
-                devices.add(row.device or self._find_device(row))
+                devices.add(self._find_device(row))
             except PlaceLostError as error:  # try again soon
                 self.store.report_waiting(row.id, str(error))
             except LabError as error:  # the run failed just now, or was taken out meanwhile
@@ -338,10 +344,12 @@ class Queue:
                 self.store.report_waiting(run.id, text)
 
     def _find_device(self, row: RunRow) -> str:
-        """Resolve the run's device. One that is not there ends the run as failed and raises
-        ConfigError; PlaceLostError where nobody can say."""
+        """Returns the run's device, and records it when it is new. One that is not there ends the
+        run as failed and raises ConfigError; PlaceLostError where nobody can say."""
+        if row.device and not keeps_device(row):
+            return row.device
         try:
-            device = self.executor.resolve(row.config)
+            device, moved = device_for(self.executor, row)
         except PlaceLostError:
             raise
         except Exception as error:
@@ -352,6 +360,10 @@ class Queue:
             message = failure_message(error, row)
             end_early(self.store, row.id, "failed", message)
             raise ConfigError(message) from error
+        if device == row.device:
+            return device
+        if moved:
+            self.store.write_log(row.id, "warning", moved)
         expected = None
         if self.forecast is not None:
             with contextlib.suppress(Exception):  # of a network or data that the run will report

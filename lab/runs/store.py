@@ -462,20 +462,19 @@ class Store:
 
     @retried
     def enqueue(self, run_id: str, *, front: bool = True) -> None:
-        """Put a stopped, paused, interrupted or failed run back into the queue. Its device is
-        resolved anew: the machine may be another one."""
+        """Put a stopped, paused, interrupted or failed run back into the queue. The device of one
+        that has not trained yet is resolved anew: the machine may be another one."""
         self.write_waiting(run_id)
         with self.database.write() as connection:
             status = self._status(connection, run_id)
             _require_owner(connection, run_id)
             if status not in RESUMABLE:
                 raise refusal(run_id, status, RESUMABLE, "resumed")
-            setting = json.loads(
-                connection.execute(
-                    sa.select(schema.runs.c.config).where(schema.runs.c.id == run_id)
-                ).scalar_one()
-            ).get("device", "auto")
-            device = "" if setting == "auto" else setting
+            runs = schema.runs.c
+            query = sa.select(runs.config, runs.step, runs.device).where(runs.id == run_id)
+            config, step, last = connection.execute(query).one()
+            setting = json.loads(config).get("device", "auto")
+            device = (last if step else "") if setting == "auto" else setting
             change_status(connection, run_id, "queued", message="", device=device)
             queue_order.append(connection, run_id, front=front)
 

@@ -6,7 +6,9 @@ its pages and checks speak of the device that a run will get.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 from lab.config import RunConfig
 from lab.errors import ConfigError
@@ -30,6 +32,20 @@ def train_on(devices: Devices) -> None:
     _devices = devices
 
 
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """While the body runs, this thread trains on this kind of device, whatever else is there."""
+    before = getattr(_thread, "device", "")
+    _thread.device = device
+    try:
+        yield
+    finally:
+        _thread.device = before
+
+
 def resolve_device(config: RunConfig, there: Mapping[str, int] | None = None) -> str:
     """The device that the run will use: "cuda", "mps" or "cpu", of those that are `there`.
 
@@ -38,8 +54,11 @@ def resolve_device(config: RunConfig, there: Mapping[str, int] | None = None) ->
     """
     is_here = there is None and _devices is devices_here
     place = "this machine" if is_here else "the cluster"
+    own = getattr(_thread, "device", "") if there is None else ""
     there = _devices() if there is None else there
-    if config.device == "auto":
+    if config.device == "auto" and own:
+        device = own
+    elif config.device == "auto":
         device = next(name for name, available in there.items() if available)
     else:
         device = config.device

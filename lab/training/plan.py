@@ -281,7 +281,7 @@ def make_plan(
         phases=tuple(phases(config)),
         steps_per_epoch=per_epoch,
         decisions=(
-            Decision("Device", str(device), _device_reason(config)),
+            Decision("Device", str(device), _device_reason(config, device.type)),
             *worker_decisions(config, network, device),
             *_version_decision(pack),
             *started,
@@ -338,10 +338,12 @@ def _version_decision(pack: Pack) -> tuple[Decision, ...]:
     return (Decision("Version of the data set", str(numbers[0]), reason),)
 
 
-def _device_reason(config: RunConfig) -> str:
+def _device_reason(config: RunConfig, device: str) -> str:
     if config.device != "auto":
         return "as asked"
     if torch.cuda.is_available() or torch.mps.is_available():
+        if device == "cpu":
+            return "where the run began"
         return "the fastest device of this machine"
     return "no graphics card that PyTorch can use; training is repeatable bit for bit here"
 

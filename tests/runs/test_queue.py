@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import re
 import shutil
 import threading
@@ -564,7 +565,9 @@ def test_there_is_one_queue_a_process(runs: Store) -> None:
     assert process_queue() is first
     assert first.store is runs
     assert isinstance(first.executor, LocalExecutor)
-    assert first.executor.engine(Place("cpu", "cpu")) is lab_engine
+    engine = first.executor.engine(Place("cpu", "cpu"))
+    assert isinstance(engine, functools.partial)
+    assert engine.args == (lab_engine, "cpu")
     first.start()
     shutdown_queues()
     assert process_queue() is not first

@@ -12,6 +12,7 @@ from lab.installation import how_to_install_extra
 from lab.runs.executors import Executor
 from lab.runs.executors.local import LocalExecutor
 from lab.runs.executors.ray_cluster import RayExecutor
+from lab.runs.rows import RunRow
 from lab.training import devices
 
 VARIABLE = "LAB_EXECUTOR"
@@ -34,6 +35,30 @@ def executor() -> Executor:
 def trains_on_cluster() -> bool:
     """Whether this process's runs train on a Ray cluster, where several workers may share one."""
     return isinstance(executor(), RayExecutor)
+
+
+def device_for(where: Executor, row: RunRow) -> tuple[str, str]:
+    """Returns the kind of device that a run will use, and what its log must say about that.
+
+    A run that goes on keeps the kind that it has trained on, as long as there is one: on another
+    kind numbers are rounded differently. Raises ConfigError, PlaceLostError.
+    """
+    if not keeps_device(row):
+        return where.resolve(row.config), ""
+    try:
+        return where.resolve(row.config.changed(device=row.device)), ""
+    except ConfigError:
+        device = where.resolve(row.config)
+    return device, (
+        f"Goes on on {device}: there is no place for {row.device} any more, where it has trained. "
+        "From here on its figures differ a little from those of an uninterrupted run."
+    )
+
+
+def keeps_device(row: RunRow) -> bool:
+    """Whether the device of a queued run is the one that it has trained on, which need not be there
+    any more."""
+    return bool(row.step and row.device) and row.settings.get("device", "auto") == "auto"
 
 
 def places_of(where: Executor, device: str) -> int:

@@ -13,7 +13,7 @@ from lab.runs import locks
 from lab.runs.executors import Place
 from lab.runs.worker import Engine, Resolve, lab_device, lab_engine
 from lab.training.control import Control
-from lab.training.devices import devices_here
+from lab.training.devices import devices_here, on_device
 from lab.training.events import Event
 
 
@@ -38,9 +38,10 @@ class LocalExecutor:
         return self._resolve(config)
 
     def engine(self, place: Place) -> Engine:
+        engine = functools.partial(_on_device, self._engine, place.device)
         if place.name == place.device:
-            return self._engine
-        return functools.partial(_on_card, self._engine, int(place.name.partition(":")[2]))
+            return engine
+        return functools.partial(_on_card, engine, int(place.name.partition(":")[2]))
 
     def turn(
         self,
@@ -59,6 +60,15 @@ def _cards() -> int:
     import torch  # only where a run waits for a card: the queue comes up without it
 
     return torch.cuda.device_count()
+
+
+def _on_device(
+    engine: Engine, device: str, config: RunConfig, folder: Path, control: Control, report: Report
+) -> Iterator[Event]:
+    """The engine, in a thread that trains on this kind of device: a run that goes on keeps its own,
+    also where there is a faster one by now."""
+    with on_device(device):
+        yield from engine(config, folder, control, report)
 
 
 def _on_card(
