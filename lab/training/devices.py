@@ -24,12 +24,19 @@ def devices_here() -> Mapping[str, int]:
 
 
 _devices: Devices = devices_here
+_elsewhere = False
 
 
-def train_on(devices: Devices) -> None:
-    """From now on this process's runs train where these devices are."""
-    global _devices
-    _devices = devices
+def train_on(devices: Devices, *, elsewhere: bool = False) -> None:
+    """From now on this process's runs train on these devices, which may be those of `elsewhere`."""
+    global _devices, _elsewhere
+    _devices, _elsewhere = devices, elsewhere
+
+
+def trains_elsewhere() -> bool:
+    """Whether this process only submits runs: what else a run needs (a compiler, weights) is asked
+    on the machine that trains it."""
+    return _elsewhere
 
 
 _thread = threading.local()

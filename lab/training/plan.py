@@ -25,7 +25,7 @@ from lab.models.staged import StagedNet
 from lab.models.weights import check_weights
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import CheckpointMetadata, require_resume
-from lab.training.devices import resolve_device
+from lab.training.devices import resolve_device, trains_elsewhere
 from lab.training.source import Images
 from lab.training.speed import decisions
 from lab.training.speed.compiling import what_is_missing
@@ -124,13 +124,14 @@ def resolve(config: RunConfig, *, begun: bool = False) -> RunConfig:
     if config.batch_size == 1:
         _check_single_pictures(config, image_size=image_size, channels=info.channels)
     device = resolve_device(config)
-    if config.compile_steps == "on" and (missing := what_is_missing(device)):
-        raise ConfigError(
-            f"Compile is on, and torch.compile needs {missing}, which this machine does not have. "
-            "Install it, or switch Compile off."
-        )
-    if config.loads_imagenet:
-        check_weights(spec)
+    if not trains_elsewhere():  # where it trains, `make_plan` comes here again
+        if config.compile_steps == "on" and (missing := what_is_missing(device)):
+            raise ConfigError(
+                f"Compile is on, and torch.compile needs {missing}, which this machine does not "
+                "have. Install it, or switch Compile off."
+            )
+        if config.loads_imagenet:
+            check_weights(spec)
     return config.changed(image_size=image_size)
 
 

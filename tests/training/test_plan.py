@@ -8,6 +8,7 @@ import torch
 from lab.config import RunConfig
 from lab.errors import ConfigError, DataError
 from lab.progress import Cancelled
+from lab.training import devices
 from lab.training.devices import resolve_device
 from lab.training.plan import make_plan, resolve
 from lab.training.speed.compiling import what_is_missing
@@ -102,3 +103,27 @@ def test_without_a_compiler_the_run_is_refused_at_the_door(
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler .*, or switch Compile off"):
         resolve(tiny.changed(compile_steps="on", device="cpu"))
     resolve(tiny.changed(device="cpu"))
+
+
+def test_what_only_the_machine_that_trains_knows_is_asked_there(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a cluster's machines the server knows the devices alone."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    asked: list[str] = []
+    monkeypatch.setattr("lab.training.plan.check_weights", lambda spec: asked.append(spec.name))
+    compiled = tiny.changed(compile_steps="on", device="cpu")
+    pretrained = tiny.changed(architecture="resnet18", freeze="head_only", device="cpu")
+    there = {"cuda": 0, "mps": 0, "cpu": 1}
+    try:
+        devices.train_on(lambda: there, elsewhere=True)
+        resolve(compiled)
+        resolve(pretrained)
+        assert asked == []
+        devices.train_on(lambda: there)  # as the machine that trains says
+        with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
+            make_plan(compiled, folder=tmp_path)
+        resolve(pretrained)
+        assert asked == ["resnet18"]
+    finally:
+        devices.train_on(devices.devices_here)

@@ -28,7 +28,7 @@ def executor() -> Executor:
         if setting not in _executors:
             made = _executors[setting] = _make(setting)
             if isinstance(made, RayExecutor):
-                devices.train_on(made.devices)
+                devices.train_on(made.devices, elsewhere=True)
         return _executors[setting]
 
 

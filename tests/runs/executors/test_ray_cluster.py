@@ -1,6 +1,7 @@
 """What the server says of a cluster that falls silent; its driver is a thread here, without Ray."""
 
 import contextlib
+import importlib.util
 import socket
 import threading
 import time
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from lab.errors import PlaceLostError
-from lab.runs.executors import ray_cluster
+from lab.runs.executors import choice, ray_cluster
 from lab.runs.executors.ray_cluster import RayExecutor
 from lab.runs.queue import Queue
 from lab.runs.store import RunRow, Store
+from lab.training import devices
 from tests.runs.fakes import CONFIG
 
 PATIENCE = 60
@@ -95,6 +97,19 @@ def executor(head: Head) -> Iterator[Quiet]:
     made = Quiet(f"127.0.0.1:{head.port}")
     yield made
     made.close()
+
+
+def test_a_server_asks_its_machines_for_all_but_the_devices(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "RayExecutor", Quiet)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setenv("LAB_EXECUTOR", f"ray://127.0.0.1:{head.port}")
+    assert not devices.trains_elsewhere()
+    choice.executor()
+    assert devices.trains_elsewhere()
+    choice.close_executors()
+    assert not devices.trains_elsewhere()
 
 
 def waiting(
