@@ -226,6 +226,8 @@ class Driver:
             with self._reserved(job.config.workers, place, session) as group:
                 if not session.is_left.is_set():
                     self._train_on(group, place, job, session)
+        except exceptions.RayError as error:  # such as no room for what the trainer needs
+            session.connection.send([Lost(_sentence(error))])
         finally:
             session.wish(Wish(NO_MORE, "run"))
 
@@ -359,6 +361,13 @@ def _sentence(error: exceptions.RayError) -> str:
     """Why a trainer is lost, for a person."""
     if isinstance(error, exceptions.OutOfMemoryError):
         return "its machine ran out of memory and ended it"
+    if isinstance(error, exceptions.ObjectStoreFullError):
+        return (
+            "the memory in which Ray passes data sets and files on is full on a machine; give it "
+            "more (ray start --object-store-memory)"
+        )
+    if isinstance(error, exceptions.OutOfDiskError):
+        return "a machine's disk is so full that Ray stores nothing more on it; free some space"
     if isinstance(error, exceptions.NodeDiedError):
         return "the machine that trained it died or was taken away"
     if isinstance(error, exceptions.WorkerCrashedError):
