@@ -489,6 +489,12 @@ class Store:
             queue_order.move(connection, run_id, places)
 
     @retried
+    def renumber(self) -> None:
+        """Close the gap in the queue that a run left which ended without its turn."""
+        with self.database.write() as connection:
+            queue_order.renumber(connection)
+
+    @retried
     def remove(self, run_id: str) -> None:
         """Take a queued run out of the queue. It stays as a stopped run and can be resumed."""
         with self.database.write() as connection:

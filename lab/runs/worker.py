@@ -149,12 +149,19 @@ def _execute(
     return ended
 
 
-@retried
 def end_early(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
     """End a run that never reached the engine."""
+    ended = _record_ending(store, run_id, status, message)
+    with contextlib.suppress(ResourceError):  # else the next change of the queue does it
+        store.renumber()
+    tell_ended(store, run_id, ended)
+    return ended
+
+
+@retried
+def _record_ending(store: Store, run_id: str, status: EndStatus, message: str) -> RunEnded:
     ended = _ending(store, run_id, status, message)
     store.record(run_id, [ended])
-    tell_ended(store, run_id, ended)
     return ended
 
 

@@ -20,7 +20,7 @@ from lab.runs.queue import queue as process_queue
 from lab.runs.rows import RunRow
 from lab.runs.spill import Spill
 from lab.runs.store import Store
-from lab.runs.worker import lab_engine
+from lab.runs.worker import end_early, lab_engine
 from lab.training.events import Event
 
 from .fakes import CONFIG, FakeEngine, started, step
@@ -577,6 +577,14 @@ def test_a_run_is_found_by_a_queue_that_nobody_told(start_queue: StartQueue, run
     queue = start_queue(FakeEngine(), poll_seconds=0.02)
     run_id = runs.create_run(CONFIG)  # as another process does that dies at once
     assert queue.wait(run_id, 10).status == "completed"
+
+
+def test_a_queued_run_that_fails_leaves_no_gap_in_the_line(runs: Store) -> None:
+    first, *others = (runs.create_run(CONFIG) for _ in range(3))
+    end_early(runs, first, "failed", "There is no such device.")
+    assert [(r.id, r.queue_position) for r in runs.queued()] == list(
+        zip(others, (1, 2), strict=True)
+    )
 
 
 def test_waiting_has_an_end(start_queue: StartQueue) -> None:
