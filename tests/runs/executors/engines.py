@@ -19,7 +19,8 @@ SLEEPER = "mlp"
 SLEEP_SECONDS = 0.05
 
 HOLD, HELD_AT = "hold", 8
-"""While a file of this name lies beside the machines' folders, runs rest after that step."""
+"""While a file of this name lies beside the machines' folders, runs rest after that step; those
+that sleep before their first one."""
 
 
 def held_engine(
@@ -27,22 +28,27 @@ def held_engine(
 ) -> Iterator[Event]:
     """The lab's engine, which saves and sends at each step and may be held; or one that sleeps."""
     if config.architecture == SLEEPER:
-        yield from _sleep()
+        yield from _sleep(control)
         return
     from lab.training import fit
 
     fit.SAVE_AT_LEAST_EVERY = fit.SAVE_COST_FACTOR = 0.0
     ray_trainer.SEND_SECONDS = ray_trainer.SEND_COST_FACTOR = 0.0
-    hold = Path(os.environ["LAB_NODE_HOME"]).parent / HOLD
     for event in lab_engine(config, folder, control, report):
         yield event
         if isinstance(event, StepDone) and event.step == HELD_AT:
-            while hold.exists() and control.wanted == "run":
-                time.sleep(0.02)
+            _rest(control)
 
 
-def _sleep() -> Iterator[Event]:
+def _rest(control: Control) -> None:
+    hold = Path(os.environ["LAB_NODE_HOME"]).parent / HOLD
+    while hold.exists() and control.wanted == "run":
+        time.sleep(0.02)
+
+
+def _sleep(control: Control) -> Iterator[Event]:
     yield started()
+    _rest(control)
     for number in range(1, 11):
         time.sleep(SLEEP_SECONDS)
         yield step(number)

@@ -160,6 +160,37 @@ def test_a_sweep_of_12_runs_keeps_all_places_busy(
     assert busiest == places
 
 
+def test_a_cluster_that_grows_gets_its_new_places_used(
+    machines: Machines,
+    executor: RayExecutor,
+    queue: Queue,
+    runs: Store,
+    tiny: RunConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_cluster, "PLACES_SECONDS", 0.2)
+    machines.hold.touch()
+    sleeper = tiny.changed(architecture=SLEEPER)
+    before = queue.places_for(sleeper)
+    ids = [queue.submit(sleeper) for _ in range(before + 1)]
+    for run in ids[:-1]:
+        wait_until(runs, run, lambda row: row.status == "running")
+    assert runs.run(ids[-1]).status == "queued"
+    env = {"LAB_NODE_HOME": str(tmp_path_factory.mktemp("machine-new"))}
+    new = machines.cluster.add_node(num_cpus=1, object_store_memory=MEMORY, env_vars=env)
+    wait_until(runs, ids[-1], lambda row: row.status == "running")
+    assert sorted(filter(None, queue.places().values())) == sorted(ids)
+    machines.hold.unlink()
+    for run in ids:
+        assert queue.wait(run, PATIENCE).status == "completed"
+    machines.cluster.remove_node(new)
+    until = time.monotonic() + PATIENCE
+    while len(executor.places("cpu")) > before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert queue.places_for(sleeper) == before
+
+
 def test_a_data_set_that_is_too_large_to_be_sent_goes_by_an_address(
     machines: Machines,
     large: str,
@@ -228,6 +259,24 @@ def test_runs_stream_stop_resume_obey_and_survive_their_machine(
     queue.finish(next_one)
     assert queue.wait(next_one, PATIENCE).status == "completed"
     assert runs.run(next_one).step < runs.run(whole).total_steps
+
+
+def test_kept_features_stay_on_the_machine(
+    machines: Machines,
+    queue: Queue,
+    runs: Store,
+    tiny: RunConfig,
+    lab_home: Path,
+) -> None:
+    whole = queue.submit(tiny)
+    assert queue.wait(whole, PATIENCE).status == "completed", runs.run(whole).message
+    config = tiny.changed(start_from=whole, start_with="weights", width_shift=0.0)
+    run = queue.submit(config.changed(freeze="head_only"))
+    assert queue.wait(run, PATIENCE).status == "completed", runs.run(run).message
+    assert "numbers an image are kept" in texts(runs, run)
+    kept = [f for home in machines.homes for f in home.glob("*/features/*/features.npy")]
+    assert len(kept) == 1
+    assert not list(lab_home.rglob("features.npy"))
 
 
 def test_two_workers_train_one_run_and_one_of_them_dies(
