@@ -1,6 +1,11 @@
 """What is PostgreSQL's own: its errors as sentences, deadlocks, older tables, several servers."""
 
+import contextlib
+import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +19,11 @@ from lab.runs import database as database_module
 from lab.runs import migrations, schema
 from lab.runs.database import BrokenOffError, Database, retried
 from lab.runs.queue import run_in_foreground
-from lab.runs.store import Store, close_stores, store
+from lab.runs.store import RunRow, Store, close_stores, store
 
 from ..postgresql import Server
 from .fakes import CONFIG, FakeEngine, ended, epoch, started, step
+from .served import HELD_AT
 from .test_migrations import place
 from .test_writing import until
 
@@ -206,6 +212,68 @@ def test_servers_change_one_queue_and_one_is_killed() -> None:
     figures = shared_queue.measure(count=2, changes=160, threads=4, lease=1.5)
     assert figures["changes"] == 160
     assert figures["claim"] > 0
+
+
+@contextlib.contextmanager
+def served(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A server that trains, with a LAB_HOME of its own (tests/runs/served.py)."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.runs.served"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LAB_HOME": str(home)},
+    )
+    try:
+        assert process.stdout is not None
+        assert "owner" in json.loads(process.stdout.readline())
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def let_train(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    print("go on", file=process.stdin, flush=True)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_of_two_servers_either_may_be_killed(
+    killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each trains a run; the dead one's is interrupted once, and goes on where its files are."""
+    homes = [tmp_path / "home-0", tmp_path / "home-1"]
+    ids: list[str] = []
+    runs = store()
+    for home in homes:  # as a command line on each machine
+        monkeypatch.setenv("LAB_HOME", str(home))
+        ids.append(runs.create_run(CONFIG))
+
+    def row(number: int) -> RunRow:
+        return runs.run(ids[number])
+
+    living = 1 - killed
+    with served(homes[living]) as survivor:
+        with served(homes[killed]) as victim:
+            until(lambda: all(row(n).step == HELD_AT - 1 for n in (0, 1)), seconds=60)
+            victim.kill()  # SIGKILL
+            until(lambda: row(killed).status == "interrupted", seconds=60)
+            assert row(living).status == "running"
+            assert list(runs.steps(ids[killed]).step) == list(range(1, HELD_AT))
+        let_train(survivor)
+        until(lambda: row(living).status == "completed", seconds=60)
+        with served(homes[killed]) as again:
+            assert row(killed).status == "interrupted"
+            let_train(again)
+            runs.enqueue(ids[killed])
+            until(lambda: row(killed).status == "completed", seconds=60)
+    for run_id in ids:
+        assert list(runs.steps(run_id).step) == list(range(1, 11))
+        assert list(runs.epochs(run_id).epoch) == [1, 2]
+    lines = ["\n".join(line.text for line in runs.log(run_id)) for run_id in ids]
+    assert lines[killed].count("Interrupted after step 7") == 1
+    assert "nterrupted" not in lines[living]
 
 
 def test_recording_runs_wait_neither_for_each_other_nor_for_the_queue() -> None:

@@ -169,12 +169,11 @@ def test_a_batch_is_written_whole_or_not_at_all(runs: Store, run_id: str) -> Non
     assert len(runs.steps(run_id)) == 0
 
 
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if holds():
-            return
+def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "did not happen"
         time.sleep(0.005)
-    raise AssertionError("did not happen")
 
 
 def test_steps_but_the_first_wait_and_the_rest_is_written_at_once(runs: Store, run_id: str) -> None:
