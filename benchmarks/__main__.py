@@ -26,6 +26,7 @@ BENCHMARKS = {
     "gpu": "benchmarks.gpu",
     "busy": "benchmarks.busy",
     "scale": "benchmarks.scale",
+    "shared-queue": "benchmarks.shared_queue",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 

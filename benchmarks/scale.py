@@ -10,6 +10,7 @@ are kept busy. Under other load only the processor times hold.
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import tempfile
@@ -121,6 +122,7 @@ def on_ray(*, quick: bool) -> None:
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory}
     )
     executor = None
+    os.environ["LAB_CPUS_PER_RUN"] = "1"  # so that there are four places
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=2, **memory)
@@ -153,22 +155,23 @@ def on_ray(*, quick: bool) -> None:
                 f"  steps of {seconds * 1000:g} ms: machine -> store {_ms(runs.ages)}; processor "
                 f"time a step (driver, server, trainer): {each} us"
             )
-        for places in (1, 2, 4):
-            queue.shutdown()
+        queue.shutdown()
+        for places, state in itertools.product((1, 2, 4), ("cold", "warm")):
             executor.most = places
             queue = Queue(runs, executor=executor, poll_seconds=1.0)
+            assert len(executor.places("cpu")) == places
             began = time.monotonic()
             count = 8 if quick else 20
             ids = [queue.submit(_steps(20, 0.1)) for _ in range(count)]
             queue.start()
             _wait(queue, ids)
             seconds = time.monotonic() - began
+            queue.shutdown()
             busy = count * 2.0 / places / seconds
             print(
-                f"  {count} runs that sleep 2 s on {places} places: {seconds:5.1f} s, places "
-                f"{busy:.0%} busy"
+                f"  {count} runs that sleep 2 s on {places} places, {state}: {seconds:5.1f} s, "
+                f"places {busy:.0%} busy"
             )
-        queue.shutdown()
     finally:
         if executor is not None:
             executor.close()
