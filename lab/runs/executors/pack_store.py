@@ -125,6 +125,9 @@ def _upload(system: Any, folder: str, pack: PackFiles, progress: Report, cancel:
                     progress(Progress(done + size, pack.size_bytes, text, "bytes"))
             done += size
             listed[file.name] = (size, digest.hexdigest())
+        if _listing(system, folder) is not None:  # another server was faster
+            system.rm(f"{folder}/{name}", recursive=True)
+            return
         text = json.dumps(seal({"folder": name, "files": listed}))
         system.pipe_file(f"{folder}/pack.json", text.encode())
     except BaseException:

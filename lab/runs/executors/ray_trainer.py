@@ -26,7 +26,7 @@ from pathlib import Path
 from lab.data.pack import read_meta
 from lab.data.pack_lock import pack_lock
 from lab.data.version_files import link_pack
-from lab.errors import DataError, LabError, ResourceError
+from lab.errors import ConfigError, DataError, LabError, ResourceError, WeightsError
 from lab.home import atomic_folder, home_folder, require_free_space
 from lab.progress import Cancel, Progress, Report, never, silent, throttled
 from lab.runs.executors.folder_sync import PIECE_BYTES, Change, FolderReader, FolderWriter
@@ -189,6 +189,8 @@ def _train(
             while isinstance(item, Change) and items.qsize() > MOST_PIECES:
                 time.sleep(0.005)
             items.put(item)
+    except (ConfigError, WeightsError) as error:  # the server could not know what is missing here
+        items.put(Failed(type(error)(f"On the machine {socket.gethostname()}: {error}")))
     except LabError as error:
         items.put(Failed(error))
     except Exception as error:

@@ -101,6 +101,22 @@ def test_an_upload_that_breaks_off_counts_for_nothing(
     assert open_pack(files.dataset).meta.content_hash == files.content_hash
 
 
+def test_of_two_servers_that_upload_one_pack_one_keeps_it(files: PackFiles, move: To) -> None:
+    others = iter([put_pack])
+
+    def other_server() -> bool:
+        for put in others:
+            move("another server")
+            put(files)
+            move("server")
+        return False
+
+    put_pack(files, cancel=other_server)
+    assert list(others) == []
+    folders = {Path(path).parent.name for path in stored(files) if not path.endswith("pack.json")}
+    assert len(folders) == 1
+
+
 def test_what_is_not_what_was_stored_is_refused(files: PackFiles, move: To, tmp_path: Path) -> None:
     put_pack(files)
     system, _ = pack_store._open(files.url)
