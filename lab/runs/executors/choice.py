@@ -50,7 +50,7 @@ def device_for(where: Executor, row: RunRow) -> tuple[str, str]:
     except ConfigError:
         device = where.resolve(row.config)
     return device, (
-        f"Goes on on {device}: there is no place for {row.device} any more, where it has trained. "
+        f"Goes on with {device} instead of {row.device}, for which there is no place any more. "
         "From here on its figures differ a little from those of an uninterrupted run."
     )
 

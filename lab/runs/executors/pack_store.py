@@ -149,14 +149,10 @@ def _download(
     done = 0
     for name, (size, checksum) in listing.files.items():
         digest, read = new_digest(), 0
-        with contextlib.ExitStack() as opened:
-            source = opened.enter_context(system.open(f"{folder}/{listing.folder}/{name}", "rb"))
-            with writing(target / name):
-                to = opened.enter_context((target / name).open("wb"))
-            while data := source.read(PIECE_BYTES):
+        with writing(target / name), (target / name).open("wb") as to:
+            for data in _pieces(system, f"{folder}/{listing.folder}/{name}"):
                 check_cancel(cancel, "Fetching the data set")
-                with writing(target / name):
-                    to.write(data)
+                to.write(data)
                 digest.update(data)
                 read += len(data)
                 progress(Progress(done + read, total, "Fetching the data set", "bytes"))
@@ -166,6 +162,13 @@ def _download(
                 f"is not what was stored. Delete {pack.content_hash} there and resume the run."
             )
         done += read
+
+
+def _pieces(system: Any, path: str) -> Iterator[bytes]:
+    """Yields the content of a file; its errors are those of the address, not of our disk."""
+    with _errors("fetched"), system.open(path, "rb") as source:
+        while data := source.read(PIECE_BYTES):
+            yield data
 
 
 @contextlib.contextmanager

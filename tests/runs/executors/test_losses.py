@@ -136,7 +136,7 @@ def test_a_run_goes_on_with_the_kind_of_device_that_it_began_on(
     run = start_queue(executor=cluster, poll_seconds=0.05).submit(AUTO)
     wait_until(runs, run, lambda row: row.status == "completed")
     assert cluster.used == ["cpu", "cpu"]
-    assert "Goes on on" not in "\n".join(line.text for line in runs.log(run))
+    assert "Goes on with" not in "\n".join(line.text for line in runs.log(run))
 
 
 def test_where_there_is_none_of_that_kind_any_more_the_log_says_so(
@@ -149,7 +149,7 @@ def test_where_there_is_none_of_that_kind_any_more_the_log_says_so(
     assert cluster.used == ["cuda", "cpu", "cpu"]
     told = [line.text for line in runs.log(run) if line.level == "warning"]
     assert [text for text in told if "cuda" in text] == [
-        "Goes on on cpu: there is no place for cuda any more, where it has trained. From here on "
+        "Goes on with cpu instead of cuda, for which there is no place any more. From here on "
         "its figures differ a little from those of an uninterrupted run."
     ]
 
