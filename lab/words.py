@@ -83,6 +83,18 @@ def stage_title(name: str) -> str:
     return f"{title} {first}" if last is None else f"{title} {first} to {last}"
 
 
+def layer_title(name: str) -> str:
+    """A layer's name for people: "Block 3", and "Stage 2 · 0.conv1" for "layer2.0.conv1"."""
+    stage, _, path = name.partition(".")
+    return f"{stage_title(stage)} · {path}" if path else stage_title(stage)
+
+
+def layer_words(name: str) -> str:
+    """A layer's title with its name in the code where that is another: "Block 3 (block3)"."""
+    title = layer_title(name)
+    return title if title.lower() == name.lower() else f"{title} ({name})"
+
+
 def of_independent(units: int, images: int) -> str:
     """Returns " of 354 independent pictures", to stand behind a number of images; "" where none of
     them is a copy of another."""

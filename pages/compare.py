@@ -6,6 +6,7 @@ from lab.errors import LabError
 from lab.ui.compare.card import draw_card
 from lab.ui.compare.choice import choose
 from lab.ui.compare.curves import draw_curves
+from lab.ui.compare.following import draw_following
 from lab.ui.compare.knobs import draw_knobs, draw_question
 from lab.ui.compare.mistakes import draw_mistakes
 from lab.ui.compare.scores import draw_scores
@@ -36,9 +37,11 @@ with page:
                 draw_question(chosen)
         if scores.open:
             with scores:
+                draw_following(chosen, key="compare_scores_following")
                 draw_scores(chosen)
         if knobs.open:
             with knobs:
+                draw_following(chosen, key="compare_knobs_following")
                 draw_knobs(chosen)
         if images.open:
             with images:

@@ -7,6 +7,8 @@ import pytest
 from lab.words import (
     duration,
     gap_words,
+    layer_title,
+    layer_words,
     percent,
     plural,
     probability,
@@ -90,3 +92,18 @@ def test_a_calibration_gap_of_nothing_is_said_plainly() -> None:
 )
 def test_nouns_follow_their_number(count: int, noun: str, text: str) -> None:
     assert plural(count, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "words"),
+    [
+        ("head", "Head", "Head"),
+        ("block2", "Block 2", "Block 2 (block2)"),
+        ("layer2.0.conv1", "Stage 2 · 0.conv1", "Stage 2 · 0.conv1 (layer2.0.conv1)"),
+    ],
+)
+def test_a_layers_title_is_its_stages_and_its_words_have_the_codes_name(
+    name: str, title: str, words: str
+) -> None:
+    assert layer_title(name) == title
+    assert layer_words(name) == words

@@ -12,9 +12,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts import gradient_health as charts
+from lab.config import KNOBS
 from lab.errors import NotFoundError
 from lab.runs.rows import RunRow
 from lab.training.watch.layer_file import LayerHistory, layer_history
+from lab.words import layer_title, layer_words
 
 COLUMNS = 240
 """Sampled steps in one chart: more cannot be told apart."""
@@ -69,7 +71,7 @@ def layer_chart_values(
     run: RunRow, folder: Path, *, chart: str, newest: int | None, layer: str
 ) -> dict[str, Any]:
     """Returns one chart: "figure" (Plotly's JSON, or None), "alt", "about", "caption", "layers" to
-    choose from and the "layer" that is shown.
+    choose from with their "titles", and the "layer" that is shown.
 
     `newest` limits it to so many sampled steps. Raises NotFoundError.
     """
@@ -81,7 +83,7 @@ def layer_chart_values(
         raise NotFoundError(why_empty(run))
     if chart == ACTIVATIONS:
         return _activations(history, layer)
-    values = {"about": CHARTS[chart].look_for, "layers": [], "layer": ""}
+    values = {"about": CHARTS[chart].look_for, "layers": [], "titles": [], "layer": ""}
     shown = charts.quiet_shares(history) if chart == "quiet" else history.gradient_norm
     if np.isnan(shown).all():
         return {**values, "figure": None, "alt": "", "caption": _NO_CURVES}
@@ -108,14 +110,21 @@ def why_empty(run: RunRow) -> str:
 def _activations(history: LayerHistory, layer: str) -> dict[str, Any]:
     ran = history.histograms.any(axis=(0, 2))
     layers = [history.layers[place] for place in np.flatnonzero(ran)]
-    values: dict[str, Any] = {"about": _ABOUT_ACTIVATIONS, "layers": layers, "layer": ""}
+    titles = [layer_title(name) for name in layers]
+    values: dict[str, Any] = {
+        "about": _ABOUT_ACTIVATIONS,
+        "layers": layers,
+        "titles": titles,
+        "layer": "",
+    }
     if not layers:
         caption = "No layer ran while it was sampled."
         return {**values, "figure": None, "alt": "", "caption": caption}
     name = layer if layer in layers else layers[0]
     number, row = history.layers.index(name), len(history.steps) - 1
     curve = history.activations[number]
-    what = f"behind the {curve} of {name}" if curve else f"out of {name}"
+    title = layer_words(name)
+    what = f"behind the {_curve_title(curve)} of {title}" if curve else f"out of {title}"
     count = int(history.histograms[row, number].sum())
     return {
         **values,
@@ -126,6 +135,11 @@ def _activations(history: LayerHistory, layer: str) -> dict[str, Any]:
         f"step {int(history.steps[row]):,}"
         + ("." if curve else "; no activation follows this layer."),
     }
+
+
+def _curve_title(curve: str) -> str:
+    knob = KNOBS["activation"]
+    return knob.text(curve) if curve in knob.choices else curve
 
 
 def _json(figure: go.Figure) -> dict[str, Any]:

@@ -213,6 +213,8 @@ def _points(
 def words_until(ahead: list[RunRow], device: str) -> str:
     """Returns when a run begins that waits for these to leave it a place of its kind of device,
     such as "about 5 min"; "" if nobody knows."""
+    if not device:  # not chosen yet, a moment after the press
+        return ""
     same = [run for run in ahead if run.device == device]
     seconds = seconds_until(same, places_of(executor(), device))
     return "" if seconds is None else f"about {duration(max(5, round(seconds / 5) * 5))}"

@@ -257,6 +257,7 @@ LAYER_CHART = structure(
         "about": TEXT,
         "caption": TEXT,
         "layers": array(TEXT),
+        "titles": about(array(TEXT), "Of these layers, as on the pages."),
         "layer": TEXT,
     }
 )

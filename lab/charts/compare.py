@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import Column, last_number
-from lab.charts.style import PALETTE, TEST, VALIDATION, chart_text, styled
+from lab.charts.style import PALETTE, TEST, VALIDATION, chart_text, log_ticks, styled
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 COUNTED = ("epoch", "step")
@@ -87,13 +87,13 @@ def overlaid(
     # A box with all runs' values would cover the chart.
     figure.update_layout(hovermode="closest")
     if share:
-        figure.update_yaxes(tickformat=".0%" if not log else ".1%")
+        figure.update_yaxes(tickformat=".0%")
         if not log:
             figure.update_yaxes(range=_share_range(lines))
     if x_title in COUNTED:
         figure.update_xaxes(**_whole_ticks(lines))
     if log:
-        figure.update_yaxes(type="log", dtick=1 if _decades(lines) > 2 else None)
+        figure.update_yaxes(**log_ticks(share=share))
     return figure
 
 
@@ -259,18 +259,6 @@ def _style(place: int, *, width: float) -> dict[str, object]:
         "dash": DASHES[place // colours % len(DASHES)],
         "width": width,
     }
-
-
-def _decades(lines: Sequence[RunCurve]) -> float:
-    """How many powers of ten the positive values span."""
-    ends = [
-        (positive.min(), positive.max())
-        for line in lines
-        if len(positive := line.y[np.isfinite(line.y) & (line.y > 0)])
-    ]
-    if not ends:
-        return 0.0
-    return float(np.log10(max(high for _, high in ends) / min(low for low, _ in ends)))
 
 
 def _spread(rows: Sequence[FinalAccuracy]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.charts.series import Column
-from lab.charts.style import ACCENT, GRID, PALETTE, QUIET, TRAIN, chart_text, styled
+from lab.charts.style import ACCENT, GRID, PALETTE, QUIET, TRAIN, chart_text, log_ticks, styled
 from lab.words import plural
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
@@ -237,8 +237,8 @@ def _set_axis(figure: go.Figure, which: str, axis: Axis) -> None:
         update(tickvals=list(range(len(labels))), ticktext=labels, range=[-0.6, len(labels) - 0.4])
         return
     if axis.log:
-        update(type="log")
-    if axis.share:
+        update(**log_ticks(share=axis.share))
+    elif axis.share:
         update(tickformat=".1%")
     values = np.unique(axis.numbers[np.isfinite(axis.numbers)])
     if len(values) == 1:  # else the axis would show how exactly a computer can tell numbers apart

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from lab.charts.series import Column
 from lab.charts.style import TRAIN, VALIDATION, chart_text, styled
+from lab.words import layer_title, layer_words
 
 # From dark to bright at even steps of lightness, for all eyes: "viridis" of S. van der Walt and
 # N. Smith (2015), without its darkest end, which would not stand out from a dark page.
@@ -34,7 +35,7 @@ USUAL_RATIO = 1e-3
 """Update over weights at which layers learn well, as a rule of thumb (A. Karpathy, notes of the
 course CS231n, 2015)."""
 
-LONGEST_NAME = 16
+LONGEST_NAME = 20
 
 
 class Layers(Protocol):
@@ -138,14 +139,14 @@ def quiet_units_alt(health: Layers) -> str:
 
 
 def activation_histogram_alt(health: Layers, *, layer: int, row: int) -> str:
-    name, step = health.layers[layer], int(health.steps[row])
+    name, step = layer_title(health.layers[layer]), int(health.steps[row])
     counts, edges = health.histograms[row, layer], health.edges[row, layer]
     total = int(counts.sum())
     if not total:
-        return f"Values behind layer {name} at step {step:,}: not sampled."
+        return f"Values behind {name} at step {step:,}: not sampled."
     top = int(counts.argmax())
     return (
-        f"{total:,} values behind layer {name} at step {step:,}: from {edges[0]:.3g} to "
+        f"{total:,} values behind {name} at step {step:,}: from {edges[0]:.3g} to "
         f"{edges[-1]:.3g}; {counts[top] / total:.0%} of them lie between {edges[top]:.3g} and "
         f"{edges[top + 1]:.3g}."
     )
@@ -168,7 +169,8 @@ def _alt(what: str, health: Layers, values: Column, number: str) -> str:
 
     def text(place: int) -> str:
         value = newest[place]
-        return f"{health.layers[place]} {number.format(value) if np.isfinite(value) else '∞'}"
+        words = number.format(value) if np.isfinite(value) else "∞"
+        return f"{layer_title(health.layers[place])} {words}"
 
     first, last = int(measured[0]), int(measured[-1])
     sentence = f"{what} at step {int(health.steps[-1]):,}: {text(first)}"
@@ -198,7 +200,7 @@ def _heatmap(
     """`colours` (T, L) paint the cells, `values` are what hovering tells."""
     figure = go.Figure()
     count = len(health.layers)
-    names = [chart_text(name) for name in health.layers]
+    names = [chart_text(layer_words(name)) for name in health.layers]
     if len(health.steps) and not np.isnan(values).all():
         shown = np.where(np.isfinite(values), colours, np.nan).T.astype(np.float32)
         figure.add_heatmap(
@@ -229,7 +231,7 @@ def _heatmap(
     figure.update_yaxes(
         type="category",
         tickvals=[names[row] for row in rows],
-        ticktext=[_short(names[row]) for row in rows],
+        ticktext=[chart_text(_short(layer_title(health.layers[row]))) for row in rows],
         range=[count - 0.5, -0.5],  # the first layer on top
         showgrid=False,
         fixedrange=True,

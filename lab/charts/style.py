@@ -56,4 +56,13 @@ def styled(
     return figure
 
 
+def log_ticks(*, share: bool = False) -> dict[str, Any]:
+    """Returns what a logarithmic axis needs for full numbers at its ticks, also when zoomed.
+
+    Without a format Plotly writes bare digits between powers of ten: 2 for 0.2 here, for 0.02
+    there. With few ticks wanted it picks powers, or 1, 2 and 5 of each, or even steps within one.
+    """
+    return {"type": "log", "tickformat": "~%" if share else "~g", "nticks": 4}
+
+
 CHART = {"displayModeBar": False}

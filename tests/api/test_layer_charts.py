@@ -23,7 +23,7 @@ def write(
 ) -> None:
     """Samples of a network with a frozen first layer."""
     curve = "relu" if relu else "gelu"
-    writer = LayerWriter(runs.folder(run_id), ("stem", "middle", "head"), (curve, curve, ""))
+    writer = LayerWriter(runs.folder(run_id), ("stem", "block1", "head"), (curve, curve, ""))
     for step in steps:
         figures = np.full((5, 3), 0.1)
         figures[:3, 0] = np.nan
@@ -82,14 +82,15 @@ def test_where_no_layer_can_be_quiet_it_says_so(runs: Store, run_id: str) -> Non
 def test_activations_of_a_layer(runs: Store, run_id: str) -> None:
     write(runs, run_id, range(1, 5))
     values = chart(runs, run_id, ACTIVATIONS)
-    assert values["layers"] == ["middle", "head"], "the first did not run"
-    assert values["layer"] == "middle"
-    assert "behind the relu of middle" in values["caption"]
+    assert values["layers"] == ["block1", "head"], "the first did not run"
+    assert values["titles"] == ["Block 1", "Head"]
+    assert values["layer"] == "block1"
+    assert "behind the ReLU of Block 1 (block1)" in values["caption"]
     assert "7 values" in values["caption"]
     values = chart(runs, run_id, ACTIVATIONS, layer="head")
-    assert "out of head" in values["caption"]
+    assert "out of Head" in values["caption"]
     assert "no activation follows this layer" in values["caption"]
-    assert "behind layer head at step 4" in values["alt"]
+    assert "behind Head at step 4" in values["alt"]
 
 
 def test_the_newest_samples_only(runs: Store, run_id: str) -> None:

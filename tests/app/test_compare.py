@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lab.api.panels import PanelFeed
 from lab.config import RunConfig
 from lab.evaluate.compare import holm, in_words, over_seeds, paired, share_interval
 from lab.evaluate.leak_free import accuracy_interval
@@ -16,7 +17,7 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.ui.words import plain
 from tests.app.conftest import Completed, OpenPage
-from tests.components import blocks, component_data
+from tests.components import blocks, component_data, components
 from tests.runs.fakes import ended, epoch, started, step
 from tests.tiny_data import make_tiny_pack
 
@@ -299,6 +300,33 @@ def test_a_knob_against_a_result(compare: Open) -> None:
 def test_without_a_difference_there_is_no_setting_to_draw(compare: Open) -> None:
     app = compare(recorded(1), recorded(2), tab="Settings and results")
     assert "no setting can be drawn against a result" in texts(app, "info")
+
+
+@pytest.mark.parametrize("tab", ["Final results", "Settings and results"])
+def test_results_of_a_live_run_say_as_of_which_epoch_and_follow(compare: Open, tab: str) -> None:
+    done = recorded(0)
+    live = store().create_run(
+        RunConfig(dataset="drawn-signs", seed=1), name="still going", status="preparing"
+    )
+    store().record(live, [started(), *(step(k) for k in range(1, 6)), epoch(1)])
+    app = compare(done, live, tab=tab)
+    assert "Not final yet, and followed by itself: still going (as of epoch 1)." in texts(
+        app, "caption"
+    )
+    (panel,) = components(app, "panel")
+    assert panel["topic"].startswith("panel:")
+    store().record(live, [*(step(k) for k in range(6, 11)), epoch(2)])
+    feed = PanelFeed(panel["topic"].removeprefix("panel:"))
+    newer = feed.changes()
+    assert newer is not None
+    assert newer["panel"]["state"] != panel["panel"]["state"]  # so the browser asks for the page
+    store().record(live, [ended()])
+    assert "Not final" not in texts(check(app.run()), "caption")
+
+
+def test_ended_runs_are_not_followed(compare: Open) -> None:
+    app = compare(recorded(0), recorded(1, seed=1), tab="Final results")
+    assert not components(app, "panel")
 
 
 # --- the same images -----------------------------------------------------------------------------

@@ -118,9 +118,19 @@ def test_few_epochs_have_whole_ticks() -> None:
 def test_log_scale_and_percent() -> None:
     figure = draw([line("a", level=0.01), line("b", level=0.9)], log=True, share=True)
     assert figure.layout.yaxis.type == "log"
-    assert figure.layout.yaxis.tickformat == ".1%"
+    assert figure.layout.yaxis.tickformat == "~%"
     assert draw([line("a")], share=True).layout.yaxis.tickformat == ".0%"
     assert drawable(draw([line("zero", level=0.0)], log=True))
+
+
+@pytest.mark.parametrize("lowest", [0.5, 0.01, 1e-6])
+def test_a_log_axis_has_full_numbers_however_far_it_is_zoomed(lowest: float) -> None:
+    """Plotly chooses the ticks anew at each zoom, if none are fixed, and writes them by the
+    format; without one it writes a bare 2 for 0.2 and for 0.02."""
+    axis = draw([line("a", level=lowest), line("b", level=0.9)], log=True).layout.yaxis
+    assert (axis.type, axis.tickformat) == ("log", "~g")
+    assert axis.dtick is None
+    assert axis.nticks == 4  # more would lie over each other
 
 
 def test_names_are_not_read_as_html() -> None:

@@ -56,14 +56,26 @@ def heatmap(figure: go.Figure) -> go.Heatmap:
 def test_rows_are_layers_first_on_top_and_columns_are_steps() -> None:
     figure = charts.gradient_strength(health(6))
     trace = heatmap(figure)
-    assert trace.y == ("first", "middle", "head")
+    assert trace.y == ("First", "Middle", "Head")
     assert list(figure.layout.yaxis.range) == [2.5, -0.5]
     assert trace.x.tolist() == [5, 10, 15, 20, 25, 30]
     assert trace.z.shape == (3, 6)
     assert trace.z[:, 0] == pytest.approx([-4, -3, -2])
     assert trace.customdata[:, 5] == pytest.approx([5e-5, 5e-4, 5e-3])
     assert (trace.zmin, trace.zmax) == (-5, -2)
-    assert figure.layout.yaxis.tickvals == ("first", "middle", "head")
+    assert figure.layout.yaxis.tickvals == ("First", "Middle", "Head")
+
+
+def test_layers_have_the_titles_of_the_drawing_and_the_pointer_tells_the_codes_names() -> None:
+    figure = charts.gradient_strength(health(2, ("hidden1", "layer2.0.conv1", "head")))
+    axis = figure.layout.yaxis
+    assert axis.ticktext == ("Hidden layer 1", "Stage 2 · 0.conv1", "Head")
+    assert axis.tickvals == (
+        "Hidden layer 1 (hidden1)",
+        "Stage 2 · 0.conv1 (layer2.0.conv1)",
+        "Head",
+    )
+    assert heatmap(figure).y == axis.tickvals
 
 
 def test_the_scale_spans_what_is_shown() -> None:
@@ -113,7 +125,7 @@ def test_nothing_yet(figure: Any, alt: Any) -> None:
 def test_one_layer_at_one_step(figure: Any, alt: Any) -> None:
     one = health(1, layers=("head",))
     assert heatmap(figure(one)).z.shape == (1, 1)
-    assert "step 5: head" in alt(one)
+    assert "step 5: Head" in alt(one)
 
 
 def test_frozen_is_blank_zero_is_the_lowest_and_no_number_is_crossed() -> None:
@@ -127,9 +139,9 @@ def test_frozen_is_blank_zero_is_the_lowest_and_no_number_is_crossed() -> None:
     assert trace.z[1, 0] == trace.zmin
     assert np.isnan(trace.z[2, 1])
     crosses = [t for t in figure.data if t.type == "scatter"]
-    assert [(list(t.x), list(t.y)) for t in crosses] == [([10], ["head"])]
+    assert [(list(t.x), list(t.y)) for t in crosses] == [([10], ["Head"])]
     assert charts.gradient_strength_alt(found) == (
-        "Length of the gradient at step 10: middle 5.0e-04, head ∞."
+        "Length of the gradient at step 10: Middle 5.0e-04, Head ∞."
     )
 
 
@@ -156,7 +168,7 @@ def test_many_layers_are_all_there_and_some_are_named() -> None:
     assert heatmap(figure).z.shape == (121, 240)
     assert figure.layout.height <= 640
     assert len(figure.layout.yaxis.tickvals) <= 50
-    assert figure.layout.yaxis.tickvals[0] == names[0]
+    assert names[0] in figure.layout.yaxis.tickvals[0]
     assert all(len(text) <= charts.LONGEST_NAME for text in figure.layout.yaxis.ticktext)
     assert "smallest of 121 layers" in charts.gradient_strength_alt(health(3, layers=names))
 
@@ -173,8 +185,7 @@ def test_a_histogram_of_shares_over_its_bins() -> None:
     assert bars.x.tolist() == [-0.75, -0.25, 0.25, 0.75]
     assert bars.width.tolist() == [0.5] * 4
     assert charts.activation_histogram_alt(found, layer=1, row=2) == (
-        "40 values behind layer middle at step 15: from -1 to 1; 75% of them lie between -0.5 and "
-        "0."
+        "40 values behind Middle at step 15: from -1 to 1; 75% of them lie between -0.5 and 0."
     )
 
 

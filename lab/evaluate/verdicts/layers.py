@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.config import RunConfig
 from lab.evaluate.verdicts.evidence import Column, RunEvidence, Verdict, slower, times
+from lab.words import layer_title, layer_words
 
 if TYPE_CHECKING:
     from lab.training.watch.layer_file import LayerHistory
@@ -84,8 +85,9 @@ def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdi
         if activation in SQUASHING
         else f"over {count} layers the signal {fades} on its way back"
     )
-    who = f"{layers.layers[first]} receives" if still else (
-        f"For the first {steps[-1]:,} of {layers.steps[-1]:,} steps {layers.layers[first]} received"
+    low, high = layers.layers[first], layers.layers[last]
+    who = f"{layer_title(low)} receives" if still else (
+        f"For the first {steps[-1]:,} of {layers.steps[-1]:,} steps {layer_title(low)} received"
     )  # fmt: skip
     suggestion, change = _against_fading(config, activation)
     moves = _median(layers.update_ratio[rows])[trained]
@@ -98,15 +100,15 @@ def vanishing_gradients(config: RunConfig, layers: LayerHistory | None) -> Verdi
     passed = f"; from layer to layer about 1/{a_layer:.2g} is left" if np.isfinite(lost) else ""
     return Verdict(
         "vanishing_gradients",
-        f"{who} {part} of the gradient that reaches {layers.layers[last]}: {why}"
+        f"{who} {part} of the gradient that reaches {layer_title(high)}: {why}"
         + (
             f". {effect}."
             if keeps_up
             else f", and the first layers hardly {learns}{'' if still else ' all that time'}."
         ),
         f"Median length of the weights' gradient over {times(len(steps), 'sampled step')} "
-        f"({steps[0]:,} to {steps[-1]:,}): {norms[first]:.1e} in {layers.layers[first]}, "
-        f"{norms[last]:.1e} in {layers.layers[last]}{passed}."
+        f"({steps[0]:,} to {steps[-1]:,}): {norms[first]:.1e} in {layer_words(low)}, "
+        f"{norms[last]:.1e} in {layer_words(high)}{passed}."
         + (
             f" One step moves the first one's weights by {moves[0]:.1e} of their length, the "
             f"median layer's by {np.median(moves):.1e}."
@@ -145,11 +147,12 @@ def exploding_gradients(run: RunEvidence) -> Verdict | None:
     if not np.any(growth > GROWN) or not losses[-1] > limit:
         return None
     worst = int(np.nanargmax(growth))
+    name = layers.layers[worst]
     return Verdict(
         "exploding",
-        f"Gradients explode: those of {layers.layers[worst]} are {_round(growth[worst])} times "
+        f"Gradients explode: those of {layer_title(name)} are {_round(growth[worst])} times "
         "what they were at first, and each step throws the weights further.",
-        f"Median length of the gradient in {layers.layers[worst]}: {then[worst]:.1e} in the first "
+        f"Median length of the gradient in {layer_words(name)}: {then[worst]:.1e} in the first "
         f"{FEWEST_SAMPLES} sampled steps, {now[worst]:.1e} in the last {len(layers.steps[rows])}. "
         f"The loss began at {run.steps['loss'][0]:.3g} and is {losses[-1]:.3g} now.",
         "Clip the gradient at a length of 1 and take a tenth of the rate.",
@@ -174,6 +177,7 @@ def dead_units(run: RunEvidence) -> Verdict | None:
     if not np.all(dead[:, worst] > DEAD - 0.1):  # not in each of the newest samples
         return None
     steps = layers.steps[rows]
+    name = layers.layers[worst]
     several = int(np.count_nonzero(shares > DEAD))
     also = f"; {several} layers are above {DEAD:.0%}" if several > 1 else ""
     change: dict[str, Any]
@@ -188,11 +192,11 @@ def dead_units(run: RunEvidence) -> Verdict | None:
         change = {"activation": "leaky_relu"}
     return Verdict(
         "dead_units",
-        f"{shares[worst]:.0%} of the units of {layers.layers[worst]} answer 0 to every image of a "
+        f"{shares[worst]:.0%} of the units of {layer_title(name)} answer 0 to every image of a "
         "batch, so they learn nothing from it. Some of them may answer to other images: how many "
         "are dead for good, one batch cannot tell.",
-        f"Median over {times(len(steps), 'sampled step')} ({steps[0]:,} to {steps[-1]:,}), "
-        f"batches of {config.batch_size} images{also}.",
+        f"Median over {times(len(steps), 'sampled step')} ({steps[0]:,} to {steps[-1]:,}) of "
+        f"{layer_words(name)}, batches of {config.batch_size} images{also}.",
         suggestion,
         change,
     )

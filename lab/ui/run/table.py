@@ -10,13 +10,12 @@ import pandas as pd
 import streamlit as st
 import yaml
 
-from lab.api.run_feed import words_until
 from lab.config import KNOBS, RunConfig
 from lab.errors import LabError
 from lab.models.activations import ACTIVATIONS
 from lab.models.architecture import ARCHITECTURES
 from lab.people import current_person, has_sign_in, may_change, name_of
-from lab.runs.status import ACTIVE, STATUSES
+from lab.runs.status import STATUSES
 from lab.runs.store import LONGEST_NOTES, LONGEST_TAG, RunRow, store
 from lab.ui.run.finished import run_again
 from lab.ui.state import current_run, look_at
@@ -284,11 +283,13 @@ def _activation(settings: Mapping[str, object]) -> str | None:
 
 
 def draw_queue() -> None:
-    """Draws the waiting runs in order, with buttons to move or remove them."""
+    """Draws the waiting runs in order, with buttons to move or remove them.
+
+    When each starts stands in the panel above (`lab.ui.widgets.running`), which moves by itself.
+    """
     waiting = store().queued()
     if not waiting:
         return
-    ahead = store().runs(status=ACTIVE)
     several = len({run.person for run in waiting}) > 1
     turns = " One run a person in turn." if several else ""
     with st.container(border=True):
@@ -297,10 +298,7 @@ def draw_queue() -> None:
         )
         for place, run in enumerate(waiting):
             with st.container(horizontal=True, vertical_alignment="center"):
-                starts = words_until(ahead, run.device)
-                begins = f" :gray[· starts in {starts}]" if starts and ahead else ""
-                st.markdown(f"{place + 1}. {plain(run.name)}{begins}", width="stretch")
-                ahead.append(run)
+                st.markdown(f"{place + 1}. {plain(run.name)}", width="stretch")
                 if not may_change(run.person):
                     st.caption(plain(name_of(run.person_name)))
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lab.api.panels import Panel, bar, text
+from lab.api.run_feed import words_until
 from lab.api.run_texts import progress_values
 from lab.errors import LabError
 from lab.runs.queue import queue
@@ -12,6 +13,9 @@ from lab.runs.status import ACTIVE
 from lab.runs.store import RunRow, store
 from lab.ui.live.panel import live_panel
 from lab.ui.words import plain, status_word
+
+MOST_WAITING = 5
+"""Waiting runs that are named."""
 
 
 def draw_running(*, key: str) -> None:
@@ -44,11 +48,23 @@ def running_panel() -> Panel:
         parts = dict.fromkeys((run.name, status_word(run.status), progress["text"]))
         blocks.append(bar(" · ".join(filter(None, parts)), progress["share"]))
     if waiting:
-        names = ", ".join(run.name for run in waiting)
-        blocks.append(text(f"{len(waiting)} in line: {names}.", tone="small"))
+        words = f"{len(waiting)} in line: {_waiting_text(active, waiting)}."
+        blocks.append(text(words, tone="small"))
     if places := _places_text(active):
         blocks.append(text(places, tone="small"))
     return {"state": " ".join(run.id for run in (*active, *waiting)), "blocks": blocks}
+
+
+def _waiting_text(active: list[RunRow], waiting: list[RunRow]) -> str:
+    """Returns the first waiting runs by name, each with when it starts where that is known."""
+    ahead, words = list(active), []
+    for run in waiting[:MOST_WAITING]:
+        starts = words_until(ahead, run.device) if ahead else ""
+        words.append(f"{run.name} (starts in {starts})" if starts else run.name)
+        ahead.append(run)
+    if more := len(waiting) - len(words):
+        words.append(f"{more} more")
+    return ", ".join(words)
 
 
 def _places_text(active: list[RunRow]) -> str:

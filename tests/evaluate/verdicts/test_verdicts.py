@@ -166,7 +166,7 @@ DEEP: dict[str, Any] = {"architecture": "deep-mlp", "depth": 10, "epochs": 4}
 
 def test_the_deep_sigmoid_net_earns_vanishing_gradients(judged: Judge) -> None:
     verdict = the(judged(**DEEP, activation="sigmoid"), "vanishing_gradients")
-    assert verdict.sentence.startswith("hidden1 receives 1/")
+    assert verdict.sentence.startswith("Hidden layer 1 receives 1/")
     assert "with sigmoid and 10 layers the signal fades" in verdict.sentence
     share = float(verdict.sentence.split("1/")[1].split(" ")[0].replace(",", ""))
     assert share > 10_000
@@ -250,7 +250,7 @@ def test_first_layers_that_move_are_not_said_to_learn_hardly() -> None:
 def test_a_gradient_that_came_back_is_told_in_the_past() -> None:
     back = np.concatenate([FADED, np.repeat(EVEN, 2, axis=0)])
     verdict = the(judge(HEALTHY, layers=layers_of(back, curve="tanh")), "vanishing_gradients")
-    assert verdict.sentence.startswith("For the first 200 of 600 steps layer1 received 1/100,000")
+    assert verdict.sentence.startswith("For the first 200 of 600 steps Stage 1 received 1/100,000")
     assert "with tanh and 6 layers the signal faded" in verdict.sentence
     assert "20 sampled steps (10 to 200)" in verdict.evidence
 
@@ -307,7 +307,7 @@ def test_dead_units(share: float, earned: bool) -> None:
     assert ("dead_units" in kinds(found)) == earned
     if earned:
         verdict = the(found, "dead_units")
-        assert verdict.sentence.startswith("90% of the units of layer2")
+        assert verdict.sentence.startswith("90% of the units of Stage 2")
         assert "one batch cannot tell" in verdict.sentence
         assert verdict.change == {"activation": "leaky_relu"}
         leaky = RunConfig(epochs=6, activation="leaky_relu", learning_rate=1e-3)

@@ -78,7 +78,7 @@ export class Layers {
       this.layerChoice.hidden = !told.layers.length
       if (this.layerChoice.options.length !== told.layers.length) {
         this.layerChoice.replaceChildren(
-          ...told.layers.map((name) => element("option", { value: name }, name)),
+          ...told.layers.map((name, i) => element("option", { value: name }, told.titles[i])),
         )
       }
       if (told.layer) this.layerChoice.value = this.layer = told.layer
