@@ -12,6 +12,12 @@ from lab.ui.widgets.running import running_panel
 from tests.runs.fakes import started, step
 
 
+@pytest.fixture
+def idle_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing begins by itself."""
+    monkeypatch.setattr(running, "queue", lambda: SimpleNamespace(places=dict))
+
+
 def test_a_run_of_several_workers_takes_as_many_places(monkeypatch: pytest.MonkeyPatch) -> None:
     places = [Place(f"cluster cpu {number}", "cpu") for number in range(1, 6)]
     pair = store().create_run(RunConfig(workers=3), name="together")
@@ -35,6 +41,7 @@ def test_one_place_is_not_worth_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [block["kind"] for block in running_panel()["blocks"]] == ["bar"]
 
 
+@pytest.mark.usefixtures("idle_queue")
 def test_waiting_runs_say_when_they_start_and_the_panel_follows() -> None:
     """The hub makes this panel each second, so the time moves while one only watches."""
     first = store().create_run(RunConfig(), name="first")
@@ -53,6 +60,7 @@ def test_waiting_runs_say_when_they_start_and_the_panel_follows() -> None:
     ]
 
 
+@pytest.mark.usefixtures("idle_queue")
 def test_a_run_whose_device_is_not_chosen_yet_says_no_time() -> None:
     first = store().create_run(RunConfig(), name="first")
     assert store().claim(first)
