@@ -25,6 +25,7 @@ BENCHMARKS = {
     "load": "benchmarks.load",
     "gpu": "benchmarks.gpu",
     "busy": "benchmarks.busy",
+    "stopping": "benchmarks.stopping",
     "scale": "benchmarks.scale",
     "shared-queue": "benchmarks.shared_queue",
 }

@@ -18,7 +18,8 @@ In pseudocode:
     load the best weights, evaluate the test set once -> RunEnded, then the saved state is deleted
 
 Whatever is no training step tells how far it is (-> ActivityProgressed) and looks for a wish to
-stop between small pieces of work. One stopwatch counts the laps of steps as training time.
+stop between small pieces of work, and before each layer of a network. One stopwatch counts the laps
+of steps as training time.
 
 Runs wholly in the thread that iterates it (the queue's "trainer-<run id>"). It owns `plan.network`;
 everyone else sees only what it publishes in `plan.folder`.
@@ -44,6 +45,7 @@ from lab.models.freezing import Phase, apply_freeze
 from lab.process import keep_freed_memory, trim_memory
 from lab.training import announcements, checkpoint
 from lab.training.averaging import WeightAverage, averaged, weights_kept
+from lab.training.breaking_off import checked_before_layers
 from lab.training.control import Control
 from lab.training.counters import Counters
 from lab.training.events import (
@@ -283,6 +285,9 @@ class _Run:
                 batch = next(batches)
             except StopIteration:
                 break
+            except _Interrupted:  # amid a piece of work of frozen layers
+                yield from self.report_steps(pending_steps)
+                raise
             if batch is not None and (asked := self.control.take_rate()) is not None:
                 yield from self.report_steps(pending_steps)
                 yield from self.change_rate(asked)
@@ -490,7 +495,9 @@ class _Run:
         """Returns what this phase's batches come from; says how frozen layers are run. After a
         resume it is opened with the resumed weights."""
         if self.source is None:
-            self.source, decision = open_source(self.plan.images())
+            self.source, decision = open_source(
+                self.plan.images(), before_layer=self.stop_if_wanted
+            )
             if decision is not None:
                 yield LogWritten("decision", str(decision))
         return self.source
@@ -534,7 +541,10 @@ class _Run:
         self.network.eval()
         tally = Tally(self.metrics, classes=len(self.plan.class_names))
         self.watch.lap()
-        with self.class_map.reading(self.network, on=kind == "validation") as read:
+        with (
+            self.class_map.reading(self.network, on=kind == "validation") as read,
+            checked_before_layers(self.network, self.stop_if_wanted),
+        ):
             for batch in source.in_order(rows):
                 logits_of = read(source.logits, batch)
                 tally.add(logits_of if answers is None else _kept(logits_of, answers), batch)

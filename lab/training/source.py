@@ -10,7 +10,7 @@ the training thread.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -35,6 +35,7 @@ from lab.data.preprocess import Preprocess
 from lab.data.splits import Splits
 from lab.errors import ResourceError
 from lab.models.staged import StagedNet
+from lab.training.breaking_off import checked_before_layers
 from lab.training.frozen.feature_bank import FeatureBank
 from lab.training.frozen.features import (
     Cut,
@@ -167,8 +168,11 @@ class Images:
 class Features:
     """What the frozen layers put out for `images`, through what is behind them."""
 
-    def __init__(self, images: Images, cut: Cut, bank: FeatureBank) -> None:
+    def __init__(
+        self, images: Images, cut: Cut, bank: FeatureBank, before_layer: Callable[[], None]
+    ) -> None:
         self._images, self._cut, self._bank = images, cut, bank
+        self._before_layer = before_layer
         frozen = frozen_part(images.network, cut)
         self._frozen = frozen.to(memory_format=images.memory_format)
         self._features = FrozenFeatures(
@@ -180,7 +184,8 @@ class Features:
         )
 
     def _run_frozen(self, images: Tensor) -> Tensor:
-        return cast("Tensor", self._frozen(self._images.ready(images)))
+        with checked_before_layers(self._frozen, self._before_layer):
+            return cast("Tensor", self._frozen(self._images.ready(images)))
 
     def train(self, epoch: int, start_step: int) -> Iterator[Batch | None]:
         pack, config, device = self._images.pack, self._images.config, self._images.device
@@ -252,9 +257,14 @@ class Features:
         self._bank.close()
 
 
-def open_source(images: Images) -> tuple[Source, Decision | None]:
+def open_source(
+    images: Images, *, before_layer: Callable[[], None] = lambda: None
+) -> tuple[Source, Decision | None]:
     """`images` themselves or their features, by what is frozen in their network now; and the
-    decision in words where something is frozen."""
+    decision in words where something is frozen.
+
+    `before_layer` is called before each frozen layer that runs once, and may break it off.
+    """
     cut = find_cut(images.network)
     if cut is None:
         return images, None
@@ -294,7 +304,7 @@ def open_source(images: Images) -> tuple[Source, Decision | None]:
     else:
         reason = f"{numbers}; from the second epoch on, a step costs only {behind}"
     choice = f"run once for each of {views} augmented views" if views else "run once an image"
-    return Features(images, cut, bank), Decision(WHAT, choice, reason)
+    return Features(images, cut, bank, before_layer), Decision(WHAT, choice, reason)
 
 
 def _views_key(config: RunConfig) -> str:

@@ -2,6 +2,7 @@
 
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.models.weights import weights_file
 from lab.training import fit as fit_module
 from lab.training import source
+from lab.training.control import Control
 from lab.training.events import (
     ActivityProgressed,
     EpochDone,
@@ -20,7 +22,9 @@ from lab.training.events import (
     RunEnded,
     StepDone,
 )
+from lab.training.fit import fit
 from lab.training.metrics import Tally
+from lab.training.plan import make_plan
 from lab.training.stopwatch import REPORT_SECONDS, Activity, Stopwatch
 from tests.models.torchvision_states import random_state, reference
 from tests.tiny_data import make_tiny_pack
@@ -203,6 +207,58 @@ def test_the_whole_network_is_validated_in_small_pieces(
     events = train(tiny.changed(epochs=1), until=is_under_way)
     assert ended(events).status == "stopped"
     assert clock.now - asked[0] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["frozen_layers", "validation", "test"])
+def test_a_stop_amid_a_batch_runs_no_further_layer(
+    kept: RunConfig,
+    tiny: RunConfig,
+    train: Train,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """As of a network of which a batch takes seconds: the wish comes while its first layer runs."""
+    config = kept if kind == "frozen_layers" else tiny.changed(epochs=1)
+    folder, control = tmp_path / "stopped", Control()
+    folder.mkdir()
+    plan = make_plan(config, folder=folder)
+    asked: list[str] = []
+    ran_later: list[bool] = []
+
+    def ask(*_: object) -> None:
+        if here == kind:
+            asked.append(here)
+            control.request_stop()
+
+    def watch_layers(network: torch.nn.Module) -> None:
+        layers = [module for module in network.modules() if not list(module.children())]
+        layers[0].register_forward_hook(ask)
+        for layer in layers[1:]:
+            layer.register_forward_hook(lambda *_: ran_later.append(control.wanted == "stop"))
+
+    if kind == "frozen_layers":
+        make = source.frozen_part
+
+        def watched(*given: Any) -> torch.nn.Module:
+            frozen = make(*given)
+            watch_layers(frozen)
+            return frozen
+
+        monkeypatch.setattr(source, "frozen_part", watched)
+    else:
+        watch_layers(plan.network)
+    here, events = "", []
+    for event in fit(plan, control):
+        events.append(event)
+        here = event.kind if isinstance(event, ActivityProgressed) else ""
+    assert ended(events).status == "stopped"
+    assert asked == [kind]
+    assert not any(ran_later)
+    whole = tmp_path / "whole"
+    train(config, whole)
+    assert ended(train(config, folder)).status == "completed"
+    assert_same_weights(whole, folder)
 
 
 def test_an_activity_is_told_four_times_a_second_and_at_its_ends(clock: Time) -> None:
