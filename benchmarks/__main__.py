@@ -9,6 +9,7 @@ import importlib
 BENCHMARKS = {
     "training": "benchmarks.training",
     "live-page": "benchmarks.live_page",
+    "page-switches": "benchmarks.page_switches",
     "grad-cam": "benchmarks.grad_cam",
     "keras": "benchmarks.beside_keras",
     "compare": "benchmarks.compare",

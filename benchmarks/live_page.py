@@ -1,7 +1,7 @@
 """The live view against the goals of its design: how often it moves, and what watching costs.
 
-    python -m benchmarks live-page            about 15 minutes on two cores
-    python -m benchmarks live-page --quick    one round each, about 5
+    python -m benchmarks live-page            about 20 minutes on two cores
+    python -m benchmarks live-page --quick    one round each, about 7
 
 A real server, a real Chromium on the same machine, real runs: the sign CNN (batches of 256) and, as
 the hardest case, a single-layer perceptron with hundreds of steps a second. Needs playwright and
@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.far_viewers import far_viewers
+from benchmarks.page_switches import ROUNDS as SWITCHES
+from benchmarks.page_switches import switch_lines
 from benchmarks.results import write
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +71,7 @@ def main(*, quick: bool = False) -> None:
             ]
             for name, knobs in WORKS.items():
                 lines.append(_watched(browser, url, name, knobs, 2 if quick else ROUNDS))
+            lines += ["", *switch_lines(browser, url, rounds=2 if quick else SWITCHES)]
             browser.close()
     write("Live view" + (", quick" if quick else ""), [], text="\n".join(lines))
 

@@ -109,6 +109,23 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
     )
 
 
+def test_gradient_health_stands_beside_the_film_strip(trained: tuple[Any, str]) -> None:
+    page, _ = trained
+    strip, health = page.locator(".live-film-box"), page.locator("details.live-details").first
+    health.locator(".heatmaplayer").wait_for(timeout=SOON)
+    assert "Block 1" in health.locator(".yaxislayer-above, .ytick").first.inner_text()
+    left, right = strip.bounding_box(), health.bounding_box()
+    assert right["x"] >= left["x"] + left["width"]
+    assert right["y"] < left["y"] + left["height"]
+    # On a telephone below it, and folded.
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.reload()
+    health.locator("summary").wait_for(timeout=SOON)
+    left, right = strip.bounding_box(), health.bounding_box()
+    assert right["y"] >= left["y"] + left["height"]
+    assert health.get_attribute("open") is None
+
+
 def test_the_map_is_on_the_first_screen(trained: tuple[Any, str]) -> None:
     page, run = trained
     page.set_viewport_size({"width": 1440, "height": 900})

@@ -4,6 +4,7 @@ import { element, fetchJson, icon, write } from "./dom.js"
 import { Figure } from "./figure.js"
 
 const PAUSE = 5000 // milliseconds between two charts of a run that trains
+const WIDE = 1000 // pixels of the live view from which it stands open beside the film strip
 const CHARTS = {
   gradient: "Gradient",
   update: "Step size",
@@ -50,13 +51,24 @@ export class Layers {
     )
     root.ontoggle = () => root.open && this.load()
     root.hidden = true
+    // A chart that nobody sees, below the fold, costs nothing.
+    this.sight = new IntersectionObserver((entries) => {
+      this.isSeen = entries.at(-1).isIntersecting
+      if (this.isSeen && root.open && this.drawn !== this.samples) this.load()
+    })
+    this.sight.observe(root)
   }
 
   take(samples, run) {
     const other = run.id !== this.run?.id
+    if (other) this.drawn = null
     this.run = run
     this.samples = samples
     this.root.hidden = !samples
+    if (samples && this.isPlaced === undefined) {
+      this.isPlaced = true
+      this.root.open = this.root.closest(".live").clientWidth >= WIDE
+    }
     if (!samples || !this.root.open) return
     if (other) this.load()
     else this.timer ??= setTimeout(() => this.load(), PAUSE)
@@ -65,7 +77,8 @@ export class Layers {
   async load() {
     clearTimeout(this.timer)
     this.timer = null
-    if (document.hidden) return
+    if (document.hidden || !this.isSeen || !this.root.open) return
+    this.drawn = this.samples
     for (const button of this.choices.querySelectorAll("[data-chart]")) {
       button.setAttribute("aria-pressed", String(button.dataset.chart === this.chart))
     }
@@ -94,6 +107,7 @@ export class Layers {
 
   destroy() {
     clearTimeout(this.timer)
+    this.sight.disconnect()
     this.figure?.destroy()
   }
 }

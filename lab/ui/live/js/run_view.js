@@ -91,8 +91,12 @@ class RunView {
       this.warning,
       this.tiles,
       this.curvesBox,
-      element("div", { class: "live-beside" }, this.filmBox, this.verdictBox),
-      this.layersBox,
+      element(
+        "div",
+        { class: "live-beside" },
+        this.filmBox,
+        element("div", { class: "live-side" }, this.verdictBox, this.layersBox),
+      ),
       this.logBox,
     )
     this.curves = new Curves(this.curvesBox)
