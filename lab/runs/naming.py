@@ -96,6 +96,8 @@ def setting_words(knob: Knob, value: Any) -> str:
         return text
     if knob.name == "epochs":
         return f"{text} epoch" if value == 1 else f"{text} epochs"
+    if text == "all":
+        return f"all {title}"
     if knob.kind == "choice" and text[1:].islower():  # not "ImageNet", "CPU"
         text = text.lower()
     return f"{title} {text}"

@@ -297,6 +297,13 @@ def test_a_knob_against_a_result(compare: Open) -> None:
         check(app.selectbox(key="compare_parallel_result").select(name).run())
 
 
+def test_a_unit_that_is_the_title_is_not_said_twice(compare: Open) -> None:
+    app = compare(recorded(1), recorded(2, epochs=3, image_size=64), tab="Settings and results")
+    drawn = "".join(chart.proto.spec for chart in app.get("plotly_chart"))
+    assert "Epochs" in drawn
+    assert "(epochs)" not in drawn
+
+
 def test_without_a_difference_there_is_no_setting_to_draw(compare: Open) -> None:
     app = compare(recorded(1), recorded(2), tab="Settings and results")
     assert "no setting can be drawn against a result" in texts(app, "info")
@@ -330,6 +337,17 @@ def test_ended_runs_are_not_followed(compare: Open) -> None:
 
 
 # --- the same images -----------------------------------------------------------------------------
+def test_the_first_two_on_one_data_set_are_set_side_by_side(
+    compare: Open, completed: Completed
+) -> None:
+    base = RunConfig(dataset=make_tiny_pack(), architecture="single-layer-perceptron", epochs=1)
+    other = base.changed(dataset=make_tiny_pack("other"))
+    rows = completed((base, "a"), (other, "b"), (base.changed(seed=1), "c"))
+    app = compare(*(row.id for row in rows), tab="Same images")
+    assert app.multiselect(key="compare_same_images").value == [rows[0].id, rows[2].id]
+    assert not app.warning
+
+
 def test_two_runs_on_the_same_images(compare: Open, trained: list[RunRow]) -> None:
     app = compare(*(row.id for row in trained), tab="Same images")
     assert app.multiselect(key="compare_same_images").value == [trained[0].id, trained[1].id]

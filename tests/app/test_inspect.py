@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -191,6 +192,24 @@ def test_the_url_follows_what_is_looked_at(open_page: OpenPage, train: Train) ->
     again = settled(open_page("inspect", **{k: str(v) for k, v in app.query_params.items()}))
     assert f"{pack.names[linked]} as the network gets it" in alts(again)
     assert again.selectbox(key=f"inspect_checkpoint_{run.id}").value == "epoch-0001"
+
+
+def test_a_finished_run_leads_to_its_mistakes(open_page: OpenPage, train: Train) -> None:
+    run = train("single-layer-perceptron", epochs=1, learning_rate=1e-6)
+    links = [e.proto for e in open_page("train", run=run.id).get("page_link")]
+    (link,) = (each for each in links if each.label == "Its mistakes")
+    query = {name: value for name, (value,) in parse_qs(link.query_string).items()}
+    app = settled(open_page("inspect", **query))
+    assert app.selectbox(key="inspect_which").value == "wrong"
+    assert "but its label is" in texts(app, "markdown")
+    # Also after a link to one image, which the page otherwise goes on showing.
+    app.query_params["image"] = "0"
+    settled(app.run())
+    assert app.segmented_control(key="inspect_source").value == "link"
+    del app.query_params["image"]
+    app.query_params |= query
+    settled(app.run())
+    assert app.segmented_control(key="inspect_source").value == "val"
 
 
 def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train) -> None:

@@ -51,6 +51,8 @@ ARGUMENTS = [
 SOON = 150_000
 """Milliseconds; generous: two cores may be busy with the drawings."""
 TOKEN = "of the tests"
+HOMES: dict[str, Path] = {}
+"""URL of a server -> its LAB_HOME."""
 PAGES = pytest.StashKey[list[Any]]()
 """The pages that a test has opened."""
 
@@ -150,6 +152,7 @@ def served(script: Path, folder: Path, settings: dict[str, str] | None = None) -
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_healthy(url, server, log)
+            HOMES[url] = home
             yield url
         finally:
             server.terminate()
@@ -196,17 +199,20 @@ def free_port() -> int:
 
 def train_run(url: str, **knobs: Any) -> str:
     """Has the server train a run on the drawn signs; returns its id once it has completed."""
-    run = _ask(f"{url}/api/runs", {"config": {"dataset": "drawn-signs", **knobs}})
-    deadline = time.monotonic() + SOON / 1000
-    while run["status"] in ("queued", "preparing", "running"):
-        assert time.monotonic() < deadline, run
-        time.sleep(0.1)
-        run = _ask(f"{url}/api/runs/{run['id']}")
-    assert run["status"] == "completed", run
+    run = ask(f"{url}/api/runs", {"config": {"dataset": "drawn-signs", **knobs}})
+    wait_for_run(url, run["id"])
     return str(run["id"])
 
 
-def _ask(url: str, body: dict[str, Any] | None = None) -> Any:
+def wait_for_run(url: str, run_id: str) -> None:
+    deadline = time.monotonic() + SOON / 1000
+    while (run := ask(f"{url}/api/runs/{run_id}"))["status"] in ("queued", "preparing", "running"):
+        assert time.monotonic() < deadline, run
+        time.sleep(0.1)
+    assert run["status"] == "completed", run
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> Any:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from lab.config import RunConfig
+from lab.data import versions
+from lab.data.versions import Edits
+from lab.experiments import proof
+from lab.runs.store import store
 from lab.ui.entrance import PAGES
-from tests.browser.conftest import ROOT, SOON, settle
+from tests.browser.conftest import HOMES, ROOT, SOON, ask, settle, train_run, wait_for_run
 
 FAILING = ("serious", "critical")
 ALSO = ("heading-order",)
@@ -79,6 +86,18 @@ VIEWS = {
 one with their drawing of the network. Addresses to which the run's id is added."""
 
 
+COMPARED = ("Final results", "Settings and results", "Same images")
+EXPLORED = ("Labels", "Sizes and pixels", "Augmentation", "Check", "Map", "Versions")
+
+
+def open_view(open_page: Callable[..., Any], url: str) -> Any:
+    """Returns the page, as high as one gets: axe judges the contrast of what is on the screen."""
+    page = open_page(url, height=6000)
+    page.get_by_test_id("stMainBlockContainer").get_by_role("heading").first.wait_for(timeout=SOON)
+    settle(page, quiet=800)  # what is computed in the background has begun to come
+    return page
+
+
 @pytest.mark.parametrize("name", VIEWS)
 def test_no_serious_violation(
     serve: Callable[[Path], str],
@@ -88,10 +107,78 @@ def test_no_serious_violation(
     name: str,
 ) -> None:
     url = f"{serve(ROOT / 'streamlit_app.py')}/{VIEWS[name]}{finished_run}"
-    # As high as a page gets: axe judges the contrast of what is on the screen.
-    page = open_page(url, height=6000)
-    page.get_by_test_id("stMainBlockContainer").get_by_role("heading").first.wait_for(timeout=SOON)
-    settle(page, quiet=800)  # what is computed in the background has begun to come
+    assert violations(axe, open_view(open_page, url)) == []
+
+
+def test_no_serious_violation_in_a_run_that_trains(
+    serve: Callable[[Path], str], open_page: Callable[..., Any], axe: Any
+) -> None:
+    url = serve(ROOT / "streamlit_app.py")
+    knobs = {"dataset": "drawn-signs", "architecture": "sign-cnn", "epochs": 10_000}
+    run = ask(f"{url}/api/runs", {"config": knobs})["id"]
+    try:
+        page = open_page(f"{url}/train?run={run}", height=6000)
+        page.locator(".live-film table").first.wait_for(timeout=SOON)
+        page.locator(".heatmaplayer").first.wait_for(timeout=SOON)
+        assert violations(axe, page) == []
+    finally:
+        ask(f"{url}/api/runs/{run}/stop", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "tabs"),
+    [
+        ("experiments", ("Sweep",)),
+        ("compare?runs=", COMPARED),
+        ("data?dataset=handwritten-digits&run=", EXPLORED),
+    ],
+)
+def test_no_serious_violation_in_the_other_tabs(
+    serve: Callable[[Path], str],
+    open_page: Callable[..., Any],
+    axe: Any,
+    finished_run: str,
+    path: str,
+    tabs: tuple[str, ...],
+) -> None:
+    url = serve(ROOT / "streamlit_app.py")
+    runs = f"{finished_run},{_other_run(url)}" if "runs=" in path else finished_run
+    page = open_view(open_page, f"{url}/{path}{runs}" if path.endswith("=") else f"{url}/{path}")
+    found = {}
+    for tab in tabs:
+        page.get_by_role("tab", name=tab, exact=True).click(timeout=SOON)
+        settle(page)
+        found[tab] = violations(axe, page)
+    assert found == {tab: [] for tab in tabs}
+
+
+@functools.cache
+def _other_run(url: str) -> str:
+    return train_run(url, architecture="single-layer-perceptron", epochs=1, subset_per_class=20)
+
+
+def test_no_serious_violation_in_a_proof(
+    serve: Callable[[Path], str],
+    open_page: Callable[..., Any],
+    axe: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Queued from here in the server's LAB_HOME, and trained by the server."""
+    url = serve(ROOT / "streamlit_app.py")
+    monkeypatch.setenv("LAB_HOME", str(HOMES[url]))
+    name = "handwritten-digits"
+    before = versions.versions(name)[0].content_hash
+    after = versions.apply(name, Edits(exclude=frozenset([0]))).content_hash
+    config = RunConfig(dataset=name, architecture="single-layer-perceptron", epochs=1)
+    there = SimpleNamespace(
+        submit=lambda config, name, origin: store().create_run(config, name=name, origin=origin)
+    )
+    proof_id = proof.start(name, before, after, config, seeds=1, runs=there)  # type: ignore[arg-type]
+    for run in proof.read(proof_id).runs:
+        wait_for_run(url, run.row.id)
+    page = open_page(f"{url}/proof?proof={proof_id}", height=4000)
+    page.get_by_text("test pictures").first.wait_for(timeout=SOON)
+    settle(page, quiet=800)
     assert violations(axe, page) == []
 
 

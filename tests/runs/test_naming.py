@@ -89,6 +89,12 @@ def test_many_changes_are_counted() -> None:
     assert len(name) <= LONGEST_NAME
 
 
+def test_all_of_something_stands_before_it() -> None:
+    assert setting_words(KNOBS["subset_per_class"], KNOBS["subset_per_class"].default) == (
+        "all images per class"
+    )
+
+
 def test_no_knob_is_called_by_its_name_in_the_code() -> None:
     for knob in KNOBS.values():
         values = knob.choices or (knob.default,)

@@ -215,6 +215,8 @@ def _axis(
     values = different[name]
     if not as_words and _is_number(name, values):
         unit = KNOBS[name].unit
-        title = knob_title(name) + (f" ({unit})" if unit else "")
+        title = knob_title(name)
+        if unit and unit != title.lower():  # not "Epochs (epochs)"
+            title += f" ({unit})"
         return number_axis(title, values, log=log)
     return category_axis(knob_title(name), [setting_text(name, value) for value in values])

@@ -38,7 +38,7 @@ def draw_mistakes(chosen: Sequence[ComparedRun]) -> None:
     before = st.session_state.get(KEY)
     if before is None or any(run_id not in by_id for run_id in before):
         remaining = [run_id for run_id in before or [] if run_id in by_id]
-        st.session_state[KEY] = remaining or list(by_id)[:2]
+        st.session_state[KEY] = remaining or _first_alike(list(by_id.values()))
     ids = st.multiselect(
         "Runs to set side by side",
         list(by_id),
@@ -57,6 +57,15 @@ def draw_mistakes(chosen: Sequence[ComparedRun]) -> None:
         _draw([by_id[run_id] for run_id in ids])
     except LabError as error:
         st.error(plain(str(error)), icon=":material/error:")
+
+
+def _first_alike(chosen: Sequence[ComparedRun]) -> list[str]:
+    """Returns the first two runs on one data set; where no two are, the first two."""
+    for number, one in enumerate(chosen):
+        for other in chosen[number + 1 :]:
+            if other.row.dataset == one.row.dataset:
+                return [one.row.id, other.row.id]
+    return [c.row.id for c in chosen[:2]]
 
 
 def _draw(runs: Sequence[ComparedRun]) -> None:

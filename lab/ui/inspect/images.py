@@ -52,6 +52,7 @@ _ORDERS: dict[str, Order] = {
     "worst": "worst",
     "least_sure": "least_sure",
 }
+WHICH_KEY = "inspect_which"
 ALL = -1
 _POSITION = "inspect_position"
 _FILE = "inspect_file"
@@ -104,6 +105,12 @@ def _choose_source(subject: Subject) -> tuple[str, int]:
         st.session_state[_LINKED] = (subject.run.id, int(linked))
         st.session_state[INSPECT_SOURCE] = "link"
         default = None  # Streamlit wants one or the other
+    elif (
+        not linked
+        and st.query_params.get(WHICH_KEY)
+        and st.session_state.get(INSPECT_SOURCE) == "link"
+    ):  # a link to a list, such as the mistakes, after one to an image
+        st.session_state[INSPECT_SOURCE] = sources[0]
     of, index = st.session_state.get(_LINKED, ("", 0))
     if of == subject.run.id and subject.pack is not None:
         sources.append("link")
@@ -147,7 +154,8 @@ def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
             "Which of them",
             list(WHICH),
             format_func=WHICH.__getitem__,
-            key="inspect_which",
+            key=WHICH_KEY,
+            bind="query-params",  # other pages link to the mistakes
             width="stretch",
             label_visibility="collapsed",
             on_change=_begin,

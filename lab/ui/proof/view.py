@@ -122,7 +122,7 @@ def _draw_result(shown: Proof, found: ProofResult) -> None:
 
 
 def _draw_runs(shown: Proof) -> None:
-    st.subheader("Its runs", anchor=False)
+    st.header("Its runs", anchor=False)
     live_panel(partial(_panel, shown.id), key=f"proof_runs_{shown.id}", live=shown.is_live)
     with st.container(horizontal=True):
         st.page_link(

@@ -32,10 +32,10 @@ def draw_take_away(run: RunRow) -> None:
     choice = choose_checkpoint(run, names, key="export_checkpoint", width=260)
     with st.grid(3, min_column_width=300, gap="small"):
         for entry in EXPORTS:
-            with st.container(border=True, key=f"export_{entry.name}"):
+            with st.container(border=True, key=f"export_{entry.name}", height="stretch"):
                 _draw_format(entry, choice)
         if current_person().is_admin:
-            with st.container(border=True, key="export_hub"):
+            with st.container(border=True, key="export_hub", height="stretch"):
                 _draw_hub(choice)
 
 

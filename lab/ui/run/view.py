@@ -62,7 +62,9 @@ def _body(run_id: str, is_title: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         heading = st.title if is_title else st.header
         heading(plain(run.name), anchor=False, width="stretch")
-        _buttons(run)
+        # Together: under a long name they would be torn apart.
+        with st.container(horizontal=True, width="content", gap="small"):
+            _buttons(run)
     with st.container():  # always there: what appears in it leaves the view where it is
         draw_finished(run)
     result = live_component(
