@@ -24,7 +24,10 @@ ROUNDS = 10
 WAIT = 60_000.0
 """Milliseconds for one page."""
 TRAINED = "architecture=sign-cnn&batch_size=256"
-GOALS = "p50 over all pages: idle {idle:.2f} s (goal 0.4), while a run trains {busy:.2f} s (0.8)."
+GOALS = (
+    "p50 over all pages: idle {idle:.2f} s (goal 0.4), while a run trains {busy:.2f} s (0.8). "
+    "A lab with two runs."
+)
 
 WATCH = """() => {
     const title = () => document.querySelector("[data-testid=stMain] h1")?.textContent
