@@ -14,13 +14,15 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
@@ -98,10 +100,44 @@ def folded(module: nn.Module) -> nn.Module:
     if not any(isinstance(part, nn.BatchNorm2d) for part in plain.modules()):
         return plain
     try:
-        fast: nn.Module = fuse(plain)
+        with _TRACING:
+            traced = fx.GraphModule(plain, _OwnThreadTracer().trace(plain))
     except (TraceError, NotImplementedError, TypeError):
         return plain
+    fast: nn.Module = fuse(traced, no_trace=True)
     return fast.eval()
+
+
+_TRACING = threading.Lock()
+"""Two traces at a time would leave torch's modules patched for good."""
+
+
+class _OwnThreadTracer(fx.Tracer):
+    """Follows the modules that this thread calls, and no others.
+
+    While torch.fx traces, every module of the process asks the tracer: one that trains in another
+    thread meanwhile would fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def after(network: StagedNet, cut: Cut, features: Tensor) -> Tensor:

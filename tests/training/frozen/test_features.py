@@ -1,6 +1,7 @@
 """Frozen layers that run once give what they would give at every step."""
 
 import errno
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,22 @@ def test_what_cannot_be_traced_is_run_as_it_is() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(folded(module)(images), module(images))
+
+
+def test_a_network_of_another_thread_runs_while_one_is_folded() -> None:
+    """torch.fx patches all modules while it traces: once, opening a page ended a training run."""
+    training = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
+    images = torch.ones(1, 1, 4, 4)
+    expected = training(images)
+    answers: list[torch.Tensor] = []
+
+    class Beside(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            thread = threading.Thread(target=lambda: answers.append(training(images)))
+            thread.start()
+            thread.join()
+            return x
+
+    fast = folded(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), Beside()))
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in fast.modules())
+    assert torch.equal(answers[0], expected)
