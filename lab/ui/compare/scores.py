@@ -171,7 +171,7 @@ def _frame(
 
 
 _COLUMNS = {
-    "Run": st.column_config.TextColumn(pinned=True, width="large"),
+    "Run": st.column_config.TextColumn(pinned=True, width=280),
     "Test": st.column_config.NumberColumn(
         format="percent",
         help="Accuracy on the test images, which took part in nothing; measured once, at the end.",
