@@ -130,7 +130,10 @@ def sign_in_routes(provider_link: Callable[[], str] | None = None) -> list[BaseR
     async def sign_in(request: Request) -> Response:
         secure = request.url.scheme == "https"
         if request.method != "POST":
-            return await run_in_threadpool(_shown, request.query_params, provider_link, secure)
+            person = await run_in_threadpool(person_of, request.cookies)
+            return await run_in_threadpool(
+                _shown, request.query_params, provider_link, secure, person
+            )
         if not is_from_own_page(request):
             return _page(code_card(_FOREIGN), 403)
         return await run_in_threadpool(_joined, await _form(request), secure)
@@ -154,7 +157,12 @@ def sign_in_routes(provider_link: Callable[[], str] | None = None) -> list[BaseR
     ]
 
 
-def _shown(query: QueryParams, provider_link: Callable[[], str] | None, secure: bool) -> Response:
+def _shown(
+    query: QueryParams,
+    provider_link: Callable[[], str] | None,
+    secure: bool,
+    person: Person | None,
+) -> Response:
     then = _own_page(query.get("next", ""))
     if token := query.get("token"):
         if secrets.compare_digest(token.encode(), api_token().encode()):
@@ -171,7 +179,8 @@ def _shown(query: QueryParams, provider_link: Callable[[], str] | None, secure: 
         return _page(code_card(then=then))
     if not _is_code(code):
         return _page(code_card("This code does not fit; ask for the one of now.", then=then), 403)
-    return _page(name_card(code, then=then))
+    # Each assignment's link is one of these: a pupil must not have to be somebody new for it.
+    return _page(name_card(code, then=then, known_as=person.name if person else ""))
 
 
 def _first_card(problem: str, then: str) -> str:

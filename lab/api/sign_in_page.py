@@ -34,6 +34,7 @@ input.code { letter-spacing: .15em; text-transform: uppercase }
 button, a.button { display: block; width: 100%; margin-top: 1.25rem; padding: .75rem; border: 0;
   border-radius: .6rem; background: var(--accent); color: #fff; font: inherit; font-weight: 600;
   text-align: center; text-decoration: none; cursor: pointer }
+p.or { margin-top: 1.75rem }
 button:hover, a.button:hover { filter: brightness(1.08) }
 """
 
@@ -58,18 +59,29 @@ def code_card(problem: str = "", *, then: str = "") -> str:
     )
 
 
-def name_card(code: str, problem: str = "", *, name: str = "", then: str = "") -> str:
-    """Returns the page that asks for a name."""
+def name_card(
+    code: str, problem: str = "", *, name: str = "", then: str = "", known_as: str = ""
+) -> str:
+    """Returns the page that asks for a name; `known_as` is who has signed in here already."""
+    go_on, focus = "", "autofocus "
+    if known_as:  # relative: a proxy may serve the lab below a path
+        focus = ""
+        go_on = (
+            f'<a class="button" href="./{escape(then.lstrip("/"))}">'
+            f"Go on as <bdi>{escape(known_as)}</bdi></a>"
+            '<p class="or">Somebody else? Choose a name of your own.</p>'
+        )
     return _form(
         "Welcome to Epochlab",
-        "What should your class call you?",
+        "" if known_as else "What should your class call you?",
         problem,
         f'<input type="hidden" name="code" value="{escape(code)}">'
         '<label for="name">Your name</label>'
-        f'<input id="name" name="name" required autofocus autocomplete="nickname" dir="auto" '
+        f'<input id="name" name="name" required {focus}autocomplete="nickname" dir="auto" '
         f'maxlength="{LONGEST_NAME}" value="{escape(name)}">',
         "Start",
         then=then,
+        before=go_on,
     )
 
 
@@ -84,11 +96,21 @@ def button_card(title: str, words: str, label: str, *, link: str = "", post: str
     return _card(title, f"<p>{escape(words)}</p>{button}")
 
 
-def _form(title: str, words: str, problem: str, fields: str, label: str, *, then: str) -> str:
+def _form(
+    title: str,
+    words: str,
+    problem: str,
+    fields: str,
+    label: str,
+    *,
+    then: str,
+    before: str = "",
+) -> str:
+    words = f"<p>{escape(words)}</p>" if words else ""
     alert = f'<p role="alert">{escape(problem)}</p>' if problem else ""
     return _card(
         title,
-        f'<p>{escape(words)}</p>{alert}<form method="post" action="sign-in">{fields}'
+        f'{words}{alert}{before}<form method="post" action="sign-in">{fields}'
         f'<input type="hidden" name="next" value="{escape(then)}">'
         f"<button>{escape(label)}</button></form>",
     )

@@ -155,6 +155,17 @@ def test_two_of_one_name_are_told_and_are_two(visit: Visit, runs: Store) -> None
     assert first.person.id != other.person.id
 
 
+def test_who_is_in_goes_on_from_another_link_without_a_new_name(visit: Visit, runs: Store) -> None:
+    pupil = visit(name="Mina <b>")
+    link = join_link(BASE, "/train?assignment=a-1")
+    text = pupil.get(link).text
+    assert 'href="./train?assignment=a-1">Go on as <bdi>Mina &lt;b&gt;</bdi>' in text
+    assert "Your name" in text  # a pupil beside them at the same computer
+    assert 'href="./">' in pupil.get(join_link(BASE)).text
+    assert "Go on as" not in visit().get(link).text
+    assert len(members(runs)) == 1
+
+
 @pytest.mark.parametrize("name", ["", "   ", "x" * 31, "\u202e\u200b"])
 def test_what_is_no_name_is_refused(visit: Visit, name: str) -> None:
     answer = visit().post("/sign-in", data={"code": class_code(), "name": name})

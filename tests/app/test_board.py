@@ -63,7 +63,10 @@ def test_a_teacher_hands_settings_out(open_page: OpenPage) -> None:
     app = open_page("train")
     app.session_state["train_sharing"] = True
     app.run()
-    app.text_input(key="train_hand_out_title").set_value("Ours").run()
+    app.button(key="train_hand_out_open").click().run()
+    # All at once: a run of the whole script, as here, draws the dialog after a press alone.
+    app.button(key="train_hand_out_open").click()
+    app.text_input(key="train_hand_out_title").set_value("Ours")
     app.button(key="train_hand_out").click().run()
     assert not app.exception
     (made,) = assignments(store().database)

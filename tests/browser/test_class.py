@@ -70,6 +70,71 @@ def collect_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
     tom.get_by_text("Pictures for the class").wait_for(timeout=SOON)
 
 
+def may_not_change(pupil: Any, url: str, run: str) -> str:
+    """Another's run offers the pupil no change on its page, and the API refuses each one; returns
+    the API's sentence."""
+    pupil.goto(f"{url}/runs?run={run}")
+    pupil.get_by_role("button", name="Compare").wait_for(timeout=SOON)  # looking is allowed
+    for change in ("Delete", "Rename", "Resume", "Star"):
+        assert pupil.get_by_role("button", name=change, exact=True).count() == 0, change
+    answers = pupil.evaluate(
+        """async (run) => {
+          const ask = async (path, method) => {
+            const answer = await fetch(`/api/runs/${run}${path}`, {method})
+            return [answer.status, (await answer.json()).error]
+          }
+          return [await ask("/resume", "POST"), await ask("/stop", "POST"), await ask("", "DELETE")]
+        }""",
+        run,
+    )
+    # There is no address that deletes.
+    assert [status for status, _ in answers] == [403, 403, 405], answers
+    assert answers[0] == answers[1]
+    return str(answers[0][1])
+
+
+def learn_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
+    """The teacher hands out an assignment, two pupils train from its link, all see the board."""
+    settings = "dataset=drawn-signs&architecture=single-layer-perceptron&epochs=1"
+    teacher.goto(f"{url}/train?{settings}&subset_per_class=5")
+    teacher.get_by_text("These settings as YAML, link or assignment").click(timeout=SOON)
+    opener = teacher.get_by_role("button", name="Hand out as an assignment")
+    opener.wait_for(timeout=SOON)
+    settle(teacher)
+    opener.click()
+    teacher.get_by_label("Title").fill("One layer")
+    teacher.get_by_role("button", name="Hand out", exact=True).click()
+    teacher.get_by_text("Nobody has started a run yet.").wait_for(timeout=SOON)
+    link = teacher.get_by_text("assignment%3Da-").inner_text(timeout=SOON)
+    board = f"{url}/board?subject=" + link.rpartition("%3D")[2]
+
+    runs = []
+    for pupil in (mina, tom):
+        pupil.goto(link)
+        pupil.get_by_role("link", name="Go on as").click()
+        pupil.get_by_role("heading", name="One layer").wait_for(timeout=SOON)
+        train = pupil.get_by_role("button", name="Train", exact=True)
+        train.click(timeout=SOON)
+        pupil.wait_for_url(re.compile(r"run=r-"), timeout=SOON)
+        runs.append(re.search(r"run=([\w-]+)", pupil.url).group(1))  # type: ignore[union-attr]
+    for pupil in (tom, mina):
+        pupil.goto(board)
+        rows = pupil.locator(".board-rows li", has_text="%")
+        rows.nth(1).wait_for(timeout=SOON)  # both have trained
+        assert rows.filter(has_text="미나").count() == rows.filter(has_text="Tom").count() == 1
+        pupil.get_by_text("Validation accuracy, 95 % interval").wait_for(timeout=SOON)
+        assert pupil.get_by_text("Test accuracy").count() == 0
+        assert pupil.get_by_role("button", name="Show test results").count() == 0
+        assert rows.locator(".board-place").all_inner_texts() == ["–", "–"]  # no places yet
+
+    teacher.get_by_role("button", name="Show test results").click(timeout=SOON)
+    for pupil in (mina, tom):  # whose page moves by itself
+        pupil.get_by_text("Test accuracy, 95 % interval").wait_for(timeout=SOON)
+        first = pupil.locator(".board-rows .board-place").first.inner_text()
+        assert first in ("1", "=1"), first
+    assert "belongs to '미나" in may_not_change(tom, url, runs[0])
+
+
 def test_a_pupil_cannot_delete_anothers_run_by_page_nor_by_api(
     serve: Callable[..., str], chromium: Any
 ) -> None:
@@ -93,23 +158,18 @@ def test_a_pupil_cannot_delete_anothers_run_by_page_nor_by_api(
 
         tom = join(browsers[2], f"{link}&next=/runs?run={run}", "Tom")
         tom.get_by_role("button", name="Compare").wait_for(timeout=SOON)  # he may look
-        for change in ("Delete", "Rename", "Resume", "Star"):
-            assert tom.get_by_role("button", name=change, exact=True).count() == 0, change
-        status, answer = tom.evaluate(
-            """async (run) => {
-              const answer = await fetch(`/api/runs/${run}/resume`, {method: 'POST'})
-              return [answer.status, (await answer.json()).error]
-            }""",
-            run,
-        )
-        assert (status, "belongs to '미나" in answer) == (403, True), answer
+        assert "belongs to '미나" in may_not_change(tom, url, run)
 
         collect_together(teacher, mina, tom, url)
+        learn_together(teacher, mina, tom, url)
 
         teacher.goto(f"{url}/runs?run={run}")
         teacher.get_by_role("button", name="Delete", exact=True).click(timeout=SOON)
         teacher.get_by_role("button", name="Delete 1 run").click(timeout=SOON)
-        teacher.get_by_text("No runs yet").wait_for(timeout=SOON)
+        teacher.get_by_role("button", name="Delete 1 run").wait_for(state="detached", timeout=SOON)
+        assert (
+            teacher.evaluate("(run) => fetch(`/api/runs/${run}`).then((a) => a.status)", run) == 404
+        )
 
         tom.goto(f"{url}/sign-out")
         tom.get_by_role("button", name="Sign out").click()

@@ -26,7 +26,8 @@ def draw_assignments() -> None:
     st.header("Assignments", anchor=False)
     st.caption(
         "Settings that everybody gets, with the few that may be changed. Make one on the Train "
-        "page: choose the settings, then “Hand out as an assignment”."
+        "page: choose the settings, open “These settings as YAML, link or assignment” below them "
+        "and press “Hand out as an assignment”."
     )
     st.page_link("pages/train.py", label="Make one", icon=":material/add:")
     for each in given:

@@ -100,26 +100,36 @@ def _fixed(given: Assignment) -> dict[str, object]:
 
 
 def draw_hand_out(config: RunConfig) -> None:
-    """Draws the form that makes an assignment of these settings, for a teacher."""
+    """Draws the button that makes an assignment of these settings, for a teacher."""
     if not current_person().is_admin:
         return
-    with st.popover("Hand out as an assignment", icon=":material/assignment:", width="stretch"):
-        title = st.text_input("Title", key="train_hand_out_title", max_chars=LONGEST_TITLE)
-        text = st.text_area("What to do", key="train_hand_out_text", max_chars=LONGEST_TEXT)
-        open_ = st.multiselect(
-            "Settings that may be moved",
-            [name for name in KNOBS if name not in _NEVER_OPEN],
-            default=_USUALLY_OPEN,
-            format_func=lambda name: KNOBS[name].title,
-            key="train_hand_out_open",
-            help="All others are fixed as they are now.",
-        )
-        if st.button("Hand out", key="train_hand_out", type="primary", icon=":material/send:"):
-            try:
-                made = create_assignment(
-                    store().database, title=title, text=text, config=config, open=open_
-                )
-            except LabError as error:
-                st.error(plain(page_words(str(error))), icon=":material/error:")
-            else:
-                st.switch_page("pages/board.py", query_params={"subject": made.id})
+    if st.button(
+        "Hand out as an assignment",
+        key="train_hand_out_open",
+        icon=":material/assignment:",
+        width="stretch",
+    ):
+        _hand_out(config)
+
+
+@st.dialog("Hand out as an assignment")  # a popover at the foot of the form ends below the window
+def _hand_out(config: RunConfig) -> None:
+    title = st.text_input("Title", key="train_hand_out_title", max_chars=LONGEST_TITLE)
+    text = st.text_area("What to do", key="train_hand_out_text", max_chars=LONGEST_TEXT)
+    open_ = st.multiselect(
+        "Settings that may be moved",
+        [name for name in KNOBS if name not in _NEVER_OPEN],
+        default=_USUALLY_OPEN,
+        format_func=lambda name: KNOBS[name].title,
+        key="train_hand_out_knobs",
+        help="All others are fixed as they are now.",
+    )
+    if st.button("Hand out", key="train_hand_out", type="primary", icon=":material/send:"):
+        try:
+            made = create_assignment(
+                store().database, title=title, text=text, config=config, open=open_
+            )
+        except LabError as error:
+            st.error(plain(page_words(str(error))), icon=":material/error:")
+        else:
+            st.switch_page("pages/board.py", query_params={"subject": made.id})
