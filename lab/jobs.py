@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lab.people import acting_as, current_person, require_owner
+from lab.people import acting_as, current_person, may_see, require_owner
 from lab.process import trim_memory
 from lab.progress import Cancel, Progress, Rate, Report
 
@@ -157,9 +157,13 @@ def wait(job_id: str, *, timeout: float) -> JobView | None:
 
 
 def jobs(kind: str | None = None) -> list[JobView]:
-    """All known jobs, newest first."""
+    """All known jobs that the current person may see, newest first."""
     with _lock:
-        return [job.view() for job in reversed(_jobs.values()) if kind in (None, job.kind)]
+        return [
+            job.view()
+            for job in reversed(_jobs.values())
+            if kind in (None, job.kind) and may_see(job.person.id)
+        ]
 
 
 def latest(key: str) -> JobView | None:

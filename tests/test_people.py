@@ -64,6 +64,23 @@ def test_what_others_do_may_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
             may_see("p-tom")
 
 
+def test_jobs_of_others_are_listed_unless_others_are_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind = "test of whose"
+    with acting_as(MINA):
+        job = jobs.start(kind, "Mina's pictures", lambda report, cancel: 1)
+    jobs.wait(job.id, timeout=10)
+
+    def listed(person: Person) -> int:
+        with acting_as(person):
+            return len(jobs.jobs(kind))
+
+    assert [listed(person) for person in (MINA, TOM, OPERATOR)] == [1, 1, 1]
+    monkeypatch.setenv("LAB_OTHERS", "hidden")
+    assert [listed(person) for person in (MINA, TOM, OPERATOR)] == [1, 0, 1]
+
+
 def test_a_mistyped_setting_does_not_open_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sharing() == ""
     monkeypatch.setenv("LAB_SHARED", "Class")

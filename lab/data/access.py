@@ -4,8 +4,8 @@ In a lab for one person any path may be typed. In one that several people use on
 paths, and only below the folders that LAB_FOLDERS names. All else gets one answer, whatever is
 there: nobody looks around on the server.
 
-Whose a set is stands in LAB_HOME/owners/<name>.json; a set without that file is the operator's,
-for everybody to train on.
+Whose a set is stands in LAB_HOME/owners/<name>.json. A set without that file, as those that are
+built in, downloaded or added by an admin, is the operator's, for everybody to train on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lab.errors import NotAllowedError
 from lab.home import atomic_file, home_folder, lab_home
-from lab.people import current_person, require_owner, sharing
+from lab.people import current_person, may_change, may_see, require_owner, sharing
 
 FOLDERS_VARIABLE = "LAB_FOLDERS"
 
@@ -47,8 +47,23 @@ def _allowed_folders() -> list[str]:
     return [os.path.realpath(os.path.expanduser(each)) for each in folders if each.strip()]
 
 
+def may_see_dataset(name: str) -> bool:
+    """Whether the current person may look at the data set and train on it: the operator's all may,
+    a member's as the rule of LAB_OTHERS says."""
+    owner, _ = owner_of(name)
+    return not owner or may_see(owner)
+
+
+def may_change_dataset(name: str) -> bool:
+    """Whether the current person may change it, and what is kept of it for all."""
+    owner, _ = owner_of(name)
+    return may_change(owner)
+
+
 def require_dataset(name: str) -> None:
     """Raises NotAllowedError unless the current person may change or delete the data set."""
+    if not may_see_dataset(name):
+        raise NotAllowedError(f"The name {name!r:.80} is taken here; choose another one.")
     owner, owner_name = owner_of(name)
     require_owner(owner, owner_name, f"The data set {name!r:.80}")
 
@@ -69,9 +84,9 @@ def datasets_of(person_id: str) -> list[str]:
 
 
 def take_dataset(name: str) -> None:
-    """Records the set, just added, as the current person's, unless somebody has it."""
+    """Records the set, just added, as the current member's, unless somebody has it."""
     person = current_person()
-    if person.id and not _file(name).exists():
+    if not person.is_admin and not _file(name).exists():
         with atomic_file(_file(name)) as file:
             values = {"person": person.id, "name": person.name}
             file.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")

@@ -23,6 +23,7 @@ from pathlib import Path
 from lab.data import version_files
 from lab.data.access import (
     datasets_of,
+    may_see_dataset,
     release_dataset,
     require_dataset,
     require_path,
@@ -139,7 +140,8 @@ class DatasetInfo:
 
 
 def list_datasets() -> list[DatasetInfo]:
-    """The registered data sets in their order, then a person's own by name."""
+    """The registered data sets in their order, then people's own by name: those that the current
+    person may see."""
     infos: list[DatasetInfo] = []
     for name in _names():
         with contextlib.suppress(NotFoundError):  # removed in the meantime
@@ -287,6 +289,8 @@ def check_free(name: str) -> None:
     except DataError:
         return  # damaged: to add it again is the way to mend it
     if meta is not None and not (name in DATASETS and DATASETS.get(name).built_in):
+        if not may_see_dataset(name):
+            raise DatasetExistsError(f"The name {name!r} is taken here; choose another one.")
         total = sum(sum(classes.values()) for classes in meta.counts.values())
         raise DatasetExistsError(
             f"There is already a data set {name!r} on this machine: {meta.title}, {total:,} images "
@@ -602,11 +606,15 @@ def _names() -> list[str]:
         for folder in home_folder("packs").iterdir()
         if _NAME.fullmatch(folder.name) and (folder / "meta.json").is_file()
     )
-    return [*DATASETS.names(), *sorted(name for name in own if name not in DATASETS)]
+    return [
+        *DATASETS.names(),
+        *sorted(name for name in own if name not in DATASETS and may_see_dataset(name)),
+    ]
 
 
 def _check_known(name: str) -> None:
-    """Raises NotFoundError for unknown names, also for such as `../runs`, which would be paths."""
+    """Raises NotFoundError for unknown names, also for such as `../runs`, which would be paths, and
+    for sets that the current person may not see."""
     if _NAME.fullmatch(name):
         _wait_for_exchange(name)
     if name not in DATASETS and name not in (names := _names()):

@@ -22,6 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lab.data import catalog
+from lab.data.access import require_dataset
 from lab.data.splits import Splits
 from lab.errors import ConfigError, NotFoundError, ResourceError
 from lab.home import atomic_file, home_folder
@@ -66,9 +67,11 @@ def pin(dataset: str, index: int) -> None:
     """Follow image `index` of the data set from the next epoch of any run on it.
 
     Pinning a pinned image changes nothing. Raises NotFoundError when the set or the image is not
-    there, ConfigError when 8 are pinned already, ResourceError when it cannot be written down.
+    there, NotAllowedError when the set is somebody else's, ConfigError when 8 are pinned already,
+    ResourceError when it cannot be written down.
     """
     info = _ready_dataset(dataset)
+    require_dataset(dataset)
     images = len(catalog.open_pack(dataset))
     if not 0 <= index < images:
         raise NotFoundError(
@@ -87,8 +90,10 @@ def pin(dataset: str, index: int) -> None:
 
 
 def unpin(dataset: str, index: int) -> None:
-    """Unpin image `index`; an image that is not pinned changes nothing."""
+    """Unpin image `index`; an image that is not pinned changes nothing. Raises NotAllowedError when
+    the set is somebody else's."""
     info = _ready_dataset(dataset)
+    require_dataset(dataset)
     with _lock(dataset):
         pinned = _read(dataset, info.images_hash).indices
         if index in pinned:

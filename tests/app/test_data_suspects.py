@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lab import jobs
+from lab import jobs, people
 from lab.config import RunConfig
 from lab.data import catalog
 from lab.data.pack import PackWriter
@@ -73,6 +73,24 @@ def test_a_card_shows_the_evidence_and_its_buttons_act(app: AppTest) -> None:
     assert not app.exception
     assert confirmed(pack) == frozenset()
     assert f"{prefix}{right}_right" in keys(app, "_right")
+
+
+def test_pins_and_what_is_right_are_offered_to_who_may_change_the_set(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pupil, teacher = people.Person("p1", "Ada", "member"), people.OPERATOR
+    monkeypatch.setattr(people, "OPERATOR", pupil)  # who acts where nobody has signed in
+    app.run()
+    assert not app.exception
+    assert keys(app, "_exclude")  # the cards are there
+    assert not keys(app, "_right")
+    app.session_state["data_tab"] = "Images"
+    app.run()
+    assert not app.exception
+    assert [toggle.key for toggle in app.toggle] == ["data_mending"]
+    monkeypatch.setattr(people, "OPERATOR", teacher)
+    app.run()
+    assert [toggle.key for toggle in app.toggle] == ["data_pinning", "data_mending"]
 
 
 def test_evidence_is_a_sentence_in_which_names_are_text() -> None:

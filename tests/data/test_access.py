@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.data import catalog, versions
-from lab.data.access import may_type_paths, owner_of, require_path
+from lab.data import catalog, probes, versions
+from lab.data.access import may_change_dataset, may_type_paths, owner_of, require_path
+from lab.data.quality import confirmed
 from lab.data.versions import Edits
-from lab.errors import NotAllowedError
-from lab.people import Person, acting_as
+from lab.errors import NotAllowedError, NotFoundError
+from lab.people import OPERATOR, Person, acting_as
 from tests.data.pictures import pets, write_folder
 
 MINA = Person("p-mina", "미나", "member")
@@ -84,3 +85,62 @@ def test_the_teachers_sets_are_for_all_to_use_and_nobody_elses_to_change(folder:
         assert catalog.describe("pets").usable
         with pytest.raises(NotAllowedError, match="belongs to the teacher"):
             catalog.remove_dataset("pets")
+
+
+def test_where_others_are_hidden_a_member_sees_no_other_members_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = Person("p-head", "Head", "admin")  # an account, which has an id of its own
+    catalog.add_dataset("of-the-teacher", folder)
+    with acting_as(head):
+        catalog.add_dataset("of-the-head", folder)
+    with acting_as(MINA):
+        catalog.add_dataset("pets", folder)
+
+    def own_sets() -> list[str]:
+        return [info.name for info in catalog.list_datasets() if info.own]
+
+    with acting_as(TOM):
+        assert own_sets() == ["of-the-head", "of-the-teacher", "pets"]
+    monkeypatch.setenv("LAB_OTHERS", "hidden")
+    everything = ["of-the-head", "of-the-teacher", "pets"]
+    for person in (MINA, head, OPERATOR):
+        with acting_as(person):
+            assert own_sets() == everything
+            assert len(catalog.open_pack("pets")) == 4
+    with acting_as(TOM):
+        assert own_sets() == everything[:2]
+        for look in (catalog.describe, catalog.open_pack, catalog.remove_dataset):
+            with pytest.raises(NotFoundError) as refused:
+                look("pets")
+            assert str(refused.value).startswith("Unknown data set 'pets'. There are: ")
+            assert "미나" not in str(refused.value)
+        with pytest.raises(catalog.DatasetExistsError, match="name 'pets' is taken here;"):
+            catalog.add_dataset("pets", folder)
+        with pytest.raises(NotAllowedError, match="name 'pets' is taken here;"):
+            catalog.add_dataset("pets", folder, replace=True)
+        assert "drawn-signs" in {info.name for info in catalog.list_datasets()}
+
+
+def test_pins_and_labels_called_right_are_the_owners(folder: Path) -> None:
+    with acting_as(MINA):
+        catalog.add_dataset("pets", folder)
+        pack = catalog.open_pack("pets")
+        probes.pin("pets", 1)
+        confirmed.confirm(pack, 1)
+    with acting_as(TOM):
+        assert not may_change_dataset("pets")
+        for change in (
+            lambda: probes.pin("pets", 0),
+            lambda: probes.unpin("pets", 1),
+            lambda: confirmed.confirm(pack, 0),
+            lambda: confirmed.take_back(pack, 1),
+        ):
+            with pytest.raises(NotAllowedError, match="data set 'pets' belongs to '미나'"):
+                change()
+    assert probes.probes("pets") == (1,)
+    assert confirmed.confirmed(pack) == {1}
+    with acting_as(MINA):
+        probes.unpin("pets", 1)
+    confirmed.take_back(pack, 1)  # the operator may
+    assert (probes.probes("pets"), confirmed.confirmed(pack)) == ((), frozenset())

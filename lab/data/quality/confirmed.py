@@ -10,6 +10,7 @@ import json
 
 from filelock import FileLock
 
+from lab.data.access import require_dataset
 from lab.data.pack import Pack
 from lab.home import atomic_file, home_folder
 
@@ -25,16 +26,18 @@ def confirmed(pack: Pack) -> frozenset[int]:
 
 
 def confirm(pack: Pack, row: int) -> None:
-    """Remembers that the label of this picture is right."""
+    """Remembers that the label of this picture is right. Raises NotAllowedError when the set is
+    somebody else's: what is remembered holds for all who look at it."""
     _change(pack, row, pack.meta.class_names[pack.labels[row]])
 
 
 def take_back(pack: Pack, row: int) -> None:
-    """Forgets that somebody called the label of this picture right."""
+    """Forgets that somebody called the label of this picture right. Raises NotAllowedError."""
     _change(pack, row, None)
 
 
 def _change(pack: Pack, row: int, class_name: str | None) -> None:
+    require_dataset(pack.meta.dataset)
     file = home_folder("quality", _folder_of(pack)) / "confirmed.json"
     with FileLock(home_folder("locks") / f"{_folder_of(pack)}-confirmed.lock"):
         right = _read(pack)

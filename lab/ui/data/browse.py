@@ -11,6 +11,7 @@ from lab.charts.labels import label_distribution, label_distribution_alt
 from lab.charts.series import LabelCounts
 from lab.config import RunConfig
 from lab.data import catalog, probes
+from lab.data.access import may_change_dataset
 from lab.data.augment import preview
 from lab.data.catalog import DatasetInfo
 from lab.data.decode import FITS
@@ -176,7 +177,7 @@ def _gallery(info: DatasetInfo) -> None:
             key=f"data_split_{info.name}",
             required=True,
         )
-        pinning = st.toggle(
+        pinning = may_change_dataset(info.name) and st.toggle(
             "Pin pictures",
             key="data_pinning",
             help=f"Runs follow up to {probes.MOST} pinned pictures through their training: see the "

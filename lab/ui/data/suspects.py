@@ -22,6 +22,7 @@ import streamlit as st
 
 from lab import jobs
 from lab.data import versions
+from lab.data.access import may_change_dataset
 from lab.data.catalog import DatasetInfo
 from lab.data.pack import Pack
 from lab.data.quality import check as quality
@@ -39,6 +40,7 @@ from lab.ui.widgets import edits
 from lab.ui.widgets.background import computed
 from lab.ui.widgets.checkpoints import default_checkpoint, run_label
 from lab.ui.widgets.pictures import enlarge, jpeg
+from lab.ui.widgets.queue_actions import ask
 from lab.ui.words import plain
 from lab.words import probability
 
@@ -134,13 +136,14 @@ def _draw_right(info: DatasetInfo, pack: Pack, rows: Sequence[int], key: str) ->
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.image(enlarge(pack.images[row]), width=NEIGHBOUR_SIDE, alt=pack.names[row])
             st.markdown(plain(given), width="stretch")
-            st.button(
-                "Suspect again",
-                key=f"{key}_{row}_again",
-                icon=":material/undo:",
-                on_click=confirmed.take_back,
-                args=(pack, row),
-            )
+            if may_change_dataset(info.name):
+                st.button(
+                    "Suspect again",
+                    key=f"{key}_{row}_again",
+                    icon=":material/undo:",
+                    on_click=ask,
+                    args=(confirmed.take_back, pack, row),
+                )
     if len(rows) > MOST_RIGHT:
         st.caption(f"and {len(rows) - MOST_RIGHT:,} more")
 
@@ -236,14 +239,16 @@ def _draw_card(
             on_click=edits.exclude,
             args=(info.name, [row]),
         )
-        st.button(
-            "It is right",
-            key=f"{key}_right",
-            icon=":material/check:",
-            help="Remembered: this picture is not suspected again as long as it has this label.",
-            on_click=confirmed.confirm,
-            args=(pack, row),
-        )
+        if may_change_dataset(info.name):
+            st.button(
+                "It is right",
+                key=f"{key}_right",
+                icon=":material/check:",
+                help="Remembered: this picture is not suspected again as long as it has this "
+                "label.",
+                on_click=ask,
+                args=(confirmed.confirm, pack, row),
+            )
         if run_id is not None:
             st.page_link(
                 "pages/inspect.py",

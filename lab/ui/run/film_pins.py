@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lab.data import catalog, probes
+from lab.data.access import may_change_dataset
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import CheckpointMetadata
@@ -65,6 +66,9 @@ def draw_pins(run: RunRow) -> None:
                 _card(run, index, name, _PARTS.get(newest.parts[row], ""), pixels, pins)
             for index, name, pixels in _pinned(run.dataset, version, tuple(waiting)):
                 _card(run, index, name, "pinned, not in the strip yet", pixels, pins)
+        if not may_change_dataset(run.dataset):
+            st.caption("Whoever added the data set chooses which pictures are pinned.")
+            return
         st.page_link(
             "pages/data.py",
             label="Choose others on the Data page: “Pin pictures” above the images",

@@ -7,6 +7,7 @@ from typing import Literal
 import streamlit as st
 
 from lab.data import probes
+from lab.data.access import may_change_dataset
 from lab.errors import LabError
 from lab.ui.words import plain
 
@@ -19,7 +20,10 @@ def draw_pin_button(
     pinned: bool,
     width: Literal["content", "stretch"] = "content",
 ) -> None:
-    """Draws "Pin", or "Unpin" where image `index` of the data set's pack is `pinned` already."""
+    """Draws "Pin", or "Unpin" where image `index` of the data set's pack is `pinned` already;
+    nothing where the data set is somebody else's."""
+    if not may_change_dataset(dataset):
+        return
     st.button(
         "Unpin" if pinned else "Pin",
         key=key,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from lab.data import probes
+from lab.data.access import may_change_dataset
 from lab.data.catalog import DatasetInfo
 from lab.data.pack import Pack
 from lab.data.quality.embedding import similar
@@ -188,16 +189,17 @@ def _draw_buttons(info: DatasetInfo, pack: Pack, at: Chosen) -> None:
         st.switch_page("pages/inspect.py", query_params={"run": runs[0].id, "image": str(one)})
     pinned = set(probes.probes(info.name))
     all_pinned = set(rows) <= pinned
-    st.button(
-        "Unpin" if all_pinned else "Pin",
-        key="data_map_pin",
-        icon=":material/keep_off:" if all_pinned else ":material/keep:",
-        disabled=len(set(rows) - pinned) + len(pinned) > probes.MOST and not all_pinned,
-        help=f"Runs follow up to {probes.MOST} pinned pictures in their film strip; "
-        f"{len(pinned)} are pinned.",
-        on_click=_pin,
-        args=(info.name, rows, not all_pinned),
-    )
+    if may_change_dataset(info.name):
+        st.button(
+            "Unpin" if all_pinned else "Pin",
+            key="data_map_pin",
+            icon=":material/keep_off:" if all_pinned else ":material/keep:",
+            disabled=len(set(rows) - pinned) + len(pinned) > probes.MOST and not all_pinned,
+            help=f"Runs follow up to {probes.MOST} pinned pictures in their film strip; "
+            f"{len(pinned)} are pinned.",
+            on_click=_pin,
+            args=(info.name, rows, not all_pinned),
+        )
     out = set(rows) <= edits.pending(info.name).exclude
     st.button(
         f"Leave out {which}",
