@@ -17,6 +17,11 @@ SIGN_INS_A_MINUTE = ("LAB_MAX_SIGN_INS", 120)
 """From one address: a class may sit behind one."""
 STREAMS = ("LAB_MAX_STREAMS", 20)
 """Event streams that one member, or without sign-in one address, may have open."""
+PAGES = ("LAB_MAX_PAGES", 60)
+"""Pages, each with its web socket, that one member, or without sign-in one address, may have
+open: each is a session in memory."""
+CLICKS_A_MINUTE = ("LAB_MAX_CLICKS", 1200)
+"""Messages from pages, by one visitor; those beyond it wait."""
 MEMORY_MEGABYTES = ("LAB_MAX_SESSION_MB", 200)
 """Of pictures to classify, which stay in memory, by one visitor."""
 MEMORY_FILES = ("LAB_MAX_SESSION_FILES", 500)
@@ -29,6 +34,8 @@ _ALL = (
     UPLOADS_A_MINUTE,
     SIGN_INS_A_MINUTE,
     STREAMS,
+    PAGES,
+    CLICKS_A_MINUTE,
     MEMORY_MEGABYTES,
     MEMORY_FILES,
     COLLECTED_PICTURES,

@@ -2,6 +2,7 @@
 answer says to the browser.
 
     request ── signed in? ── too often? ── act as that person ── app ── headers ── answer
+    socket ─── signed in? ── too many pages? ── app, which gets so many messages a minute
 
 In a lab for one person nobody signs in and nothing is counted; the headers are always there.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from asyncio import sleep
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -19,11 +22,19 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from lab.api.guard import forwarded_prefix, has_token
 from lab.api.limits import Buckets, visitor
 from lab.api.sign_in import person_of, set_person
-from lab.limits import REQUESTS_A_MINUTE, SIGN_INS_A_MINUTE, UPLOADS_A_MINUTE
+from lab.limits import (
+    CLICKS_A_MINUTE,
+    PAGES,
+    REQUESTS_A_MINUTE,
+    SIGN_INS_A_MINUTE,
+    UPLOADS_A_MINUTE,
+    limit,
+)
 from lab.people import OPERATOR, Person, acting_as, has_sign_in, sharing
 
 OPEN = ("/sign-in", "/sign-out", "/_stcore/health")
@@ -106,6 +117,9 @@ class Gate:
         self._requests = Buckets(REQUESTS_A_MINUTE)
         self._uploads = Buckets(UPLOADS_A_MINUTE)
         self._sign_ins = Buckets(SIGN_INS_A_MINUTE)
+        self._clicks = Buckets(CLICKS_A_MINUTE)
+        self._pages: Counter[str] = Counter()
+        """Visitor -> their open sockets. Read and written by the event loop alone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -120,7 +134,7 @@ class Gate:
             if person is None:
                 await send({"type": "websocket.close", "code": 4401, "reason": "Sign in first."})
                 return
-            await self._app(scope, receive, send)  # its scripts find the person themselves
+            await self._socket(request, person, receive, send)
             return
         send = self._with_headers(send, request)
         answer = self._refusal(request, person)
@@ -133,6 +147,39 @@ class Gate:
         else:
             with acting_as(person):
                 await self._app(scope, receive, send)
+
+    async def _socket(
+        self, request: HTTPConnection, person: Person, receive: Receive, send: Send
+    ) -> None:
+        """Serves a page's socket; its scripts find the person themselves."""
+        if not _is_counted(person):
+            await self._app(request.scope, receive, send)
+            return
+        who, most = visitor(request, person), limit(PAGES)
+        if self._pages[who] >= most:
+            await _refuse_socket(
+                request.scope,
+                receive,
+                send,
+                f"You have {most} pages of this lab open already, the most that one person may "
+                f"({PAGES[0]}); close one and load this one again.",
+            )
+            return
+
+        async def receive_in_turn() -> Message:
+            # A message that has to wait holds its sender back: nothing of it is lost.
+            message = await receive()
+            while message["type"] == "websocket.receive" and (wait := self._clicks.take(who)):
+                await sleep(wait)
+            return message
+
+        self._pages[who] += 1
+        try:
+            await self._app(request.scope, receive_in_turn, send)
+        finally:
+            self._pages[who] -= 1
+            if not self._pages[who]:
+                del self._pages[who]
 
     def _person(self, request: HTTPConnection) -> Person | None:
         return OPERATOR if has_token(request) else person_of(request.cookies)
@@ -166,7 +213,7 @@ class Gate:
                 return _sentence("An upload says how long it is.", 411)
             if why := self._refuse_upload(session, who, int(length)):
                 return _sentence(why, 413)
-        if not sharing() or (has_sign_in() and person is not None and person.is_admin):
+        if not _is_counted(person):
             return None
         wait = 0.0
         if path.startswith("/sign-in") and (method == "POST" or CODES & {*request.query_params}):
@@ -200,6 +247,20 @@ class Gate:
             await send(message)
 
         return send_with_headers
+
+
+def _is_counted(person: Person | None) -> bool:
+    """Whether a visitor's requests are counted: not in a lab of one's own, and not a teacher's."""
+    return bool(sharing()) and not (has_sign_in() and person is not None and person.is_admin)
+
+
+async def _refuse_socket(scope: Scope, receive: Receive, send: Send, text: str) -> None:
+    """Answers with a sentence in place of opening the socket, where the server can."""
+    socket = WebSocket(scope, receive, send)
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await socket.send_denial_response(_sentence(text, 429))
+    else:
+        await socket.close(4429, text[:120])  # a reason has 123 bytes at most
 
 
 def _is_open(request: HTTPConnection) -> bool:

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from lab.api.gate import HEADERS, Gate, policy, script_hashes
@@ -52,7 +52,8 @@ async def _static(request: Request) -> PlainTextResponse:
 
 async def _socket(socket: WebSocket) -> None:
     await socket.accept()
-    await socket.close()
+    async for data in socket.iter_bytes():
+        await socket.send_bytes(data)
 
 
 @pytest.fixture
@@ -339,6 +340,51 @@ def test_a_shared_lab_shows_no_metrics(visit: Visit) -> None:
 def test_nobody_acts_after_the_request(visit: Visit) -> None:
     assert visit(name="Mina").get("/who").json()["role"] == "member"
     assert current_person() == Person("", "Teacher", "admin")
+
+
+def test_a_person_has_only_so_many_pages_open(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_MAX_PAGES", "1")
+    address = "ws://localhost:8501/_stcore/stream"
+    mina, tom = visit(name="Mina"), visit(name="Tom")
+    with mina.websocket_connect(address):
+        with pytest.raises(WebSocketDenialResponse) as refused, mina.websocket_connect(address):
+            pass
+        assert refused.value.status_code == 429
+        assert refused.value.json()["error"].startswith("You have 1 pages of this lab open")
+        with tom.websocket_connect(address):  # another one
+            pass
+    with mina.websocket_connect(address):  # once the other page is closed
+        pass
+    teacher = visit()
+    teacher.get(teachers_link(BASE))
+    with teacher.websocket_connect(address), teacher.websocket_connect(address):
+        pass
+    alone = visit("")
+    with alone.websocket_connect(address), alone.websocket_connect(address):
+        pass
+
+
+@pytest.mark.parametrize("shared", ["class", "open"])
+def test_a_flood_of_messages_of_one_visitor_waits_and_none_is_lost(
+    visit: Visit, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        monkeypatch.setenv("LAB_MAX_CLICKS", "1000")  # a minute later
+        await asyncio.sleep(0.07)
+
+    monkeypatch.setattr("lab.api.gate.sleep", sleep)
+    monkeypatch.setenv("LAB_MAX_CLICKS", "2")
+    pupil = visit(shared, "Mina" if shared == "class" else "")
+    with pupil.websocket_connect("ws://localhost:8501/_stcore/stream") as socket:
+        for number in range(3):
+            socket.send_bytes(bytes([number]))
+        assert [socket.receive_bytes() for _ in range(3)] == [b"\0", b"\1", b"\2"]
+    assert 25 < waits[0] <= 30
 
 
 @pytest.mark.parametrize("shared", ["class", "open"])

@@ -89,6 +89,22 @@ def test_the_board_has_a_line_for_each_person(
     assert not open_page("board", view="projector", subject=given).exception
 
 
+def test_a_link_opens_the_board_that_it_names_not_the_newest(
+    open_page: OpenPage, given: str, started: None
+) -> None:
+    newer = create_assignment(
+        store().database, title="Newer", text="", config=resolve(QUICK), open=[]
+    )
+    app = open_page("board", subject=given)
+    box = app.selectbox(key="board_subject")
+    assert box.value == given
+    assert given in app.query_params["subject"]
+    box.set_value(newer.id).run()
+    assert newer.id in app.query_params["subject"]
+    [panel] = components(app, "panel")
+    assert panel["panel"]["state"] == "empty"
+
+
 def test_a_member_sees_no_switches_and_no_test_results(
     open_page: OpenPage, given: str, started: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,9 +34,10 @@ from lab.words import percent, whole_percent
 SUBJECT = "subject"
 """The parameter of the page's URL: "a-..." is an assignment, "data:..." a data set."""
 DATA = "data:"
+_CHOSEN, _IN_URL = "board_subject", "board_subject_in_url"
 POLL = 2.0
 _BIG = """<style>
-[data-testid="stHeader"], [data-testid="stToolbar"] { display: none; }
+[data-testid="stHeader"], [data-testid="stToolbar"], .st-key-frame_visitor { display: none; }
 [data-testid="stMainBlockContainer"] { padding: 2.2vw 3vw; max-width: none; }
 [data-testid="stHeading"] h1 { font-size: clamp(2rem, 3.6vw, 4.4rem); }
 </style>"""
@@ -65,18 +66,20 @@ def draw_board() -> str | None:
     if not subjects:
         st.info("No run yet. The board fills as soon as somebody trains.")
         return None
-    if st.query_params.get(SUBJECT) not in subjects:
-        st.query_params.pop(SUBJECT, None)
+    # Not bound to the URL by Streamlit, which would write and expect the title there.
+    wanted = st.query_params.get(SUBJECT)
+    if wanted in subjects and wanted != st.session_state.get(_IN_URL):  # a link, or a reload
+        st.session_state[_CHOSEN] = wanted
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         subject = st.selectbox(
             "Board of",
             list(subjects),
             format_func=subjects.__getitem__,
-            key=SUBJECT,
-            bind="query-params",
+            key=_CHOSEN,
             width=420,
             label_visibility="collapsed",
         )
+        st.query_params[SUBJECT] = st.session_state[_IN_URL] = subject
         st.page_link(
             "pages/board.py",
             label="Projector",

@@ -33,6 +33,7 @@ function camera(root) {
   let stopped = false
   let timer
   let pictures = []
+  let bytes = 0 // of the burst, as it is sent
 
   const say = (text) => {
     message.textContent = text
@@ -69,7 +70,9 @@ function camera(root) {
     canvas.height = Math.max(1, Math.round(height * scale))
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height)
     const url = canvas.toDataURL("image/jpeg", 0.9)
+    if (pictures.length && bytes + url.length > data.most_bytes) return letGo()
     pictures.push(url)
+    bytes += url.length
     count.textContent = `${pictures.length} picture${pictures.length === 1 ? "" : "s"}`
     const thumb = document.createElement("img")
     thumb.src = url
@@ -80,6 +83,7 @@ function camera(root) {
   const hold = () => {
     if (timer || shoot.disabled) return
     pictures = []
+    bytes = 0
     thumbs.replaceChildren()
     shoot.classList.add("shooting")
     picture() // a short press is one picture

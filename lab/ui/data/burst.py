@@ -16,6 +16,8 @@ import streamlit as st
 
 MOST_PICTURES = 200
 """Pictures of one burst."""
+MOST_MESSAGE_BYTES = 20_000_000
+"""Of a burst as it is sent: Streamlit closes the page for a message of more than 25 MB."""
 MOST_BYTES = 2_000_000
 """Of one picture: at most 640 pixels a side, as JPEG."""
 RATES = (2, 5, 10)
@@ -61,6 +63,7 @@ def draw_burst(class_name: str, take: Callable[[str, Sequence[bytes]], None]) ->
         data={
             "rate": rate or RATES[1],
             "most": MOST_PICTURES,
+            "most_bytes": MOST_MESSAGE_BYTES,
             "alt": f"What the camera sees, for {class_name}",
         },
         on_pictures_change=lambda: take(

@@ -21,6 +21,8 @@ from lab.data.class_needs import ENOUGH, LEAST, class_problem, missing
 from lab.data.decode import FORMAT_WORDS, SUFFIXES, UnreadableFile, decode
 from lab.data.sources.photographs import BURST
 from lab.home import home_folder
+from lab.limits import MEMORY_MEGABYTES, limit
+from lab.people import sharing
 from lab.ui.data.add import draw_name, submit
 from lab.ui.data.burst import draw_burst
 from lab.ui.widgets.uploaded import release_files
@@ -31,6 +33,13 @@ MOST_BYTES = 300_000_000
 SHOWN = 8
 """Thumbnails of a class."""
 THUMBNAIL = 64
+
+
+def _most_bytes() -> int:
+    """Returns the most that one session's pictures may take of the memory."""
+    if not sharing():
+        return MOST_BYTES
+    return min(MOST_BYTES, limit(MEMORY_MEGABYTES) * 1_000_000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +84,9 @@ class Collection:
             if digest in those:
                 self.refused.append(f"{name} is in the class {other} already.")
                 return False
-        if self.total_bytes + len(data) > MOST_BYTES:
+        if self.total_bytes + len(data) > (most := _most_bytes()):
             self.refused.append(
-                f"{name}: more than {size(MOST_BYTES)} in all; add a folder by its path instead."
+                f"{name}: more than {size(most)} in all; add a folder or zip instead."
             )
             return False
         try:

@@ -70,6 +70,7 @@ def _draw_own() -> None:
             "You have more than you may: no run, upload or import starts. Delete something.",
             icon=":material/error:",
         )
+    st.caption("To make room, delete runs and data sets of yours on their own pages.")
     with st.container(horizontal=True):
         st.page_link("pages/runs.py", label="Runs", icon=":material/history:")
         st.page_link("pages/data.py", label="Data sets", icon=":material/photo_library:")
@@ -120,23 +121,23 @@ def _bar(parts: list[Part], whole: int) -> str:
 
 
 def _draw_part(colour: str, part: Part) -> None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="medium"):
-        st.html(
-            f'<span style="display:block;width:14px;height:14px;border-radius:4px;'
-            f'background:{colour}"></span>',
-            width="content",
-        )
-        with st.container(gap=None):
-            st.markdown(f"**{part.title}** · {size(part.bytes)}")
-            if part.help:
-                st.caption(part.help)
-        if part.help and st.button(
-            f"Clean {size(part.clearable)}" if part.clearable else "Nothing to clean",
-            key=f"storage_{part.name}",
-            icon=":material/mop:",
-            disabled=not part.clearable,
-        ):
-            _question(part)
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.html(
+                f'<span style="display:block;width:14px;height:14px;border-radius:4px;'
+                f'background:{colour}"></span>',
+                width="content",
+            )
+            st.markdown(f"**{part.title}** · {size(part.bytes)}", width="stretch")
+            if part.help and st.button(
+                f"Clean {size(part.clearable)}" if part.clearable else "Nothing to clean",
+                key=f"storage_{part.name}",
+                icon=":material/mop:",
+                disabled=not part.clearable,
+            ):
+                _question(part)
+        if part.help:  # below: beside the button it would be a narrow column on a phone
+            st.caption(part.help)
 
 
 @st.dialog("Clean up")

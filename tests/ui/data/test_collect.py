@@ -44,6 +44,24 @@ def test_a_class_needs_three_bursts_or_single_pictures() -> None:
     assert pictures.groups("cat") == 3
 
 
+def test_in_a_shared_lab_a_page_keeps_no_more_pictures_than_one_may_have_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAB_MAX_SESSION_MB", "1")
+    large = jpeg(5) + bytes(600_000)  # what follows a JPEG's end is ignored
+    for shared, taken in (("", 2), ("class", 1)):
+        monkeypatch.setenv("LAB_SHARED", shared)
+        pictures = Collection()
+        assert [
+            pictures.add("cat", "1.jpg", large),
+            pictures.add("cat", "2.jpg", large + b"2"),
+        ] == [
+            True,
+            taken == 2,
+        ]
+    assert pictures.refused == ["2.jpg: more than 1.0 MB in all; add a folder or zip instead."]
+
+
 @pytest.mark.usefixtures("lab_home")
 def test_a_burst_becomes_a_group_on_one_side() -> None:
     pictures = with_bursts(1, 2, 3)
