@@ -53,6 +53,17 @@ def test_an_assignment_shows_its_open_knobs_and_starts_with_the_fixed_ones(
     assert "assignment" not in app.query_params
 
 
+def test_an_open_architecture_and_data_set_are_chosen_by_title(open_page: OpenPage) -> None:
+    made = create_assignment(
+        store().database, title="Open", text="", config=resolve(QUICK),
+        open=["dataset", "architecture"],
+    )  # fmt: skip
+    app = open_page("train", assignment=made.id)
+    assert not app.exception
+    assert "Single-layer perceptron" in app.selectbox(key="train_architecture").options
+    assert "Drawn signs" in app.selectbox(key="train_dataset").options
+
+
 def test_a_link_to_no_assignment_says_so(open_page: OpenPage) -> None:
     app = open_page("train", assignment="a-none")
     assert "no assignment" in app.error[0].value

@@ -5,6 +5,8 @@ The link names it (?assignment=ID); the session keeps it until the person leaves
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from lab.config import KNOBS, RunConfig
@@ -84,14 +86,20 @@ def draw_open_knobs(given: Assignment) -> None:
     """Draws the open knobs that have an effect, and what is fixed."""
     values = {**form_values(), **_fixed(given)}
     used = set(used_knobs(values))
-    options = {
-        "dataset": [info.name for info in catalog.list_datasets() if info.usable],
-        "architecture": list(ARCHITECTURES.names()),
+    titles = {
+        "dataset": {info.name: info.title for info in catalog.list_datasets() if info.usable},
+        "architecture": {name: ARCHITECTURES.get(name).title for name in ARCHITECTURES.names()},
     }
     for name in given.open:
+        words = titles.get(name, {})
         if name in used:
-            draw_knob(name, options=options.get(name), label=KNOBS[name].text)
+            draw_knob(name, options=words or None, label=partial(_choice, name, words))
     st.caption(f"Fixed: {plain(', '.join(given.fixed()))}.")
+
+
+def _choice(name: str, titles: dict[str, str], value: str) -> str:
+    """Returns a choice of a knob in words."""
+    return titles.get(value) or KNOBS[name].text(value)
 
 
 def _fixed(given: Assignment) -> dict[str, object]:
