@@ -3,7 +3,8 @@
 LAB_HOME/downloads/
 ├── upload-<id>.zip     a zip, once it is here whole
 ├── upload-<id>/        a folder, file by file
-└── upload-<id>.*.part  a file that is coming in
+├── upload-<id>.*.part  a file that is coming in
+└── upload-<id>.owner   the id of the member whose it is; an upload of the operator has none
 
 An id is 32 hexadecimal digits that only its session knows. What nobody has asked for within a day
 is deleted at the next upload and at the next start.
@@ -23,7 +24,7 @@ from types import TracebackType
 
 from lab.data.person_quota import count_use, require_person_quota
 from lab.errors import ConfigError, LabError
-from lab.home import home_folder, require_free_space, used_bytes, writing
+from lab.home import atomic_file, home_folder, require_free_space, used_bytes, writing
 from lab.people import current_person
 
 LIMIT_VARIABLE = "LAB_MAX_UPLOAD_MB"
@@ -35,6 +36,7 @@ PART_SECONDS = 600
 """A file that is coming in grows all the time."""
 _SPACE_EVERY = 64_000_000
 """Bytes between two looks at the free space of the disk."""
+_OWNER = ".owner"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -74,15 +76,14 @@ def discard(upload: str) -> None:
     _check_id(upload)
     with _lock:
         _sizes.pop(upload, None)
-        _people.pop(upload, None)
     for path in home_folder("downloads").glob(f"upload-{upload}*"):
         _delete(path)
 
 
 def bytes_of(person_id: str) -> int:
     """Returns what the person's uploads take that are not imported yet."""
-    with _lock:
-        mine = [upload for upload, person in _people.items() if person == person_id]
+    owners = home_folder("downloads").glob(f"upload-*{_OWNER}")
+    mine = [_id_of(file) for file in owners if _read_owner(file) == person_id]
     return sum(used_bytes(path) for path in map(uploaded_path, mine) if path is not None)
 
 
@@ -97,6 +98,8 @@ def sweep(now: float | None = None) -> None:
     for path in [*folder.glob("upload-*"), *folder.glob("collected-*")]:
         with contextlib.suppress(OSError):
             kept = PART_SECONDS if path.suffix == ".part" else KEPT_SECONDS
+            if path.suffix == _OWNER and uploaded_path(_id_of(path)) is None:  # it was imported
+                kept = PART_SECONDS
             if path.stat().st_mtime < now - kept:
                 _delete(path)
 
@@ -124,6 +127,7 @@ class IncomingFile:
         self._count(length or 0, final=False)
         require_free_space(folder, length or 0)
         require_person_quota(length or 0)
+        _note_owner(upload)
         with writing(self.target):
             handle, name = tempfile.mkstemp(prefix=f"upload-{upload}.", suffix=".part", dir=folder)
         self._file = os.fdopen(handle, "wb")
@@ -165,13 +169,12 @@ class IncomingFile:
         """Adds to the bytes of the whole upload; without `final` only looks whether they fit."""
         most = most_bytes()
         with _lock:
-            count, total = _sizes.get(self._upload, (0, 0))
+            count, total = _sizes.get(self._upload) or _size_on_disk(self._upload)
             if total + byte_count > most or count > MAX_FILES:
                 raise UploadTooLargeError(
                     f"This upload is larger than {most / 1e6:,.0f} MB or {MAX_FILES:,} files, the "
                     f"most allowed ({LIMIT_VARIABLE}). Give its path on the lab's machine instead."
                 )
-            _people[self._upload] = current_person().id
             if final:
                 _sizes[self._upload] = (count, total + byte_count)
             else:
@@ -180,9 +183,35 @@ class IncomingFile:
 
 _lock = threading.Lock()
 _sizes: dict[str, tuple[int, int]] = {}
-"""Upload -> its files and bytes so far."""
-_people: dict[str, str] = {}
-"""Upload -> the id of whose it is, while this process lives."""
+"""Upload -> its files and bytes so far; what came before this process began is counted on disk."""
+
+
+def _size_on_disk(upload: str) -> tuple[int, int]:
+    """Returns the files and bytes of an upload that are here whole."""
+    path = uploaded_path(upload)
+    if path is None:
+        return 0, 0
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _note_owner(upload: str) -> None:
+    """Writes down whose the upload is, at its first file."""
+    person, file = current_person(), home_folder("downloads") / f"upload-{upload}{_OWNER}"
+    if not person.is_admin and not file.exists():
+        with atomic_file(file, durable=False) as temporary:
+            temporary.write_text(person.id, encoding="utf-8")
+
+
+def _read_owner(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # swept meanwhile, or damaged
+        return ""
+
+
+def _id_of(owner_file: Path) -> str:
+    return owner_file.name.removeprefix("upload-").removesuffix(_OWNER)
 
 
 def _check_id(upload: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from starlette.testclient import TestClient
 
 from lab.data import uploads
 from lab.errors import ConfigError
+from lab.people import Person, acting_as
 
 ID = "0123456789abcdef0123456789abcdef"
 OWN = {"Origin": "http://localhost:8501", "Sec-Fetch-Site": "same-origin"}
@@ -45,6 +49,42 @@ def test_what_a_killed_server_left_of_an_upload_is_swept(home: Path) -> None:
     assert part.exists()  # it may still be coming in
     uploads.sweep(time.time() + 700)
     assert not part.exists()
+
+
+LATER = "0" * 31 + "1"
+AFTER_A_RESTART = f"""
+from lab.data.uploads import IncomingFile, UploadTooLargeError, bytes_of
+from lab.people import Person, acting_as
+print(bytes_of("p-mina"), bytes_of("p-tom"), bytes_of(""))
+with acting_as(Person("p-mina", "Mina", "member")):
+    try:
+        IncomingFile("{LATER}", "a/2", length=600_000)
+    except UploadTooLargeError as error:
+        print(error)
+"""
+
+
+def test_a_restarted_server_knows_whose_an_upload_is_and_how_large(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(uploads.LIMIT_VARIABLE, "1")
+    with acting_as(Person("p-mina", "Mina", "member")), uploads.IncomingFile(LATER, "a/1") as file:
+        file.write(bytes(600_000))
+    with uploads.IncomingFile("f" * 32, "") as file:  # the operator's
+        file.write(bytes(10))
+    answer = subprocess.run(
+        [sys.executable, "-c", AFTER_A_RESTART], capture_output=True, text=True, check=True
+    )
+    sizes, refusal = answer.stdout.splitlines()
+    assert sizes == "600000 0 0"
+    assert refusal.startswith("This upload is larger than 1 MB")
+    owner = f"upload-{LATER}.owner"
+    assert owner in lying(home)
+    uploads.sweep(time.time() + 700)
+    assert owner in lying(home)
+    shutil.rmtree(home / "downloads" / f"upload-{LATER}")  # imported
+    uploads.sweep(time.time() + 700)
+    assert lying(home) == [f"upload-{'f' * 32}.zip"]
 
 
 def test_a_folder_comes_file_by_file(client: TestClient, home: Path) -> None:
