@@ -63,7 +63,7 @@ faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks.store_faults
 
-load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, 25,000 pictures, two hours of clicks
+load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, a million steps, 25,000 pictures, two hours of clicks
 	$(BIN)/python -m benchmarks load
 
 audit: $(VENV)/.installed  ## known weaknesses of what is installed, by pip-audit; needs pypi.org

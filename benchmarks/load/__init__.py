@@ -17,6 +17,7 @@ from benchmarks.results import write
 PARTS = {
     "viewers": "30 people look at a run that trains",
     "runs": "1,000 runs in the store",
+    "steps": "A run of 1,000,000 steps",
     "images": "25,000 pictures of one's own",
     "queue": "50 runs of five people in the queue",
     "uploads": "200 uploads in a row",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import clicks, uploads
+from benchmarks.load import clicks, steps, uploads
 from benchmarks.load.queue import lead
 from benchmarks.load.runs import copy_runs, train, wait_for_runs
 from benchmarks.load.viewers import viewers
@@ -70,6 +71,16 @@ def test_a_store_with_many_runs_opens_on_every_page(server: Server, home: Path) 
     with PageSession(server.url) as visitor:
         for page in ("", "runs", "compare", "train"):
             visitor.open(page)  # raises PageError where a page shows an exception
+
+
+def test_a_long_run_is_sent_thinned(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home))
+    run = steps.record_steps(12_000)
+    message = json.loads(steps.first_message(server, run))
+    assert message["run"]["step"] == 12_000
+    assert len(json.dumps(message)) < 100_000
 
 
 def test_the_line_through_samples() -> None:
