@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lab.errors import NotAllowedError
 from lab.home import atomic_file, home_folder, lab_home
-from lab.people import current_person, may_change, may_see, require_owner, sharing
+from lab.people import current_person, may_change, may_see, others_hidden, require_owner, sharing
 
 FOLDERS_VARIABLE = "LAB_FOLDERS"
 
@@ -50,6 +50,8 @@ def _allowed_folders() -> list[str]:
 def may_see_dataset(name: str) -> bool:
     """Whether the current person may look at the data set and train on it: the operator's all may,
     a member's as the rule of LAB_OTHERS says."""
+    if not others_hidden():  # no file is read for each set of a list
+        return True
     owner, _ = owner_of(name)
     return not owner or may_see(owner)
 

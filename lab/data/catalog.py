@@ -601,15 +601,16 @@ def _import_target(
 
 
 def _names() -> list[str]:
-    own = (
-        folder.name
-        for folder in home_folder("packs").iterdir()
-        if _NAME.fullmatch(folder.name) and (folder / "meta.json").is_file()
-    )
-    return [
-        *DATASETS.names(),
-        *sorted(name for name in own if name not in DATASETS and may_see_dataset(name)),
-    ]
+    own = sorted(folder.name for folder in home_folder("packs").iterdir())
+    return [*DATASETS.names(), *(n for n in own if n not in DATASETS and _is_known(n))]
+
+
+def _is_known(name: str) -> bool:
+    """Whether there is a data set of this name for the current person."""
+    if name in DATASETS:
+        return True
+    is_there = _NAME.fullmatch(name) is not None and (_folder(name) / "meta.json").is_file()
+    return is_there and may_see_dataset(name)
 
 
 def _check_known(name: str) -> None:
@@ -617,8 +618,8 @@ def _check_known(name: str) -> None:
     for sets that the current person may not see."""
     if _NAME.fullmatch(name):
         _wait_for_exchange(name)
-    if name not in DATASETS and name not in (names := _names()):
-        raise NotFoundError(unknown_name("data set", name, names))
+    if not _is_known(name):
+        raise NotFoundError(unknown_name("data set", name, _names()))
 
 
 def _wait_for_exchange(name: str) -> None:
