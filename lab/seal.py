@@ -2,6 +2,7 @@
 
     seal(values)      the same values, with "file_format" and "checksum" beside them
     unseal(values)    without the two again; ValueError where a value is not what was sealed
+    read_sealed(file) the same of a JSON file
 
 Headers of weights and resume states, a run's card and a pack's list of files are sealed. Formats
 with checksums of their own (npz, png) need none. What an older version of the lab wrote has no
@@ -56,6 +57,15 @@ def unseal(values: Mapping[str, T]) -> dict[str, T]:
         raise ValueError("it is damaged: its checksum is another")
     del kept["file_format"]
     return kept
+
+
+def read_sealed(file: Path) -> dict[str, Any]:
+    """Returns the values of a sealed JSON file; raises OSError, and ValueError as `unseal`."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # cut off, or bytes that are no text
+        raise ValueError("it is damaged") from None
+    return unseal(values)
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ from lab.data.decode import Fit, ValueRange
 from lab.errors import DataError
 from lab.home import atomic_folder
 from lab.names import visible
-from lab.seal import file_digest, seal, unseal
+from lab.seal import file_digest, read_sealed, seal
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
@@ -387,7 +387,7 @@ def write_checksums(folder: Path, known: Mapping[str, str] = types.MappingProxyT
 def read_checksums(folder: Path) -> dict[str, str]:
     """By file of the pack at `folder`; empty for a pack of older code. Raises ValueError."""
     try:
-        return unseal(json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")))
+        return read_sealed(folder / CHECKSUMS)
     except FileNotFoundError:
         return {}
 

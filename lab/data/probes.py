@@ -1,6 +1,6 @@
 """Probe images: the few pictures of a data set that a person wants to follow through training.
 
-LAB_HOME/probes/<data set>.json     {"images_hash": ..., "indices": [17, 203]}
+LAB_HOME/probes/<data set>.json     {"images_hash": ..., "indices": [17, 203]}, sealed
 
 Pins belong to the very images that were pinned: they carry the pack's images hash, so all versions
 of one import share them, and a data set that is replaced has none. Where nothing is pinned, a run
@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -26,6 +26,7 @@ from lab.data.access import require_dataset
 from lab.data.splits import Splits
 from lab.errors import ConfigError, NotFoundError, ResourceError
 from lab.home import atomic_file, home_folder
+from lab.seal import read_sealed, seal
 
 if TYPE_CHECKING:
     from lab.data.pack import Pack
@@ -45,6 +46,8 @@ class Pins:
     """Into the pack, in the order in which they were pinned; at most MOST."""
     forgotten: int = 0
     """How many pins of an earlier version of the data set were dropped with its images."""
+    problem: str = ""
+    """Why the pins cannot be read, as half a sentence; the next pin replaces them."""
 
 
 def probes(dataset: str) -> tuple[int, ...]:
@@ -157,21 +160,28 @@ def _lock(dataset: str) -> Iterator[None]:
 
 def _read(dataset: str, images_hash: str) -> Pins:
     try:
-        values = json.loads(_file(dataset).read_text(encoding="utf-8"))
-        indices = tuple(dict.fromkeys(int(i) for i in values["indices"]))[:MOST]
-        # Earlier versions of the lab wrote the content hash, an import's images hash then.
-        if values.get("images_hash", values.get("content_hash")) != images_hash:
-            return Pins(forgotten=len(indices))
-        return Pins(indices)
+        values = read_sealed(_file(dataset))
+        indices = _indices(values)
     except FileNotFoundError:
         return Pins()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         # Pins only decide which pictures are shown: the default choice will do.
         logger.warning("the pinned images of %s cannot be read: %s", dataset, error)
-        return Pins()
+        return Pins(problem=str(error))
+    # Earlier versions of the lab wrote the content hash, an import's images hash then.
+    if values.get("images_hash", values.get("content_hash")) != images_hash:
+        return Pins(forgotten=len(indices))
+    return Pins(indices)
+
+
+def _indices(values: Mapping[str, Any]) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(i) for i in values["indices"]))[:MOST]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError("it is damaged") from None
 
 
 def _write(dataset: str, images_hash: str, indices: tuple[int, ...]) -> None:
-    text = json.dumps({"images_hash": images_hash, "indices": list(indices)})
+    text = json.dumps(seal({"images_hash": images_hash, "indices": list(indices)}))
     with atomic_file(_file(dataset)) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ from lab.evaluate.opened import Opened, checkpoint_identity
 from lab.evaluate.trust import Skill, knows_nothing
 from lab.explain.grad_cam import METHODS
 from lab.home import atomic_file, writing
-from lab.seal import seal, unseal
+from lab.seal import read_sealed, seal
 
 FORMAT = 1
 """Raise it when files written by older code can no longer be read."""
@@ -162,9 +162,7 @@ _AUDIT = TypeAdapter(Audit)
 def saved_audit(folder: Path, checkpoint: str) -> Audit | None:
     """Returns what was kept for this write of the checkpoint; None without it."""
     try:
-        found = _AUDIT.validate_json(
-            json.dumps(unseal(json.loads(_file(folder, checkpoint).read_bytes())))
-        )
+        found = _AUDIT.validate_json(json.dumps(read_sealed(_file(folder, checkpoint))))
         current = checkpoint_identity(folder, checkpoint)
     except (OSError, ValueError, LabError):  # a ValidationError is a ValueError
         return None

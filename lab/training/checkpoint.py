@@ -42,7 +42,7 @@ from lab.errors import ConfigError, DataError, NotFoundError, ResourceError
 from lab.home import atomic_file
 from lab.models.catalog import build_network
 from lab.models.staged import StagedNet
-from lab.seal import seal, unseal
+from lab.seal import read_sealed, seal
 from lab.training import tensor_file
 from lab.training.counters import Counters
 from lab.training.failures import is_out_of_memory
@@ -127,7 +127,7 @@ class CheckpointMetadata:
 
     @classmethod
     def _read(cls, folder: Path) -> CheckpointMetadata:
-        values = unseal(json.loads((folder / CARD).read_text(encoding="utf-8")))
+        values = read_sealed(folder / CARD)
         preprocess = Preprocess.from_dict(values["preprocess"])
         value_range = values.get("value_range")
         config = RunConfig.from_mapping(values["config"])

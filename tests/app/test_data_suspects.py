@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def keys(app: AppTest, ending: str) -> list[str]:
     return [button.key for button in app.button if (button.key or "").endswith(ending)]
 
 
-def test_a_card_shows_the_evidence_and_its_buttons_act(app: AppTest) -> None:
+def test_a_card_shows_the_evidence_and_its_buttons_act(app: AppTest, lab_home: Path) -> None:
     pack = catalog.open_pack("tiny")
     prefix = "data_check_label_errors_likely_"
     rows = [int(key.removeprefix(prefix).split("_")[0]) for key in keys(app, "_right")]
@@ -72,6 +73,12 @@ def test_a_card_shows_the_evidence_and_its_buttons_act(app: AppTest) -> None:
     app.button(key=f"{prefix}{right}_again").click().run()  # after all it is not
     assert not app.exception
     assert confirmed(pack) == frozenset()
+    assert f"{prefix}{right}_right" in keys(app, "_right")
+
+    [file] = lab_home.glob("quality/*/confirmed.json")
+    file.write_text("damaged")
+    app.run()
+    assert any("called right" in error.value for error in app.error)
     assert f"{prefix}{right}_right" in keys(app, "_right")
 
 

@@ -12,6 +12,7 @@ from lab.data import catalog, probes
 from lab.data.pack import Pack, PackMeta
 from lab.data.splits import Splits, make_splits
 from lab.errors import ConfigError, NotFoundError, ResourceError
+from lab.seal import read_sealed
 from tests.tiny_data import make_tiny_pack
 
 
@@ -94,6 +95,22 @@ def test_a_copy_at_another_size_has_the_same_pins() -> None:
     assert probes.chosen_probes(pack, splits) == (5,)
 
 
+def test_a_changed_bit_never_pins_another_image(lab_home: Path) -> None:
+    name = make_tiny_pack()
+    probes.pin(name, 5)
+    file = lab_home / "probes" / f"{name}.json"
+    file.write_text(file.read_text().replace("[5]", "[4]"))
+    assert probes.pins(name) == probes.Pins(problem="it is damaged: its checksum is another")
+
+
+def test_pins_of_an_older_version_count(lab_home: Path) -> None:
+    name = make_tiny_pack()
+    values = {"images_hash": catalog.describe(name).images_hash, "indices": [5]}
+    (lab_home / "probes").mkdir()
+    (lab_home / "probes" / f"{name}.json").write_text(json.dumps(values))
+    assert probes.pins(name) == probes.Pins((5,))
+
+
 @pytest.mark.parametrize("text", ["nonsense", "[]", '{"indices": 3}', '{"indices": ["a"]}'])
 def test_a_damaged_file_counts_as_nothing_pinned(lab_home: Path, text: str) -> None:
     name = make_tiny_pack()
@@ -101,6 +118,7 @@ def test_a_damaged_file_counts_as_nothing_pinned(lab_home: Path, text: str) -> N
     (lab_home / "probes" / f"{name}.json").write_text(text)
     pack, splits = splits_of(name)
     assert probes.probes(name) == ()
+    assert probes.pins(name).problem in ("it is damaged", "it holds something else")
     assert probes.chosen_probes(pack, splits) == probes.default_probes(pack, splits)
     probes.pin(name, 4)
     assert probes.probes(name) == (4,)
@@ -126,7 +144,7 @@ def test_a_lock_that_never_comes_free_is_a_sentence(monkeypatch: pytest.MonkeyPa
 def test_the_file_says_which_images_are_meant(lab_home: Path) -> None:
     name = make_tiny_pack()
     probes.pin(name, 5)
-    stored = json.loads((lab_home / "probes" / f"{name}.json").read_text())
+    stored = read_sealed(lab_home / "probes" / f"{name}.json")
     assert stored == {"images_hash": catalog.describe(name).images_hash, "indices": [5]}
 
 

@@ -12,11 +12,14 @@ from filelock import FileLock
 
 from lab.data.access import require_dataset
 from lab.data.pack import Pack
+from lab.errors import DataError
 from lab.home import atomic_file, home_folder
+from lab.seal import read_sealed, seal
 
 
 def confirmed(pack: Pack) -> frozenset[int]:
-    """Returns the rows whose present label a person has called right."""
+    """Returns the rows whose present label a person has called right. Raises DataError where the
+    file with them cannot be read."""
     names = pack.meta.class_names
     return frozenset(
         row
@@ -45,7 +48,8 @@ def _change(pack: Pack, row: int, class_name: str | None) -> None:
         if class_name is not None:
             right[row] = class_name
         with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(right, ensure_ascii=False), encoding="utf-8")
+            sealed = seal({str(row): name for row, name in right.items()})
+            temporary.write_text(json.dumps(sealed, ensure_ascii=False), encoding="utf-8")
 
 
 def _folder_of(pack: Pack) -> str:
@@ -55,6 +59,12 @@ def _folder_of(pack: Pack) -> str:
 def _read(pack: Pack) -> dict[int, str]:
     file = home_folder("quality") / _folder_of(pack) / "confirmed.json"
     try:
-        return {int(row): str(name) for row, name in json.loads(file.read_text("utf-8")).items()}
-    except (OSError, ValueError, AttributeError):
-        return {}  # none yet; one that is damaged is written anew
+        values = read_sealed(file)
+        return {int(row): str(name) for row, name in values.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"The labels that people called right are in {file}, which cannot be read: {error}. "
+            "Put its copy of a backup there, or delete it to begin anew."
+        ) from error

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.home import atomic_file, writing
-from lab.seal import seal, unseal
+from lab.seal import read_sealed, seal
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -256,7 +256,7 @@ def _read_header(folder: Path) -> dict[str, Any] | None:
     """None when there is none of this version; a damaged one is logged."""
     file = folder / FOLDER / _HEADER
     try:
-        found = unseal(json.loads(file.read_text(encoding="utf-8")))
+        found = read_sealed(file)
         if found["version"] in (1, _VERSION) and found["bins"] == BINS and found["layers"]:
             return {name: found[name] for name in ("version", "bins", "layers", "activations")}
     except FileNotFoundError:

@@ -98,7 +98,11 @@ def draw_suspects(
     info: DatasetInfo, pack: Pack, found: CheckResult, findings: list[Finding], *, key: str
 ) -> None:
     """Draws the suspected labels that nobody has called right, a page of cards at a time."""
-    right = confirmed.confirmed(pack)
+    try:
+        right = confirmed.confirmed(pack)
+    except LabError as error:
+        right = frozenset()
+        st.error(plain(str(error)), icon=":material/error:")
     open_ones = [finding for finding in findings if finding.row not in right]
     # Also those that an earlier check had suspected: a newer one leaves them out itself.
     suspects = {finding.row for finding in found.findings}

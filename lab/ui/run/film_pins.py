@@ -88,6 +88,8 @@ def _what_is_followed(pins: probes.Pins) -> str:
             f"Pinned in an earlier version of this data set: {plural(pins.forgotten, 'picture')}. "
             "It was replaced, so they are forgotten. "
         )
+    if pins.problem:
+        forgotten = f"The pins of this data set cannot be read: {plain(pins.problem)}. "
     return (
         f"{forgotten}Nothing is pinned, so the lab chose: pictures of all sorts of classes that "
         "the network does not train on. Pinned ones take their place."

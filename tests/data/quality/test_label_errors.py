@@ -1,6 +1,7 @@
 """Labels flipped on purpose are found, with the numbers of cleanlab; right ones are not."""
 
 import dataclasses
+import json
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lab.data import catalog
 from lab.data.pack import EXCLUDED, Pack
 from lab.data.quality import check
 from lab.data.quality import label_errors as module
-from lab.data.quality.confirmed import confirm, confirmed
+from lab.data.quality.confirmed import confirm, confirmed, take_back
 from lab.data.quality.features import Features, set_features
 from lab.data.quality.label_errors import (
     LIKELY,
@@ -22,6 +23,7 @@ from lab.data.quality.label_errors import (
     out_of_fold,
     suspect_maps,
 )
+from lab.errors import DataError
 from lab.home import home_folder
 from lab.progress import never, silent
 from tests.evaluate.test_classify import train
@@ -181,6 +183,21 @@ def test_what_a_person_called_right_is_not_shown_again(pack: Pack) -> None:
     assert 4 not in {finding.row for finding in result.findings}
     assert any("called right" in note for note in result.notes)
     assert confirmed(pack) == frozenset()  # with its other label it may be suspected
+
+
+def test_damaged_marks_are_told_and_not_written_over(pack: Pack, lab_home: Path) -> None:
+    confirm(pack, 4)
+    confirm(pack, 7)
+    [file] = lab_home.glob("quality/*/confirmed.json")
+    before = file.read_text().replace('"7"', '"8"')
+    file.write_text(before)
+    for act in (lambda: confirmed(pack), lambda: confirm(pack, 3), lambda: take_back(pack, 4)):
+        with pytest.raises(DataError, match=r"called right.*checksum.*delete it"):
+            act()
+    assert file.read_text() == before
+    of_an_older_version = {"4": pack.meta.class_names[pack.labels[4]]}
+    file.write_text(json.dumps(of_an_older_version))
+    assert confirmed(pack) == {4}
 
 
 def test_a_few_copies_share_a_fold_and_many_do_not(
