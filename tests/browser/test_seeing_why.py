@@ -113,7 +113,7 @@ def test_gradient_health_stands_beside_the_film_strip(trained: tuple[Any, str]) 
     page, _ = trained
     strip, health = page.locator(".live-film-box"), page.locator("details.live-details").first
     health.locator(".heatmaplayer").wait_for(timeout=SOON)
-    assert "Block 1" in health.locator(".yaxislayer-above, .ytick").first.inner_text()
+    assert "Block 1" in health.locator(".ytick text").all_text_contents()
     left, right = strip.bounding_box(), health.bounding_box()
     assert right["x"] >= left["x"] + left["width"]
     assert right["y"] < left["y"] + left["height"]
