@@ -56,7 +56,7 @@ def told(run: RunRow) -> dict[str, dict[str, Any]]:
 def test_the_deep_sigmoid_net_is_told_that_its_gradient_fades(fading: RunRow) -> None:
     verdict = told(fading)["vanishing_gradients"]
     assert verdict["title"] == "Vanishing gradients"
-    assert "hidden1 receives 1/" in verdict["sentence"]
+    assert "Hidden layer 1 receives 1/" in verdict["sentence"]
     assert verdict["change"] == "Activation Sigmoid → ReLU"
 
 
