@@ -317,9 +317,7 @@ def test_results_of_a_live_run_say_as_of_which_epoch_and_follow(compare: Open, t
     )
     store().record(live, [started(), *(step(k) for k in range(1, 6)), epoch(1)])
     app = compare(done, live, tab=tab)
-    assert "Not final yet, and followed by itself: still going (as of epoch 1)." in texts(
-        app, "caption"
-    )
+    assert "Not final yet: still going (as of epoch 1)." in texts(app, "caption")
     (panel,) = components(app, "panel")
     assert panel["topic"].startswith("panel:")
     store().record(live, [*(step(k) for k in range(6, 11)), epoch(2)])

@@ -37,5 +37,5 @@ def _panel(live: Sequence[ComparedRun]) -> Panel:
         states.append(f"{run.id} {run.status} {run.epoch}")
         where = f"as of epoch {run.epoch}" if run.epoch else status_word(run.status).lower()
         words.append(f"{compared.title} ({where})")
-    sentence = f"Not final yet, and followed by itself: {'; '.join(words)}." if words else ""
+    sentence = f"Not final yet: {'; '.join(words)}. The page follows." if words else ""
     return {"state": ", ".join(states), "blocks": [text(sentence, tone="small")]}
