@@ -64,5 +64,6 @@ def test_waiting_runs_say_when_they_start_and_the_panel_follows() -> None:
 def test_a_run_whose_device_is_not_chosen_yet_says_no_time() -> None:
     first = store().create_run(RunConfig(), name="first")
     assert store().claim(first)
+    store().record(first, [started(), step(1)], seconds_left=90.0)
     store().create_run(RunConfig(device="auto"), name="just pressed")
     assert running_panel()["blocks"][1]["text"] == "1 in line: just pressed."
