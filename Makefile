@@ -62,6 +62,7 @@ fuzz: $(VENV)/.installed-dev  ## nonsense for the readers, settings and the API;
 faults: $(VENV)/.installed-dev  ## kill -9 a hundred times, flip bits, cut files; prints a table
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks.store_faults
+	$(BIN)/python -m benchmarks.server_faults
 
 load: $(VENV)/.installed-dev  ## thirty viewers, a thousand runs, a million steps, 25,000 pictures, two hours of clicks
 	$(BIN)/python -m benchmarks load

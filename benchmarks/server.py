@@ -70,15 +70,18 @@ class Server:
 
 
 @contextmanager
-def lab_server(home: Path, *, warm: bool = True, **environment: str) -> Iterator[Server]:
+def lab_server(
+    home: Path, *, warm: bool = True, code: str = COLD, **environment: str
+) -> Iterator[Server]:
     """A server on LAB_HOME `home`; ended when the block is left. Its log is `home`/server.log.
 
-    `warm`: with what a server prepares in its first minute, half a minute of processor time.
+    `warm`: with what a server prepares in its first minute, half a minute of processor time; `code`
+    is what starts one without.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, *(("-m", "streamlit") if warm else ("-c", COLD))]
+    command = [sys.executable, *(("-m", "streamlit") if warm else ("-c", code))]
     command += ["run", "streamlit_app.py"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     url, started = f"http://127.0.0.1:{port}", time.monotonic()
