@@ -112,6 +112,7 @@ def test_from_a_cell_to_a_reason(trained: tuple[Any, str]) -> None:
 def test_gradient_health_stands_beside_the_film_strip(trained: tuple[Any, str]) -> None:
     page, _ = trained
     strip, health = page.locator(".live-film-box"), page.locator("details.live-details").first
+    health.scroll_into_view_if_needed(timeout=SOON)  # it is drawn when somebody sees it
     health.locator(".heatmaplayer").wait_for(timeout=SOON)
     assert "Block 1" in health.locator(".ytick text").all_text_contents()
     left, right = strip.bounding_box(), health.bounding_box()
