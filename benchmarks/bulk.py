@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from benchmarks.results import write
-from lab.process import switch_threads_often
 
 CASES = (("sign-cnn", "drawn-signs", 28), ("mobilenet_v2", "drawn-cats-dogs", 224))
 
@@ -24,7 +23,6 @@ CASES = (("sign-cnn", "drawn-signs", 28), ("mobilenet_v2", "drawn-cats-dogs", 22
 def main(*, quick: bool = False) -> None:
     import torch
 
-    switch_threads_often()  # as `lab classify` and the server do
     lines = [
         "| network | pictures | evaluation, images/s | bulk, images/s | bulk / evaluation | of the "
         "processor's time |",

@@ -4,7 +4,7 @@
     keep_freed_memory       the process    what a training step frees serves the next step
     trim_memory             the process    ... and goes back to the system when the run ends
     share_arenas            the process    what one thread frees serves another one
-    switch_threads_often    the process    two threads take turns with Python's lock more often
+    switch_threads_often    the process    a page's step and a training step share Python's lock
     freeze_imports          the process    what was imported is left out of garbage collections
     lower_priority          a thread       training waits for others that want the processor
 

@@ -20,7 +20,6 @@ from lab.cli.pictures import add_question, parse_crop
 from lab.errors import ConfigError
 from lab.evaluate.answer_sets import LEVELS
 from lab.names import csv_cell
-from lab.process import switch_threads_often
 from lab.progress import Progress
 from lab.runs.store import store
 from lab.words import percent
@@ -74,7 +73,6 @@ def classify(options: argparse.Namespace) -> int:
     from lab.evaluate.opened import open_own_network
 
     _check(options)
-    switch_threads_often()  # the network asks for Python's lock after each layer
     crop = parse_crop(options.crop)
     files = find_pictures([*options.images, *_listed(options.list)])
     row = find_run(options.run)

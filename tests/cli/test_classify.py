@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from lab.cli.main import main
 from lab.data import catalog
 from lab.evaluate.familiarity import saved_familiarity
 from lab.evaluate.how_sure import saved_how_sure
-from lab.process import SWITCH_SECONDS
 from lab.runs.store import store
 from tests.data.pictures import bomb
 from tests.evaluate.test_classify import ask
@@ -43,15 +41,9 @@ def lines(text: str) -> list[dict[str, object]]:
 
 
 def test_json_is_one_object_a_picture(
-    run_id: str,
-    picture: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    run_id: str, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    interval: list[float] = []
-    monkeypatch.setattr(sys, "setswitchinterval", interval.append)
     assert main(["classify", str(picture), str(picture), "--run", run_id, "--json"]) == 0
-    assert interval == [SWITCH_SECONDS]
     first, second = lines(capsys.readouterr().out)
     [answer] = ask(store().folder(run_id), "best", [("seven", picture.read_bytes())])
     assert first == second
