@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.live_page import ARGUMENTS, _server
+from benchmarks.live_page import _server
+from benchmarks.page_switches import ARGUMENTS, CHROMIUM
 from benchmarks.results import write
 
 RUNS = 200
@@ -38,9 +39,7 @@ def main(*, quick: bool = False) -> None:
         ids = _fill()
         reading = _reading(ids, rounds)
         with _server() as (url, _):
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=ARGUMENTS
-            )
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             found = _opening(browser, url, ids, rounds)
             browser.close()
     lines = [

@@ -27,12 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.far_viewers import far_viewers
+from benchmarks.page_switches import ARGUMENTS, CHROMIUM, switch_lines
 from benchmarks.page_switches import ROUNDS as SWITCHES
-from benchmarks.page_switches import switch_lines
 from benchmarks.results import write
 
 ROOT = Path(__file__).parents[1]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ROUNDS = 6
 SECONDS = 20.0
 FAR = 30
@@ -54,9 +53,7 @@ def main(*, quick: bool = False) -> None:
         catalog.open_pack("drawn-signs")
         lines += _recording(5 if quick else 15)
         with _server() as (url, answered):
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=ARGUMENTS
-            )
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             lines += _start(browser, url, answered, presses=3 if quick else 10)
             lines += _movement(browser, url, 30.0 if quick else 90.0)
             lines += [

@@ -11,18 +11,15 @@ from starlette.testclient import TestClient
 
 from lab.api.guard import api_token
 from lab.api.routes import routes
-from lab.runs.queue import shutdown_queues
-from lab.runs.store import Store, close_stores, store
+from lab.runs.store import Store, store
 from tests.runs.fakes import CONFIG, ended, epoch, started, step
 
 
 @pytest.fixture(autouse=True)
-def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
     monkeypatch.delenv("LAB_API_TOKEN", raising=False)
-    yield lab_home
-    shutdown_queues()
-    close_stores()
+    return lab_home
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
@@ -12,21 +11,19 @@ from lab.api import classify
 from lab.api.guard import api_token
 from lab.api.routes import routes
 from lab.config import RunConfig
-from lab.runs.queue import queue, shutdown_queues
-from lab.runs.store import close_stores, store
+from lab.runs.queue import queue
+from lab.runs.store import store
 from tests.data.pictures import bomb
 from tests.evaluate.test_classify import as_png, ask
 from tests.tiny_data import make_tiny_pack
 
 
 @pytest.fixture
-def run_id() -> Iterator[str]:
+def run_id() -> str:
     config = RunConfig(dataset=make_tiny_pack(), architecture="mlp", epochs=1, batch_size=16)
     run_id = queue().submit(config, name="tiny")
     assert queue().wait(run_id, timeout=120).status == "completed"
-    yield run_id
-    shutdown_queues()
-    close_stores()
+    return run_id
 
 
 @pytest.fixture

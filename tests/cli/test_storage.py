@@ -3,20 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from lab.cli.main import main
 from lab.config import RunConfig
 from lab.home import home_folder
-from lab.runs.store import close_stores, store
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    close_stores()
+from lab.runs.store import store
 
 
 def test_storage_tells_and_cleans(capsys: pytest.CaptureFixture[str]) -> None:

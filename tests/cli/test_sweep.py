@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from lab.cli.main import main
 from lab.experiments.sweeps.table import sweeps
-from lab.runs.store import close_stores, store
+from lab.runs.store import store
 from tests.tiny_data import make_tiny_pack
 
 SWEEP = """
@@ -27,10 +26,8 @@ seeds: [0, 1]
 
 
 @pytest.fixture(autouse=True)
-def tiny() -> Iterator[None]:
+def tiny() -> None:
     make_tiny_pack()
-    yield
-    close_stores()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Who stands where on the board of a class."""
 
-from collections.abc import Iterator
 from itertools import count
 
 import numpy as np
@@ -11,7 +10,7 @@ from lab.evaluate.leak_free import OwnAnswers
 from lab.experiments.board import of_subject, place_of, standings
 from lab.people import Person, acting_as
 from lab.runs.rows import RunRow
-from lab.runs.store import Store, close_stores, store
+from lab.runs.store import Store, store
 from lab.training.events import RunEnded
 from tests.runs.fakes import started
 
@@ -19,9 +18,8 @@ N = 200
 
 
 @pytest.fixture
-def runs(lab_home: object) -> Iterator[Store]:
-    yield store()
-    close_stores()
+def runs(lab_home: object) -> Store:
+    return store()
 
 
 def answers(wrong: int, *, first: int = 0, content: str = "x", groups: int = N) -> OwnAnswers:

@@ -1,6 +1,5 @@
 """How many runs were tested on the same test images."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +8,14 @@ import pytest
 from lab.config import RunConfig
 from lab.experiments.looks import MANY, looks, looks_words
 from lab.runs.rows import RunRow
-from lab.runs.store import Store, close_stores, store
+from lab.runs.store import Store, store
 from tests.runs.fakes import ended, started, step
 
 
 @pytest.fixture
-def runs(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def runs(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.delenv("LAB_DATABASE_URL", raising=False)
-    yield store()
-    close_stores()
+    return store()
 
 
 def run(runs: Store, accuracy: float) -> RunRow:

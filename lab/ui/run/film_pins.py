@@ -82,16 +82,16 @@ def _what_is_followed(pins: probes.Pins) -> str:
             f"**{len(pins.indices)} of at most {probes.MOST} pictures of this data set are "
             "pinned**; every run on it follows them."
         )
-    forgotten = ""
+    lost = ""
     if pins.forgotten:
-        forgotten = (
+        lost = (
             f"Pinned in an earlier version of this data set: {plural(pins.forgotten, 'picture')}. "
             "It was replaced, so they are forgotten. "
         )
     if pins.problem:
-        forgotten = f"The pins of this data set cannot be read: {plain(pins.problem)}. "
+        lost = f"The pins of this data set cannot be read: {plain(pins.problem)}. "
     return (
-        f"{forgotten}Nothing is pinned, so the lab chose: pictures of all sorts of classes that "
+        f"{lost}Nothing is pinned, so the lab chose: pictures of all sorts of classes that "
         "the network does not train on. Pinned ones take their place."
     )
 
