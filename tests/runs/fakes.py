@@ -131,7 +131,9 @@ class FakeEngine:
                     raise self.error
                 yield step(number, per_epoch=self.per_epoch)
                 yield SaveReached(number)
-                state.write_text(json.dumps(number))
+                written = folder / "resume.new"
+                written.write_text(json.dumps(number))
+                written.replace(state)  # whole even if the process is killed here
                 wanted = control.wanted
                 if wanted == "stop" or wanted == "pause":
                     yield ended("stopped" if wanted == "stop" else "paused", steps=number)
