@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -21,19 +22,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.far_viewers import far_viewers
-from benchmarks.page_switches import ARGUMENTS, CHROMIUM, switch_lines
-from benchmarks.page_switches import ROUNDS as SWITCHES
+from benchmarks.page_switches import ARGUMENTS, CHROMIUM
 from benchmarks.results import write
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 6
-SECONDS = 20.0
+SECONDS = 10.0
 FAR = 30
 WORKS = {
     "sign CNN, batch 256": "architecture=sign-cnn&batch_size=256",
@@ -60,15 +60,15 @@ def main(*, quick: bool = False) -> None:
                 "",
                 f"Steps per second, in turn without a viewer and with, {SECONDS:.0f} s each: one "
                 "page in a browser on the same cores (it draws in software here; its processor "
-                f"time in cores is given), and {FAR} viewers elsewhere (streams that nobody "
-                "draws, read on this machine). Medians of the rounds, and their range:",
+                "time in cores is given) against the same browser stopped (SIGSTOP), and "
+                f"{FAR} viewers elsewhere (streams that nobody draws, read on this machine). "
+                "Medians of the rounds, and their range:",
                 "",
                 f"| run | no viewer | 1 page here costs | browser, cores | {FAR} elsewhere cost |",
                 "|---|---|---|---|---|",
             ]
             for name, knobs in WORKS.items():
                 lines.append(_watched(browser, url, name, knobs, 2 if quick else ROUNDS))
-            lines += ["", *switch_lines(browser, url, rounds=2 if quick else SWITCHES)]
             browser.close()
     write("Live view" + (", quick" if quick else ""), [], text="\n".join(lines))
 
@@ -205,39 +205,59 @@ def _watched(browser: Any, url: str, name: str, knobs: str, rounds: int) -> str:
         time.sleep(SECONDS)
         return (store().run(run_id).step - before) / (time.monotonic() - started)
 
-    alone: list[float] = []
-    here: list[float] = []
-    elsewhere: list[float] = []
     cores: list[float] = []
-    for _ in range(rounds):
-        before = speed()
-        page = browser.new_page()
-        page.goto(link)
-        page.wait_for_timeout(12_000)  # loading is not watching
+    page = browser.new_page()
+    page.goto(link)
+    page.wait_for_timeout(12_000)  # loading is not watching
+
+    def beside_a_stopped_browser() -> float:
+        _signal_browser(signal.SIGSTOP)
+        try:
+            return speed()
+        finally:
+            _signal_browser(signal.SIGCONT)
+
+    def beside_a_page() -> float:
+        page.wait_for_timeout(2000)  # what came meanwhile is drawn
         began, used = time.monotonic(), _browser_seconds()
         watched = _while_the_page_runs(page, speed)
         cores.append((_browser_seconds() - used) / (time.monotonic() - began))
-        page.context.close()
-        time.sleep(2)
-        between = speed()
+        return watched
+
+    def beside_far_viewers() -> float:
         with far_viewers(FAR, url, run_id) as received:
             time.sleep(4)
             already = received.value
-            far = speed()
+            watched = speed()
             assert received.value > already, "the far viewers receive nothing"
-        after = speed()
-        alone += [before, between, after]
-        here.append(1 - watched / ((before + between) / 2))
-        elsewhere.append(1 - far / ((between + after) / 2))
+            return watched
+
+    unwatched, here = _costs(beside_a_stopped_browser, beside_a_page, rounds)
+    page.context.close()
+    alone, elsewhere = _costs(speed, beside_far_viewers, rounds)
     store().request(run_id, "stop")
     costs = [
         f"{statistics.median(each):+.1%} ({min(each):+.1%} to {max(each):+.1%})"
         for each in (here, elsewhere)
     ]
     return (
-        f"| {name} | {statistics.median(alone):.1f} | {costs[0]} | "
-        f"{statistics.median(cores):.2f} | {costs[1]} |"
+        f"| {name} | {statistics.median(unwatched + alone):.1f} | {costs[0]} | "
+        f"{statistics.median(cores):.3f} | {costs[1]} |"
     )
+
+
+def _costs(
+    without: Callable[[], float], beside: Callable[[], float], rounds: int
+) -> tuple[list[float], list[float]]:
+    """Returns the speeds without viewers, and the share of speed lost beside them, each against
+    the mean of the windows before and after it."""
+    alone = [without()]
+    lost = []
+    for _ in range(rounds):
+        watched = beside()
+        alone.append(without())
+        lost.append(1 - watched / ((alone[-2] + alone[-1]) / 2))
+    return alone, lost
 
 
 def _trained_for_a_minute(browser: Any, url: str, knobs: str) -> tuple[str, str]:
@@ -262,12 +282,24 @@ def _trained_for_a_minute(browser: Any, url: str, knobs: str) -> tuple[str, str]
 def _browser_seconds() -> float:
     """Processor time of all Chromium processes so far."""
     total = 0
+    for process in _browser_processes():
+        with contextlib.suppress(OSError):
+            fields = (process / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _signal_browser(number: signal.Signals) -> None:
+    for process in _browser_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process.name), number)
+
+
+def _browser_processes() -> Iterator[Path]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if b"chromium" in (process / "cmdline").read_bytes().split(b"\0")[0]:
-                fields = (process / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-                total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+                yield process
 
 
 def _run_of(page: Any) -> str:

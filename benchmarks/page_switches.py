@@ -3,7 +3,7 @@
     python -m benchmarks page-switches [--quick]     about 5 minutes on two cores
 
 From the click to the new page's title and the end of its script, as the browser sees it; the pages
-were open once before. Also part of `live-page`. Needs playwright and /usr/bin/chromium.
+were open once before. Needs playwright and /usr/bin/chromium.
 """
 
 from __future__ import annotations

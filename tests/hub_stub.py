@@ -64,7 +64,7 @@ def serve_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -36,7 +36,7 @@ def test_a_job_acts_as_who_started_it() -> None:
         job = jobs.start("test", "Test", lambda report, cancel: current_person())
     with acting_as(TOM), pytest.raises(NotAllowedError, match="“Test” belongs to '미나'"):
         jobs.cancel(job.id)
-    ended = jobs.wait(job.id, timeout=10)
+    ended = jobs.wait(job.id, timeout=60)
     assert ended is not None
     assert ended.result is MINA
 
@@ -70,7 +70,7 @@ def test_jobs_of_others_are_listed_unless_others_are_hidden(
     kind = "test of whose"
     with acting_as(MINA):
         job = jobs.start(kind, "Mina's pictures", lambda report, cancel: 1)
-    jobs.wait(job.id, timeout=10)
+    jobs.wait(job.id, timeout=60)
 
     def listed(person: Person) -> int:
         with acting_as(person):

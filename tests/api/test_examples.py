@@ -78,7 +78,7 @@ def lab(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     hub.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive(), "a server that ends does not wait for its viewers"
 
 

@@ -79,8 +79,9 @@ async def take(stream: AsyncIterator[bytes], count: int) -> list[dict[str, Any]]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 def test_an_event_has_its_cursor_as_id_and_one_line_of_data() -> None:
@@ -272,7 +273,7 @@ def test_who_leaves_while_it_is_let_in_is_not_listened_for(
 
     def slow_feed(topic: str) -> CountingFeed:
         entered.set()
-        assert go_on.wait(5)
+        assert go_on.wait(60)
         return feeds(topic)
 
     hub = Hub(slow_feed)

@@ -157,7 +157,7 @@ def served(script: Path, folder: Path, settings: dict[str, str] | None = None) -
         finally:
             server.terminate()
             try:
-                server.wait(20)
+                server.wait(60)
             except subprocess.TimeoutExpired:
                 server.kill()
 

@@ -154,7 +154,7 @@ def serve(
                     handler.wfile.write(body[at:limit])
                     handler.wfile.flush()
                     if not cut:
-                        server.released.wait(20)
+                        server.released.wait(60)
                     handler.close_connection = True
                     return
             handler.wfile.write(body[at : at + piece])
@@ -180,7 +180,7 @@ def silence() -> Answer:
     """Take the request and answer nothing."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.scripted.released.wait(20)  # type: ignore[attr-defined]
+        handler.scripted.released.wait(60)  # type: ignore[attr-defined]
         handler.close_connection = True
 
     return answer

@@ -233,7 +233,7 @@ def test_one_thread_at_a_time(tmp_path: Path, config: RunConfig) -> None:
     inside, order = threading.Event(), []
 
     def second() -> None:
-        inside.wait(5)
+        inside.wait(60)
         with open_network(tmp_path / "r-1"):
             order.append("second")
 
@@ -243,7 +243,7 @@ def test_one_thread_at_a_time(tmp_path: Path, config: RunConfig) -> None:
         inside.set()
         thread.join(0.05)
         order.append("first")
-    thread.join(5)
+    thread.join(60)
     assert order == ["first", "second"]
 
 
@@ -259,7 +259,7 @@ def test_an_error_in_the_block_frees_it(tmp_path: Path, config: RunConfig) -> No
 
     thread = threading.Thread(target=other)
     thread.start()
-    thread.join(5)
+    thread.join(60)
     assert done
 
 

@@ -240,7 +240,7 @@ def test_a_cancelled_download_goes_on(
     began = time.monotonic()
     with pytest.raises(Cancelled, match="are kept: start the run again to go on from there"):
         load_pretrained(SQUEEZENET, cancel=pressed.is_set)
-    assert time.monotonic() - began < 0.5 + 1
+    assert time.monotonic() - began < 0.5 + 10  # the read time-out is 30 s
     (part, _) = sorted(left_behind(torch_home))
     assert part.endswith(".pth.part")
     assert load_pretrained(SQUEEZENET).file.read_bytes() == content

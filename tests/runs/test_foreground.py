@@ -123,7 +123,7 @@ def test_a_run_that_waits_for_the_device_can_be_called_off(
             threading.Event().wait(0.01)
         assert waiting[0].progress_text == "waiting for another process that trains on cpu"
         runs.request(waiting[0].id, wish)  # type: ignore[arg-type]
-        thread.join(10)
+        thread.join(60)
     assert rows[0].status == status
     assert rows[0].message == f"{status.capitalize()} before training began; it can be resumed."
 

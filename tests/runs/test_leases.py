@@ -147,12 +147,12 @@ def training(runs: Store) -> Iterator[tuple[str, FakeEngine, list[object]]]:
         )
     )
     thread.start()
-    assert engine.held.wait(20)
+    assert engine.held.wait(60)
     try:
         yield run_id, engine, rows
     finally:
         engine.release.set()
-        thread.join(20)
+        thread.join(60)
 
 
 def test_a_run_taken_for_dead_is_taken_back(runs: Store) -> None:

@@ -223,7 +223,7 @@ def test_training_waits_at_the_bound_and_a_stop_ends_that(
             thread.start()
             until(lambda: recorder._spill.is_full)
             control.request_stop()
-            thread.join(5)
+            thread.join(60)
     assert len(reached) < 20
     assert list(runs.steps(run_id).step)[: len(reached)] == reached
 

@@ -130,14 +130,14 @@ def test_a_server_that_is_away_ends_no_run(
         )
     )
     thread.start()
-    assert engine.held.wait(20)
+    assert engine.held.wait(60)
     until(lambda: runs.run(run_id).step == 7)
     postgresql.stop(signal.SIGINT)
     try:
         with pytest.raises(ResourceError, match="no database server answers there"):
             runs.run(run_id)
         engine.release.set()
-        assert engine.finished_cleanly.wait(20)  # trained to its end meanwhile
+        assert engine.finished_cleanly.wait(60)  # trained to its end meanwhile
     finally:
         postgresql.start()
     thread.join(30)
@@ -164,7 +164,7 @@ def test_a_deadlock_with_another_program_is_tried_again(postgresql: Server) -> N
                         schema.runs.update().where(schema.runs.c.id == run_id).values(tag="ours")
                     )
                     has_first.set()
-                    wanted.wait(5)
+                    wanted.wait(60)
         except BrokenOffError:
             broken.append("ours")
             raise
@@ -175,16 +175,16 @@ def test_a_deadlock_with_another_program_is_tried_again(postgresql: Server) -> N
         other.exec_driver_sql("SET LOCAL deadlock_timeout = '10s'")  # so ours is broken off
         other.exec_driver_sql(f"UPDATE runs SET tag = 'theirs' WHERE id = '{b}'")
         thread.start()
-        assert has_first.wait(5)
+        assert has_first.wait(60)
         blocked = threading.Thread(
             target=lambda: other.exec_driver_sql(f"UPDATE runs SET tag = 'theirs' WHERE id = '{a}'")
         )
         blocked.start()
         until(lambda: "Lock" in str(postgresql.execute(WAITING)))
         wanted.set()
-        blocked.join(20)
+        blocked.join(60)
         theirs.commit()
-    thread.join(20)
+    thread.join(60)
     assert broken == ["ours"]
     assert {row.tag for row in runs.runs()} == {"ours"}
     postgresql.execute("ALTER SYSTEM RESET deadlock_timeout", "SELECT pg_reload_conf()")

@@ -95,7 +95,7 @@ def test_a_killed_process_leaves_an_interrupted_run_that_resumes(
         owner = runs.run(run_id).owner
         assert (home / "locks" / f"owner-{owner}.lock").exists()
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     assert runs.run(run_id).status == "running"  # so says the dead
     queue = start_queue(FakeEngine(), poll_seconds=0.05)
     row = queue.wait(run_id, 10)
@@ -122,7 +122,7 @@ def test_a_killed_process_frees_its_device(runs: Store, start_queue: Callable[..
         assert runs.run(ours).progress_text == "waiting for another process that trains on cpu"
         assert runs.run(ours).status == "queued"
         process.kill()
-        process.wait(10)
+        process.wait(60)
         assert queue.wait(ours, 10).status == "completed"
 
 
@@ -155,7 +155,7 @@ engine.held.wait()
 """
     with python(script) as process:
         run_id = line_of(process)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     row = runs.run(run_id)
     assert (row.status, row.step) == ("paused", 8)
 
@@ -167,7 +167,7 @@ def test_ctrl_c_stops_a_run_on_the_command_line_within_a_step(runs: Store) -> No
         run_id, status, step = line_of(process).split()
         assert status == "stopped"
         assert step in ("7", "8")  # the signal comes during step 7, or while step 8 is held
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert runs.run(run_id).message == f"stopped after {step} steps"
 
 

@@ -169,7 +169,7 @@ def test_a_batch_is_written_whole_or_not_at_all(runs: Store, run_id: str) -> Non
     assert len(runs.steps(run_id)) == 0
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "did not happen"

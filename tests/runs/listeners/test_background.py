@@ -89,7 +89,7 @@ def test_runs_from_the_queue_have_them_too(
     queue = start_queue()
     run_id = queue.submit(CONFIG)
     assert queue.wait(run_id, 20).status == "completed"
-    assert made[0].closed.wait(10)
+    assert made[0].closed.wait(60)
     assert len(made[0].events) == 1 + 10 + 2 + 1
 
 
@@ -147,19 +147,19 @@ def test_one_that_hangs(
 ) -> None:
     monkeypatch.setattr(background, "LONGEST_CALL", 0.2)
     release = threading.Event()
-    listen(type("Hangs", (Kept,), {"receive": lambda self, events: release.wait(20)}))
+    listen(type("Hangs", (Kept,), {"receive": lambda self, events: release.wait(60)}))
     engine = FakeEngine(hold_at=6)
     trained: list[RunRow] = []
     thread = threading.Thread(target=lambda: trained.append(train(engine)))
     thread.start()
-    assert engine.held.wait(10), "training goes on while it hangs"
+    assert engine.held.wait(60), "training goes on while it hangs"
     (run_id,) = [row.id for row in runs.runs()]
     until = time.monotonic() + 10
     while not warnings(runs, run_id) and time.monotonic() < until:
         time.sleep(0.01)
     assert warnings(runs, run_id) == [f"A stopped: it did not answer for 0 s; {GOES_ON}"]
     engine.release.set()
-    thread.join(20)
+    thread.join(60)
     assert [row.status for row in trained] == ["completed"]
     release.set()
 
@@ -169,10 +169,10 @@ def test_a_program_that_ends_does_not_wait_for_one_that_hangs(
 ) -> None:
     monkeypatch.setattr(background, "EXIT_SECONDS", 0.1)
     release = threading.Event()
-    listen(type("Hangs", (Kept,), {"close": lambda self: release.wait(20)}))
+    listen(type("Hangs", (Kept,), {"close": lambda self: release.wait(60)}))
     began = time.monotonic()
     row = train()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert row.status == "completed"
     (said,) = warnings(runs, row.id)
     assert said.startswith("A stopped: the program ended before it had written everything")
@@ -200,7 +200,7 @@ def test_one_whose_server_goes_away(runs: Store, listen: Callable[..., None]) ->
             requests.post(url, json=len(events), timeout=5).raise_for_status()
 
     def close(number: int) -> None:
-        assert arrived.wait(10), "it worked at first"
+        assert arrived.wait(60), "it worked at first"
         server.shutdown()
         server.server_close()
 
@@ -213,7 +213,7 @@ def test_one_whose_server_goes_away(runs: Store, listen: Callable[..., None]) ->
 
     listen(Posts)
     row = train(GoesAway())
-    thread.join(10)
+    thread.join(60)
     assert row.status == "completed"
     (said,) = warnings(runs, row.id)
     assert said.startswith("A stopped: ConnectionError: ")
@@ -228,7 +228,7 @@ def test_steps_that_find_no_room_are_counted(
     made: list[Kept] = []
 
     def make(run: RunRow) -> Kept:
-        start.wait(10)
+        start.wait(60)
         made.append(Kept(run))
         return made[-1]
 
@@ -240,7 +240,7 @@ def test_steps_that_find_no_room_are_counted(
             listeners.put(step(number))
         listeners.put(ended())
         start.set()
-    listeners.wait(10)
+    listeners.wait(60)
     assert [type(event) for event in made[0].events] == [RunStarted, *[StepDone] * 3, RunEnded]
     assert warnings(runs, run_id) == ["A did not keep up: it lacks 7 steps of the run."]
 

@@ -38,7 +38,7 @@ class Hook:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 assert self.headers["Content-Type"] == "application/json"
                 if hook.silent.is_set():
-                    hook.closing.wait(10)
+                    hook.closing.wait(60)
                     return
                 hook.received.append(json.loads(body))
                 self.send_response(hook.status)

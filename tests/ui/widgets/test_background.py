@@ -34,7 +34,7 @@ def no_jobs_left_over() -> Iterator[None]:
     yield
     for job in jobs.jobs():
         jobs.cancel(job.id)
-        jobs.wait(job.id, timeout=5)
+        jobs.wait(job.id, timeout=60)
     with jobs._lock:
         jobs._jobs.clear()
 
@@ -67,7 +67,7 @@ def markdown(app: AppTest) -> list[str]:
 def until_ended() -> jobs.JobView:
     job = jobs.latest("test:1")
     assert job is not None
-    ended = jobs.wait(job.id, timeout=10)
+    ended = jobs.wait(job.id, timeout=60)
     assert ended is not None
     return ended
 
@@ -105,12 +105,12 @@ def test_slow_work_shows_how_far_it_is_and_then_the_answer(
     def slow(report: Report, cancel: Cancel) -> str:
         report(Progress(300, 1200, "Predicting", "images"))
         reported.set()
-        gate.wait(10)
+        gate.wait(60)
         return "there"
 
     app = open_page(monkeypatch, slow)
     assert markdown(app) == []
-    assert reported.wait(5)
+    assert reported.wait(60)
     app.run()
     (bar,) = blocks(app, "bar")
     assert "Predicting · 300 of 1,200 images" in bar["text"]
@@ -125,7 +125,7 @@ def test_slow_work_shows_how_far_it_is_and_then_the_answer(
 def test_a_title_and_a_sentence_are_text_not_markup(
     monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
-    app = open_page(monkeypatch, lambda report, cancel: gate.wait(10))
+    app = open_page(monkeypatch, lambda report, cancel: gate.wait(60))
     (bar,) = blocks(app, "bar")
     assert bar["text"] == "Reading *images*"
 
