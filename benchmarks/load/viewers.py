@@ -6,6 +6,7 @@ of its own: as from another machine, though its reading is done on this one.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -86,7 +87,45 @@ def measure(home: Path, *, quick: bool) -> list[str]:
             f"{statistics.median(c for _, c in alone):.1%} | | | | |"
         )  # fmt: skip
         store().request(run_id, "stop")
+        while store().run(run_id).is_live:
+            time.sleep(0.1)
+        lines += ["", _first_minute(teacher, server.url, max(counts), rounds, quick=quick)]
     return lines
+
+
+def _first_minute(teacher: PageSession, url: str, count: int, rounds: int, *, quick: bool) -> str:
+    """What a whole class costs a new run that it opens at once: steps after its first minute."""
+    from lab.runs.store import store
+
+    seconds = 10 if quick else 60
+
+    def steps(watched: bool) -> int:
+        teacher.open("train", SETTINGS)
+        teacher.press("Train")
+        run_id = teacher.query.removeprefix("run=")
+        teacher.open("storage")
+        with viewers(count, url, run_id) if watched else contextlib.nullcontext():
+            while (run := store().run(run_id)).seconds < seconds:
+                assert run.is_live, run.message
+                time.sleep(0.05)
+        store().request(run_id, "stop")
+        while store().run(run_id).is_live:
+            time.sleep(0.1)
+        return run.step
+
+    alone, watched = [steps(False)], []
+    for _ in range(rounds):
+        watched.append(steps(True))
+        alone.append(steps(False))
+    costs = [
+        1 - beside / ((before + after) / 2)
+        for beside, (before, after) in zip(watched, itertools.pairwise(alone), strict=True)
+    ]
+    return (
+        f"The first {seconds} s of a run, {count} pages opened as it begins: "
+        f"{statistics.median(watched):,.0f} steps in place of {statistics.median(alone):,.0f}, "
+        f"{_percent(costs)}, the opening of the pages included."
+    )
 
 
 def _page_seconds(server: Server) -> float:
