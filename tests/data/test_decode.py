@@ -19,6 +19,8 @@ from lab.data.decode import (
     common_range,
     could_be_wide,
     decode,
+    read_at_most,
+    read_picture,
     to_square,
     wide_limits,
 )
@@ -400,3 +402,13 @@ def test_shrinking_is_antialiased() -> None:
     stripes[:, ::2] = 255
     small = np.asarray(to_square(Image.fromarray(stripes), image_size=16, fit="stretch"))
     assert np.abs(small.astype(int) - 128).max() < 20
+
+
+@pytest.mark.parametrize("size", [0, 10, 65_535, 65_536, 65_537, 200_000])
+@pytest.mark.parametrize("most", [5, 65_536, 100_000, 10**9])
+def test_a_file_is_read_whole_or_as_far_as_is_allowed(size: int, most: int, tmp_path: Path) -> None:
+    content = np.random.default_rng(size).bytes(size)
+    (tmp_path / "a.png").write_bytes(content)
+    with (tmp_path / "a.png").open("rb") as file:
+        assert read_at_most(file, most) == content[:most]
+    assert read_picture(tmp_path / "a.png") == content

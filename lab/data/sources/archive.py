@@ -30,7 +30,7 @@ from typing import IO, Any, BinaryIO, Protocol, cast
 
 from inflate64 import Inflater
 
-from lab.data.decode import SUFFIXES, UnreadableFile
+from lab.data.decode import SUFFIXES, UnreadableFile, read_at_most
 from lab.data.pack import Rejections
 from lab.data.sources.code_pages import CODE_PAGES, ZIP_PAGES, question, readings
 from lab.data.sources.source import Question, natural_key
@@ -177,7 +177,7 @@ class _Files:
             raise _too_long(name, limit)
         try:
             with self.open(name) as file:
-                data = file.read(limit + 1)
+                data = read_at_most(file, limit + 1)
         except UnreadableFile:
             raise
         except READ_ERRORS as error:
