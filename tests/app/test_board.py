@@ -10,6 +10,7 @@ from lab.runs.class_rules import change_rules, rules
 from lab.runs.queue import Queue
 from lab.runs.store import store
 from lab.training.plan import resolve
+from lab.ui.widgets import links
 from tests.app.conftest import OpenPage
 from tests.components import components
 
@@ -82,6 +83,16 @@ def test_a_teacher_hands_settings_out(open_page: OpenPage) -> None:
     assert not app.exception
     (made,) = assignments(store().database)
     assert (made.title, made.open) == ("Ours", ("batch_size", "learning_rate", "epochs"))
+
+
+@pytest.mark.parametrize("signs_in", [False, True])
+def test_the_board_names_the_expander_that_the_train_page_has(
+    open_page: OpenPage, given: str, monkeypatch: pytest.MonkeyPatch, signs_in: bool
+) -> None:
+    monkeypatch.setattr(links, "has_sign_in", lambda: signs_in)
+    titles = [expander.label for expander in open_page("train").expander]
+    hint = next(c.value for c in open_page("board").caption if "Make one" in c.value)
+    assert hint.split("“")[1].split("”")[0] in titles
 
 
 def test_the_board_has_a_line_for_each_person(

@@ -15,7 +15,7 @@ from lab.runs.assignments import (
 )
 from lab.runs.store import store
 from lab.ui.visitor import draw_qr, link_for_all
-from lab.ui.widgets.links import ASSIGNMENT
+from lab.ui.widgets.links import ASSIGNMENT, sharing_title
 from lab.ui.widgets.queue_actions import ask
 from lab.ui.words import plain
 
@@ -26,8 +26,8 @@ def draw_assignments() -> None:
     st.header("Assignments", anchor=False)
     st.caption(
         "Settings that everybody gets, with the few that may be changed. Make one on the Train "
-        "page: choose the settings, open “These settings as YAML, link or assignment” below them "
-        "and press “Hand out as an assignment”."
+        f"page: choose the settings, open “{sharing_title()}” below them and press “Hand out as an "
+        "assignment”."
     )
     st.page_link("pages/train.py", label="Make one", icon=":material/add:")
     for each in given:

@@ -11,12 +11,12 @@ from lab.config import RunConfig
 from lab.data import catalog
 from lab.errors import LabError
 from lab.home import home_id
-from lab.people import current_person, has_sign_in
 from lab.runs.executors.choice import executor, places_of
 from lab.runs.store import store
 from lab.training.devices import resolve_device
 from lab.ui.train.assignment import draw_hand_out
 from lab.ui.train.preview import Preview, augmented, layers, preview
+from lab.ui.widgets.links import sharing_title
 from lab.ui.words import page_words, plain
 from lab.words import plural
 
@@ -65,14 +65,8 @@ def _draw_augmented(config: RunConfig) -> None:
 def draw_sharing(config: RunConfig) -> None:
     """Draws the settings as YAML, as a link and, for a teacher, as an assignment to hand out, once
     they are asked for."""
-    hands_out = has_sign_in() and current_person().is_admin
     with st.expander(
-        "These settings as YAML, link or assignment"
-        if hands_out
-        else "These settings as YAML and as a link",
-        icon=":material/share:",
-        key="train_sharing",
-        on_change="rerun",
+        sharing_title(), icon=":material/share:", key="train_sharing", on_change="rerun"
     ) as sharing:
         if sharing.open:
             st.code(config.to_yaml(), language="yaml")

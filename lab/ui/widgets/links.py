@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from lab.evaluate.pictures import Crop
+from lab.people import current_person, has_sign_in
 
 COMPARED = "runs"
 """The parameter of the Compare page's URL."""
@@ -29,6 +30,14 @@ INSPECT_SOURCE = "inspect_source"
 """The key of the Inspect page's choice of a picture's source."""
 INSPECT_UPLOAD = "inspect_given"
 """The session's key of the `Upload` from another page."""
+
+
+def sharing_title() -> str:
+    """Returns the title of the Train page's expander that shares settings, which the Board names
+    to a teacher."""
+    if has_sign_in() and current_person().is_admin:
+        return "These settings as YAML, link or assignment"
+    return "These settings as YAML and as a link"
 
 
 def compare_query(run_ids: Sequence[str]) -> dict[str, str]:
