@@ -257,7 +257,7 @@ def temporary_file(target: Path) -> Iterator[Path]:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`: it replaces it on success, else is deleted."""
     with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(exist_ok=True)  # not its parents: a deleted run stays deleted
     with temporary_folder(target) as temporary, writing(target):
         yield temporary
         # A reader that has the old files mapped keeps them; the name moves on.

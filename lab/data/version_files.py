@@ -109,6 +109,7 @@ def keep_newest(name: str) -> StoredVersion | None:
         if _same(_meta(target), stored.meta):
             return stored  # a writer died after this step
         shutil.rmtree(target)
+    target.parent.parent.mkdir(exist_ok=True)
     with atomic_folder(target) as temporary:
         link_pack(stored.folder, temporary)
         stored.facts.write(temporary)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import __version__, jobs
-from lab.errors import ConfigError
+from lab.errors import ConfigError, LabError
 from lab.evaluate.opened import checkpoint_identity
 from lab.export.formats import EXPORTS, ExportFormat, Written
 from lab.home import atomic_file, atomic_folder
@@ -77,22 +77,27 @@ def make_export(
     cancel: Cancel = never,
 ) -> Export:
     """Writes an export into the run's folder, in the place of an earlier one; raises as
-    `export_to`."""
+    `export_to`, and NotFoundError where the run is deleted meanwhile."""
     entry = _entry(run, name, checkpoint)
     folder = _folder(run, name, checkpoint)
     began = time.monotonic()
     identity = checkpoint_identity(store().folder(run.id), checkpoint)
-    with atomic_folder(folder) as temporary:
-        file = temporary / f"file{entry.ending}"
-        written = entry.write(run, checkpoint, file, progress, cancel)
-        facts = {
-            "identity": identity,
-            "version": __version__,
-            "seconds": time.monotonic() - began,
-            "sentences": written.sentences,
-            "facts": dict(written.facts),
-        }
-        (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    try:
+        with atomic_folder(folder) as temporary:
+            file = temporary / f"file{entry.ending}"
+            written = entry.write(run, checkpoint, file, progress, cancel)
+            facts = {
+                "identity": identity,
+                "version": __version__,
+                "bytes": file.stat().st_size,
+                "seconds": time.monotonic() - began,
+                "sentences": written.sentences,
+                "facts": dict(written.facts),
+            }
+            (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    except (LabError, OSError):
+        store().run(run.id)  # raises NotFoundError where it was deleted meanwhile
+        raise
     made = kept_export(run, name, checkpoint=checkpoint)
     if made is None:
         raise ConfigError("The checkpoint was written anew in the meantime; export it again.")
@@ -108,8 +113,8 @@ def kept_export(run: RunRow, name: str, *, checkpoint: str = "best") -> Export |
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         size = file.stat().st_size
         identity = checkpoint_identity(folder.parents[1], checkpoint)
-        if (facts["identity"], facts["version"]) != (identity, __version__):
-            return None
+        if (facts["identity"], facts["version"], facts["bytes"]) != (identity, __version__, size):
+            return None  # a power cut may cost a file its end
         written = Written(tuple(facts["sentences"]), facts["facts"])
         return Export(file, file_name(run, name), size, float(facts["seconds"]), written)
     except (OSError, ValueError, KeyError, TypeError):

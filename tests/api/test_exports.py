@@ -23,6 +23,7 @@ def write_export(folder: Path, name: str, data: bytes) -> None:
     facts = {
         "identity": checkpoint_identity(folder, "best"),
         "version": __version__,
+        "bytes": len(data),
         "seconds": 1.0,
         "sentences": [],
         "facts": {},

@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from lab import jobs
 from lab.data import catalog
-from lab.errors import DiskFullError
+from lab.errors import DiskFullError, NotFoundError
 from lab.evaluate.opened import open_data
 from lab.export import card, exporting, formats
 from lab.export.exporting import export_to, kept_export, make_export, start_export
@@ -159,6 +159,22 @@ def test_what_is_broken_off_leaves_nothing(run: RunRow, monkeypatch: pytest.Monk
     assert kept_export(run, "safetensors") == made  # the earlier one is still there
     assert kept_export(run, "dataset") is None
     assert sweep_temporaries(home_folder()) == 0
+
+
+def test_a_run_that_is_deleted_while_it_is_exported_stays_deleted(
+    run: RunRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.export.weights.save_file", lambda *_, **__: store().delete(run.id))
+    with pytest.raises(NotFoundError, match="may have been deleted"):
+        make_export(run, "safetensors")
+    assert list(home_folder("runs").iterdir()) == []
+
+
+def test_a_file_without_its_end_is_no_export(run: RunRow) -> None:
+    made = make_export(run, "safetensors")
+    with made.file.open("r+b") as file:
+        file.truncate(made.bytes - 1)
+    assert kept_export(run, "safetensors") is None
 
 
 def test_two_presses_make_one_file(run: RunRow) -> None:
