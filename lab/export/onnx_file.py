@@ -9,6 +9,7 @@ that tracing does not get right would be noticed.
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from lab.runs.rows import RunRow
 from lab.runs.store import store
 from lab.words import percent, size
 
+_exporter = threading.Lock()
+"""torch's exporter notes in its module that it is at work, and refuses a second thread."""
+
 INPUT = "network_input"
 CALIBRATION_IMAGES = 128
 
@@ -44,16 +48,17 @@ def _network_model(opened: Opened) -> onnx.ModelProto:
     """Normalised images (n, C, S, S) -> logits (n, K)."""
     preprocess, buffer = opened.card.preprocess, io.BytesIO()
     example = torch.zeros(2, preprocess.channels, preprocess.image_size, preprocess.image_size)
-    torch.onnx.export(
-        opened.network,
-        (example,),
-        buffer,  # type: ignore[arg-type]  # this exporter writes to files, too
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=[INPUT],
-        output_names=["logits"],
-        dynamic_axes={INPUT: {0: "n"}, "logits": {0: "n"}},
-    )
+    with _exporter:
+        torch.onnx.export(
+            opened.network,
+            (example,),
+            buffer,  # type: ignore[arg-type]  # this exporter writes to files, too
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=["logits"],
+            dynamic_axes={INPUT: {0: "n"}, "logits": {0: "n"}},
+        )
     return onnx.load_from_string(buffer.getvalue())
 
 

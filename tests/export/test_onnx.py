@@ -4,7 +4,11 @@ import dataclasses
 import io
 import json
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +54,23 @@ def test_every_test_answer_is_the_labs(run: RunRow) -> None:
     assert "0 of 30 test answers differ" in made.written.sentences[0]
     assert kept_export(run, "onnx") == made
     assert made.file.stat().st_size == made.bytes
+
+
+def test_two_made_at_once_take_turns(run: RunRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's exporter refuses a second thread."""
+    export, at_work = torch.onnx.export, threading.Lock()
+
+    def slow(*given: Any, **more: Any) -> None:
+        assert at_work.acquire(blocking=False)
+        time.sleep(0.1)
+        export(*given, **more)
+        at_work.release()
+
+    monkeypatch.setattr(torch.onnx, "export", slow)
+    opened = open_own_network(store().folder(run.id), "best")
+    with ThreadPoolExecutor(2) as pool:
+        models = list(pool.map(lambda _: onnx_model(run, opened), range(2)))
+    assert models[0] == models[1]
 
 
 def test_the_proof_notices_another_network(run: RunRow) -> None:
