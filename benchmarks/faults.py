@@ -464,7 +464,7 @@ def _damage(count: int, rng: random.Random) -> list[str]:
     logging.disable(logging.CRITICAL)
     run = store().runs(status="completed")[0].id
     folder, pack = store().folder(run), home_folder("packs") / "bars"
-    checkpoint.begin_resume(folder)
+    checkpoint.begin_resume(folder, "fp32")
     shutil.copy(folder / checkpoint.END, folder / checkpoint.RESUME)
     predict(folder, "best", "val")
     kinds: dict[str, tuple[Path, Callable[[], object]]] = {

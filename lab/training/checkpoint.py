@@ -27,13 +27,13 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from lab import home
-from lab.config import RunConfig
+from lab.config import Precision, RunConfig
 from lab.data.array_file import BROKEN, read_array, write_array
 from lab.data.decode import Fit, ValueRange
 from lab.data.groups import Groups
@@ -63,6 +63,7 @@ WEIGHTS = ("network", "average")
 COPIES = "copies.npy"
 TEST_LOGITS = "test-logits.npz"
 _UNTRAINED = "untrained"
+_PRECISION = "precision"
 MOST_TEST_LOGITS = 50_000_000
 """Numbers of a test's answers that are kept: 200 MB."""
 
@@ -365,12 +366,14 @@ def save_resume(
     tensor_file.write(folder / RESUME, tensors, header)
 
 
-def begin_resume(folder: Path) -> None:
-    """Write the resume state of a run that has not taken a step: it begins from its seed.
+def begin_resume(folder: Path, precision: Precision) -> None:
+    """Write the resume state of a run that has not taken a step: it begins from its seed, in the
+    number format `precision`.
 
     From then on a run without a resume state has lost it.
     """
-    tensor_file.write(folder / RESUME, {}, {"run": folder.name, _UNTRAINED: "yes"})
+    header = {"run": folder.name, _UNTRAINED: "yes", _PRECISION: precision}
+    tensor_file.write(folder / RESUME, {}, header)
 
 
 def drop_resume(folder: Path) -> None:
@@ -414,6 +417,14 @@ class ResumeState:
     """None before the first step."""
     warning: str = ""
     """For the run's log: why it is not the newest state."""
+
+    @property
+    def precision(self) -> Precision | None:
+        """The number format in which the run began; None where an older version began it and no
+        step was saved."""
+        if self.counters is not None:
+            return self.counters.precision
+        return cast("Precision | None", self.header.get(_PRECISION))
 
 
 class _UnusableState(Exception):

@@ -222,7 +222,7 @@ class _Run:
                 average=self.average.state if self.average else None,
             )
         else:
-            checkpoint.begin_resume(plan.folder)
+            checkpoint.begin_resume(plan.folder, plan.precision)
             if plan.start is not None:
                 plan.start.restore(
                     plan.folder,

@@ -265,7 +265,8 @@ def make_plan(
     )
     progress(Progress(0, 0, "Measuring which number format is fastest"))
     end = start.end if start and start.config.precision == start.metadata.config.precision else None
-    precision, numbers = decisions.number_format(work, begun or end)
+    begun_in = state.precision if state else end.precision if end else None
+    precision, numbers = decisions.number_format(work, begun_in)
     reuse_memory, allocation = decisions.freed_memory(config)
     return Plan(
         config=config,

@@ -16,7 +16,6 @@ import torch
 from lab.config import Precision, RunConfig
 from lab.models.architecture import ARCHITECTURES
 from lab.process import can_keep_freed_memory
-from lab.training.counters import Counters
 from lab.training.frozen.features import find_cut
 from lab.training.speed.precision import candidate
 from lab.training.speed.trials import Workload, gain_of_format
@@ -52,11 +51,11 @@ def memory_layout(config: RunConfig, device: torch.device) -> tuple[torch.memory
     return first, Decision(what, "channels first", reason)
 
 
-def number_format(work: Workload, begun: Counters | None) -> tuple[Precision, Decision]:
-    """Of the training steps. `begun` are the counters of a run that goes on."""
+def number_format(work: Workload, begun_in: Precision | None) -> tuple[Precision, Decision]:
+    """Of the training steps; a run that goes on keeps the one that it has `begun_in`."""
     what = "Number format"
-    if begun is not None:
-        return begun.precision, Decision(what, begun.precision, "as the run began")
+    if begun_in is not None:
+        return begun_in, Decision(what, begun_in, "as the run began")
     if work.config.precision != "auto":
         return work.config.precision, Decision(what, work.config.precision, "as asked")
     shorter = candidate(work.device)

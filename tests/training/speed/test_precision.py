@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from lab.config import RunConfig
-from lab.training.events import EpochDone, RunEnded, StepDone
+from lab.training.control import Control
+from lab.training.events import EpochDone, Event, RunEnded, StepDone
+from lab.training.fit import fit
 from lab.training.plan import Plan, make_plan
 from lab.training.speed import decisions, precision
 from tests.tiny_data import make_tiny_pack
@@ -69,8 +71,7 @@ def test_figures_are_within_the_noise_of_fp32(train: Train, short: str, architec
             assert isinstance(ended, RunEnded)
             assert ended.status == "completed"
             accuracies[format_].append(ended.test["accuracy"])
-            curve = [e.values["loss"] for e in events if isinstance(e, StepDone)]
-            losses[format_].append(curve[0])
+            losses[format_].append(loss_curve(events)[0])
             assert all(e.val["loss"] < 2 for e in events if isinstance(e, EpochDone))
     # The first step sees the same weights and batch: only rounding differs.
     for exact, rounded in zip(losses["fp32"], losses[short], strict=True):
@@ -93,3 +94,42 @@ def test_a_stopped_run_resumes_in_its_format_bit_for_bit(
     # Even when the machine would now decide otherwise.
     train(config.changed(precision="fp32"), parts)
     assert_same_weights(whole, parts)
+
+
+def test_a_run_killed_before_its_first_state_begins_again_in_its_format(
+    tiny: RunConfig, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has recorded steps, and the machine would decide otherwise by now."""
+    gains = [3.0, 3.0, 1.0]  # of the whole run, of the killed one, when it is resumed
+    monkeypatch.setattr(decisions, "candidate", lambda device: "bf16")
+    monkeypatch.setattr(decisions, "gain_of_format", lambda work, precision: gains.pop(0))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = tiny.changed(architecture="mlp", epochs=1)
+    expected = train(config, whole)
+    parts.mkdir()
+    killed = fit(make_plan(config, folder=parts), Control())
+    next(event for event in killed if isinstance(event, StepDone))
+    killed.close()  # type: ignore[attr-defined]  # nothing more is saved
+    resumed = train(config, parts)
+    assert "no state of it had been saved" in str(resumed)
+    assert_same_weights(whole, parts)
+    assert loss_curve(resumed) == loss_curve(expected)
+
+
+def test_a_run_killed_in_its_trial_has_not_begun_in_any_format(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(work: object, precision: str) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(decisions, "candidate", lambda device: "bf16")
+    monkeypatch.setattr(decisions, "gain_of_format", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_plan(tiny, folder=tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+    monkeypatch.setattr(decisions, "gain_of_format", lambda work, precision: 3.0)
+    assert make_plan(tiny, folder=tmp_path).precision == "bf16"
+
+
+def loss_curve(events: list[Event]) -> list[float]:
+    return [event.values["loss"] for event in events if isinstance(event, StepDone)]
