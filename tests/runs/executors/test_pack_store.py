@@ -78,6 +78,109 @@ def test_it_is_stored_once_and_fetched_once_a_machine(
     fetch(files)  # it is there
 
 
+class Network:
+    """Between the test and its address: `breaks` are the errors of the next pieces, None of one
+    that goes through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.breaks: list[Exception | None] = []
+        self.opened = 0
+        open_address = pack_store._open
+        monkeypatch.setattr(pack_store, "WAITS", (0.01, 0.01, 0.01))
+        monkeypatch.setattr(pack_store, "PIECE_BYTES", 1000)
+        monkeypatch.setattr(pack_store, "throttled", lambda report: report)
+        monkeypatch.setattr(
+            pack_store, "_open", lambda *parts: (self, self._behind(*open_address(*parts)))
+        )
+
+    def _behind(self, system: Any, path: str) -> str:
+        self._system = system
+        return path
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._system, name)
+
+    def open(self, path: str, mode: str) -> Any:
+        self.opened += 1
+        file = self._system.open(path, mode)
+        for name in ("read", "write"):
+            setattr(file, name, self._breaking(getattr(file, name)))
+        return file
+
+    def _breaking(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def works(*args: Any) -> Any:
+            if self.breaks and (error := self.breaks.pop(0)) is not None:
+                raise error
+            return work(*args)
+
+        return works
+
+
+class Answer(Exception):
+    """As libraries raise what a server of theirs answers."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"answer {status}")
+        self.status = status
+
+
+@pytest.mark.parametrize("files", ["file"], indirect=True)
+def test_a_break_of_the_network_is_told_and_tried_again(
+    files: PackFiles, of_server: Pack, move: To, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network(monkeypatch)
+    told: list[Progress] = []
+    gone, slow = ConnectionResetError("the network is gone"), Answer(503)
+    network.breaks = [None, None, gone, slow, None, slow]
+    put_pack(files, progress=told.append)
+    text = "Storing the data set for the machines: trying again in 1 s ("
+    assert text + "ConnectionResetError: the network is gone)" in [each.text for each in told]
+    told.clear()
+    move("machine")
+    broken = [gone, gone, gone, None]  # as often as it is tried; each piece starts anew
+    network.breaks, network.opened = [*broken, *broken, *broken], 0
+    fetch(files, progress=told.append)
+    text = "Fetching the data set: trying again in 1 s (ConnectionResetError: the network is gone)"
+    assert (text in [each.text for each in told], told[-1].fraction) == (True, 1.0)
+    assert network.opened == 9 + len(list(Path(of_server.folder or "").iterdir()))
+    assert (open_pack(files.dataset).images == of_server.images).all()
+
+
+@pytest.mark.parametrize("files", ["file"], indirect=True)
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (ConnectionResetError("gone"), 4),
+        (Answer(429), 4),
+        (Answer(403), 1),
+        (PermissionError("refused"), 1),
+    ],
+)
+def test_a_break_that_stays_and_a_refusal_are_one_sentence(
+    files: PackFiles, move: To, error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_pack(files)
+    network = Network(monkeypatch)
+    move("machine")
+    network.breaks = [error] * 10
+    with pytest.raises(ResourceError, match=rf"could not be fetched .*\({type(error).__name__}: "):
+        fetch(files)
+    assert network.opened == tries
+
+
+@pytest.mark.parametrize("files", ["file"], indirect=True)
+def test_a_wait_for_the_network_can_be_cancelled(
+    files: PackFiles, move: To, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_pack(files)
+    network = Network(monkeypatch)
+    monkeypatch.setattr(pack_store, "WAITS", (60.0,))
+    move("machine")
+    network.breaks = [ConnectionResetError("gone")]
+    with pytest.raises(Cancelled, match="Fetching the data set was cancelled"):
+        fetch(files, cancel=lambda: not network.breaks)
+
+
 def test_an_upload_that_breaks_off_counts_for_nothing(
     files: PackFiles, move: To, monkeypatch: pytest.MonkeyPatch
 ) -> None:
