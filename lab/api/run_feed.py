@@ -174,7 +174,7 @@ class RunFeed:
         known = {name: value for name, value in now.items() if math.isfinite(value)}
         values: dict[str, Any] = {
             "run": run_values(run),
-            "progress": progress_values(run),
+            "progress": _progress(run),
             "tiles": tile_values(run, known, learning_rate),
             "alt": alt_texts(run, known),
         }
@@ -185,7 +185,7 @@ class RunFeed:
             values["ahead"] = [
                 {"id": r.id, "name": r.name} for r in ahead if not hidden or r.person == run.person
             ]
-            values["place"] = len(ahead)
+            values["place"] = place_in_line(ahead)
             values["starts"] = words_until(ahead, run.device)
         return values
 
@@ -210,10 +210,24 @@ def _points(
     return {"metrics": panels(metrics), "history": {**history, "whole": whole}}
 
 
+def _progress(run: RunRow) -> dict[str, Any] | None:
+    """Returns the progress in words; of a run that trains on while nobody can reach its place,
+    with that."""
+    values = progress_values(run)
+    if values and run.status == "running" and (trouble := executor().trouble()):
+        values["text"] += f" · {trouble}"
+    return values
+
+
+def place_in_line(ahead: list[RunRow]) -> int:
+    """Returns the place of a run behind these, of which some train; 0 where none is before it."""
+    return sum(run.status == "queued" for run in ahead) + 1 if ahead else 0
+
+
 def words_until(ahead: list[RunRow], device: str) -> str:
     """Returns when a run begins that waits for these to leave it a place of its kind of device,
     such as "about 5 min"; "" if nobody knows."""
-    if not device:  # not chosen yet, a moment after the press
+    if not device or executor().trouble():  # not chosen yet, a moment after the press
         return ""
     same = [run for run in ahead if run.device == device]
     seconds = seconds_until(same, places_of(executor(), device))

@@ -352,11 +352,13 @@ def test_a_queued_run_says_what_trains_before_it(runs: Store, run_id: str) -> No
     second, third = runs.create_run(CONFIG, name="second"), runs.create_run(CONFIG)
     feed = RunFeed(runs, third)
     assert [r["id"] for r in feed.snapshot("")["ahead"]] == [run_id, second]
+    assert feed.snapshot("")["place"] == 2, "the one that trains is in no line"
     assert feed.seconds == LIVE, "it may wait for hours"
     runs.remove(second)
     message = feed.changes()
     assert message is not None
     assert [r["id"] for r in message["ahead"]] == [run_id]
+    assert message["place"] == 1
     runs.record(run_id, [ended(steps=0, status="stopped")])
     message = feed.changes()
     assert message is not None

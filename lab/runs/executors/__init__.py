@@ -58,6 +58,11 @@ class Executor(Protocol):
         """Hold the place while the body runs, as `lab.runs.locks.device_turn` does."""
         ...
 
+    def trouble(self) -> str:
+        """Why the place where runs train is out of reach now, in a sentence; "" while it is not.
+        Runs may train on for a while."""
+        ...
+
     def close(self) -> None:
         """Leave the place where runs train; those that still train there are interrupted."""
         ...

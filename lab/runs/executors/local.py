@@ -52,6 +52,9 @@ class LocalExecutor:
     ) -> AbstractContextManager[bool]:
         return locks.device_turn(place.name, cancelled_within=cancelled_within, on_wait=on_wait)
 
+    def trouble(self) -> str:
+        return ""
+
     def close(self) -> None:
         return None
 

@@ -138,6 +138,9 @@ class RayExecutor:
         with self._guard:
             self._end_driver()
 
+    def trouble(self) -> str:
+        return f"{self._where} {error}." if (error := self._error) else ""
+
     # --- the cluster ------------------------------------------------------------------------------
     def _counts(self) -> Mapping[str, int]:
         self._known.wait(FIRST_SECONDS)
@@ -148,16 +151,13 @@ class RayExecutor:
 
     def _watch(self) -> None:
         """Keeps the places up to date, and the cluster found again once it is lost."""
+        asked_at = 0.0
         while not self._closing.is_set():
             try:
                 self._require_head()
-                self._places = self._ask_places()
-                self._error = ""
-                self._known.set()
-                until = time.monotonic() + PLACES_SECONDS
-                while time.monotonic() < until and not self._closing.wait(HEAD_SECONDS):
-                    self._require_head()
-                continue
+                if self._places is None or time.monotonic() - asked_at > PLACES_SECONDS:
+                    self._places, self._error = self._ask_places(), ""
+                    asked_at = time.monotonic()
             except PlaceLostError as error:
                 self._places, self._error = None, str(error)
             except (OSError, EOFError):
@@ -282,10 +282,9 @@ class RayExecutor:
 
         def tell() -> None:
             nonlocal told
-            if (error := self._error) != told:
-                told = error
-                text = f"Waits for the cluster. {self._where} {error}." if error else WAITING
-                report(Progress(0, 0, text))
+            if (trouble := self.trouble()) != told:
+                told = trouble
+                report(Progress(0, 0, f"Waits for the cluster. {trouble}" if trouble else WAITING))
 
         return tell
 
@@ -336,7 +335,8 @@ def _require_head(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
     except (OSError, ValueError) as error:
-        raise PlaceLostError(f"cannot be reached ({error}); the lab tries again") from error
+        reason = getattr(error, "strerror", None) or error
+        raise PlaceLostError(f"cannot be reached ({reason}); the lab tries again") from error
 
 
 def _batches(

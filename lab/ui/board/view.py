@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from lab.api.panels import Panel, text
-from lab.api.run_feed import words_until
+from lab.api.run_feed import place_in_line, words_until
 from lab.data.quality.duplicates import checked_sets
 from lab.errors import LabError
 from lab.evaluate.leak_free import accuracy_interval, own_answers
@@ -242,6 +242,6 @@ def _now(run: RunRow | None, ahead: list[RunRow]) -> dict[str, Any] | None:
     elif run.status == "queued":
         before = ahead[: next((i for i, r in enumerate(ahead) if r.id == run.id), 0)]
         starts = words_until(before, run.device)
-        words = f"Place {len(before)} in line" if before else "Next in line"
+        words = f"Place {place_in_line(before)} in line" if before else "Next in line"
         words += f", {starts}" if starts and before else ""
     return {"text": words, "share": share, "href": f"train?run={run.id}"}

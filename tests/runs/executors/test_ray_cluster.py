@@ -12,23 +12,27 @@ from typing import Any
 
 import pytest
 
+from lab.api import run_feed
 from lab.errors import PlaceLostError
 from lab.runs.executors import choice, ray_cluster
 from lab.runs.executors.ray_cluster import RayExecutor
+from lab.runs.executors.ray_job import Started
 from lab.runs.queue import Queue
 from lab.runs.store import RunRow, Store
 from lab.training import devices
-from tests.runs.fakes import CONFIG
+from tests.runs.fakes import CONFIG, started, step
 
 PATIENCE = 60
 
 
 class Quiet(RayExecutor):
-    """On a cluster of one place, which is always taken; the driver answers while `answers`."""
+    """On a cluster of one place, which is taken unless it `trains`: then it takes one step. The
+    driver answers while `answers`."""
 
     def __init__(self, address: str) -> None:
         self.answers = threading.Event()
         self.answers.set()
+        self.trains = False
         self._ends = contextlib.ExitStack()
         super().__init__(address, sends_data=False)
 
@@ -51,6 +55,8 @@ class Quiet(RayExecutor):
                 if connection.recv() == "places":
                     self.answers.wait(PATIENCE)
                     connection.send({"cuda": 0, "cpu": 1})
+                elif self.trains:
+                    connection.send([Started("a-machine"), started(), step(1)])
 
     def _end_driver(self) -> None:
         self._ends.close()
@@ -143,6 +149,36 @@ def test_a_run_that_waits_for_a_place_says_that_the_head_is_gone(
     executor.answers.set()
     until("Waiting for a place in the cluster")
     assert len(executor.places("cpu")) == 1
+
+
+def test_a_run_that_trains_on_without_the_head_says_so(
+    runs: Store,
+    head: Head,
+    executor: Quiet,
+    start_queue: Callable[..., Queue],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_feed, "executor", lambda: executor)
+    executor.trains = True
+    run = start_queue(executor=executor).submit(CONFIG)
+    feed = run_feed.RunFeed(runs, run)
+
+    def until(holds: Callable[[str], bool]) -> str:
+        end = time.monotonic() + PATIENCE
+        while not holds(text := str(feed.snapshot("")["progress"]["text"])):
+            assert time.monotonic() < end, text
+            time.sleep(0.01)
+        return text
+
+    until(lambda text: text == "Step 1 of 10")
+    head.die()
+    text = until(lambda text: "Ray" in text)
+    assert text.startswith("Step 1 of 10 · The Ray cluster at 127.0.0.1:")
+    assert text.endswith(" cannot be reached (Connection refused); the lab tries again.")
+    assert runs.run(run).status == "running"
+    assert run_feed.words_until([runs.run(run)], "cpu") == ""
+    head.come_back()
+    until(lambda text: text == "Step 1 of 10")
 
 
 def test_a_head_that_listens_and_does_not_answer_is_told(
