@@ -800,8 +800,7 @@ class RunConfig(BaseModel):
         "auto",
         "Number format",
         "Number format of the training steps. Automatic: bf16 where a short trial shows that "
-        "it is clearly faster on this machine, else fp32. Validation and test are always in "
-        "fp32.",
+        "it is clearly faster, else fp32. Validation and test are always in fp32.",
         group="machine",
     )
     workers: int = knob(

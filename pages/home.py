@@ -7,7 +7,7 @@ from lab.ui.live.component import preload_live_view
 from lab.ui.widgets.running import draw_running
 
 st.title("Epochlab", anchor=False)
-st.markdown("Train an image classifier on this machine and watch it learn.")
+st.markdown("Train an image classifier and watch it learn.")
 
 draw_running(key="home_running")
 

@@ -37,6 +37,7 @@ from lab.models.freezing import phases, trainable_stages
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.runs.rows import RunRow
 from lab.runs.store import Store
+from lab.training.devices import trains_elsewhere
 
 Basis = Literal["runs", "measured", "counted"]
 
@@ -348,8 +349,10 @@ def measure_speeds(
 
 
 def measured_speeds(device: str = "cpu") -> dict[str, Speed]:
-    """Returns the speeds that `measure_speeds` saved for this device; empty when there are none, or
-    when another version wrote the file."""
+    """Returns the speeds that `measure_speeds` saved for this device; empty when there are none,
+    when another version wrote the file, or when runs train on other machines than this one."""
+    if trains_elsewhere():
+        return {}
     try:
         values = json.loads(_file(device).read_text())
         return {str(name): Speed(**speed) for name, speed in values.items()}

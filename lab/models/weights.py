@@ -43,7 +43,12 @@ def weights_ready(spec: ArchitectureSpec) -> bool:
 def missing_weights(spec: ArchitectureSpec) -> str:
     """What it takes to get weights that are not on this machine, in a few words such as "45 MB
     download"; "" when they are here."""
-    return "" if weights_ready(spec) else _source(spec).to_get
+    return "" if weights_ready(spec) else what_to_get(spec)
+
+
+def what_to_get(spec: ArchitectureSpec) -> str:
+    """What it takes to get the weights where they are missing, in a few words."""
+    return _source(spec).to_get
 
 
 ANSWER_SECONDS = 2.0

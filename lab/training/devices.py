@@ -36,10 +36,21 @@ def train_on(devices: Devices, *, elsewhere: bool = False) -> None:
 def trains_elsewhere() -> bool:
     """Whether this process only submits runs: what else a run needs (a compiler, weights) is asked
     on the machine that trains it."""
-    return _elsewhere
+    return _elsewhere and not getattr(_thread, "is_here", False)
 
 
 _thread = threading.local()
+
+
+@contextlib.contextmanager
+def here() -> Iterator[None]:
+    """While the body runs, this thread trains on this machine, wherever runs train."""
+    before = getattr(_thread, "is_here", False)
+    _thread.is_here = True
+    try:
+        yield
+    finally:
+        _thread.is_here = before
 
 
 @contextlib.contextmanager
@@ -59,10 +70,11 @@ def resolve_device(config: RunConfig, there: Mapping[str, int] | None = None) ->
     Raises ConfigError when a device is asked for that is not there, or more workers than it has
     room for.
     """
-    is_here = there is None and _devices is devices_here
+    devices = devices_here if getattr(_thread, "is_here", False) else _devices
+    is_here = there is None and devices is devices_here
     place = "this machine" if is_here else "the cluster"
     own = getattr(_thread, "device", "") if there is None else ""
-    there = _devices() if there is None else there
+    there = devices() if there is None else there
     if config.device == "auto" and own:
         device = own
     elif config.device == "auto":

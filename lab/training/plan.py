@@ -18,11 +18,17 @@ from lab.data.quality.duplicates import copy_groups
 from lab.data.splits import Splits, cuts_by_copies, make_splits, steps_in_epoch
 from lab.data.version_files import stored_versions
 from lab.errors import ConfigError, DataError, NotFoundError
-from lab.models.architecture import ARCHITECTURES
+from lab.models.architecture import ARCHITECTURES, ArchitectureSpec
 from lab.models.catalog import build_network, check_network, input_channels
 from lab.models.freezing import Phase, apply_freeze, phases
 from lab.models.staged import StagedNet
-from lab.models.weights import check_weights
+from lab.models.weights import (
+    check_weights,
+    missing_weights,
+    weights_ready,
+    weights_url,
+    what_to_get,
+)
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
 from lab.training.checkpoint import CheckpointMetadata, require_resume
 from lab.training.devices import resolve_device, trains_elsewhere
@@ -133,6 +139,23 @@ def resolve(config: RunConfig, *, begun: bool = False) -> RunConfig:
         if config.loads_imagenet:
             check_weights(spec)
     return config.changed(image_size=image_size)
+
+
+def missing_here(spec: ArchitectureSpec) -> str:
+    """Returns what it takes to get weights that a run would miss, such as "45 MB download"; ""
+    where they are there, and where only the machine that trains can say so."""
+    return missing_weights(spec) if spec.weights and not trains_elsewhere() else ""
+
+
+def weights_elsewhere(spec: ArchitectureSpec) -> str:
+    """Returns a sentence on pretrained weights that the machine that trains is asked for; "" where
+    this one is that machine, or where they come with the lab."""
+    if not trains_elsewhere() or (weights_url(spec) is None and weights_ready(spec)):
+        return ""
+    return (
+        f"The machine that trains is asked for the pretrained weights of {spec.title} when the run "
+        f"starts: {what_to_get(spec)} if it does not have them."
+    )
 
 
 LEAST_PICTURES = 2

@@ -39,7 +39,7 @@ PATIENCE = 0.3
 
 @dataclass(frozen=True)
 class StartTime:
-    """What a start will take on this machine, in words."""
+    """What a start will take, in words."""
 
     time: str
     """Such as "about 20 s"; "" where nothing is known."""
@@ -47,8 +47,8 @@ class StartTime:
     network: str
     """The network's title."""
     missing: str
-    """What it takes to get the network's weights, such as "14 MB download"; "" when they are
-    here."""
+    """What it takes to get the network's weights, such as "14 MB download"; "" when they are here,
+    or when that is asked of the machine that trains."""
 
 
 # --- the starts ---------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def _draw_card(
             st.markdown(
                 f":material/timer: {time.time}",
                 width="content",
-                help=f"On this machine, estimated {time.source}.",
+                help=f"Estimated {time.source}.",
             )
     wanted = catalog.describe(start.datasets[0])
     if not wanted.usable:
@@ -166,8 +166,8 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
         rough_time,
     )
     from lab.models.architecture import ARCHITECTURES
-    from lab.models.weights import missing_weights
-    from lab.training.devices import resolve_device
+    from lab.training.devices import resolve_device, trains_elsewhere
+    from lab.training.plan import missing_here
 
     times = {}
     for start in STARTS:
@@ -179,7 +179,8 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
         device = resolve_device(config)
         past = past_runs(store())
         guess = estimate(config, past=past, measured=measured_speeds(device), device=device)
-        if guess is not None and guess.basis == "counted" and not machine_is_busy():
+        is_rough = guess is not None and guess.basis == "counted"
+        if is_rough and not trains_elsewhere() and not machine_is_busy():
             measured = measure_speeds([spec.name], device=device, progress=report, cancel=cancel)
             guess = estimate(config, past=past, measured=measured, device=device)
         times[start.key] = StartTime(
@@ -188,7 +189,7 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
             else "",
             source=guess.source if guess else "",
             network=spec.title,
-            missing=missing_weights(spec) if config.pretrained else "",
+            missing=missing_here(spec) if config.pretrained else "",
         )
     return times
 

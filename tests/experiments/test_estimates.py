@@ -25,6 +25,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.progress import Progress
 from lab.runs.foreground import run_in_foreground
 from lab.runs.store import store
+from lab.training import devices
 from lab.training.plan import resolve
 from tests.tiny_data import make_tiny_pack
 
@@ -231,7 +232,7 @@ def test_every_recipe_has_an_estimate() -> None:
     assert quick.seconds < full.seconds
 
 
-def test_a_measurement_is_saved_and_reports_progress() -> None:
+def test_a_measurement_is_saved_and_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[Progress] = []
     speeds = measure_speeds(["sign-mlp"], progress=reports.append)
     assert [t.text for t in reports] == ["Timing sign-mlp"]
@@ -239,6 +240,8 @@ def test_a_measurement_is_saved_and_reports_progress() -> None:
     assert speeds["sign-mlp"].training > 0
     assert measured_speeds() == speeds
     assert measured_speeds("cuda") == {}
+    monkeypatch.setattr(devices, "_elsewhere", True)  # another machine's speed is not this one's
+    assert measured_speeds() == {}
 
 
 def test_a_damaged_measurement_counts_as_none(lab_home: object) -> None:

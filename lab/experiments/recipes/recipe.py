@@ -231,11 +231,16 @@ def _download(config: RunConfig) -> str:
 
 
 def weights_to_get(architecture: str) -> str:
-    """Returns a sentence on ImageNet weights that are not on this machine; empty when they are."""
+    """Returns a sentence on ImageNet weights that are not on this machine, or that the machine that
+    trains is asked for; empty when they are there."""
     from lab.models.architecture import ARCHITECTURES
     from lab.models.weights import missing_weights, weights_file, weights_ready, weights_url
+    from lab.training.devices import trains_elsewhere
+    from lab.training.plan import weights_elsewhere
 
     spec = ARCHITECTURES.get(architecture)
+    if trains_elsewhere():
+        return weights_elsewhere(spec)
     if weights_ready(spec):
         return ""
     absent = f"The ImageNet weights of {spec.title} are not on this machine."

@@ -35,6 +35,7 @@ from lab.data.batches import Batch
 from lab.models.freezing import apply_freeze
 from lab.process import trim_memory
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.training.devices import here
 from lab.training.failures import out_of_memory, out_of_memory_as
 from lab.training.lr_finder.curve import RateReading, read_curve
 from lab.training.plan import Plan, make_plan
@@ -96,7 +97,7 @@ def find_rates(
     the config on one machine. Raises LabError: ConfigError, NotFoundError, DataError, WeightsError,
     ResourceError, Cancelled.
     """
-    with tempfile.TemporaryDirectory(prefix="lab-rates-") as folder:
+    with here(), tempfile.TemporaryDirectory(prefix="lab-rates-") as folder:
         # A hundred steps do not pay for compiling, or for several workers, which change nothing but
         # rounding.
         tried = config.changed(compile_steps="off", warmup_epochs=0, workers=1)

@@ -1,4 +1,4 @@
-"""How long a recipe would take on this machine, and the offer to measure that."""
+"""How long a recipe would take where runs train, and the offer to measure this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lab.experiments.estimates import (
 from lab.experiments.recipes.recipe import SIZES, Prepared, Size
 from lab.progress import Cancel, Report
 from lab.runs.store import store
-from lab.training.devices import resolve_device
+from lab.training.devices import resolve_device, trains_elsewhere
 from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 
@@ -78,7 +78,7 @@ def sources_words(times: Mapping[Size, Times]) -> str:
     sizes_by_basis: dict[str, list[str]] = {}
     for size in SIZES[::-1]:
         bases = dict.fromkeys(time.source for time in times[size] if time is not None)
-        basis = "not known yet on this machine" if None in times[size] else " and ".join(bases)
+        basis = "not known yet" if None in times[size] else " and ".join(bases)
         sizes_by_basis.setdefault(basis, []).append("quick" if size == "quick" else "full size")
     if len(sizes_by_basis) == 1:
         return f"Times are estimated {next(iter(sizes_by_basis))}."
@@ -87,7 +87,10 @@ def sources_words(times: Mapping[Size, Times]) -> str:
 
 
 def draw_measuring(device: str, *, rough: bool) -> None:
-    """Offers to time the networks on this machine, where estimates are only rough."""
+    """Offers to time the networks on this machine, where runs train on it and estimates are only
+    rough."""
+    if trains_elsewhere():
+        return
     job = jobs.latest(MEASURE)
     if job is not None and job.active:
         computed(MEASURE, job.title, _measure(device))

@@ -27,6 +27,7 @@ from lab.models.weights import weights_ready
 from lab.runs.naming import setting_words
 from lab.runs.queue import queue
 from lab.runs.store import store
+from lab.training.devices import trains_elsewhere
 from lab.training.plan import resolve
 from lab.ui.experiments.machine import Machine, Times, is_rough, sources_words, time_words
 from lab.ui.experiments.recipe_picture import draw_picture
@@ -132,7 +133,8 @@ def _choose(each: Recipe) -> tuple[str, str | None]:
 def _network_title(each: Recipe, name: str) -> str:
     spec = ARCHITECTURES.get(name)
     role = "the document's" if name == each.networks[0] else "stands in"
-    return f"{spec.title} ({role}{'' if weights_ready(spec) else ', weights not here yet'})"
+    known = weights_ready(spec) or trains_elsewhere()
+    return f"{spec.title} ({role}{'' if known else ', weights not here yet'})"
 
 
 def _draw_missing(each: Recipe, runs: Sequence[Prepared]) -> None:

@@ -13,6 +13,7 @@ from lab.people import current_person, has_sign_in
 from lab.progress import Cancel, Report
 from lab.runs.storage import Part, clean, usage, use_of_all
 from lab.runs.store import store
+from lab.training.devices import trains_elsewhere
 from lab.ui.widgets.background import computed
 from lab.ui.words import plain
 from lab.words import size
@@ -48,6 +49,8 @@ def draw_storage() -> None:
     st.caption(
         f"{plain(str(lab_home()))}. The limit is LAB_QUOTA_GB, in gigabytes; 0 is none. Runs and "
         "data sets are deleted on their own pages."
+        + " The machines of the cluster keep data sets and features in folders of their own, which "
+        "are not counted here." * trains_elsewhere()
     )
     if has_sign_in():
         _draw_people(number)

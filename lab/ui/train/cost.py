@@ -21,10 +21,10 @@ from lab.experiments.estimates import (
     rough_time,
 )
 from lab.models.architecture import ARCHITECTURES
-from lab.models.weights import missing_weights
 from lab.progress import Cancel, Report
 from lab.runs.store import store
-from lab.training.devices import resolve_device
+from lab.training.devices import resolve_device, trains_elsewhere
+from lab.training.plan import missing_here
 from lab.ui.state import change_form
 from lab.ui.widgets.busy import machine_is_busy
 from lab.ui.words import plain
@@ -36,14 +36,14 @@ FEW_PICTURES = 20
 
 
 def draw_time(config: RunConfig) -> None:
-    """Draws how long a run will take on this machine, where that is known."""
+    """Draws how long a run will take, where that is known."""
     guess = _estimate(config)
     if guess is None:
         return
     st.caption(
         rough_time(guess.seconds),
         width="content",
-        help=f"On this machine, estimated {guess.source}.",
+        help=f"Estimated {guess.source}.",
     )
     if guess.basis == "counted":
         _measure_once(config)
@@ -66,18 +66,18 @@ def _draw_long(config: RunConfig, guess: Estimate) -> None:
     time = rough_time(guess.seconds)
     if spec.weights is None:
         st.warning(
-            f"This takes {time} on this machine. A smaller image size or fewer epochs is quicker.",
+            f"This takes {time}. A smaller image size or fewer epochs is quicker.",
             icon=":material/timer:",
         )
         return
     st.warning(
-        f"This takes {time} on this machine: {spec.title} is trained from random weights.",
+        f"This takes {time}: {spec.title} is trained from random weights.",
         icon=":material/timer:",
     )
     change = {"freeze": "head_only", "activation": "auto", **_without_augmentation()}
     quicker = _estimate(config.changed(**change))
     words = [rough_time(quicker.seconds)] if quicker else []
-    if missing := missing_weights(spec):
+    if missing := missing_here(spec):
         words.append(missing)
     st.button(
         "Train only the head" + (f": {', '.join(words)}" if words else ""),
@@ -156,6 +156,8 @@ def _past(url: str) -> list[PastRun]:
 def _measure_once(config: RunConfig) -> None:
     """Times the chosen network in the background, a second or so, once, while nothing else takes
     the machine's time: the figure is kept, and a busy machine is tens of times slower."""
+    if trains_elsewhere():
+        return
     device = resolve_device(config)
     name = config.architecture
     key = f"measure-speeds:{device}:{name}"

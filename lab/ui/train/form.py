@@ -15,12 +15,11 @@ from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.experiments.starts import PRESETS, preset_knobs, suited_to
 from lab.models.architecture import ARCHITECTURES, JOINED, TIMM, ArchitectureSpec, used_knobs
-from lab.models.weights import missing_weights
 from lab.runs.assignments import Assignment
 from lab.runs.executors.choice import trains_on_cluster
 from lab.runs.queue import queue
 from lab.runs.store import RunRow, store
-from lab.training.plan import as_trained, resolve
+from lab.training.plan import as_trained, missing_here, resolve, weights_elsewhere
 from lab.ui.state import (
     RUN,
     change_form,
@@ -246,14 +245,14 @@ def _architecture_labels(names: tuple[str, ...]) -> dict[str, str]:
     labels = {}
     for name in names:
         spec = ARCHITECTURES.get(name)
-        missing = missing_weights(spec) if spec.weights else ""
+        missing = missing_here(spec)
         labels[name] = f"{spec.title} · weights: {missing}" if missing else spec.title
     return labels
 
 
 def _draw_freeze(spec: ArchitectureSpec) -> None:
     own = bool(st.session_state.get(knob_key("start_from")))
-    missing = missing_weights(spec) if spec.weights and not own else ""
+    missing = "" if own else missing_here(spec)
     text = KNOBS["freeze"].text
 
     def label(name: str) -> str:
@@ -271,11 +270,14 @@ def _draw_freeze(spec: ArchitectureSpec) -> None:
         st.caption("It starts with the weights of a run of yours.")
     elif not spec.weights:
         st.caption(f"{spec.title} has no pretrained weights, so it is trained from scratch.")
-    elif missing and st.session_state[knob_key("freeze")] != "scratch":
-        st.caption(
-            f"The pretrained weights of {spec.title} are not on this machine: {missing} before "
-            "training starts."
-        )
+    elif st.session_state[knob_key("freeze")] != "scratch":
+        if missing:
+            st.caption(
+                f"The pretrained weights of {spec.title} are not on this machine: {missing} before "
+                "training starts."
+            )
+        elif sentence := weights_elsewhere(spec):
+            st.caption(sentence)
 
 
 def _draw_activation(spec: ArchitectureSpec) -> None:

@@ -14,6 +14,7 @@ from lab.data import catalog
 from lab.data.version_files import stored_versions
 from lab.errors import LabError
 from lab.progress import Cancel, Report
+from lab.training.devices import trains_elsewhere
 from lab.training.lr_finder.ramp import RateFinding, find_rates
 from lab.ui.state import change_form
 from lab.ui.widgets import background
@@ -46,6 +47,8 @@ def _draw(config: RunConfig) -> None:
             "Takes 100 training steps with these settings, each at a slightly larger rate than "
             "the one before, and finds where the loss begins to fall and where it diverges. "
             "On a network of its own, which is thrown away: no run is touched."
+            + " It is tried on the server, not in the cluster."
+            * trains_elsewhere()
         )
         if st.button("Try the rates", key="train_rates_start", icon=":material/play_arrow:"):
             _start(config, key)

@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lab.home import home_id
 from lab.runs.executors.choice import executor, places_of
 from lab.runs.store import store
-from lab.training.devices import resolve_device
+from lab.training.devices import resolve_device, trains_elsewhere
 from lab.ui.train.assignment import draw_hand_out
 from lab.ui.train.preview import Preview, augmented, layers, preview
 from lab.ui.widgets.links import sharing_title
@@ -161,9 +161,10 @@ def _frozen_line(config: RunConfig) -> str:
             f"{'is' if config.kept_views == 1 else 'are'} kept and used again: after "
             f"{plural(config.kept_views, 'epoch')} a step costs only the trained part."
         )
+    there = " on the same machine" * trains_elsewhere()
     return (
         "Frozen stages run **once an image**: from the second epoch on a step costs only the "
-        "trained part, and another run with the same data starts with what is kept."
+        f"trained part, and another run with the same data{there} starts with what is kept."
     )
 
 

@@ -10,6 +10,7 @@ from lab.config import KNOBS, RunConfig
 from lab.errors import NotFoundError
 from lab.home import lab_home
 from lab.progress import Cancelled, Progress
+from lab.training import devices
 from lab.training.events import StepDone
 from lab.training.lr_finder.ramp import HIGHEST, STEPS, find_rates, ramp
 from lab.training.plan import make_plan
@@ -43,6 +44,25 @@ def test_its_steps_are_the_runs_own(
     found = find_rates(config)
     lowest = config.changed(learning_rate=float(found.rates[0]), epochs=1)
     np.testing.assert_array_equal(found.losses[:2], losses_of_a_run(train, lowest)[:2])
+
+
+def test_it_runs_on_this_machine_wherever_runs_train(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[tuple[str, bool]] = []
+
+    def plan(config: RunConfig, **_: object) -> None:
+        planned.append((devices.resolve_device(config), devices.trains_elsewhere()))
+        raise Cancelled
+
+    monkeypatch.setattr("lab.training.lr_finder.ramp.make_plan", plan)
+    monkeypatch.setattr(devices, "devices_here", lambda: {"cuda": 0, "mps": 0, "cpu": 1})
+    monkeypatch.setattr(devices, "_devices", lambda: {"cuda": 4, "mps": 0, "cpu": 0})
+    monkeypatch.setattr(devices, "_elsewhere", True)
+    with pytest.raises(Cancelled):
+        find_rates(config)
+    assert planned == [("cpu", False)]
+    assert (devices.resolve_device(config), devices.trains_elsewhere()) == ("cuda", True)
 
 
 def test_the_suggested_rate_is_one_at_which_the_run_learns(train: Train, config: RunConfig) -> None:
