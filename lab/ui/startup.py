@@ -23,6 +23,7 @@ from lab.installation import child_environment
 from lab.process import freeze_imports, lower_priority, switch_threads_often
 from lab.runs.queue import queue
 from lab.runs.store import Store
+from lab.training.devices import here
 from lab.training.events import ProbeTaken, RunEnded
 
 log = logging.getLogger(__name__)
@@ -73,13 +74,14 @@ def _warm_up() -> None:
     torchvision import late, and runs the trial of number formats (`lab.training.speed.trials`).
     """
     lower_priority()  # the first page, which somebody waits for, imports at the same time
-    for name, work in _pieces():
-        if _ending.is_set():
-            return
-        try:
-            work()
-        except LabError as error:
-            log.warning("%s could not be prepared: %s", name, error)
+    with here():
+        for name, work in _pieces():
+            if _ending.is_set():
+                return
+            try:
+                work()
+            except LabError as error:
+                log.warning("%s could not be prepared: %s", name, error)
 
 
 def _pieces() -> Iterator[tuple[str, Callable[[], object]]]:

@@ -14,6 +14,7 @@ import pytest
 from lab.cli.main import main
 from lab.data import catalog
 from lab.data.drawn import animals, signs
+from lab.training import devices
 from lab.ui import startup
 
 
@@ -50,6 +51,16 @@ def test_built_in_sets_are_drawn_by_another_process(monkeypatch: pytest.MonkeyPa
         assert states[name] == catalog.READY
     startup._draw_built_in()
     assert len(asked) == 1
+
+
+def test_a_server_warms_itself_up_wherever_runs_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    work = ("a piece", lambda: asked.append(devices.trains_elsewhere()))
+    monkeypatch.setattr(startup, "_pieces", lambda: iter([work]))
+    monkeypatch.setattr(startup, "lower_priority", lambda: None)  # of the test's own thread
+    monkeypatch.setattr(devices, "_elsewhere", True)
+    startup._warm_up()
+    assert asked == [False]
 
 
 def test_a_process_ends_in_good_order_while_its_warm_up_is_inside_torch(tmp_path: Path) -> None:
