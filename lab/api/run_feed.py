@@ -186,7 +186,7 @@ class RunFeed:
                 {"id": r.id, "name": r.name} for r in ahead if not hidden or r.person == run.person
             ]
             values["place"] = place_in_line(ahead)
-            values["starts"] = words_until(ahead, run.device)
+            values["starts"] = words_until(ahead, run)
         return values
 
     def _film_now(self, epochs: tuple[int, ...]) -> dict[str, Any] | None:
@@ -224,13 +224,15 @@ def place_in_line(ahead: list[RunRow]) -> int:
     return sum(run.status == "queued" for run in ahead) + 1 if ahead else 0
 
 
-def words_until(ahead: list[RunRow], device: str) -> str:
-    """Returns when a run begins that waits for these to leave it a place of its kind of device,
-    such as "about 5 min"; "" if nobody knows."""
+def words_until(ahead: list[RunRow], run: RunRow) -> str:
+    """Returns when a run begins that waits for these to leave it a place of its kind of device, or
+    one for each of its workers, such as "about 5 min"; "" if nobody knows."""
+    device = run.device
     if not device or executor().trouble():  # not chosen yet, a moment after the press
         return ""
-    same = [run for run in ahead if run.device == device]
-    seconds = seconds_until(same, places_of(executor(), device))
+    same = [each for each in ahead if each.device == device]
+    workers = run.settings.get("workers", 1)
+    seconds = seconds_until(same, places_of(executor(), device), workers)
     return "" if seconds is None else f"about {duration(max(5, round(seconds / 5) * 5))}"
 
 

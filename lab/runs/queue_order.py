@@ -6,7 +6,6 @@ the order of arrival.
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,16 +67,18 @@ def fair_order(
     return order
 
 
-def seconds_until(ahead: Iterable[RunRow], places: int = 1) -> float | None:
-    """Returns when a run begins that waits for these, on as many places, in seconds from now; None
-    while nobody knows how long one of them takes."""
+def seconds_until(ahead: Iterable[RunRow], places: int = 1, workers: int = 1) -> float | None:
+    """Returns when a run of so many workers begins that waits for these, on as many places, in
+    seconds from now; None while nobody knows how long one of them takes."""
     free_at = [0.0] * places
     for run in ahead:
         left = run.seconds_left if run.status == "running" else run.expected_seconds
         if left is None:
             return None
-        heapq.heapreplace(free_at, free_at[0] + left)
-    return free_at[0]
+        taken = min(run.settings.get("workers", 1), places)
+        free_at[:taken] = [free_at[taken - 1] + left] * taken  # all of them at once
+        free_at.sort()
+    return free_at[min(workers, places) - 1]
 
 
 def append(connection: sa.Connection, run_id: str, *, front: bool = False) -> None:

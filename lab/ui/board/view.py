@@ -241,7 +241,7 @@ def _now(run: RunRow | None, ahead: list[RunRow]) -> dict[str, Any] | None:
             words += f" · {percent(run.best_val_accuracy)} validation"
     elif run.status == "queued":
         before = ahead[: next((i for i, r in enumerate(ahead) if r.id == run.id), 0)]
-        starts = words_until(before, run.device)
+        starts = words_until(before, run)
         words = f"Place {place_in_line(before)} in line" if before else "Next in line"
         words += f", {starts}" if starts and before else ""
     return {"text": words, "share": share, "href": f"train?run={run.id}"}

@@ -59,7 +59,7 @@ def _waiting_text(active: list[RunRow], waiting: list[RunRow]) -> str:
     """Returns the first waiting runs by name, each with when it starts where that is known."""
     ahead, words = list(active), []
     for run in waiting[:MOST_WAITING]:
-        starts = words_until(ahead, run.device) if ahead else ""
+        starts = words_until(ahead, run) if ahead else ""
         words.append(f"{run.name} (starts in {starts})" if starts else run.name)
         ahead.append(run)
     if more := len(waiting) - len(words):

@@ -95,3 +95,9 @@ def test_a_run_begins_when_a_place_is_free(runs: Store) -> None:
     assert seconds_until(ahead) == 45
     assert seconds_until(ahead, places=2) == 15  # the third follows the first
     assert seconds_until(ahead, places=4) == 0
+    assert seconds_until(ahead, places=4, workers=2) == 5  # one place is free, and it waits for two
+    both = runs.create_run(CONFIG.changed(workers=2))
+    runs.set_device(both, "cpu", expected_seconds=10.0)
+    ahead.append(runs.run(both))
+    assert seconds_until(ahead, places=3) == 20  # the two of 5 and 10 s, then those workers
+    assert seconds_until(ahead, places=3, workers=3) == 30

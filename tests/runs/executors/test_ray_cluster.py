@@ -176,7 +176,7 @@ def test_a_run_that_trains_on_without_the_head_says_so(
     assert text.startswith("Step 1 of 10 · The Ray cluster at 127.0.0.1:")
     assert text.endswith(" cannot be reached (Connection refused); the lab tries again.")
     assert runs.run(run).status == "running"
-    assert run_feed.words_until([runs.run(run)], "cpu") == ""
+    assert run_feed.words_until([], runs.run(run)) == ""
     head.come_back()
     until(lambda text: text == "Step 1 of 10")
 
