@@ -118,6 +118,33 @@ def test_gradient_health_stands_beside_the_film_strip(trained: tuple[Any, str]) 
     left, right = strip.bounding_box(), health.bounding_box()
     assert right["x"] >= left["x"] + left["width"]
     assert right["y"] < left["y"] + left["height"]
+
+    # Its labels follow light and dark.
+    label = health.locator(".ytick text").first
+    bright = label.evaluate("(text) => getComputedStyle(text).fill")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        """(bright) => {
+            const label = document.querySelector("details.live-details .ytick text")
+            return label && getComputedStyle(label).fill !== bright
+        }""",
+        arg=bright,
+        timeout=SOON,
+    )
+
+    # No number stands alone in a row of its own.
+    page.set_viewport_size({"width": 1190, "height": 900})
+    page.wait_for_function(
+        """() => {
+            const rows = {}
+            for (const { offsetTop: top } of document.querySelectorAll(".live-tiles > div")) {
+                rows[top] = (rows[top] ?? 0) + 1
+            }
+            const sizes = Object.values(rows)
+            return sizes.length > 1 && Math.max(...sizes) - Math.min(...sizes) <= 1
+        }""",
+        timeout=SOON,
+    )
     # On a telephone below it, and folded.
     page.set_viewport_size({"width": 420, "height": 900})
     page.reload()

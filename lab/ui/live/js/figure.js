@@ -15,7 +15,9 @@ export class Figure {
   async draw(figure, alt) {
     await loadOnce("script", "plotly.min.js")
     if (this.gone) return
+    this.newest = [figure, alt]
     const theme = readTheme(this.root)
+    this.theme = JSON.stringify(theme)
     const axis = { gridcolor: theme.border, linecolor: theme.border, zerolinecolor: theme.border }
     const template = {
       layout: {
@@ -38,6 +40,11 @@ export class Figure {
       responsive: false,
     })
     this.drawn = true
+  }
+
+  /** Follows light and dark. */
+  follow() {
+    if (this.drawn && JSON.stringify(readTheme(this.root)) !== this.theme) this.draw(...this.newest)
   }
 
   fit() {

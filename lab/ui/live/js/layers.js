@@ -105,6 +105,11 @@ export class Layers {
     }
   }
 
+  /** Follows light and dark. */
+  follow() {
+    this.figure?.follow()
+  }
+
   destroy() {
     clearTimeout(this.timer)
     this.sight.disconnect()

@@ -167,7 +167,7 @@ class Chart {
 
   draw({ figure, alt }) {
     const look = JSON.stringify(figure)
-    if (look === this.look) return
+    if (look === this.look) return this.figure.follow()
     this.look = look
     if (figure.layout.height) this.box.style.minHeight = `${figure.layout.height}px`
     this.figure.draw(figure, alt).catch((error) => {

@@ -9,6 +9,7 @@ import { Layers } from "./layers.js"
 import { watch } from "./stream.js"
 import { Verdicts } from "./verdicts.js"
 
+const TILE = 122 // pixels that a tile needs, with its gap; as wide as three on a phone
 const LEVELS = { error: "live-failed", warning: "live-warned" }
 
 class RunView {
@@ -25,6 +26,8 @@ class RunView {
     this.bar.append(this.fill)
     this.ahead = element("div", { class: "live-ahead", hidden: true })
     this.tiles = element("dl", { class: "live-tiles" })
+    this.widths = new ResizeObserver(() => this.balance())
+    this.widths.observe(this.tiles)
     this.message = element("div", { class: "live-message", hidden: true })
     this.curvesBox = element("div", { class: "live-curves" })
     this.filmBox = element("section", { class: "live-film-box" })
@@ -52,6 +55,7 @@ class RunView {
     this.curves.say(data.empty)
     if (data.run === this.run) {
       this.curves.follow()
+      this.layers.follow()
       if (this.last) this.drawState(this.last)
       return
     }
@@ -160,8 +164,17 @@ class RunView {
           element("div", { title: help || null }, element("dt", {}, label), this.values[i]),
         ),
       )
+      this.balance()
     }
     tiles.forEach(({ value }, i) => write(this.values[i], value))
+  }
+
+  /** As many tiles in each row as in the others, so that none wraps alone. */
+  balance() {
+    const count = this.tiles.children.length
+    const fit = Math.max(1, Math.floor(this.tiles.clientWidth / TILE))
+    const columns = Math.ceil(count / Math.ceil(count / fit))
+    this.tiles.style.gridTemplateColumns = count ? `repeat(${columns}, minmax(0, 1fr))` : ""
   }
 
   drawAhead(runs, place, starts) {
@@ -204,6 +217,7 @@ class RunView {
   destroy() {
     clearTimeout(this.lost)
     this.stop?.()
+    this.widths.disconnect()
     this.announcer.destroy()
     this.curves?.destroy()
     this.film?.destroy()
