@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.browser.conftest import ROOT, SOON, settle, train_run
+from tests.browser.conftest import ROOT, SOON, ask, settle, train_run
 
 FRAME = ".crop .frame"
 
@@ -80,7 +80,8 @@ def test_pictures_are_cropped_compared_and_taken_by_the_camera(
     upload(page, picture(1), picture(2))
     page.get_by_text("picture 2.png").wait_for(timeout=SOON)
     page.locator(".st-key-classify_runs input").first.click()
-    page.get_by_role("option", name=re.compile(other[-4:])).click(timeout=SOON)
+    name = re.escape(ask(f"{url}/api/runs/{other}")["name"] + " · ")
+    page.get_by_role("option", name=re.compile(name)).click(timeout=SOON)
     page.keyboard.press("Escape")
     lines = page.locator("[class*=st-key-classify_line_]")
     bars = lines.first.locator("[data-testid=stProgress]")

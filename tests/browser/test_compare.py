@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.browser.conftest import ROOT, SOON, train_run
+from tests.browser.conftest import ROOT, SOON, ask, train_run
 
 LINES = ".js-plotly-plot .scatterlayer path.js-line"
 
@@ -24,7 +24,8 @@ def test_compare_and_send_the_link_on(
     page.get_by_role("button", name="Compare").click(timeout=SOON)
     page.wait_for_url(re.compile(rf"/compare\?.*runs={one}"), timeout=SOON)
     page.locator(".st-key-compare_runs input").first.click()
-    page.get_by_role("option", name=re.compile(other[-4:])).click(timeout=SOON)
+    name = re.escape(ask(f"{url}/api/runs/{other}")["name"] + " · ")
+    page.get_by_role("option", name=re.compile(name)).click(timeout=SOON)
     page.wait_for_url(re.compile(rf"runs={one}(%2C|,){other}"), timeout=SOON)
     page.keyboard.press("Escape")
     page.locator(".st-key-compare_curve input").first.click()

@@ -13,7 +13,7 @@ from lab.ui.widgets.checkpoints import (
     choose_checkpoint,
     default_checkpoint,
     draw_no_network,
-    run_label,
+    run_labels,
 )
 from lab.ui.words import plain
 
@@ -32,7 +32,7 @@ def choose() -> list[CheckpointChoice]:
     chosen = runs.multiselect(
         "Runs to classify with",
         list(rows),
-        format_func=lambda run_id: run_label(rows[run_id]),
+        format_func=run_labels(list(rows.values())).__getitem__,
         key="classify_runs",
         max_selections=MOST_RUNS,
         select_all=False,

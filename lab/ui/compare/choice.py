@@ -43,10 +43,11 @@ def choose() -> list[ComparedRun]:
     before = st.session_state.get(KEY, [])
     if any(run_id not in rows for run_id in before):  # deleted since
         st.session_state[KEY] = [run_id for run_id in before if run_id in rows]
+    labels = _labels(list(rows.values()))
     ids: list[str] = st.multiselect(
         "Runs",
         list(rows),
-        format_func=lambda run_id: _label(rows[run_id]),
+        format_func=labels.__getitem__,
         key=KEY,
         on_change=_forget_missing,
         placeholder="Choose two runs or more",
@@ -143,9 +144,13 @@ def _titled(rows: Sequence[RunRow]) -> list[ComparedRun]:
     return [ComparedRun(row, title) for row, title in zip(rows, titles(rows), strict=True)]
 
 
-def _label(row: RunRow) -> str:
-    accuracy = row.test_accuracy
-    result = (
-        f"test {percent(accuracy)}" if accuracy is not None else status_word(row.status).lower()
-    )
-    return f"{row.name} · {result} · {row.id[-4:]}"
+def _labels(rows: Sequence[RunRow]) -> dict[str, str]:
+    return {
+        row.id: f"{title} · {_result(row)}" for row, title in zip(rows, titles(rows), strict=True)
+    }
+
+
+def _result(row: RunRow) -> str:
+    if row.test_accuracy is None:
+        return status_word(row.status).lower()
+    return f"test {percent(row.test_accuracy)}"

@@ -38,7 +38,7 @@ from lab.training.checkpoint import CheckpointMetadata
 from lab.ui.data.map.features import features_key
 from lab.ui.widgets import edits
 from lab.ui.widgets.background import computed
-from lab.ui.widgets.checkpoints import default_checkpoint, run_label
+from lab.ui.widgets.checkpoints import default_checkpoint, run_labels
 from lab.ui.widgets.pictures import enlarge, jpeg
 from lab.ui.widgets.queue_actions import ask
 from lab.ui.words import plain
@@ -59,11 +59,12 @@ def choose_judge(info: DatasetInfo, pack: Pack, found: CheckResult) -> CheckResu
     runs = {run.id: run for run in store().runs() if run.dataset == info.name and run.has_weights}
     if not runs:
         return found
+    labels = run_labels(list(runs.values()))
     chosen = st.selectbox(
         "Judged by",
         [AUTO, *runs],
         format_func=lambda name: (
-            "The best features here" if name == AUTO else f"Run {run_label(runs[name])}"
+            "The best features here" if name == AUTO else f"Run {labels[name]}"
         ),
         key=f"data_check_judge_{info.name}",
         width=420,

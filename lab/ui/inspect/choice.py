@@ -16,7 +16,7 @@ from lab.ui.inspect.images import choose_image
 from lab.ui.inspect.subject import Chosen, Subject, changed
 from lab.ui.state import current_run, look_at
 from lab.ui.widgets.background import computed
-from lab.ui.widgets.checkpoints import choose_checkpoint, draw_no_network, run_label
+from lab.ui.widgets.checkpoints import choose_checkpoint, draw_no_network, run_labels
 from lab.ui.words import plain
 
 PREDICTED, TRUE = -1, -2
@@ -40,7 +40,7 @@ def choose_subject() -> Subject | None:
     run_id = st.selectbox(
         "Network",
         list(rows),
-        format_func=lambda i: run_label(rows[i]),
+        format_func=run_labels(list(rows.values())).__getitem__,
         key="inspect_run",
         on_change=_take_run,
     )

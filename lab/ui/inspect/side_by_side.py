@@ -29,7 +29,7 @@ from lab.ui.widgets.checkpoints import (
     CheckpointChoice,
     checkpoint_title,
     default_checkpoint,
-    run_label,
+    run_labels,
 )
 from lab.ui.widgets.pictures import jpeg
 from lab.ui.widgets.settings_table import draw_differences
@@ -101,7 +101,7 @@ def _choose(run_id: str, checkpoint: str | None) -> list[Side]:
     chosen = st.multiselect(
         "Runs to compare",
         list(rows),
-        format_func=lambda i: run_label(rows[i]),
+        format_func=run_labels(list(rows.values())).__getitem__,
         key=key,
         max_selections=MOST_RUNS,
         select_all=False,

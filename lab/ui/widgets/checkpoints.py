@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from lab.runs.naming import titles
 from lab.runs.store import RunRow, store
 from lab.training.checkpoint import checkpoint_epoch, checkpoints
 from lab.ui.widgets.labels import resend_when_renamed
@@ -27,14 +28,17 @@ class CheckpointChoice:
     checkpoint: str
 
 
-def run_label(run: RunRow) -> str:
-    """Returns the text of a run in a select box, unlike that of others of its name."""
-    parts = [run.name]
-    if run.best_val_accuracy is not None:
-        parts.append(f"validation {percent(run.best_val_accuracy)}")
-    if run.is_active:
-        parts.append("training")
-    return " · ".join([*parts, run.id[-4:]])
+def run_labels(runs: Sequence[RunRow]) -> dict[str, str]:
+    """Returns the texts of runs in a select box, by their ids; no two are alike."""
+    labels = {}
+    for run, title in zip(runs, titles(runs), strict=True):
+        parts = [title]
+        if run.best_val_accuracy is not None:
+            parts.append(f"validation {percent(run.best_val_accuracy)}")
+        if run.is_active:
+            parts.append("training")
+        labels[run.id] = " · ".join(parts)
+    return labels
 
 
 def default_checkpoint(run: RunRow) -> CheckpointChoice:

@@ -15,7 +15,7 @@ from lab.data.quality.check import result
 from lab.data.quality.findings import CHECKS
 from lab.errors import LabError
 from lab.runs.store import RunRow, store
-from lab.ui.widgets.checkpoints import default_checkpoint, part_counts, run_label
+from lab.ui.widgets.checkpoints import default_checkpoint, part_counts, run_labels
 from lab.ui.widgets.point_map import (
     SPLIT_NAMES,
     Colouring,
@@ -80,7 +80,7 @@ def _by_answer(pack: Pack, rows: Ints) -> Colouring | None:
     run_id = st.selectbox(
         "Answers of",
         list(runs),
-        format_func=lambda each: run_label(runs[each]),
+        format_func=run_labels(list(runs.values())).__getitem__,
         key=f"data_map_answers_{pack.meta.dataset}",
     )
     run = runs[run_id]

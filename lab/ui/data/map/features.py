@@ -8,14 +8,15 @@ from lab.data.pack import Pack
 from lab.data.quality.features import AUTO
 from lab.evaluate.opened import checkpoint_identity
 from lab.runs.store import store
-from lab.ui.widgets.checkpoints import default_checkpoint, run_label
+from lab.ui.widgets.checkpoints import default_checkpoint, run_labels
 
 
 def choose_extractor(pack: Pack) -> str:
     """Draws the choice; returns the name under which `set_features` knows it."""
     runs = {f"run:{run.id}": run for run in store().runs() if run.has_weights}
+    labels = run_labels(list(runs.values()))
     titles = {AUTO: "The best here for these pictures"}
-    titles |= {name: f"Run {run_label(run)}" for name, run in runs.items()}
+    titles |= {name: f"Run {labels[run.id]}" for name, run in runs.items()}
     name = st.selectbox(
         "Features of",
         list(titles),
