@@ -7,6 +7,7 @@ of a knob), with gaps between the runs, and the pointer tells which run it is on
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -191,7 +192,7 @@ def final_accuracies(rows: Sequence[FinalAccuracy]) -> go.Figure:
     figure.update_xaxes(tickformat=".0%" if _spread(rows) > 0.05 else ".1%", showgrid=True)
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[_short(row.name, 26) for row in rows],
+        ticktext=[_two_lines(row.name) for row in rows],
         range=[len(rows) - 0.5, -0.5],
         fixedrange=True,
     )
@@ -272,9 +273,20 @@ def _spread(rows: Sequence[FinalAccuracy]) -> float:
     return max(ends) - min(ends) if ends else 1.0
 
 
+def _two_lines(name: str) -> str:
+    """The name beside its row, as much of it as two lines hold."""
+    lines = textwrap.wrap(name, 26)
+    shown = lines if len(lines) <= 2 else textwrap.wrap(_cut(name, 46), 26)[:2]
+    return "<br>".join(chart_text(line) for line in shown)
+
+
 def _short(name: str, longest: int = LONGEST_NAME) -> str:
     """The name without its middle where it is long: what tells runs apart stands at its end."""
-    if len(name) > longest:
-        start = longest // 3
-        name = f"{name[:start].rstrip()}…{name[start + 1 - longest :].lstrip()}"
-    return chart_text(name)
+    return chart_text(_cut(name, longest))
+
+
+def _cut(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    start = longest // 3
+    return f"{name[:start].rstrip()}…{name[start + 1 - longest :].lstrip()}"
