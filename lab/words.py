@@ -89,6 +89,34 @@ def layer_title(name: str) -> str:
     return f"{stage_title(stage)} · {path}" if path else stage_title(stage)
 
 
+_LAYER_KINDS = {
+    "Conv": "Convolution",
+    "MaxPool": "Max pooling",
+    "AvgPool": "Average pooling",
+    "AdaptiveAvgPool": "Average over all places",
+    "FastAdaptiveAvgPool": "Average over all places",
+    "BatchNorm": "Batch normalisation",
+    "LayerNorm": "Layer normalisation",
+    "Linear": "Dense layer",
+    "Identity": "Nothing (passes on)",
+    "SamePadding": "Padding",
+    "FromImageNetScale": "Rescaling of the pixels",
+    "Resized": "Resizing",
+    "PoolTokens": "Average of the patches",
+    "LayerScale": "Scale of each channel",
+    "StochasticDepth": "Stochastic depth",
+    "Permute": "Other order of the axes",
+}
+"""PyTorch's name of a layer, without its dimensions -> what people call it."""
+
+
+def layer_kind(kind: str) -> str:
+    """A layer's kind for people: "Convolution 3×3" for "Conv2d 3×3"; "ReLU" stays."""
+    name, _, window = kind.partition(" ")
+    title = _LAYER_KINDS.get(re.sub(r"[123]d$", "", name), name)
+    return f"{title} {window}" if window else title
+
+
 def layer_words(name: str) -> str:
     """A layer's title with its name in the code where that is another: "Block 3 (block3)"."""
     title = layer_title(name)

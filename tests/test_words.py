@@ -7,6 +7,7 @@ import pytest
 from lab.words import (
     duration,
     gap_words,
+    layer_kind,
     layer_title,
     layer_words,
     percent,
@@ -107,3 +108,16 @@ def test_a_layers_title_is_its_stages_and_its_words_have_the_codes_name(
 ) -> None:
     assert layer_title(name) == title
     assert layer_words(name) == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("Conv2d 3×3", "Convolution 3×3"),
+        ("BatchNorm2d", "Batch normalisation"),
+        ("Linear", "Dense layer"),
+        ("ReLU6", "ReLU6"),
+    ],
+)
+def test_a_layers_kind_is_called_as_people_call_it(kind: str, title: str) -> None:
+    assert layer_kind(kind) == title

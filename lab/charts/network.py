@@ -166,7 +166,7 @@ def _icon(lock: Lock) -> str:
 
 def _panel(number: int, stage: DrawnStage, words: str) -> str:
     rows = "".join(
-        f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td>"
+        f'<tr><td title="{escape(layer.name, True)}">{escape(layer.kind)}</td>'
         f"<td>{shape_text(layer.shape)}</td><td>{layer.parameters:,}</td></tr>"
         for layer in stage.layers
     )
@@ -174,6 +174,6 @@ def _panel(number: int, stage: DrawnStage, words: str) -> str:
         f'<section id="stage-{number}" hidden="" tabindex="0" '
         f'aria-label="Layers of {escape(stage.name, True)}">'
         f"<p><b>{escape(stage.name)}</b>: {stage.parameters:,} parameters, {escape(words)}</p>"
-        "<table><thead><tr><th>Layer</th><th>Kind</th><th>Output</th><th>Parameters</th></tr>"
+        "<table><thead><tr><th>Layer</th><th>Output</th><th>Parameters</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></section>"
     )

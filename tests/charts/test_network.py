@@ -15,7 +15,9 @@ from lab.charts.network import (
 
 
 def stage(name: str, lock: Lock = "closed", shape: tuple[int, ...] = (64, 28, 28)) -> DrawnStage:
-    return DrawnStage(name, shape, 1200, lock, (DrawnLayer("0.conv", "Conv2d 3×3", shape, 1200),))
+    return DrawnStage(
+        name, shape, 1200, lock, (DrawnLayer("0.conv", "Convolution 3×3", shape, 1200),)
+    )
 
 
 STAGES = (stage("stem"), stage("layer1", "clock"), stage("head", "open", (2,)))
@@ -35,7 +37,10 @@ def test_every_stage_is_a_button_that_opens_its_own_panel() -> None:
         assert label.startswith(f"{drawn.name}: output {shape_text(drawn.shape)}, 1,200 parameters")
         panel = panels[button.get("aria-controls")]
         assert panel.get("hidden") is not None
-        assert [td.text for td in panel.findall(".//td")][:2] == ["0.conv", "Conv2d 3×3"]
+        first = panel.find(".//td")
+        assert first is not None
+        assert first.text == "Convolution 3×3"
+        assert first.get("title") == "0.conv"  # the code's name is under the pointer alone
 
 
 def test_the_legend_has_the_locks_that_are_used() -> None:

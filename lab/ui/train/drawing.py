@@ -16,7 +16,7 @@ from lab.models.architecture import ARCHITECTURES
 from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import phases, trainable_stages
 from lab.models.summary import StageShape, stage_shapes
-from lab.words import stage_title
+from lab.words import layer_kind, stage_title
 
 _HERE = Path(__file__).parent
 
@@ -52,7 +52,7 @@ def _html(config: RunConfig, info: DatasetInfo) -> str:
             stage.parameters,
             locks[stage.name],
             tuple(
-                DrawnLayer(layer.name, layer.kind, layer.output_shape, layer.parameters)
+                DrawnLayer(layer.name, layer_kind(layer.kind), layer.output_shape, layer.parameters)
                 for layer in stage.layers
             ),
         )

@@ -24,9 +24,10 @@ from lab.models.catalog import build_network, input_channels
 from lab.models.freezing import apply_freeze, phases, stage_states
 from lab.models.summary import layer_table
 from lab.ui.widgets.pictures import jpeg_url, png_url
+from lab.words import layer_kind, stage_title
 
 EXAMPLES = 10
-"""Classes of which an image is shown."""
+"""Training images that are shown, and the most classes of which some are."""
 BATCH = 8
 """Augmented images that are shown."""
 BLOCKS = 64
@@ -46,7 +47,7 @@ class Preview:
     trainable_later: int
     """In the last phase; the same where there is one phase."""
     examples: tuple[tuple[str, str], ...]
-    """(class, data: URL of a training image), of the first EXAMPLES classes."""
+    """(class, data: URL of a training image): EXAMPLES of them, of the first classes."""
 
 
 def preview(config: RunConfig) -> Preview:
@@ -112,10 +113,10 @@ def _augmented(config_json: str, content_hash: str) -> tuple[str, ...]:
 def _examples(pack: Pack, splits: Splits) -> tuple[tuple[str, str], ...]:
     labels = pack.labels[splits.train]
     examples = []
+    each = max(1, EXAMPLES // len(pack.meta.class_names))
     for label, name in enumerate(pack.meta.class_names[:EXAMPLES]):
         of_class = splits.train[labels == label]
-        if len(of_class):
-            image = pack.images[int(of_class[0])]
+        for image in pack.images[of_class[:each]]:
             examples.append((name, png_url(image) if len(image) < BLOCKS else jpeg_url(image)))
     return tuple(examples)
 
@@ -148,11 +149,12 @@ def layers(config_json: str, channels: int, classes: int) -> Layers:
     )
     rows = tuple(
         {
-            "Layer": row.name,
-            "Type": row.type,
+            "Part": stage_title(row.name.partition(".")[0]),
+            "Layer": layer_kind(row.type),
             "Output": " × ".join(str(n) for n in row.output_shape),
             "Parameters": row.parameters,
             "Trained": row.trainable,
+            "Name in PyTorch": row.name,
         }
         for row in table.rows
     )

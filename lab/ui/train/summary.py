@@ -76,7 +76,7 @@ def draw_sharing(config: RunConfig) -> None:
 
 
 def _examples_html(facts: Preview) -> str:
-    """Returns a training image of each of the first classes, with its name."""
+    """Returns training images of the first classes, with their names."""
     figures = "".join(
         f'<figure style="margin:0;width:96px"><img src="{url}" width="96" height="96" '
         f'style="object-fit:cover;border-radius:6px;display:block;'
@@ -85,7 +85,7 @@ def _examples_html(facts: Preview) -> str:
         f'overflow-wrap:anywhere">{escape(name)}</figcaption></figure>'
         for name, url in facts.examples
     )
-    more = facts.classes - len(facts.examples)
+    more = facts.classes - len({name for name, _ in facts.examples})
     rest = f'<span style="align-self:center">and {more} more</span>' if more > 0 else ""
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{figures}{rest}</div>'
 
