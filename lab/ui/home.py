@@ -46,6 +46,8 @@ class StartTime:
     source: str
     network: str
     """The network's title."""
+    is_guess: bool
+    """Whether nothing was measured here: then it is counted."""
     missing: str
     """What it takes to get the network's weights, such as "14 MB download"; "" when they are here,
     or when that is asked of the machine that trains."""
@@ -145,10 +147,20 @@ def _times(datasets: dict[str, str]) -> jobs.JobView:
     newest = "".join(run.id for run in store().runs(status="completed", limit=1))
     key = f"home-times:{lab_home()}:{newest}:{sorted(datasets.items())}"
     job = jobs.latest(key)
+    if job is not None and _can_be_measured(job):  # the machine was busy before
+        key += ":measured"
+        job = jobs.latest(key)
     if job is None:
         job = jobs.start("view", "Times of the starts", partial(_count, datasets), key=key)
         job = jobs.wait(job.id, timeout=PATIENCE) or job
     return job
+
+
+def _can_be_measured(job: jobs.JobView) -> bool:
+    from lab.training.devices import trains_elsewhere
+
+    guessed = any(time.is_guess for time in (job.result or {}).values())
+    return guessed and not trains_elsewhere() and not machine_is_busy()
 
 
 def _counting_panel(job_id: str) -> Panel:
@@ -179,16 +191,19 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
         device = resolve_device(config)
         past = past_runs(store())
         guess = estimate(config, past=past, measured=measured_speeds(device), device=device)
+        busy = machine_is_busy()
         is_rough = guess is not None and guess.basis == "counted"
-        if is_rough and not trains_elsewhere() and not machine_is_busy():
+        if is_rough and not trains_elsewhere() and not busy:
             measured = measure_speeds([spec.name], device=device, progress=report, cancel=cancel)
             guess = estimate(config, past=past, measured=measured, device=device)
+        is_guess = guess is not None and guess.basis == "counted"
+        waits = busy and not trains_elsewhere()
+        caution = (" once the machine is free" if waits else ", a guess") if is_guess else ""
         times[start.key] = StartTime(
-            time=rough_time(guess.seconds) + ", a guess" * (guess.basis == "counted")
-            if guess
-            else "",
+            time=rough_time(guess.seconds) + caution if guess else "",
             source=guess.source if guess else "",
             network=spec.title,
+            is_guess=is_guess,
             missing=missing_here(spec) if config.pretrained else "",
         )
     return times

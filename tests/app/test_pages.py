@@ -9,6 +9,7 @@ import torch
 
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.experiments import estimates
 from lab.experiments.starts import STARTS
 from lab.models.catalog import build_network
 from lab.runs.queue import queue
@@ -89,6 +90,20 @@ def test_home_says_how_long_and_needs_no_download(
     assert texts(app, "markdown").count(":material/timer: about ") == len(STARTS)
     assert "EfficientNet-Lite0 · Drawn cats and dogs" in texts(app, "caption")
     assert "weights" not in texts(app, "caption")
+    assert texts(app, "markdown").count(" once the machine is free") == len(STARTS)
+
+    # Measured as soon as it is free, not only after a run.
+    measured: list[str] = []
+
+    def measure_speeds(names: list[str], **_: object) -> dict[str, float]:
+        measured.extend(names)
+        return {}
+
+    monkeypatch.setattr(estimates, "measure_speeds", measure_speeds)
+    monkeypatch.setattr(home, "machine_is_busy", lambda: False)
+    app = open_page()
+    assert len(measured) == len(STARTS)
+    assert "once the machine is free" not in texts(app, "markdown")
 
 
 def test_home_shows_pictures_and_the_curve_to_expect_or_the_last_run(
