@@ -59,6 +59,12 @@ with st.container(width=520) if given and run is None else st.sidebar:
     else:  # nothing else on the page depends on them, so a change draws the settings alone
         st.fragment(key="train_settings")(draw_settings)()
 
-if run is None and not isinstance(config, LabError):
+if run is None:
     st.header("What pressing Train will do", anchor=False)
-    draw_summary(config)
+    if isinstance(config, LabError):
+        st.markdown(
+            "Nothing yet: something in the settings does not fit. The red sentence below **Train** "
+            "says what to change."
+        )
+    else:
+        draw_summary(config)

@@ -133,6 +133,7 @@ def test_weights_that_cannot_be_had_are_refused_before_a_run(
     assert "SqueezeNet 1.1" in sentence
     assert "freeze" not in sentence
     assert app.button(key="train_start").disabled
+    assert "Nothing yet" in texts(app, "markdown")  # the page is not empty: a phone shows it first
     with pytest.raises(WeightsError, match="freeze=scratch"):  # the command line's words
         resolve(RunConfig(architecture="resnet18", freeze="head_only"))
 
