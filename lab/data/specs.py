@@ -82,7 +82,7 @@ for _spec in (
         title="Drawn cats and dogs",
         story="Cats and dogs as this program draws them: pose, fur, ears, muzzle, background and "
         "light vary. Drawings, not photographs; ready at once, without internet.",
-        source="Drawn by this program (lab/data/drawn/animals.py)",
+        source="Drawn by this program",
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
         module="lab.data.drawn.animals",
@@ -94,7 +94,7 @@ for _spec in (
         title="Drawn signs",
         story="The 24 still letters of the American manual alphabet, drawn from a small model of a "
         "hand. Drawings, not photographs; ready at once, without internet.",
-        source="Drawn by this program (lab/data/drawn/signs.py)",
+        source="Drawn by this program",
         licence="Free to use; made by this program",
         how_to_get="Nothing to do: it is drawn on this machine at first use.",
         module="lab.data.drawn.signs",
@@ -104,7 +104,7 @@ for _spec in (
     DatasetSpec(
         name="handwritten-digits",
         title="Handwritten digits",
-        story="Real handwriting, tiny: 1,797 digits by 13 people, 8 x 8 grey; ready at once, "
+        story="Real handwriting, tiny: 1,797 digits by 13 people, 8×8 grey; ready at once, "
         "without internet. Who wrote which digit is not known, so each hand may be in training and "
         "test: a stranger's digits can be read worse than the test says.",
         source="https://archive.ics.uci.edu/dataset/80 (the test part of E. Alpaydin and C. "

@@ -50,7 +50,7 @@ def draw_visitor() -> None:
             draw_invitation()
             st.divider()
         st.page_link("pages/storage.py", label="Storage", icon=":material/hard_drive:")
-        st.html('<a href="sign-out" target="_self">Sign out</a>')
+        st.html('<a href="sign-out" target="_self" style="color:inherit">Sign out</a>')
 
 
 def server_address() -> str:

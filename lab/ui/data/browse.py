@@ -327,10 +327,11 @@ def _pixels(info: DatasetInfo) -> None:
     if info.original_sizes:
         st.dataframe(
             {
-                "Original size": list(info.original_sizes),
+                "Original size": [size.replace("x", "×") for size in info.original_sizes],
                 "Pictures": list(info.original_sizes.values()),
             },
             hide_index=True,
+            column_config={"Pictures": st.column_config.NumberColumn(format="localized")},
             alt="The most frequent original image sizes.",
         )
     how = FITS[pack.meta.fit]
