@@ -7,6 +7,7 @@ near that of none.
     training pictures ──> their features                     (a sample, balanced over the classes)
     validation pictures ──> the limit: 95 of 100 are no farther from their nearest training picture
     test pictures ──> how often the alarm is false
+    strange pictures ──> how often it is raised where it should be
 
 The distance is 1 - the cosine of the angle between two feature vectors, to the single nearest
 training picture (Sun et al. 2022, arXiv:2204.06507, with the places of the map kept). It found more
@@ -21,6 +22,7 @@ promise.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Iterator
@@ -30,12 +32,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
+from lab.data import catalog
 from lab.data.array_file import BROKEN
 from lab.data.batches import eval_batches
+from lab.data.examples import examples
 from lab.data.pack import Pack
+from lab.data.specs import DATASETS
 from lab.data.splits import Indices
-from lab.errors import DataError
+from lab.errors import DataError, LabError
 from lab.evaluate.classify import feature_stage, feature_vectors, pixels_of
 from lab.evaluate.opened import (
     Opened,
@@ -47,12 +53,19 @@ from lab.evaluate.opened import (
 from lab.explain.layers import captured
 from lab.home import atomic_file, writing
 from lab.progress import Cancel, Progress, Report, check_cancel, never, silent
+from lab.training.checkpoint import CheckpointMetadata
 
 MAX_PICTURES = 1000
 """Most pictures that are used of each split."""
 
 ACCEPTED_SHARE = 0.95
 """Share of the validation pictures that lie within the limit."""
+
+STRANGE = 20
+"""Pictures of each strange kind that the alarm is tried with."""
+
+FOUND_SHARE = 0.9
+"""Share of the strange pictures that an alarm has to find, or it is called weak."""
 
 ALARM = "Unlike what it trained on: be careful with its answer"
 MISSES = (
@@ -64,10 +77,13 @@ MISSES = (
     "not mean that the answer is right."
 )
 
-_FORMAT = 2
+STRANGE_WORDS = "strange pictures (noise, plain colours, pictures of other data sets)"
+
+_FORMAT = 3
 _TEXT = "Preparing the alarm for unfamiliar pictures"
 
 Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,15 @@ class Familiarity:
     test_images: int
     false_alarms: int
     """How many of the test pictures are farther away than the limit."""
+    strange: int
+    """Pictures that are surely of another kind: see `strange_pictures`."""
+    found: int
+    """How many of them are farther away than the limit."""
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether it misses more of what is surely strange than an alarm may."""
+        return self.found < FOUND_SHARE * self.strange
 
     @property
     def false_alarm_rate(self) -> float | None:
@@ -125,6 +150,7 @@ class Familiarity:
             f"{'Alarm' if unlike else 'No alarm'}: {distance:.3f} from the nearest training "
             f"picture; {ACCEPTED_SHARE:.0%} of {val} are within {self.limit:.3f}."
         )
+        text += f" The alarm found {self.found} of {self.strange} {STRANGE_WORDS}."
         rate = self.false_alarm_rate
         if rate is None:
             return f"{text} There are no test pictures to say how often the alarm is false."
@@ -184,7 +210,7 @@ def saved_familiarity(
         return None  # absent, or damaged: then it is measured anew
 
 
-_COUNTS = ("val_images", "test_images", "false_alarms")
+_COUNTS = ("val_images", "test_images", "false_alarms", "strange", "found")
 
 
 def measure_familiarity(
@@ -225,6 +251,9 @@ def measure_familiarity(
     val = np.concatenate([nearest(x, directions) for x in features("val")])
     # The smallest distance that 95 of 100 validation pictures do not exceed: one of theirs.
     limit = float(np.quantile(val, ACCEPTED_SHARE, method="inverted_cdf"))
+    strange = strange_pictures(opened.card)
+    far = [nearest(x, directions) > limit for x in _strange_features(opened, strange)]
+    check_cancel(cancel, _TEXT)
     familiarity = Familiarity(
         checkpoint=checkpoint,
         identity=opened.identity,
@@ -234,9 +263,38 @@ def measure_familiarity(
         val_images=len(parts["val"]),
         test_images=len(parts["test"]),
         false_alarms=sum(int((nearest(x, directions) > limit).sum()) for x in features("test")),
+        strange=len(strange),
+        found=int(np.concatenate(far).sum()),
     )
     _save(familiarity, folder)
     return familiarity
+
+
+def strange_pictures(card: CheckpointMetadata) -> Pixels:
+    """Returns pictures (n, S, S, C) that are surely not of the kind that a network trained on:
+    noise, plain colours, and pictures of the built-in sets with other classes. Always the same."""
+    side, channels = card.preprocess.image_size, card.data_channels
+    rng = np.random.Generator(np.random.Philox(0))
+    noise = rng.integers(0, 256, (STRANGE, side, side, channels), dtype=np.uint8)
+    colours = rng.integers(0, 256, (STRANGE, 1, 1, channels), dtype=np.uint8)
+    pictures = [noise, np.broadcast_to(colours, noise.shape)]
+    for spec in DATASETS:
+        if spec.built_in:
+            with contextlib.suppress(LabError):  # a damaged set
+                if catalog.describe(spec.name).class_names != tuple(card.class_names):
+                    pictures.append(_resized(spec.name, side, channels))
+    return np.concatenate(pictures)
+
+
+@functools.lru_cache(maxsize=8)
+def _resized(name: str, side: int, channels: int) -> Pixels:
+    """(STRANGE, S, S, C) pictures of a data set."""
+    pictures = []
+    for _, pixels in examples(name, STRANGE):
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        square = image.convert("L" if channels == 1 else "RGB").resize((side, side))
+        pictures.append(np.asarray(square, dtype=np.uint8).reshape(side, side, channels))
+    return np.stack(pictures)
 
 
 def _own_copy(folder: Path, checkpoint: str, identity: str | None) -> Opened:
@@ -254,21 +312,33 @@ def _own_copy(folder: Path, checkpoint: str, identity: str | None) -> Opened:
 
 def _features(opened: Opened, pack: Pack, indices: Indices) -> Iterator[Floats]:
     """(n, D) features of these pictures, batch by batch."""
-    network, preprocess = opened.network, opened.card.preprocess
-    stage = feature_stage(opened)
+    preprocess = opened.card.preprocess
     for batch in eval_batches(pack, indices, preprocess, batch_size=32, device="cpu"):
-        if stage is None:
-            features = feature_vectors(pixels_of(preprocess.undo(batch.images)))
-        else:
-            with captured(network, [stage]) as outputs, torch.inference_mode():
-                network.run(batch.images, last=stage)
-            features = feature_vectors(outputs[stage])
-        if not np.isfinite(features).all():
-            raise DataError(
-                "The weights of this checkpoint give values that are no numbers: the training "
-                "diverged. Choose another checkpoint."
-            )
-        yield features
+        yield _features_of(opened, batch.images)
+
+
+def _strange_features(opened: Opened, pictures: Pixels) -> Iterator[Floats]:
+    """(n, D) features of pictures (N, S, S, C), batch by batch."""
+    for first in range(0, len(pictures), 32):
+        batch = torch.from_numpy(np.array(pictures[first : first + 32]))
+        yield _features_of(opened, opened.card.preprocess(batch))
+
+
+def _features_of(opened: Opened, images: torch.Tensor) -> Floats:
+    """(n, D) features of images as the network gets them."""
+    stage = feature_stage(opened)
+    if stage is None:
+        features = feature_vectors(pixels_of(opened.card.preprocess.undo(images)))
+    else:
+        with captured(opened.network, [stage]) as outputs, torch.inference_mode():
+            opened.network.run(images, last=stage)
+        features = feature_vectors(outputs[stage])
+    if not np.isfinite(features).all():
+        raise DataError(
+            "The weights of this checkpoint give values that are no numbers: the training "
+            "diverged. Choose another checkpoint."
+        )
+    return features
 
 
 def _sample(indices: Indices) -> Indices:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lab import jobs, people
 from lab.config import RunConfig
 from lab.data import catalog
+from lab.evaluate import familiarity
 from lab.evaluate.familiarity import ALARM, familiarity_file, measure_familiarity
 from lab.evaluate.how_sure import saved_how_sure
 from lab.people import Person
@@ -324,7 +325,7 @@ def test_what_is_taken_away_is_forgotten(
 
 
 def test_familiarity_is_measured_behind_the_answer(
-    open_page: OpenPage, train: Callable[..., str]
+    open_page: OpenPage, train: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = train(measured=False)
     file = familiarity_file(store().folder(run_id), "best")
@@ -334,6 +335,12 @@ def test_familiarity_is_measured_behind_the_answer(
     assert file.exists()
     app.run()
     assert "from the nearest training picture" in texts(app, "caption")
+    assert "is weak" not in texts(app, "caption")
+
+    # A network whose alarm misses most of what is surely strange says so, unasked.
+    monkeypatch.setattr(familiarity, "FOUND_SHARE", 1.1)
+    app.run()
+    assert "The alarm of my sign-cnn is weak: it found" in texts(app, "caption")
 
 
 def test_a_data_set_that_is_gone_costs_only_the_familiarity(

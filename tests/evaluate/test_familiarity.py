@@ -1,5 +1,6 @@
 """Pictures unlike the training pictures raise the alarm; no other picture gets a promise."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -134,6 +135,8 @@ def known() -> Familiarity:
         val_images=20,
         test_images=50,
         false_alarms=3,
+        strange=100,
+        found=14,
     )
 
 
@@ -142,13 +145,25 @@ def test_the_statistics_are_exact_and_promise_nothing(known: Familiarity) -> Non
     assert not near.unlike
     assert near.details == (
         "No alarm: 0.030 from the nearest training picture; 95% of 20 validation pictures are "
-        "within 0.250. 6.0% of 50 test pictures raised the alarm, falsely."
+        "within 0.250. The alarm found 14 of 100 strange pictures (noise, plain colours, pictures "
+        "of other data sets). 6.0% of 50 test pictures raised the alarm, falsely."
     )
     far = known.judge(np.array([5, 5], dtype=np.float32))
     assert far.unlike
     assert far.details.startswith("Alarm: 0.293 from the nearest training picture;")
     for text in (ALARM, familiarity.MISSES, near.details, far.details):
         assert "like the training" not in text.lower().replace("unlike", "")
+
+
+def test_it_is_tried_with_strange_pictures_and_says_where_it_is_weak(
+    run: Path, known: Familiarity
+) -> None:
+    measured = measure_familiarity(run, "best")
+    strange = list(familiarity.strange_pictures(CheckpointMetadata.read(run)))
+    assert measured.strange == len(strange) >= 4 * familiarity.STRANGE
+    assert measured.found == alarms(run, measured, strange)
+    assert known.is_weak
+    assert not dataclasses.replace(known, found=90).is_weak
 
 
 def test_it_is_saved_and_used_until_the_weights_are_written_anew(run: Path) -> None:

@@ -13,7 +13,12 @@ from pathlib import Path
 import streamlit as st
 
 from lab import jobs
-from lab.evaluate.familiarity import Familiarity, measure_familiarity, saved_familiarity
+from lab.evaluate.familiarity import (
+    STRANGE_WORDS,
+    Familiarity,
+    measure_familiarity,
+    saved_familiarity,
+)
 from lab.process import BEHIND_TRAINING, lower_priority
 from lab.progress import Cancel, Report
 from lab.ui.classify.answers import ClassifyState
@@ -40,10 +45,18 @@ def find_measured(state: ClassifyState, choices: Sequence[CheckpointChoice]) -> 
 
 
 def draw_status(state: ClassifyState, choices: Sequence[CheckpointChoice]) -> None:
-    """Starts the measurement where it is missing; one line tells how far it is.
+    """Says whose alarm is weak. Starts the measurement where it is missing; one line tells how far.
 
     One measurement at a time in the whole lab, so that answers, which are jobs too, get a thread.
     """
+    for choice in choices:
+        known = state.familiarities.get((choice.run.id, choice.checkpoint))
+        if known is not None and known.is_weak:
+            st.caption(
+                f":material/notifications_off: The alarm of {plain(choice.run.name)} is weak: it "
+                f"found {known.found} of {known.strange} {STRANGE_WORDS}. Without an alarm a "
+                "picture may still be strange to it."
+            )
     missing = [
         choice
         for choice in choices
