@@ -479,7 +479,8 @@ def _describe_registered(spec: DatasetSpec, meta: PackMeta | None, damage: str) 
     if spec.built_in:
         made = built_in(spec)
         if meta is not None and meta.source_version == made.version:
-            return _ready(meta, how_to_get=spec.how_to_get)
+            ready = _ready(meta, how_to_get=spec.how_to_get)
+            return dataclasses.replace(ready, story=spec.story, source=spec.source)
         return DatasetInfo(
             name=spec.name,
             title=spec.title,
