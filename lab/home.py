@@ -88,6 +88,15 @@ files_elsewhere: Callable[[Path], str] = _nowhere
 `lab.runs.store` knows."""
 
 
+def _from_nobody(_folder: Path) -> bool:
+    return False
+
+
+run_is_hidden: Callable[[Path], bool] = _from_nobody
+"""(a run's folder) -> whether the current person may not know of it; `lab.runs.store` knows. Asks
+who opens a folder by the id of a run that a person typed, without the store."""
+
+
 def home_id() -> str:
     """Returns the name of this LAB_HOME, which no other one has unless somebody copied it."""
     return _home_id(lab_home())

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lab import home
 from lab.config import RunConfig
 from lab.data.pack import Pack
 from lab.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -30,6 +31,7 @@ from lab.models.catalog import build_network
 from lab.models.staged import HEAD, StagedNet
 from lab.models.tokens import TokenStage, ToMaps
 from lab.models.weights import weights_file, weights_ready
+from lab.training.checkpoint import no_checkpoint
 from lab.training.frozen.features import folded
 
 MOST_NUMBERS = 2048
@@ -78,7 +80,10 @@ def _open_run(pack: Pack, detail: str) -> OpenExtractor:
     run_id, _, checkpoint = detail.partition(":")
     if not run_id or "/" in run_id or run_id in (".", ".."):
         raise DataError(f"{detail!r} names no run. Give run:<run id> or run:<run id>:<checkpoint>.")
-    opened = open_own_network(home_folder("runs") / run_id, checkpoint or "best")
+    folder = home_folder("runs") / run_id
+    if home.run_is_hidden(folder):
+        raise no_checkpoint(folder, checkpoint or "best")
+    opened = open_own_network(folder, checkpoint or "best")
     preprocess = opened.card.preprocess
     spec = ARCHITECTURES.get(opened.card.config.architecture)
     backbone = _backbone(opened.network)

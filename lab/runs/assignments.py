@@ -111,6 +111,19 @@ def assignment(database: Database, assignment_id: str) -> Assignment:
     return _read(assignment_id, values)
 
 
+def require_open(connection: sa.Connection, run_id: str, name: str) -> None:
+    """Raises StateError where the run answers an assignment that has fixed the knob `name`."""
+    runs = schema.runs
+    query = sa.select(runs.c.assignment).where(runs.c.id == run_id)
+    answered = connection.execute(query).scalar()
+    values = read_setting(connection, _PREFIX + answered) if answered else None
+    if values is not None and name not in values.get("open", ()):
+        title = values.get("title", answered)
+        raise StateError(
+            f"{KNOBS[name].title} is fixed in the assignment “{title}”, which run {run_id} answers."
+        )
+
+
 def assignments(database: Database) -> list[Assignment]:
     """Returns all of them, the newest first; those that this version cannot read are left out."""
     table = schema.settings

@@ -29,9 +29,10 @@ from lab.data.person_quota import count_use
 from lab.errors import LabError, NotFoundError, ResourceError, RunLostError, StateError
 from lab.home import home_folder, home_id, lab_home, move_away, recount, used_bytes
 from lab.names import typed_name, typed_notes
-from lab.people import current_person, may_see, require_owner
+from lab.people import current_person, may_see, others_hidden, require_owner
 from lab.progress import Progress
 from lab.runs import locks, queue_order, reading, schema
+from lab.runs.assignments import assignments, require_open
 from lab.runs.class_rules import results_hidden
 from lab.runs.curves import curves
 from lab.runs.database import BUSY_SECONDS, Database, database_url, lock_run, retried
@@ -397,13 +398,16 @@ class Store:
     @retried
     def request_rate(self, run_id: str, rate: float) -> None:
         """Ask the trainer of a running run for another learning rate, from its next step on. Raises
-        ConfigError for a rate that is not allowed, StateError in another state."""
+        ConfigError for a rate that is not allowed, StateError in another state and where the run's
+        assignment has fixed it."""
         rate = RunConfig().changed(learning_rate=rate).learning_rate
         with self.database.write(alone=False) as connection:
             status = self._status(connection, run_id)
             _require_owner(connection, run_id)
             if status != "running":
                 raise refusal(run_id, status, ["running"], "given another learning rate")
+            if not current_person().is_admin:
+                require_open(connection, run_id, "learning_rate")
             row = schema.runs.update().where(schema.runs.c.id == run_id)
             connection.execute(row.values(wanted_rate=rate))
 
@@ -850,4 +854,17 @@ def _elsewhere(folder: Path) -> str:
         return ""
 
 
+def _hidden(folder: Path) -> bool:
+    """A run that an assignment starts from is handed out to all."""
+    if current_person().is_admin or not others_hidden():
+        return False
+    try:
+        store().run(folder.name)
+    except NotFoundError:
+        given = assignments(store().database)
+        return folder.name not in {each.config.start_from for each in given}
+    return False
+
+
 home_module.files_elsewhere = _elsewhere
+home_module.run_is_hidden = _hidden

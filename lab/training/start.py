@@ -210,6 +210,7 @@ def find_start(config: RunConfig) -> Start | None:
     if (
         not re.fullmatch(r"[\w-]{1,40}", config.start_from)
         or not (folder / "network.json").exists()
+        or home.run_is_hidden(folder)
     ):
         raise NotFoundError(
             home.files_elsewhere(folder)

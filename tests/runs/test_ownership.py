@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.errors import NotAllowedError, NotFoundError
+from lab import home
+from lab.errors import NotAllowedError, NotFoundError, StateError
 from lab.experiments.sweeps.table import create_sweep, delete_sweep, set_sweep_status, sweep, sweeps
 from lab.people import Person, acting_as
+from lab.runs.assignments import create_assignment
 from lab.runs.queue import Queue
 from lab.runs.store import Store
 
@@ -87,6 +89,42 @@ def test_hidden_runs_are_not_there_for_others(
     with acting_as(MINA):
         assert [row.id for row in runs.runs()] == [minas]
     assert [row.id for row in runs.queued()] == [minas]  # the queue's thread is the operator
+
+
+def test_a_hidden_run_is_opened_by_its_id_only_where_it_was_handed_out(
+    runs: Store, minas: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a start of another run (POST /api/runs), or for the features of a map."""
+    folder = runs.folder(minas)
+    with acting_as(TOM):
+        assert not home.run_is_hidden(folder)
+        monkeypatch.setenv("LAB_OTHERS", "hidden")
+        assert home.run_is_hidden(folder)
+    with acting_as(MINA):
+        assert not home.run_is_hidden(folder)
+    assert not home.run_is_hidden(folder)  # the thread that trains is the operator
+    config = CONFIG.changed(start_from=minas)
+    create_assignment(runs.database, title="Go on", text="", config=config, open=[])
+    with acting_as(TOM):
+        assert not home.run_is_hidden(folder)
+
+
+def test_the_rate_of_an_assignment_is_changed_only_where_it_is_open(runs: Store) -> None:
+    """Else the board would compare runs at rates of their own."""
+    for open_, allowed in ((["epochs"], False), (["epochs", "learning_rate"], True)):
+        given = create_assignment(runs.database, title="A", text="", config=CONFIG, open=open_)
+        with acting_as(MINA):
+            run = runs.create_run(CONFIG, assignment=given.id, status="running")
+            if allowed:
+                runs.request_rate(run, 0.1)
+            else:
+                with pytest.raises(
+                    StateError, match="Learning rate is fixed in the assignment “A”"
+                ):
+                    runs.request_rate(run, 0.1)
+        assert runs.take_rate(run) == (0.1 if allowed else None)
+        runs.request_rate(run, 0.2)  # the teacher
+        assert runs.take_rate(run) == 0.2
 
 
 def test_everybody_has_a_baseline_of_their_own_else_the_teachers(runs: Store, minas: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lab import home
 from lab.config import RunConfig
 from lab.data import versions
 from lab.data.versions import Edits
@@ -272,12 +273,16 @@ def test_another_version_of_the_data_is_refused_where_the_cut_would_leak(
         resolve(tiny.changed(start_from="first", start_with="weights"))
 
 
-def test_a_deleted_parent_is_a_sentence_when_the_run_comes_to_its_turn(
-    tiny: RunConfig, train: Train
+def test_a_deleted_or_hidden_parent_is_a_sentence(
+    tiny: RunConfig, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run_folder("first")
     train(tiny, first)
     config = resolve(tiny.changed(start_from="first", epochs=4))
+    with monkeypatch.context() as patch:  # another's, where others are hidden: as if not there
+        patch.setattr(home, "run_is_hidden", lambda folder: folder == first)
+        with pytest.raises(NotFoundError, match=r"start_from is 'first', .* deleted"):
+            resolve(config)
     first.rename(first.with_name("gone"))
     with pytest.raises(NotFoundError, match=r"start_from is 'first', .* deleted"):
         make_plan(config, folder=run_folder("child"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lab import home
 from lab.data import catalog
 from lab.data.quality import features
 from lab.data.quality.edges import edges_and_colours
@@ -117,7 +118,7 @@ def test_another_network_whose_weights_are_here_can_be_chosen() -> None:
     assert found.rows.shape[1] % 512 == 0
 
 
-def test_a_run_sees_what_its_own_network_sees() -> None:
+def test_a_run_sees_what_its_own_network_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = train(home_folder("runs") / "r-1", epochs=6)
     pack = catalog.open_pack("tiny")
     found = set_features(pack, extractor=f"run:{folder.name}")
@@ -127,6 +128,9 @@ def test_a_run_sees_what_its_own_network_sees() -> None:
     assert "last" in last.title
     with pytest.raises(NotFoundError):
         set_features(pack, extractor="run:r-2")
+    monkeypatch.setattr(home, "run_is_hidden", lambda hidden: hidden == folder)
+    with pytest.raises(NotFoundError):  # another's, where others are hidden
+        set_features(pack, extractor="run:r-1:best")
 
 
 def test_a_perceptron_without_stages_compares_pixels() -> None:
