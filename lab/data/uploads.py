@@ -19,6 +19,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
@@ -124,17 +125,20 @@ class IncomingFile:
             self.target = folder / f"upload-{upload}.zip"
         if self.target.exists():
             raise ConfigError(f"{path or 'The zip'} of this upload is here already.")
+        self._person = current_person().id
         self._count(length or 0, final=False)
         require_free_space(folder, length or 0)
-        require_person_quota(length or 0)
+        require_person_quota(_coming_in[self._person] + (length or 0))
         _note_owner(upload)
         with writing(self.target):
             handle, name = tempfile.mkstemp(prefix=f"upload-{upload}.", suffix=".part", dir=folder)
         self._file = os.fdopen(handle, "wb")
         self._part = Path(name)
-        self._since_look = self._written = 0
+        self._since_look = self._written = self._reserved = 0
+        self._length = length or 0
 
     def __enter__(self) -> IncomingFile:
+        self._reserve(self._length)
         return self
 
     def write(self, data: bytes) -> None:
@@ -142,10 +146,11 @@ class IncomingFile:
         self._count(len(data))
         self._since_look += len(data)
         self._written += len(data)
+        self._reserve(self._written)
         if self._since_look >= _SPACE_EVERY:
             self._since_look = 0
             require_free_space(self._part.parent, 0)
-            require_person_quota(self._written)
+            require_person_quota(_coming_in[self._person])
         with writing(self._part):
             self._file.write(data)
 
@@ -164,6 +169,15 @@ class IncomingFile:
                     os.replace(self._part, self.target)
         finally:
             self._part.unlink(missing_ok=True)
+            self._reserve(0)
+
+    def _reserve(self, byte_count: int) -> None:
+        """Counts the file as so large for its person's quota, if it did not as larger already; 0
+        when it has come in."""
+        with _lock:
+            reserved = byte_count and max(byte_count, self._reserved)
+            _coming_in[self._person] += reserved - self._reserved
+            self._reserved = reserved
 
     def _count(self, byte_count: int, *, final: bool = True) -> None:
         """Adds to the bytes of the whole upload; without `final` only looks whether they fit."""
@@ -184,6 +198,10 @@ class IncomingFile:
 _lock = threading.Lock()
 _sizes: dict[str, tuple[int, int]] = {}
 """Upload -> its files and bytes so far; what came before this process began is counted on disk."""
+
+_coming_in: Counter[str] = Counter()
+"""Person -> the bytes of all files that are coming in at this moment, which are not counted on disk
+yet: many at once would be more than one person may have."""
 
 
 def _size_on_disk(upload: str) -> tuple[int, int]:

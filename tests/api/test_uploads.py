@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from lab.data import uploads
-from lab.errors import ConfigError
+from lab.errors import ConfigError, ResourceError
 from lab.people import Person, acting_as
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -85,6 +85,28 @@ def test_a_restarted_server_knows_whose_an_upload_is_and_how_large(
     shutil.rmtree(home / "downloads" / f"upload-{LATER}")  # imported
     uploads.sweep(time.time() + 700)
     assert lying(home) == [f"upload-{'f' * 32}.zip"]
+
+
+def test_many_uploads_at_once_are_counted_together(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alone would fit into what one person may have, with a length told before or not."""
+    monkeypatch.setenv("LAB_QUOTA_PERSON_GB", "0.001")
+    monkeypatch.setattr(uploads, "_SPACE_EVERY", 100_000)
+    first, second, third = ("1" * 32, "2" * 32, "3" * 32)
+    with acting_as(Person("p-mina", "Mina", "member")):
+        with uploads.IncomingFile(first, "", length=600_000):
+            with pytest.raises(ResourceError, match="LAB_QUOTA_PERSON_GB"):
+                uploads.IncomingFile(second, "", length=600_000)
+            with (
+                pytest.raises(ResourceError, match="LAB_QUOTA_PERSON_GB"),
+                uploads.IncomingFile(third, "") as file,
+            ):
+                file.write(bytes(600_000))
+            with acting_as(Person("p-tom", "Tom", "member")):
+                uploads.IncomingFile(second, "", length=600_000).__exit__(None, None, None)
+        with uploads.IncomingFile(third, "", length=900_000):  # the first one has come in
+            pass
 
 
 def test_a_folder_comes_file_by_file(client: TestClient, home: Path) -> None:
