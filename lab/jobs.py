@@ -2,8 +2,9 @@
 
     start(...)  ->  waiting  ->  working  ->  done | failed | cancelled
 
-- `work` runs in a daemon thread named "job-<id>", two at once, the others wait in order. It never
-  calls st.*; it reports progress through its Report and checks its Cancel between small pieces.
+- `work` runs in a daemon thread named "job-<id>", two at once; the others wait in order, behind
+  those of people who have fewer at work. It never calls st.*; it reports progress through its
+  Report and checks its Cancel between small pieces.
 - A page holds a job id and polls `get`. It only ever sees a JobView: a frozen snapshot.
 - Everything shared is behind one lock that is held for a few lines, never while `work` runs.
 - Jobs live as long as the process: a server restart forgets them (a download resumes from its part
@@ -213,9 +214,14 @@ def _ask_to_end(job: _Job) -> None:
 
 
 def _start_waiting_jobs() -> None:
-    """Start waiting jobs while fewer than MAX_WORKING work. Called with the lock held."""
-    free = MAX_WORKING - sum(job.state == "working" for job in _jobs.values())
-    for job in [job for job in _jobs.values() if job.state == "waiting"][: max(0, free)]:
+    """Start waiting jobs while fewer than MAX_WORKING work, so that nobody's many jobs keep the
+    others away. Called with the lock held."""
+    while True:
+        working = [job.person.id for job in _jobs.values() if job.state == "working"]
+        waiting = [job for job in _jobs.values() if job.state == "waiting"]
+        if not waiting or len(working) >= MAX_WORKING:
+            return
+        job = min(waiting, key=lambda job: working.count(job.person.id))  # of equals the first
         job.state = "working"
         job.started = time.time()
         try:

@@ -14,6 +14,7 @@ import pytest
 
 from lab import jobs
 from lab.errors import DataError
+from lab.people import Person, acting_as
 from lab.progress import Cancel, Cancelled, Progress, Report, check_cancel
 
 
@@ -99,6 +100,25 @@ def test_two_at_once_and_the_others_wait_in_order() -> None:
     assert [ended(job.id).state for job in started] == ["done"] * 4
     assert sorted(order[:2]) == [0, 1]
     assert order[2:] == [2, 3]
+
+
+def test_one_persons_many_jobs_keep_nobody_away() -> None:
+    gates = [threading.Event() for _ in range(5)]
+
+    def gated(n: int) -> jobs.Work:
+        return lambda report, cancel: gates[n].wait(5)
+
+    with acting_as(Person("p-tom", "Tom", "member")):
+        many = [jobs.start("export", f"Export {n}", gated(n)) for n in range(4)]
+    with acting_as(Person("p-mina", "Mina", "member")):
+        one = jobs.start("export", "Hers", gated(4))
+    gates[0].set()
+    wait_until(lambda: seen(one.id).state == "working")
+    states = [seen(job.id).state for job in many]
+    assert states == ["done", "working", "waiting", "waiting"]
+    for gate in gates:
+        gate.set()
+    assert [ended(job.id).state for job in many] == ["done"] * 4
 
 
 def test_the_same_key_is_not_started_twice_while_active() -> None:
