@@ -15,7 +15,7 @@ from lab.charts.sparkline import accuracy_sparkline
 from lab.data import catalog
 from lab.data.catalog import DatasetInfo
 from lab.data.examples import examples
-from lab.errors import LabError
+from lab.errors import LabError, PlaceLostError
 from lab.experiments.starts import STARTS, Start
 from lab.home import lab_home
 from lab.progress import Cancel, Report, check_cancel
@@ -139,7 +139,8 @@ def _begin(start: Start, dataset: str) -> None:
 
 # --- their times --------------------------------------------------------------------------------
 def _times(datasets: dict[str, str]) -> jobs.JobView:
-    """Returns the job that counts the starts' times; its result is start's key -> StartTime.
+    """Returns the job that counts the starts' times; its result is start's key -> StartTime, empty
+    while nobody can say where runs train.
 
     In a job: the first one imports torch, for which the first page of a server does not wait.
     `datasets`: the start's key -> its data set.
@@ -150,7 +151,7 @@ def _times(datasets: dict[str, str]) -> jobs.JobView:
     if job is not None and _can_be_measured(job):  # the machine was busy before
         key += ":measured"
         job = jobs.latest(key)
-    if job is None:
+    if job is None or job.result == {}:  # a cluster did not answer
         job = jobs.start("view", "Times of the starts", partial(_count, datasets), key=key)
         job = jobs.wait(job.id, timeout=PATIENCE) or job
     return job
@@ -188,7 +189,10 @@ def _count(datasets: dict[str, str], report: Report, cancel: Cancel) -> dict[str
         check_cancel(cancel, "Counting the starts' times")
         config = start.suited_config(datasets[start.key])
         spec = ARCHITECTURES.get(config.architecture)
-        device = resolve_device(config)
+        try:
+            device = resolve_device(config)
+        except PlaceLostError:  # a cluster that does not answer: the next look asks again
+            return {}
         past = past_runs(store())
         guess = estimate(config, past=past, measured=measured_speeds(device), device=device)
         busy = machine_is_busy()

@@ -1,14 +1,15 @@
 """Pages of a server whose runs train on a cluster: they claim nothing about its machines that only
 this one's disk says. Of the cluster the devices alone are known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from lab.errors import PlaceLostError
 from lab.models import weights
 from lab.training import devices
-from tests.app.conftest import OpenPage
+from tests.app.conftest import OpenPage, settled
 from tests.app.test_form import choose, texts
 
 
@@ -37,6 +38,19 @@ def test_weights_are_asked_of_the_machine_that_trains(open_page: OpenPage) -> No
     assert not app.button(key="train_start").disabled
     app = choose(app, "architecture", "efficientnet_lite0")  # its weights come with the lab
     assert "The machine that trains is asked" not in texts(app, "caption")
+
+
+def test_home_knows_its_times_once_the_cluster_answers(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> Mapping[str, int]:
+        raise PlaceLostError("The Ray cluster at 10.0.0.5:6379 does not answer yet.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(devices, "_devices", silent)
+        app = open_page().run()
+        assert "Simple CNN ·" not in texts(app, "caption")
+    assert "Simple CNN ·" in texts(settled(app), "caption")
 
 
 def test_what_the_cluster_keeps_is_not_counted_here(open_page: OpenPage) -> None:
