@@ -63,8 +63,8 @@ if run is None:
     st.header("What pressing Train will do", anchor=False)
     if isinstance(config, LabError):
         st.markdown(
-            "Nothing yet: something in the settings does not fit. The red sentence below **Train** "
-            "says what to change."
+            "Nothing yet: something in the settings does not fit. The red sentence below "
+            "**Train**, in the settings, says what to change."
         )
     else:
         draw_summary(config)

@@ -17,7 +17,7 @@ def progress_values(run: RunRow) -> dict[str, Any] | None:
     While a run does something else than training steps, both are of that.
     """
     if run.status == "queued":
-        return {"share": 0.0, "text": run.progress_text or "Waiting in line."}
+        return {"share": 0.0, "text": run.progress_text or ""}
     if run.status == "preparing":
         return {"share": run.progress or 0.0, "text": run.progress_text or "Preparing"}
     if not run.total_steps:

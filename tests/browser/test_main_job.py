@@ -104,6 +104,9 @@ def test_every_page_fits_a_phone(lab: Open) -> None:
         widest = page.evaluate("document.scrollingElement.scrollWidth")
         assert widest <= 420, path
         assert page.get_by_text("Traceback").count() == 0
+        menu = page.get_by_test_id("stExpandSidebarButton")
+        words = menu.evaluate("(button) => getComputedStyle(button, '::after').content")
+        assert words == ('"Menu and settings"' if path == "train" else '"Menu"'), path
 
 
 def test_the_whole_way_by_keyboard(lab: Open) -> None:

@@ -181,7 +181,7 @@ def _panel(url: str, subject: str, large: bool, hidden: bool, whose: str, moment
 
 
 def _rule(found: list[Standing], hidden: bool) -> str:
-    counted = "Of each person counts the completed run with the best validation accuracy."
+    counted = "Each person's completed run with the best validation accuracy counts."
     if hidden:
         return (
             f"{counted} Validation results alone: they chose the run, so they flatter it. Test "

@@ -26,7 +26,7 @@ from lab.models.summary import layer_table
 from lab.ui.widgets.pictures import jpeg_url, png_url
 from lab.words import layer_kind, stage_title
 
-EXAMPLES = 10
+EXAMPLES = 8
 """Training images that are shown, and the most classes of which some are."""
 BATCH = 8
 """Augmented images that are shown."""

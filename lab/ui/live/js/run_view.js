@@ -173,7 +173,8 @@ class RunView {
   balance() {
     const count = this.tiles.children.length
     const fit = Math.max(1, Math.floor(this.tiles.clientWidth / TILE))
-    const columns = Math.ceil(count / Math.ceil(count / fit))
+    let columns = Math.ceil(count / Math.ceil(count / fit))
+    if (columns > 2 && count % columns === 1) columns -= 1
     this.tiles.style.gridTemplateColumns = count ? `repeat(${columns}, minmax(0, 1fr))` : ""
   }
 
