@@ -60,7 +60,10 @@ def test_a_new_set_is_shown_and_leads_to_train(open_page: OpenPage, pet_folder: 
     app = add_pets(open_page("data"), "고양이와 개", pet_folder)
     assert app.selectbox(key="data_dataset").value == "go-yang-i-wa-gae"
     assert "고양이와 개" in [header.value for header in app.header]
-    press(app, "data_train")
+    # Above its pictures, and beside the sentence that it was added, further down.
+    (beside,) = [b.key for b in app.button if b.key and b.key.startswith("data_train_")]
+    assert "data_train" in [b.key for b in app.button]
+    press(app, beside)
     assert app.session_state["train_dataset"] == "go-yang-i-wa-gae"
 
 

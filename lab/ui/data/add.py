@@ -20,10 +20,12 @@ from lab.data.importer import ImportReport
 from lab.data.typed_path import typed_path
 from lab.download.hub import hub_address
 from lab.errors import LabError
+from lab.experiments.starts import suited_to
 from lab.progress import Cancel, Report
 from lab.runs.store import store
 from lab.ui.data.preview import DEFAULTS, ImportChoices, draw_preview, look_again
 from lab.ui.data.upload import draw_upload, release_upload, upload_name
+from lab.ui.state import fill_form, look_at
 from lab.ui.widgets.background import draw_job
 from lab.ui.words import plain
 from lab.words import size
@@ -83,6 +85,17 @@ def draw_jobs() -> None:
             sentence = plain(view.result["sentence"])
             title = plain(view.result["title"])
             st.success(f"**{title}:** {sentence}", icon=":material/check_circle:")
+            name = view.result["dataset"]
+            if name in {info.name for info in catalog.list_datasets()}:  # not removed since
+                draw_train_on_it(name, key=f"data_train_{view.id}")
+
+
+def draw_train_on_it(name: str, *, key: str = "data_train") -> None:
+    """Draws the way to the Train page with this data set in its form."""
+    if st.button("Train on it", key=key, icon=":material/model_training:", type="primary"):
+        fill_form(suited_to(name))
+        look_at(None)
+        st.switch_page("pages/train.py")
 
 
 def _outcome(report: ImportReport) -> dict[str, Any]:

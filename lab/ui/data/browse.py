@@ -18,13 +18,12 @@ from lab.data.decode import FITS
 from lab.data.importer import count_files
 from lab.data.pack import EXCLUDED, SPLIT_WORDS
 from lab.data.preprocess import statistics
-from lab.experiments.starts import suited_to
-from lab.ui.data.add import SELECTED
+from lab.ui.data.add import SELECTED, draw_train_on_it
 from lab.ui.data.check import draw_check
 from lab.ui.data.map.view import draw_map
 from lab.ui.data.mending import draw_mendable
 from lab.ui.data.pending_edits import TAB, VERSIONS_TAB, draw_pending, open_tab
-from lab.ui.state import fill_form, knob_key, look_at
+from lab.ui.state import knob_key
 from lab.ui.widgets import edits
 from lab.ui.widgets.pictures import PER_PAGE, SHOWN_SIDE, enlarge
 from lab.ui.widgets.pin_button import draw_pin_button
@@ -77,7 +76,7 @@ def draw_facts(info: DatasetInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(plain(info.title), anchor=False, width="content")
         if info.usable:
-            draw_train_on_it(info)
+            draw_train_on_it(info.name)
         if info.drawn:
             st.badge("Drawings, not photographs", icon=":material/draw:", color="violet")
     st.markdown(plain(info.story))
@@ -119,14 +118,6 @@ def draw_facts(info: DatasetInfo) -> None:
                 on_click=open_tab,
                 args=(FILES_LEFT_OUT,),
             )
-
-
-def draw_train_on_it(info: DatasetInfo) -> None:
-    """Draws the way to the Train page with this data set in its form."""
-    if st.button("Train on it", key="data_train", icon=":material/model_training:", type="primary"):
-        fill_form(suited_to(info.name))
-        look_at(None)
-        st.switch_page("pages/train.py")
 
 
 def draw_browser(info: DatasetInfo) -> None:
