@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -25,6 +26,7 @@ from lab.people import Person
 from lab.progress import Cancel, check_cancel
 from lab.runs.rows import RunRow
 from lab.runs.store import store
+from lab.ui.inspect import images
 from tests.app.conftest import Completed, OpenPage, settled
 from tests.components import component_data
 from tests.tiny_data import CLASSES, make_tiny_pack
@@ -210,6 +212,26 @@ def test_a_finished_run_leads_to_its_mistakes(open_page: OpenPage, train: Train)
     app.query_params |= query
     settled(app.run())
     assert app.segmented_control(key="inspect_source").value == "val"
+
+
+def test_a_list_without_an_image_leads_on(
+    open_page: OpenPage, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = images._candidates
+
+    def as_of_a_perfect_network(*given: Any) -> Any:
+        found = candidates(*given)
+        return () if st.session_state["inspect_which"] == "wrong" else found
+
+    monkeypatch.setattr(images, "_candidates", as_of_a_perfect_network)
+    app = settled(open_page("inspect", run=train("single-layer-perceptron", epochs=1).id))
+    app.selectbox(key="inspect_which").select("wrong").run()
+    settled(app)
+    assert "No wrong answer among these images." in texts(app, "info")
+    app.button(key="inspect_show_all").click().run()
+    settled(app)
+    assert app.selectbox(key="inspect_which").value == "all"
+    assert any("as the network gets it" in alt for alt in alts(app))
 
 
 def test_the_wrong_ones_can_be_walked_through(open_page: OpenPage, train: Train) -> None:

@@ -105,7 +105,7 @@ def _draw_numbers(subject: Subject, found: Audit) -> None:
             "Layer": titles[cell.layer],
             "Method": METHODS.get(cell.method).title,
             "Answered right": f"{cell.right.count} of {cell.right.images}",
-            "95 % interval": f"{percent(cell.right.low)} to {percent(cell.right.high)}",
+            "95% interval": f"{percent(cell.right.low)} to {percent(cell.right.high)}",
             "Answered wrong": f"{cell.wrong.count} of {cell.wrong.images}",
             "Not to be trusted": cell.refused,
             "Halves differ by": _mean(cell.gain),
@@ -127,13 +127,13 @@ def _draw_numbers(subject: Subject, found: Audit) -> None:
                     "Method": METHODS.get(one.method).title,
                     "While hiding (less is better)": _mean(one.deletion),
                     "While showing (more is better)": _mean(one.insertion),
-                    "ROAD (−50 % to +50 %)": _mean(one.road),
+                    "ROAD (−50% to +50%)": _mean(one.road),
                     "Images": one.deletion.images,
                 }
                 for one in found.faithful
             ],
             hide_index=True,
-            alt="Deletion, insertion and ROAD, with 95 % intervals.",
+            alt="Deletion, insertion and ROAD, with 95% intervals.",
         )
     st.caption(
         "Refused are maps that stay the same with random weights, and maps whose shifted copies "

@@ -85,8 +85,8 @@ def _draw(
         for position in range(start, min(start + PER_PAGE, len(comparison))):
             _draw_card(letters, comparison, pack, position, link)
     st.caption(
-        "Different answers first, then by how far apart the probabilities are (0 %: the same, "
-        "100 %: nothing in common)."
+        "Different answers first, then by how far apart the probabilities are (0%: the same, "
+        "100%: nothing in common)."
     )
 
 

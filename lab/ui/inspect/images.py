@@ -76,11 +76,29 @@ def choose_image(subject: Subject) -> tuple[Picture, Image | None] | None:
         return None
     if not len(indices):
         st.query_params.pop("image", None)
-        st.caption("No image here. Choose another class or another list.")
+        _draw_empty(subject, source)
         return None
     index = int(indices[_pager(subject, indices)])
     _show_in_url(subject, index)
     return pack_picture(subject.pack, index), None
+
+
+def _draw_empty(subject: Subject, source: str) -> None:
+    if source == "pinned":
+        st.caption("No image here.")
+        return
+    mistakes = st.session_state.get(WHICH_KEY) == "wrong"
+    st.info("No wrong answer among these images." if mistakes else "No image here.")
+    st.button("Show all images", key="inspect_show_all", on_click=_show_all, args=(subject,))
+
+
+def _show_all(subject: Subject) -> None:
+    st.session_state[WHICH_KEY] = "all"
+    st.session_state[_class_key(subject)] = ALL
+
+
+def _class_key(subject: Subject) -> str:
+    return f"inspect_class_{subject.run.id}"
 
 
 def _show_in_url(subject: Subject, index: int) -> None:
@@ -145,7 +163,7 @@ def _candidates(subject: Subject, source: str) -> Sequence[int] | None:
             "True class",
             [ALL, *range(len(names))],
             format_func=lambda k: "All classes" if k == ALL else names[k],
-            key=f"inspect_class_{subject.run.id}",
+            key=_class_key(subject),
             width=125,
             label_visibility="collapsed",
             on_change=_begin,

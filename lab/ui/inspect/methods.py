@@ -76,7 +76,7 @@ def mode_sentence(mode: Mode, target: str, places: str) -> str:
     if mode == "contour":
         return (
             f"The lines go around what speaks most for **{target}**: white at half of the "
-            "strongest value, yellow at 80 % of it."
+            "strongest value, yellow at 80% of it."
         )
     return f"{places}: the brighter, the more it speaks for **{target}**. Black: nothing."
 

@@ -42,7 +42,9 @@ def draw_finished(run: RunRow) -> None:
                 _link("runs", "Results", "table_chart", run, runs_tab="Results")
                 _link("classify", "Try your own picture", "image_search", run)
                 _link("inspect", "Where it looks", "frame_inspect", run)
-                _link("inspect", "Its mistakes", "rule", run, inspect_which="Wrong, surest first")
+                if run.best_val_accuracy != 1:  # else the list would be empty
+                    wrong = "Wrong, surest first"
+                    _link("inspect", "Its mistakes", "rule", run, inspect_which=wrong)
                 _link("runs", "Take it away", "archive", run, runs_tab="Take it away")
             if run.epoch:
                 st.page_link(
