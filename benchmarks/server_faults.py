@@ -1,13 +1,13 @@
-"""kill -9 of the real server at random moments, while people train, import, upload and delete.
+"""kill -9 of the real server at random moments, while people train, import, export, upload, delete.
 
-    python -m benchmarks.server_faults [--times N] [--seed N]      (make faults)
+    python -m benchmarks.server_faults [--times N] [--seed N] [--quick]      (make faults)
 
 A server (`streamlit run streamlit_app.py`) works for an API client and visitors of its pages on a
 LAB_HOME of its own, is killed, and is started again. Then: the database is whole, the run is
 interrupted with its last recorded step and, resumed over the API, gets the weights and losses of an
-uninterrupted one; the data set is whole or can be added; the deleted run is gone or whole; every
-page opens; nothing stray is left. The run saves its state after every step, so that kills meet
-writers.
+uninterrupted one; the data set is whole or can be added; an export is whole or not there, and one
+made again says the same; the deleted run is gone or whole; every page opens; nothing stray is left.
+The run saves its state after every step, so that kills meet writers.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 
@@ -52,11 +53,16 @@ fit.SAVE_AT_LEAST_EVERY = fit.SAVE_COST_FACTOR = 0.0
 CONFIG = faults.CONFIG.changed(epochs=25, precision="fp32")
 """In which number format it trains, is not left to a trial of which is quicker here and now."""
 PAGES = ("", "data", "train", "runs", "compare", "experiments", "inspect", "classify", "board")
+EXPORTED = ("onnx", "html", "zip")
+EXPORT_ROUNDS = 2
+"""Of making them; in the second each takes the place of one that is there."""
+PATIENCE = 300.0
+"""Seconds for anything at all: beside twenty other programs a page took two minutes."""
 UPLOAD_PIECES = 40
 """Of 50 kB, one every 50 ms."""
 
 
-def main(*, times: int = 20, seed: int | None = None) -> str:
+def main(*, times: int = 20, seed: int | None = None, quick: bool = False) -> str:
     """Prints and returns a line of the table; raises AssertionError where something was lost."""
     rng = random.Random(seed)
     results: list[faults.Result] = []
@@ -65,6 +71,7 @@ def main(*, times: int = 20, seed: int | None = None) -> str:
         template, home = Path(place) / "template", Path(place) / "home"
         there = faults._in_child(template, _prepare)
         assert "error" not in there, there["error"]
+        there |= {"exported": EXPORTED[:1] if quick else EXPORTED}
         _fresh(template, home)
         usual = _rehearse(home, there)
         for number in range(times):
@@ -73,10 +80,11 @@ def main(*, times: int = 20, seed: int | None = None) -> str:
                 happened, others = _kill_one(home, there, usual, rng)
                 results.append({"happened": happened})
                 beside.update(others)
+                print(f"{number + 1} {happened}; {'; '.join(others)}", flush=True)
             except (AssertionError, PageError) as error:
                 results.append({"happened": "an error", "error": str(error)[-1000:]})
-            print(number + 1, results[-1], flush=True)
-    title = "the server, while it trains, imports a zip, takes an upload and deletes a run"
+                print(number + 1, results[-1], flush=True)
+    title = "the server, while it trains, imports a zip, exports, takes an upload and deletes a run"
     line = faults._line(f"kill -9: {title}", results)
     print(line)
     print("Beside it:", "; ".join(f"{count} {what}" for what, count in sorted(beside.items())))
@@ -113,6 +121,7 @@ def _actions(server: Server, home: Path, there: faults.Result) -> list[Callable[
     return [
         lambda: _train(server),
         lambda: _import(server, home / there["zip"]),
+        lambda: _export(server, there, EXPORT_ROUNDS),
         lambda: _upload(server),
         lambda: _delete(server, there["victim"]),
     ]
@@ -141,7 +150,7 @@ def _mine(server: Server) -> Any:
 
 
 def _import(server: Server, file: Path) -> None:
-    with PageSession(server.url) as visitor:
+    with PageSession(server.url, timeout=PATIENCE) as visitor:
         visitor.open("data")
         path = visitor.find("text_input", "Path on this machine")
         visitor.act("text_input", path, string_value=str(file))
@@ -158,6 +167,27 @@ def _import(server: Server, file: Path) -> None:
 def _own_sets(server: Server) -> dict[str, Any]:
     sets = json.loads(server.api("/datasets"))["datasets"]
     return {each["name"]: each["images"] for each in sets if each["usable"]}
+
+
+def _export(server: Server, there: faults.Result, rounds: int = 1) -> None:
+    with PageSession(server.url, timeout=PATIENCE) as visitor:
+        visitor.open("runs", urlencode({"run": there["done"], "runs_tab": "Take it away"}))
+        for _ in range(rounds):
+            for name in there["exported"]:
+                visitor.act("button", _make_button(visitor, name), trigger_value=True)
+
+            def made() -> bool:
+                visitor.rerun()
+                buttons = [_make_button(visitor, name) for name in there["exported"]]
+                return all(each and each.label == "Make it again" for each in buttons)
+
+            _wait_for(made, f"the exports have not been made: {visitor.texts}")
+
+
+def _make_button(visitor: PageSession, name: str) -> Any:
+    """The button that makes an export; None while it is being made."""
+    key = f"-export_{name}_make"
+    return next((each for each in visitor.elements("button") if each.id.endswith(key)), None)
 
 
 def _upload(server: Server) -> None:
@@ -177,13 +207,13 @@ def _upload(server: Server) -> None:
 
 
 def _delete(server: Server, run: str) -> None:
-    with PageSession(server.url) as visitor:
+    with PageSession(server.url, timeout=PATIENCE) as visitor:
         visitor.open("runs", f"run={run}")
         visitor.press("Delete")
         visitor.press("Delete 1 run")
 
 
-def _wait_for(is_so: Callable[[], bool], otherwise: str, seconds: float = 120.0) -> None:
+def _wait_for(is_so: Callable[[], bool], otherwise: str, seconds: float = PATIENCE) -> None:
     until = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > until:
@@ -203,7 +233,7 @@ def _rehearse(home: Path, there: faults.Result) -> faults.Result:
         seconds = time.monotonic() - began
         run = _mine(server)["id"]
         assert there["victim"] not in [each["id"] for each in server.runs()]
-    usual = faults._in_child(home, lambda: _outcome(run))
+    usual = faults._in_child(home, lambda: _outcome(run, there))
     assert "error" not in usual, usual["error"]
     print(f"Without a kill all of it takes {seconds:.1f} s", flush=True)
     return usual | {"seconds": seconds}
@@ -230,12 +260,13 @@ def _start(
     return errors
 
 
-def _outcome(run: str) -> faults.Result:
+def _outcome(run: str, there: faults.Result) -> faults.Result:
     return {
         "weights": faults._weights(run),
         "losses": faults._losses(run),
         "files": faults._files(run),
         "pictures": faults._hash("pictures"),
+        "exports": faults._exports(there["done"], there["exported"]),
     }
 
 
@@ -254,12 +285,16 @@ def _kill_one(
     for thread in threads:
         thread.join(60)
     assert not errors, errors
+    exports = home / "runs" / there["done"] / "exports"
+    exporting = any(temporaries(exports)) and "killed in an export"
     was, recorded = _on_disk(home)
+    kept = faults._in_child(home, lambda: faults._exports(there["done"], there["exported"]))
+    assert kept.items() <= usual["exports"].items(), kept
     with _server(home) as server:
         happened, added = _after(server, home, there, was, recorded)
     seen = faults._in_child(home, lambda: _look(there, usual))
     assert "error" not in seen, seen["error"]
-    return happened, [seen["victim"], added]
+    return happened, [seen["victim"], added, exporting or "killed in no export"]
 
 
 def _on_disk(home: Path) -> tuple[str, int]:
@@ -278,7 +313,7 @@ def _after(
     server: Server, home: Path, there: faults.Result, was: str, recorded: int
 ) -> tuple[str, str]:
     """Looks at the lab that was started again, and finishes what was broken off."""
-    with PageSession(server.url) as visitor:
+    with PageSession(server.url, timeout=PATIENCE) as visitor:
         for page in PAGES:
             visitor.open(page)  # raises PageError where a page shows an exception
         if (mine := _mine(server)) is not None:
@@ -300,6 +335,7 @@ def _after(
     else:
         assert was == "completed", was
         words = "the run had ended"
+    _export(server, there)
     _wait_for(lambda: _mine(server)["status"] == "completed", f"the run is {_mine(server)}")
     if "pictures" in _own_sets(server):
         return words, "the set was there whole"
@@ -323,7 +359,7 @@ def _look(there: faults.Result, usual: faults.Result) -> faults.Result:
         assert run_in_foreground(there["victim"]).status == "completed"
         assert faults._weights(there["victim"]) == faults._weights(there["done"])
     run = next(row.id for row in rows.values() if row.name == "mine")
-    for name, value in _outcome(run).items():
+    for name, value in _outcome(run, there).items():
         assert value == usual[name], (name, value, usual[name])
     sweep_uploads(time.time() + KEPT_SECONDS + 1)  # what an upload left, goes in its time
     assert not list(home_folder("downloads").iterdir())
@@ -334,4 +370,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server_faults", description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="how many kills")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--quick", action="store_true", help="one kind of export")
     main(**vars(parser.parse_args()))

@@ -28,5 +28,5 @@ def test_three_kills_and_damaged_files() -> None:
 
 
 def test_a_server_is_killed_and_loses_nothing() -> None:
-    table = run("benchmarks.server_faults", "--times", "1")
+    table = run("benchmarks.server_faults", "--times", "1", "--quick")
     assert table.count("| nothing |") == 1, table
