@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import __version__, jobs
+from lab.data.person_quota import require_person_quota
 from lab.errors import ConfigError, LabError
 from lab.evaluate.opened import checkpoint_identity
 from lab.export.formats import EXPORTS, ExportFormat, Written
 from lab.home import atomic_file, atomic_folder
 from lab.jobs import JobView
+from lab.people import current_person
 from lab.progress import Cancel, Report, never, silent
 from lab.runs.class_rules import results_hidden
 from lab.runs.rows import RunRow
@@ -79,6 +81,7 @@ def make_export(
     """Writes an export into the run's folder, in the place of an earlier one; raises as
     `export_to`, and NotFoundError where the run is deleted meanwhile."""
     entry = _entry(run, name, checkpoint)
+    require_person_quota()
     folder = _folder(run, name, checkpoint)
     began = time.monotonic()
     identity = checkpoint_identity(store().folder(run.id), checkpoint)
@@ -90,6 +93,7 @@ def make_export(
                 "identity": identity,
                 "version": __version__,
                 "bytes": file.stat().st_size,
+                "person": current_person().id,
                 "seconds": time.monotonic() - began,
                 "sentences": written.sentences,
                 "facts": dict(written.facts),

@@ -6,6 +6,7 @@ Any thread and any process may read and write at any time; one process at a time
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -96,14 +97,27 @@ def store() -> Store:
 
 
 def bytes_of(person_id: str) -> int:
-    """Returns what the person's runs take on the disk."""
+    """Returns what the person's runs take on the disk, without their exports."""
     runs, home = schema.runs, home_folder("runs")
     with store().database.read() as connection:
         mine = connection.execute(sa.select(runs.c.id).where(runs.c.person == person_id)).scalars()
-        return sum(used_bytes(home / run_id) for run_id in mine.all())
+        folders = [home / run_id for run_id in mine.all()]
+    return sum(used_bytes(each) - used_bytes(each / "exports") for each in folders)
+
+
+def exported_bytes_of(person_id: str) -> int:
+    """Returns what the exports take that the person made (`lab.export.exporting`), of any run: who
+    presses for another's run does not fill the other's quota."""
+    total = 0
+    for facts in home_folder("runs").glob("*/exports/*/facts.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # gone, or damaged
+            if json.loads(facts.read_text(encoding="utf-8")).get("person") == person_id:
+                total += used_bytes(facts.parent)
+    return total
 
 
 count_use("Runs", bytes_of)
+count_use("Exports", exported_bytes_of)
 
 
 def close_stores() -> None:

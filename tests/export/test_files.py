@@ -19,11 +19,12 @@ from safetensors import safe_open
 
 from lab import jobs
 from lab.data import catalog
-from lab.errors import DiskFullError, NotFoundError
+from lab.data.person_quota import QUOTA, use_of
+from lab.errors import DiskFullError, NotFoundError, ResourceError
 from lab.evaluate.opened import open_data
 from lab.export import card, exporting, formats
 from lab.export.exporting import export_to, kept_export, make_export, start_export
-from lab.home import home_folder, sweep_temporaries
+from lab.home import home_folder, recount, sweep_temporaries
 from lab.installation import how_to_install
 from lab.people import Person, acting_as
 from lab.progress import Cancelled
@@ -168,6 +169,19 @@ def test_a_run_that_is_deleted_while_it_is_exported_stays_deleted(
     with pytest.raises(NotFoundError, match="may have been deleted"):
         make_export(run, "safetensors")
     assert list(home_folder("runs").iterdir()) == []
+
+
+def test_an_export_is_of_who_made_it_and_asks_for_their_quota(
+    run: RunRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tom = Person("p-tom", "Tom", "member")
+    with acting_as(tom):
+        made = make_export(run, "safetensors")
+        assert use_of(tom.id)["Exports"] > made.bytes
+        monkeypatch.setenv(QUOTA[0], "1e-9")
+        recount()
+        with pytest.raises(ResourceError, match="What is yours here"):
+            make_export(run, "safetensors")
 
 
 def test_a_file_without_its_end_is_no_export(run: RunRow) -> None:

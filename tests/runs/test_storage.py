@@ -1,5 +1,6 @@
 """What the lab's folder holds, what can be cleaned, and its limit."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -162,6 +163,24 @@ def test_a_persons_files_are_counted_and_refused_beyond_their_quota(
     assert use_of(ada.id)["Uploads"] == 0
 
 
+def test_an_export_counts_for_who_made_it() -> None:
+    """Of another's run it does not fill the other's quota."""
+    runs = store()
+    ada, tom = join(runs, "Ada"), join(runs, "Tom")
+    with acting_as(ada):
+        folder = runs.folder(Queue(runs).submit(CONFIG))
+    for person, count in ((ada, 4000), (tom, 300_000)):
+        place = folder / "exports" / f"best-{person.name}"
+        place.mkdir(parents=True)
+        (place / "file.zip").write_bytes(os.urandom(count))
+        (place / "facts.json").write_text(json.dumps({"person": person.id}))
+    (folder / "exports" / "best-onnx").mkdir()  # damaged
+    (folder / "exports" / "best-onnx" / "facts.json").write_text("[")
+    assert use_of(ada.id)["Runs"] == 0
+    assert 4000 < use_of(ada.id)["Exports"] < 5000
+    assert 300_000 < use_of(tom.id)["Exports"] < 301_000
+
+
 def test_a_person_is_counted_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = store()
     walks = []
@@ -174,4 +193,4 @@ def test_a_person_is_counted_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> N
         lab_home_module.recount()
         for _ in range(3):
             require_person_quota()
-    assert len(walks) == 2
+    assert len(walks) == 4  # two runs, and what was exported of each

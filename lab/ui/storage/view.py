@@ -73,7 +73,10 @@ def _draw_own() -> None:
             "You have more than you may: no run, upload or import starts. Delete something.",
             icon=":material/error:",
         )
-    st.caption("To make room, delete runs and data sets of yours on their own pages.")
+    st.caption(
+        "To make room, delete runs and data sets of yours on their own pages. Exports of others' "
+        "runs are cleaned by the teacher."
+    )
     with st.container(horizontal=True):
         st.page_link("pages/runs.py", label="Runs", icon=":material/history:")
         st.page_link("pages/data.py", label="Data sets", icon=":material/photo_library:")
