@@ -1,6 +1,6 @@
 """kill -9 of the real server at random moments, while people train, import, export, upload, delete.
 
-    python -m benchmarks.server_faults [--times N] [--seed N] [--quick]      (make faults)
+    python -m benchmarks.server_faults [--times N] [--seed N] [--quick | --only-exports]
 
 A server (`streamlit run streamlit_app.py`) works for an API client and visitors of its pages on a
 LAB_HOME of its own, is killed, and is started again. Then: the database is whole, the run is
@@ -30,6 +30,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -62,7 +63,9 @@ UPLOAD_PIECES = 40
 """Of 50 kB, one every 50 ms."""
 
 
-def main(*, times: int = 20, seed: int | None = None, quick: bool = False) -> str:
+def main(
+    *, times: int = 20, seed: int | None = None, quick: bool = False, only_exports: bool = False
+) -> str:
     """Prints and returns a line of the table; raises AssertionError where something was lost."""
     rng = random.Random(seed)
     results: list[faults.Result] = []
@@ -71,7 +74,7 @@ def main(*, times: int = 20, seed: int | None = None, quick: bool = False) -> st
         template, home = Path(place) / "template", Path(place) / "home"
         there = faults._in_child(template, _prepare)
         assert "error" not in there, there["error"]
-        there |= {"exported": EXPORTED[:1] if quick else EXPORTED}
+        there |= {"exported": EXPORTED[:1] if quick else EXPORTED, "only_exports": only_exports}
         _fresh(template, home)
         usual = _rehearse(home, there)
         for number in range(times):
@@ -85,6 +88,7 @@ def main(*, times: int = 20, seed: int | None = None, quick: bool = False) -> st
                 results.append({"happened": "an error", "error": str(error)[-1000:]})
                 print(number + 1, results[-1], flush=True)
     title = "the server, while it trains, imports a zip, exports, takes an upload and deletes a run"
+    title = "the server, while it exports" if only_exports else title
     line = faults._line(f"kill -9: {title}", results)
     print(line)
     print("Beside it:", "; ".join(f"{count} {what}" for what, count in sorted(beside.items())))
@@ -118,10 +122,13 @@ def _server(home: Path) -> Iterator[Server]:
 
 # --- what people do -------------------------------------------------------------------------------
 def _actions(server: Server, home: Path, there: faults.Result) -> list[Callable[[], None]]:
+    export = partial(_export, server, there, EXPORT_ROUNDS)
+    if there["only_exports"]:
+        return [export]
     return [
+        export,
         lambda: _train(server),
         lambda: _import(server, home / there["zip"]),
-        lambda: _export(server, there, EXPORT_ROUNDS),
         lambda: _upload(server),
         lambda: _delete(server, there["victim"]),
     ]
@@ -231,8 +238,8 @@ def _rehearse(home: Path, there: faults.Result) -> faults.Result:
             thread.join()
         assert not errors, errors
         seconds = time.monotonic() - began
-        run = _mine(server)["id"]
-        assert there["victim"] not in [each["id"] for each in server.runs()]
+        run = "" if there["only_exports"] else _mine(server)["id"]
+        assert not run or there["victim"] not in [each["id"] for each in server.runs()]
     usual = faults._in_child(home, lambda: _outcome(run, there))
     assert "error" not in usual, usual["error"]
     print(f"Without a kill all of it takes {seconds:.1f} s", flush=True)
@@ -261,12 +268,14 @@ def _start(
 
 
 def _outcome(run: str, there: faults.Result) -> faults.Result:
-    return {
+    exports = {"exports": faults._exports(there["done"], there["exported"])}
+    if not run:
+        return exports
+    return exports | {
         "weights": faults._weights(run),
         "losses": faults._losses(run),
         "files": faults._files(run),
         "pictures": faults._hash("pictures"),
-        "exports": faults._exports(there["done"], there["exported"]),
     }
 
 
@@ -313,6 +322,9 @@ def _after(
     server: Server, home: Path, there: faults.Result, was: str, recorded: int
 ) -> tuple[str, str]:
     """Looks at the lab that was started again, and finishes what was broken off."""
+    if there["only_exports"]:
+        _export(server, there)
+        return "exports whole or not there, made again", "nothing else"
     with PageSession(server.url, timeout=PATIENCE) as visitor:
         for page in PAGES:
             visitor.open(page)  # raises PageError where a page shows an exception
@@ -358,7 +370,7 @@ def _look(there: faults.Result, usual: faults.Result) -> faults.Result:
         victim = "the deleted run was whole"
         assert run_in_foreground(there["victim"]).status == "completed"
         assert faults._weights(there["victim"]) == faults._weights(there["done"])
-    run = next(row.id for row in rows.values() if row.name == "mine")
+    run = next((row.id for row in rows.values() if row.name == "mine"), "")
     for name, value in _outcome(run, there).items():
         assert value == usual[name], (name, value, usual[name])
     sweep_uploads(time.time() + KEPT_SECONDS + 1)  # what an upload left, goes in its time
@@ -370,5 +382,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server_faults", description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="how many kills")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--only-exports", action="store_true", help="of all that people do")
     parser.add_argument("--quick", action="store_true", help="one kind of export")
     main(**vars(parser.parse_args()))
