@@ -113,10 +113,10 @@ def _show_link_back(person: Person) -> None:
 
 
 def link_for_all(page: str) -> str:
-    """Returns the link to a page such as "/train?epochs=3" to hand out; in a class it lets a pupil
-    in, too."""
-    base = server_address()
-    return join_link(base, page) if sharing() == "class" else base + page
+    """Returns the link to a page such as "/train?epochs=3" to hand out; a teacher's lets a pupil of
+    a class in, too. Members have no class code: a renewed one would be no secret."""
+    base, invites = server_address(), sharing() == "class" and current_person().is_admin
+    return join_link(base, page) if invites else base + page
 
 
 def draw_qr(link: str, *, side: int) -> None:
