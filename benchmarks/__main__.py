@@ -29,13 +29,14 @@ BENCHMARKS = {
     "stopping": "benchmarks.stopping",
     "scale": "benchmarks.scale",
     "shared-queue": "benchmarks.shared_queue",
+    "pictures": "benchmarks.pictures",
 }
 """Each a module with `main(*, quick: bool)`; imported only when it is run."""
 
-BY_NAME_ONLY = ("ablation", "faults", "load")
+BY_NAME_ONLY = ("ablation", "faults", "load", "pictures")
 """Those that take hours, and those that measure nothing."""
 
-OPTIONS = {"faults": ("times",), "load": ("only", "minutes")}
+OPTIONS = {"faults": ("times",), "load": ("only", "minutes"), "pictures": ("out", "pages")}
 """What a benchmark takes besides `quick`."""
 
 
@@ -46,6 +47,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, help="of faults: how many kills (100)")
     parser.add_argument("--only", metavar="PART", help="of load: this part")
     parser.add_argument("--minutes", type=float, help="of load: how long the robot clicks (120)")
+    parser.add_argument("--out", metavar="FOLDER", help="of pictures: where they go")
+    parser.add_argument("--pages", metavar="NAMES", help="of pictures: only these (home,runs)")
     options = parser.parse_args()
     for name in options.names or [name for name in BENCHMARKS if name not in BY_NAME_ONLY]:
         if name not in BENCHMARKS:
