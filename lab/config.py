@@ -241,7 +241,7 @@ class RunConfig(BaseModel):
     zoom: float = knob(
         0.0,
         "Zoom",
-        "Scale by up to this share in or out: 0.1 means 90 % to 110 %.",
+        "Scale by up to this share in or out: 0.1 means 90% to 110%.",
         group="augmentation",
         ge=0,
         le=0.9,
@@ -844,7 +844,7 @@ class RunConfig(BaseModel):
         True,
         "Film strip",
         "After each epoch keep the answers and the Grad-CAM maps of up to eight pictures. "
-        "Costs about 3 % of the time at most: where one record costs more, there are fewer. "
+        "Costs about 3% of the time at most: where one record costs more, there are fewer. "
         "Does not change the training.",
         group="machine",
         effect="watch",
@@ -853,7 +853,7 @@ class RunConfig(BaseModel):
         "auto",
         "Gradient health",
         "Automatic: every few steps record each layer's gradient, weight change and output. "
-        "Costs at most 3 % of the time and does not change the training.",
+        "Costs at most 3% of the time and does not change the training.",
         group="machine",
         effect="watch",
     )

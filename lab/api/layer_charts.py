@@ -159,7 +159,7 @@ def _made_from(history: LayerHistory, newest: int | None) -> str:
     gap = int(np.diff(steps[-2:])[0])
     if gap > 1 and len(steps) == min(history.samples, newest or history.samples):
         text += f", now {gap} steps apart"
-    return text + ". The first layer is on top. Sampling takes at most 3 % of the training time."
+    return text + ". The first layer is on top. Sampling takes at most 3% of the training time."
 
 
 def _blanks(run: RunRow, history: LayerHistory, chart: str) -> str:

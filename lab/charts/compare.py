@@ -182,7 +182,7 @@ def final_accuracies(rows: Sequence[FinalAccuracy]) -> go.Figure:
             },
             text=[
                 f"{_short(rows[i].name)}<br>{name} {value:.1%}"
-                + (f", 95 %: {low:.1%} to {high:.1%}" if interval else "")
+                + (f", 95%: {low:.1%} to {high:.1%}" if interval else "")
                 for (i, value, interval), (low, high) in zip(known, ends.tolist(), strict=True)
             ],
             hoverinfo="text",
@@ -206,7 +206,7 @@ def final_accuracies_alt(rows: Sequence[FinalAccuracy]) -> str:
     if not known:
         return f"Accuracy of {len(rows)} runs: none has been tested yet."
     return (
-        f"Accuracy of {len(rows)} runs with 95 % intervals: the highest test accuracy is "
+        f"Accuracy of {len(rows)} runs with 95% intervals: the highest test accuracy is "
         f"{known[-1][0]:.1%} ({known[-1][1]}), the lowest {known[0][0]:.1%} ({known[0][1]})."
     )
 

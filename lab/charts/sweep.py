@@ -226,7 +226,7 @@ def sweep_importances(
         figure.add_scatter(
             x=own,
             y=labels,
-            name="Importance, 95 %",
+            name="Importance, 95%",
             mode="markers",
             marker={"size": 10, "color": PALETTE[0]},
             error_x={
@@ -307,4 +307,4 @@ def _spread(value: float, *, percent: bool) -> str:
 def _interval(low: float, high: float, *, percent: bool) -> str:
     if not math.isfinite(high):
         return ""
-    return f", 95 %: {_number(low, percent=percent)} to {_number(high, percent=percent)}"
+    return f", 95%: {_number(low, percent=percent)} to {_number(high, percent=percent)}"

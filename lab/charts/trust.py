@@ -66,7 +66,7 @@ def copies(gains: Column) -> go.Figure:
     side = len(gains)
     half = side // 2
     table = np.roll(gains, (half, half), (0, 1))
-    shifts = [f"{100 * (k - half) // side:+d} %" for k in range(side)]
+    shifts = [f"{100 * (k - half) // side:+d}%" for k in range(side)]
     shifts[half] = "0"
     figure = go.Figure()
     figure.add_heatmap(

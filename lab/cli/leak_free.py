@@ -45,7 +45,7 @@ def report(options: argparse.Namespace) -> int:
     low, high = honest.everything.interval
     print(
         f"{printable(run.name)}: {honest.everything.share:.1%} of {honest.everything.n:,} test "
-        f"images, {honest.everything.units:,} independent pictures, are right (95 % interval "
+        f"images, {honest.everything.units:,} independent pictures, are right (95% interval "
         f"{low:.1%} to {high:.1%})."
     )
     print(honest.sentence)

@@ -274,7 +274,7 @@ def _by_number(combinations: Sequence[Line]) -> list[Line]:
 
 def _table(config: SweepConfig, combinations: Sequence[Line]) -> Table:
     head = (
-        "Place", "", *config.axes, JUDGED_BY[config.metric], "95 %", "Test accuracy", "Seeds",
+        "Place", "", *config.axes, JUDGED_BY[config.metric], "95%", "Test accuracy", "Seeds",
         "State",
     )  # fmt: skip
     table = Table(*head)

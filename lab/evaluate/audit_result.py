@@ -138,7 +138,7 @@ def verdict(
         )
     if not skill.is_knowledge:
         return "knows_nothing", knows_nothing(skill), why
-    interval = f"{own.count} of {own.images}, 95 % interval {own.low:.0%} to {own.high:.0%}"
+    interval = f"{own.count} of {own.images}, 95% interval {own.low:.0%} to {own.high:.0%}"
     if own.low >= 0.5:
         return "mostly", f"Maps by {name(best)} can mostly be trusted ({interval}).", why
     if own.high < 0.5:

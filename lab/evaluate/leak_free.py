@@ -62,7 +62,7 @@ class LeakFree:
         low, high = self.clean.interval
         return (
             f"{share}. On the other {self.clean.n:,}, {self.clean.units:,} independent pictures, "
-            f"{self.clean.share:.1%} are right (95 % interval {low:.1%} to {high:.1%})."
+            f"{self.clean.share:.1%} are right (95% interval {low:.1%} to {high:.1%})."
         )
 
 

@@ -113,7 +113,7 @@ def range_score(run: RunRow, forecast: Forecast) -> Score | None:
         return None
     miss = max(0.0, forecast.low - accuracy, accuracy - forecast.high)
     held = miss == 0
-    said = f"{_points(forecast.low)} to {_points(forecast.high)} %"
+    said = f"{_points(forecast.low)} to {_points(forecast.high)}%"
     outcome = "and it is" if held else "but it is"
     return Score(
         f"You said {said}, {outcome} {percent(accuracy)}.",
@@ -160,7 +160,7 @@ def expectation(forecast: Forecast) -> str:
     """Returns what was predicted, in a sentence, for while the run is not over."""
     parts = []
     if forecast.low is not None and forecast.high is not None:
-        parts.append(f"{_points(forecast.low)} to {_points(forecast.high)} % right")
+        parts.append(f"{_points(forecast.low)} to {_points(forecast.high)}% right")
     if forecast.rival and forecast.wins is not None:
         parts.append(f"better than its rival with a chance of {whole_percent(forecast.wins)}")
     if forecast.verdict and forecast.fires is not None:

@@ -346,7 +346,7 @@ def explanation(found: ProofResult) -> list[str]:
     many = test.seeds > 1
     lines = [
         f"Both were tested on the same {test.n:,} test pictures, with the labels of the newer "
-        f"version: {percent(found.before)} right before, {percent(found.after)} after; 95 % "
+        f"version: {percent(found.before)} right before, {percent(found.after)} after; 95% "
         f"interval of the difference {low} to {high} points."
     ]
     if test.units < test.n:

@@ -60,7 +60,7 @@ def report(store: Store) -> str:
 
 
 def _recipe(each: Recipe, results: Sequence[Result], store: Store) -> str:
-    head = ("Run", "Validation", "Test", "95 % interval", "The document", "Beside it")
+    head = ("Run", "Validation", "Test", "95% interval", "The document", "Beside it")
     rows = [
         (
             result.variant.title,
@@ -107,7 +107,7 @@ def _sweep(
         "Place",
         *(KNOBS[knob].title for knob in config.axes),
         JUDGED_BY[config.metric],
-        "95 % interval",
+        "95% interval",
         "Test accuracy",
         "State",
     )

@@ -169,7 +169,7 @@ def summary(card: Card) -> str:
     explained = f"{maps} explanations, each tested" if maps else "no explanations: it has no maps"
     return (
         f"{percent(measured['accuracy'])} of {measured['images']:,} {measured['part']} images are "
-        f"right (95 % interval {percent(low)} to {percent(high)}); {explained}."
+        f"right (95% interval {percent(low)} to {percent(high)}); {explained}."
     )
 
 
@@ -260,7 +260,7 @@ def _good_for(pack: Pack, metrics: Metrics | None, part: str) -> list[str]:
         low, high = metrics.interval
         lines.append(
             f"On such pictures it is right in {percent(low)} to {percent(high)} of the cases "
-            f"(95 % interval from {metrics.units:,} independent {SPLIT_WORDS[part]} pictures), "
+            f"(95% interval from {metrics.units:,} independent {SPLIT_WORDS[part]} pictures), "
             f"where always answering “{metrics.majority}” is right in {percent(metrics.baseline)}."
         )
     return lines

@@ -60,7 +60,7 @@ def _head(card: Card) -> str:
         low, high = measured["interval"]
         tiles += [
             (f"Accuracy ({measured['part']})", percent(measured["accuracy"])),
-            ("95 % interval", f"{percent(low)} to {percent(high)}"),
+            ("95% interval", f"{percent(low)} to {percent(high)}"),
             ("Majority baseline", percent(measured["baseline"])),
             ("Macro F1", NONE if measured["macro_f1"] is None else f"{measured['macro_f1']:.3f}"),
             ("Loss", f"{measured['loss']:.3f}"),

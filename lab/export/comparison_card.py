@@ -71,7 +71,7 @@ def comparison_card(
         "notes": notes,
     }
     figures = _curves(runs, names)
-    figures["Accuracies with their 95 % intervals"] = final_accuracies(shown)
+    figures["Accuracies with their 95% intervals"] = final_accuracies(shown)
     return Sheet(
         "Comparison", f"{len(runs)} runs compared", values, figures, _sections(values, figures)
     )
@@ -220,17 +220,17 @@ def _sections(values: Mapping[str, Any], figures: Mapping[str, go.Figure]) -> li
     return found
 
 
-_RESULTS = ("Run", "Status", "Test", "95 %", "Validation", "95 %", "Best epoch", "Id")
+_RESULTS = ("Run", "Status", "Test", "95%", "Validation", "95%", "Best epoch", "Id")
 _PAIRS = (
     "First",
     "Second",
     "Difference",
-    "95 %",
+    "95%",
     "Only the first",
     "Only the second",
     "p, corrected",
 )
-_SEEDS = ("Runs", "Seeds", "Mean", "95 %", "± deviation")
+_SEEDS = ("Runs", "Seeds", "Mean", "95%", "± deviation")
 
 
 def _result(run: Mapping[str, Any]) -> list[str]:

@@ -102,7 +102,7 @@ def _sections(
     found = [head("Lab card of a sweep", values["name"], [config.story, values["answer"], state])]
     found += [chart(title, caption) for title, caption in captions.items()]
     knobs = [KNOBS[knob].title for knob in config.axes]
-    top = ["Place", *knobs, JUDGED_BY[config.metric], "95 %", "Test accuracy", "Seeds", "State"]
+    top = ["Place", *knobs, JUDGED_BY[config.metric], "95%", "Test accuracy", "Seeds", "State"]
     rows = [
         [
             place_text(x, combinations),

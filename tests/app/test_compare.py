@@ -227,13 +227,13 @@ def test_final_results_with_their_intervals_and_the_spread_over_seeds(
     ]
     assert list(table["Test"]) == [row.test_accuracy for row in trained]
     low, high = share_interval(trained[0].test_accuracy, 30) or (0, 0)
-    assert table["Test, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
+    assert table["Test, 95%"][0] == f"{100 * low:.1f} to {100 * high:.1f}%"
     (spread,) = over_seeds([r.settings for r in trained], [r.test_accuracy for r in trained])
     assert spread.members == (0, 1)
     assert seeds["Mean"][0] == spread.mean
     assert list(seeds["Result"]) == ["Test", "Validation"]
     low, high = max(0.0, spread.interval[0]), min(1.0, spread.interval[1])
-    assert seeds["Mean, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
+    assert seeds["Mean, 95%"][0] == f"{100 * low:.1f} to {100 * high:.1f}%"
     assert "tested on these" not in texts(app, "caption")  # three looks are few
     monkeypatch.setattr("lab.experiments.looks.MANY", 2)
     app.run()
@@ -257,12 +257,12 @@ def test_intervals_count_copies_once(
     assert by_images is not None
     assert honest.interval[1] - honest.interval[0] > by_images[1] - by_images[0]
     low, high = honest.interval
-    assert table["Test, 95 %"][0] == f"{100 * low:.1f} to {100 * high:.1f} %"
-    assert table["Validation, 95 %"][0] == "–"
+    assert table["Test, 95%"][0] == f"{100 * low:.1f} to {100 * high:.1f}%"
+    assert table["Validation, 95%"][0] == "–"
     assert "Its Results find out" in texts(app, "caption")
     predict(folder, "best", "val")
     check(app.run())
-    assert app.dataframe[0].value["Validation, 95 %"][0] != "–"
+    assert app.dataframe[0].value["Validation, 95%"][0] != "–"
 
 
 def test_settings_over_their_seeds(

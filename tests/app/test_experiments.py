@@ -120,12 +120,12 @@ def test_one_click_queues_all_runs_and_shows_them_beside_the_document(
     assert len(app.dataframe) == 2
     table = app.dataframe[1].value
     assert list(table["Run"]) == ["Sigmoid", "ReLU"]
-    assert list(table["The document"]) == ["about 50 %", "about 50 %"]
+    assert list(table["The document"]) == ["about 50%", "about 50%"]
     assert list(table["Test"]) == [store().run(row.id).test_accuracy for row in rows]
     assert "Not to be compared" in texts(app, "markdown")
     assert "quick from 2 earlier runs" in texts(app, "caption")
     ours = [percent(store().run(row.id).test_accuracy) for row in rows]
-    told = f"{ours[0]} (Sigmoid), {ours[1]} (ReLU). The document: about 50 %."
+    told = f"{ours[0]} (Sigmoid), {ours[1]} (ReLU). The document: about 50%."
     assert told in texts(app, "markdown").replace("\\", "")
     app.button(key="experiments_all").click().run()  # the card tells it, too
     assert f"quick size on Drawn cats and dogs: {told}" in texts(app, "markdown").replace("\\", "")

@@ -466,7 +466,7 @@ def test_a_prediction_is_kept_with_the_run_and_scored(open_page: OpenPage) -> No
     app = open_page("train", run=run.id)
     assert not app.exception
     captions = texts(app, "caption").replace("\\", "")
-    assert "You said 90 to 100 %, " in captions
+    assert "You said 90 to 100%, " in captions
     assert "“Standing still” was not given; you gave it a chance of 20%." in captions
     assert "What you predicted before training: 0 of 1 of your 80% ranges held." in (
         texts(open_page("runs"), "caption").replace("\\", "")

@@ -88,7 +88,7 @@ def test_a_finished_run_shows_its_test_result(
     app = open_results(run.id)
     assert metrics(app)["Accuracy"] == percent(run.test_accuracy)
     assert metrics(app)["Majority baseline"] == "33.3%"
-    assert set(metrics(app)) >= {"95 % interval", "Loss", "Calibration error", "Macro F1"}
+    assert set(metrics(app)) >= {"95% interval", "Loss", "Calibration error", "Macro F1"}
     text = texts(app, "caption")
     assert (
         f"all 30 test images by checkpoint “best”, the weights after epoch {run.best_epoch}" in text

@@ -177,7 +177,7 @@ def test_the_answer_stands_above_the_table(open_sweeps: OpenPage) -> None:
     )
     assert column(app, "Place") == ["1", "2"]
     assert column(app, "Place", "sort") == [1, 2]
-    assert column(app, "95 %")[0] == "88.5 to 93.4%"
+    assert column(app, "95%")[0] == "88.5 to 93.4%"
 
 
 def test_what_cannot_be_told_apart_shares_a_place(open_sweeps: OpenPage) -> None:

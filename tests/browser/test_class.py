@@ -122,14 +122,14 @@ def learn_together(teacher: Any, mina: Any, tom: Any, url: str) -> None:
         rows = pupil.locator(".board-rows li", has_text="%")
         rows.nth(1).wait_for(timeout=SOON)  # both have trained
         assert rows.filter(has_text="미나").count() == rows.filter(has_text="Tom").count() == 1
-        pupil.get_by_text("Validation accuracy, 95 % interval").wait_for(timeout=SOON)
+        pupil.get_by_text("Validation accuracy, 95% interval").wait_for(timeout=SOON)
         assert pupil.get_by_text("Test accuracy").count() == 0
         assert pupil.get_by_role("button", name="Show test results").count() == 0
         assert rows.locator(".board-place").all_inner_texts() == ["–", "–"]  # no places yet
 
     teacher.get_by_role("button", name="Show test results").click(timeout=SOON)
     for pupil in (mina, tom):  # whose page moves by itself
-        pupil.get_by_text("Test accuracy, 95 % interval").wait_for(timeout=SOON)
+        pupil.get_by_text("Test accuracy, 95% interval").wait_for(timeout=SOON)
         first = pupil.locator(".board-rows .board-place").first.inner_text()
         assert first in ("1", "=1"), first
     assert "belongs to '미나" in may_not_change(tom, url, runs[0])

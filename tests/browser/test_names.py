@@ -21,7 +21,7 @@ NAMES = (
     *("a*b*c", "_x_", ":smile:", "<b>bold", "$5 bill", "[red]", "x.y[0]", "1e5", "1. x", "# x"),
     *("a -- b", "x -> y", "<-> z", "x >= y", "~~s~~", "`code`", ":red[z]", "C & A &amp; B"),
     *("www.example.com", "me@example.com", "https://example.com", "![x](http://127.0.0.1:9/x.png)"),
-    *("{x} %{y} ${z}$", ":material/home: :blue-badge[b]"),
+    *("{x}%{y} ${z}$", ":material/home: :blue-badge[b]"),
 )
 
 

@@ -189,7 +189,7 @@ def test_final_figures_have_whiskers_as_long_as_their_intervals() -> None:
     assert test.x - test.error_x.arrayminus == pytest.approx([0.91])
     assert len(validation.x) == 2
     assert "untested" in validation.text[1]
-    assert "95 %: 40.0% to 60.0%" in validation.text[1]
+    assert "95%: 40.0% to 60.0%" in validation.text[1]
     assert final_accuracies([]).layout.annotations
     long = FinalAccuracy("Single-layer perceptron on Drawn signs", 0.5, None, None, None)
     (shown,) = final_accuracies([long]).layout.yaxis.ticktext
@@ -199,7 +199,7 @@ def test_final_figures_have_whiskers_as_long_as_their_intervals() -> None:
     assert shown.count("<br>") == 1
     assert shown.endswith("name")
     assert final_accuracies_alt(ROWS) == (
-        "Accuracy of 3 runs with 95 % intervals: the highest test accuracy is 93.0% (good), the "
+        "Accuracy of 3 runs with 95% intervals: the highest test accuracy is 93.0% (good), the "
         "lowest 93.0% (good)."
     )
     assert final_accuracies_alt(ROWS[1:]) == "Accuracy of 2 runs: none has been tested yet."

@@ -10,7 +10,7 @@ def widths(html: str) -> list[str]:
 
 
 def test_bars_have_the_length_of_their_values() -> None:
-    bars = [ExpectedBar("a", "55-61 %", 0.55, 0.61, here=0.5), ExpectedBar("b", "98 %", 0.98, 0.98)]
+    bars = [ExpectedBar("a", "55-61%", 0.55, 0.61, here=0.5), ExpectedBar("b", "98%", 0.98, 0.98)]
     html = expected_html(bars, guessing=0.5, alt="x")
     assert widths(html) == [
         ("0.0%", "55.0%"),
@@ -45,9 +45,9 @@ def test_nothing_known_is_an_empty_bar() -> None:
 
 
 def test_text_is_escaped_and_the_sentence_complete() -> None:
-    bars = [ExpectedBar("<b>", "> 97 %", 0.97, 1.0, here=0.931), ExpectedBar("c", "98 %")]
+    bars = [ExpectedBar("<b>", "> 97%", 0.97, 1.0, here=0.931), ExpectedBar("c", "98%")]
     alt = expected_alt(bars)
-    assert alt == "Accuracy in the document: <b>: > 97 %; c: 98 %. Here: <b>: 93.1%."
+    assert alt == "Accuracy in the document: <b>: > 97%; c: 98%. Here: <b>: 93.1%."
     html = expected_html(bars, guessing=None, alt=alt)
     assert 'role="img"' in html
     assert "&lt;b&gt;" in html

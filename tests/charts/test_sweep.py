@@ -85,7 +85,7 @@ def test_points_leave_out_what_has_no_figure_and_differ_by_more_than_colour() ->
     assert (list(one.error_y.array), list(one.error_y.arrayminus)) == ([0.1, 0], [0.2, 0])
     assert one.error_y.visible
     assert not two.error_y.visible
-    assert one.customdata == (", 95 %: 30.0% to 60.0%", "")
+    assert one.customdata == (", 95%: 30.0% to 60.0%", "")
     assert one.marker.symbol != two.marker.symbol
     assert one.line.dash != two.line.dash
     assert figure.layout.xaxis.type == "log"

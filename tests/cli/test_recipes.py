@@ -35,7 +35,7 @@ def test_list_is_readable(
     assert main(["recipes", "list"]) == 0
     out = capsys.readouterr().out
     assert "What does imbalance hide?" in out
-    assert "val about 95 %" in out
+    assert "val about 95%" in out
 
 
 def test_run_trains_all_runs_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +49,7 @@ def test_run_trains_all_runs_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> 
     result = records[-1]
     assert result["variant"] == "cd-deep-relu"
     assert result["status"] == "completed"
-    assert result["reported"] == "about 50 %"
+    assert result["reported"] == "about 50%"
     assert "tiny" not in str(result["variant"])
     assert "Tiny bars instead of Cats and dogs" in str(result["caveats"])
     rows = store().runs(origin="recipe:cd-deep:quick", order="oldest")

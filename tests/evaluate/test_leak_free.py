@@ -44,7 +44,7 @@ def test_test_images_with_a_copy_in_training_or_validation_are_left_out() -> Non
     assert honest.leaking == 2
     assert honest.sentence.startswith(
         "2 of the 10 test images (20.0%) are near-copies of images that the run saw. On the other "
-        "8, 7 independent pictures, 75.0% are right (95 % interval "
+        "8, 7 independent pictures, 75.0% are right (95% interval "
     )
     values = leak_free_values(honest)
     assert (values["leak_free"]["accuracy"], values["near_copies"]) == (0.75, 2)

@@ -44,7 +44,7 @@ def test_a_range_that_holds_costs_its_width(runs: Store) -> None:
     score = range_score(run(runs, 0.862), forecast)
     assert score is not None
     assert (score.held, score.interval) == (True, pytest.approx(10))
-    assert score.words == "You said 80 to 90 %, and it is 86.2%."
+    assert score.words == "You said 80 to 90%, and it is 86.2%."
 
 
 def test_a_miss_costs_ten_times_as_much(runs: Store) -> None:
@@ -54,7 +54,7 @@ def test_a_miss_costs_ten_times_as_much(runs: Store) -> None:
         score = range_score(run(runs, accuracy), forecast)
         assert score is not None
         assert (score.held, score.interval) == (False, pytest.approx(40))
-    assert score.words == "You said 80 to 90 %, but it is 93.0%."
+    assert score.words == "You said 80 to 90%, but it is 93.0%."
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ def test_what_makes_no_sense_is_refused() -> None:
     assert checked().is_empty
     assert expectation(checked()) == ""
     assert expectation(checked(low=0.5, high=0.625, verdict="plateau", fires=0.3)) == (
-        "You expect: 50 to 62.5 % right; “Standing still” with a chance of 30%."
+        "You expect: 50 to 62.5% right; “Standing still” with a chance of 30%."
     )

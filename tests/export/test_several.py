@@ -43,7 +43,7 @@ def test_a_comparison_says_what_the_compare_page_says(runs: list[RunRow]) -> Non
     assert pair["more_than_chance"]
     assert f"<title>Lab card: {len(runs)} runs compared</title>" in card.html
     assert set(card.figures) == {
-        "Validation accuracy", "Validation loss", "Accuracies with their 95 % intervals"
+        "Validation accuracy", "Validation loss", "Accuracies with their 95% intervals"
     }  # fmt: skip
     assert len(card.figures["Validation accuracy"].data) == 2
     assert "&lt;b&gt;stripes&lt;/b&gt;" in card.html

@@ -341,7 +341,7 @@ CHECKS.add(
         explain="Each picture is judged by a linear head that did not learn from it (confident "
         "learning, 5 folds). The confident joint says how many labels to suspect, the margin "
         "between the given and another class says which. Look before you change: where labels are "
-        "clean, most suspects are strange pictures of the right class. Of cats and dogs with 3 % "
+        "clean, most suspects are strange pictures of the right class. Of cats and dogs with 3% "
         "of the labels flipped, 19 of 20 flipped ones were found; without, one of the first 36 "
         "was wrong.",
         kinds={LIKELY: "Suspected", PERHAPS: "Less so"},

@@ -131,7 +131,7 @@ def small_validation(run: RunEvidence) -> Verdict | None:
         "small_validation",
         f"{run.val_images} are few: chance alone moves their accuracy by "
         f"{50 * (high - low):.1f} points either way, so the “best” epoch may just be the luckiest.",
-        f"The highest validation accuracy of an epoch is {best:.1%}: 95 % interval {low:.1%} to "
+        f"The highest validation accuracy of an epoch is {best:.1%}: 95% interval {low:.1%} to "
         f"{high:.1%} (Wilson).",
         f"Set {bigger:.0%} of the training images aside. It costs training images; more images "
         "in all would be better."
@@ -156,7 +156,7 @@ def flattering_validation(run: RunEvidence) -> Verdict | None:
         return None
     evidence = (
         f"{run.val_samples:,} validation and {run.test_samples:,} test images, the weights of "
-        f"epoch {run.best_epoch}: the 95 % intervals (Wilson) lie apart, {low:.1%} and up against "
+        f"epoch {run.best_epoch}: the 95% intervals (Wilson) lie apart, {low:.1%} and up against "
         f"{high:.1%} and down."
     )
     cause = (

@@ -157,7 +157,7 @@ def overfitting(run: RunEvidence) -> Verdict | None:
     sentence = "The network learns its training images by heart instead of what they share"
     evidence = (
         f"Epoch {epochs.epoch[-1]}: {train:.1%} of the training images right, {val:.1%} of the "
-        f"{run.val_samples:,} validation images (95 % interval {low:.1%} to {high:.1%})."
+        f"{run.val_samples:,} validation images (95% interval {low:.1%} to {high:.1%})."
     )
     if rises:
         before, after = (float(np.mean(epochs["val_accuracy"][rows])) for rows in (best, [-2, -1]))

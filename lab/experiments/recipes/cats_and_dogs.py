@@ -33,7 +33,7 @@ _TWO_SETTINGS = (
     "Of the document's batch sizes (32, 64, 128, 256) and rates (0.001, 0.0001) the two are run "
     "that it draws its conclusion from; the whole grid is on the Sweep tab."
 )
-_ABOUT_50 = Reported("about 50 %", 0.475, 0.525)  # as rounded to fives
+_ABOUT_50 = Reported("about 50%", 0.475, 0.525)  # as rounded to fives
 
 RECIPES = (
     Recipe(
@@ -45,11 +45,11 @@ RECIPES = (
         story="150,528 numbers go in, each with one weight for “cat” and one for “dog”: the "
         "simplest network there is. It learns which colours tend to be where.",
         watch_for=(
-            "Training accuracy climbs while validation stays near 50 %: it learns the training "
+            "Training accuracy climbs while validation stays near 50%: it learns the training "
             "pictures, not cats and dogs.",
             "The smaller rate makes a calmer curve, and the better result.",
         ),
-        reported="about 50 %; batch 32 + lr 1e-4: 55-61 %",
+        reported="about 50%; batch 32 + lr 1e-4: 55-61%",
         datasets=_DATASETS,
         knobs={**_KNOBS, "architecture": "single-layer-perceptron"},
         quick=_QUICK,
@@ -63,7 +63,7 @@ RECIPES = (
             Variant(
                 "cd-slp-slow",
                 "batch 32, rate 0.0001",
-                Reported("55-61 %", 0.55, 0.61),
+                Reported("55-61%", 0.55, 0.61),
                 {"batch_size": 32, "learning_rate": 1e-4},
             ),
         ),
@@ -82,7 +82,7 @@ RECIPES = (
             "With the larger rate the loss may stay at 0.69 = ln 2, that of guessing, from the "
             "first epoch on: the sigmoid units are saturated.",
         ),
-        reported="about 50 %",
+        reported="about 50%",
         datasets=_DATASETS,
         knobs={**_KNOBS, "architecture": "mlp", "hidden_sizes": (50,), "activation": "sigmoid"},
         quick=_QUICK,
@@ -157,7 +157,7 @@ RECIPES = (
             "learns its training pictures.",
             "Neither tells cats from dogs well: depth does not replace convolutions.",
         ),
-        reported="about 50 %; the point is the gradient that vanishes",
+        reported="about 50%; the point is the gradient that vanishes",
         datasets=_DATASETS,
         knobs={
             **_KNOBS,
@@ -199,7 +199,7 @@ RECIPES = (
             "network knew.",
             "Frozen stages run once a picture, so the head alone takes a fraction of the time.",
         ),
-        reported="S2 > 97 %, S3 98 %, lr 1e-3 best; CNNs 95-98 %",
+        reported="S2 > 97%, S3 98%, lr 1e-3 best; CNNs 95-98%",
         datasets=_DATASETS,
         knobs={
             "image_size": 224,
@@ -226,13 +226,13 @@ RECIPES = (
             Variant(
                 "cd-resnet18-s2",
                 "last stage + head",
-                Reported("> 97 %", 0.97, 1.0),
+                Reported("> 97%", 0.97, 1.0),
                 {"freeze": "last_k", "last_k": 1},
             ),
             Variant(
                 "cd-resnet18-s3",
                 "head only",
-                Reported("98 %", 0.98, 0.98),
+                Reported("98%", 0.98, 0.98),
                 {"freeze": "head_only"},
             ),
         ),

@@ -44,13 +44,13 @@ RECIPES = (
             Variant(
                 "rn50",
                 "ResNet-50",
-                Reported("93.8 %", 0.938, 0.938),
+                Reported("93.8%", 0.938, 0.938),
                 {"architecture": "resnet50"},
             ),
             Variant(
                 "rn101",
                 "ResNet-101",
-                Reported("92.7 %", 0.927, 0.927),
+                Reported("92.7%", 0.927, 0.927),
                 {"architecture": "resnet101"},
             ),
         ),

@@ -23,7 +23,7 @@ _SAME_SET = (
 )
 _NEAR_COPIES = (
     "The set was grown from 1,704 photographs. Nearly every training image has near-copies among "
-    "the others, so a validation part drawn picture by picture reaches 100 % and says little; few "
+    "the others, so a validation part drawn picture by picture reaches 100% and says little; few "
     "test images have a near-copy in training, so the test accuracy is hardly too high. The 7,172 "
     "test images are about 350 photographs: differences of a point between runs are chance."
 )
@@ -72,14 +72,14 @@ RECIPES = (
         story="Three convolutions with 32, 64 and 32 filters reduce the picture to 288 numbers; a "
         "dense layer with dropout predicts the letter from them.",
         watch_for=(
-            "Validation accuracy reaches 100 % early and the test accuracy stays behind: "
+            "Validation accuracy reaches 100% early and the test accuracy stays behind: "
             "validation images have near-copies among the training images.",
         ),
-        reported="val about 95 %",
+        reported="val about 95%",
         datasets=_DATASETS,
         knobs={**_KNOBS, "architecture": "sign-cnn", "dropout": 0.3},
         quick=_QUICK,
-        variants=(Variant("sl-cnn", "CNN", Reported("about 95 %", 0.945, 0.955)),),
+        variants=(Variant("sl-cnn", "CNN", Reported("about 95%", 0.945, 0.955)),),
         differences=(_SAME_SET, _LETTERS, _NEAR_COPIES),
         beside=("sl-mlp", "sl-cnn-aug"),
         inspect=True,

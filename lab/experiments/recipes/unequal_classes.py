@@ -14,7 +14,7 @@ RECIPES = (
         story="Of one class only a ninth is kept, so nine of ten training pictures show the other. "
         "Three runs: as it is, with the rare class drawn as often, and that with a smaller rate.",
         watch_for=(
-            "First run: training accuracy is 90 % from the first epoch on, and the confusion "
+            "First run: training accuracy is 90% from the first epoch on, and the confusion "
             "matrix has one column only: everything is called “cat”.",
             "With oversampling, training accuracy falls at first: the rare class now counts as "
             "much.",
@@ -41,18 +41,18 @@ RECIPES = (
             Variant(
                 "vgg-scratch",
                 "as it is",
-                Reported("90 %, only one class predicted", drawn=0.9),
+                Reported("90%, only one class predicted", drawn=0.9),
             ),
             Variant(
                 "vgg-scratch-oversampled",
                 "oversampled",
-                Reported("about 70 %", drawn=0.7),
+                Reported("about 70%", drawn=0.7),
                 {"class_balancing": "oversampling"},
             ),
             Variant(
                 "vgg-scratch-tuned",
                 "oversampled, tuned",
-                Reported("98 % after tuning", drawn=0.98),
+                Reported("98% after tuning", drawn=0.98),
                 {"class_balancing": "oversampling", "learning_rate": 1e-4, "batch_size": 64},
                 {"learning_rate": 1e-4},
             ),
@@ -61,8 +61,8 @@ RECIPES = (
             "The document shows the network on cats and dogs but reports results on ECG "
             "signals of five unequal classes, which the lab does not have. Here one class of cats "
             "and dogs is thinned, so the lesson can be compared and the results cannot.",
-            "Validation and test images stay half and half. Always saying “cat” gives 90 % on the "
-            "training images but 50 % on these, so the failure shows at once.",
+            "Validation and test images stay half and half. Always saying “cat” gives 90% on the "
+            "training images but 50% on these, so the failure shows at once.",
             "The document oversamples with ADASYN, which makes up new examples; the lab draws the "
             "rare pictures more often.",
             "Its tuned values are not given; here rate 0.0001 and batches of 64 are tried. Nor are "

@@ -58,7 +58,7 @@ RECIPES = (
         datasets=_DATASETS,
         knobs={**_KNOBS, "freeze": "head_only", "epochs": 20},
         quick={**_QUICK, "epochs": 5},
-        variants=(Variant("vgg-features", "features only", Reported("97.4 %", 0.974, 0.974)),),
+        variants=(Variant("vgg-features", "features only", Reported("97.4%", 0.974, 0.974)),),
         differences=_DIFFERENCES,
         networks=_NETWORKS,
         beside=("vgg-frozen-aug", "vgg-finetune"),
@@ -80,9 +80,7 @@ RECIPES = (
         datasets=_DATASETS,
         knobs={**_KNOBS, **_AUGMENTED, "freeze": "head_only", "epochs": 50},
         quick={**_QUICK, "epochs": 4},
-        variants=(
-            Variant("vgg-frozen-aug", "with augmentation", Reported("97.6 %", 0.976, 0.976)),
-        ),
+        variants=(Variant("vgg-frozen-aug", "with augmentation", Reported("97.6%", 0.976, 0.976)),),
         differences=(
             *_DIFFERENCES,
             "A rotation of 0.1 turn is 36 degrees either way. Corners are filled with the border's "
@@ -115,7 +113,7 @@ RECIPES = (
             "second_phase_factor": 0.01,
         },
         quick={**_QUICK, "head_epochs": 2, "epochs": 4},
-        variants=(Variant("vgg-finetune", "two phases", Reported("97.9 %", 0.979, 0.979)),),
+        variants=(Variant("vgg-finetune", "two phases", Reported("97.9%", 0.979, 0.979)),),
         differences=(
             *_DIFFERENCES,
             "The last 4 layers of Keras's VGG16 are the three convolutions and the pooling of its "

@@ -109,7 +109,7 @@ def _points(config: SweepConfig, combinations: Sequence[Line], knob: str) -> Swe
     )
     more = f" Each point also differs in {_titles(others)}." if others and second is None else ""
     drawn_words = " Drawn by chance." if isinstance(axis, Range) and drawn else ""
-    bars = " Bars are 95 % intervals." if any(x.interval for x in combinations) else ""
+    bars = " Bars are 95% intervals." if any(x.interval for x in combinations) else ""
     seeds = len(config.seeds)
     mean = f", mean over up to {seeds} seeds" if seeds > 1 else ", one seed"
     words = f"{JUDGED_BY[config.metric]} of the best epoch{mean}.{bars}{more}{drawn_words}"

@@ -37,7 +37,7 @@ BEST = 0.25
 IMPORTANCE_CAPTION = (
     "How differently a setting is spread among the best quarter and among all "
     "combinations (PED-ANOVA, Watanabe et al. 2023). The interval comes from "
-    "random halves of the combinations; chance is 95 % of shuffled results. It "
+    "random halves of the combinations; chance is 95% of shuffled results. It "
     "says which setting decides, not which value is best."
 )
 SAMPLES = 100

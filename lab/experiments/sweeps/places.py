@@ -169,7 +169,7 @@ def effect_words(sweep: SweepConfig, found: Effect) -> str:
     names = [setting_words(KNOBS[found.knob], value) for value in (better, worse)]
     metric = JUDGED_BY[sweep.metric].lower()
     size = abs(found.difference)
-    interval = f"95 % interval {number(size - found.half)} to {number(size + found.half)}"
+    interval = f"95% interval {number(size - found.half)} to {number(size + found.half)}"
     if found.more_than_chance:
         way = "more" if sweep.higher_is_better else "less"
         return (

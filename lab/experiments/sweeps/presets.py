@@ -63,7 +63,7 @@ PRESETS = (
         "freeze-resnet18",
         "What to freeze, ResNet-18",
         "From the document on cats and dogs: four strategies, from scratch to head only, times "
-        "three learning rates. It reports above 97 % for the last stages + head, 98 % for the head "
+        "three learning rates. It reports above 97% for the last stages + head, 98% for the head "
         "alone, and 0.001 as the best rate. Needs ImageNet weights.",
         ("cats-dogs",),
         {"architecture": "resnet18", "image_size": 224},
@@ -83,7 +83,7 @@ PRESETS = (
         "What to freeze, MobileNetV2, reduced",
         "The same grid in a size that two processor cores finish in a quarter of an hour: "
         "MobileNetV2 in place of ResNet-18, 1,000 photographs a class, 128 pixels, 5 epochs. The "
-        "document reports above 97 % for the last stages + head, 98 % for the head alone, and "
+        "document reports above 97% for the last stages + head, 98% for the head alone, and "
         "0.001 as the best rate. Needs ImageNet weights.",
         ("cats-dogs",),
         {
@@ -98,7 +98,7 @@ PRESETS = (
         "batch-rate-slp",
         "Batch and rate, one layer",
         "From the document on cats and dogs: batch 32 to 256 times two learning rates for the "
-        "single-layer perceptron. It reports about 50 %, and 55 to 61 % for batch 32 with rate "
+        "single-layer perceptron. It reports about 50%, and 55 to 61% for batch 32 with rate "
         "0.0001.",
         ("cats-dogs", "drawn-cats-dogs"),
         {"architecture": "single-layer-perceptron"},
@@ -108,7 +108,7 @@ PRESETS = (
         "batch-rate-mlp",
         "Batch and rate, one hidden layer",
         "From the document on cats and dogs: the same grid for the perceptron with 50 hidden "
-        "sigmoid units. It reports about 50 %.",
+        "sigmoid units. It reports about 50%.",
         ("cats-dogs", "drawn-cats-dogs"),
         {"architecture": "mlp", "hidden_sizes": (50,), "activation": "sigmoid"},
         _BATCH,

@@ -173,7 +173,7 @@ def _panel(url: str, subject: str, large: bool, hidden: bool, whose: str, moment
     board = {
         "kind": "board",
         "rows": rows,
-        "metric": f"{metric}, 95 % interval",
+        "metric": f"{metric}, 95% interval",
         "large": large,
         "label": f"The board: {len(rows)} persons, the best first.",
     }

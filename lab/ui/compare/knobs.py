@@ -111,7 +111,7 @@ def _draw_scatter(
     if knob.categories:
         sentences.append("The grey bar is the mean of the runs that have the same value.")
     if any(intervals):
-        sentences.append("Whiskers are 95 % intervals over other images.")
+        sentences.append("Whiskers are 95% intervals over other images.")
     if len(knobs) > 1:
         sentences.append(
             "The runs differ in other settings too, so a trend may have another cause: colour by "

@@ -136,7 +136,7 @@ def _draw_tests(
                 "Only the second": [t.only_second for t in tests],
                 "Both wrong": [t.both_wrong for t in tests],
                 "Difference": [_points(t.difference) for t in tests],
-                "95 %": [f"{_points(t.interval[0])} to {_points(t.interval[1])}" for t in tests],
+                "95%": [f"{_points(t.interval[0])} to {_points(t.interval[1])}" for t in tests],
                 "p (mid-p)": [_p(t.p_mid) for t in tests],
                 **({"p, corrected": [_p(x.p) for x in pairs]} if len(pairs) > 1 else {}),
                 "p (exact)": [_p(t.p_exact) for t in tests],

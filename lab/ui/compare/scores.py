@@ -103,7 +103,7 @@ def draw_scores(chosen: Sequence[ComparedRun]) -> None:
         hide_index=True,
         placeholder=NONE,
         column_config=_COLUMNS,
-        alt=f"Final results of {len(rows)} runs with their 95 % intervals.",
+        alt=f"Final results of {len(rows)} runs with their 95% intervals.",
     )
     _draw_caption(chosen, validated, tested)
     _draw_seeds(chosen)
@@ -116,7 +116,7 @@ def _draw_caption(
 ) -> None:
     """Draws what the table's numbers count, and what they do not say."""
     notes = [
-        "Intervals (95 %) are over other images of this kind, copies counted once where they are "
+        "Intervals (95%) are over other images of this kind, copies counted once where they are "
         "known; what another seed would do is below."
     ]
     if any(each.interval is None and each.units for each in (*validated, *tested)):
@@ -149,11 +149,11 @@ def _frame(
             "Run": [c.title for c in chosen],
             "Status": [status_word(r.status) for r in runs],
             "Test": [r.test_accuracy for r in runs],
-            "Test, 95 %": [_interval(row.test_interval) for row in rows],
+            "Test, 95%": [_interval(row.test_interval) for row in rows],
             "Test images": [r.test_samples for r in runs],
             **({"Independent": list(units)} if fewer else {}),
             "Validation": [r.best_val_accuracy for r in runs],
-            "Validation, 95 %": [_interval(row.validation_interval) for row in rows],
+            "Validation, 95%": [_interval(row.validation_interval) for row in rows],
             "Best epoch": [r.best_epoch for r in runs],
             "Best epoch by": [
                 setting_text("best_metric", r.settings.get("best_metric")) for r in runs
@@ -198,7 +198,7 @@ _COLUMNS = {
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
-    return NONE if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+    return NONE if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}%"
 
 
 def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
@@ -226,7 +226,7 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
                 "Result": [title for title, _ in spreads],
                 "Seeds": [", ".join(map(str, s.seeds)) for _, s in spreads],
                 "Mean": [s.mean for _, s in spreads],
-                "Mean, 95 %": [
+                "Mean, 95%": [
                     _interval((max(0.0, s.interval[0]), min(1.0, s.interval[1])))
                     for _, s in spreads
                 ],
@@ -244,7 +244,7 @@ def _draw_seeds(chosen: Sequence[ComparedRun]) -> None:
     )
     _draw_settings(chosen, [spread for title, spread in spreads if title == spreads[0][0]])
     st.caption(
-        "“Mean, 95 %” is over other seeds, on these images (Student); with two or three seeds it "
+        "“Mean, 95%” is over other seeds, on these images (Student); with two or three seeds it "
         "is wide, and that is how little they say. A seed that was run twice counts once."
     )
 

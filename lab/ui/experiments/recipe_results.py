@@ -54,7 +54,7 @@ _COLUMNS = {
     "Test": st.column_config.NumberColumn(
         format="percent", help="Accuracy on images that took part in nothing before."
     ),
-    "95 % interval": st.column_config.TextColumn(
+    "95% interval": st.column_config.TextColumn(
         help="Where the accuracy on endlessly many such images would lie."
     ),
     "The document": st.column_config.TextColumn(help="What the document reports of this run."),
@@ -72,7 +72,7 @@ def _frame(results: Sequence[Result]) -> pd.DataFrame:
                 "Status": status_word(run.status),
                 "Validation": run.best_val_accuracy,
                 "Test": run.test_accuracy,
-                "95 % interval": _interval(result),
+                "95% interval": _interval(result),
                 "The document": result.variant.reported.text,
                 "Pictures": value_text("dataset", run.dataset),
                 "Network": value_text("architecture", run.architecture),

@@ -286,7 +286,7 @@ def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
         *(["Place"] if placed else []),
         *(KNOBS[knob].title for knob in config.axes),
         metric,
-        "95 %",
+        "95%",
         "Test accuracy",
         *(["Seeds"] if several else []),
         "State",
@@ -314,7 +314,7 @@ def _table(config: SweepConfig, combinations: list[Line]) -> list[Panel]:
             columns,
             rows,
             label=_table_alt(combinations),
-            numeric=(metric, "95 %", "Test accuracy", "Training time"),
+            numeric=(metric, "95%", "Test accuracy", "Training time"),
         ),
         text(_table_caption(config, combinations), tone="small"),
     ]
@@ -342,11 +342,11 @@ def _table_caption(config: SweepConfig, combinations: list[Line]) -> str:
             words += f"Judged on {samples:,} validation images at each run's best epoch. "
     if len(config.seeds) > 1:
         words += (
-            f"Means over {len(config.seeds)} seeds with their standard deviation, and the 95 % "
+            f"Means over {len(config.seeds)} seeds with their standard deviation, and the 95% "
             "interval of the mean over further seeds. "
         )
     elif config.measured.is_share:
-        words += "The 95 % interval comes from the number of images (Wilson). "
+        words += "The 95% interval comes from the number of images (Wilson). "
     if len(done) > 1:
         words += (
             f"The best of {len(done)} was chosen by its validation result, so part of its lead is "

@@ -284,7 +284,7 @@ def draw_sets(
     measured = _sets(key, val, predictions, groups)
     first = measured[LEVELS.index(0.90)]
     st.markdown(
-        f"Asked to be right 90 % of the time, the network answers with "
+        f"Asked to be right 90% of the time, the network answers with "
         f"**{first.mean_size:.1f}** classes on average; **{_share(first.coverage)}** of these "
         "sets hold the true class."
     )
@@ -298,7 +298,7 @@ def draw_sets(
             "Made by": [SET_METHODS.get(each.sets.method).title for each in measured],
             "Asked": [each.sets.level for each in measured],
             "Measured": [each.coverage.share for each in measured],
-            "95 % interval": [_interval(each.coverage) for each in measured],
+            "95% interval": [_interval(each.coverage) for each in measured],
             "Classes": [each.mean_size for each in measured],
             "A single class": [each.alone for each in measured],
         },
@@ -328,7 +328,7 @@ def _share(share: GroupedShare) -> str:
 
 def _interval(share: GroupedShare) -> str:
     low, high = share.interval
-    return f"{100 * low:.1f} to {100 * high:.1f} %"
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
 def _stepped(threshold: float) -> float:

@@ -33,7 +33,7 @@ def draw_metrics(
             help=f"{report.right:,} of {report.n:,} images are predicted right.",
         )
         st.metric(
-            "95 % interval",
+            "95% interval",
             f"{100 * low:.1f}–{100 * high:.1f}%",
             border=True,
             help="Where the accuracy on endlessly many images of this kind plausibly lies "
@@ -68,7 +68,7 @@ def draw_metrics(
             delta_color="off",
             delta_arrow="off",
             border=True,
-            help="By how much the probabilities are off on average: answers given with 90 % should "
+            help="By how much the probabilities are off on average: answers given with 90% should "
             "be right nine times in ten. Luck: what a perfectly calibrated network shows "
             "with so many pictures. The diagram is further down.",
         )

@@ -11,7 +11,7 @@ from lab.runs.store import RunRow, store
 
 TITLES = ("Test vs baseline", "Validation vs baseline")
 _HELP = (
-    "Accuracy minus the baseline's, on the same data set. Within chance: the 95 % interval of "
+    "Accuracy minus the baseline's, on the same data set. Within chance: the 95% interval of "
     "the difference, as if the images were drawn apart, holds 0. Two runs on the same images can "
     "be told apart more finely, with copies counted once: Compare, Same images."
 )

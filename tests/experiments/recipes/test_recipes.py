@@ -68,13 +68,13 @@ def test_the_book_is_in_order() -> None:
 def test_reported_figures_are_the_documents() -> None:
     """Word by word those of the digest that the recipes were made from."""
     assert {r.id: r.reported for r in RECIPES} == {
-        "cd-slp": "about 50 %; batch 32 + lr 1e-4: 55-61 %",
-        "cd-mlp": "about 50 %",
-        "cd-deep": "about 50 %; the point is the gradient that vanishes",
+        "cd-slp": "about 50%; batch 32 + lr 1e-4: 55-61%",
+        "cd-mlp": "about 50%",
+        "cd-deep": "about 50%; the point is the gradient that vanishes",
         "cd-simplecnn": "better than the MLPs",
-        "cd-resnet18": "S2 > 97 %, S3 98 %, lr 1e-3 best; CNNs 95-98 %",
+        "cd-resnet18": "S2 > 97%, S3 98%, lr 1e-3 best; CNNs 95-98%",
         "sl-mlp": "below the CNN",
-        "sl-cnn": "val about 95 %",
+        "sl-cnn": "val about 95%",
         "sl-cnn-aug": "higher accuracy, lower val loss than sl-cnn",
         "vgg-features": "test 0.974",
         "vgg-frozen-aug": "test 0.976",

@@ -148,7 +148,7 @@ def test_an_answer_stands_beside_the_documents() -> None:
     augmented = row("sl-cnn-aug", test={"accuracy": 0.931})
     told = answer(each, answered(each, by_recipe(plain, augmented)))
     assert told == (
-        "Here: 88.0% (CNN), 93.1% (with augmentation). The document: about 95 %, "
+        "Here: 88.0% (CNN), 93.1% (with augmentation). The document: about 95%, "
         "higher accuracy and lower validation loss than without."
     )
     alone = answer(each, answered(each, by_recipe(augmented)))
@@ -172,7 +172,7 @@ def test_full_size_answers_before_quick_size() -> None:
         row("cd-deep-sigmoid", age=1, status="running"),
     ]
     told = answer(each, answered(each, by_recipe(*runs)))
-    assert told == "Here: 51.0% (ReLU). The document: about 50 %."
+    assert told == "Here: 51.0% (ReLU). The document: about 50%."
 
 
 def test_what_a_picture_compares() -> None:

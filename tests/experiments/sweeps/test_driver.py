@@ -106,7 +106,7 @@ def test_a_grid_trains_every_combination_with_every_seed(runs: Store, work: Work
 
 
 def test_its_page_has_the_story_the_images_and_the_best_first(runs: Store, work: Work) -> None:
-    story = "The document reports 98 %."
+    story = "The document reports 98%."
     config = sweep(name="My grid", story=story, axes={"batch_size": [20, 10]}, seeds=[0, 2])
     assert SweepConfig.from_yaml(config.to_yaml()).story == story
     _, driver, _ = work(config)

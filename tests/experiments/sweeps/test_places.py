@@ -92,14 +92,14 @@ def test_the_answer_in_words() -> None:
     assert answer is not None
     assert effect_words(sweep(3), answer) == (
         "Batch size 2 is better than batch size 1 here: 10.3 points of validation accuracy more, "
-        "95 % interval 8.9 to 11.8, over 3 seeds (p = 0.001)."
+        "95% interval 8.9 to 11.8, over 3 seeds (p = 0.001)."
     )
     near = np.array([[0.80, 0.81, 0.79], [0.81, 0.80, 0.80]])
     answer = effect(sweep(3), near, images(2))
     assert answer is not None
     assert effect_words(sweep(3), answer) == (
         "Not distinguishable with 3 seeds: batch size 2 and batch size 1 differ by 0.3 points of "
-        "validation accuracy, 95 % interval -2.5 to 3.2 (p = 0.67). A difference below about 2.9 "
+        "validation accuracy, 95% interval -2.5 to 3.2 (p = 0.67). A difference below about 2.9 "
         "points would not show with so few."
     )
     by_loss = sweep(3, metric="val_loss")

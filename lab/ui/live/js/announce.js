@@ -92,6 +92,6 @@ export class Announcer {
 }
 
 function title({ status, name, progress }) {
-  if (status === "running") return `${Math.floor(100 * progress)} % - ${name}`
+  if (status === "running") return `${Math.floor(100 * progress)}% - ${name}`
   return `${status === "completed" ? "done" : status} - ${name}`
 }
