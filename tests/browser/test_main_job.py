@@ -108,6 +108,17 @@ def test_every_page_fits_a_phone(lab: Open) -> None:
         words = menu.evaluate("(button) => getComputedStyle(button, '::after').content")
         assert words == ('"Menu and settings"' if path == "train" else '"Menu"'), path
 
+    # The settings cover the page; they make way for the run that they started.
+    url = page.url.rpartition("/")[0]
+    page.goto(f"{url}/train?dataset=drawn-signs&architecture=single-layer-perceptron&epochs=1")
+    settle(page)
+    page.get_by_test_id("stExpandSidebarButton").click(timeout=SOON)
+    page.get_by_role("button", name="Train", exact=True).click(timeout=SOON)
+    run_in_url(page)
+    page.locator("[data-testid=stSidebar][data-collapsed=true]").wait_for(
+        state="attached", timeout=SOON
+    )
+
 
 def test_the_whole_way_by_keyboard(lab: Open) -> None:
     """Tab reaches the first start and Enter presses it."""

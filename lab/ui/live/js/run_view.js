@@ -60,6 +60,7 @@ class RunView {
       return
     }
     this.run = data.run
+    uncover()
     this.last = null
     this.stop?.()
     this.seen = 0
@@ -224,6 +225,13 @@ class RunView {
     this.film?.destroy()
     this.layers?.destroy()
   }
+}
+
+/** On a phone the side panel covers the page, and Streamlit keeps it open: it makes way for a run. */
+function uncover() {
+  if (!matchMedia("(max-width: 768px)").matches) return
+  const open = document.querySelector('[data-testid="stSidebar"][data-collapsed="false"]')
+  open?.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click()
 }
 
 export const render = mounted(RunView)
