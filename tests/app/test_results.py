@@ -79,7 +79,11 @@ def test_the_curves_are_what_a_run_opens_with(open_page: OpenPage, run: RunRow) 
     app.session_state["runs_tab"] = "Settings"
     check(app.run())
     assert not components(app, "run_view")
-    assert "Batch size" in list(app.dataframe[-1].value["Setting"])
+    settings = app.dataframe[-1].value
+    assert "Batch size" in list(settings["Setting"])
+    marks = list(settings[""])
+    assert marks[0] == "changed"
+    assert marks == sorted(marks, reverse=True)
 
 
 def test_a_finished_run_shows_its_test_result(

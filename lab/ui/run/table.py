@@ -452,18 +452,19 @@ def _delete(runs: Sequence[tuple[str, str]]) -> None:
 
 
 def draw_settings(run: RunRow) -> None:
-    """Draws every setting of the run."""
+    """Draws every setting of the run, those that were changed first."""
     defaults = RunConfig().model_dump(mode="json")
     values = run.settings
+    rows = [
+        {
+            "Setting": KNOBS[name].title if name in KNOBS else name,
+            "Value": setting_text(name, value),
+            "": "changed" if value != defaults.get(name) else "",
+        }
+        for name, value in values.items()
+    ]
     st.dataframe(
-        [
-            {
-                "Setting": KNOBS[name].title if name in KNOBS else name,
-                "Value": setting_text(name, value),
-                "Changed": value != defaults.get(name),
-            }
-            for name, value in values.items()
-        ],
+        sorted(rows, key=lambda row: row[""], reverse=True),
         hide_index=True,
         alt="All settings of the run with their values.",
     )
