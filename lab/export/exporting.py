@@ -80,13 +80,12 @@ def make_export(
 ) -> Export:
     """Writes an export into the run's folder, in the place of an earlier one; raises as
     `export_to`, and NotFoundError where the run is deleted meanwhile."""
-    entry = _entry(run, name, checkpoint)
     require_person_quota()
-    folder = _folder(run, name, checkpoint)
     began = time.monotonic()
-    identity = checkpoint_identity(store().folder(run.id), checkpoint)
     try:
-        with atomic_folder(folder) as temporary:
+        entry = _entry(run, name, checkpoint)
+        identity = checkpoint_identity(store().folder(run.id), checkpoint)
+        with atomic_folder(_folder(run, name, checkpoint)) as temporary:
             file = temporary / f"file{entry.ending}"
             written = entry.write(run, checkpoint, file, progress, cancel)
             facts = {

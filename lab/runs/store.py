@@ -349,19 +349,19 @@ class Store:
         recount()
 
     def folder(self, run_id: str) -> Path:
-        """The run's folder for weights, made when it is not there; NotFoundError for one of a run
-        that is none, or that was deleted: what still works on that would leave it for ever."""
+        """The run's folder for weights, made when it is not there; but not that of a deleted run:
+        what still works on one would leave it for ever."""
         if not re.fullmatch(r"[\w-]{1,40}", run_id):  # run ids come from URLs
             raise _not_found(run_id)
-        if not (home_folder("runs") / run_id).exists():
+        if not (folder := home_folder("runs") / run_id).exists():
             query = sa.select(schema.runs.c.id).where(schema.runs.c.id == run_id)
             with self.database.read() as connection:
                 if connection.execute(query).scalar() is None:
-                    raise _not_found(run_id)
+                    return folder
         try:
             return home_folder("runs", run_id)
         except ResourceError:
-            if (folder := home_folder("runs") / run_id).is_file():
+            if folder.is_file():
                 return folder  # whoever reads or writes in it says that it is none
             raise
 

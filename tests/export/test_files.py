@@ -168,6 +168,8 @@ def test_a_run_that_is_deleted_while_it_is_exported_stays_deleted(
     monkeypatch.setattr("lab.export.weights.save_file", lambda *_, **__: store().delete(run.id))
     with pytest.raises(NotFoundError, match="may have been deleted"):
         make_export(run, "safetensors")
+    with pytest.raises(NotFoundError, match="may have been deleted"):
+        make_export(run, "safetensors")  # a job that had waited
     assert list(home_folder("runs").iterdir()) == []
 
 
