@@ -214,13 +214,13 @@ RECIPES = (
             Variant(
                 "cd-resnet18-s0",
                 "from scratch",
-                Reported("95-98 % (CNNs together)", 0.95, 0.98),
+                Reported("95-98% (CNNs together)", 0.95, 0.98),
                 {"freeze": "scratch"},
             ),
             Variant(
                 "cd-resnet18-s1",
                 "fine-tune all",
-                Reported("95-98 % (CNNs together)", 0.95, 0.98),
+                Reported("95-98% (CNNs together)", 0.95, 0.98),
                 {"freeze": "full"},
             ),
             Variant(

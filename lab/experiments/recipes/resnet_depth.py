@@ -18,7 +18,7 @@ RECIPES = (
             "Afterwards compare feature maps and Grad-CAM of several depths on Inspect, for right "
             "and for wrong answers of each class: where do wrong answers look?",
         ),
-        reported="test 93.8 % (50) and 92.7 % (101)",
+        reported="test 93.8% (50) and 92.7% (101)",
         datasets=("cats-dogs", "drawn-cats-dogs"),
         knobs={
             "image_size": 224,

@@ -79,7 +79,7 @@ def test_reported_figures_are_the_documents() -> None:
         "vgg-features": "test 0.974",
         "vgg-frozen-aug": "test 0.976",
         "vgg-finetune": "test 0.979",
-        "rn": "test 93.8 % (50) and 92.7 % (101)",
+        "rn": "test 93.8% (50) and 92.7% (101)",
         "vgg-scratch": "lesson: 0.9 accuracy while only class 0 was ever predicted -> per-class "
         "scores, oversampling; then batch/lr/epochs tuned to 0.98",
     }
