@@ -192,6 +192,7 @@ def _training(browser: Any, url: str) -> Iterator[dict[str, str]]:
     """Two runs, started on the Train page: one trains and one waits."""
     from lab.runs.store import store
 
+    _end_live_runs()  # of a call that was broken off
     page, ids = browser.new_page(), {}
     for name in ("running", "waiting"):
         page.goto(f"{url}/{TRAINS}")
@@ -206,12 +207,19 @@ def _training(browser: Any, url: str) -> Iterator[dict[str, str]]:
     try:
         yield ids
     finally:
-        for each in reversed(ids.values()):
-            store().request(each, "stop")
-        while any(store().run(each).is_live for each in ids.values()):
-            time.sleep(0.2)
-        for each in ids.values():
-            store().delete(each)
+        _end_live_runs()
+
+
+def _end_live_runs() -> None:
+    from lab.runs.store import store
+
+    live = [run.id for run in store().runs() if run.is_live]
+    for each in live:  # the newest first: one that waits must not begin
+        store().request(each, "stop")
+    while any(store().run(each).is_live for each in live):
+        time.sleep(0.2)
+    for each in live:
+        store().delete(each)
 
 
 def take(
@@ -247,6 +255,8 @@ def take(
                     for theme in THEMES:
                         page.emulate_media(color_scheme=theme)
                         settle(page)
+                        if width > PHONE and page.locator(".stApp").count():  # it is laid out anew
+                            page.get_by_test_id("stTopNavLink").first.wait_for(timeout=WAIT)
                         shot(page, folder / f"{view.name}-{width}-{theme}.png")
             except Exception as error:  # the others are still worth looking at
                 print(f"{view.name}: {str(error)[:300]}")
