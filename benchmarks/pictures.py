@@ -213,12 +213,14 @@ def _training(browser: Any, url: str) -> Iterator[dict[str, str]]:
 def _end_live_runs() -> None:
     from lab.runs.store import store
 
-    live = [run.id for run in store().runs() if run.is_live]
-    for each in live:  # the newest first: one that waits must not begin
-        store().request(each, "stop")
-    while any(store().run(each).is_live for each in live):
+    active = ("queued", "preparing", "running", "paused")
+    left = [run.id for run in store().runs((*active, "interrupted"))]
+    for each in left:  # the newest first: one that waits must not begin
+        if store().run(each).status in active:
+            store().request(each, "stop")
+    while store().runs(active):
         time.sleep(0.2)
-    for each in live:
+    for each in left:
         store().delete(each)
 
 
