@@ -192,7 +192,7 @@ def _training(browser: Any, url: str) -> Iterator[dict[str, str]]:
     """Two runs, started on the Train page: one trains and one waits."""
     from lab.runs.store import store
 
-    _end_live_runs()  # of a call that was broken off
+    _delete_unfinished()  # of a call that was broken off
     page, ids = browser.new_page(), {}
     for name in ("running", "waiting"):
         page.goto(f"{url}/{TRAINS}")
@@ -207,14 +207,14 @@ def _training(browser: Any, url: str) -> Iterator[dict[str, str]]:
     try:
         yield ids
     finally:
-        _end_live_runs()
+        _delete_unfinished()
 
 
-def _end_live_runs() -> None:
+def _delete_unfinished() -> None:
     from lab.runs.store import store
 
     active = ("queued", "preparing", "running", "paused")
-    left = [run.id for run in store().runs((*active, "interrupted"))]
+    left = [run.id for run in store().runs() if run.status != "completed"]
     for each in left:  # the newest first: one that waits must not begin
         if store().run(each).status in active:
             store().request(each, "stop")
