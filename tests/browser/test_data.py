@@ -35,7 +35,7 @@ def test_pictures_are_dropped_in_and_trained_on(
     page.get_by_role("textbox", name="Name").first.press("Tab")
     page.get_by_role("button", name="Make the data set").click()
     page.get_by_role("heading", name="돌과 잎").wait_for(timeout=SOON)
-    page.get_by_role("button", name="Train on it").click()
+    page.get_by_role("button", name="Train on it").first.click()
     page.wait_for_url("**/train*", timeout=SOON)
     dataset = page.get_by_role("combobox", name="Data set").first
     dataset.wait_for(timeout=SOON)

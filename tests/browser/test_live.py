@@ -293,7 +293,7 @@ HIDE = """(hidden) => {
 def test_the_tab_says_how_far_the_run_is_and_one_press_has_the_end_notified(demo: Open) -> None:
     page = demo("at=50&rate=20&end=200&warn=TensorBoard stopped: no room; the run goes on.")
     page.get_by_text("TensorBoard stopped: no room; the run goes on.").first.wait_for()
-    page.wait_for_function("document.title.match(/^\\d+ % - Demo run$/)")
+    page.wait_for_function("document.title.match(/^\\d+% - Demo run$/)")
     page.evaluate(NOTIFICATIONS)
     page.get_by_role("button", name="Notify me").click()
     page.get_by_role("button", name="Will notify", pressed=True).wait_for()
@@ -304,7 +304,7 @@ def test_the_tab_says_how_far_the_run_is_and_one_press_has_the_end_notified(demo
 
 def test_a_tab_that_nobody_sees_asks_now_and_then(demo: Open) -> None:
     page = demo("at=50&rate=20&end=150")
-    page.wait_for_function("document.title.match(/^\\d+ % - Demo run$/)")
+    page.wait_for_function("document.title.match(/^\\d+% - Demo run$/)")
     page.evaluate(NOTIFICATIONS)
     page.get_by_role("button", name="Notify me").click()
     page.get_by_role("button", name="Will notify", pressed=True).wait_for()

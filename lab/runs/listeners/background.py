@@ -55,6 +55,9 @@ MOST_THINNED = 100
 EXIT_SECONDS = 30.0
 """For which a program that ends waits for its runs' listeners."""
 
+LAST_WORDS_SECONDS = 10.0
+"""For which it then waits until the runs' logs say which of them were given up."""
+
 _PASSED = (RunStarted, StepDone, EpochDone, RunEnded)
 
 _open: set[Listeners] = set()
@@ -105,7 +108,7 @@ class Listeners:
         if self._thread.is_alive():
             for lane in self._lanes:
                 lane.cut_off()
-            self._thread.join(2 * WATCH_SECONDS)
+            self._thread.join(LAST_WORDS_SECONDS)
 
     # --- the thread that watches ------------------------------------------------------------------
     def _watch(self) -> None:

@@ -216,7 +216,8 @@ class Panel {
     this.log = false
     this.zoomed = false
     this.empty = element("div", { class: "live-empty" })
-    this.plot = element("div", { class: "live-plot", role: "img", tabindex: "0" })
+    const spoken = { role: "img", tabindex: "0", "aria-label": metric.title }
+    this.plot = element("div", { class: "live-plot", ...spoken })
     this.tip = element("div", { class: "live-tip", hidden: true, "aria-hidden": "true" })
     this.zoomOut = element("button", { type: "button", hidden: true }, "Reset zoom")
     this.zoomOut.onclick = () => {

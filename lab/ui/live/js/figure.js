@@ -6,7 +6,7 @@ import { element, loadOnce, readTheme } from "./dom.js"
 export class Figure {
   constructor(root) {
     this.root = root
-    this.plot = element("div", { role: "img", tabindex: "0" })
+    this.plot = element("div", { tabindex: "0" })
     root.replaceChildren(this.plot)
     this.resizes = new ResizeObserver(() => this.drawn && this.fit())
     this.resizes.observe(root)
@@ -34,6 +34,7 @@ export class Figure {
     }
     const layout = { uirevision: "kept", autosize: true, ...figure.layout, template }
     delete layout.width
+    this.plot.setAttribute("role", "img") // not before there is a sentence to say
     this.plot.setAttribute("aria-label", alt)
     await window.Plotly.react(this.plot, figure.data, layout, {
       displayModeBar: false,
