@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results import write
+from lab.words import plural
 
 CASES = (("sign-cnn", "drawn-signs", 28), ("mobilenet_v2", "drawn-cats-dogs", 224))
 
@@ -37,7 +38,7 @@ def main(*, quick: bool = False) -> None:
             count = (400 if many else 24) if quick else (10_000 if many else 200)
             lines.append(_measure(architecture, dataset, size, count, rounds=3 if quick else 7))
             print(lines[-1], flush=True)
-    threads = f"{torch.get_num_threads()} threads of torch, {os.cpu_count()} cores."
+    threads = f"{plural(torch.get_num_threads(), 'thread')} of torch, {os.cpu_count()} cores."
     write("Bulk" + (", quick" if quick else ""), [], text="\n".join([*lines, "", threads]))
 
 
