@@ -166,6 +166,12 @@ def test_it_is_tried_with_strange_pictures_and_says_where_it_is_weak(
     assert not dataclasses.replace(known, found=90).is_weak
 
 
+def test_a_set_that_shares_a_class_is_not_strange(run: Path) -> None:
+    card = CheckpointMetadata.read(run)
+    card = dataclasses.replace(card, class_names=("Cat", "3"))
+    assert len(familiarity.strange_pictures(card)) == 3 * familiarity.STRANGE  # and drawn signs
+
+
 def test_it_is_saved_and_used_until_the_weights_are_written_anew(run: Path) -> None:
     assert saved_familiarity(run, "best") is None
     known = measure_familiarity(run, "best")
