@@ -20,7 +20,7 @@ from lab.runs.store import store
 from lab.training.checkpoint import load_network, publish
 from lab.ui.widgets import predictions
 from lab.words import percent
-from tests.app.conftest import Completed, OpenPage
+from tests.app.conftest import Completed, OpenPage, settled
 from tests.components import components
 from tests.tiny_data import CLASSES, make_tiny_pack
 
@@ -108,8 +108,7 @@ def test_answers_averaged_with_mirror_images_stand_beside_the_plain_ones(
 ) -> None:
     app = open_results(run.id)
     plain = metrics(app)["Accuracy"]
-    check(app.button(key="results_mirror").click().run())
-    check(app.run())
+    settled(app.button(key="results_mirror").click().run())
     mirrored = saved_predictions(store().folder(run.id), "best", "test", mirrored=True)
     assert mirrored is not None
     share = percent(float(mirrored.right.mean()))
