@@ -92,6 +92,22 @@ def switch_lines(browser: Any, url: str, *, rounds: int) -> list[str]:
     ]
 
 
+def until_still(page: Any, quiet: int, most: int) -> None:
+    """Waits until nothing of the page has changed for `quiet` milliseconds; `most` of them at most,
+    for a page that keeps counting."""
+    page.evaluate(
+        """([quiet, most]) => new Promise((done) => {
+            let timer = setTimeout(done, quiet)
+            setTimeout(done, most)
+            new MutationObserver(() => {
+                clearTimeout(timer)
+                timer = setTimeout(done, quiet)
+            }).observe(document.body, { subtree: true, childList: true, attributes: true })
+        })""",
+        [quiet, most],
+    )
+
+
 def _train(page: Any, url: str, *, epochs: int) -> str:
     """Starts a run on the Train page; returns its id."""
     page.goto(f"{url}/train?dataset=drawn-signs&{TRAINED}&epochs={epochs}")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from benchmarks.page_switches import ARGUMENTS, CHROMIUM, WAIT
+from benchmarks.page_switches import ARGUMENTS, CHROMIUM, WAIT, until_still
 from benchmarks.server import ROOT, lab_server
 
 WIDTHS = (1440, 1920, 420)
@@ -275,17 +275,7 @@ def settle(page: Any, quiet: int = 250) -> None:
     if page.locator(".stApp").count():
         page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=WAIT)
         page.locator("[data-testid=stMain] h1").first.wait_for(timeout=WAIT)
-    page.evaluate(
-        """(quiet) => new Promise((done) => {
-            let timer = setTimeout(done, quiet)
-            setTimeout(done, 2000)
-            new MutationObserver(() => {
-                clearTimeout(timer)
-                timer = setTimeout(done, quiet)
-            }).observe(document.body, { subtree: true, childList: true, attributes: true })
-        })""",
-        quiet,
-    )
+    until_still(page, quiet, 2000)
 
 
 WHOLE = """() => {

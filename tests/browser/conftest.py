@@ -31,6 +31,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.page_switches import until_still
 from lab.data import catalog
 from lab.data.drawn import signs
 
@@ -232,17 +233,7 @@ def settle(page: Any, quiet: int = 400) -> None:
     """Waits until the page has answered and nothing of it has changed for so many milliseconds; at
     most ten times as long, for a page that keeps counting."""
     page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=SOON)
-    page.evaluate(
-        """(quiet) => new Promise((done) => {
-            let timer = setTimeout(done, quiet)
-            setTimeout(done, 10 * quiet)
-            new MutationObserver(() => {
-                clearTimeout(timer)
-                timer = setTimeout(done, quiet)
-            }).observe(document.body, { subtree: true, childList: true, attributes: true })
-        })""",
-        quiet,
-    )
+    until_still(page, quiet, 10 * quiet)
     page.locator(".stApp[data-test-script-state='notRunning']").wait_for(timeout=SOON)
 
 
